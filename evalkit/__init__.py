@@ -1,0 +1,78 @@
+"""evalkit: bits per byte of language models on text that did not exist when they were trained.
+
+    import evalkit
+    model = evalkit.load_model("rwkv7-0.1b")
+    corpus = evalkit.load_corpus("python-stdlib")
+    encoding = model.encode(corpus.documents[0].text)
+    [nats] = model.nats([encoding.ids])
+    result = evalkit.run(models=["rwkv7-0.1b", "xz"], corpora=["python-stdlib"])
+
+The names below are the public API; everything is imported on first use, so that ``import evalkit``
+costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evalkit.corpus import Corpus, Document, load_corpus
+    from evalkit.errors import (
+        CorpusError,
+        CrawlError,
+        EvalkitError,
+        LossyTextError,
+        ModelError,
+        ScoringError,
+        UsageError,
+    )
+    from evalkit.loading import load_model
+    from evalkit.model import Codec, Encoding, ModelIdentity, TokenModel
+    from evalkit.runner import run
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Codec": "model",
+    "Corpus": "corpus",
+    "CorpusError": "errors",
+    "CrawlError": "errors",
+    "Document": "corpus",
+    "Encoding": "model",
+    "EvalkitError": "errors",
+    "LossyTextError": "errors",
+    "ModelError": "errors",
+    "ModelIdentity": "model",
+    "ScoringError": "errors",
+    "TokenModel": "model",
+    "UsageError": "errors",
+    "load_corpus": "corpus",
+    "load_model": "loading",
+    "run": "runner",
+}
+
+__all__ = [
+    "Codec",
+    "Corpus",
+    "CorpusError",
+    "CrawlError",
+    "Document",
+    "Encoding",
+    "EvalkitError",
+    "LossyTextError",
+    "ModelError",
+    "ModelIdentity",
+    "ScoringError",
+    "TokenModel",
+    "UsageError",
+    "__version__",
+    "load_corpus",
+    "load_model",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when the name is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
+    return getattr(import_module(f"evalkit.{_HOME[name]}"), name)

@@ -1,0 +1,62 @@
+"""Every error that evalkit raises on purpose.
+
+    EvalkitError
+    ├── UsageError      the request cannot be understood: an unknown name, a bad option
+    ├── CorpusError     a corpus cannot be read, is empty, or is not what its manifest says
+    ├── ModelError      a model cannot be found, read or trusted
+    ├── CrawlError      a source cannot be crawled
+    └── ScoringError    a model could not score a corpus
+        └── LossyTextError   a tokenizer cannot represent a document exactly
+
+A message is one line that says what is wrong, where, and what to do about it. The command line
+prints it without a traceback (unless ``--debug``) and exits with `exit_code`.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class EvalkitError(Exception):
+    """The root of the tree; catch it to catch everything evalkit raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(EvalkitError):
+    """The request itself is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class CorpusError(EvalkitError):
+    """A corpus cannot be read, is empty, or is not what its manifest says."""
+
+
+class ModelError(EvalkitError):
+    """A model cannot be found, read or trusted."""
+
+
+class CrawlError(EvalkitError):
+    """A source cannot be crawled."""
+
+
+class ScoringError(EvalkitError):
+    """A model could not score a corpus."""
+
+
+class LossyTextError(ScoringError):
+    """A document's tokens do not decode to the document's bytes, so its code length is undefined."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str) -> UsageError:
+    """The error for a name that is not known, with the nearest known names.
+
+    Args:
+        kind: what the name should have named, e.g. ``"model"``.
+        name: the name as given.
+        known: the valid names.
+        hint: what else would have been accepted, or the command that lists the names.
+    """
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    guess = f" Did you mean {' or '.join(near)}?" if near else ""
+    return UsageError(f"unknown {kind} {name!r}.{guess} {hint}")

@@ -1,0 +1,79 @@
+"""Files that are either whole or absent, and digests that are not computed twice."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``; what is written there takes its place at once, or not at all.
+
+    The data reach the disk before the name does, so that a crash at any moment leaves either the old
+    state or the new one. Costs one fsync of the file and one of the folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp's 0600 would hide results from the user's group
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def strict_json(value: Any) -> str:
+    """JSON with sorted keys and without NaN or infinity.
+
+    Raises:
+        ValueError: the value holds a number that JSON does not have.
+    """
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def slug(name: str) -> str:
+    """A file name for ``name``: every run of other characters becomes one dash."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.") or "unnamed"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, remembered by path, size and time of change.
+
+    A 6 GB checkpoint takes seconds to hash and every run needs its digest before anything is loaded.
+    Files in the hub's cache are named by their SHA-256 and need no hashing.
+    """
+    real = path.resolve()
+    if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
+        return real.name
+    status = real.stat()
+    memory = cache_dir() / "sha256" / hashlib.sha256(str(real).encode()).hexdigest()
+    stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+    with contextlib.suppress(OSError, ValueError):
+        known_stamp, digest = memory.read_text().split("\n")
+        if known_stamp == stamp:
+            return digest
+    with real.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with contextlib.suppress(OSError), atomic_write(memory) as temporary:  # no cache: hashed again next time
+        temporary.write_text(f"{stamp}\n{digest}")
+    return digest
+
+
+def cache_dir() -> Path:
+    """Where evalkit keeps what it can compute again: ``$EVALKIT_CACHE`` or ``~/.cache/evalkit``."""
+    return Path(os.environ.get("EVALKIT_CACHE") or Path.home() / ".cache" / "evalkit")

@@ -1,0 +1,1 @@
+"""Probes of what an architecture can track; they plug into evalkit by entry points."""
