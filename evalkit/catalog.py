@@ -1,0 +1,267 @@
+"""Which models have names, and what a name or a ``LOADER:TARGET`` stands for.
+
+The catalog is `models.toml` beside this file plus the tables ``[models.NAME]`` of a user's
+``evalkit.toml``, which add models or replace those of the same name. Everything here is decided
+before anything is downloaded or loaded.
+"""
+
+import dataclasses
+import datetime
+import importlib.resources
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import ModelError, UsageError, unknown_name
+
+CONFIG_NAME = "evalkit.toml"
+BUILTIN_LOADERS = ("rwkv7", "hf", "codec")
+LOADER_GROUP = "evalkit.loaders"
+"""Entry-point group under which other packages register loaders."""
+
+_HOW_TO_NAME_MODELS = (
+    "`evalkit models list` shows the names; any other model: rwkv7:PATH_OR_REPO or hf:PATH_OR_REPO."
+)
+_WEIGHT_SUFFIXES = (".pth", ".safetensors")
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_REPO_FILE = re.compile(rf"({_REPO.pattern})/(.+\.pth)")
+_PREFIX = re.compile(r"bos|eos|none|token:\d+")
+_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class CatalogEntry:
+    """What is known of a model before it is loaded."""
+
+    name: str
+    """The catalog name, or the spec as it was given."""
+    loader: str
+    """``rwkv7``, ``hf``, ``codec`` or a registered loader."""
+    target: str
+    """Hub repository ``owner/name``, absolute local path, codec name, or what a registered loader wants."""
+    file: str | None = None
+    """The file inside a repository or folder that holds several checkpoints."""
+    revision: str = "main"
+    """Commit or branch of a hub repository; without meaning for paths and codecs."""
+    num_parameters: int | None = None
+    """All weights of the checkpoint, tied ones once."""
+    released: str | None = None
+    """When the weights were published: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+    knowledge_cutoff: str | None = None
+    """The same for the end of the training data; only where the maker published it."""
+    cutoff_source: str | None = None
+    """Where the maker published it."""
+    prefix: str | None = None
+    """What is read before a document: ``bos``, ``eos``, ``none`` or ``token:ID``; None: the loader's rule."""
+    context_limit: int | None = None
+    """Most tokens of one context; None: what the model's config says."""
+    license: str | None = None
+    """SPDX identifier, or the maker's name for the licence."""
+    tokenizer: str | None = None
+    """Repository or absolute path of another tokenizer than the model's own."""
+    trust_remote_code: bool = False
+    """Whether the model only runs with the repository's own Python."""
+    source: str | None = None
+    """URL of the model card."""
+
+    @property
+    def local_path(self) -> Path | None:
+        """The checkpoint's file or folder on this machine; None for a hub repository or a codec."""
+        path = Path(self.target)
+        return path if path.is_absolute() else None
+
+
+_COUNTS = ("num_parameters", "context_limit")
+_DATES = ("released", "knowledge_cutoff")
+_TYPES: dict[str, type] = {
+    **{field.name: str for field in dataclasses.fields(CatalogEntry) if field.name != "name"},
+    **dict.fromkeys(_COUNTS, int),
+    "trust_remote_code": bool,
+}
+_KINDS = {str: "text", int: "a whole number", bool: "true or false"}
+
+
+def known_loaders() -> list[str]:
+    """The loaders of evalkit and those that installed packages register."""
+    return [*BUILTIN_LOADERS, *sorted(point.name for point in entry_points(group=LOADER_GROUP))]
+
+
+def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
+    """The built-in models and the user's own.
+
+    Args:
+        config_path: the user's TOML file; by default ``$EVALKIT_CONFIG``, else ``evalkit.toml`` in the
+            working folder if there is one. Relative paths in it are relative to it.
+
+    Raises:
+        UsageError: the file is missing, not TOML, or says something that is not understood.
+    """
+    builtin = importlib.resources.files("evalkit").joinpath("models.toml").read_text(encoding="utf-8")
+    catalog = _entries(tomllib.loads(builtin), "models.toml", Path.cwd())
+    if config_path is None and os.environ.get("EVALKIT_CONFIG"):
+        config_path = Path(os.environ["EVALKIT_CONFIG"]).expanduser()
+    if config_path is None and Path(CONFIG_NAME).is_file():
+        config_path = Path(CONFIG_NAME)
+    if config_path is None:
+        return catalog
+    try:
+        content = tomllib.loads(config_path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {config_path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{config_path} is not TOML: {error}") from error
+    return catalog | _entries(content, str(config_path), config_path.absolute().parent)
+
+
+def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry:
+    """The model that a command-line argument names.
+
+    Args:
+        spec: a catalog name; ``rwkv7:`` or ``hf:`` with a path or a repository (``owner/name``,
+            optionally ``@REVISION``; for rwkv7 also ``owner/name/file.pth``); or ``LOADER:TARGET`` for
+            a registered loader.
+        catalog: the named models, see `load_catalog`.
+
+    Raises:
+        UsageError: the spec names nothing that is known or can be understood.
+        ModelError: it names a local path where nothing is.
+    """
+    if spec in catalog:
+        return _existing(catalog[spec])
+    loader, colon, target = spec.partition(":")
+    if not colon:
+        raise unknown_name("model", spec, catalog, _HOW_TO_NAME_MODELS)
+    if loader not in known_loaders():
+        raise _unknown_loader(loader)
+    if not target:
+        raise UsageError(f"{spec!r} names no model: say {loader}:TARGET")
+    if loader == "codec":
+        codecs = {entry.target: entry for entry in catalog.values() if entry.loader == "codec"}
+        if target not in codecs:
+            raise unknown_name("codec", target, codecs, f"Known: {', '.join(codecs)}.")
+        return codecs[target]
+    if loader not in BUILTIN_LOADERS:
+        return CatalogEntry(name=spec, loader=loader, target=target)
+    revision = None
+    if _find_path(target, Path.cwd()) is None:
+        target, at, revision = target.partition("@")
+        if at and not revision:
+            raise UsageError(f"{spec!r} names no revision after the @")
+    located = _locate(loader, target, Path.cwd())
+    if located is None:
+        raise UsageError(
+            f"{spec!r}: {target!r} is neither a file or folder here nor a hub repository (owner/name)"
+        )
+    place, file = located
+    return _existing(
+        CatalogEntry(name=spec, loader=loader, target=place, file=file, revision=revision or "main")
+    )
+
+
+def _find_path(target: str, folder: Path) -> Path | None:
+    """The absolute path that a target means, or None where it does not look like a path."""
+    marked = target.startswith(("/", "./", "../", "~/")) or target in (".", "..", "~")
+    path = folder / Path(target).expanduser() if marked else folder / target
+    if marked or path.exists():
+        return path.absolute()
+    # owner/name/file.pth may be a file of a hub repository: only `_locate` can tell.
+    return path.absolute() if path.suffix in _WEIGHT_SUFFIXES else None
+
+
+def _locate(loader: str, target: str, folder: Path) -> tuple[str, str | None] | None:
+    """A target as an absolute path or a repository, and the file inside the latter."""
+    repo_file = _REPO_FILE.fullmatch(target) if loader == "rwkv7" else None
+    path = _find_path(target, folder)
+    if repo_file and not (path and path.exists()):
+        return repo_file[1], repo_file[2]
+    if path is not None:
+        return str(path), None
+    return (target, None) if _REPO.fullmatch(target) else None
+
+
+def _existing(entry: CatalogEntry) -> CatalogEntry:
+    path = entry.local_path
+    if path is None or entry.loader not in BUILTIN_LOADERS:
+        return entry
+    if entry.file:
+        path = path / entry.file
+    if not path.exists():
+        raise ModelError(f"model {entry.name}: there is no file or folder {path}")
+    return entry
+
+
+def _entries(content: dict[str, Any], where: str, folder: Path) -> dict[str, CatalogEntry]:
+    for key in content:
+        if key != "models":
+            raise unknown_name("table", key, ["models"], f"{where} may only hold tables [models.NAME].")
+    models = content.get("models", {})
+    if not isinstance(models, dict):
+        raise UsageError(f"{where}: models must be tables [models.NAME]")
+    return {name: _entry(name, table, f"{where}, model {name}", folder) for name, table in models.items()}
+
+
+def _entry(name: str, table: Any, where: str, folder: Path) -> CatalogEntry:
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: must be a table [models.NAME]")
+    if ":" in name or not name.strip():
+        raise UsageError(f"{where}: a name must not be empty or hold a colon (LOADER:TARGET has one)")
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in _TYPES:
+            hint = f"Known: {', '.join(_TYPES)}."
+            if isinstance(value, dict):
+                hint = f'A name with a dot needs quotes: [models."{name}.{key}"].'
+            raise UsageError(f"{where}: {unknown_name('key', key, _TYPES, hint)}")
+        values[key] = _value(key, value, where)
+    for key in ("loader", "target"):
+        if key not in values:
+            raise UsageError(f"{where}: {key} is missing")
+    loader = values["loader"]
+    if loader not in known_loaders():
+        raise UsageError(f"{where}: {_unknown_loader(loader)}")
+    if loader in ("rwkv7", "hf"):
+        located = _locate(loader, values["target"], folder)
+        if located is None:
+            raise UsageError(
+                f"{where}: target must be a path or a hub repository (owner/name), not {values['target']!r}"
+            )
+        values["target"], file = located
+        if file:
+            values["file"] = file
+    if "tokenizer" in values:
+        values["tokenizer"] = str(_find_path(values["tokenizer"], folder) or values["tokenizer"])
+    return CatalogEntry(name=name, **values)
+
+
+def _value(key: str, value: Any, where: str) -> Any:
+    """The value of a key of `CatalogEntry`, checked."""
+    if isinstance(value, datetime.date) and key in _DATES:
+        value = value.isoformat()[: len("YYYY-MM-DD")]
+    kind = _TYPES[key]
+    if type(value).__name__ != kind.__name__:  # isinstance would take true for the number 1
+        raise UsageError(f"{where}: {key} must be {_KINDS[kind]}, not {value!r}")
+    if value == "" or (key in _COUNTS and value <= 0):
+        raise UsageError(f"{where}: {key} must not be {value!r}; leave it out if it is not known")
+    if key == "prefix" and not _PREFIX.fullmatch(value):
+        raise UsageError(f"{where}: prefix must be bos, eos, none or token:ID, not {value!r}")
+    if key in _DATES and not _is_date(value):
+        raise UsageError(f"{where}: {key} must be YYYY, YYYY-MM or YYYY-MM-DD, not {value!r}")
+    return value
+
+
+def _unknown_loader(loader: str) -> UsageError:
+    return unknown_name("loader", loader, known_loaders(), f"Known: {', '.join(known_loaders())}.")
+
+
+def _is_date(text: str) -> bool:
+    if not _DATE.fullmatch(text):
+        return False
+    try:
+        datetime.date.fromisoformat(text + "0001-01-01"[len(text) :])
+    except ValueError:
+        return False
+    return True

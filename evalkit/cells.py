@@ -1,0 +1,293 @@
+"""Cells: what one model scored on one corpus under one policy, on disk and whole or absent.
+
+``<output>/<corpus>/<model>/<key>.json`` holds the totals and where they come from;
+``<key>.parquet`` a row per document. The key is a digest of everything that determines the numbers, so
+that a change of anything makes a new cell and nothing is overwritten. The JSON is written last: where it
+is, the cell is complete.
+
+Schema 1 of the Parquet: ``id, sha256, title, cluster, num_bytes, num_tokens, total_bits, lossy``, and
+with ``--token-bits`` the lists ``token_bits`` (float32, null where unpaid) and ``token_ends`` (byte offsets).
+"""
+
+import datetime as dt
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from evalkit.corpus import Corpus
+from evalkit.errors import ScoringError
+from evalkit.files import atomic_write, file_sha256, slug, strict_json
+from evalkit.model import ModelIdentity
+from evalkit.scoring import SCORER_VERSION, DocumentScore
+from evalkit.stats import CONFIDENCE, ratio_interval
+
+SCHEMA_VERSION = 1
+COMPRESSION_RATE_PERCENT_PER_BPB = 12.5
+"""One bit per byte is an eighth of the text: the number that Uncheatable Eval prints."""
+
+
+class Task(NamedTuple):
+    """A cell to be: everything that its key is made of, known before a model is loaded."""
+
+    identity: ModelIdentity
+    corpus: Corpus
+    """Already limited."""
+    policy: str
+    limit: int | None
+    """None where no document was left out."""
+    token_bits: bool = False
+
+    def key(self, *, token_bits: bool | None = None) -> str:
+        """Digest of what determines the numbers: 24 hexadecimal digits."""
+        identity = self.identity
+        parts = {
+            "loader": identity.loader,
+            "revision": identity.revision,
+            "weights": identity.weights_sha256,
+            "dtype": identity.dtype,
+            "tokenizer": identity.tokenizer_sha256,
+            "prefix": identity.prefix,
+            "context_limit": identity.context_limit,
+            "policy": self.policy,
+            "corpus": self.corpus.sha256,
+            "limit": self.limit,
+            "token_bits": self.token_bits if token_bits is None else token_bits,
+            "scorer": SCORER_VERSION,
+            "schema": SCHEMA_VERSION,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+    def folder(self, output: Path) -> Path:
+        """Where the cell's files lie."""
+        return output / slug(self.corpus.name) / slug(self.identity.name)
+
+
+class Cell(NamedTuple):
+    """A finished cell."""
+
+    path: Path
+    """Its JSON file."""
+    content: dict[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return str(self.content["model"]["name"])
+
+    @property
+    def corpus(self) -> str:
+        """The corpus's name."""
+        return str(self.content["corpus"]["name"])
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The metric."""
+        return float(self.content["metrics"]["bits_per_byte"])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per document, without the tokens.
+
+        Raises:
+            ScoringError: the Parquet file is missing or not the one that the JSON names.
+        """
+        import pyarrow.parquet as pq
+
+        parquet = self.path.with_suffix(".parquet")
+        if not parquet.is_file() or file_sha256(parquet) != self.content["documents"]["parquet_sha256"]:
+            raise ScoringError(f"{parquet} is missing or was changed; delete {self.path} and run again")
+        columns = ["id", "sha256", "title", "cluster", "num_bytes", "num_tokens", "total_bits", "lossy"]
+        rows: list[dict[str, Any]] = pq.read_table(parquet, columns=columns).to_pylist()
+        return rows
+
+
+def find_cell(task: Task, output: Path, *, warn: Callable[[str], None]) -> Cell | None:
+    """The finished cell of a task, or None; a cell with token bits serves one without.
+
+    A file that is not what was written is moved aside as ``*.damaged`` and ``warn`` is told: it is not
+    believed, and not deleted either.
+    """
+    for token_bits in sorted({task.token_bits, True}):
+        path = task.folder(output) / f"{task.key(token_bits=token_bits)}.json"
+        if not path.is_file():
+            continue
+        problem = _damage(path)
+        if problem is None:
+            return read_cell(path)
+        aside = path.with_suffix(".json.damaged")
+        path.replace(aside)
+        warn(f"{path} {problem}; it was moved to {aside.name} and is scored again")
+    return None
+
+
+def read_cell(path: Path) -> Cell:
+    """A cell from its JSON file.
+
+    Raises:
+        ScoringError: the file is no whole cell of this schema.
+    """
+    problem = _damage(path)
+    if problem:
+        raise ScoringError(f"{path} {problem}")
+    return Cell(path, json.loads(path.read_text(encoding="utf-8")))
+
+
+def _damage(path: Path) -> str | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except ValueError:
+        return "is not JSON"
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        return f"is not a cell of schema {SCHEMA_VERSION}"
+    if content.get("status") != "success" or content.get("sha256") != _content_sha256(content):
+        return "was changed after it was written"
+    parquet = path.with_suffix(".parquet")
+    if not parquet.is_file() or file_sha256(parquet) != content["documents"]["parquet_sha256"]:
+        return f"does not fit {parquet.name}"
+    return None
+
+
+def _content_sha256(content: dict[str, Any]) -> str:
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(strict_json(rest).encode()).hexdigest()
+
+
+def write_cell(
+    task: Task,
+    scores: Sequence[DocumentScore],
+    output: Path,
+    *,
+    seconds: float,
+    prefix: Sequence[int] | None,
+    environment: dict[str, Any],
+) -> Cell:
+    """Write a cell's two files, the JSON last, and return it.
+
+    Args:
+        task: what was scored.
+        scores: a score per document, in the corpus's order.
+        output: the folder of all results.
+        seconds: time that the scoring took, without loading.
+        prefix: the ids that were read before each document; None for a codec.
+        environment: see `evalkit.environment.environment`.
+
+    Raises:
+        ScoringError: no document could be scored.
+    """
+    scored = [score for score in scores if score.total_bits is not None]
+    if not scored:
+        reason = scores[0].lossy if scores else "the corpus is empty"
+        raise ScoringError(f"no document of {task.corpus.name} could be scored: {reason}")
+    path = task.folder(output) / f"{task.key()}.json"
+    parquet = path.with_suffix(".parquet")
+    with atomic_write(parquet) as temporary:
+        _write_rows(temporary, scores, task.token_bits)
+    bits = [score.total_bits or 0.0 for score in scored]
+    num_bytes = [score.document.n_bytes for score in scored]
+    bits_per_byte = math.fsum(bits) / sum(num_bytes)
+    interval = ratio_interval(bits, num_bytes, [cluster_of(score) for score in scored])
+    tokens = [score.num_tokens for score in scored if score.num_tokens is not None]
+    corpus, identity = task.corpus, task.identity
+    content: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "status": "success",
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "seconds": seconds,
+        "model": {
+            "name": identity.name,
+            "loader": identity.loader,
+            "revision": identity.revision,
+            "weights_sha256": identity.weights_sha256,
+            "tokenizer_sha256": identity.tokenizer_sha256,
+            "dtype": identity.dtype,
+            **identity.details,
+        },
+        "corpus": {
+            "name": corpus.name,
+            "sha256": corpus.sha256,
+            "date_from": corpus.date_from,
+            "date_to": corpus.date_to,
+            "num_documents": len(corpus.documents),
+            "num_bytes": corpus.num_bytes,
+            "limit": task.limit,
+            "licenses": dict(corpus.manifest.licenses),
+        },
+        "policy": {
+            "name": task.policy,
+            "context_limit": identity.context_limit,
+            "prefix_rule": identity.prefix,
+            "prefix_ids": None if prefix is None else [int(token) for token in prefix],
+        },
+        "totals": {
+            "num_documents": len(scored),
+            "num_bytes": sum(num_bytes),
+            "num_tokens": sum(tokens) if tokens else None,
+            "total_bits": math.fsum(bits),
+        },
+        "metrics": {
+            "bits_per_byte": bits_per_byte,
+            "bits_per_byte_low": interval.low if interval else None,
+            "bits_per_byte_high": interval.high if interval else None,
+            "confidence": CONFIDENCE,
+            "num_clusters": len({cluster_of(score) for score in scored}),
+            "compression_rate_percent": COMPRESSION_RATE_PERCENT_PER_BPB * bits_per_byte,
+            "tokens_per_s": sum(tokens) / seconds if tokens else None,
+            "bytes_per_s": sum(num_bytes) / seconds,
+        },
+        "documents": {
+            "parquet": parquet.name,
+            "parquet_sha256": file_sha256(parquet),
+            "num_lossy": len(scores) - len(scored),
+            "lossy": [
+                {"id": score.document.id, "reason": score.lossy} for score in scores if score.lossy is not None
+            ],
+            "token_bits": task.token_bits,
+        },
+        "environment": environment,
+        "scorer_version": SCORER_VERSION,
+    }
+    content["sha256"] = _content_sha256(content)
+    with atomic_write(path) as temporary:
+        temporary.write_text(strict_json(content), encoding="utf-8")
+    return Cell(path, content)
+
+
+def cluster_of(score: DocumentScore) -> str:
+    """What a document is resampled with: its cluster, or itself."""
+    return score.document.cluster or score.document.id
+
+
+def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {
+        "id": pa.array([score.document.id for score in scores], pa.string()),
+        "sha256": pa.array([score.document.sha256 for score in scores], pa.string()),
+        "title": pa.array([score.document.title for score in scores], pa.string()),
+        "cluster": pa.array([cluster_of(score) for score in scores], pa.string()),
+        "num_bytes": pa.array([score.document.n_bytes for score in scores], pa.int64()),
+        "num_tokens": pa.array([score.num_tokens for score in scores], pa.int64()),
+        "total_bits": pa.array([score.total_bits for score in scores], pa.float64()),
+        "lossy": pa.array([score.lossy for score in scores], pa.string()),
+    }
+    if token_bits:
+        columns["token_bits"] = pa.array(
+            [_nulls_for_nans(score.token_bits) for score in scores], pa.list_(pa.float32())
+        )
+        columns["token_ends"] = pa.array(
+            [None if score.token_ends is None else score.token_ends for score in scores], pa.list_(pa.int64())
+        )
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _nulls_for_nans(bits: Any) -> Any:
+    import pyarrow as pa
+
+    return None if bits is None else pa.array(bits, pa.float32(), mask=np.isnan(bits)).to_pylist()

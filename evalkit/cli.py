@@ -1,0 +1,230 @@
+"""The command line: parses, calls, prints; everything else is in the modules that it imports when needed.
+
+Exit codes: 0 done, 1 something failed (what succeeded is kept), 2 the request was wrong, 130 interrupted.
+"""
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit import __version__, corpora_cli, models_cli
+from evalkit.errors import EvalkitError
+
+COMMAND_GROUP = "evalkit.commands"
+"""Entry-point group under which other packages add their `typer.Typer` as a command."""
+
+app = typer.Typer(
+    help="Bits per byte of language models on text that did not exist when they were trained.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(corpora_cli.app, name="corpora")
+app.add_typer(models_cli.app, name="models")
+
+_debug = False
+
+_Models = Annotated[
+    str | None,
+    typer.Option("--models", help="Names or LOADER:TARGET, by commas; see `evalkit models list`."),
+]
+_Corpora = Annotated[
+    str | None,
+    typer.Option("--corpora", help="Names or paths of anything importable, by commas."),
+]
+_Policy = Annotated[str, typer.Option("--policy", help="Context policy: document, uncheatable or lm-eval.")]
+_Limit = Annotated[int | None, typer.Option("--limit", help="Score only the first N documents.")]
+_Output = Annotated[Path, typer.Option("--output", help="Folder of the result cells.")]
+_Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+_Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+_MaxContext = Annotated[int | None, typer.Option("--max-context", help="Cap every model's context at N tokens.")]
+_Trust = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own Python.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"evalkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+@app.command("run")
+def run_command(
+    models: _Models = None,
+    corpora: _Corpora = None,
+    policy: _Policy = "document",
+    limit: _Limit = None,
+    output: _Output = Path("runs"),
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    token_bits: Annotated[bool, typer.Option("--token-bits", help="Keep the bits of every token.")] = False,
+    max_context: _MaxContext = None,
+    trust_remote_code: _Trust = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Score models on corpora, as far as that is not done yet, and print the ranking.
+
+    Without arguments: the classical compressors on the standard library of this Python.
+    """
+    from evalkit.files import strict_json
+    from evalkit.progress import reporter_for
+    from evalkit.runner import DEFAULT_CORPORA, DEFAULT_MODELS, run
+    from evalkit.table import print_result
+
+    result = run(
+        _names(models) if models is not None else DEFAULT_MODELS,
+        _names(corpora) if corpora is not None else DEFAULT_CORPORA,
+        policy=policy,
+        limit=limit,
+        output=output,
+        device=device,
+        dtype=dtype,
+        token_bits=token_bits,
+        max_context=max_context,
+        trust_remote_code=trust_remote_code,
+        dry_run=dry_run,
+        debug=_debug,
+        reporter=reporter_for(sys.stderr),
+    )
+    if as_json:
+        typer.echo(strict_json(result.to_json()), nl=False)
+    else:
+        print_result(result, sys.stdout)
+    if result.failures:
+        raise typer.Exit(1)
+
+
+@app.command("compare")
+def compare_command(
+    a: Annotated[str, typer.Argument(help="A model, or a cell's .json file.")],
+    b: Annotated[str, typer.Argument(help="Another model or cell.")],
+    corpus: Annotated[str | None, typer.Option("--corpus", help="Name or path of the corpus.")] = None,
+    policy: _Policy = "document",
+    limit: _Limit = None,
+    output: _Output = Path("runs"),
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    max_context: _MaxContext = None,
+    trust_remote_code: _Trust = False,
+    common_documents: Annotated[
+        bool, typer.Option("--common-documents", help="Leave out what one of the two cannot represent.")
+    ] = False,
+    num_documents: Annotated[
+        int, typer.Option("--documents", help="Best and worst documents to show.", min=0)
+    ] = 5,
+    as_json: _Json = False,
+) -> None:
+    """Compare two models document by document, scoring what is missing first."""
+    from evalkit.cells import read_cell
+    from evalkit.compare import compare_cells, comparison_lines
+    from evalkit.errors import ScoringError, UsageError
+    from evalkit.files import strict_json
+    from evalkit.progress import reporter_for
+    from evalkit.runner import run
+
+    paths = [Path(name) for name in (a, b) if name.endswith(".json") and Path(name).is_file()]
+    if len(paths) == 2:
+        cells = [read_cell(path) for path in paths]
+    elif corpus is None:
+        raise UsageError("give --corpus NAME, or two cells' .json files")
+    else:
+        result = run(
+            [a, b],
+            [corpus],
+            policy=policy,
+            limit=limit,
+            output=output,
+            device=device,
+            dtype=dtype,
+            max_context=max_context,
+            trust_remote_code=trust_remote_code,
+            debug=_debug,
+            reporter=reporter_for(sys.stderr),
+        )
+        if result.failures:
+            raise ScoringError(f"{result.failures[0].model} could not be scored: {result.failures[0].reason}")
+        cells = list(result.cells)
+    comparison = compare_cells(*cells, common_documents=common_documents)
+    if as_json:
+        typer.echo(strict_json(comparison.to_json(num_documents)), nl=False)
+    else:
+        for line in comparison_lines(comparison, num_documents):
+            typer.echo(line)
+
+
+@app.command("env")
+def env_command(as_json: _Json = False, device: _Device = "auto") -> None:
+    """Show what results from here will say of the machine and the software."""
+    from evalkit.environment import environment, torch_environment
+    from evalkit.files import strict_json
+
+    known = environment() | torch_environment(device)
+    if as_json:
+        typer.echo(strict_json(known), nl=False)
+        return
+    for name, value in known.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        typer.echo(f"{name + ':':<19}{value}")
+
+
+@app.command("bench")
+def bench_command(
+    num_tokens: Annotated[int, typer.Option("--tokens", help="Tokens of text to score.", min=64)] = 4096,
+    num_rounds: Annotated[int, typer.Option("--rounds", help="Times to measure each.", min=1)] = 3,
+    num_threads: Annotated[int | None, typer.Option("--threads", help="Threads; all by default.", min=1)] = None,
+    as_json: _Json = False,
+) -> None:
+    """Time RWKV-7 (0.1B shape, random weights) against the PyPI package rwkv, side by side, on CPU."""
+    from evalkit.bench import bench_lines, bench_rwkv7
+    from evalkit.files import strict_json
+
+    result = bench_rwkv7(num_tokens=num_tokens, num_rounds=num_rounds, num_threads=num_threads)
+    if as_json:
+        typer.echo(strict_json(result), nl=False)
+    else:
+        for line in bench_lines(result):
+            typer.echo(line)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _add_commands_of_other_packages() -> None:
+    for point in entry_points(group=COMMAND_GROUP):
+        try:
+            command = point.load()
+        except ImportError as error:  # a broken plug-in must not take the others down, but must be seen
+            typer.echo(f"evalkit: command {point.name!r} ({point.value}) is not available: {error}", err=True)
+            continue
+        app.add_typer(command, name=point.name)
+
+
+def main() -> None:
+    """The program ``evalkit``."""
+    _add_commands_of_other_packages()
+    try:
+        app()
+    except EvalkitError as error:
+        if _debug:
+            raise
+        typer.echo(f"evalkit: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,170 @@
+"""Two models on the same documents: the paired difference, which repeats where levels do not."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit.cells import Cell
+from evalkit.errors import UsageError
+from evalkit.stats import Interval, percentile_interval, resampled_ratios
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentDifference:
+    """One document under both models."""
+
+    id: str
+    title: str | None
+    num_bytes: int
+    bits_per_byte_a: float
+    bits_per_byte_b: float
+
+    @property
+    def difference(self) -> float:
+        """Bits per byte of A minus B: negative where A is better."""
+        return self.bits_per_byte_a - self.bits_per_byte_b
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A minus B on the documents of one corpus."""
+
+    model_a: str
+    model_b: str
+    corpus: str
+    policy_a: str
+    policy_b: str
+    num_documents: int
+    num_left_out: int
+    """Documents that one of the two could not represent; always 0 unless they were allowed."""
+    num_clusters: int
+    bits_per_byte_a: float
+    bits_per_byte_b: float
+    difference: float
+    """Bits per byte of A minus B over all bytes: negative where A is better."""
+    interval: Interval | None
+    """95 % of the difference, over resampled clusters; None with fewer than two."""
+    num_better_a: int
+    """Documents on which A costs fewer bits."""
+    documents: tuple[DocumentDifference, ...]
+    """From the one where A gains most to the one where it loses most, per byte."""
+
+    def to_json(self, num_documents: int) -> dict[str, Any]:
+        """The comparison as strict JSON can hold it, with that many documents from either end."""
+        fields = dataclasses.asdict(self)
+        fields["interval"] = self.interval and {"low": self.interval.low, "high": self.interval.high}
+        shown = [{**dataclasses.asdict(document), "difference": document.difference} for document in self.documents]
+        del fields["documents"]
+        return {**fields, "best_documents": shown[:num_documents], "worst_documents": shown[::-1][:num_documents]}
+
+
+def compare_cells(a: Cell, b: Cell, *, common_documents: bool = False) -> Comparison:
+    """The paired difference of two cells.
+
+    Args:
+        a: one model's cell.
+        b: another's, of the same documents.
+        common_documents: compare what both could represent, where one of them could not represent all.
+
+    Raises:
+        UsageError: the cells are not of the same documents.
+        ScoringError: a cell's rows are missing or damaged.
+    """
+    rows_a, rows_b = a.rows(), b.rows()
+    if [(row["id"], row["sha256"]) for row in rows_a] != [(row["id"], row["sha256"]) for row in rows_b]:
+        raise UsageError(
+            f"{a.model} on {a.corpus} ({len(rows_a)} documents) and {b.model} on {b.corpus} ({len(rows_b)}) "
+            "are not scores of the same documents; a difference would mean nothing"
+        )
+    pairs = [
+        pair
+        for pair in zip(rows_a, rows_b, strict=True)
+        if pair[0]["total_bits"] is not None and pair[1]["total_bits"] is not None
+    ]
+    num_left_out = len(rows_a) - len(pairs)
+    if num_left_out and not common_documents:
+        raise UsageError(
+            f"{num_left_out} of {len(rows_a)} documents of {a.corpus} cannot be represented by one of "
+            f"{a.model} and {b.model}; give --common-documents to compare the others"
+        )
+    if not pairs:
+        raise UsageError(f"{a.model} and {b.model} have no document of {a.corpus} in common")
+    return _compare(a, b, pairs, num_left_out)
+
+
+def _compare(
+    a: Cell, b: Cell, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], num_left_out: int
+) -> Comparison:
+    num_bytes = [row["num_bytes"] for row, _ in pairs]
+    differences = [row_a["total_bits"] - row_b["total_bits"] for row_a, row_b in pairs]
+    clusters = [row["cluster"] for row, _ in pairs]
+    bits_per_byte_a = math.fsum(row["total_bits"] for row, _ in pairs) / sum(num_bytes)
+    bits_per_byte_b = math.fsum(row["total_bits"] for _, row in pairs) / sum(num_bytes)
+    documents = sorted(
+        (
+            DocumentDifference(
+                row_a["id"],
+                row_a["title"],
+                row_a["num_bytes"],
+                row_a["total_bits"] / row_a["num_bytes"],
+                row_b["total_bits"] / row_b["num_bytes"],
+            )
+            for row_a, row_b in pairs
+        ),
+        key=lambda document: document.difference,
+    )
+    return Comparison(
+        model_a=a.model,
+        model_b=b.model,
+        corpus=a.corpus,
+        policy_a=a.content["policy"]["name"],
+        policy_b=b.content["policy"]["name"],
+        num_documents=len(pairs),
+        num_left_out=num_left_out,
+        num_clusters=len(set(clusters)),
+        bits_per_byte_a=bits_per_byte_a,
+        bits_per_byte_b=bits_per_byte_b,
+        difference=math.fsum(differences) / sum(num_bytes),
+        interval=percentile_interval(resampled_ratios(differences, num_bytes, clusters)),
+        num_better_a=sum(difference < 0 for difference in differences),
+        documents=tuple(documents),
+    )
+
+
+def comparison_lines(comparison: Comparison, num_documents: int) -> list[str]:
+    """The comparison in words and numbers."""
+    a, b = comparison.model_a, comparison.model_b
+    interval = comparison.interval
+    lines = [
+        f"{a} against {b} on {comparison.corpus}: {comparison.num_documents} documents in "
+        f"{comparison.num_clusters} clusters, policy {comparison.policy_a}"
+        + ("" if comparison.policy_a == comparison.policy_b else f" against {comparison.policy_b}"),
+        f"  {a:<24} {comparison.bits_per_byte_a:.4f} bits/byte",
+        f"  {b:<24} {comparison.bits_per_byte_b:.4f} bits/byte",
+        f"  difference               {comparison.difference:+.4f}"
+        + (f"  (95 % interval {interval.low:+.4f} to {interval.high:+.4f})" if interval else "  (no interval: one cluster)"),
+        f"  {_verdict(comparison)}; {a} is better on {comparison.num_better_a} of {comparison.num_documents} documents",
+    ]
+    if comparison.num_left_out:
+        lines.append(f"  {comparison.num_left_out} documents that one of the two cannot represent are left out")
+    for heading, documents in (
+        (f"{a} gains most", comparison.documents[:num_documents]),
+        (f"{a} loses most", comparison.documents[::-1][:num_documents]),
+    ):
+        lines.append(f"{heading}:")
+        lines += [
+            f"  {document.difference:+.4f}  {document.bits_per_byte_a:.4f} vs {document.bits_per_byte_b:.4f}  "
+            f"{document.num_bytes:>8,} bytes  {document.title or document.id}"
+            for document in documents
+        ]
+    return lines
+
+
+def _verdict(comparison: Comparison) -> str:
+    interval = comparison.interval
+    if interval is None:
+        return "whether the difference is more than chance cannot be said"
+    if interval.low <= 0 <= interval.high:
+        return "a tie: the interval contains 0"
+    return f"{comparison.model_a if comparison.difference < 0 else comparison.model_b} is better"

@@ -1,0 +1,176 @@
+"""``evalkit corpora``: import, list, show and verify corpora."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="The corpora that models are scored on.", no_args_is_help=True)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_Store = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of the corpora.", show_default="$EVALKIT_CORPORA, else corpora/"),
+]
+
+
+@app.command("import")
+def import_corpus(
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="JSON, JSONL, Parquet or text file, a folder of text or Parquet files or of "
+            "datasets.save_to_disk, or hub:OWNER/NAME@REVISION."
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name of the new corpus.")],
+    source: Annotated[str | None, typer.Option("--source", help="Where the texts were published.")] = None,
+    date_from: Annotated[
+        str | None,
+        typer.Option("--date-from", help="First day, YYYY-MM-DD; earlier texts are left out."),
+    ] = None,
+    date_to: Annotated[
+        str | None, typer.Option("--date-to", help="Last day, YYYY-MM-DD; later texts are left out.")
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option("--license", help="License (SPDX) of texts that do not state theirs.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Language of texts that do not state theirs, e.g. en.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Commit of a hub dataset, 40 hex digits.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Split of a dataset.")] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option("--text-column", help="Column of the text.", show_default="text, else content"),
+    ] = None,
+    store: _Store = None,
+) -> None:
+    """Store a dated, immutable corpus made of somebody's files.
+
+    Texts are kept byte for byte. Source, license and dates must be given where the data do not state
+    them.
+    """
+    from evalkit.corpus import store_folder
+    from evalkit.importers import import_corpus
+
+    corpus = import_corpus(
+        path,
+        name,
+        source=source,
+        license=license,
+        language=language,
+        date_from=date_from,
+        date_to=date_to,
+        revision=revision,
+        split=split,
+        text_column=text_column,
+        store=store,
+    )
+    typer.echo(
+        f"{name}: {corpus.manifest.num_documents} documents, {corpus.num_bytes} bytes, "
+        f"{corpus.date_from} to {corpus.date_to}, "
+        f"SHA-256 {corpus.sha256[:16]}, in {store_folder(store) / name}"
+    )
+    for reason, count in corpus.manifest.num_dropped.items():
+        typer.echo(f"left out: {count} {reason}")
+
+
+@app.command("list")
+def list_corpora(as_json: _Json = False, store: _Store = None) -> None:
+    """List the built-in corpora and those in the store. Exits with 1 if one has no sound manifest."""
+    from evalkit.corpus import list_corpora, read_manifest
+    from evalkit.errors import CorpusError
+    from evalkit.files import strict_json
+
+    manifests = []
+    problems = {}
+    for name in list_corpora(store):
+        try:
+            manifests.append(read_manifest(name, store))
+        except CorpusError as error:
+            problems[name] = str(error)
+    if as_json:
+        broken = [{"name": name, "problem": problem} for name, problem in problems.items()]
+        typer.echo(strict_json([*map(dataclasses.asdict, manifests), *broken]), nl=False)
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("corpus", no_wrap=True)
+        table.add_column("documents", justify="right", no_wrap=True)
+        table.add_column("bytes", justify="right", no_wrap=True)
+        table.add_column("from", no_wrap=True)
+        table.add_column("to", no_wrap=True)
+        table.add_column("licenses", overflow="fold")
+        table.add_column("sha256", no_wrap=True)
+        for manifest in manifests:
+            table.add_row(
+                manifest.name,
+                f"{manifest.num_documents:,}",
+                f"{manifest.num_bytes:,}",
+                manifest.date_from or "undated",
+                manifest.date_to or "",
+                ", ".join(manifest.licenses),
+                manifest.sha256[:16],
+            )
+        # Into a pipe or a file goes one line per corpus, however long.
+        width = None if sys.stdout.isatty() else 240
+        Console(width=width, highlight=False, markup=False).print(table)
+        for problem in problems.values():
+            typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command("show")
+def show_corpus(
+    corpus: Annotated[str, typer.Argument(help="A name from `evalkit corpora list`, or a path.")],
+    as_json: _Json = False,
+    store: _Store = None,
+) -> None:
+    """Read a corpus and show everything that is known of it."""
+    from evalkit.corpus import load_corpus
+    from evalkit.files import strict_json
+
+    manifest = dataclasses.asdict(load_corpus(corpus, store=store).manifest)
+    if as_json:
+        typer.echo(strict_json(manifest), nl=False)
+        return
+    for key, value in manifest.items():
+        typer.echo(f"{key:<15} {_readable(value)}")
+
+
+@app.command("verify")
+def verify_corpus(
+    name: Annotated[str, typer.Argument(help="A name from `evalkit corpora list`.")],
+    as_json: _Json = False,
+    store: _Store = None,
+) -> None:
+    """Recompute every digest and count of a corpus. Exits with 1 if anything is not as stored."""
+    from evalkit.corpus import verify_corpus
+    from evalkit.files import strict_json
+
+    problems = verify_corpus(name, store)
+    if as_json:
+        typer.echo(strict_json({"name": name, "problems": problems}), nl=False)
+    elif problems:
+        for problem in problems:
+            typer.echo(f"{name}: {problem}")
+    else:
+        typer.echo(f"{name}: every document is as stored")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _readable(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {count}" for key, count in value.items()) or "-"
+    return str(value)

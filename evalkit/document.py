@@ -1,0 +1,298 @@
+r"""What a corpus is made of: documents, the manifest that describes them, and the digest that names them.
+
+A document is a text with a date, a source and a license. A corpus is an ordered set of documents; its
+digest is the SHA-256 of the lines ``id sha256\n`` of its documents in order, so that it names exactly
+what is scored and in which order, whatever file the documents came from.
+
+Import these names from `evalkit.corpus`, which also stores and loads corpora.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from evalkit.errors import CorpusError, UsageError
+from evalkit.files import slug
+
+SCHEMA_VERSION = 1
+UNKNOWN = "unknown"
+"""Stands for a source or license that nobody stated, in documents and in the manifest's counts."""
+
+_PUBLISHED_AT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Document:
+    """A text, kept exactly as it was published, and where it comes from.
+
+    `make_document` fills in what follows from the text.
+    """
+
+    id: str
+    """Unique in its corpus, without white space; by default the first 16 hex digits of `sha256`."""
+    text: str
+    source: str
+    """Where it was collected, e.g. ``arxiv``; `UNKNOWN` where nobody said."""
+    url: str | None
+    published_at: str | None
+    """``YYYY-MM-DD``, or in UTC ``YYYY-MM-DDTHH:MM:SSZ``; None where it is not known."""
+    fetched_at: str | None
+    title: str | None
+    license: str | None
+    """SPDX identifier where there is one."""
+    language: str | None
+    cluster: str | None
+    """What documents share that are not independent draws (a repository, an author, a site).
+
+    Bootstrap intervals resample clusters. None: the document is a cluster of its own.
+    """
+    n_bytes: int
+    """Length of the text in UTF-8."""
+    sha256: str
+    """Hex digest of the text's UTF-8 bytes."""
+    extractor: str | None
+    """What made the text out of the published form, with its version, e.g. ``trafilatura 2.3.1``."""
+    source_version: str | None
+    """The source's name for this state of the document, e.g. ``v1`` or a commit."""
+
+    @property
+    def data(self) -> bytes:
+        """The text in UTF-8: the bytes that are scored."""
+        return self.text.encode("utf-8")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is known of a corpus without reading its documents; the content of ``manifest.json``."""
+
+    schema_version: int
+    name: str
+    description: str
+    sources: Mapping[str, int]
+    """Documents by source."""
+    licenses: Mapping[str, int]
+    """Documents by license; those without one under `UNKNOWN`."""
+    date_from: str | None
+    """First day (``YYYY-MM-DD``) on which a document can have been published; None: not known."""
+    date_to: str | None
+    """Last such day, included."""
+    created: str | None
+    """When it was stored, in UTC; None for a corpus that is not stored."""
+    provenance: Mapping[str, str]
+    """How it was made: the program, the input and its digest or revision."""
+    num_documents: int
+    num_bytes: int
+    num_dropped: Mapping[str, int]
+    """Documents of the input that are not in the corpus, by reason."""
+    sha256: str
+    """Digest of the corpus; see the module's docstring."""
+    parquet_file: str | None = None
+    parquet_sha256: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Documents in their order, and the manifest that describes them. Built by `make_corpus`."""
+
+    documents: tuple[Document, ...]
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """The name under which results are shown."""
+        return self.manifest.name
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what is scored; see the module's docstring."""
+        return self.manifest.sha256
+
+    @property
+    def num_bytes(self) -> int:
+        """UTF-8 bytes of all documents together."""
+        return self.manifest.num_bytes
+
+    @property
+    def date_from(self) -> str | None:
+        """First day on which a document can have been published, or None."""
+        return self.manifest.date_from
+
+    @property
+    def date_to(self) -> str | None:
+        """Last day on which a document can have been published, or None."""
+        return self.manifest.date_to
+
+    def limited(self, num_documents: int) -> "Corpus":
+        """The first documents only: a corpus with its own digest and counts, the same name and dates.
+
+        Raises:
+            UsageError: fewer than one document is asked for.
+        """
+        if num_documents < 1:
+            raise UsageError(f"a limit of {num_documents} documents leaves nothing; give 1 or more")
+        if num_documents >= len(self.documents):
+            return self
+        documents = self.documents[:num_documents]
+        manifest = dataclasses.replace(
+            self.manifest, **counts(documents), parquet_file=None, parquet_sha256=None
+        )
+        return Corpus(documents, manifest)
+
+
+def utc_date(value: str | dt.date) -> str:
+    """A date in the form of `Document.published_at`.
+
+    A time without a zone keeps its day only: which moment it means is not known.
+
+    Raises:
+        ValueError: the text is not an ISO 8601 date or date and time.
+    """
+    if isinstance(value, str):
+        value = dt.date.fromisoformat(value) if len(value) <= 10 else dt.datetime.fromisoformat(value)
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value.strftime("%Y-%m-%d")
+
+
+def repository_of_url(url: str | None) -> str | None:
+    """``host/owner/repository`` of a URL on GitHub, a GitLab or Hugging Face; None for any other."""
+    try:
+        parts = urlsplit(url or "")
+        host = (parts.hostname or "").removeprefix("www.")
+    except ValueError:  # e.g. an unclosed bracket in the host
+        return None
+    path = [segment for segment in parts.path.lower().split("/") if segment]
+    if host == "raw.githubusercontent.com":
+        host = "github.com"
+    if host.startswith("gitlab."):  # projects may lie in subgroups; /-/ ends the project's path
+        end = path.index("-") if "-" in path else 2
+    elif host == "huggingface.co" and path[:1] in (["datasets"], ["spaces"]):
+        end = 3
+    elif host in ("github.com", "huggingface.co"):
+        end = 2
+    else:
+        return None
+    return "/".join([host, *path[:end]]) if len(path) >= end >= 2 else None
+
+
+def make_document(
+    text: str,
+    *,
+    source: str,
+    id: str | None = None,
+    url: str | None = None,
+    published_at: str | None = None,
+    fetched_at: str | None = None,
+    title: str | None = None,
+    license: str | None = None,
+    language: str | None = None,
+    cluster: str | None = None,
+    extractor: str | None = None,
+    source_version: str | None = None,
+) -> Document:
+    """A document with its length, digest, id and, where the URL is a repository's, its cluster.
+
+    Raises:
+        UnicodeEncodeError: the text holds a lone surrogate and so has no UTF-8 form.
+    """
+    data = text.encode("utf-8")
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Document(
+        id=id or sha256[:16],
+        text=text,
+        source=source,
+        url=url,
+        published_at=published_at,
+        fetched_at=fetched_at,
+        title=title,
+        license=license,
+        language=language,
+        cluster=cluster or repository_of_url(url),
+        n_bytes=len(data),
+        sha256=sha256,
+        extractor=extractor,
+        source_version=source_version,
+    )
+
+
+def make_corpus(
+    name: str,
+    documents: Iterable[Document],
+    *,
+    description: str = "",
+    date_from: str | None = None,
+    date_to: str | None = None,
+    provenance: Mapping[str, str] | None = None,
+    num_dropped: Mapping[str, int] | None = None,
+) -> Corpus:
+    """A corpus of these documents in this order, not yet stored.
+
+    Args:
+        name: what results are shown under; letters, digits and ``._+-``.
+        documents: at least one; ids unique.
+        description: one line for people.
+        date_from: first day of publication; by default the documents' earliest if all are dated.
+        date_to: last day of publication, likewise.
+        provenance: how it was made.
+        num_dropped: documents left out, by reason.
+
+    Raises:
+        UsageError: the name cannot be a folder's name.
+        CorpusError: there are no documents, or an id or date is not what `Document` promises.
+    """
+    check_plain_name(name)
+    documents = tuple(documents)
+    if not documents:
+        raise CorpusError(f"corpus {name}: it has no documents")
+    seen: set[str] = set()
+    for document in documents:
+        if document.id in seen or document.id.split() != [document.id]:
+            raise CorpusError(f"corpus {name}: id {document.id!r} is used twice or holds white space")
+        seen.add(document.id)
+        if document.published_at is not None and not _PUBLISHED_AT.fullmatch(document.published_at):
+            raise CorpusError(
+                f"corpus {name}: document {document.id}: published_at {document.published_at!r} is neither "
+                "YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SSZ"
+            )
+    days = [document.published_at[:10] for document in documents if document.published_at is not None]
+    if len(days) < len(documents):
+        days = []
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=name,
+        description=description,
+        date_from=date_from or min(days, default=None),
+        date_to=date_to or max(days, default=None),
+        created=None,
+        provenance=dict(provenance or {}),
+        num_dropped=dict(num_dropped or {}),
+        **counts(documents),
+    )
+    return Corpus(documents, manifest)
+
+
+def counts(documents: tuple[Document, ...]) -> dict[str, Any]:
+    """The manifest's fields that follow from the documents, the corpus's digest among them."""
+    lines = "".join(f"{document.id} {document.sha256}\n" for document in documents)
+    return {
+        "sources": dict(Counter(document.source for document in documents)),
+        "licenses": dict(Counter(document.license or UNKNOWN for document in documents)),
+        "num_documents": len(documents),
+        "num_bytes": sum(document.n_bytes for document in documents),
+        "sha256": hashlib.sha256(lines.encode("utf-8")).hexdigest(),
+    }
+
+
+def check_plain_name(name: str) -> None:
+    """Refuse a name that cannot be a folder's name.
+
+    Raises:
+        UsageError: the name holds something else than letters, digits and ``._+-``.
+    """
+    if name != slug(name):
+        raise UsageError(f"corpus name {name!r} is not a plain folder name; {slug(name)!r} would be")

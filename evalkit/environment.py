@@ -1,0 +1,80 @@
+"""What a result ran on: versions, processor, accelerator, and evalkit's own commit."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("torch", "triton", "transformers", "tokenizers", "datasets", "pyarrow", "numpy", "pyrwkv-tokenizer")
+
+
+def environment() -> dict[str, Any]:
+    """Provenance of a measurement, as strict JSON can hold it.
+
+    Nothing in it names the user, the machine or a folder.
+    """
+    import evalkit
+
+    return {
+        "evalkit": evalkit.__version__,
+        "git": _git_state(Path(__file__).parent),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "num_cpus": os.cpu_count(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+    }
+
+
+def torch_environment(device: str) -> dict[str, Any]:
+    """The part that needs torch: threads, the accelerator in use, and which CPU kernels serve."""
+    import torch
+    from evalkit_kernels.linear import onednn_is_faster
+
+    from evalkit.devices import resolve_device
+
+    resolved = resolve_device(device)
+    on_gpu = resolved.type == "cuda"
+    return {
+        "device": str(resolved),
+        "gpu": torch.cuda.get_device_name(resolved) if on_gpu else None,
+        "cuda": torch.version.cuda if on_gpu else None,
+        "num_threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_float32_gemm": "oneDNN" if onednn_is_faster() else "MKL",
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def _git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit of the checkout that evalkit runs from; None for an installed package."""
+    if not (folder.parent / ".git").exists():
+        return None
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):  # no git, or a folder that it does not trust
+        return None
+    return {"commit": commit, "dirty": dirty}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()

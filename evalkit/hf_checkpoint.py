@@ -1,0 +1,321 @@
+"""What a Hugging Face checkpoint says about itself before its weights are loaded.
+
+A checkpoint is a folder (or a hub repository) with ``config.json``, a tokenizer and weight files. All
+that can be wrong with it and can be known from its small files is found here.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from evalkit.catalog import CatalogEntry
+from evalkit.devices import resolve_dtype
+from evalkit.errors import ModelError
+from evalkit.files import file_sha256
+from evalkit.hub import HubSnapshot, download, hub_files, weights_sha256
+from evalkit.model import LoadOptions, ModelIdentity
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tekken.json",
+)
+_SETTINGS_ONLY = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
+_PROBE = "the text"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that is about to be loaded."""
+
+    folder: Path
+    """Where config and tokenizer are; `fetch_weights` puts a repository's weights there as well."""
+    snapshot: HubSnapshot | None
+    """The repository's files; None for a local folder."""
+    config: Any
+    tokenizer: Any
+    trust_remote_code: bool
+    identity: ModelIdentity
+    prefix: tuple[int, ...]
+    policy_prefixes: Mapping[str, tuple[int, ...]]
+
+    def fetch_weights(self) -> Path:
+        """The folder with all of the checkpoint's files."""
+        if self.snapshot is None:
+            return self.folder
+        return download(self.snapshot.repo, self.snapshot.commit, weight_names(self.snapshot.files))
+
+
+def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
+    """Read a checkpoint's small files and identify its weights; nothing is loaded.
+
+    Raises:
+        ModelError: files are missing or unreadable, or this is not a causal language model.
+        UsageError: the options name an unknown device or dtype.
+    """
+    trust_remote_code = entry.trust_remote_code or options.trust_remote_code
+    folder, snapshot = _small_files(entry.target, entry.revision, entry.name)
+    config = _read_config(folder, entry.name, trust_remote_code)
+    names = weight_names(snapshot.files if snapshot else [path.name for path in folder.iterdir()])
+    if not names:
+        raise ModelError(
+            f"{entry.name}: {entry.target} has no model.safetensors or pytorch_model.bin (nor shards of one)"
+        )
+    weights = {name: snapshot.files[name] if snapshot else file_sha256(folder / name) for name in names}
+    tokenizer_folder = folder
+    if entry.tokenizer:
+        tokenizer_folder, _ = _small_files(entry.tokenizer, "main", entry.name)
+    tokenizer = _read_tokenizer(tokenizer_folder, entry.name, trust_remote_code)
+    put_in_front = _special_ids_in_front(tokenizer)
+    rule = entry.prefix or _default_prefix(tokenizer, put_in_front)
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    limit = context_limit(config, entry, options)
+    identity = ModelIdentity(
+        name=entry.name,
+        loader="hf",
+        revision=None if snapshot is None else snapshot.commit,
+        weights_sha256=weights_sha256(weights),
+        tokenizer_sha256=_combined_sha256(
+            [path for name in TOKENIZER_FILES if (path := tokenizer_folder / name).is_file()]
+        ),
+        prefix=rule,
+        dtype=str(resolve_dtype(options)).removeprefix("torch."),
+        context_limit=limit,
+        details={
+            "repo": None if snapshot is None else snapshot.repo,
+            "model_type": str(config.model_type),
+            "num_parameters": entry.num_parameters,
+            "license": entry.license,
+            "released": entry.released,
+            "knowledge_cutoff": entry.knowledge_cutoff,
+        },
+    )
+    return Checkpoint(
+        folder=folder,
+        snapshot=snapshot,
+        config=config,
+        tokenizer=tokenizer,
+        trust_remote_code=trust_remote_code,
+        identity=identity,
+        prefix=_prefix_ids(rule, tokenizer, entry.name),
+        policy_prefixes={
+            "lm-eval": () if start is None else (int(start),),
+            "uncheatable": put_in_front,
+        },
+    )
+
+
+def context_limit(config: Any, entry: CatalogEntry, options: LoadOptions) -> int | None:
+    """Most token positions of one forward pass; None for a recurrent model without a cap.
+
+    Raises:
+        ModelError: an attention model that states no length.
+    """
+    limit = entry.context_limit
+    if limit is None:
+        limit = _stated_length(config)
+        if limit is None and not _is_recurrent(config) and options.max_context is None:
+            raise ModelError(
+                f"{entry.name}: its config.json states no context length; pass --max-context or give "
+                "context_limit in the catalog"
+            )
+    return min((length for length in (limit, options.max_context) if length is not None), default=None)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from logging and, unless stderr is a terminal, from drawing progress bars.
+
+    What matters in its warnings (missing weights, unknown settings) is checked here and raised.
+    """
+    logging = transformers.logging
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+def first_line(error: BaseException) -> str:
+    """An error's message, cut to its first line and what that line announces."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+
+
+def _small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapshot | None]:
+    folder = Path(target)
+    if folder.is_absolute():
+        if not folder.is_dir():
+            raise ModelError(f"{name}: {folder} is not a folder; give the folder that holds config.json")
+        return folder, None
+    snapshot = hub_files(target, revision)
+    return download(target, snapshot.commit, ["*.json", "*.txt", "*.model", "*.py"]), snapshot
+
+
+def _read_config(folder: Path, name: str, trust_remote_code: bool) -> Any:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{name}: {folder} has no config.json, so it is not a Hugging Face checkpoint")
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{name}: {path} is not JSON: {error}") from error
+    model_type = stated.get("model_type") if isinstance(stated, dict) else None
+    if model_type is None:
+        raise ModelError(f"{name}: {path} names no model_type")
+    has_own_code = "AutoModelForCausalLM" in (stated.get("auto_map") or {})
+    if model_type not in CONFIG_MAPPING and not (has_own_code and trust_remote_code):
+        advice = "pass --trust-remote-code to run the repository's own Python, or " if has_own_code else ""
+        raise ModelError(
+            f"{name}: transformers {transformers.__version__} has no model type {model_type!r}; "
+            f"{advice}update transformers"
+        )
+    try:
+        with quiet():
+            config = transformers.AutoConfig.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, local_files_only=True
+            )
+    except (OSError, ValueError, TypeError, KeyError, ImportError, StrictDataclassError) as error:
+        raise ModelError(f"{name}: {path} cannot be read: {first_line(error)}") from error
+    if not (has_own_code and trust_remote_code):
+        _refuse_other_models(config, name)
+    return config
+
+
+def _refuse_other_models(config: Any, name: str) -> None:
+    what = ", ".join(config.architectures or [config.model_type])
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"{name}: {what} is a sequence-to-sequence model; a causal one is needed")
+    # BERT and its like can be run as decoders, and are only if their checkpoint says so.
+    is_causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()).intersection(config.architectures or ())
+    is_encoder = _stated(config, "is_decoder") is False and not is_causal
+    if is_encoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(f"{name}: {what} is not a causal language model: it predicts no next token")
+
+
+def _read_tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
+    present = [file for file in TOKENIZER_FILES if (folder / file).is_file()]
+    if not set(present).difference(_SETTINGS_ONLY) and not trust_remote_code:
+        raise ModelError(
+            f"{name}: {folder} has no tokenizer files; put tokenizer.json beside config.json, "
+            "or name another tokenizer in the catalog"
+        )
+    settings = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    try:
+        with quiet():
+            if "tokenizer.json" not in present or (trust_remote_code and _has_own_tokenizer(folder)):
+                return transformers.AutoTokenizer.from_pretrained(folder, **settings)
+            # Not AutoTokenizer: for many model types it puts its own normaliser and pre-tokenizer in place
+            # of those that the checkpoint was made with.
+            tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, **settings)
+            if tokenizer.bos_token is None and tokenizer.eos_token is None:  # GPT-2: only its class knows
+                named = transformers.AutoTokenizer.from_pretrained(folder, **settings)
+                known = set(named.all_special_tokens).intersection(named.get_vocab())
+                names = named.special_tokens_map.items()
+                tokenizer.add_special_tokens({role: token for role, token in names if str(token) in known})
+            return tokenizer
+    except Exception as error:  # the library's parser raises nothing more specific
+        raise ModelError(f"{name}: the tokenizer in {folder} cannot be read: {first_line(error)}") from error
+
+
+def _has_own_tokenizer(folder: Path) -> bool:
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and "auto_map" in json.loads(path.read_text(encoding="utf-8"))
+
+
+def _special_ids_in_front(tokenizer: Any) -> tuple[int, ...]:
+    """The ids that the tokenizer puts before a text by itself."""
+    bare = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
+    full = tokenizer(_PROBE)["input_ids"]
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return tuple(full[:start])
+    return ()
+
+
+def _default_prefix(tokenizer: Any, put_in_front: tuple[int, ...]) -> str:
+    if tokenizer.bos_token_id is not None and tokenizer.bos_token_id in put_in_front:
+        return "bos"
+    if tokenizer.eos_token_id is not None:
+        return "eos"
+    return "none" if tokenizer.bos_token_id is None else "bos"
+
+
+def _prefix_ids(rule: str, tokenizer: Any, name: str) -> tuple[int, ...]:
+    if rule == "none":
+        return ()
+    if rule.startswith("token:"):
+        return (int(rule.removeprefix("token:")),)
+    token_id = tokenizer.bos_token_id if rule == "bos" else tokenizer.eos_token_id
+    if token_id is None:
+        raise ModelError(f"{name}: the prefix is to be {rule}, but the tokenizer defines no such token")
+    return (int(token_id),)
+
+
+def _stated(config: Any, key: str) -> Any:
+    """A setting of the text model, under whatever name its config keeps it."""
+    text_config = config.get_text_config(decoder=True)
+    return text_config.to_dict().get(text_config.attribute_map.get(key, key))
+
+
+def _stated_length(config: Any) -> int | None:
+    if _is_recurrent(config):
+        return None
+    lengths = [_stated(config, key) for key in _LENGTH_NAMES]
+    return next((length for length in lengths if isinstance(length, int) and length > 0), None)
+
+
+def _is_recurrent(config: Any) -> bool:
+    """Whether a model's memory does not grow with the text: no attention, or only over a fixed window.
+
+    A config without attention heads has no attention layers (Mamba, xLSTM, RWKV-4, whose lengths are
+    those of training); RecurrentGemma's attention looks back 2048 tokens whatever the length.
+    """
+    if _stated(config, "num_attention_heads") is None:
+        return not _stated(config, "attn")  # flash-linear-attention's hybrids keep their heads there
+    return "recurrent" in (_stated(config, "block_types") or ())
+
+
+def weight_names(names: Collection[str]) -> list[str]:
+    """The weight files that transformers would load among a checkpoint's files, safetensors first.
+
+    Others beside them (``consolidated.safetensors``) hold the same weights in another layout.
+    """
+    for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
+        if f"{stem}.{suffix}" in names:
+            return [f"{stem}.{suffix}"]
+        shards = sorted(n for n in names if re.fullmatch(rf"{stem}-\d+-of-\d+\.{suffix}", n))
+        if shards:
+            return shards
+    return []
+
+
+def _combined_sha256(paths: list[Path]) -> str:
+    """One digest of several files' names and contents."""
+    lines = "".join(f"{path.name} {file_sha256(path)}\n" for path in sorted(paths))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,210 @@
+"""What a revision of a hub repository holds, known before and without downloading its weights.
+
+The hub states the SHA-256 of every large file, and files in the local cache are named by it, so a
+model's digest is the same whether it was never downloaded, is being downloaded or is used offline.
+"""
+
+import contextlib
+import fnmatch
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.errors import ModelError
+from evalkit.files import file_sha256
+
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")  # in order of preference
+
+
+@dataclass(frozen=True)
+class HubSnapshot:
+    """A repository at one commit."""
+
+    repo: str
+    """``owner/name``."""
+    commit: str
+    """40 hexadecimal digits."""
+    files: Mapping[str, str]
+    """Path inside the repository → SHA-256 (files in LFS: all weights) or git blob id (small files)."""
+    local_folder: Path | None
+    """The cache's folder of this commit, with all or some of the files; None: nothing was downloaded."""
+
+
+def hub_files(repo: str, revision: str = "main") -> HubSnapshot:
+    """The files of a repository and their digests.
+
+    Where the hub cannot be reached or ``HF_HUB_OFFLINE`` is set, the answer comes from the local cache
+    and `HubSnapshot.files` lists what was downloaded.
+
+    Args:
+        repo: ``owner/name``.
+        revision: branch, tag or commit.
+
+    Raises:
+        ModelError: there is no such repository or revision, access to it is refused, or the hub cannot
+            be reached and the cache does not hold it.
+    """
+    from httpx2 import TransportError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    api = HfApi()
+    with _plain_errors(repo, revision):
+        # Also notes which commit a branch is at, so that the branch can be resolved offline.
+        commit = api.resolve_revision(repo, revision=revision).resolved
+        try:
+            info = api.model_info(repo, revision=commit, files_metadata=True)
+        except (TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+            if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+                raise
+            cached = cached_files(repo, commit)
+            if cached is None:
+                raise
+            return cached
+    cached = cached_files(repo, commit)
+    files: dict[str, str] = {}
+    for sibling in info.siblings or ():
+        digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+        if not digest:
+            raise ModelError(f"the hub states no digest for {sibling.rfilename} of {repo}: give a local path")
+        files[sibling.rfilename] = digest
+    return HubSnapshot(repo, commit, files, cached.local_folder if cached else None)
+
+
+def cached_files(repo: str, revision: str = "main") -> HubSnapshot | None:
+    """What the local cache holds of a repository, without asking the hub; None: nothing.
+
+    Raises:
+        ModelError: ``repo`` is not the name of a repository.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+
+    with _plain_errors(repo, revision):
+        try:
+            folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+        except IncompleteSnapshotError as error:
+            folder = Path(error.snapshot_path)
+        except LocalEntryNotFoundError:
+            return None
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    if not paths:
+        return None
+    files = {str(path.relative_to(folder).as_posix()): _digest(path) for path in paths}
+    return HubSnapshot(repo, folder.name, dict(sorted(files.items())), folder)
+
+
+def weight_files(files: Mapping[str, str]) -> dict[str, str]:
+    """The weights among a repository's files: safetensors if there are any, else ``.bin``, else ``.pth``.
+
+    Only the topmost folder counts: below it are other formats of the same weights (``original/``).
+    """
+    for suffix in _WEIGHT_SUFFIXES:
+        weights = {name: digest for name, digest in files.items() if name.endswith(suffix)}
+        top = {name: digest for name, digest in weights.items() if "/" not in name}
+        if weights:
+            return top or weights
+    return {}
+
+
+def weights_sha256(files: Mapping[str, str]) -> str:
+    """One digest for a model's weights: SHA-256 over the sorted lines ``name digest``.
+
+    Args:
+        files: name → digest. Of these only the weights count (see `weight_files`); for one of a
+            repository's several checkpoints give only that file.
+
+    Raises:
+        ModelError: there are no weights among the files.
+    """
+    weights = weight_files(files)
+    if not weights:
+        raise ModelError(f"no weights (*{', *'.join(_WEIGHT_SUFFIXES)}) among {len(files)} files")
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(weights.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def download(repo: str, commit: str, patterns: Iterable[str]) -> Path:
+    """Download the files of a commit that match any of the patterns; what is there already is kept.
+
+    The hub client shows its progress bar where stderr is a terminal.
+
+    Args:
+        repo: ``owner/name``.
+        commit: a commit, or a branch or tag.
+        patterns: file names, with ``*`` for anything.
+
+    Returns:
+        The cache's folder of that commit.
+
+    Raises:
+        ModelError: no file matches, access is refused, or the hub cannot be reached and the cache does
+            not hold all of the files.
+    """
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
+        disable_progress_bars()
+    wanted = list(patterns)
+    with _plain_errors(repo, commit):
+        folder = Path(snapshot_download(repo, revision=commit, allow_patterns=wanted))
+    names = [str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()]
+    if not any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in wanted):
+        raise ModelError(
+            f"{repo} at {commit} has no file {' or '.join(wanted)}: see {_url(repo)}/tree/{commit}"
+        )
+    return folder
+
+
+def _digest(path: Path) -> str:
+    blob = path.resolve()
+    return blob.name if blob.parent.name == "blobs" else file_sha256(path)
+
+
+def _url(repo: str) -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{repo}"
+
+
+@contextlib.contextmanager
+def _plain_errors(repo: str, revision: str) -> Iterator[None]:
+    """Turn the hub client's errors, which have many lines, into one line that says what to do."""
+    from httpx2 import TransportError
+    from huggingface_hub import errors
+
+    def unreachable(reason: str) -> ModelError:
+        return ModelError(
+            f"cannot reach the hub for {repo} ({reason}) and not all of it is in the local cache: "
+            "connect once, or give a local path"
+        )
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{repo} is gated: accept its licence at {_url(repo)} and set HF_TOKEN to a token of that account"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"the hub has no model {repo}, or it is private: check the name at {_url(repo)}, or set HF_TOKEN"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(f"{repo} has no revision {revision!r}: see {_url(repo)}/commits/main") from error
+    except errors.HFValidationError as error:
+        raise ModelError(f"{repo!r} is not the name of a hub repository (owner/name)") from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        remedy = "set HF_TOKEN to a valid token" if status in (401, 403) else "try again later"
+        raise ModelError(f"the hub answered {status} for {repo}: {remedy}") from error
+    except (errors.RevisionResolutionError, errors.LocalEntryNotFoundError) as error:
+        cause = error.__cause__
+        offline = cause is None or isinstance(cause, errors.OfflineModeIsEnabled)
+        raise unreachable("HF_HUB_OFFLINE is set" if offline else type(cause).__name__) from error
+    except errors.OfflineModeIsEnabled as error:
+        raise unreachable("HF_HUB_OFFLINE is set") from error
+    except TransportError as error:
+        raise unreachable(type(error).__name__) from error

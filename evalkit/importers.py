@@ -1,0 +1,284 @@
+"""Documents out of other people's files: JSON, JSONL, text, Parquet, `datasets` folders, hub datasets.
+
+Texts are kept exactly as they are: nothing is stripped, normalized, translated or cut, and a byte
+order mark in a text file stays part of its text. What cannot be kept exactly is refused with the file
+and the place. Empty texts and exact repetitions of an earlier text are left out and counted.
+
+Uncheatable Eval's formats are read as published: until 2025 a JSON list of strings in a file named
+``<source>_YYYYMMDDtoYYYYMMDD.json``, since then JSONL or Parquet with ``content``, ``category``,
+``url`` and ``date``.
+"""
+
+import dataclasses
+import datetime as dt
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalkit import __version__
+from evalkit.corpus import (
+    HUB_PREFIX,
+    UNKNOWN,
+    Corpus,
+    Document,
+    check_new_name,
+    make_corpus,
+    make_document,
+    save_corpus,
+    utc_date,
+)
+from evalkit.errors import CorpusError, UsageError
+from evalkit.files import slug
+from evalkit.readers import parse_hub_id, read_rows, type_name
+
+_TEXT_COLUMNS = ("text", "content")
+_DOCUMENT_FIELDS = tuple(field.name for field in dataclasses.fields(Document))
+_COLUMNS = (
+    *_DOCUMENT_FIELDS,
+    *("content", "category", "date"),  # Uncheatable Eval's names
+)
+
+
+class ImportedDocuments(NamedTuple):
+    """What `read_documents` found."""
+
+    documents: list[Document]
+    num_dropped: dict[str, int]
+    """Documents and files that were left out, by reason."""
+    provenance: dict[str, str]
+    """``program``, ``input``, and what pins the input: its SHA-256 or its revision."""
+
+
+def name_of_input(path_or_hub_id: str | os.PathLike[str]) -> str:
+    """The name of a corpus that is read on the spot: the file's without its ending, or the dataset's."""
+    name = os.fspath(path_or_hub_id)
+    if name.startswith(HUB_PREFIX):
+        hub = parse_hub_id(name)
+        return slug("-".join(filter(None, [hub.repo.partition("/")[2], hub.config])))
+    path = Path(name).resolve()
+    return slug(path.name if path.is_dir() else path.stem)
+
+
+def dates_of_file_name(path: str | os.PathLike[str]) -> tuple[str | None, str | None]:
+    """First and last day that Uncheatable Eval's file names state; None twice for other names."""
+    match = re.search(r"_(\d{8})to(\d{8})\.jsonl?$", os.fspath(path))
+    if not match:
+        return None, None
+    try:
+        return utc_date(match[1]), utc_date(match[2])
+    except ValueError:
+        return None, None
+
+
+def read_documents(
+    path_or_hub_id: str | os.PathLike[str],
+    *,
+    source: str | None = None,
+    license: str | None = None,
+    language: str | None = None,
+    date_from: str | None = None,
+    date_to: str | None = None,
+    revision: str | None = None,
+    split: str | None = None,
+    text_column: str | None = None,
+) -> ImportedDocuments:
+    """Read every document of a file, a folder or a hub dataset, in its order.
+
+    Read are: a ``.json`` list of strings or objects; JSONL; a Parquet file, or a folder that holds
+    some; a folder written by ``datasets.save_to_disk``; ``hub:OWNER/NAME[/CONFIG]@REVISION``; any
+    other folder as one document per file (sorted by path, which becomes the title; hidden files are
+    left out); any other file as one document.
+
+    Args:
+        path_or_hub_id: what to read.
+        source: for documents that do not state theirs; before a ``category`` column.
+        license: for documents that do not state theirs.
+        language: for documents that do not state theirs.
+        date_from: first day; with ``date_to``, documents dated outside are left out and counted.
+        date_to: last day, included.
+        revision: commit of a hub dataset whose id has none.
+        split: which split of a dataset; may be omitted where there is only one.
+        text_column: column or key that holds the text; by default ``text``, else ``content``.
+
+    Raises:
+        UsageError: an option is missing, malformed, or does not apply to this input.
+        CorpusError: the input cannot be read exactly, or nothing is left of it.
+    """
+    window = _window(date_from, date_to)
+    name = os.fspath(path_or_hub_id)
+    num_dropped: Counter[str] = Counter()
+    provenance = {"program": f"evalkit {__version__}"}
+    rows = read_rows(
+        name,
+        {*_COLUMNS, *filter(None, [text_column])},
+        num_dropped,
+        provenance,
+        revision=revision,
+        split=split,
+        plain_text=text_column is None,
+    )
+    defaults = {"source": source, "license": license, "language": language}
+    documents: list[Document] = []
+    seen: set[str] = set()
+    for place, fields in rows:
+        document = _document(place, fields, text_column, defaults)
+        if document.n_bytes == 0:
+            num_dropped["empty"] += 1
+        elif document.sha256 in seen:
+            num_dropped["exact duplicate"] += 1
+        elif window and document.published_at and not window[0] <= document.published_at[:10] <= window[1]:
+            num_dropped["dated outside the window"] += 1
+        else:
+            seen.add(document.sha256)
+            documents.append(document)
+    if not documents:
+        dropped = ", ".join(f"{count} {reason}" for reason, count in num_dropped.items())
+        raise CorpusError(f"{name}: no documents in it" + (f" (left out: {dropped})" if dropped else ""))
+    return ImportedDocuments(documents, dict(num_dropped), provenance)
+
+
+def import_corpus(
+    path_or_hub_id: str | os.PathLike[str],
+    name: str,
+    *,
+    source: str | None = None,
+    license: str | None = None,
+    language: str | None = None,
+    date_from: str | None = None,
+    date_to: str | None = None,
+    revision: str | None = None,
+    split: str | None = None,
+    text_column: str | None = None,
+    store: Path | None = None,
+) -> Corpus:
+    """Read documents as `read_documents` does and store them under a name.
+
+    Every document needs a source, a license and a date, or lie between ``date_from`` and ``date_to``.
+
+    Raises:
+        UsageError: an option is missing or malformed, or the name cannot be used.
+        CorpusError: the input cannot be read, or the name holds something else already.
+    """
+    check_new_name(name)
+    imported = read_documents(
+        path_or_hub_id,
+        source=source,
+        license=license,
+        language=language,
+        date_from=date_from,
+        date_to=date_to,
+        revision=revision,
+        split=split,
+        text_column=text_column,
+    )
+    documents = imported.documents
+    missing = {
+        "--source": sum(document.source == UNKNOWN for document in documents),
+        "--license": sum(document.license is None for document in documents),
+        "--date-from and --date-to": sum(document.published_at is None for document in documents),
+    }
+    if date_from:
+        del missing["--date-from and --date-to"]
+    lacking = [
+        f"{option} (for {count} of {len(documents)} documents)" for option, count in missing.items() if count
+    ]
+    if lacking:
+        raise UsageError(f"{os.fspath(path_or_hub_id)}: the data do not say it: give {', '.join(lacking)}")
+    corpus = make_corpus(
+        name,
+        documents,
+        description=f"imported from {imported.provenance['input']}",
+        date_from=date_from,
+        date_to=date_to,
+        provenance=imported.provenance,
+        num_dropped=imported.num_dropped,
+    )
+    save_corpus(corpus, store)
+    return corpus
+
+
+def _window(date_from: str | None, date_to: str | None) -> tuple[str, str] | None:
+    for option, value in (("--date-from", date_from), ("--date-to", date_to)):
+        if value is None:
+            if date_from or date_to:
+                raise UsageError(f"{option} is missing: a window has a first and a last day")
+            return None
+        try:
+            if dt.date.fromisoformat(value).isoformat() != value:
+                raise ValueError
+        except ValueError:
+            raise UsageError(f"{option} {value!r} is not a day; write it as YYYY-MM-DD") from None
+    assert date_from and date_to
+    if date_from > date_to:
+        raise UsageError(f"--date-from {date_from} is after --date-to {date_to}")
+    return date_from, date_to
+
+
+def _document(
+    place: str, fields: Mapping[str, Any], text_column: str | None, defaults: Mapping[str, str | None]
+) -> Document:
+    """The document of one row, whose text and columns must be what they claim to be."""
+    column = text_column or next((name for name in _TEXT_COLUMNS if name in fields), None)
+    if column is None or column not in fields:
+        wanted = repr(text_column) if text_column else "'text' or 'content'"
+        raise CorpusError(f"{place}: no {wanted} among {', '.join(sorted(fields)) or 'no columns'}")
+    text = fields[column]
+    if not isinstance(text, str):
+        raise CorpusError(f"{place}: {column!r} is {type_name(text)}, not a text")
+    own = not text_column and all(name in fields for name in _DOCUMENT_FIELDS)
+    # In a table of another making, columns of these names may hold anything.
+    foreign = {"id", "sha256", "n_bytes", "fetched_at", "extractor", "source_version"}
+    skipped = {*_TEXT_COLUMNS, "n_bytes", "published_at", "date", *(() if own else foreign)}
+    strings = {
+        name: _optional_text(place, name, fields.get(name)) for name in _COLUMNS if name not in skipped
+    }
+    category = strings.pop("category", None)
+    stated_sha256 = strings.pop("sha256", None)
+    date_column = "published_at" if fields.get("published_at") is not None else "date"
+    published_at = _optional_date(place, date_column, fields.get(date_column))
+    values = {name: strings.get(name) or defaults.get(name) for name in {*strings, *defaults} - {"source"}}
+    try:
+        document = make_document(
+            text,
+            source=strings.get("source") or defaults["source"] or category or UNKNOWN,
+            published_at=published_at,
+            **values,
+        )
+    except UnicodeEncodeError as error:
+        raise _surrogate(place, column, error) from None
+    if own and stated_sha256 != document.sha256:
+        raise CorpusError(f"{place}: its SHA-256 is {document.sha256}, the row says {stated_sha256}")
+    return document
+
+
+def _optional_text(place: str, column: str, value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise CorpusError(f"{place}: {column!r} is {type_name(value)}, not a text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _surrogate(place, column, error) from None
+    return value
+
+
+def _optional_date(place: str, column: str, value: object) -> str | None:
+    if value in (None, "", "None"):  # "None": Uncheatable Eval's upload calls str() on every date
+        return None
+    if isinstance(value, str | dt.date):
+        try:
+            return utc_date(value)
+        except ValueError:
+            pass
+    raise CorpusError(f"{place}: {column!r} is {value!r}, not an ISO 8601 date")
+
+
+def _surrogate(place: str, column: str, error: UnicodeEncodeError) -> CorpusError:
+    return CorpusError(
+        f"{place}: {column!r} holds the lone surrogate \\u{ord(error.object[error.start]):04x} at character "
+        f"{error.start}, which has no UTF-8 form; repair it where the file is made"
+    )

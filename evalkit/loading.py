@@ -1,0 +1,142 @@
+"""From a model's name to the model: the catalog says what a name means, a loader brings it.
+
+A loader is a module (or any object) with two functions::
+
+    identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity   # cheap: loads no weights
+    load(entry: CatalogEntry, options: LoadOptions) -> TokenModel | Codec
+
+``rwkv7``, ``hf`` and ``codec`` are built in; other packages register theirs under the entry-point group
+``evalkit.loaders``.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from evalkit.catalog import LOADER_GROUP, CatalogEntry, load_catalog, resolve_spec
+from evalkit.errors import EvalkitError, ModelError, UsageError
+from evalkit.model import Codec, LoadOptions, Model, ModelIdentity, TokenModel
+
+_BUILT_IN = {"rwkv7": "evalkit.rwkv7", "hf": "evalkit.hf", "codec": "evalkit.classical"}
+
+
+class Loader(Protocol):
+    """What a loader's module must have."""
+
+    def identify(self, entry: CatalogEntry, options: LoadOptions, /) -> ModelIdentity:
+        """What the model is, without loading its weights."""
+        ...
+
+    def load(self, entry: CatalogEntry, options: LoadOptions, /) -> Model:
+        """The model, ready to score."""
+        ...
+
+
+class FoundModel(NamedTuple):
+    """A model that is known to exist and not loaded yet, or an object that needs no loading."""
+
+    identity: ModelIdentity
+    entry: CatalogEntry | None
+    options: LoadOptions
+    instance: Model | None = None
+
+    def load(self) -> Model:
+        """The model, ready to score.
+
+        Raises:
+            ModelError: its weights cannot be read.
+        """
+        if self.instance is not None:
+            return self.instance
+        assert self.entry is not None
+        return _loader(self.entry.loader).load(self.entry, self.options)
+
+
+def find_models(
+    specs: Iterable[str | Model], options: LoadOptions, *, config_path: Path | None = None
+) -> list[FoundModel]:
+    """Models by name or as objects; every name is checked before any file is read.
+
+    Args:
+        specs: catalog names, ``LOADER:TARGET``, or objects with the members of a protocol.
+        options: device, precision, trust.
+        config_path: the user's catalog, see `evalkit.catalog.load_catalog`.
+
+    Raises:
+        UsageError: an unknown name, an object that is no model, or the same model twice.
+        ModelError: a model cannot be found or identified.
+    """
+    catalog = load_catalog(config_path)
+    specs = list(specs)
+    entries = [resolve_spec(spec, catalog) if isinstance(spec, str) else spec for spec in specs]
+    found = []
+    for entry in entries:
+        if isinstance(entry, CatalogEntry):
+            identity = _loader(entry.loader).identify(entry, options)
+            identity = dataclasses.replace(identity, details={**_provenance(entry), **identity.details})
+            found.append(FoundModel(identity, entry, options))
+        elif isinstance(entry, TokenModel | Codec):
+            found.append(FoundModel(entry.identity, None, options, entry))
+        else:
+            raise UsageError(
+                f"{entry!r} is neither a model's name nor an object with the members of "
+                "evalkit.model.TokenModel or Codec"
+            )
+    names = [model.identity.name for model in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"asked for twice: {', '.join(twice)}")
+    return found
+
+
+def load_model(
+    spec: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    max_context: int | None = None,
+) -> Model:
+    """A model by its name: ``rwkv7-0.1b``, ``hf:PATH_OR_REPO``, ``rwkv7:FILE.pth``, ``xz``, …
+
+    Args:
+        spec: a catalog name (`evalkit models list`) or ``LOADER:TARGET``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        trust_remote_code: whether a hub repository may run its own Python.
+        max_context: cap on the model's context, in token positions.
+
+    Raises:
+        UsageError: an unknown name.
+        ModelError: the model cannot be found or read.
+    """
+    [found] = find_models([spec], LoadOptions(device, dtype, trust_remote_code, max_context))
+    return found.load()
+
+
+def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | None]:
+    """What the catalog knows of a model and a result should say; local folders stay private."""
+    fields = dataclasses.asdict(entry)
+    kept = ("file", "num_parameters", "released", "knowledge_cutoff", "cutoff_source", "license", "source")
+    known = {name: fields[name] for name in kept if fields[name] is not None}
+    known["target"] = entry.local_path.name if entry.local_path else entry.target
+    return known
+
+
+def _loader(name: str) -> Loader:
+    if name in _BUILT_IN:
+        loader: Loader = importlib.import_module(_BUILT_IN[name])
+        return loader
+    for point in entry_points(group=LOADER_GROUP):
+        if point.name == name:
+            try:
+                loader = point.load()
+            except EvalkitError:
+                raise
+            except Exception as error:  # another package's code: whatever it raises, say whose it is
+                raise ModelError(f"loader {name!r} ({point.value}) failed to import: {error!r}") from error
+            return loader
+    raise UsageError(f"no loader {name!r} is installed")

@@ -1,0 +1,95 @@
+"""``evalkit models``: which models have names, and what is known of each."""
+
+import dataclasses
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from evalkit.catalog import CatalogEntry, load_catalog, resolve_spec
+from evalkit.files import strict_json
+
+app = typer.Typer(help="The models that have names.", no_args_is_help=True)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command("list")
+def list_models(as_json: _Json = False) -> None:
+    """List the models that have names: the built-in ones and those of evalkit.toml."""
+    entries = load_catalog().values()
+    if as_json:
+        typer.echo(strict_json([dataclasses.asdict(entry) for entry in entries]), nl=False)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    table.add_column("loader", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("released", no_wrap=True)
+    table.add_column("cutoff", no_wrap=True)
+    table.add_column("context", justify="right", no_wrap=True)
+    table.add_column("licence", overflow="fold")
+    table.add_column("repository or path", overflow="fold")
+    for entry in entries:
+        table.add_row(
+            entry.name,
+            entry.loader,
+            _short_count(entry.num_parameters),
+            entry.released or "",
+            entry.knowledge_cutoff or "",
+            f"{entry.context_limit:,}" if entry.context_limit else "",
+            entry.license or "",
+            "" if entry.loader == "codec" else entry.target,
+        )
+    # Into a pipe or a file goes one line per model, however long.
+    Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False).print(table)
+
+
+@app.command("show")
+def show_model(
+    model: Annotated[str, typer.Argument(help="A name from `evalkit models list`, or LOADER:TARGET.")],
+    as_json: _Json = False,
+) -> None:
+    """Show everything that is known of one model, and where a local copy of it lies."""
+    entry = resolve_spec(model, load_catalog())
+    known: dict[str, Any] = {**dataclasses.asdict(entry), "local_copy": _local_copy(entry)}
+    if as_json:
+        typer.echo(strict_json(known), nl=False)
+        return
+    if entry.loader == "codec":
+        del known["revision"], known["local_copy"]
+    elif entry.local_path:
+        del known["revision"]
+    for key, value in known.items():
+        if value is None and key != "local_copy":
+            continue
+        shown = value if isinstance(value, str) else json.dumps(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            shown = f"{value:,}"
+        typer.echo(f"{key + ':':<19}{'none' if value is None else shown}")
+
+
+def _local_copy(entry: CatalogEntry) -> str | None:
+    """Where the model's own files lie on this machine, as far as that is known without the network."""
+    if entry.loader not in ("rwkv7", "hf"):
+        return None
+    if entry.local_path:
+        return str(entry.local_path)
+    from evalkit.hub import cached_files, weight_files
+
+    snapshot = cached_files(entry.target, entry.revision)
+    if snapshot is None or snapshot.local_folder is None:
+        return None
+    if entry.file:
+        return str(snapshot.local_folder / entry.file) if entry.file in snapshot.files else None
+    return str(snapshot.local_folder) if weight_files(snapshot.files) else None
+
+
+def _short_count(count: int | None) -> str:
+    if count is None:
+        return ""
+    return f"{count / 1e9:.2f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"

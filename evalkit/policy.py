@@ -1,0 +1,123 @@
+"""Context policies: which tokens of a document are paid for, and what each may look back on.
+
+A policy cuts a document's tokens into windows. A window's targets are paid for; its context is read
+and not paid for. How windows are batched and computed is none of a policy's business.
+
+``document`` (default): the whole document in one context. A model with a limit slides on by half a
+window, so that every later token sees at least half a window of text; each token is paid for once.
+Each window starts with the model's prefix, because models trained with a BOS at position 0 fall apart
+without it (lm-evaluation-harness #2382).
+
+``uncheatable``: the protocol of Uncheatable Eval in 2024-25: independent chunks of 1024 ids, no
+document start except where the tokenizer adds one by itself; the first id of each chunk is read and
+not paid for while its bytes count. It understates the cost and is here to reproduce old tables.
+
+``lm-eval``: the rolling windows of lm-evaluation-harness (`get_rolling_token_windows` with
+``context_len=1``, then `make_disjoint_window`), where later windows see one token of context, and the
+last one as much as fits.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import ScoringError, unknown_name
+
+POLICIES = ("document", "uncheatable", "lm-eval")
+
+UNCHEATABLE_CHUNK_TOKENS = 1024
+LM_EVAL_DEFAULT_CONTEXT = 2048
+"""What lm-evaluation-harness takes for a model whose config states no length."""
+
+
+Ids = NDArray[np.int64]
+
+
+class Window(NamedTuple):
+    """A piece of a document: ids that are read, then ids that are paid for."""
+
+    context: Ids
+    targets: Ids
+    first: int
+    """Index of the first target among the document's tokens."""
+
+    @property
+    def num_positions(self) -> int:
+        """Token positions of the forward pass: the last target is predicted and never read."""
+        return len(self.context) + len(self.targets) - 1
+
+
+def check_policy(policy: str) -> str:
+    """The policy's name if it is one.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if policy not in POLICIES:
+        raise unknown_name("policy", policy, POLICIES, f"Known: {', '.join(POLICIES)}.")
+    return policy
+
+
+def windows(
+    policy: str, ids: Sequence[int] | Ids, *, prefix: tuple[int, ...], context_limit: int | None
+) -> list[Window]:
+    """Windows that pay for each of a document's tokens once (for ``uncheatable``: see above).
+
+    Args:
+        policy: one of `POLICIES`.
+        ids: the document's token ids.
+        prefix: ids read before the document under this policy, or ``()``.
+        context_limit: most token positions of one forward pass, or None for no limit.
+
+    Raises:
+        ScoringError: the limit is too small to slide a window.
+    """
+    check_policy(policy)
+    ids = np.asarray(ids, dtype=np.int64)
+    start = np.asarray(prefix, dtype=np.int64)
+    if not len(ids):
+        return []
+    if policy == "uncheatable":
+        return _uncheatable(ids, start, context_limit)
+    if policy == "lm-eval":
+        return _lm_eval(ids, start, context_limit or LM_EVAL_DEFAULT_CONTEXT)
+    return _document(ids, start, context_limit)
+
+
+def _document(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
+    if limit is None or len(start) + len(ids) - 1 <= limit:
+        return [Window(start, ids, 0)]
+    if limit < 2 * len(start) + 2:
+        raise ScoringError(f"a context limit of {limit} tokens is too small to slide a window; raise it")
+    stride = limit // 2
+    num_first = limit - len(start) + 1
+    found = [Window(start, ids[:num_first], 0)]
+    for first in range(num_first, len(ids), stride):
+        targets = ids[first : first + stride]
+        num_context = limit - len(start) - len(targets) + 1
+        found.append(Window(np.concatenate((start, ids[first - num_context : first])), targets, first))
+    return found
+
+
+def _uncheatable(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
+    size = min(UNCHEATABLE_CHUNK_TOKENS, limit or UNCHEATABLE_CHUNK_TOKENS)
+    whole = np.concatenate((start, ids))
+    found = []
+    for first in range(0, len(whole), size):
+        chunk = whole[first : first + size]
+        num_read = max(1, len(start) - first)  # of several start tokens none is paid for
+        if len(chunk) > num_read:
+            found.append(Window(chunk[:num_read], chunk[num_read:], first + num_read - len(start)))
+    return found
+
+
+def _lm_eval(ids: Ids, start: Ids, limit: int) -> list[Window]:
+    if not len(start):
+        raise ScoringError("the lm-eval policy needs a BOS or end-of-text token; this model has neither")
+    found = [Window(start, ids[:limit], 0)]
+    for first in range(limit, len(ids), limit):
+        end = min(first + limit, len(ids))
+        found.append(Window(ids[end - limit - 1 : first], ids[first:end], first))
+    return found

@@ -1,0 +1,280 @@
+"""Rows out of files, folders and hub datasets, each with its place for messages.
+
+A row is what a format gives for one document: its columns, with the text among them, not yet judged.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalkit.errors import CorpusError, UsageError
+from evalkit.files import file_sha256
+
+HUB_PREFIX = "hub:"
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+FILE_SUFFIXES = (*JSON_SUFFIXES, ".parquet", ".txt", ".md")
+"""Endings by which a mistyped path is told from a mistyped name; files with others are read too."""
+
+_BATCH_ROWS = 1000
+
+Rows = Iterable[tuple[str, Mapping[str, Any]]]
+"""Where a document stands in its input, e.g. ``news.jsonl: line 3``, and its columns."""
+
+
+class HubDataset(NamedTuple):
+    """A dataset on the Hugging Face Hub at one commit."""
+
+    repo: str
+    config: str | None
+    revision: str
+
+
+def parse_hub_id(hub_id: str, revision: str | None = None) -> HubDataset:
+    """Parse ``hub:OWNER/NAME[/CONFIG][@REVISION]``.
+
+    Raises:
+        UsageError: it has another form, or neither it nor ``revision`` is a full commit hash.
+    """
+    target, _, pinned = hub_id.removeprefix(HUB_PREFIX).partition("@")
+    parts = target.split("/")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UsageError(f"{hub_id}: a hub dataset is written hub:OWNER/NAME@REVISION")
+    if pinned and revision and pinned != revision:
+        raise UsageError(f"{hub_id}: --revision {revision} is another revision; give one of the two")
+    commit = pinned or revision or ""
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise UsageError(
+            f"{hub_id}: a dataset on the Hub can change, so its commit must be given: write "
+            f"hub:{target}@COMMIT with the 40 hex digits shown at "
+            f"https://huggingface.co/datasets/{parts[0]}/{parts[1]}/commits/main"
+        )
+    return HubDataset(f"{parts[0]}/{parts[1]}", parts[2] if len(parts) == 3 else None, commit)
+
+
+def type_name(value: object) -> str:
+    """What JSON calls the type of a value."""
+    names: dict[type, str] = {
+        type(None): "null",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
+    return names.get(type(value), type(value).__name__)
+
+
+def read_rows(
+    name: str,
+    columns: Collection[str],
+    num_dropped: Counter[str],
+    provenance: dict[str, str],
+    *,
+    revision: str | None,
+    split: str | None,
+    plain_text: bool,
+) -> Rows:
+    """Rows of any input that `evalkit.importers.read_documents` names, in its order, read as they go.
+
+    Args:
+        name: a path or ``hub:OWNER/NAME[/CONFIG][@REVISION]``.
+        columns: those that matter in a table; the others are not even decoded.
+        num_dropped: here is counted what is left out before it is a row.
+        provenance: here goes what pins the input.
+        revision: commit of a hub dataset.
+        split: of a dataset.
+        plain_text: whether an input without columns will do.
+
+    Raises:
+        UsageError: an option is missing or does not apply to this input.
+        CorpusError: the input cannot be read.
+    """
+    if name.startswith(HUB_PREFIX):
+        hub = parse_hub_id(name, revision)
+        provenance["input"] = HUB_PREFIX + "/".join(filter(None, [hub.repo, hub.config]))
+        provenance["revision"] = hub.revision
+        return _hub_rows(name, hub, split, columns, provenance)
+    if revision:
+        raise UsageError(f"{name}: --revision is for a dataset on the Hub: write hub:OWNER/NAME")
+    path = Path(name)
+    provenance["input"] = path.resolve().name
+    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+        return _saved_dataset_rows(path, split, columns, provenance)
+    if split:
+        raise UsageError(f"{name}: --split is for a dataset; this is a plain file or folder")
+    try:
+        if path.is_dir():
+            files = _folder_files(path, num_dropped)
+            parquet = [file for file in files if file.suffix == ".parquet"]
+            if parquet:
+                if len(files) > len(parquet):
+                    num_dropped["not a Parquet file"] += len(files) - len(parquet)
+                return (row for file in parquet for row in _parquet_rows(file, columns))
+            if files and all(file.suffix in JSON_SUFFIXES for file in files):
+                raise UsageError(f"{name}: a folder of JSON files; give them one at a time")
+            _refuse_text_column(name, plain_text)
+            return (_text_row(file, file.relative_to(path)) for file in files)
+        provenance["input_sha256"] = file_sha256(path)
+        if path.suffix == ".parquet":
+            return _parquet_rows(path, columns)
+        if path.suffix in JSON_SUFFIXES:
+            return _json_rows(path, path.read_bytes())
+        _refuse_text_column(name, plain_text)
+        return [_text_row(path, Path(path.name))]
+    except OSError as error:
+        raise CorpusError(f"{name}: it cannot be read: {error.strerror or error}") from error
+
+
+def _refuse_text_column(name: str, plain_text: bool) -> None:
+    if not plain_text:
+        raise UsageError(f"{name}: --text-column is for files with columns; this is plain text")
+
+
+def _folder_files(folder: Path, num_dropped: Counter[str]) -> list[Path]:
+    """Plain files below a folder, sorted by relative path; counts what is hidden or no plain file."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    files = []
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        hidden = [name for name in folders if name.startswith(".")]
+        folders[:] = sorted(set(folders) - set(hidden))
+        if hidden:
+            num_dropped["hidden folder"] += len(hidden)
+        for name in names:
+            file = Path(root, name)
+            if name.startswith("."):
+                num_dropped["hidden file"] += 1
+            elif not file.is_file():
+                num_dropped["not a plain file"] += 1
+            else:
+                files.append(file)
+    return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def _text_row(path: Path, title: Path) -> tuple[str, Mapping[str, Any]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{path}: it cannot be read: {error.strerror}") from error
+    # A file's name need not be UTF-8, a title must be.
+    readable_title = os.fsencode(title.as_posix()).decode("utf-8", "replace")
+    return str(path), {"text": _decoded(str(path), data), "title": readable_title}
+
+
+def _decoded(place: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{place}: not UTF-8 at byte {error.start} ({error.reason}); convert it or leave it out"
+        ) from None
+
+
+def _json_rows(path: Path, data: bytes) -> Rows:
+    """Rows of a JSON list, or of JSON lines where the first thing in the file is not a list."""
+    data = data.removeprefix(b"\xef\xbb\xbf")  # marks the file's encoding; no part of a text in it
+    if path.suffix == ".json" and data.lstrip()[:1] not in (b"{", b""):
+        items = _parsed(str(path), _decoded(str(path), data))
+        if not isinstance(items, list):
+            raise CorpusError(f"{path}: {type_name(items)}, not a list of texts or objects")
+        for number, item in enumerate(items, start=1):
+            yield _json_row(f"{path}: item {number}", item)
+        return
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        place = f"{path}: line {number}"
+        if line.strip():
+            yield _json_row(place, _parsed(place, _decoded(place, line)))
+
+
+def _parsed(place: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = "" if error.lineno == 1 else f"line {error.lineno}, "
+        raise CorpusError(f"{place}: not valid JSON: {error.msg} ({line}column {error.colno})") from None
+    except (RecursionError, ValueError) as error:  # too deep; an integer of thousands of digits
+        raise CorpusError(f"{place}: not usable JSON: {error}") from None
+
+
+def _json_row(place: str, item: object) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(item, str):
+        return place, {"text": item}
+    if isinstance(item, dict):
+        return place, item
+    raise CorpusError(f"{place}: {type_name(item)}, neither a text nor an object")
+
+
+def _parquet_rows(path: Path, columns: Collection[str]) -> Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            wanted = [column for column in file.schema_arrow.names if column in columns]
+            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted)
+            yield from _numbered(str(path), (batch.to_pylist() for batch in batches))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CorpusError(f"{path}: not a readable Parquet file: {_first_line(error)}") from error
+
+
+def _saved_dataset_rows(
+    path: Path, split: str | None, columns: Collection[str], provenance: dict[str, str]
+) -> Rows:
+    import datasets
+    import pyarrow as pa
+
+    try:
+        dataset = datasets.load_from_disk(str(path))
+        yield from _dataset_rows(str(path), dataset, split, columns, provenance)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path}: not a readable datasets folder: {_first_line(error)}") from error
+
+
+def _hub_rows(
+    name: str, hub: HubDataset, split: str | None, columns: Collection[str], provenance: dict[str, str]
+) -> Rows:
+    import datasets
+    import pyarrow as pa
+    from httpx2 import TransportError
+
+    failures = (datasets.exceptions.DatasetsError, pa.ArrowException, OSError, ValueError, TransportError)
+    try:
+        dataset = datasets.load_dataset(hub.repo, hub.config, revision=hub.revision, split=split)
+        yield from _dataset_rows(name, dataset, split, columns, provenance)
+    except failures as error:
+        raise CorpusError(f"{name}: the Hub did not give it: {_first_line(error)}") from error
+
+
+def _dataset_rows(
+    name: str, dataset: Any, split: str | None, columns: Collection[str], provenance: dict[str, str]
+) -> Rows:
+    """Rows of a `datasets.Dataset`, or of the asked-for or only split of a `datasets.DatasetDict`."""
+    if isinstance(dataset, dict):
+        splits = list(dataset)
+        if split not in splits and (split or len(splits) != 1):
+            raise UsageError(f"{name}: give --split as one of {', '.join(splits)}")
+        split = split or splits[0]
+        dataset = dataset[split]
+    provenance["split"] = str(dataset.split or split)
+    wanted = [column for column in dataset.column_names if column in columns]
+    tables = dataset.select_columns(wanted).with_format("arrow").iter(batch_size=_BATCH_ROWS)
+    yield from _numbered(name, (table.to_pylist() for table in tables))
+
+
+def _numbered(name: str, batches: Iterable[list[dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    number = 0
+    for batch in batches:
+        for row in batch:
+            number += 1
+            yield f"{name}: row {number}", row
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).partition("\n")[0]

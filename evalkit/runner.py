@@ -1,0 +1,343 @@
+"""`run`: score what is missing, keep what is there, and say plainly what failed."""
+
+import dataclasses
+import gc
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from evalkit import environment
+from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task, find_cell, write_cell
+from evalkit.corpus import Corpus, check_corpus_name, load_corpus
+from evalkit.errors import EvalkitError, UsageError
+from evalkit.loading import FoundModel, find_models
+from evalkit.model import Codec, LoadOptions, Model, TokenModel
+from evalkit.policy import check_policy
+from evalkit.scoring import Progress, score_documents
+from evalkit.stats import Interval, percentile_interval, resampled_ratios
+
+DEFAULT_MODELS = ("xz", "zstd", "brotli", "ppmd")
+DEFAULT_CORPORA = ("python-stdlib",)
+DEFAULT_OUTPUT = Path("runs")
+
+
+class Reporter(Protocol):
+    """Who is told how a run goes; see `evalkit.progress` for those of the command line."""
+
+    def message(self, text: str) -> None:
+        """Something worth a line."""
+        ...
+
+    def plan(self, planned: "Sequence[PlannedCell]") -> None:
+        """What will be done; called once, before anything is."""
+        ...
+
+    def start(self, model: str, corpus: str, num_documents: int, num_bytes: int) -> None:
+        """A cell's scoring begins."""
+        ...
+
+    def advance(self, progress: Progress) -> None:
+        """It goes on."""
+        ...
+
+    def finish(self) -> None:
+        """It has ended, one way or the other."""
+        ...
+
+
+class Silent:
+    """A reporter for programs: says nothing."""
+
+    def message(self, text: str) -> None:
+        """See `Reporter`."""
+
+    def plan(self, planned: "Sequence[PlannedCell]") -> None:
+        """See `Reporter`."""
+
+    def start(self, model: str, corpus: str, num_documents: int, num_bytes: int) -> None:
+        """See `Reporter`."""
+
+    def advance(self, progress: Progress) -> None:
+        """See `Reporter`."""
+
+    def finish(self) -> None:
+        """See `Reporter`."""
+
+
+@dataclasses.dataclass
+class PlannedCell:
+    """A cell of the plan: already there, or to be scored."""
+
+    found: FoundModel
+    task: Task
+    cell: Cell | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A cell that could not be scored."""
+
+    model: str
+    corpus: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """A model's place in the ranking."""
+
+    model: str
+    bits_per_byte: float | None
+    """Macro average: the plain mean over the corpora; None where a corpus is missing."""
+    interval: Interval | None
+    cells: dict[str, Cell]
+    """By corpus name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run found or made."""
+
+    corpora: tuple[str, ...]
+    models: tuple[str, ...]
+    policy: str
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...]
+    num_scored: int
+    """Cells that this run computed; the others were there."""
+
+    def ranking(self) -> list[Standing]:
+        """Models by macro average, lowest first; those with a missing corpus come last."""
+        standings = []
+        for model in self.models:
+            cells = {cell.corpus: cell for cell in self.cells if cell.model == model}
+            complete = len(cells) == len(self.corpora)
+            mean = math.fsum(cell.bits_per_byte for cell in cells.values()) / len(self.corpora)
+            standings.append(
+                Standing(model, mean if complete else None, self._interval(cells) if complete else None, cells)
+            )
+        return sorted(standings, key=lambda standing: (standing.bits_per_byte is None, standing.bits_per_byte))
+
+    def _interval(self, cells: dict[str, Cell]) -> Interval | None:
+        samples = []
+        for stream, corpus in enumerate(self.corpora):
+            rows = [row for row in cells[corpus].rows() if row["total_bits"] is not None]
+            samples.append(
+                resampled_ratios(
+                    [row["total_bits"] for row in rows],
+                    [row["num_bytes"] for row in rows],
+                    [row["cluster"] for row in rows],
+                    stream=stream,
+                )
+            )
+        known = [sample for sample in samples if sample is not None]
+        return percentile_interval(np.mean(known, axis=0)) if len(known) == len(samples) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as strict JSON can hold it."""
+        return {
+            "schema_version": 1,
+            "policy": self.policy,
+            "corpora": list(self.corpora),
+            "num_scored": self.num_scored,
+            "ranking": [
+                {
+                    "model": standing.model,
+                    "bits_per_byte_macro": standing.bits_per_byte,
+                    "bits_per_byte_macro_low": standing.interval.low if standing.interval else None,
+                    "bits_per_byte_macro_high": standing.interval.high if standing.interval else None,
+                    "compression_rate_percent_macro": None
+                    if standing.bits_per_byte is None
+                    else COMPRESSION_RATE_PERCENT_PER_BPB * standing.bits_per_byte,
+                }
+                for standing in self.ranking()
+            ],
+            "cells": [{"file": str(cell.path), **cell.content} for cell in self.cells],
+            "failures": [dataclasses.asdict(failure) for failure in self.failures],
+        }
+
+
+def run(
+    models: Sequence[str | Model] | None = None,
+    corpora: Sequence[str | Corpus] | None = None,
+    *,
+    policy: str = "document",
+    limit: int | None = None,
+    output: str | os.PathLike[str] = DEFAULT_OUTPUT,
+    device: str = "auto",
+    dtype: str = "auto",
+    token_bits: bool = False,
+    max_context: int | None = None,
+    trust_remote_code: bool = False,
+    dry_run: bool = False,
+    debug: bool = False,
+    reporter: Reporter | None = None,
+) -> RunResult:
+    """Score every model on every corpus, as far as that is not done yet.
+
+    Everything that was asked for is checked before any weights are loaded. Cells that are finished are
+    not scored again, so that the same call goes on where it was interrupted. A cell that fails does not
+    stop the others.
+
+    Args:
+        models: catalog names, ``LOADER:TARGET``, or model objects; None: `DEFAULT_MODELS`.
+        corpora: names, paths, or `Corpus` objects; None: `DEFAULT_CORPORA`.
+        policy: one of `evalkit.policy.POLICIES`.
+        limit: how many documents of each corpus to score; None: all.
+        output: folder of the result cells.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        token_bits: whether to keep the bits of every token.
+        max_context: cap on every model's context, in token positions.
+        trust_remote_code: whether hub repositories may run their own Python.
+        dry_run: plan only.
+        debug: let an error end the run where it happens.
+        reporter: who is told.
+
+    Raises:
+        UsageError: a name, an option or a combination of them is wrong.
+        CorpusError: a corpus cannot be read.
+        ModelError: a model cannot be found or identified.
+    """
+    reporter = reporter or Silent()
+    planned = _plan(
+        models if models is not None else DEFAULT_MODELS,
+        corpora if corpora is not None else DEFAULT_CORPORA,
+        check_policy(policy),
+        limit,
+        Path(output),
+        LoadOptions(device, dtype, trust_remote_code, max_context),
+        token_bits,
+        reporter,
+    )
+    reporter.plan(planned)
+    failures: list[Failure] = []
+    num_scored = 0
+    if not dry_run:
+        _check_writable(Path(output))
+        for found in {id(cell.found): cell.found for cell in planned}.values():
+            missing = [cell for cell in planned if cell.found is found and cell.cell is None]
+            if missing:
+                failed = _score_model(found, missing, Path(output), device, reporter, debug)
+                failures += failed
+                num_scored += len(missing) - len(failed)
+    return RunResult(
+        corpora=tuple(dict.fromkeys(cell.task.corpus.name for cell in planned)),
+        models=tuple(dict.fromkeys(cell.task.identity.name for cell in planned)),
+        policy=policy,
+        cells=tuple(cell.cell for cell in planned if cell.cell is not None),
+        failures=tuple(failures),
+        num_scored=num_scored,
+    )
+
+
+def _plan(
+    models: Sequence[str | Model],
+    corpora: Sequence[str | Corpus],
+    policy: str,
+    limit: int | None,
+    output: Path,
+    options: LoadOptions,
+    token_bits: bool,
+    reporter: Reporter,
+) -> list[PlannedCell]:
+    if not models or not corpora:
+        raise UsageError("nothing to do: name at least one model and one corpus")
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
+    if options.max_context is not None and options.max_context < 4:
+        raise UsageError(f"--max-context {options.max_context} is too small; give 4 or more")
+    for corpus in corpora:
+        if isinstance(corpus, str):
+            check_corpus_name(corpus)
+    found_models = find_models(models, options)
+    loaded = [corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in corpora]
+    names = [corpus.name for corpus in loaded]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"two corpora of the name {', '.join(twice)}; import one under another name")
+    planned = []
+    for found in found_models:
+        for corpus in loaded:
+            limited = corpus if limit is None else corpus.limited(limit)
+            cut = limit if len(limited.documents) < len(corpus.documents) else None
+            is_codec = found.identity.loader == "codec" or isinstance(found.instance, Codec)
+            task = Task(found.identity, limited, "document" if is_codec else policy, cut, token_bits and not is_codec)
+            planned.append(PlannedCell(found, task, find_cell(task, output, warn=reporter.message)))
+    return planned
+
+
+def _check_writable(output: Path) -> None:
+    """Refuse an output folder that cannot be written, before hours of work find out."""
+    probe = output / f".evalkit-probe-{os.getpid()}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to the output folder {output}: {error.strerror}; give another with --output"
+        ) from error
+
+
+def _score_model(
+    found: FoundModel,
+    missing: Sequence[PlannedCell],
+    output: Path,
+    device: str,
+    reporter: Reporter,
+    debug: bool,
+) -> list[Failure]:
+    """Score a model's missing cells; returns those that failed."""
+    failures: list[Failure] = []
+
+    def attempt(what: Callable[[], None], corpora: Sequence[str]) -> bool:
+        try:
+            what()
+        except EvalkitError as error:
+            reason = str(error)
+        except Exception as error:  # whatever a model does, the other cells go on and this one is named
+            reason = f"{type(error).__name__}: {error} (run with --debug to see where)"
+            if debug:
+                raise
+        else:
+            return True
+        for corpus in corpora:
+            failures.append(Failure(found.identity.name, corpus, reason))
+            reporter.message(f"FAILED {found.identity.name} on {corpus}: {reason}")
+        return False
+
+    model: list[Model] = []
+    if not attempt(lambda: model.append(found.load()), [cell.task.corpus.name for cell in missing]):
+        return failures
+    for cell in missing:
+        attempt(lambda cell=cell: _score_cell(model[0], cell, output, device, reporter), [cell.task.corpus.name])  # type: ignore[misc]
+        reporter.finish()
+    model.clear()
+    gc.collect()  # a model's memory is needed for the next one
+    return failures
+
+
+def _score_cell(model: Model, planned: PlannedCell, output: Path, device: str, reporter: Reporter) -> None:
+    corpus = planned.task.corpus
+    reporter.start(planned.task.identity.name, corpus.name, len(corpus.documents), corpus.num_bytes)
+    started = time.perf_counter()
+    scores = score_documents(
+        model,
+        corpus.documents,
+        planned.task.policy,
+        keep_tokens=planned.task.token_bits,
+        progress=reporter.advance,
+    )
+    seconds = time.perf_counter() - started
+    where = environment.environment()
+    prefix = None
+    if isinstance(model, TokenModel):
+        where |= environment.torch_environment(device)
+        prefix = model.policy_prefixes.get(planned.task.policy, model.prefix)
+    planned.cell = write_cell(planned.task, scores, output, seconds=seconds, prefix=prefix, environment=where)

@@ -1,0 +1,227 @@
+"""The ``rwkv7`` loader: RWKV-7 checkpoints as `evalkit.model.TokenModel`."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from evalkit_kernels import linear_nll
+from evalkit_kernels.wkv7 import CHUNK_TOKENS
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evalkit.catalog import CatalogEntry
+from evalkit.devices import resolve_device, resolve_dtype
+from evalkit.errors import ModelError, UsageError
+from evalkit.files import file_sha256
+from evalkit.model import Encoding, LoadOptions, ModelIdentity
+from evalkit.rwkv7_checkpoint import load_network, network_shape, read_tensors, weight_files
+from evalkit.rwkv7_network import RWKV7, State
+from evalkit.rwkv_tokenizer import tokenizer_for
+
+_SLICE_TOKENS = {"cpu": 1024, "cuda": 32768}
+"""Positions computed at once: on CPU what keeps activations near the cache, on GPU what fills it."""
+
+
+class Reading(NamedTuple):
+    """What an `RWKV7Model` knows after some text: the network's state and the head's next input."""
+
+    state: State
+    hidden: Tensor
+    """``[C]``: the head's input that predicts the next token."""
+
+
+class RWKV7Model:
+    """An RWKV-7 network with its tokenizer; any length, in memory that does not grow with it."""
+
+    context_limit = None
+
+    def __init__(self, network: RWKV7, identity: ModelIdentity, prefix: tuple[int, ...] | None = None) -> None:
+        """Wrap a network.
+
+        Args:
+            network: in evaluation mode, on its device.
+            identity: what the results are filed under.
+            prefix: ids read before a document; None takes the vocabulary's own document start.
+
+        Raises:
+            ModelError: no tokenizer goes with the vocabulary's size, or the prefix lies outside it.
+        """
+        self.network = network
+        self.identity = identity
+        self.vocab_size = network.shape.vocab_size
+        self.tokenizer = tokenizer_for(self.vocab_size, identity.name)
+        self.prefix = self.tokenizer.prefix if prefix is None else prefix
+        if any(not 0 <= token < self.vocab_size for token in self.prefix):
+            raise ModelError(f"{identity.name}: prefix {self.prefix} lies outside the {self.vocab_size} tokens")
+        self.policy_prefixes = {"uncheatable": ()}  # the published protocol feeds RWKV no document start
+        self.device = network.emb.weight.device
+        self._slice_tokens = _SLICE_TOKENS.get(self.device.type, _SLICE_TOKENS["cpu"])
+        self.tokens_per_batch = 16 * self._slice_tokens
+
+    def encode(self, text: str) -> Encoding:
+        """Tokens of a text: World or bytes, by the size of the vocabulary."""
+        return self.tokenizer.encode(text)
+
+    @torch.inference_mode()
+    def nats(
+        self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        """See `evalkit.model.TokenModel.nats`.
+
+        All rows advance together, a slice of time at a step with the state carried over; rows that have
+        ended leave the batch, so that unequal lengths cost next to nothing.
+        """
+        if contexts is None:
+            contexts = [self.prefix] * len(sequences)
+        inputs = [
+            np.concatenate((np.asarray(context, np.int64), np.asarray(targets, np.int64)))[:-1]
+            for context, targets in zip(contexts, sequences, strict=True)
+        ]
+        costs = [np.full(len(targets), math.log(self.vocab_size), np.float32) for targets in sequences]
+        rows = sorted((i for i in range(len(inputs)) if len(inputs[i])), key=lambda i: -len(inputs[i]))
+        state: State | None = None
+        start = 0
+        while rows:
+            stop = start + max(1, self._slice_tokens // len(rows) // CHUNK_TOKENS) * CHUNK_TOKENS
+            ids = torch.zeros(len(rows), min(stop, len(inputs[rows[0]])) - start, dtype=torch.long)
+            for row, i in enumerate(rows):
+                piece = inputs[i][start:stop]
+                ids[row, : len(piece)] = torch.from_numpy(piece)
+            hidden, state = self.network(ids.to(self.device), state)
+            paid = []  # row, sequence, and the positions whose next token is paid for
+            for row, i in enumerate(rows):
+                span = range(max(start, len(contexts[i]) - 1), min(stop, len(inputs[i])))
+                if span:
+                    paid.append((row, i, span))
+            nats = self._head(
+                [hidden[row, span.start - start : span.stop - start] for row, _, span in paid],
+                [sequences[i][t + 1 - len(contexts[i])] for _, i, span in paid for t in span],
+            )
+            done = 0
+            for _, i, span in paid:
+                first = span.start + 1 - len(contexts[i])
+                costs[i][first : first + len(span)] = nats[done : done + len(span)]
+                done += len(span)
+            rows = [i for i in rows if len(inputs[i]) > stop]
+            state = state.narrow(len(rows))
+            start = stop
+        return costs
+
+    @torch.inference_mode()
+    def read(
+        self, ids: Sequence[int], reading: Reading | None = None
+    ) -> tuple[NDArray[np.float32], Reading | None]:
+        """Cost of a piece of a text that goes on where the last piece ended.
+
+        Args:
+            ids: token ids of this piece.
+            reading: what the last call returned; None at a document's start.
+
+        Returns:
+            float32 nats per id, as `nats` gives them for the whole text, and what to give to the next call.
+        """
+        costs = np.full(len(ids), math.log(self.vocab_size), np.float32)
+        if reading is None and self.prefix:
+            reading = self._advance(self.prefix, None)[1]
+        for start in range(0, len(ids), self._slice_tokens):
+            piece = list(ids[start : start + self._slice_tokens])
+            hidden, after = self._advance(piece, reading)
+            if reading is None:
+                costs[start + 1 : start + len(piece)] = self._head([hidden[:-1]], piece[1:])
+            else:
+                costs[start : start + len(piece)] = self._head([reading.hidden[None], hidden[:-1]], piece)
+            reading = after
+        return costs, reading
+
+    def _advance(self, ids: Sequence[int], reading: Reading | None) -> tuple[Tensor, Reading]:
+        tensor = torch.tensor([list(ids)], dtype=torch.long, device=self.device)
+        hidden, state = self.network(tensor, None if reading is None else reading.state)
+        return hidden[0], Reading(state, hidden[0, -1])
+
+    def _head(self, hidden: Sequence[Tensor], targets: Sequence[int]) -> NDArray[np.float32]:
+        """Nats of the targets, one for each row of the pieces of ``hidden`` in turn."""
+        if not targets:
+            return np.zeros(0, np.float32)
+        wanted = torch.tensor(targets, dtype=torch.long, device=self.device)
+        nats = linear_nll(torch.cat(list(hidden)), self.network.head.weight, wanted)
+        found: NDArray[np.float32] = nats.float().cpu().numpy()
+        return found
+
+
+def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
+    """What the model is, without loading it; a local file's table of tensors is read and checked.
+
+    Raises:
+        ModelError: the model cannot be found, or is not RWKV-7.
+    """
+    dtype = resolve_dtype(options)
+    revision = None
+    if path := _local_file(entry):
+        shape = network_shape(read_tensors(path), path)
+        tokenizer_for(shape.vocab_size, str(path))
+        digest = _digest(path)
+    else:
+        from evalkit import hub
+
+        snapshot = hub.hub_files(entry.target, entry.revision)
+        revision = snapshot.commit
+        wanted = {name: sha for name, sha in snapshot.files.items() if entry.file in (None, name)}
+        if not wanted:
+            raise ModelError(f"{entry.target} at {snapshot.commit[:12]} has no file {entry.file!r}")
+        digest = hub.weights_sha256(wanted)
+    return ModelIdentity(
+        name=entry.name,
+        loader="rwkv7",
+        revision=revision,
+        weights_sha256=digest,
+        tokenizer_sha256="by vocabulary size: rwkv-world-20230424, or bytes",
+        prefix=entry.prefix or "default",
+        dtype=str(dtype).removeprefix("torch."),
+        context_limit=None,
+    )
+
+
+def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
+    """The model, ready to score.
+
+    Raises:
+        ModelError: see `identify` and `evalkit.rwkv7_checkpoint.load_network`.
+    """
+    identity = identify(entry, options)
+    path = _local_file(entry)
+    if path is None:
+        from evalkit import hub
+
+        assert identity.revision is not None
+        patterns = [entry.file] if entry.file else ["*.safetensors", "config.json"]
+        folder = hub.download(entry.target, identity.revision, patterns)
+        path = folder / entry.file if entry.file else folder
+    network = load_network(path, dtype=resolve_dtype(options), device=resolve_device(options.device))
+    return RWKV7Model(network, identity, _prefix_ids(entry))
+
+
+def _local_file(entry: CatalogEntry) -> Path | None:
+    path = entry.local_path
+    return path / entry.file if path and entry.file else path
+
+
+def _prefix_ids(entry: CatalogEntry) -> tuple[int, ...] | None:
+    if entry.prefix is None:
+        return None
+    if entry.prefix == "none":
+        return ()
+    if entry.prefix.startswith("token:"):
+        return (int(entry.prefix.removeprefix("token:")),)
+    raise UsageError(f"{entry.name}: prefix {entry.prefix!r} means nothing to an RWKV-7 vocabulary; use token:ID")
+
+
+def _digest(path: Path) -> str:
+    from evalkit import hub
+
+    files = weight_files(path)
+    if len(files) == 1:
+        return file_sha256(files[0])
+    return hub.weights_sha256({file.name: file_sha256(file) for file in files})

@@ -1,0 +1,201 @@
+"""From documents to bits: windows are sorted and batched, and each document's costs are summed.
+
+What is paid for is decided in `evalkit.policy`; this module only decides in which batches it is
+computed, which must not change a document's bits beyond 1e-5 relative in float32.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.document import Document
+from evalkit.errors import LossyTextError, ScoringError
+from evalkit.model import Codec, Model, TokenModel
+from evalkit.policy import Window, windows
+
+SCORER_VERSION = 1
+"""Part of every cell's key; raised by any change that can change a document's bits."""
+
+BITS_PER_NAT = 1 / math.log(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentScore:
+    """What one document cost."""
+
+    document: Document
+    num_tokens: int | None
+    """None for a codec, or where the tokens do not decode to the text."""
+    total_bits: float | None
+    """None where the tokens do not decode to the text: such a document counts nowhere."""
+    lossy: str | None = None
+    """Why `total_bits` is None."""
+    token_bits: NDArray[np.float32] | None = None
+    """``[num_tokens]``, NaN where the policy does not pay for a token; kept only on request."""
+    token_ends: NDArray[np.int64] | None = None
+    """``[num_tokens]``: byte offset at which each token ends."""
+
+
+class Progress(NamedTuple):
+    """How far the scoring of one corpus is."""
+
+    num_documents: int
+    """Documents finished."""
+    num_bytes: int
+    """Bytes of the finished documents."""
+    total_bits: float
+    """Bits of the finished documents."""
+    done: float
+    """Share of the work that is done, 0 to 1."""
+    elapsed_s: float
+
+
+def score_documents(
+    model: Model,
+    documents: Sequence[Document],
+    policy: str,
+    *,
+    keep_tokens: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> list[DocumentScore]:
+    """Bits of every document, in the order of ``documents``.
+
+    Args:
+        model: tokens or a codec; a codec knows no policy and codes each document whole.
+        documents: what to score.
+        policy: one of `evalkit.policy.POLICIES`.
+        keep_tokens: whether to keep the bits and byte offsets of every token.
+        progress: called now and then.
+
+    Raises:
+        ScoringError: the model gives a cost that is no number, or breaks its protocol.
+    """
+    progress = progress or (lambda _: None)
+    if isinstance(model, TokenModel):
+        return _score_tokens(model, documents, policy, keep_tokens, progress)
+    return _score_codec(model, documents, progress)
+
+
+def _score_codec(
+    model: Codec, documents: Sequence[Document], progress: Callable[[Progress], None]
+) -> list[DocumentScore]:
+    scores = []
+    started = time.perf_counter()
+    num_bytes, total_bits, all_bytes = 0, 0.0, sum(document.n_bytes for document in documents)
+    for document in documents:
+        bits = 8.0 * model.code_length_bytes(document.data)
+        scores.append(DocumentScore(document, None, bits))
+        num_bytes, total_bits = num_bytes + document.n_bytes, total_bits + bits
+        elapsed_s = time.perf_counter() - started
+        progress(Progress(len(scores), num_bytes, total_bits, num_bytes / max(1, all_bytes), elapsed_s))
+    return scores
+
+
+class _Piece(NamedTuple):
+    """A window and the document that it belongs to."""
+
+    index: int
+    window: Window
+
+
+@dataclasses.dataclass
+class _Open:
+    """A document whose windows are still being scored."""
+
+    ends: NDArray[np.int64]
+    nats: NDArray[np.float64]
+    """``[num_tokens]``, NaN until paid for."""
+    num_windows_left: int
+
+
+def _score_tokens(
+    model: TokenModel,
+    documents: Sequence[Document],
+    policy: str,
+    keep_tokens: bool,
+    progress: Callable[[Progress], None],
+) -> list[DocumentScore]:
+    prefix = model.policy_prefixes.get(policy, model.prefix)
+    scores: dict[int, DocumentScore] = {}
+    opened: dict[int, _Open] = {}
+    pieces: list[_Piece] = []
+    started = time.perf_counter()
+    for index, document in enumerate(documents):
+        try:
+            encoding = model.encode(document.text)
+        except LossyTextError as error:
+            scores[index] = DocumentScore(document, None, None, lossy=str(error))
+            continue
+        covered = int(encoding.ends[-1]) if len(encoding.ends) else 0
+        if covered != document.n_bytes:
+            raise ScoringError(
+                f"{model.identity.name}: encode() of document {document.id} covers {covered} of "
+                f"{document.n_bytes} bytes"
+            )
+        cut = windows(policy, encoding.ids, prefix=prefix, context_limit=model.context_limit)
+        opened[index] = _Open(encoding.ends, np.full(len(encoding.ids), np.nan), len(cut))
+        pieces.extend(_Piece(index, window) for window in cut)
+        if not cut:  # nothing to pay for: a single token under the uncheatable policy
+            scores[index] = _close(document, opened.pop(index), keep_tokens)
+
+    num_positions = sum(piece.window.num_positions for piece in pieces)
+    num_done = 0
+    for batch in batches(pieces, model.tokens_per_batch):
+        costs = model.nats(
+            [piece.window.targets.tolist() for piece in batch],
+            contexts=[piece.window.context.tolist() for piece in batch],
+        )
+        for (index, window), nats in zip(batch, costs, strict=True):
+            if nats.shape != window.targets.shape or not np.isfinite(nats).all():
+                raise ScoringError(
+                    f"{model.identity.name}: document {documents[index].id} got costs that are not "
+                    f"{len(window.targets)} finite numbers; the weights or the precision are broken"
+                )
+            state = opened[index]
+            state.nats[window.first : window.first + len(nats)] = nats
+            state.num_windows_left -= 1
+            num_done += window.num_positions
+            if not state.num_windows_left:
+                scores[index] = _close(documents[index], opened.pop(index), keep_tokens)
+        finished = [score for score in scores.values() if score.total_bits is not None]
+        progress(
+            Progress(
+                len(scores),
+                sum(score.document.n_bytes for score in finished),
+                math.fsum(score.total_bits or 0.0 for score in finished),
+                num_done / max(1, num_positions),
+                time.perf_counter() - started,
+            )
+        )
+    return [scores[index] for index in range(len(documents))]
+
+
+def _close(document: Document, state: _Open, keep_tokens: bool) -> DocumentScore:
+    return DocumentScore(
+        document,
+        len(state.nats),
+        float(np.nansum(state.nats)) * BITS_PER_NAT,
+        token_bits=(state.nats * BITS_PER_NAT).astype(np.float32) if keep_tokens else None,
+        token_ends=state.ends if keep_tokens else None,
+    )
+
+
+def batches(pieces: Sequence[_Piece], tokens_per_batch: int) -> Iterator[list[_Piece]]:
+    """The windows in batches of like length, longest first, padding counted.
+
+    Longest first, so that a batch that does not fit in memory fails at once and the estimate of the
+    time left only gets better.
+    """
+    batch: list[_Piece] = []
+    for piece in sorted(pieces, key=lambda piece: -piece.window.num_positions):
+        if batch and (len(batch) + 1) * batch[0].window.num_positions > tokens_per_batch:
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch

@@ -1,0 +1,81 @@
+"""Intervals for ratios of sums, by resampling what was sampled: clusters of documents.
+
+The unit of sampling is the document, or the author, repository or site that several documents share.
+Intervals over tokens would be far too small, for tokens of one document are not independent draws.
+All intervals are percentile intervals of a bootstrap (Efron & Tibshirani 1993, ch. 13) with a fixed
+seed, so that the same cells always print the same digits.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+CONFIDENCE = 0.95
+NUM_RESAMPLES = 4000
+SEED = 0
+_BLOCK = 1 << 22
+
+
+class Interval(NamedTuple):
+    """A confidence interval, `CONFIDENCE` wide."""
+
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half its length: the number after ±."""
+        return (self.high - self.low) / 2
+
+
+def resampled_ratios(
+    numerators: ArrayLike, denominators: ArrayLike, clusters: Sequence[str], *, stream: int = 0
+) -> NDArray[np.float64] | None:
+    """``sum(numerators) / sum(denominators)`` over resampled clusters.
+
+    Args:
+        numerators: one number per document, ``[D]``, or several, ``[D, K]``.
+        denominators: ``[D]``, e.g. bytes.
+        clusters: ``[D]``, the cluster that each document belongs to.
+        stream: which independent sequence of draws to use: the same for what is compared on the same
+            documents, another for another corpus.
+
+    Returns:
+        ``[NUM_RESAMPLES]`` or ``[NUM_RESAMPLES, K]``; None with fewer than two clusters, which say
+        nothing about how much another sample would differ.
+    """
+    _, cluster_of = np.unique(np.asarray(clusters), return_inverse=True)
+    num_clusters = int(cluster_of.max()) + 1 if len(cluster_of) else 0
+    if num_clusters < 2:
+        return None
+    tops = np.asarray(numerators, dtype=np.float64)
+    summed_tops = np.zeros((num_clusters, *tops.shape[1:]))
+    np.add.at(summed_tops, cluster_of, tops)
+    summed_bottoms = np.bincount(cluster_of, weights=np.asarray(denominators, dtype=np.float64))
+    rng = np.random.default_rng([SEED, stream])
+    block = max(1, _BLOCK // num_clusters)
+    ratios = []
+    for first in range(0, NUM_RESAMPLES, block):
+        drawn = rng.multinomial(
+            num_clusters, np.full(num_clusters, 1 / num_clusters), size=min(block, NUM_RESAMPLES - first)
+        )
+        bottoms = drawn @ summed_bottoms
+        ratios.append((drawn @ summed_tops) / bottoms.reshape(-1, *[1] * (tops.ndim - 1)))
+    return np.concatenate(ratios)
+
+
+def percentile_interval(samples: NDArray[np.float64] | None) -> Interval | None:
+    """The central `CONFIDENCE` share of bootstrap samples, ``[NUM_RESAMPLES]``; None stays None."""
+    if samples is None:
+        return None
+    low, high = np.quantile(samples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high))
+
+
+def ratio_interval(
+    numerators: ArrayLike, denominators: ArrayLike, clusters: Sequence[str]
+) -> Interval | None:
+    """Interval of ``sum(numerators) / sum(denominators)``; arguments as in `resampled_ratios`."""
+    return percentile_interval(resampled_ratios(numerators, denominators, clusters))

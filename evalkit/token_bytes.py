@@ -1,0 +1,304 @@
+"""Which bytes each token of a fast Hugging Face tokenizer stands for.
+
+A score in bits per byte needs tokens that are a code for the document's very bytes. So every token
+gets its bytes from the vocabulary alone, never from the text, and a document's tokens must concatenate
+to the document; the sum of ids' bytes is then a decoder, and the ids are a lossless code.
+
+Where the bytes of a token come from:
+
+* byte-level vocabularies (GPT-2, Llama 3, Qwen, OLMo...): the characters of a token are bytes under
+  GPT-2's map (`bytes_to_unicode`, https://github.com/openai/gpt-2/blob/master/src/encoder.py); an added
+  token is plain text.
+* SentencePiece-style vocabularies (Llama 2, Gemma, Mistral...): ``▁`` is a space and ``<0x0A>`` a byte.
+  A space that the tokenizer puts before the text belongs to no byte of it.
+* any other: the tokenizer's offsets, if they tile the text and the tokenizer's own decoder gives the
+  text back.
+
+Special tokens are not parsed: ``<|endoftext|>`` in a document is text like any other. Added tokens that
+are not special (``<think>``, runs of blanks) are part of ordinary tokenization and stay.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from evalkit.errors import LossyTextError, ModelError
+from evalkit.model import Encoding
+
+_SPACE_SYMBOL = "▁"
+_NO_BYTES = b"\xff"
+"""Stands for the unknown token: never occurs in UTF-8, so no document can equal what contains it."""
+
+_PROBE = "Dear reader,\n\tthe price of 2 (two) cafés rose to 3.50 in 1999!"
+
+
+class TokenBytes:
+    """Encodes text into tokens with exact byte offsets.
+
+    The tokenizer given is left as it is: what is changed here (no truncation, padding, dropout or
+    parsing of special tokens) is changed in a copy.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Read the vocabulary.
+
+        Args:
+            tokenizer: a `transformers.PreTrainedTokenizerFast` (``TokenizersBackend`` since version 5).
+
+        Raises:
+            ModelError: the tokenizer is not a fast one, or does more than its ``tokenizer.json`` says.
+        """
+        self.name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError(
+                f"{self.name}: {type(tokenizer).__name__} is not a fast tokenizer, so the bytes of its "
+                "tokens are unknown; convert it to a tokenizer.json"
+            )
+        state = json.loads(tokenizer.backend_tokenizer.to_str())
+        special = set(tokenizer.all_special_tokens)
+        _normalise_state(state, special)
+        self._backend = _backend(state)
+
+        decoders = list(_components(state["decoder"]))
+        pipeline = [*_components(state["normalizer"]), *_components(state["pre_tokenizer"])]
+        self._is_byte_level = any(part["type"] == "ByteLevel" for part in (*decoders, *pipeline))
+        self._has_byte_fallback = any(part["type"] == "ByteFallback" for part in decoders)
+        self._replacements = _replacements(decoders)
+        self._prepends_space = any(map(_prepends_space, pipeline))
+        self._added = {token["id"]: token["content"] for token in state["added_tokens"]}
+        self._unknown = _unknown_token(state["model"])
+        self._pieces = _Pieces(self._piece)
+
+        special.update(token["content"] for token in state["added_tokens"] if token["special"])
+        vocabulary = self._backend.get_vocab(with_added_tokens=True)
+        self.num_ids = 1 + max((i for token, i in vocabulary.items() if token not in special), default=-1)
+        """One more than the largest id that a text can be encoded to."""
+        self._check_against(tokenizer)
+
+    def encode(self, text: str) -> Encoding:
+        """Tokens of a text that tile its UTF-8 bytes, without special tokens.
+
+        A text that the tokenizer would change (a normaliser that composes or folds characters, an added
+        token that swallows blanks) is encoded as it stands where the vocabulary can spell it: without
+        the normaliser and without added tokens, for the whole of that text. Bytes that every byte-level
+        vocabulary and every vocabulary with byte fallback has tokens for are never lost that way.
+
+        Raises:
+            LossyTextError: the text cannot be told from its tokens.
+        """
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise LossyTextError(f"the text has no UTF-8 bytes: a lone surrogate at {error.start}") from None
+        # A tokenizer that adds a space only where there is none encodes "a" and " a" alike. With one
+        # space more the tokens of " a" are those SentencePiece gives it.
+        spellings = [text, " " + text] if self._prepends_space and text.startswith(" ") else [text]
+        for spelling in spellings:
+            if (encoding := self._encode_exactly(self._backend, spelling, data)) is not None:
+                return encoding
+        for spelling in spellings:
+            if (encoding := self._encode_exactly(self._literal_backend, spelling, data)) is not None:
+                return encoding
+        raise LossyTextError(self._difference(text, data))
+
+    def _encode_exactly(self, backend: Tokenizer, text: str, data: bytes) -> Encoding | None:
+        encoded = _rust_encode(backend, text)
+        if encoded is None:
+            return None
+        ids = encoded.ids
+        if self._replacements is None and not self._is_byte_level:
+            ends = _byte_ends(encoded.offsets, text)
+            if ends is None or backend.decode(ids, skip_special_tokens=False) != text:
+                return None
+            return Encoding(np.array(ids, np.int64), ends)
+        pieces = self._text_pieces(ids)
+        if b"".join(pieces) != data:
+            return None
+        return Encoding(np.array(ids, np.int64), np.cumsum([len(piece) for piece in pieces], dtype=np.int64))
+
+    def _text_pieces(self, ids: list[int]) -> list[bytes]:
+        pieces = [self._pieces[token] for token in ids]
+        if self._prepends_space and pieces:
+            pieces[0] = pieces[0].removeprefix(b" ")
+        return pieces
+
+    def _piece(self, token_id: int) -> bytes:
+        """Bytes of one id, by the vocabulary alone."""
+        token = self._backend.id_to_token(token_id)
+        if token is None or token == self._unknown:
+            return _NO_BYTES
+        if self._is_byte_level:
+            if token_id not in self._added and all(character in _BYTE_OF for character in token):
+                return bytes(_BYTE_OF[character] for character in token)
+            return str(token).encode()
+        if self._has_byte_fallback and re.fullmatch("<0x[0-9A-F]{2}>", token):
+            return bytes([int(token[3:5], 16)])
+        for pattern, content in self._replacements or ():
+            token = token.replace(pattern, content)
+        return str(token).encode()
+
+    @functools.cached_property
+    def _literal_backend(self) -> Tokenizer:
+        """The same vocabulary without whatever changes text: normalisers and added tokens."""
+        state = json.loads(self._backend.to_str())
+        kept = [part for part in _components(state["normalizer"]) if _only_spells(part)]
+        state["normalizer"] = {"type": "Sequence", "normalizers": kept} if kept else None
+        state["added_tokens"] = []
+        return _backend(state)
+
+    def _check_against(self, tokenizer: Any) -> None:
+        theirs = tokenizer.backend_tokenizer
+        # A call writes its settings into the tokenizer and leaves them there.
+        settings = theirs.encode_special_tokens, theirs.truncation, theirs.padding
+        ids = tokenizer(_PROBE, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        theirs.encode_special_tokens = settings[0]
+        if settings[1]:
+            theirs.enable_truncation(**settings[1])
+        if settings[2]:
+            theirs.enable_padding(**settings[2])
+        if ids != self._backend.encode(_PROBE, add_special_tokens=False).ids:
+            raise ModelError(
+                f"{self.name}: {type(tokenizer).__name__} does more than its tokenizer.json says, so the "
+                "bytes of its tokens are unknown"
+            )
+
+    def _difference(self, text: str, data: bytes) -> str:
+        encoded = _rust_encode(self._backend, text)
+        if encoded is None:
+            return f"the tokenizer of {self.name} cannot represent the text and has no unknown token for it"
+        ids = encoded.ids
+        if self._replacements is None and not self._is_byte_level:
+            decoded = self._backend.decode(ids, skip_special_tokens=False).encode()
+        else:
+            decoded = b"".join(self._text_pieces(ids))
+        first = next(
+            (i for i, (one, other) in enumerate(zip(data, decoded, strict=False)) if one != other),
+            min(len(data), len(decoded)),
+        )
+        return (
+            f"the tokenizer of {self.name} cannot represent the text: its tokens differ from it at "
+            f"byte {first} ({data[first : first + 8]!r})"
+        )
+
+
+class _Pieces(dict[int, bytes]):
+    """A memory of the bytes of the ids seen so far."""
+
+    def __init__(self, piece: Any) -> None:
+        super().__init__()
+        self._piece = piece
+
+    def __missing__(self, token_id: int) -> bytes:
+        piece: bytes = self._piece(token_id)
+        self[token_id] = piece
+        return piece
+
+
+def _backend(state: dict[str, Any]) -> Tokenizer:
+    backend = Tokenizer.from_str(json.dumps(state))
+    backend.encode_special_tokens = True  # special tokens in the text are text; not part of the state
+    return backend
+
+
+def _rust_encode(backend: Tokenizer, text: str) -> Any | None:
+    """An `Encoding` of the tokenizers library; None where the vocabulary lacks even an unknown token."""
+    try:
+        return backend.encode(text, add_special_tokens=False)
+    except Exception as error:  # the library raises nothing more specific
+        if "unk" in str(error).lower():
+            return None
+        raise
+
+
+def _normalise_state(state: dict[str, Any], special: set[str]) -> None:
+    """Make a tokenizer's state deterministic, unlimited and blind to special tokens, in place."""
+    state["truncation"] = state["padding"] = None
+    model = state["model"]
+    if "dropout" in model:
+        model["dropout"] = None
+    for token in state["added_tokens"]:
+        token["special"] = token["special"] or token["content"] in special  # Phi-3's </s> says it is not
+    if model["type"] == "Unigram":
+        # SentencePiece never matches its control pieces in text; this library does unless they are renamed.
+        # The vocabulary keeps their ids, so that they can leave the added tokens.
+        added = state["added_tokens"]
+        control = special | {token["content"] for token in added if token["special"]}
+        control &= {piece for piece, _ in model["vocab"]}
+        state["added_tokens"] = [token for token in added if token["content"] not in control]
+        model["vocab"] = [
+            [f"\ufdd0{index}" if piece in control else piece, score]
+            for index, (piece, score) in enumerate(model["vocab"])
+        ]
+
+
+def _components(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """The parts of a normaliser, pre-tokenizer or decoder, with sequences taken apart."""
+    if part is None:
+        return
+    if part["type"] != "Sequence":
+        yield part
+        return
+    for parts in (value for value in part.values() if isinstance(value, list)):
+        for inner in parts:
+            yield from _components(inner)
+
+
+def _prepends_space(part: dict[str, Any]) -> bool:
+    if part["type"] == "Metaspace":
+        return bool(part["prepend_scheme"] != "never")
+    if part["type"] == "Prepend":
+        return part["prepend"] in (" ", _SPACE_SYMBOL)
+    return part["type"] == "ByteLevel" and bool(part.get("add_prefix_space"))
+
+
+def _only_spells(part: dict[str, Any]) -> bool:
+    """Whether a normaliser only writes text in the vocabulary's alphabet, with nothing lost."""
+    return part["type"] in ("ByteLevel", "Prepend") or part.get("pattern") == {"String": " "}
+
+
+def _replacements(decoders: list[dict[str, Any]]) -> list[tuple[str, str]] | None:
+    """What a decoder replaces in each token; None where it does something that tokens alone do not tell."""
+    found = []
+    for part in decoders:
+        if part["type"] == "Metaspace":
+            found.append((part["replacement"], " "))
+        elif part["type"] == "Replace" and "String" in part["pattern"]:
+            found.append((part["pattern"]["String"], part["content"]))
+        elif part["type"] not in ("ByteFallback", "ByteLevel", "Fuse", "Strip"):
+            return None
+    return found
+
+
+def _unknown_token(model: dict[str, Any]) -> str | None:
+    if model["type"] == "Unigram":
+        index = model.get("unk_id")
+        return None if index is None else str(model["vocab"][index][0])
+    return model.get("unk_token")
+
+
+def _byte_ends(offsets: list[tuple[int, int]], text: str) -> NDArray[np.int64] | None:
+    """Byte offsets at which tokens end, from character offsets that tile the text; None if they do not."""
+    spans = np.array(offsets, np.int64).reshape(-1, 2)
+    starts, ends = spans[:, 0], spans[:, 1]
+    joints = np.concatenate(([0], ends))
+    if not np.array_equal(joints[:-1], starts) or joints[-1] != len(text):
+        return None
+    characters = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    widths = 1 + (characters >= 0x80) + (characters >= 0x800) + (characters >= 0x10000)
+    byte_offsets: NDArray[np.int64] = np.concatenate(([0], np.cumsum(widths, dtype=np.int64)))
+    return byte_offsets[ends]
+
+
+def _byte_of_character() -> dict[str, int]:
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTE_OF = _byte_of_character()

@@ -1,0 +1,356 @@
+import dataclasses
+import importlib.resources
+import re
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from evalkit import catalog as catalog_module
+from evalkit.catalog import CatalogEntry, load_catalog, resolve_spec
+from evalkit.errors import EvalkitError, ModelError, UsageError
+
+CATALOG = load_catalog()
+
+# layers, width, ranks of the decay, in-context rate, value and gate LoRAs
+RWKV7_SHAPES = {
+    "0.1b": (12, 768, (64, 64, 32, 128)),
+    "0.4b": (24, 1024, (64, 64, 32, 128)),
+    "1.5b": (24, 2048, (96, 96, 64, 256)),
+    "2.9b": (32, 2560, (96, 96, 64, 320)),
+    "7.2b": (32, 4096, (128, 128, 96, 480)),
+    "13.3b": (61, 4096, (192, 192, 128, 384)),
+}
+
+
+def rwkv7_entries() -> list[CatalogEntry]:
+    return [entry for entry in CATALOG.values() if entry.loader == "rwkv7"]
+
+
+def write_config(text: str, path: Path = Path("evalkit.toml")) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path.absolute()
+
+
+# --- the built-in models
+
+
+def test_the_catalog_is_package_data() -> None:
+    assert importlib.resources.files("evalkit").joinpath("models.toml").is_file()
+    assert len(CATALOG) >= 45
+
+
+@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
+def test_every_entry_says_what_where_when_and_under_which_licence(entry: CatalogEntry) -> None:
+    assert entry.loader in ("rwkv7", "hf", "codec")
+    assert entry.target
+    assert entry.license
+    assert entry.source is not None
+    assert entry.source.startswith("https://")
+    assert entry.released is not None
+    assert entry.prefix is None or re.fullmatch(r"bos|eos|none|token:\d+", entry.prefix)
+    assert (entry.knowledge_cutoff is None) == (entry.cutoff_source is None)
+    assert resolve_spec(entry.name, CATALOG) is entry
+    if entry.loader != "codec":
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+", entry.target)
+        assert entry.num_parameters
+        assert entry.source == f"https://huggingface.co/{entry.target}"
+
+
+@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
+def test_training_data_ends_before_the_release(entry: CatalogEntry) -> None:
+    assert entry.released is not None
+    assert not entry.knowledge_cutoff or entry.knowledge_cutoff < entry.released
+
+
+@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
+def test_the_size_in_a_name_is_the_parameter_count_rounded(entry: CatalogEntry) -> None:
+    size = re.search(r"-([\d.]+)([mb])$", entry.name)
+    if entry.loader == "codec":
+        assert size is None
+        assert entry.num_parameters is None
+        return
+    assert size is not None
+    assert entry.num_parameters is not None
+    named = float(size[1]) * {"m": 1e6, "b": 1e9}[size[2]]
+    # Makers round generously: RWKV's "0.1B" has 191 M, OLMo's "1B" 1.48 B.
+    slack = 1.0 if size[0] == "-0.1b" else 0.5
+    assert entry.num_parameters == pytest.approx(named, rel=slack)
+
+
+@pytest.mark.parametrize("entry", rwkv7_entries(), ids=lambda entry: entry.name)
+def test_rwkv7_parameters_follow_from_the_shapes(entry: CatalogEntry) -> None:
+    size = entry.name.rsplit("-", 1)[1]
+    num_layers, width, ranks = RWKV7_SHAPES[size]
+    vocab_size = 65536
+    per_layer = 19 * width + 12 * width**2 + 2 * width * sum(ranks)
+    assert entry.num_parameters == 2 * vocab_size * width + 4 * width + num_layers * per_layer
+    assert entry.file is not None
+    assert f"-{size}-" in entry.file.lower()
+    assert entry.released is not None
+    assert entry.released.replace("-", "") in entry.file
+    assert entry.prefix == "token:0"
+    assert entry.context_limit is None
+
+
+def test_rwkv7_sizes_are_all_there() -> None:
+    names = {entry.name for entry in rwkv7_entries()}
+    assert {"rwkv7-0.1b", "rwkv7-0.4b", "rwkv7-1.5b", "rwkv7-2.9b"} <= names
+    g1_sizes = [name.rsplit("-", 1)[1] for name in names if re.match(r"rwkv7-g", name)]
+    assert sorted(g1_sizes) == sorted([*RWKV7_SHAPES] * 2)  # the first generation and the newest
+
+
+@pytest.mark.parametrize(
+    ("name", "num_parameters"),
+    [
+        ("qwen2.5-3b", 3_085_938_688),
+        ("qwen3-0.6b", 596_049_920),
+        ("llama-3.1-8b", 8_030_261_248),
+        ("smollm3-3b", 3_075_098_624),
+        ("gemma-3-270m", 268_098_176),
+        ("olmo2-7b", 7_298_617_344),
+    ],
+)
+def test_published_parameter_counts(name: str, num_parameters: int) -> None:
+    assert CATALOG[name].num_parameters == num_parameters
+
+
+def test_transformers_knows_every_architecture_of_the_catalog() -> None:
+    families = {
+        "qwen2.5": "qwen2",
+        "qwen3": "qwen3",
+        "llama": "llama",
+        "smollm2": "llama",
+        "smollm3": "smollm3",
+        "gemma": "gemma3",
+        "olmo2": "olmo2",
+        "mamba2": "mamba2",
+        "falcon": "falcon_mamba",
+        "xlstm": "xlstm",
+    }
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    for entry in CATALOG.values():
+        if entry.loader == "hf" and not entry.trust_remote_code:
+            assert families[entry.name.split("-")[0]] in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, entry.name
+
+
+# --- the user's file
+
+
+def test_a_users_file_adds_and_replaces() -> None:
+    write_config(
+        """
+        [models."my-model-1.5b"]
+        loader = "rwkv7"
+        target = "checkpoints/my.pth"
+        released = 2026-03-01
+        prefix = "token:0"
+
+        [models.zstd]
+        loader = "hf"
+        target = "me/zstd"
+        tokenizer = "./tok"
+        """
+    )
+    catalog = load_catalog()
+    mine = catalog["my-model-1.5b"]
+    assert mine.target == str(Path("checkpoints/my.pth").absolute())
+    assert mine.local_path == Path("checkpoints/my.pth").absolute()
+    assert mine.released == "2026-03-01"
+    # Replaced as a whole: nothing of the built-in zstd shines through.
+    assert catalog["zstd"] == CatalogEntry(
+        name="zstd", loader="hf", target="me/zstd", tokenizer=str(Path("tok").absolute())
+    )
+    assert catalog["xz"] == CATALOG["xz"]
+
+
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "weights" / "a").mkdir(parents=True)
+    config = write_config('[models.a]\nloader = "hf"\ntarget = "weights/a"\n', tmp_path / "x.toml")
+    assert load_catalog(config)["a"].local_path == tmp_path / "weights" / "a"
+    # The same text elsewhere is a repository, because nothing of that name lies there.
+    config = write_config('[models.a]\nloader = "hf"\ntarget = "weights/a"\n')
+    assert load_catalog(config)["a"].target == "weights/a"
+
+
+def test_where_the_users_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_catalog() == CATALOG
+    entry = '[models.{}]\nloader = "codec"\ntarget = "xz"\n'
+    write_config(entry.format("cwd"))
+    by_variable = write_config(entry.format("variable"), tmp_path / "variable.toml")
+    by_argument = write_config(entry.format("argument"), tmp_path / "argument.toml")
+    assert "cwd" in load_catalog()
+    monkeypatch.setenv("EVALKIT_CONFIG", str(by_variable))
+    assert "variable" in load_catalog()
+    assert "cwd" not in load_catalog()
+    assert "argument" in load_catalog(by_argument)
+    monkeypatch.setenv("EVALKIT_CONFIG", str(tmp_path / "absent.toml"))
+    with pytest.raises(UsageError, match=r"cannot read .*absent\.toml"):
+        load_catalog()
+
+
+LOADS = 'loader = "hf"\ntarget = "a/b"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("models = [", "is not TOML"),
+        ("models = 3", "models must be tables"),
+        ("[model.m]\n" + LOADS, "unknown table 'model'. Did you mean models?"),
+        ("[models]\nm = 3", "model m: must be a table"),
+        ("[models.'a:b']\n" + LOADS, "model a:b: a name must not"),
+        ("[models.m]\ntarget = 'a/b'", "model m: loader is missing"),
+        ("[models.m]\nloader = 'hf'", "model m: target is missing"),
+        ("[models.m]\nlicence = 'MIT'\n" + LOADS, "model m: unknown key 'licence'. Did you mean license"),
+        ("[models.m-1.5b]\n" + LOADS, 'A name with a dot needs quotes: [models."m-1.5b"]'),
+        ("[models.m]\nname = 'x'\n" + LOADS, "model m: unknown key 'name'"),
+        ("[models.m]\nloader = 'fh'\ntarget = 'a/b'", "model m: unknown loader 'fh'. Did you mean hf?"),
+        ("[models.m]\nloader = 'hf'\ntarget = 'b'", "model m: target must be a path or a hub repository"),
+        ("[models.m]\nloader = 'hf'\ntarget = 3", "model m: target must be text, not 3"),
+        ("[models.m]\nloader = 'hf'\ntarget = ''", "model m: target must not be ''"),
+        ("[models.m]\nrevision = true\n" + LOADS, "model m: revision must be text, not True"),
+        ("[models.m]\nrevision = 2026-01-01\n" + LOADS, "model m: revision must be text"),
+        ("[models.m]\nnum_parameters = 1.5\n" + LOADS, "model m: num_parameters must be a whole number"),
+        ("[models.m]\nnum_parameters = true\n" + LOADS, "model m: num_parameters must be a whole number"),
+        ("[models.m]\ncontext_limit = 0\n" + LOADS, "model m: context_limit must not be 0"),
+        ("[models.m]\ntrust_remote_code = 1\n" + LOADS, "model m: trust_remote_code must be true or false"),
+        ("[models.m]\nprefix = 'token:x'\n" + LOADS, "model m: prefix must be bos, eos, none or token:ID"),
+        ("[models.m]\nprefix = 'BOS'\n" + LOADS, "model m: prefix must be bos, eos, none or token:ID"),
+        ("[models.m]\nreleased = 'May 2026'\n" + LOADS, "model m: released must be YYYY, YYYY-MM or"),
+        ("[models.m]\nknowledge_cutoff = '2026-13'\n" + LOADS, "model m: knowledge_cutoff must be YYYY"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line_that_names_it(text: str, said: str) -> None:
+    write_config(text)
+    with pytest.raises(UsageError) as caught:
+        load_catalog()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "evalkit.toml" in message
+    assert said in message
+
+
+def test_a_file_that_is_not_utf_8_is_refused() -> None:
+    Path("evalkit.toml").write_bytes(b'x = "\xff"')
+    with pytest.raises(UsageError, match=r"evalkit\.toml is not TOML"):
+        load_catalog()
+
+
+# --- specs
+
+
+@pytest.mark.parametrize(
+    ("spec", "guess"),
+    [
+        ("qwen2.5-3", "qwen2.5-3b"),
+        ("rwkv7-3b", "rwkv7-2.9b"),
+        ("zst", "zstd"),
+        ("lama-3.2-1b", "llama-3.2-1b"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(spec: str, guess: str) -> None:
+    with pytest.raises(UsageError, match=rf"unknown model '{spec}'\. Did you mean .*{guess}"):
+        resolve_spec(spec, CATALOG)
+
+
+def test_a_name_that_is_near_nothing_is_answered_with_the_syntax() -> None:
+    with pytest.raises(UsageError, match=r"evalkit models list.*hf:PATH_OR_REPO"):
+        resolve_spec("Qwen/Qwen2.5-3B-Instruct", {})
+
+
+@pytest.mark.parametrize(
+    ("spec", "target", "file", "revision"),
+    [
+        ("hf:Qwen/Qwen2.5-3B", "Qwen/Qwen2.5-3B", None, "main"),
+        ("hf:Qwen/Qwen2.5-3B@v1.0", "Qwen/Qwen2.5-3B", None, "v1.0"),
+        ("hf:a/b@refs/pr/3", "a/b", None, "refs/pr/3"),
+        ("rwkv7:RWKV/RWKV7-Goose-World2.8-0.1B-HF", "RWKV/RWKV7-Goose-World2.8-0.1B-HF", None, "main"),
+        ("rwkv7:BlinkDL/rwkv7-g1/x.pth", "BlinkDL/rwkv7-g1", "x.pth", "main"),
+        ("rwkv7:BlinkDL/temp/sub/x.pth@" + "a" * 40, "BlinkDL/temp", "sub/x.pth", "a" * 40),
+    ],
+)
+def test_repositories(spec: str, target: str, file: str | None, revision: str) -> None:
+    entry = resolve_spec(spec, CATALOG)
+    loader = spec.partition(":")[0]
+    assert entry == CatalogEntry(name=spec, loader=loader, target=target, file=file, revision=revision)
+    assert entry.local_path is None
+
+
+@pytest.mark.parametrize(
+    "spec", ["hf:./m", "hf:m", "hf:owner/m", "hf:.", "rwkv7:owner/m/x.pth", "rwkv7:x.pth", "hf:m@2"]
+)
+def test_what_exists_here_is_a_path(spec: str) -> None:
+    for folder in ("m", "owner/m", "m@2"):
+        Path(folder).mkdir(parents=True)
+    for file in ("x.pth", "owner/m/x.pth"):
+        Path(file).touch()
+    entry = resolve_spec(spec, CATALOG)
+    assert entry.name == spec
+    assert entry.file is None
+    assert entry.local_path == (Path.cwd() / spec.partition(":")[2])
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x.pth").touch()
+    assert resolve_spec("rwkv7:~/x.pth", CATALOG).local_path == tmp_path / "x.pth"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["hf:./absent", "hf:../absent", "hf:/absent/here", "hf:~/absent", "hf:a/b/c.safetensors", "rwkv7:x.pth"],
+)
+def test_a_path_where_nothing_is(spec: str) -> None:
+    with pytest.raises(ModelError, match=r"there is no file or folder /"):
+        resolve_spec(spec, CATALOG)
+
+
+def test_a_catalog_path_where_nothing_is_matters_only_when_asked_for() -> None:
+    write_config('[models.m]\nloader = "rwkv7"\ntarget = "gone.pth"\n')
+    catalog = load_catalog()
+    with pytest.raises(ModelError, match=r"model m: there is no file or folder .*gone\.pth"):
+        resolve_spec("m", catalog)
+    Path("folder").mkdir()
+    write_config('[models.m]\nloader = "rwkv7"\ntarget = "./folder"\nfile = "gone.pth"\n')
+    with pytest.raises(ModelError, match=r"folder/gone\.pth"):
+        resolve_spec("m", load_catalog())
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("fh:a/b", "unknown loader 'fh'. Did you mean hf?"),
+        ("hf:", "names no model"),
+        ("hf:gpt2", "neither a file or folder here nor a hub repository"),
+        ("hf:a/b/c", "neither a file or folder here nor a hub repository"),
+        ("hf:a/b@", "no revision"),
+        ("codec:zst", "unknown codec 'zst'. Did you mean zstd?"),
+        ("", "unknown model ''"),
+    ],
+)
+def test_specs_that_cannot_be_understood(spec: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_spec(spec, CATALOG)
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_codec_has_one_name() -> None:
+    assert resolve_spec("codec:xz", CATALOG) is CATALOG["xz"]
+
+
+def test_a_registered_loader_takes_any_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint(name="ngram", value="somewhere:load", group="evalkit.loaders")
+    monkeypatch.setattr(catalog_module, "entry_points", lambda group: [point] if group == point.group else [])
+    entry = resolve_spec("ngram:what@it:wants", CATALOG)
+    assert entry == CatalogEntry(name="ngram:what@it:wants", loader="ngram", target="what@it:wants")
+    write_config('[models.n]\nloader = "ngram"\ntarget = "5"\n')
+    assert load_catalog()["n"].target == "5"
+
+
+def test_entries_are_values() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CATALOG["xz"].target = "zstd"  # type: ignore[misc]
+    assert issubclass(ModelError, EvalkitError)
