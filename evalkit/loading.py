@@ -72,9 +72,12 @@ def find_models(
     catalog = load_catalog(config_path)
     specs = list(specs)
     entries = [resolve_spec(spec, catalog) if isinstance(spec, str) else spec for spec in specs]
+    file_names = [_short_name(entry) for entry in entries]
     found = []
-    for entry in entries:
+    for entry, short_name in zip(entries, file_names, strict=True):
         if isinstance(entry, CatalogEntry):
+            if short_name and file_names.count(short_name) == 1:
+                entry = dataclasses.replace(entry, name=short_name)
             identity = _loader(entry.loader).identify(entry, options)
             identity = dataclasses.replace(identity, details={**_provenance(entry), **identity.details})
             found.append(FoundModel(identity, entry, options))
@@ -115,6 +118,13 @@ def load_model(
     """
     [found] = find_models([spec], LoadOptions(device, dtype, trust_remote_code, max_context))
     return found.load()
+
+
+def _short_name(entry: CatalogEntry | Model) -> str | None:
+    """``LOADER:FILE`` for a model that was given as a path: results should not tell of folders."""
+    if isinstance(entry, CatalogEntry) and entry.local_path and entry.name.startswith(f"{entry.loader}:"):
+        return f"{entry.loader}:{entry.local_path.name}"
+    return None
 
 
 def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | None]:

@@ -100,8 +100,8 @@ def notes(result: RunResult) -> Iterator[str]:
                 f"documents left out, for their tokens do not decode to their bytes: {lossy[0]['id']} "
                 f"({lossy[0]['reason']})" + (", …" if len(lossy) > 1 else "")
             )
-        if cell.content["policy"]["name"] == "uncheatable":
-            yield f"{cell.model} on {cell.corpus}: the first token of each chunk is not paid for (uncheatable)"
+    if result.policy == "uncheatable":
+        yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
     for cell in result.cells:
         known = cell.content["model"].get("knowledge_cutoff") or cell.content["model"].get("released")
         first_day = cell.content["corpus"]["date_from"]

@@ -1,0 +1,156 @@
+"""`evalkit bench`: our RWKV-7 and the PyPI package ``rwkv``, in one process, on the same documents.
+
+The network has the shape of RWKV-7 World 0.1B and random weights, for time does not depend on them.
+Rounds alternate between the two, so that a machine that slows down slows both; the ratio is the result.
+"""
+
+import importlib.util
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import UsageError
+
+DOCUMENT_TOKENS = 512
+
+
+def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = None) -> dict[str, Any]:
+    """Tokens per second of either, and their ratio round by round.
+
+    Args:
+        num_tokens: tokens to score, as documents of `DOCUMENT_TOKENS` of the standard library's text.
+        num_rounds: how often to measure each.
+        num_threads: torch's threads; None leaves them as they are.
+
+    Returns:
+        ``shape, num_tokens, num_threads, evalkit_tokens_per_s, rwkv_tokens_per_s, ratios,
+        ratio_median, max_nats_difference``; without the package ``rwkv`` what concerns it is None.
+
+    Raises:
+        UsageError: there is too little text for so many tokens.
+    """
+    import numpy as np
+    import torch
+
+    from evalkit.corpus import load_corpus
+    from evalkit.loading import load_model
+    from evalkit.rwkv7 import RWKV7Model
+    from evalkit.rwkv_tokenizer import encode_world
+
+    if num_threads:
+        torch.set_num_threads(num_threads)
+    text = "".join(document.text for document in load_corpus("python-stdlib").documents)
+    ids = encode_world(text).ids[:num_tokens]
+    if len(ids) < num_tokens:
+        raise UsageError(f"--tokens {num_tokens} is more than the standard library's {len(ids)}; give fewer")
+    documents = [ids[first : first + DOCUMENT_TOKENS] for first in range(0, num_tokens, DOCUMENT_TOKENS)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random-0.1b.pth"
+        write_random_checkpoint(path)
+        model = load_model(f"rwkv7:{path}", device="cpu", dtype="float32")
+        assert isinstance(model, RWKV7Model)
+        subjects: dict[str, Callable[[], list[Any]]] = {"evalkit": lambda: model.nats(documents)}
+        if importlib.util.find_spec("rwkv") is not None:
+            peer = _peer(path)
+            subjects["rwkv"] = lambda: [peer(document) for document in documents]
+        costs = {name: subject() for name, subject in subjects.items()}  # and warm up
+        speeds: dict[str, list[float]] = {name: [] for name in subjects}
+        for _ in range(num_rounds):
+            for name, subject in subjects.items():
+                started = time.perf_counter()
+                subject()
+                speeds[name].append(num_tokens / (time.perf_counter() - started))
+    theirs = speeds.get("rwkv")
+    ratios = [ours / other for ours, other in zip(speeds["evalkit"], theirs, strict=True)] if theirs else None
+    difference = None
+    if theirs:
+        pairs = zip(costs["evalkit"], costs["rwkv"], strict=True)
+        difference = max(float(np.abs(ours - other).max()) for ours, other in pairs)
+    return {
+        "shape": "L12 C768 V65536, float32, random weights",
+        "num_tokens": num_tokens,
+        "num_threads": torch.get_num_threads(),
+        "evalkit_tokens_per_s": statistics.median(speeds["evalkit"]),
+        "rwkv_tokens_per_s": statistics.median(theirs) if theirs else None,
+        "ratios": ratios,
+        "ratio_median": statistics.median(ratios) if ratios else None,
+        "max_nats_difference": difference,
+    }
+
+
+def bench_lines(result: dict[str, Any]) -> list[str]:
+    """The measurement in words."""
+    lines = [
+        f"RWKV-7 {result['shape']}; {result['num_tokens']} tokens in documents of {DOCUMENT_TOKENS}, "
+        f"{result['num_threads']} threads",
+        f"  evalkit  {result['evalkit_tokens_per_s']:8.0f} tokens/s",
+    ]
+    if result["ratios"] is None:
+        return [*lines, "  the package rwkv is not installed (pip install rwkv): nothing to compare with"]
+    return [
+        *lines,
+        f"  rwkv     {result['rwkv_tokens_per_s']:8.0f} tokens/s (cpu fp32, full_output)",
+        f"  ratio    {result['ratio_median']:.2f} (rounds: {', '.join(f'{x:.2f}' for x in result['ratios'])}); "
+        f"largest difference {result['max_nats_difference']:.1e} nats per token",
+    ]
+
+
+def write_random_checkpoint(path: Path, *, num_layers: int = 12, num_channels: int = 768, seed: int = 0) -> None:
+    """An official-format ``.pth`` of RWKV-7 with random weights of usual sizes and the World vocabulary."""
+    import torch
+
+    from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+
+    layers = tuple(LayerShape(64, 128, 32 if layer else 0, 64, 4 * num_channels) for layer in range(num_layers))
+    with torch.device("meta"):
+        expected = RWKV7(NetworkShape(65536, num_channels, 64, layers)).state_dict()
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, like in expected.items():
+        leaf = name.rsplit(".", 1)[-1]
+        value = torch.randn(like.shape, generator=generator)
+        if leaf == "r_k":
+            value *= 0.1
+        elif like.dim() == 2:
+            value *= like.shape[1 if leaf == "weight" else 0] ** -0.5
+        elif leaf == "w0":
+            value = torch.rand(like.shape, generator=generator) * 7 - 6
+        elif leaf.startswith("x_"):
+            value = torch.rand(like.shape, generator=generator)
+        elif leaf in ("k_k", "k_a"):
+            value = 0.85 + 0.15 * value
+        else:
+            value = 0.3 * value + (1.0 if name.endswith("weight") else 0.0)
+        tensors[name] = value
+    torch.save(tensors, path)
+
+
+def _peer(path: Path) -> Callable[[Sequence[int]], Any]:
+    """Nats per token by the package ``rwkv``, fed like our model: token 0, then the document."""
+    import contextlib
+    import io
+    import warnings
+
+    import torch
+
+    os.environ["RWKV_V7_ON"] = "1"  # read when rwkv.model is imported
+    os.environ.setdefault("RWKV_JIT_ON", "1")
+    os.environ.setdefault("RWKV_CUDA_ON", "0")
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # torch.jit's deprecation, on every method
+        from rwkv.model import RWKV
+
+        network = RWKV(model=str(path.with_suffix("")), strategy="cpu fp32")
+
+    def nats(document: Sequence[int]) -> Any:
+        with torch.inference_mode():
+            fed = [0, *(int(token) for token in document)]
+            logits, _ = network.forward(fed[:-1], None, full_output=True)
+            log_p = torch.log_softmax(logits.view(len(document), -1).float(), -1)
+            return -log_p[torch.arange(len(document)), torch.tensor(fed[1:])].numpy()
+
+    return nats
