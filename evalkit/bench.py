@@ -47,7 +47,9 @@ def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = N
     ids = encode_world(text).ids[:num_tokens]
     if len(ids) < num_tokens:
         raise UsageError(f"--tokens {num_tokens} is more than the standard library's {len(ids)}; give fewer")
-    documents = [ids[first : first + DOCUMENT_TOKENS] for first in range(0, num_tokens, DOCUMENT_TOKENS)]
+    documents = [
+        ids[first : first + DOCUMENT_TOKENS].tolist() for first in range(0, num_tokens, DOCUMENT_TOKENS)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random-0.1b.pth"
         write_random_checkpoint(path)
@@ -91,21 +93,26 @@ def bench_lines(result: dict[str, Any]) -> list[str]:
     ]
     if result["ratios"] is None:
         return [*lines, "  the package rwkv is not installed (pip install rwkv): nothing to compare with"]
+    rounds = ", ".join(f"{ratio:.2f}" for ratio in result["ratios"])
     return [
         *lines,
         f"  rwkv     {result['rwkv_tokens_per_s']:8.0f} tokens/s (cpu fp32, full_output)",
-        f"  ratio    {result['ratio_median']:.2f} (rounds: {', '.join(f'{x:.2f}' for x in result['ratios'])}); "
+        f"  ratio    {result['ratio_median']:.2f} (rounds: {rounds}); "
         f"largest difference {result['max_nats_difference']:.1e} nats per token",
     ]
 
 
-def write_random_checkpoint(path: Path, *, num_layers: int = 12, num_channels: int = 768, seed: int = 0) -> None:
+def write_random_checkpoint(
+    path: Path, *, num_layers: int = 12, num_channels: int = 768, seed: int = 0
+) -> None:
     """An official-format ``.pth`` of RWKV-7 with random weights of usual sizes and the World vocabulary."""
     import torch
 
     from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
 
-    layers = tuple(LayerShape(64, 128, 32 if layer else 0, 64, 4 * num_channels) for layer in range(num_layers))
+    layers = tuple(
+        LayerShape(64, 128, 32 if layer else 0, 64, 4 * num_channels) for layer in range(num_layers)
+    )
     with torch.device("meta"):
         expected = RWKV7(NetworkShape(65536, num_channels, 64, layers)).state_dict()
     generator = torch.Generator().manual_seed(seed)

@@ -245,7 +245,9 @@ def write_cell(
             "parquet_sha256": file_sha256(parquet),
             "num_lossy": len(scores) - len(scored),
             "lossy": [
-                {"id": score.document.id, "reason": score.lossy} for score in scores if score.lossy is not None
+                {"id": score.document.id, "reason": score.lossy}
+                for score in scores
+                if score.lossy is not None
             ],
             "token_bits": task.token_bits,
         },

@@ -40,10 +40,10 @@ _Limit = Annotated[int | None, typer.Option("--limit", help="Score only the firs
 _Output = Annotated[Path, typer.Option("--output", help="Folder of the result cells.")]
 _Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 _Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
-_MaxContext = Annotated[int | None, typer.Option("--max-context", help="Cap every model's context at N tokens.")]
-_Trust = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own Python.")
+_MaxContext = Annotated[
+    int | None, typer.Option("--max-context", help="Cap every model's context at N tokens.")
 ]
+_Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own Python.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -189,7 +189,9 @@ def env_command(as_json: _Json = False, device: _Device = "auto") -> None:
 def bench_command(
     num_tokens: Annotated[int, typer.Option("--tokens", help="Tokens of text to score.", min=64)] = 4096,
     num_rounds: Annotated[int, typer.Option("--rounds", help="Times to measure each.", min=1)] = 3,
-    num_threads: Annotated[int | None, typer.Option("--threads", help="Threads; all by default.", min=1)] = None,
+    num_threads: Annotated[
+        int | None, typer.Option("--threads", help="Threads; all by default.", min=1)
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Time RWKV-7 (0.1B shape, random weights) against the PyPI package rwkv, side by side, on CPU."""

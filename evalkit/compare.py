@@ -54,9 +54,15 @@ class Comparison:
         """The comparison as strict JSON can hold it, with that many documents from either end."""
         fields = dataclasses.asdict(self)
         fields["interval"] = self.interval and {"low": self.interval.low, "high": self.interval.high}
-        shown = [{**dataclasses.asdict(document), "difference": document.difference} for document in self.documents]
+        shown = [
+            {**dataclasses.asdict(document), "difference": document.difference} for document in self.documents
+        ]
         del fields["documents"]
-        return {**fields, "best_documents": shown[:num_documents], "worst_documents": shown[::-1][:num_documents]}
+        return {
+            **fields,
+            "best_documents": shown[:num_documents],
+            "worst_documents": shown[::-1][:num_documents],
+        }
 
 
 def compare_cells(a: Cell, b: Cell, *, common_documents: bool = False) -> Comparison:
@@ -143,19 +149,26 @@ def comparison_lines(comparison: Comparison, num_documents: int) -> list[str]:
         f"  {a:<24} {comparison.bits_per_byte_a:.4f} bits/byte",
         f"  {b:<24} {comparison.bits_per_byte_b:.4f} bits/byte",
         f"  difference               {comparison.difference:+.4f}"
-        + (f"  (95 % interval {interval.low:+.4f} to {interval.high:+.4f})" if interval else "  (no interval: one cluster)"),
-        f"  {_verdict(comparison)}; {a} is better on {comparison.num_better_a} of {comparison.num_documents} documents",
+        + (
+            f"  (95 % interval {interval.low:+.4f} to {interval.high:+.4f})"
+            if interval
+            else "  (no interval: one cluster)"
+        ),
+        f"  {_verdict(comparison)}; {a} is better on {comparison.num_better_a} of "
+        f"{comparison.num_documents} documents",
     ]
     if comparison.num_left_out:
-        lines.append(f"  {comparison.num_left_out} documents that one of the two cannot represent are left out")
+        lines.append(
+            f"  {comparison.num_left_out} documents that one of the two cannot represent are left out"
+        )
     for heading, documents in (
         (f"{a} gains most", comparison.documents[:num_documents]),
         (f"{a} loses most", comparison.documents[::-1][:num_documents]),
     ):
         lines.append(f"{heading}:")
         lines += [
-            f"  {document.difference:+.4f}  {document.bits_per_byte_a:.4f} vs {document.bits_per_byte_b:.4f}  "
-            f"{document.num_bytes:>8,} bytes  {document.title or document.id}"
+            f"  {document.difference:+.4f}  {document.bits_per_byte_a:.4f} vs "
+            f"{document.bits_per_byte_b:.4f}  {document.num_bytes:>8,} bytes  {document.title or document.id}"
             for document in documents
         ]
     return lines

@@ -7,7 +7,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("torch", "triton", "transformers", "tokenizers", "datasets", "pyarrow", "numpy", "pyrwkv-tokenizer")
+_PACKAGES = (
+    "torch",
+    "triton",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "pyarrow",
+    "numpy",
+    "pyrwkv-tokenizer",
+)
 
 
 def environment() -> dict[str, Any]:
@@ -31,9 +40,9 @@ def environment() -> dict[str, Any]:
 def torch_environment(device: str) -> dict[str, Any]:
     """The part that needs torch: threads, the accelerator in use, and which CPU kernels serve."""
     import torch
-    from evalkit_kernels.linear import onednn_is_faster
 
     from evalkit.devices import resolve_device
+    from evalkit_kernels.linear import onednn_is_faster
 
     resolved = resolve_device(device)
     on_gpu = resolved.type == "cuda"

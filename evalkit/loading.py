@@ -103,7 +103,7 @@ def load_model(
     trust_remote_code: bool = False,
     max_context: int | None = None,
 ) -> Model:
-    """A model by its name: ``rwkv7-0.1b``, ``hf:PATH_OR_REPO``, ``rwkv7:FILE.pth``, ``xz``, …
+    """A model by its name: ``rwkv7-0.1b``, ``hf:PATH_OR_REPO``, ``rwkv7:FILE.pth``, ``xz``.
 
     Args:
         spec: a catalog name (`evalkit models list`) or ``LOADER:TARGET``.

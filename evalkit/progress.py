@@ -72,7 +72,7 @@ class LineReporter:
         for line in plan_lines(planned):
             self.message(line)
 
-    def start(self, model: str, corpus: str, num_documents: int, num_bytes: int) -> None:
+    def start(self, model: str, corpus: str, num_documents: int) -> None:
         """See `evalkit.runner.Reporter`."""
         self._label, self._num_documents = f"{model} on {corpus}", num_documents
         self._last_line_s = self._clock()
@@ -110,7 +110,7 @@ class BarReporter:
         for line in plan_lines(planned):
             self.message(line)
 
-    def start(self, model: str, corpus: str, num_documents: int, num_bytes: int) -> None:
+    def start(self, model: str, corpus: str, num_documents: int) -> None:
         """See `evalkit.runner.Reporter`."""
         self._num_documents = num_documents
         self._bars = Progress(

@@ -5,7 +5,7 @@ import gc
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +37,7 @@ class Reporter(Protocol):
         """What will be done; called once, before anything is."""
         ...
 
-    def start(self, model: str, corpus: str, num_documents: int, num_bytes: int) -> None:
+    def start(self, model: str, corpus: str, num_documents: int) -> None:
         """A cell's scoring begins."""
         ...
 
@@ -59,7 +59,7 @@ class Silent:
     def plan(self, planned: "Sequence[PlannedCell]") -> None:
         """See `Reporter`."""
 
-    def start(self, model: str, corpus: str, num_documents: int, num_bytes: int) -> None:
+    def start(self, model: str, corpus: str, num_documents: int) -> None:
         """See `Reporter`."""
 
     def advance(self, progress: Progress) -> None:
@@ -119,9 +119,13 @@ class RunResult:
             complete = len(cells) == len(self.corpora)
             mean = math.fsum(cell.bits_per_byte for cell in cells.values()) / len(self.corpora)
             standings.append(
-                Standing(model, mean if complete else None, self._interval(cells) if complete else None, cells)
+                Standing(
+                    model, mean if complete else None, self._interval(cells) if complete else None, cells
+                )
             )
-        return sorted(standings, key=lambda standing: (standing.bits_per_byte is None, standing.bits_per_byte))
+        return sorted(
+            standings, key=lambda standing: (standing.bits_per_byte is None, standing.bits_per_byte)
+        )
 
     def _interval(self, cells: dict[str, Cell]) -> Interval | None:
         samples = []
@@ -267,7 +271,9 @@ def _plan(
             limited = corpus if limit is None else corpus.limited(limit)
             cut = limit if len(limited.documents) < len(corpus.documents) else None
             is_codec = found.identity.loader == "codec" or isinstance(found.instance, Codec)
-            task = Task(found.identity, limited, "document" if is_codec else policy, cut, token_bits and not is_codec)
+            task = Task(
+                found.identity, limited, "document" if is_codec else policy, cut, token_bits and not is_codec
+            )
             planned.append(PlannedCell(found, task, find_cell(task, output, warn=reporter.message)))
     return planned
 
@@ -296,36 +302,37 @@ def _score_model(
     """Score a model's missing cells; returns those that failed."""
     failures: list[Failure] = []
 
-    def attempt(what: Callable[[], None], corpora: Sequence[str]) -> bool:
-        try:
-            what()
-        except EvalkitError as error:
-            reason = str(error)
-        except Exception as error:  # whatever a model does, the other cells go on and this one is named
+    def failed(error: Exception, corpora: Sequence[str]) -> None:
+        if debug:
+            raise error
+        reason = str(error)
+        if not isinstance(error, EvalkitError):
             reason = f"{type(error).__name__}: {error} (run with --debug to see where)"
-            if debug:
-                raise
-        else:
-            return True
         for corpus in corpora:
             failures.append(Failure(found.identity.name, corpus, reason))
             reporter.message(f"FAILED {found.identity.name} on {corpus}: {reason}")
-        return False
 
-    model: list[Model] = []
-    if not attempt(lambda: model.append(found.load()), [cell.task.corpus.name for cell in missing]):
+    # Whatever a model does, it is named as failed and the other cells go on.
+    try:
+        model = found.load()
+    except Exception as error:
+        failed(error, [cell.task.corpus.name for cell in missing])
         return failures
     for cell in missing:
-        attempt(lambda cell=cell: _score_cell(model[0], cell, output, device, reporter), [cell.task.corpus.name])  # type: ignore[misc]
-        reporter.finish()
-    model.clear()
+        try:
+            _score_cell(model, cell, output, device, reporter)
+        except Exception as error:
+            failed(error, [cell.task.corpus.name])
+        finally:
+            reporter.finish()
+    del model
     gc.collect()  # a model's memory is needed for the next one
     return failures
 
 
 def _score_cell(model: Model, planned: PlannedCell, output: Path, device: str, reporter: Reporter) -> None:
     corpus = planned.task.corpus
-    reporter.start(planned.task.identity.name, corpus.name, len(corpus.documents), corpus.num_bytes)
+    reporter.start(planned.task.identity.name, corpus.name, len(corpus.documents))
     started = time.perf_counter()
     scores = score_documents(
         model,

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from evalkit_kernels import linear_nll
-from evalkit_kernels.wkv7 import CHUNK_TOKENS
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,8 +18,10 @@ from evalkit.model import Encoding, LoadOptions, ModelIdentity
 from evalkit.rwkv7_checkpoint import load_network, network_shape, read_tensors, weight_files
 from evalkit.rwkv7_network import RWKV7, State
 from evalkit.rwkv_tokenizer import tokenizer_for
+from evalkit_kernels import linear_nll
+from evalkit_kernels.wkv7 import CHUNK_TOKENS
 
-_SLICE_TOKENS = {"cpu": 1024, "cuda": 32768}
+_SLICE_TOKENS = {"cpu": 512, "cuda": 32768}
 """Positions computed at once: on CPU what keeps activations near the cache, on GPU what fills it."""
 
 
@@ -38,7 +38,9 @@ class RWKV7Model:
 
     context_limit = None
 
-    def __init__(self, network: RWKV7, identity: ModelIdentity, prefix: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self, network: RWKV7, identity: ModelIdentity, prefix: tuple[int, ...] | None = None
+    ) -> None:
         """Wrap a network.
 
         Args:
@@ -55,7 +57,9 @@ class RWKV7Model:
         self.tokenizer = tokenizer_for(self.vocab_size, identity.name)
         self.prefix = self.tokenizer.prefix if prefix is None else prefix
         if any(not 0 <= token < self.vocab_size for token in self.prefix):
-            raise ModelError(f"{identity.name}: prefix {self.prefix} lies outside the {self.vocab_size} tokens")
+            raise ModelError(
+                f"{identity.name}: prefix {self.prefix} lies outside the {self.vocab_size} tokens"
+            )
         self.policy_prefixes = {"uncheatable": ()}  # the published protocol feeds RWKV no document start
         self.device = network.emb.weight.device
         self._slice_tokens = _SLICE_TOKENS.get(self.device.type, _SLICE_TOKENS["cpu"])
@@ -215,7 +219,9 @@ def _prefix_ids(entry: CatalogEntry) -> tuple[int, ...] | None:
         return ()
     if entry.prefix.startswith("token:"):
         return (int(entry.prefix.removeprefix("token:")),)
-    raise UsageError(f"{entry.name}: prefix {entry.prefix!r} means nothing to an RWKV-7 vocabulary; use token:ID")
+    raise UsageError(
+        f"{entry.name}: prefix {entry.prefix!r} means nothing to an RWKV-7 vocabulary; use token:ID"
+    )
 
 
 def _digest(path: Path) -> str:

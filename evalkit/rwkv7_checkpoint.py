@@ -84,7 +84,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if any(name.startswith("model.layers.") for name in tensors):
         tensors = _from_fla(tensors, path)
     # Some official files carry an unused value residual in layer 0.
-    return {name: value for name, value in tensors.items() if not re.fullmatch(r"blocks\.0\.att\.v[012]", name)}
+    return {
+        name: value for name, value in tensors.items() if not re.fullmatch(r"blocks\.0\.att\.v[012]", name)
+    }
 
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
@@ -159,11 +161,15 @@ def network_shape(tensors: Mapping[str, Tensor], path: Path) -> NetworkShape:
     layers = {int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name))}
     if "emb.weight" not in tensors or not layers or "blocks.0.att.r_k" not in tensors:
         some = ", ".join(sorted(tensors)[:3])
-        raise ModelError(f"{path} is no RWKV-7 file: emb.weight or blocks.0.att.r_k is missing (it has {some}, …)")
+        raise ModelError(
+            f"{path} is no RWKV-7 file: emb.weight or blocks.0.att.r_k is missing (it has {some}, …)"
+        )
 
     def size(name: str, axis: int) -> int:
         if name not in tensors or tensors[name].dim() <= axis:
-            raise ModelError(f"{path} is no whole RWKV-7 file: tensor {name!r} is missing or has the wrong shape")
+            raise ModelError(
+                f"{path} is no whole RWKV-7 file: tensor {name!r} is missing or has the wrong shape"
+            )
         return tensors[name].shape[axis]
 
     return NetworkShape(
@@ -193,7 +199,9 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
     tensors = read_tensors(path)
     shape = network_shape(tensors, path)
     if shape.num_channels % shape.head_size:
-        raise ModelError(f"{path}: {shape.num_channels} channels are not a multiple of head size {shape.head_size}")
+        raise ModelError(
+            f"{path}: {shape.num_channels} channels are not a multiple of head size {shape.head_size}"
+        )
     with torch.device("meta"):
         network = RWKV7(shape)
     expected = network.state_dict()
@@ -208,7 +216,8 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
                 f"{path}: {name} has shape {tuple(value.shape)}, expected {tuple(expected[name].shape)}"
             )
     placed = {
-        name: value.to(device=device, dtype=dtype).reshape(expected[name].shape) for name, value in tensors.items()
+        name: value.to(device=device, dtype=dtype).reshape(expected[name].shape)
+        for name, value in tensors.items()
     }
     network.load_state_dict(placed, assign=True)
     return network.eval().requires_grad_(False)
@@ -217,4 +226,3 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:3])
     return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-

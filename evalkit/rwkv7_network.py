@@ -10,12 +10,14 @@ state rounded to 16 bits costs 1e-2 relative error where all else costs 1e-3.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
-from evalkit_kernels import linear, wkv7
 from torch import Tensor, nn
+
+from evalkit_kernels import linear, wkv7
 
 LOG_DECAY_BOUND = -math.exp(-0.5)
 """The log decay is this times a sigmoid: no channel keeps less than exp(-0.6065) = 0.545 per token."""
@@ -120,14 +122,14 @@ class TimeMix(nn.Module):
         k = linear(torch.addcmul(h, delta, self.x_k), self.key.weight)
         x_v = torch.addcmul(h, delta, self.x_v)
         v = linear(x_v, self.value.weight)
-        decay_logit = self.w0 + torch.tanh(torch.addcmul(h, delta, self.x_w) @ self.w1) @ self.w2
+        decay_logit = self.w0 + _low_rank(torch.addcmul(h, delta, self.x_w), self.w1, self.w2, torch.tanh)
         log_decay = LOG_DECAY_BOUND * torch.sigmoid(_wide(decay_logit))
-        rate = torch.sigmoid(self.a0 + (torch.addcmul(h, delta, self.x_a) @ self.a1) @ self.a2)
-        gate = torch.sigmoid(torch.addcmul(h, delta, self.x_g) @ self.g1) @ self.g2
+        rate = torch.sigmoid(self.a0 + _low_rank(torch.addcmul(h, delta, self.x_a), self.a1, self.a2))
+        gate = _low_rank(torch.addcmul(h, delta, self.x_g), self.g1, self.g2, torch.sigmoid)
         if v_first is None:
             v_first = v
         else:
-            v = torch.lerp(v, v_first, torch.sigmoid(self.v0 + (x_v @ self.v1) @ self.v2))
+            v = torch.lerp(v, v_first, torch.sigmoid(self.v0 + _low_rank(x_v, self.v1, self.v2)))
 
         # The removal key is made of the key before the learning rate touches it.
         kk = F.normalize(_wide(k * self.k_k).view(heads), dim=-1, eps=1e-12)
@@ -144,7 +146,11 @@ class TimeMix(nn.Module):
             backend=backend,
         )
         y = F.group_norm(
-            y.reshape(-1, h.shape[-1]), self.num_heads, _wide(self.ln_x.weight), _wide(self.ln_x.bias), GROUP_NORM_EPS
+            y.reshape(-1, h.shape[-1]),
+            self.num_heads,
+            _wide(self.ln_x.weight),
+            _wide(self.ln_x.bias),
+            GROUP_NORM_EPS,
         )
         bonus = _wide(r * k * self.r_k).sum(-1, keepdim=True) * v
         y = y.view(h.shape) + bonus.reshape(h.shape)
@@ -198,7 +204,12 @@ class RWKV7(nn.Module):
         head_size = self.shape.head_size
         shift = weight.new_zeros(num_layers, num_batch, num_channels)
         wkv = weight.new_zeros(
-            num_layers, num_batch, num_channels // head_size, head_size, head_size, dtype=_wide(weight[:0]).dtype
+            num_layers,
+            num_batch,
+            num_channels // head_size,
+            head_size,
+            head_size,
+            dtype=_wide(weight[:0]).dtype,
         )
         return State(shift, wkv, shift.clone())
 
@@ -216,10 +227,11 @@ class RWKV7(nn.Module):
             ``[B, T, C]``: ``head(out[:, t])`` are the logits of token t + 1; and the new state.
         """
         state = self.zero_state(ids.shape[0]) if state is None else state
-        x = self.blocks[0].ln0(self.emb(ids))
+        blocks = cast(Sequence[Block], self.blocks)
+        x = blocks[0].ln0(self.emb(ids))
         v_first: Tensor | None = None
         att_shift, wkv, ffn_shift = [], [], []
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(blocks):
             h = block.ln1(x)
             att_shift.append(h[:, -1])
             y, v_first, layer_state = block.att(h, state.att_shift[layer], v_first, state.wkv[layer], backend)
@@ -234,6 +246,13 @@ class RWKV7(nn.Module):
 def _previous(h: Tensor, shift: Tensor) -> Tensor:
     """``h`` one token later: position t holds token t - 1."""
     return torch.cat((shift[:, None], h[:, :-1]), 1)
+
+
+def _low_rank(
+    x: Tensor, down: Tensor, up: Tensor, activation: Callable[[Tensor], Tensor] = lambda x: x
+) -> Tensor:
+    """``activation(x @ down) @ up``; the files store these two as in x out."""
+    return linear(activation(linear(x, down.T)), up.T)
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -96,10 +96,10 @@ def _score_codec(
     return scores
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """A window and the document that it belongs to."""
 
-    index: int
+    document: int
     window: Window
 
 
@@ -123,7 +123,7 @@ def _score_tokens(
     prefix = model.policy_prefixes.get(policy, model.prefix)
     scores: dict[int, DocumentScore] = {}
     opened: dict[int, _Open] = {}
-    pieces: list[_Piece] = []
+    pieces: list[Piece] = []
     started = time.perf_counter()
     for index, document in enumerate(documents):
         try:
@@ -139,7 +139,7 @@ def _score_tokens(
             )
         cut = windows(policy, encoding.ids, prefix=prefix, context_limit=model.context_limit)
         opened[index] = _Open(encoding.ends, np.full(len(encoding.ids), np.nan), len(cut))
-        pieces.extend(_Piece(index, window) for window in cut)
+        pieces.extend(Piece(index, window) for window in cut)
         if not cut:  # nothing to pay for: a single token under the uncheatable policy
             scores[index] = _close(document, opened.pop(index), keep_tokens)
 
@@ -185,13 +185,13 @@ def _close(document: Document, state: _Open, keep_tokens: bool) -> DocumentScore
     )
 
 
-def batches(pieces: Sequence[_Piece], tokens_per_batch: int) -> Iterator[list[_Piece]]:
+def batches(pieces: Sequence[Piece], tokens_per_batch: int) -> Iterator[list[Piece]]:
     """The windows in batches of like length, longest first, padding counted.
 
     Longest first, so that a batch that does not fit in memory fails at once and the estimate of the
     time left only gets better.
     """
-    batch: list[_Piece] = []
+    batch: list[Piece] = []
     for piece in sorted(pieces, key=lambda piece: -piece.window.num_positions):
         if batch and (len(batch) + 1) * batch[0].window.num_positions > tokens_per_batch:
             yield batch

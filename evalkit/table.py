@@ -26,7 +26,9 @@ def print_result(result: RunResult, stream: TextIO) -> None:
 
 def _table(result: RunResult) -> Table:
     several = len(result.corpora) > 1
-    table = Table(title="bits per byte ± 95 % interval, lower is better", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        title="bits per byte ± 95 % interval, lower is better", box=None, header_style="bold", pad_edge=False
+    )
     table.add_column("", justify="right")
     table.add_column("model", no_wrap=True)
     for corpus in result.corpora:
@@ -111,8 +113,9 @@ def notes(result: RunResult) -> Iterator[str]:
             yield f"{cell.model} may have read {cell.corpus} in training: the corpus is undated"
         elif first_day <= f"{known}-12-31"[:10]:
             yield (
-                f"{cell.model} may have read {cell.corpus} in training: it starts on {first_day}, the model's "
-                f"{'cutoff' if cell.content['model'].get('knowledge_cutoff') else 'release'} is {known}"
+                f"{cell.model} may have read {cell.corpus} in training: it starts on {first_day}, "
+                f"the model's {'cutoff' if cell.content['model'].get('knowledge_cutoff') else 'release'} "
+                f"is {known}"
             )
 
 

@@ -37,7 +37,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 @functools.cache
 def onednn_is_faster() -> bool:
     """Whether oneDNN's float32 product beats MKL's here: an AMD processor with AVX-512."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch._C._has_mkldnn:
         return False
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.is_file() and "AuthenticAMD" in cpuinfo.read_text(encoding="utf-8")

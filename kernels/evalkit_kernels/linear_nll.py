@@ -109,7 +109,9 @@ def _linear_nll_blocked(
     on_cpu = hidden.device.type == "cpu"
     block_rows, block_columns = (_CPU_ROWS, _CPU_COLUMNS) if on_cpu else (_GPU_ROWS, _GPU_COLUMNS)
     pieces = []
-    for rows, row_targets in zip(hidden.split(block_rows), targets.split(block_rows), strict=True):
+    for rows, row_targets in zip(
+        torch.split(hidden, block_rows), torch.split(targets, block_rows), strict=True
+    ):
         # A dot per row instead of a look-up in the blocks: the target's logit at full precision.
         target_weight = weight[row_targets]
         target_logit = torch.einsum("tc,tc->t", rows.to(_wide(rows)), target_weight.to(_wide(rows)))
