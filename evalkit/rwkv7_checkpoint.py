@@ -6,6 +6,7 @@ Both come out as the official names and shapes, whatever was in the file. Nothin
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,9 +96,11 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
     if is_zip_start and not zipfile.is_zipfile(path):
         raise ModelError(f"{path} is truncated: its table of contents is missing; fetch the file again")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip_start)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols: refused anyway
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip_start)
     except pickle.UnpicklingError as error:
-        refused = re.search(r"Unsupported (?:global|class|operand)[^.]*|GLOBAL [\w.]+", str(error))
+        refused = re.search(r"Unsupported (?:global|class|operand)[^.\n]*|GLOBAL [\w.]+", str(error))
         why = refused.group() if refused else "it is no file of torch tensors"
         raise ModelError(f"{path} was refused and nothing in it was run: {why}") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

@@ -1,0 +1,299 @@
+/* RWKV-7's state update for float32 inference on CPU, alone (`wkv7`) and with all that stands between the
+ * matrix products of a time mix (`time_mix`); and the token shift's mixes (`token_shift`).
+ *
+ * Shape legend: B = batch, T = time, H = heads, N = head size (a multiple of 16, at most MAX_N), i = value,
+ * j = key index, C = H N channels. GNU C with vector extensions, for gcc and clang on any processor.
+ *
+ * Per head and token, with the state S[i, j] and reads[i] = sum_j S_{t-1}[i, j] a_t[j]:
+ *
+ *     S_t[i, j] = S_{t-1}[i, j] decay_t[j] + reads[i] b_t[j] + v_t[i] k_t[j]
+ *     y_t[i]    = sum_j S_t[i, j] r_t[j]
+ *
+ * The state is kept as [key][value]: values fill the vector registers, every sum over keys is a chain of
+ * fused multiply-adds, and nothing is ever added up across a register. While S_t is in a register, the next
+ * token's reads are summed as well, so that the state is loaded and stored once per token.
+ */
+
+#include <stdint.h>
+#include <string.h>
+
+#define MAX_N 128
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define MAX_WIDTH 4 /* registers of values per block: 4 of each of reads, v, y, next reads of 32 */
+#elif defined(__AVX__)
+#define LANES 8
+#define MAX_WIDTH 2 /* of 16 */
+#else
+#define LANES 4
+#define MAX_WIDTH 2
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define EACH(i, n) for (int i = 0; i < (n); i++)
+
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+typedef float vector[MAX_N] __attribute__((aligned(64)));
+
+/* [B, T, H, N] with the last axis contiguous; strides in floats. */
+struct operand {
+    const float *data;
+    int64_t batch, time, head;
+};
+
+INLINE const float *at(struct operand x, int64_t batch, int64_t time, int64_t head) {
+    return x.data + batch * x.batch + time * x.time + head * x.head;
+}
+
+INLINE lanes load(const float *from) {
+    lanes x;
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+
+INLINE void store(float *to, lanes x) { memcpy(to, &x, sizeof x); }
+
+/* A plain loop over this vectorises. Cephes' polynomial, within 1 ulp; clamped where float32 ends. */
+INLINE float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    /* Adding 1.5 * 2^23 rounds to an integer, which stays in the sum's low bits. */
+    const float shifted = x * 1.44269504f + 12582912.0f;
+    const float n = shifted - 12582912.0f;
+    const float f = x - n * 0.693359375f - n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * f + 1.3981999507e-3f;
+    p = p * f + 8.3334519073e-3f;
+    p = p * f + 4.1665795894e-2f;
+    p = p * f + 1.6666665459e-1f;
+    p = p * f + 5.0000001201e-1f;
+    p = p * f * f + f + 1.0f;
+    uint32_t bits;
+    memcpy(&bits, &shifted, 4);
+    bits = (bits << 23) + (127u << 23);
+    float power_of_two;
+    memcpy(&power_of_two, &bits, 4);
+    return p * power_of_two;
+}
+
+INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+/* sum_i x[i] y[i] */
+INLINE float dot(const float *x, const float *y, int n) {
+    lanes sum = {0};
+    for (int i = 0; i < n; i += LANES) sum += load(x + i) * load(y + i);
+    float total = 0;
+    EACH(i, LANES) total += sum[i];
+    return total;
+}
+
+/* What the recurrence takes of one token of one head. */
+struct token {
+    vector r, decay, k, v, a, b;
+};
+
+/* `width` registers of values from value i on, through one token. */
+INLINE void advance_block(int width, int n, int i, float *state, float *reads, const struct token *now,
+                          const float *next_a, float *y) {
+    lanes read[MAX_WIDTH], v[MAX_WIDTH], sum[MAX_WIDTH], next[MAX_WIDTH];
+    EACH(c, width) {
+        read[c] = load(reads + i + c * LANES);
+        v[c] = load(now->v + i + c * LANES);
+        sum[c] = next[c] = (lanes){0};
+    }
+    EACH(j, n) {
+        float *row = state + j * n + i;
+        EACH(c, width) {
+            lanes s = load(row + c * LANES) * now->decay[j] + (read[c] * now->b[j] + v[c] * now->k[j]);
+            store(row + c * LANES, s);
+            sum[c] += s * now->r[j];
+            next[c] += s * next_a[j];
+        }
+    }
+    EACH(c, width) {
+        store(y + i + c * LANES, sum[c]);
+        store(reads + i + c * LANES, next[c]);
+    }
+}
+
+/* One token of one head. state[j, i] and reads[i] (of this token) are replaced by those after it. */
+static void advance(int n, float *state, float *reads, const struct token *now, const float *next_a,
+                    float *y) {
+    int i = 0;
+    for (; MAX_WIDTH == 4 && i + 4 * LANES <= n; i += 4 * LANES)
+        advance_block(MAX_WIDTH, n, i, state, reads, now, next_a, y);
+    for (; i + 2 * LANES <= n; i += 2 * LANES) advance_block(2, n, i, state, reads, now, next_a, y);
+    for (; i < n; i += LANES) advance_block(1, n, i, state, reads, now, next_a, y);
+}
+
+/* The state to [key][value], and the first token's reads. */
+static void enter(int n, const float *from, float *state, float *reads, const float *a) {
+    EACH(i, n) reads[i] = 0;
+    EACH(j, n) EACH(i, n) {
+        state[j * n + i] = from[i * n + j];
+        reads[i] += state[j * n + i] * a[j];
+    }
+}
+
+static void leave(int n, const float *state, float *to) {
+    EACH(i, n) EACH(j, n) to[i * n + j] = state[j * n + i];
+}
+
+/* Pieces of work, dealt out one by one to whichever thread asks next. All threads share `next`, 0 at first. */
+#define FOR_EACH_PIECE(piece, next, count)                                              \
+    for (int64_t piece = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); piece < (count); \
+         piece = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED))
+
+/* A stride of whole rows defeats the hardware's prefetching: fetch what is read this much later. */
+#define AHEAD 4
+
+INLINE void prefetch(int n, struct operand x, int64_t batch, int64_t time, int64_t head) {
+    for (int i = 0; i < n; i += 16) __builtin_prefetch(at(x, batch, time, head) + i);
+}
+
+/* inputs: r, log_decay, k, v, a, b.  y: [B, T, H, N].  states: [B, H, N_value, N_key], may be the same. */
+void evalkit_wkv7(const struct operand inputs[6], const float *state_before, float *state_after, float *y,
+                  int64_t num_batch, int64_t num_tokens, int64_t num_heads, int64_t head_size,
+                  int64_t *next_pair) {
+    const int n = (int)head_size;
+    float state[MAX_N * MAX_N] __attribute__((aligned(64)));
+    vector reads;
+    struct token tokens[2];
+    memset(tokens, 0, sizeof tokens);
+    FOR_EACH_PIECE(pair, next_pair, num_batch * num_heads) {
+        const int64_t batch = pair / num_heads, head = pair % num_heads;
+        for (int64_t t = 0; t <= num_tokens; t++) {
+            /* One token is prepared beyond the one that is computed, whose pass needs the next a. */
+            struct token *next = &tokens[t % 2];
+            if (t < num_tokens) {
+                float *const parts[6] = {next->r, next->decay, next->k, next->v, next->a, next->b};
+                EACH(part, 6) {
+                    memcpy(parts[part], at(inputs[part], batch, t, head), sizeof(float) * n);
+                    if (t + AHEAD < num_tokens) prefetch(n, inputs[part], batch, t + AHEAD, head);
+                }
+                EACH(j, n) next->decay[j] = exponential(next->decay[j]);
+            }
+            if (t == 0)
+                enter(n, state_before + pair * n * n, state, reads, next->a);
+            else
+                advance(n, state, reads, &tokens[(t - 1) % 2], next->a,
+                        y + ((batch * num_tokens + t - 1) * num_heads + head) * n);
+        }
+        leave(n, state, state_after + pair * n * n);
+    }
+}
+
+/* Everything between the matrix products of a time mix, per head; p is a parameter's slice of the head.
+ *
+ *     decay = exp(log_decay_bound sigmoid(decay_logit + w0))      rate = sigmoid(rate_logit + a0)
+ *     v     = v + (v_first - v) sigmoid(residual_logit + v0)      (not in layer 0)
+ *     kk    = k k_k / |k k_k|         k = k (1 + (rate - 1) k_a)         a = -kk         b = kk rate
+ *     out   = (norm(y) weight + bias + (sum_j r k r_k) v) gate
+ */
+enum { R, DECAY_LOGIT, K, V, RATE_LOGIT, GATE, RESIDUAL_LOGIT, V_FIRST, NUM_INPUTS };
+enum { W0, A0, K_K, K_A, R_K, WEIGHT, BIAS, V0, NUM_PARAMETERS };
+
+static void prepare(int n, const float *const *x, const float *const *p, float log_decay_bound,
+                    struct token *token) {
+    memcpy(token->r, x[R], sizeof(float) * n);
+    EACH(j, n) token->decay[j] = exponential(log_decay_bound * sigmoid(x[DECAY_LOGIT][j] + p[W0][j]));
+    memcpy(token->v, x[V], sizeof(float) * n);
+    if (x[V_FIRST])
+        EACH(i, n) token->v[i] += (x[V_FIRST][i] - x[V][i]) * sigmoid(x[RESIDUAL_LOGIT][i] + p[V0][i]);
+    vector removal;
+    EACH(j, n) removal[j] = x[K][j] * p[K_K][j];
+    const float norm = __builtin_sqrtf(dot(removal, removal, n));
+    const float inverse = 1.0f / (norm > 1e-12f ? norm : 1e-12f);
+    EACH(j, n) {
+        const float rate = sigmoid(x[RATE_LOGIT][j] + p[A0][j]);
+        const float kk = removal[j] * inverse;
+        token->k[j] = x[K][j] * (1.0f + (rate - 1.0f) * p[K_A][j]);
+        token->a[j] = -kk;
+        token->b[j] = kk * rate;
+    }
+}
+
+static void finish(int n, const float *y, const struct token *token, const float *gate,
+                   const float *const *p, float norm_eps, float *out) {
+    vector ones, centred, bonus_key;
+    EACH(i, n) ones[i] = 1;
+    const float mean = dot(y, ones, n) / n;
+    EACH(i, n) centred[i] = y[i] - mean;
+    const float scale = 1.0f / __builtin_sqrtf(dot(centred, centred, n) / n + norm_eps);
+    EACH(j, n) bonus_key[j] = token->k[j] * p[R_K][j];
+    const float bonus = dot(token->r, bonus_key, n);
+    EACH(i, n) out[i] = (centred[i] * scale * p[WEIGHT][i] + p[BIAS][i] + bonus * token->v[i]) * gate[i];
+}
+
+/* inputs in the order of the enumeration, the last two with data 0 in layer 0; parameters: [C] each.
+ * out: [B, T, C].  states: [B, H, N_value, N_key], may be the same. */
+void evalkit_time_mix(const struct operand inputs[NUM_INPUTS], const float *const parameters[NUM_PARAMETERS],
+                      float log_decay_bound, float norm_eps, const float *state_before, float *state_after,
+                      float *out, int64_t num_batch, int64_t num_tokens, int64_t num_heads,
+                      int64_t head_size, int64_t *next_pair) {
+    const int n = (int)head_size;
+    float state[MAX_N * MAX_N] __attribute__((aligned(64)));
+    vector reads, y;
+    struct token tokens[2];
+    memset(tokens, 0, sizeof tokens);
+    FOR_EACH_PIECE(pair, next_pair, num_batch * num_heads) {
+        const int64_t batch = pair / num_heads, head = pair % num_heads;
+        const float *p[NUM_PARAMETERS];
+        EACH(i, NUM_PARAMETERS) p[i] = parameters[i] ? parameters[i] + head * n : 0;
+        for (int64_t t = 0; t <= num_tokens; t++) {
+            struct token *next = &tokens[t % 2], *now = &tokens[(t + 1) % 2];
+            if (t < num_tokens) {
+                const float *x[NUM_INPUTS];
+                EACH(i, NUM_INPUTS) {
+                    x[i] = inputs[i].data ? at(inputs[i], batch, t, head) : 0;
+                    if (x[i] && t + AHEAD < num_tokens) prefetch(n, inputs[i], batch, t + AHEAD, head);
+                }
+                prepare(n, x, p, log_decay_bound, next);
+            }
+            if (t == 0) {
+                enter(n, state_before + pair * n * n, state, reads, next->a);
+            } else {
+                advance(n, state, reads, now, next->a, y);
+                finish(n, y, now, at(inputs[GATE], batch, t - 1, head), p, norm_eps,
+                       out + ((batch * num_tokens + t - 1) * num_heads + head) * n);
+            }
+        }
+        leave(n, state, state_after + pair * n * n);
+    }
+}
+
+#define PIECE_TOKENS 16
+
+/* outputs[m] = h + (previous - h) mixes[m], where previous is h one token earlier and shift at first.
+ * h and outputs: [B, T, C]; shift: [B, C]; mixes: [C]. */
+void evalkit_token_shift(const float *h, const float *shift, const float *const *mixes, float *const *outputs,
+                         int64_t num_mixes, int64_t num_batch, int64_t num_tokens, int64_t num_channels,
+                         int64_t *next_piece) {
+    const int64_t pieces = (num_tokens + PIECE_TOKENS - 1) / PIECE_TOKENS;
+    FOR_EACH_PIECE(piece, next_piece, num_batch * pieces) {
+        const int64_t batch = piece / pieces, first = piece % pieces * PIECE_TOKENS;
+        for (int64_t t = first; t < num_tokens && t < first + PIECE_TOKENS; t++) {
+            const int64_t offset = (batch * num_tokens + t) * num_channels;
+            const float *now = h + offset;
+            const float *previous = t ? now - num_channels : shift + batch * num_channels;
+            for (int64_t m = 0; m < num_mixes; m++) {
+                const float *mix = mixes[m];
+                float *restrict to = outputs[m] + offset;
+                for (int64_t c = 0; c < num_channels; c++) to[c] = now[c] + (previous[c] - now[c]) * mix[c];
+            }
+        }
+    }
+}
+
+/* x = max(x, 0)^2, in place. */
+void evalkit_squared_relu(float *x, int64_t size, int64_t *next_piece) {
+    const int64_t piece_size = 1 << 14;
+    FOR_EACH_PIECE(piece, next_piece, (size + piece_size - 1) / piece_size) {
+        const int64_t last = (piece + 1) * piece_size;
+        for (int64_t i = piece * piece_size; i < (last < size ? last : size); i++) {
+            const float kept = x[i] < 0 ? 0 : x[i];
+            x[i] = kept * kept;
+        }
+    }
+}
