@@ -9,11 +9,15 @@ Schema 1 of the Parquet: ``id, sha256, title, cluster, num_bytes, num_tokens, to
 with ``--token-bits`` the lists ``token_bits`` (float32, null where unpaid) and ``token_ends`` (byte offsets).
 """
 
+import contextlib
 import datetime as dt
+import fcntl
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +25,7 @@ import numpy as np
 
 from evalkit.corpus import Corpus
 from evalkit.errors import ScoringError
-from evalkit.files import atomic_write, file_sha256, slug, strict_json
+from evalkit.files import atomic_write, slug, strict_json
 from evalkit.model import ModelIdentity
 from evalkit.scoring import SCORER_VERSION, DocumentScore
 from evalkit.stats import CONFIDENCE, ratio_interval
@@ -98,29 +102,34 @@ class Cell(NamedTuple):
         import pyarrow.parquet as pq
 
         parquet = self.path.with_suffix(".parquet")
-        if not parquet.is_file() or file_sha256(parquet) != self.content["documents"]["parquet_sha256"]:
+        if not parquet.is_file() or _file_sha256(parquet) != self.content["documents"]["parquet_sha256"]:
             raise ScoringError(f"{parquet} is missing or was changed; delete {self.path} and run again")
         columns = ["id", "sha256", "title", "cluster", "num_bytes", "num_tokens", "total_bits", "lossy"]
         rows: list[dict[str, Any]] = pq.read_table(parquet, columns=columns).to_pylist()
         return rows
 
 
-def find_cell(task: Task, output: Path, *, warn: Callable[[str], None]) -> Cell | None:
+def find_cell(task: Task, output: Path, *, warn: Callable[[str], None], dry_run: bool = False) -> Cell | None:
     """The finished cell of a task, or None; a cell with token bits serves one without.
 
-    A file that is not what was written is moved aside as ``*.damaged`` and ``warn`` is told: it is not
-    believed, and not deleted either.
+    Files that are not what was written are moved aside as ``*.damaged`` and ``warn`` is told: they are
+    not believed, and not deleted either. A dry run tells of them and leaves them where they are.
     """
     for token_bits in sorted({task.token_bits, True}):
         path = task.folder(output) / f"{task.key(token_bits=token_bits)}.json"
         if not path.is_file():
             continue
-        problem = _damage(path)
-        if problem is None:
+        if _damage(path) is None:
             return read_cell(path)
-        aside = path.with_suffix(".json.damaged")
-        path.replace(aside)
-        warn(f"{path} {problem}; it was moved to {aside.name} and is scored again")
+        if dry_run:
+            warn(f"{path} {_damage(path)}; it will be moved aside and scored again")
+            continue
+        with _locked(path.parent):
+            problem = _damage(path)
+            if problem is None:  # another run was here meanwhile
+                return read_cell(path)
+            if path.is_file():
+                warn(f"{path} {problem}; it was moved to {_move_aside(path)} and is scored again")
     return None
 
 
@@ -132,25 +141,56 @@ def read_cell(path: Path) -> Cell:
     """
     problem = _damage(path)
     if problem:
-        raise ScoringError(f"{path} {problem}")
+        raise ScoringError(f"{path} {problem}; run the same models on the same corpus to score it again")
     return Cell(path, json.loads(path.read_text(encoding="utf-8")))
 
 
 def _damage(path: Path) -> str | None:
+    parquet = path.with_suffix(".parquet")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+            return f"is not a cell of schema {SCHEMA_VERSION}"
+        if content.get("status") != "success" or content.get("sha256") != _content_sha256(content):
+            return "was changed after it was written"
+        if not parquet.is_file():
+            return f"has lost {parquet.name}"
+        if _file_sha256(parquet) != content["documents"]["parquet_sha256"]:
+            return f"does not fit {parquet.name}"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    except ValueError:
-        return "is not JSON"
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        return f"is not a cell of schema {SCHEMA_VERSION}"
-    if content.get("status") != "success" or content.get("sha256") != _content_sha256(content):
-        return "was changed after it was written"
-    parquet = path.with_suffix(".parquet")
-    if not parquet.is_file() or file_sha256(parquet) != content["documents"]["parquet_sha256"]:
-        return f"does not fit {parquet.name}"
+    except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
+        return "is not strict JSON"
     return None
+
+
+def _move_aside(path: Path) -> str:
+    """Rename a cell's files, over none that were moved before; returns the new name of the JSON."""
+    files = [path, path.with_suffix(".parquet")]
+    endings = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
+    ending = next(e for e in endings if not any(Path(f"{file}{e}").exists() for file in files))
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            file.rename(f"{file}{ending}")
+    return f"{path.name}{ending}"
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The only one to change a folder; the lock goes with the process, whatever ends it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _file_sha256(path: Path) -> str:
+    # Not `files.file_sha256`, which remembers: a disk's error leaves a file's time as it was.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _content_sha256(content: dict[str, Any]) -> str:
@@ -169,6 +209,8 @@ def write_cell(
 ) -> Cell:
     """Write a cell's two files, the JSON last, and return it.
 
+    Where another run has finished the same cell meanwhile, that one stays and is returned.
+
     Args:
         task: what was scored.
         scores: a score per document, in the corpus's order.
@@ -185,16 +227,45 @@ def write_cell(
         reason = scores[0].lossy if scores else "the corpus is empty"
         raise ScoringError(f"no document of {task.corpus.name} could be scored: {reason}")
     path = task.folder(output) / f"{task.key()}.json"
-    parquet = path.with_suffix(".parquet")
-    with atomic_write(parquet) as temporary:
-        _write_rows(temporary, scores, task.token_bits)
+    with _locked(path.parent):
+        if path.is_file() and _damage(path) is None:
+            return read_cell(path)
+        parquet = path.with_suffix(".parquet")
+        with atomic_write(parquet) as temporary:
+            _write_rows(temporary, scores, task.token_bits)
+            parquet_sha256 = _file_sha256(temporary)
+        content = _content(
+            task,
+            scores,
+            seconds=seconds,
+            prefix=prefix,
+            environment=environment,
+            parquet_sha256=parquet_sha256,
+        )
+        content["sha256"] = _content_sha256(content)
+        with atomic_write(path) as temporary:
+            temporary.write_text(strict_json(content), encoding="utf-8")
+    return Cell(path, content)
+
+
+def _content(
+    task: Task,
+    scores: Sequence[DocumentScore],
+    *,
+    seconds: float,
+    prefix: Sequence[int] | None,
+    environment: dict[str, Any],
+    parquet_sha256: str,
+) -> dict[str, Any]:
+    """What a cell's JSON says, but for the digest of all of it."""
+    scored = [score for score in scores if score.total_bits is not None]
     bits = [score.total_bits or 0.0 for score in scored]
     num_bytes = [score.document.n_bytes for score in scored]
     bits_per_byte = math.fsum(bits) / sum(num_bytes)
     interval = ratio_interval(bits, num_bytes, [cluster_of(score) for score in scored])
     tokens = [score.num_tokens for score in scored if score.num_tokens is not None]
     corpus, identity = task.corpus, task.identity
-    content: dict[str, Any] = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "status": "success",
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -241,8 +312,8 @@ def write_cell(
             "bytes_per_s": sum(num_bytes) / seconds,
         },
         "documents": {
-            "parquet": parquet.name,
-            "parquet_sha256": file_sha256(parquet),
+            "parquet": f"{task.key()}.parquet",
+            "parquet_sha256": parquet_sha256,
             "num_lossy": len(scores) - len(scored),
             "lossy": [
                 {"id": score.document.id, "reason": score.lossy}
@@ -254,10 +325,6 @@ def write_cell(
         "environment": environment,
         "scorer_version": SCORER_VERSION,
     }
-    content["sha256"] = _content_sha256(content)
-    with atomic_write(path) as temporary:
-        temporary.write_text(strict_json(content), encoding="utf-8")
-    return Cell(path, content)
 
 
 def cluster_of(score: DocumentScore) -> str:

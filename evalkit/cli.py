@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 something failed (what succeeded is kept), 2 the request w
 """
 
 import sys
+import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,9 @@ from evalkit.errors import EvalkitError
 
 COMMAND_GROUP = "evalkit.commands"
 """Entry-point group under which other packages add their `typer.Typer` as a command."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it."""
 
 app = typer.Typer(
     help="Bits per byte of language models on text that did not exist when they were trained.",
@@ -101,11 +105,11 @@ def run_command(
         trust_remote_code=trust_remote_code,
         dry_run=dry_run,
         debug=_debug,
-        reporter=reporter_for(sys.stderr),
+        reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr),
     )
     if as_json:
         typer.echo(strict_json(result.to_json()), nl=False)
-    else:
+    elif not dry_run:
         print_result(result, sys.stdout)
     if result.failures:
         raise typer.Exit(1)
@@ -211,22 +215,43 @@ def _names(text: str) -> list[str]:
 
 
 def _add_commands_of_other_packages() -> None:
+    own = {command.name for command in app.registered_commands} | {"corpora", "models"}
     for point in entry_points(group=COMMAND_GROUP):
+        problem = None
         try:
             command = point.load()
-        except ImportError as error:  # a broken plug-in must not take the others down, but must be seen
-            typer.echo(f"evalkit: command {point.name!r} ({point.value}) is not available: {error}", err=True)
-            continue
-        app.add_typer(command, name=point.name)
+        except Exception as error:  # a broken plug-in must not take the others down, but must be seen
+            problem = repr(error)
+        else:
+            if not isinstance(command, typer.Typer):
+                problem = f"it is a {type(command).__name__}, not a typer.Typer"
+            elif point.name in own:
+                problem = "evalkit has a command of this name"
+        if problem:
+            _complain(f"command {point.name!r} ({point.value}) is not available: {problem}")
+        else:
+            app.add_typer(command, name=point.name)
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"evalkit: {' '.join(text.split())}", err=True)
 
 
 def main() -> None:
     """The program ``evalkit``."""
-    _add_commands_of_other_packages()
     try:
+        _add_commands_of_other_packages()
         app()
-    except EvalkitError as error:
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
+            _complain("interrupted; what is finished is kept, and the same command goes on from there")
+        raise
+    except Exception as error:
         if _debug:
-            raise
-        typer.echo(f"evalkit: {error}", err=True)
-        sys.exit(error.exit_code)
+            traceback.print_exc()
+        if isinstance(error, EvalkitError):
+            _complain(str(error))
+            sys.exit(error.exit_code)
+        advice = "" if _debug else " (evalkit --debug … shows where)"
+        _complain(f"unexpected {type(error).__name__}: {error}{advice}")
+        sys.exit(1)

@@ -81,7 +81,7 @@ def compare_cells(a: Cell, b: Cell, *, common_documents: bool = False) -> Compar
     if [(row["id"], row["sha256"]) for row in rows_a] != [(row["id"], row["sha256"]) for row in rows_b]:
         raise UsageError(
             f"{a.model} on {a.corpus} ({len(rows_a)} documents) and {b.model} on {b.corpus} ({len(rows_b)}) "
-            "are not scores of the same documents; a difference would mean nothing"
+            "are not scores of the same documents; score both on the same corpus with the same --limit"
         )
     pairs = [
         pair

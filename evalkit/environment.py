@@ -53,6 +53,7 @@ def torch_environment(device: str) -> dict[str, Any]:
         "num_threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpu_float32_gemm": "oneDNN" if onednn_is_faster() else "MKL",
+        "wkv7_cpu": wkv7_cpu.status(),
     }
 
 

@@ -78,7 +78,7 @@ def find_models(
         if isinstance(entry, CatalogEntry):
             if short_name and file_names.count(short_name) == 1:
                 entry = dataclasses.replace(entry, name=short_name)
-            identity = _loader(entry.loader).identify(entry, options)
+            identity = _identify(entry, options)
             identity = dataclasses.replace(identity, details={**_provenance(entry), **identity.details})
             found.append(FoundModel(identity, entry, options))
         elif isinstance(entry, TokenModel | Codec):
@@ -91,7 +91,7 @@ def find_models(
     names = [model.identity.name for model in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError(f"asked for twice: {', '.join(twice)}")
+        raise UsageError(f"asked for twice: {', '.join(twice)}; name each model once")
     return found
 
 
@@ -134,6 +134,17 @@ def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | Non
     known = {name: fields[name] for name in kept if fields[name] is not None}
     known["target"] = entry.local_path.name if entry.local_path else entry.target
     return known
+
+
+def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
+    try:
+        return _loader(entry.loader).identify(entry, options)
+    except EvalkitError:
+        raise
+    except Exception as error:
+        if entry.loader in _BUILT_IN:
+            raise
+        raise ModelError(f"{entry.name}: loader {entry.loader!r} failed to identify it: {error!r}") from error
 
 
 def _loader(name: str) -> Loader:

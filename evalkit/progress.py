@@ -62,6 +62,7 @@ class LineReporter:
         """Write to ``stream``; ``clock`` tells seconds."""
         self._stream, self._clock = stream, clock
         self._label, self._num_documents, self._last_line_s = "", 0, 0.0
+        self._done: Done | None = None
 
     def message(self, text: str) -> None:
         """See `evalkit.runner.Reporter`."""
@@ -76,12 +77,12 @@ class LineReporter:
         """See `evalkit.runner.Reporter`."""
         self._label, self._num_documents = f"{model} on {corpus}", num_documents
         self._last_line_s = self._clock()
-        self._done: Done | None = None
+        self._done = None
 
     def advance(self, progress: Done) -> None:
         """See `evalkit.runner.Reporter`."""
         self._done = progress
-        if self._clock() - self._last_line_s >= LINE_INTERVAL_S:
+        if progress.done < 1 and self._clock() - self._last_line_s >= LINE_INTERVAL_S:
             self._last_line_s = self._clock()
             self.message(f"{self._label}: {describe(progress, self._num_documents)}")
 
@@ -89,6 +90,7 @@ class LineReporter:
         """See `evalkit.runner.Reporter`."""
         if self._done is not None and self._done.done >= 1:
             self.message(f"{self._label}: {describe(self._done, self._num_documents)}")
+        self._done = None
 
 
 class BarReporter:
@@ -103,7 +105,7 @@ class BarReporter:
 
     def message(self, text: str) -> None:
         """See `evalkit.runner.Reporter`."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def plan(self, planned: Sequence[PlannedCell]) -> None:
         """See `evalkit.runner.Reporter`."""

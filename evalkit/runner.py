@@ -217,12 +217,13 @@ def run(
         Path(output),
         LoadOptions(device, dtype, trust_remote_code, max_context),
         token_bits,
+        dry_run,
         reporter,
     )
     reporter.plan(planned)
     failures: list[Failure] = []
     num_scored = 0
-    if not dry_run:
+    if not dry_run and any(cell.cell is None for cell in planned):
         _check_writable(Path(output))
         for found in {id(cell.found): cell.found for cell in planned}.values():
             missing = [cell for cell in planned if cell.found is found and cell.cell is None]
@@ -248,6 +249,7 @@ def _plan(
     output: Path,
     options: LoadOptions,
     token_bits: bool,
+    dry_run: bool,
     reporter: Reporter,
 ) -> list[PlannedCell]:
     if not models or not corpora:
@@ -256,6 +258,7 @@ def _plan(
         raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
     if options.max_context is not None and options.max_context < 4:
         raise UsageError(f"--max-context {options.max_context} is too small; give 4 or more")
+    _check_device_and_dtype(options)
     for corpus in corpora:
         if isinstance(corpus, str):
             check_corpus_name(corpus)
@@ -274,8 +277,18 @@ def _plan(
             task = Task(
                 found.identity, limited, "document" if is_codec else policy, cut, token_bits and not is_codec
             )
-            planned.append(PlannedCell(found, task, find_cell(task, output, warn=reporter.message)))
+            cell = find_cell(task, output, warn=reporter.message, dry_run=dry_run)
+            planned.append(PlannedCell(found, task, cell))
     return planned
+
+
+def _check_device_and_dtype(options: LoadOptions) -> None:
+    """Refuse what this machine does not have, also where no model of this run would ask for it."""
+    if (options.device, options.dtype) != ("auto", "auto"):
+        from evalkit.devices import resolve_device, resolve_dtype
+
+        resolve_device(options.device)
+        resolve_dtype(options)
 
 
 def _check_writable(output: Path) -> None:
@@ -305,9 +318,9 @@ def _score_model(
     def failed(error: Exception, corpora: Sequence[str]) -> None:
         if debug:
             raise error
-        reason = str(error)
+        reason = " ".join(str(error).split())
         if not isinstance(error, EvalkitError):
-            reason = f"{type(error).__name__}: {error} (run with --debug to see where)"
+            reason = f"{type(error).__name__}: {reason} (run with --debug to see where)"
         for corpus in corpora:
             failures.append(Failure(found.identity.name, corpus, reason))
             reporter.message(f"FAILED {found.identity.name} on {corpus}: {reason}")

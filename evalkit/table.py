@@ -13,9 +13,9 @@ from evalkit.stats import Interval
 
 def print_result(result: RunResult, stream: TextIO) -> None:
     """Print the ranking, what to know when reading it, and what failed."""
-    console = Console(
-        file=stream, width=None if stream.isatty() else 200, highlight=False, markup=False, soft_wrap=True
-    )
+    # Into a pipe or a file goes one line per model, however long.
+    width = None if stream.isatty() else 10_000
+    console = Console(file=stream, width=width, highlight=False, markup=False, soft_wrap=True)
     if result.cells:
         console.print(_table(result), soft_wrap=False)
     for line in notes(result):
@@ -111,7 +111,7 @@ def notes(result: RunResult) -> Iterator[str]:
             continue
         if first_day is None:
             yield f"{cell.model} may have read {cell.corpus} in training: the corpus is undated"
-        elif first_day <= f"{known}-12-31"[:10]:
+        elif first_day <= known + "YYYY-12-31"[len(known) :]:  # the last day that YYYY or YYYY-MM can mean
             yield (
                 f"{cell.model} may have read {cell.corpus} in training: it starts on {first_day}, "
                 f"the model's {'cutoff' if cell.content['model'].get('knowledge_cutoff') else 'release'} "

@@ -15,7 +15,9 @@ then ``diag(w) - c kk kk^T`` and ``b`` alone carries c. ``b = 2 kk`` gives eigen
 import torch
 from torch import Tensor
 
-BACKENDS = ("auto", "reference", "torch")
+from evalkit_kernels import wkv7_cpu
+
+BACKENDS = ("auto", "reference", "torch", "cpu")
 
 CHUNK_TOKENS = 32
 """Fastest of 16, 32 and 64 on CPU. The centred exponents reach exp(0.6065 * 17) = 3e4 there."""
@@ -42,14 +44,15 @@ def wkv7(
         a: what is read from the old state, ``[B, T, H, N]``.
         b: what is written for it, ``[B, T, H, N]``.
         state: ``[B, H, N_value, N_key]`` before the first token; zeros if None.
-        backend: ``reference`` (token by token), ``torch`` (chunks), ``auto``.
+        backend: ``reference`` (token by token), ``torch`` (chunks), ``cpu`` (a native loop for float32
+            and 16-bit inputs, without gradients), ``auto``: the fastest of those that can serve.
 
     Returns:
         ``y``, ``[B, T, H, N]`` in ``r``'s dtype, and the state after the last token,
         ``[B, H, N_value, N_key]`` in float32 (float64 where ``r`` is float64).
 
     Raises:
-        ValueError: shapes do not fit, or an unknown backend.
+        ValueError: shapes do not fit, an unknown backend, or ``cpu`` where it cannot serve.
     """
     if any(x.shape != r.shape for x in (log_decay, k, v, a, b)) or r.dim() != 4:
         shapes = ", ".join(str(tuple(x.shape)) for x in (r, log_decay, k, v, a, b))
@@ -65,8 +68,18 @@ def wkv7(
         )
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
-    loop = backend == "reference" or (backend == "auto" and r.shape[1] == 1)
-    compute = wkv7_reference if loop else _wkv7_chunked
+    if backend == "auto":
+        if wkv7_cpu.serves(r, log_decay, k, v, a, b, state, head_size=head_size):
+            backend = "cpu"
+        else:
+            backend = "reference" if r.shape[1] == 1 else "torch"
+    elif backend == "cpu" and not wkv7_cpu.serves(r, log_decay, k, v, a, b, state, head_size=head_size):
+        raise ValueError(
+            "backend 'cpu' takes float32 or 16-bit CPU tensors that need no gradient, with a head size that "
+            f"is a multiple of 16 up to {wkv7_cpu.MAX_HEAD_SIZE}, and a C compiler; this is {r.dtype} on "
+            f"{r.device}, head size {head_size}, {wkv7_cpu.status()}"
+        )
+    compute = {"reference": wkv7_reference, "torch": _wkv7_chunked, "cpu": wkv7_cpu.wkv7_cpu}[backend]
     y, state = compute(*(x.to(wide) for x in (r, log_decay, k, v, a, b)), state.to(wide))
     return y.to(r.dtype), state
 

@@ -23,7 +23,10 @@ from tests.evalkit.rwkv7_files import TINY, fla_layout, random_tensors, save_fla
 
 EXPECTED_LOGITS = TINY.with_name("expected-logits-7v0-834K.bin")
 ENGLISH = (Path(pydoc_data.__file__).with_name("topics.py")).read_text(encoding="utf-8")[3000:9000]
-MANY_LANGUAGES = "Größe 日本語のテキスト 😀 — naïve café, Ω≈ç√ \r\n\tПривет, мир! مرحبا \x00 שלום <|endoftext|> नमस्ते\n\n    x = 1\n"
+MANY_LANGUAGES = (
+    "Größe 日本語のテキスト 😀 — naïve café, Ω≈ç√ \r\n\tПривет, мир! مرحبا \x00 שלום "
+    "<|endoftext|> नमस्ते\n\n    x = 1\n"
+)
 
 
 def rwkv7(path: Path) -> RWKV7Model:

@@ -23,7 +23,7 @@ def random_inputs(
     factor: float = 1.0,
     seed: int = 0,
 ) -> Inputs:
-    """float64 inputs of the sizes that RWKV-7 makes; ``factor`` is c of the transition diag(w) - c kk kk^T."""
+    """float64 inputs of the sizes that RWKV-7 makes; ``factor`` is c of diag(w) - c kk kk^T."""
     torch.manual_seed(seed)
     shape = (num_batch, num_tokens, num_heads, head_size)
     r, k, v, direction, gate, logit = torch.randn(6, *shape, dtype=torch.float64)

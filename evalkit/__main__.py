@@ -1,0 +1,5 @@
+"""``python -m evalkit``: the program ``evalkit``."""
+
+from evalkit.cli import main
+
+main()

@@ -1,0 +1,313 @@
+"""The native loops of `wkv7_cpu.c`: float32 inference on CPU, compiled at first use.
+
+Shape legend: B = batch, T = time, H = heads, N = head size, C = H N channels.
+
+Nothing here is needed for a result: every function has a twin in torch that serves where no C compiler is
+at hand, where a gradient is wanted, and for other dtypes. `status` says which of the two it is.
+"""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+MAX_HEAD_SIZE = 128
+_SOURCE = Path(__file__).with_name("wkv7_cpu.c")
+_COMPILERS = ("cc", "gcc", "clang")
+_COMPILE_SECONDS = 120
+_PARALLEL_SIZE = 1 << 15
+"""Below this many elements a second thread costs more than it saves (about 50 microseconds)."""
+
+
+class _Operand(ctypes.Structure):
+    """``struct operand``: a ``[B, T, H, N]`` tensor with its strides."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("batch", ctypes.c_int64),
+        ("time", ctypes.c_int64),
+        ("head", ctypes.c_int64),
+    )
+
+
+class _Native(NamedTuple):
+    library: ctypes.CDLL | None
+    status: str
+
+
+def status() -> str:
+    """What serves: ``native (cc -O3 ...)``, or ``torch: `` and why."""
+    return _native().status
+
+
+def available() -> bool:
+    """Whether the library is, or can be, compiled and loaded here."""
+    return _native().library is not None
+
+
+def serves(*tensors: Tensor, head_size: int) -> bool:
+    """Whether the native loops can take these tensors: CPU, at most float32, no gradient, and a library."""
+    return (
+        head_size % 16 == 0
+        and 0 < head_size <= MAX_HEAD_SIZE
+        and all(
+            x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
+            for x in tensors
+        )
+        and not needs_gradient(*tensors)
+        and available()
+    )
+
+
+def needs_gradient(*tensors: Tensor) -> bool:
+    """Whether autograd would record what is done with these."""
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+
+
+def wkv7_cpu(
+    r: Tensor, log_decay: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The recurrence of `evalkit_kernels.wkv7.wkv7`, token by token. Arguments as there, all float32."""
+    num_batch, num_tokens, num_heads, head_size = r.shape
+    inputs = [_rows(x) for x in (r, log_decay, k, v, a, b)]
+    state = state.contiguous()
+    y = torch.empty(r.shape)
+    state_after = torch.empty(state.shape)
+    _run(
+        "evalkit_wkv7",
+        r.numel(),
+        _operands(inputs),
+        _pointer(state),
+        _pointer(state_after),
+        _pointer(y),
+        *map(ctypes.c_int64, (num_batch, num_tokens, num_heads, head_size)),
+    )
+    return y, state_after
+
+
+def time_mix_cpu(
+    r: Tensor,
+    decay_logit: Tensor,
+    k: Tensor,
+    v: Tensor,
+    rate_logit: Tensor,
+    gate: Tensor,
+    residual: tuple[Tensor, Tensor] | None,
+    parameters: Sequence[Tensor],
+    state: Tensor,
+    *,
+    log_decay_bound: float,
+    norm_eps: float,
+) -> tuple[Tensor, Tensor]:
+    """RWKV-7's time mix between its matrix products; the equations stand in `wkv7_cpu.c`.
+
+    Args:
+        r: receptance, ``[B, T, C]`` float32, as all the following.
+        decay_logit: without its offset w0.
+        k: key, before the learning rate touches it.
+        v: value, of this layer.
+        rate_logit: of the in-context learning rate, without its offset a0.
+        gate: factor on the output.
+        residual: logit without its offset v0 and the first layer's values; None in the first layer.
+        parameters: w0, a0, k_k, k_a, r_k, group norm's weight and bias, and v0 unless ``residual`` is
+            None; C elements each.
+        state: ``[B, H, N_value, N_key]``, float32.
+        log_decay_bound: the log decay where its logit is infinite.
+        norm_eps: of the group norm.
+
+    Returns:
+        The input of the output projection, ``[B, T, C]``, and the new state.
+    """
+    num_batch, num_tokens, _ = r.shape
+    num_heads, head_size = state.shape[1:3]
+    inputs = [r, decay_logit, k, v, rate_logit, gate, *(residual or ())]
+    inputs = [_rows(x.view(num_batch, num_tokens, num_heads, head_size)) for x in inputs]
+    parameters = [x.contiguous() for x in parameters]
+    state = state.contiguous()
+    out = torch.empty(r.shape)
+    state_after = torch.empty(state.shape)
+    _run(
+        "evalkit_time_mix",
+        r.numel(),
+        _operands(inputs, count=8),
+        _pointers(parameters, count=8),
+        ctypes.c_float(log_decay_bound),
+        ctypes.c_float(norm_eps),
+        _pointer(state),
+        _pointer(state_after),
+        _pointer(out),
+        *map(ctypes.c_int64, (num_batch, num_tokens, num_heads, head_size)),
+    )
+    return out, state_after
+
+
+def token_shift_cpu(h: Tensor, shift: Tensor, mixes: Sequence[Tensor]) -> list[Tensor]:
+    """``h + (previous - h) * mix`` per mix, where ``previous`` is ``h`` one token earlier.
+
+    Args:
+        h: ``[B, T, C]`` float32.
+        shift: what comes before the first token, ``[B, C]`` float32.
+        mixes: C float32 elements each.
+
+    Returns:
+        ``[B, T, C]`` per mix.
+    """
+    h, shift = h.contiguous(), shift.contiguous()
+    mixes = [mix.contiguous() for mix in mixes]
+    outputs = [torch.empty(h.shape) for _ in mixes]
+    _run(
+        "evalkit_token_shift",
+        h.numel(),
+        _pointer(h),
+        _pointer(shift),
+        _pointers(mixes),
+        _pointers(outputs),
+        *map(ctypes.c_int64, (len(mixes), *h.shape)),
+    )
+    return outputs
+
+
+def squared_relu_cpu_(x: Tensor) -> Tensor:
+    """``relu(x) ** 2`` in place of ``x``, contiguous float32."""
+    _run("evalkit_squared_relu", x.numel(), _pointer(x), ctypes.c_int64(x.numel()))
+    return x
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _operands(tensors: Sequence[Tensor], count: int | None = None) -> ctypes.Array[_Operand]:
+    """``struct operand[count]``; those that are missing at the end have no data."""
+    array = (_Operand * (count or len(tensors)))()
+    for i, x in enumerate(tensors):
+        array[i] = _Operand(x.data_ptr(), *x.stride()[:3])
+    return array
+
+
+def _pointers(tensors: Sequence[Tensor], count: int | None = None) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * (count or len(tensors)))(*(x.data_ptr() for x in tensors))
+
+
+def _pointer(x: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(x.data_ptr())
+
+
+def _run(function: str, size: int, *arguments: Any) -> None:
+    """Call a native function in as many threads as torch uses; they deal out its pieces among themselves.
+
+    ctypes releases the interpreter's lock. OpenMP would bring a second runtime beside torch's, whose
+    threads keep their cores busy while they wait.
+    """
+    library = _native().library
+    if library is None:
+        raise RuntimeError(status())
+    next_piece = ctypes.c_int64(0)
+    call: Callable[[], Any] = functools.partial(library[function], *arguments, ctypes.byref(next_piece))
+    num_helpers = torch.get_num_threads() - 1 if size >= _PARALLEL_SIZE else 0
+    helpers = [_pool().submit(call) for _ in range(num_helpers)]
+    call()
+    for helper in helpers:
+        if not helper.cancel():  # one that has not begun by now has nothing left to do
+            helper.result()
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="evalkit-cpu")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
+@functools.cache
+def _native() -> _Native:
+    compiler = _find_compiler()
+    if compiler is None:
+        return _Native(None, "torch: no C compiler found")
+    try:
+        library = _load(compiler)
+    except subprocess.CalledProcessError as error:
+        lines = [*error.stderr.strip().splitlines(), f"exit status {error.returncode}"]
+        return _Native(None, f"torch: {Path(compiler[0]).name} failed: {lines[0]}")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _Native(None, f"torch: {error}")
+    for function in (
+        library.evalkit_wkv7,
+        library.evalkit_time_mix,
+        library.evalkit_token_shift,
+        library.evalkit_squared_relu,
+    ):
+        function.restype = None
+    return _Native(library, f"native ({' '.join((Path(compiler[0]).name, *compiler[1:], *FLAGS[:2]))})")
+
+
+def _find_compiler() -> tuple[str, ...] | None:
+    """The compiler and its own flags: ``$CC``, or the first of the usual names that exists."""
+    for command in (shlex.split(os.environ.get("CC", "")), *([name] for name in _COMPILERS)):
+        if command and (path := shutil.which(command[0])):
+            return (path, *command[1:])
+    return None
+
+
+def _load(compiler: Sequence[str]) -> ctypes.CDLL:
+    """The library out of the cache, or else compiled into it.
+
+    Raises:
+        subprocess.CalledProcessError, subprocess.TimeoutExpired: the compiler failed.
+        OSError: it cannot be started, or its product not loaded.
+    """
+    root = os.environ.get("EVALKIT_CACHE")
+    folder = (Path(root) if root else Path.home() / ".cache" / "evalkit") / "native"
+    path = folder / f"wkv7_cpu-{_build_key(compiler)}.so"
+    if path.is_file():
+        return ctypes.CDLL(str(path))
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            build = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
+        except OSError:  # a cache that cannot be written: compile for this process alone
+            build = stack.enter_context(tempfile.TemporaryDirectory())
+        product = Path(build) / path.name
+        command = [*compiler, *FLAGS, "-o", str(product), str(_SOURCE)]
+        _compiler_output(command)
+        if product.parent.parent == folder:
+            os.replace(product, path)
+            return ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(product))  # stays mapped after the file is gone
+
+
+def _build_key(compiler: Sequence[str]) -> str:
+    """Digest of all that the product depends on, so that a shared cache never serves another processor."""
+    version = _compiler_output([*compiler, "--version"])
+    cpuinfo = Path("/proc/cpuinfo")
+    cpu = {platform.machine(), platform.processor()}
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        cpu |= {line for line in lines if line.startswith(("model", "cpu family", "flags", "Features"))}
+    parts = (_SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)), version, *sorted(cpu))
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else part.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:24]
+
+
+def _compiler_output(command: Sequence[str]) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_COMPILE_SECONDS)
+    return done.stdout

@@ -1,0 +1,298 @@
+"""Bits of documents: what is summed, and that batches change nothing."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from evalkit import Document, Encoding, LossyTextError, ModelIdentity, ScoringError, TokenModel, load_corpus
+from evalkit.classical import NAMES
+from evalkit.corpus import make_document
+from evalkit.loading import load_model
+from evalkit.policy import Window
+from evalkit.scoring import Piece, Progress, batches, score_documents
+from tests.evalkit import tiny_models
+from tests.evalkit.rwkv7_files import TINY, save_official
+
+
+def documents(*texts: str) -> list[Document]:
+    return [make_document(text, source="test", license="CC0-1.0") for text in texts]
+
+
+class Unigram:
+    """A model in 30 lines: bytes, with the probabilities of their counts in a fixed text."""
+
+    prefix: tuple[int, ...] = ()
+    context_limit: int | None = None
+    policy_prefixes: Mapping[str, tuple[int, ...]] = {}
+    tokens_per_batch = 64
+    vocab_size = 256
+
+    def __init__(self) -> None:
+        counts = np.bincount(np.frombuffer(b"a text that everybody knows", np.uint8), minlength=256) + 1.0
+        self.probabilities = counts / counts.sum()
+        self.identity = ModelIdentity(
+            "unigram", "python", None, "0" * 64, "bytes", "none", "float64", self.context_limit
+        )
+        self.calls: list[int] = []
+
+    def encode(self, text: str) -> Encoding:
+        if "▁" in text:
+            raise LossyTextError("this tokenizer takes ▁ for a space")
+        ids = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+        return Encoding(ids, np.arange(1, len(ids) + 1))
+
+    def nats(
+        self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        self.calls.append(len(sequences))
+        return [-np.log(self.probabilities[np.asarray(ids, int)]).astype(np.float32) for ids in sequences]
+
+
+def test_a_model_of_thirty_lines_satisfies_the_protocol() -> None:
+    model = Unigram()
+    assert isinstance(model, TokenModel)
+    text = "wörld ☃ text"
+    [score] = score_documents(model, documents(text), "document")
+    expected = -sum(math.log2(model.probabilities[byte]) for byte in text.encode())
+    assert score.total_bits == pytest.approx(expected, rel=1e-6)
+    assert score.num_tokens == len(text.encode())
+
+
+def test_scores_come_in_the_order_of_the_documents() -> None:
+    texts = ["bb" * 40, "a", "ccc", "d" * 200, "", "ee"]
+    scores = score_documents(Unigram(), documents(*texts), "document")
+    assert [score.document.text for score in scores] == texts
+    assert scores[4].total_bits == 0.0
+
+
+def test_a_lossy_document_has_no_bits_and_says_why() -> None:
+    scores = score_documents(Unigram(), documents("fine", "not ▁ fine"), "document")
+    assert scores[0].total_bits is not None
+    assert scores[1].total_bits is None
+    assert scores[1].lossy == "this tokenizer takes ▁ for a space"
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(0, 300), max_size=40), budget=st.integers(1, 500))
+def test_batches_hold_every_window_once_and_keep_the_budget(lengths: list[int], budget: int) -> None:
+    pieces = [Piece(i, Window(np.zeros(1, int), np.zeros(n, int), 0)) for i, n in enumerate(lengths)]
+    found = list(batches(pieces, budget))
+    assert sorted(piece.document for batch in found for piece in batch) == list(range(len(lengths)))
+    for batch in found:
+        longest = max(piece.window.num_positions for piece in batch)
+        assert len(batch) == 1 or len(batch) * longest <= budget
+    flat = [piece.window.num_positions for batch in found for piece in batch]
+    assert flat == sorted(flat, reverse=True)
+
+
+def test_progress_ends_with_everything_done() -> None:
+    seen: list[Progress] = []
+    texts = ["some text"] * 5 + ["a longer text that is alone"]
+    scores = score_documents(Unigram(), documents(*texts), "document", progress=seen.append)
+    assert len(seen) > 1
+    assert seen[-1].done == 1.0
+    assert seen[-1].num_documents == 6
+    assert seen[-1].num_bytes == sum(len(text) for text in texts)
+    assert seen[-1].total_bits == pytest.approx(sum(score.total_bits or 0 for score in scores))
+    assert [step.done for step in seen] == sorted(step.done for step in seen)
+
+
+def test_tokens_are_kept_on_request() -> None:
+    [score] = score_documents(Unigram(), documents("tokens"), "uncheatable", keep_tokens=True)
+    assert score.token_bits is not None
+    assert score.token_ends is not None
+    assert np.isnan(score.token_bits[0])  # the first id of a chunk is not paid for
+    assert float(score.token_bits[1:].sum()) == pytest.approx(score.total_bits, rel=1e-6)
+    assert score.token_ends.tolist() == [1, 2, 3, 4, 5, 6]
+    [without] = score_documents(Unigram(), documents("tokens"), "document")
+    assert without.token_bits is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_codecs_pay_for_whole_documents(name: str) -> None:
+    model = load_model(name)
+    texts = documents("The same sentence again. " * 40, "x")
+    scores = score_documents(model, texts, "document")
+    alone = [score_documents(model, [text], "document")[0].total_bits for text in texts]
+    assert [score.total_bits for score in scores] == alone
+    assert all(bits is not None and bits % 8 == 0 for bits in alone)
+    assert scores[0].num_tokens is None
+
+
+class _Broken(Unigram):
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def encode(self, text: str) -> Encoding:
+        ids, ends = super().encode(text)
+        return Encoding(ids[1:], ends[:-1]) if self.fault == "bytes" else Encoding(ids, ends)
+
+    def nats(
+        self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        costs = super().nats(sequences, contexts=contexts)
+        if self.fault == "nan":
+            costs[-1][0] = np.nan
+        return [cost[1:] for cost in costs] if self.fault == "shape" else costs
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("nan", "not 4 finite numbers"), ("shape", "not 4 finite"), ("bytes", "covers 3 of 4 bytes")],
+)
+def test_a_model_that_breaks_its_promise_is_named(fault: str, message: str) -> None:
+    with pytest.raises(ScoringError, match=rf"unigram.*{message}"):
+        score_documents(_Broken(fault), documents("text"), "document")
+
+
+# --- real models on real text
+
+
+@pytest.fixture(scope="module")
+def real_texts() -> list[Document]:
+    """Sources of the standard library: short and long, in order of the corpus."""
+    chosen = sorted(load_corpus("python-stdlib").documents, key=lambda document: document.n_bytes)[:14]
+    assert len({document.n_bytes for document in chosen}) > 10
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TokenModel]:
+    folder = tmp_path_factory.mktemp("models")
+    save_official(folder / "world.pth", num_channels=64, head_size=32)
+    tokenizer = tiny_models.byte_level_tokenizer()
+    fast = tiny_models.as_fast(tokenizer, eos_token="<|endoftext|>")
+    for architecture in ("llama", "gemma2", "mamba2"):
+        model = tiny_models.random_model(architecture, len(fast))
+        tiny_models.save_checkpoint(folder / architecture, model, fast)
+    specs = {
+        "rwkv7 world": f"rwkv7:{folder / 'world.pth'}",
+        "rwkv7 bytes": f"rwkv7:{TINY}",
+        **{name: f"hf:{folder / name}" for name in ("llama", "gemma2", "mamba2")},
+    }
+    loaded = {}
+    for name, spec in specs.items():
+        model = load_model(spec, device="cpu", dtype="float32")
+        assert isinstance(model, TokenModel)
+        loaded[name] = model
+    return loaded
+
+
+NAMES_OF_MODELS = ("rwkv7 world", "rwkv7 bytes", "llama", "gemma2", "mamba2")
+
+
+@pytest.mark.parametrize("name", NAMES_OF_MODELS)
+@pytest.mark.parametrize("policy", ["document", "uncheatable", "lm-eval"])
+def test_batches_and_order_change_nothing(
+    models: dict[str, TokenModel],
+    real_texts: list[Document],
+    name: str,
+    policy: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = models[name]
+    texts = real_texts[:8]
+    if policy == "lm-eval" and not model.prefix:
+        with pytest.raises(ScoringError, match="needs a BOS"):
+            score_documents(model, texts, policy)
+        return
+    together = [score.total_bits for score in score_documents(model, texts, policy)]
+    backwards = [score.total_bits for score in score_documents(model, texts[::-1], policy)][::-1]
+    monkeypatch.setattr(model, "tokens_per_batch", 1)
+    alone = [score.total_bits for score in score_documents(model, texts, policy)]
+    assert together == pytest.approx(alone, rel=1e-5)
+    assert together == pytest.approx(backwards, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES_OF_MODELS)
+def test_the_bytes_add_up(models: dict[str, TokenModel], real_texts: list[Document], name: str) -> None:
+    scores = score_documents(models[name], real_texts, "document", keep_tokens=True)
+    for score in scores:
+        assert score.token_ends is not None
+        assert score.token_bits is not None
+        assert score.token_ends[-1] == score.document.n_bytes
+        assert not np.isnan(score.token_bits).any()
+        assert float(score.token_bits.astype(np.float64).sum()) == pytest.approx(score.total_bits, rel=1e-6)
+    assert sum(score.document.n_bytes for score in scores) == sum(len(text.data) for text in real_texts)
+
+
+def test_a_context_limit_of_64_pays_for_each_token_once(
+    models: dict[str, TokenModel], real_texts: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models["llama"]
+    text = max(real_texts, key=lambda document: document.n_bytes)
+    monkeypatch.setattr(model, "context_limit", 64)
+    [score] = score_documents(model, [text], "document", keep_tokens=True)
+    assert score.token_bits is not None
+    ids = model.encode(text.text).ids.tolist()
+    assert len(score.token_bits) == len(ids) > 500
+    assert not np.isnan(score.token_bits).any()
+    # By hand: the first 64 tokens after the prefix; then 32 at a time, after the prefix and the 32 before.
+    expected = [model.nats([ids[:64]])[0]]
+    for first in range(64, len(ids), 32):
+        piece = ids[first : first + 32]
+        context = [*model.prefix, *ids[first - (64 - len(piece)) : first]]
+        expected.append(model.nats([piece], contexts=[context])[0])
+    assert score.token_bits * math.log(2) == pytest.approx(np.concatenate(expected), rel=1e-4, abs=1e-5)
+
+
+def published_uncheatable_rate_percent(logits_of: object, ids: list[int], num_bytes: int) -> float:
+    """The formula of Uncheatable Eval in 2024-25, in float64 where it had the model's own precision.
+
+    Chunks of 1024 ids with a fresh context each; ``log_softmax(logits[:-1]).gather(ids[1:])``; the sum
+    over the bytes of the text, in percent of 8 bits.
+    """
+    total_nats = 0.0
+    for first in range(0, len(ids), 1024):
+        chunk = ids[first : first + 1024]
+        log_p = torch.log_softmax(logits_of(chunk).double(), -1)[:-1]  # type: ignore[operator]
+        total_nats -= float(log_p.gather(-1, torch.tensor(chunk[1:], dtype=torch.long)[:, None]).sum())
+    return total_nats / num_bytes / math.log(2) * 0.125 * 100
+
+
+def test_uncheatable_is_the_published_formula_for_rwkv(models: dict[str, TokenModel]) -> None:
+    model = models["rwkv7 world"]
+    text = "".join(document.text for document in load_corpus("python-stdlib").documents[:2])[:9000]
+
+    def logits_of(chunk: list[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            hidden, _ = model.network(torch.tensor([chunk]))  # type: ignore[attr-defined]
+            return model.network.head(hidden[0])  # type: ignore[attr-defined,no-any-return]
+
+    ids = model.encode(text).ids.tolist()
+    assert len(ids) > 2048
+    expected = published_uncheatable_rate_percent(logits_of, ids, len(text.encode()))
+    [score] = score_documents(model, documents(text), "uncheatable")
+    assert score.total_bits is not None
+    assert 12.5 * score.total_bits / score.document.n_bytes == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_uncheatable_is_the_published_formula_for_hugging_face(tmp_path: Path, adds_bos: bool) -> None:
+    tokenizer = tiny_models.byte_level_tokenizer(adds_bos=adds_bos)
+    fast = tiny_models.as_fast(tokenizer, eos_token="<|endoftext|>", bos_token="<|startoftext|>")
+    network = tiny_models.random_model("llama", len(fast), max_position_embeddings=1024)
+    tiny_models.save_checkpoint(tmp_path, network, fast)
+    text = "".join(document.text for document in load_corpus("python-stdlib").documents[:2])[:5000]
+    plain = transformers.AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"]
+    assert (plain[0] == fast.bos_token_id) is adds_bos
+    assert len(plain) > 1500
+
+    def logits_of(chunk: list[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            return network(torch.tensor([chunk])).logits[0]  # type: ignore[no-any-return]
+
+    expected = published_uncheatable_rate_percent(logits_of, plain, len(text.encode()))
+    model = load_model(f"hf:{tmp_path}", device="cpu", dtype="float32")
+    [score] = score_documents(model, documents(text), "uncheatable")
+    assert score.total_bits is not None
+    assert 12.5 * score.total_bits / score.document.n_bytes == pytest.approx(expected, rel=1e-6)

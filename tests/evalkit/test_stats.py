@@ -1,0 +1,96 @@
+"""Intervals: known answers, and the share of samples in which they hold the truth."""
+
+import numpy as np
+import pytest
+
+from evalkit.stats import Interval, percentile_interval, ratio_interval, resampled_ratios
+
+
+def names(count: int) -> list[str]:
+    return [f"document {number}" for number in range(count)]
+
+
+def test_equal_documents_leave_no_doubt() -> None:
+    interval = ratio_interval([8.0] * 20, [4] * 20, names(20))
+    assert interval == Interval(2.0, 2.0)
+    assert interval.half_width == 0.0
+
+
+def test_fewer_than_two_clusters_say_nothing() -> None:
+    assert ratio_interval([1.0], [1], ["a"]) is None
+    assert ratio_interval([1.0, 2.0, 3.0], [1, 1, 1], ["a", "a", "a"]) is None
+    assert ratio_interval([], [], []) is None
+
+
+def test_the_order_of_documents_and_of_cluster_names_does_not_matter_much() -> None:
+    rng = np.random.default_rng(1)
+    bits, num_bytes = rng.gamma(4, 100, 200), rng.integers(50, 500, 200)
+    first = ratio_interval(bits, num_bytes, names(200))
+    again = ratio_interval(bits, num_bytes, names(200))
+    assert first == again
+    reverse = ratio_interval(bits[::-1], num_bytes[::-1], names(200))
+    assert first is not None
+    assert reverse is not None
+    assert reverse.half_width == pytest.approx(first.half_width, rel=0.1)
+
+
+def test_the_width_is_that_of_the_linearised_ratio() -> None:
+    """Cochran 1977, eq. 6.13: the standard error of a ratio of sums."""
+    rng = np.random.default_rng(2)
+    num_bytes = rng.integers(500, 5000, 1000).astype(float)
+    bits = num_bytes * rng.normal(0.9, 0.2, 1000)
+    ratio = bits.sum() / num_bytes.sum()
+    error = np.sqrt(np.square(bits - ratio * num_bytes).sum() * 1000 / 999) / num_bytes.sum()
+    interval = ratio_interval(bits, num_bytes, names(1000))
+    assert interval is not None
+    assert interval.half_width == pytest.approx(1.96 * error, rel=0.06)
+    assert (interval.low + interval.high) / 2 == pytest.approx(ratio, rel=0.005)
+
+
+def test_documents_of_one_cluster_widen_the_interval() -> None:
+    """Ten copies of each of 30 documents know no more than the 30."""
+    rng = np.random.default_rng(3)
+    bits = np.repeat(rng.gamma(4, 100, 30), 10)
+    num_bytes = np.full(300, 400)
+    clustered = ratio_interval(bits, num_bytes, [f"site {i // 10}" for i in range(300)])
+    naive = ratio_interval(bits, num_bytes, names(300))
+    single = ratio_interval(bits[::10], num_bytes[::10], [f"site {i}" for i in range(30)])
+    assert clustered is not None
+    assert naive is not None
+    assert single is not None
+    assert clustered.half_width == pytest.approx(single.half_width, rel=1e-9)
+    assert clustered.half_width > 2.5 * naive.half_width
+
+
+def test_about_95_of_100_intervals_hold_the_truth() -> None:
+    rng = np.random.default_rng(4)
+    truth, held = 2.0, 0
+    for _ in range(400):
+        num_bytes = rng.gamma(3, 1000, 100)
+        bits = num_bytes * rng.normal(truth, 0.5, 100)
+        interval = ratio_interval(bits, num_bytes, names(100))
+        assert interval is not None
+        held += interval.low <= truth <= interval.high
+    # 400 draws of probability 0.95 have a standard deviation of 4.4; small samples cost a little.
+    assert 362 <= held <= 393
+
+
+def test_streams_are_independent_and_repeatable() -> None:
+    rng = np.random.default_rng(5)
+    bits, num_bytes = rng.gamma(4, 100, 100), np.full(100, 100)
+    samples = [resampled_ratios(bits, num_bytes, names(100), stream=stream) for stream in (0, 0, 1)]
+    assert all(sample is not None for sample in samples)
+    assert np.array_equal(samples[0], samples[1])  # type: ignore[arg-type]
+    assert abs(np.corrcoef(samples[0], samples[2])[0, 1]) < 0.1  # type: ignore[arg-type]
+
+
+def test_several_numerators_share_the_draws() -> None:
+    rng = np.random.default_rng(6)
+    bits = rng.gamma(4, 100, (50, 2))
+    num_bytes = np.full(50, 100)
+    both = resampled_ratios(bits, num_bytes, names(50))
+    one = resampled_ratios(bits[:, 1], num_bytes, names(50))
+    assert both is not None
+    assert one is not None
+    assert np.allclose(both[:, 1], one, rtol=1e-12)
+    assert percentile_interval(None) is None
