@@ -42,6 +42,7 @@ def torch_environment(device: str) -> dict[str, Any]:
     import torch
 
     from evalkit.devices import resolve_device
+    from evalkit_kernels import wkv7_cpu
     from evalkit_kernels.linear import onednn_is_faster
 
     resolved = resolve_device(device)

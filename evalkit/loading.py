@@ -69,8 +69,8 @@ def find_models(
         UsageError: an unknown name, an object that is no model, or the same model twice.
         ModelError: a model cannot be found or identified.
     """
-    catalog = load_catalog(config_path)
     specs = list(specs)
+    catalog = load_catalog(config_path) if any(isinstance(spec, str) for spec in specs) else {}
     entries = [resolve_spec(spec, catalog) if isinstance(spec, str) else spec for spec in specs]
     file_names = [_short_name(entry) for entry in entries]
     found = []

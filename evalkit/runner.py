@@ -220,11 +220,12 @@ def run(
         dry_run,
         reporter,
     )
+    if not dry_run and any(cell.cell is None for cell in planned):
+        _check_writable(Path(output))
     reporter.plan(planned)
     failures: list[Failure] = []
     num_scored = 0
-    if not dry_run and any(cell.cell is None for cell in planned):
-        _check_writable(Path(output))
+    if not dry_run:
         for found in {id(cell.found): cell.found for cell in planned}.values():
             missing = [cell for cell in planned if cell.found is found and cell.cell is None]
             if missing:
@@ -346,6 +347,12 @@ def _score_model(
 def _score_cell(model: Model, planned: PlannedCell, output: Path, device: str, reporter: Reporter) -> None:
     corpus = planned.task.corpus
     reporter.start(planned.task.identity.name, corpus.name, len(corpus.documents))
+    # Before the scoring: what goes wrong here should not cost hours.
+    where = environment.environment()
+    prefix = None
+    if isinstance(model, TokenModel):
+        where |= environment.torch_environment(device)
+        prefix = model.policy_prefixes.get(planned.task.policy, model.prefix)
     started = time.perf_counter()
     scores = score_documents(
         model,
@@ -355,9 +362,4 @@ def _score_cell(model: Model, planned: PlannedCell, output: Path, device: str, r
         progress=reporter.advance,
     )
     seconds = time.perf_counter() - started
-    where = environment.environment()
-    prefix = None
-    if isinstance(model, TokenModel):
-        where |= environment.torch_environment(device)
-        prefix = model.policy_prefixes.get(planned.task.policy, model.prefix)
     planned.cell = write_cell(planned.task, scores, output, seconds=seconds, prefix=prefix, environment=where)

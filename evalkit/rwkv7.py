@@ -1,7 +1,7 @@
 """The ``rwkv7`` loader: RWKV-7 checkpoints as `evalkit.model.TokenModel`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,16 +166,13 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     if path := _local_file(entry):
         shape = network_shape(read_tensors(path), path)
         tokenizer_for(shape.vocab_size, str(path))
-        digest = _digest(path)
+        digest = _digest_of({file.name: file_sha256(file) for file in weight_files(path)})
     else:
         from evalkit import hub
 
         snapshot = hub.hub_files(entry.target, entry.revision)
         revision = snapshot.commit
-        wanted = {name: sha for name, sha in snapshot.files.items() if entry.file in (None, name)}
-        if not wanted:
-            raise ModelError(f"{entry.target} at {snapshot.commit[:12]} has no file {entry.file!r}")
-        digest = hub.weights_sha256(wanted)
+        digest = _digest_of(_chosen_files(entry, snapshot.files))
     return ModelIdentity(
         name=entry.name,
         loader="rwkv7",
@@ -200,7 +197,7 @@ def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
         from evalkit import hub
 
         assert identity.revision is not None
-        patterns = [entry.file] if entry.file else ["*.safetensors", "config.json"]
+        patterns = [entry.file] if entry.file else ["*.safetensors", "*.pth"]
         folder = hub.download(entry.target, identity.revision, patterns)
         path = folder / entry.file if entry.file else folder
     network = load_network(path, dtype=resolve_dtype(options), device=resolve_device(options.device))
@@ -224,10 +221,28 @@ def _prefix_ids(entry: CatalogEntry) -> tuple[int, ...] | None:
     )
 
 
-def _digest(path: Path) -> str:
+def _chosen_files(entry: CatalogEntry, files: Mapping[str, str]) -> dict[str, str]:
+    """The weight files of a repository that the entry means, with their digests."""
     from evalkit import hub
 
-    files = weight_files(path)
-    if len(files) == 1:
-        return file_sha256(files[0])
-    return hub.weights_sha256({file.name: file_sha256(file) for file in files})
+    if entry.file:
+        if entry.file not in files:
+            raise ModelError(f"{entry.name}: {entry.target} has no file {entry.file!r}")
+        return {entry.file: files[entry.file]}
+    weights = hub.weight_files(files)
+    checkpoints = [name for name in weights if name.endswith(".pth")]
+    if len(checkpoints) > 1:
+        raise ModelError(
+            f"{entry.name}: {entry.target} holds {len(checkpoints)} checkpoints; name one: "
+            f"rwkv7:{entry.target}/{checkpoints[0]}"
+        )
+    if not weights:
+        raise ModelError(f"{entry.name}: {entry.target} has neither *.safetensors nor *.pth")
+    return weights
+
+
+def _digest_of(files: Mapping[str, str]) -> str:
+    """The digest of the file, or of all files where a model is in several."""
+    from evalkit import hub
+
+    return next(iter(files.values())) if len(files) == 1 else hub.weights_sha256(files)

@@ -5,9 +5,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,8 @@ import pytest
 
 from evalkit.errors import ModelError
 from evalkit.hub import weight_files, weights_sha256
+from tests.evalkit.local_hub import COMMIT, HubServer, digest, serve
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
     "config.json": b'{"model_type": "tiny"}',
     "model.safetensors": b"safe weights" * 100,
@@ -25,100 +23,13 @@ FILES = {
 }
 
 
-def git_blob_id(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def is_large(name: str) -> bool:
-    return not name.endswith(".json")
-
-
-def digest(name: str) -> str:
-    """What the hub calls the file: its SHA-256 where it is in LFS, else its git blob id."""
-    return hashlib.sha256(FILES[name]).hexdigest() if is_large(name) else git_blob_id(FILES[name])
-
-
-DIGESTS = {name: digest(name) for name in FILES}
-
-
-class Hub(BaseHTTPRequestHandler):
-    """As much of the hub's API as looking at a repository and downloading its files takes."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        self.server.requests.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]
-        path = self.path.partition("?")[0]
-        if path.startswith("/api/models/missing/"):
-            return self.answer(404, error="RepoNotFound")
-        if path.startswith("/api/models/broken/"):
-            return self.answer(503)
-        if path.startswith("/gated/") or path.endswith("/locked.bin"):
-            return self.answer(403, error="GatedRepo")
-        api, _, revision = path.partition("/revision/")
-        if revision and revision not in ("main", COMMIT):
-            return self.answer(404, error="RevisionNotFound")
-        if revision:
-            return self.answer(200, json.dumps(self.info(api.removeprefix("/api/models/"))).encode())
-        if "/tree/" in path:
-            return self.answer(200, json.dumps([self.tree_file(name) for name in FILES]).encode())
-        _, _, name = path.partition(f"/resolve/{COMMIT}/")
-        if name in FILES:
-            headers = {"ETag": f'"{digest(name)}"', "X-Repo-Commit": COMMIT}
-            return self.answer(200, FILES[name], headers)
-        return self.answer(404, error="EntryNotFound")
-
-    def info(self, repo: str) -> dict[str, Any]:
-        siblings = [
-            {
-                "rfilename": name,
-                "size": len(data),
-                "blobId": git_blob_id(data),
-                **(
-                    {"lfs": {"size": len(data), "sha256": digest(name), "pointerSize": 1}}
-                    if is_large(name)
-                    else {}
-                ),
-            }
-            for name, data in FILES.items()
-        ]
-        return {"_id": "1", "id": repo, "sha": COMMIT, "siblings": siblings, "tags": []}
-
-    def tree_file(self, name: str) -> dict[str, Any]:
-        size = len(FILES[name])
-        entry = {"type": "file", "path": name, "size": size, "oid": git_blob_id(FILES[name])}
-        return entry | (
-            {"lfs": {"oid": digest(name), "size": size, "pointerSize": 1}} if is_large(name) else {}
-        )
-
-    def answer(
-        self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, error: str | None = None
-    ) -> None:
-        self.send_response(status)
-        if error:
-            self.send_header("X-Error-Code", error)
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
+DIGESTS = {name: digest(name, data) for name, data in FILES.items()}
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.requests = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def hub() -> Iterator[HubServer]:
+    with serve({"owner/tiny": FILES, "gated/model": FILES}) as server:
+        yield server
 
 
 def client(script: str, endpoint: str, home: Path, **variables: str) -> list[Any]:
@@ -155,15 +66,11 @@ def refused(call, *args):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def url(hub: ThreadingHTTPServer) -> str:
-    return f"http://127.0.0.1:{hub.server_port}"
-
-
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
-def test_looking_downloading_and_looking_again_offline(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
-    requests: list[str] = hub.requests  # type: ignore[attr-defined]
+def test_looking_downloading_and_looking_again_offline(hub: HubServer, tmp_path: Path) -> None:
+    requests: list[str] = hub.requests
     requests.clear()
     before, digest_before, nothing = client(
         """
@@ -172,7 +79,7 @@ say(snapshot)
 say(weights_sha256(snapshot.files))
 say(cached_files("owner/tiny"))
 """,
-        url(hub),
+        hub.url,
         tmp_path,
     )
     assert before == {"repo": "owner/tiny", "commit": COMMIT, "files": DIGESTS, "local_folder": None}
@@ -185,7 +92,7 @@ say(download("owner/tiny", "{COMMIT}", ["*.json", "model.safetensors"]))
 say(hub_files("owner/tiny"))
 say(cached_files("owner/tiny"))
 """,
-        url(hub),
+        hub.url,
         tmp_path,
     )
     downloaded = ["config.json", "model.safetensors"]
@@ -204,7 +111,7 @@ say(download("owner/tiny", "{COMMIT}", ["*.json", "model.safetensors"]))
 say(refused(hub_files, "owner/other"))
 """
     for endpoint, variables, reason in (
-        (url(hub), {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+        (hub.url, {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
         (NOWHERE, {}, "ConnectError"),
     ):
         offline, digest_offline, again, other = client(offline_script, endpoint, tmp_path, **variables)
@@ -217,7 +124,7 @@ say(refused(hub_files, "owner/other"))
         )
     [missing] = client(
         f'say(refused(download, "owner/tiny", "{COMMIT}", ["*.bin"]))',
-        url(hub),
+        hub.url,
         tmp_path,
         HF_HUB_OFFLINE="1",
     )
@@ -225,8 +132,8 @@ say(refused(hub_files, "owner/other"))
     assert requests == []
 
 
-def test_refusals_are_one_line_that_says_what_to_do(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
-    endpoint = url(hub)
+def test_refusals_are_one_line_that_says_what_to_do(hub: HubServer, tmp_path: Path) -> None:
+    endpoint = hub.url
     messages = client(
         f"""
 say(refused(hub_files, "missing/model"))

@@ -17,7 +17,7 @@ ENGLISH = "wikipedia_english_20241015to20241030"
 
 pytestmark = pytest.mark.skipif(
     not (FOLDER / f"{ENGLISH}.json").is_file(),
-    reason="EVALKIT_UNCHEATABLE_DATA names no folder with Uncheatable Eval's files, which are not ours to ship",
+    reason="EVALKIT_UNCHEATABLE_DATA names no folder with Uncheatable Eval's files (not ours to ship)",
 )
 
 
@@ -49,6 +49,5 @@ def test_twenty_documents_of_wikipedia(tmp_path: Path) -> None:
 def test_every_byte_of_every_file_is_read(path: Path) -> None:
     texts = json.loads(path.read_text(encoding="utf-8"))
     corpus = evalkit.load_corpus(path)
-    num_repeated = len(texts) - len(set(texts))
-    assert len(corpus.documents) == len(texts) - num_repeated == 1000 - num_repeated
+    assert len(corpus.documents) == len(set(texts)) >= 400
     assert corpus.num_bytes == sum(len(text.encode()) for text in set(texts))

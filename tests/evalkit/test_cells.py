@@ -1,0 +1,353 @@
+import dataclasses
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from evalkit.cells import Cell, Task, find_cell, read_cell, write_cell
+from evalkit.errors import ScoringError
+from evalkit.runner import run
+from evalkit.scoring import score_documents
+from tests.evalkit.toys import TEXTS, BigramModel, cell_files, corpus_of, run_cli, snapshot, write_texts
+
+MODEL = BigramModel()
+CORPUS = corpus_of(TEXTS)
+
+CELL_KEYS = {
+    "": [
+        *("corpus", "created", "documents", "environment", "metrics", "model", "policy", "schema_version"),
+        *("scorer_version", "seconds", "sha256", "status", "totals"),
+    ],
+    "corpus": [
+        *("date_from", "date_to", "licenses", "limit", "name", "num_bytes", "num_documents", "sha256")
+    ],
+    "documents": ["lossy", "num_lossy", "parquet", "parquet_sha256", "token_bits"],
+    "metrics": [
+        *("bits_per_byte", "bits_per_byte_high", "bits_per_byte_low", "bytes_per_s"),
+        *("compression_rate_percent", "confidence", "num_clusters", "tokens_per_s"),
+    ],
+    "model": ["dtype", "loader", "name", "revision", "tokenizer_sha256", "weights_sha256"],
+    "policy": ["context_limit", "name", "prefix_ids", "prefix_rule"],
+    "totals": ["num_bytes", "num_documents", "num_tokens", "total_bits"],
+}
+COLUMNS = {
+    "id": "string",
+    "sha256": "string",
+    "title": "string",
+    "cluster": "string",
+    "num_bytes": "int64",
+    "num_tokens": "int64",
+    "total_bits": "double",
+    "lossy": "string",
+}
+TOKEN_COLUMNS = {"token_bits": "list<element: float>", "token_ends": "list<element: int64>"}
+
+
+def written(output: Path, model: BigramModel = MODEL, *, token_bits: bool = False) -> Cell:
+    result = run([model], [CORPUS], output=output, token_bits=token_bits)
+    [cell] = result.cells
+    return cell
+
+
+def task(**changes: Any) -> Task:
+    return Task(MODEL.identity, CORPUS, "document", None)._replace(**changes)
+
+
+# --- what is in a cell
+
+
+def test_the_schema_is_frozen(tmp_path: Path) -> None:
+    content = json.loads(written(tmp_path).path.read_text())
+    assert content["schema_version"] == 1
+    assert content["status"] == "success"
+    for part, keys in CELL_KEYS.items():
+        assert sorted(content[part] if part else content) == keys
+    table = pq.read_schema(written(tmp_path).path.with_suffix(".parquet"))
+    assert {field.name: str(field.type) for field in table} == COLUMNS
+    with_tokens = written(tmp_path, token_bits=True).path.with_suffix(".parquet")
+    assert {field.name: str(field.type) for field in pq.read_schema(with_tokens)} == COLUMNS | TOKEN_COLUMNS
+
+
+def test_a_cell_lies_where_the_contract_says(tmp_path: Path) -> None:
+    cell = written(tmp_path, BigramModel("owner/model name"))
+    assert cell.path.parent == tmp_path / "corpus" / "owner-model-name"
+    assert cell.path.stem == Task(cell_identity(), CORPUS, "document", None).key()
+    assert len(cell.path.stem) == 24
+
+
+def cell_identity() -> Any:
+    return BigramModel("owner/model name").identity
+
+
+def test_the_numbers_are_those_of_a_plain_sum(tmp_path: Path) -> None:
+    content = written(tmp_path).content
+    bits = [MODEL.bits(text) for text in TEXTS]
+    num_bytes = [len(text.encode()) for text in TEXTS]
+    assert content["totals"]["total_bits"] == pytest.approx(sum(bits), rel=1e-6)
+    assert content["totals"]["num_bytes"] == content["totals"]["num_tokens"] == sum(num_bytes)
+    metrics = content["metrics"]
+    assert metrics["bits_per_byte"] == pytest.approx(sum(bits) / sum(num_bytes), rel=1e-6)
+    assert metrics["compression_rate_percent"] == 12.5 * metrics["bits_per_byte"]
+    assert metrics["bits_per_byte_low"] < metrics["bits_per_byte"] < metrics["bits_per_byte_high"]
+    assert metrics["num_clusters"] == len(TEXTS)
+    assert content["policy"]["prefix_ids"] == [256]
+    rows = written(tmp_path).rows()
+    assert [row["total_bits"] for row in rows] == pytest.approx(bits, rel=1e-6)
+    assert [row["num_bytes"] for row in rows] == num_bytes
+    assert [row["cluster"] for row in rows] == [row["id"] for row in rows]
+
+
+def test_token_bits_tile_the_document_and_add_up(tmp_path: Path) -> None:
+    cell = written(tmp_path, token_bits=True)
+    rows = pq.read_table(cell.path.with_suffix(".parquet")).to_pylist()
+    for text, row in zip(TEXTS, rows, strict=True):
+        assert row["token_ends"] == list(range(1, len(text.encode()) + 1))
+        assert sum(row["token_bits"]) == pytest.approx(row["total_bits"], rel=1e-5)
+        first = MODEL.table[256, text.encode()[0]] / np.log(2)
+        assert row["token_bits"][0] == pytest.approx(first, rel=1e-5)
+
+
+def test_a_token_that_is_not_paid_for_is_null(tmp_path: Path) -> None:
+    [cell] = run([MODEL], [CORPUS], output=tmp_path, token_bits=True, policy="uncheatable").cells
+    rows = pq.read_table(cell.path.with_suffix(".parquet")).to_pylist()
+    assert all(row["token_bits"][0] is None and None not in row["token_bits"][1:] for row in rows)
+
+
+def test_a_document_that_cannot_be_represented_is_named_and_counts_nowhere(tmp_path: Path) -> None:
+    content = written(tmp_path, BigramModel(lossy="文")).content
+    lossy = CORPUS.documents[3]
+    assert content["documents"]["lossy"] == [{"id": lossy.id, "reason": "the toy cannot write '文'"}]
+    assert content["documents"]["num_lossy"] == 1
+    assert content["corpus"]["num_bytes"] - content["totals"]["num_bytes"] == lossy.n_bytes
+    assert content["totals"]["num_documents"] == len(TEXTS) - 1
+    expected = sum(MODEL.bits(text) for text in TEXTS if "文" not in text)
+    assert content["totals"]["total_bits"] == pytest.approx(expected, rel=1e-6)
+    row = written(tmp_path, BigramModel(lossy="文")).rows()[3]
+    assert (row["total_bits"], row["num_tokens"]) == (None, None)
+    assert row["lossy"] == "the toy cannot write '文'"
+
+
+def test_a_corpus_of_which_nothing_can_be_scored_gives_no_cell(tmp_path: Path) -> None:
+    result = run([BigramModel(lossy="\n")], [corpus_of(["a\n", "b\n"])], output=tmp_path)
+    [failure] = result.failures
+    assert "no document of corpus could be scored: the toy cannot write" in failure.reason
+    assert not cell_files(tmp_path)
+
+
+# --- the key
+
+
+def test_everything_that_determines_the_numbers_changes_the_key() -> None:
+    keys = {task().key(), task(policy="lm-eval").key(), task(limit=3).key(), task(token_bits=True).key()}
+    other = corpus_of([*TEXTS[:-1], TEXTS[-1] + "!"])
+    keys.add(task(corpus=other).key())
+    keys.add(task(corpus=corpus_of(TEXTS[::-1])).key())
+    changes: dict[str, Any] = {
+        "loader": "other",
+        "revision": "ab" * 20,
+        "weights_sha256": "other",
+        "tokenizer_sha256": "other",
+        "prefix": "none",
+        "dtype": "bfloat16",
+        "context_limit": 512,
+    }
+    for name, value in changes.items():
+        keys.add(task(identity=dataclasses.replace(MODEL.identity, **{name: value})).key())
+    assert len(keys) == 6 + len(changes)
+
+
+def test_what_does_not_determine_the_numbers_does_not() -> None:
+    renamed = dataclasses.replace(MODEL.identity, name="x", details={"license": "MIT"})
+    assert task(identity=renamed).key() == task().key()
+    assert task(corpus=corpus_of(TEXTS, "other", date="2026-01-01")).key() == task().key()
+
+
+# --- damage
+
+
+def _truncate(cell: Path) -> None:
+    cell.write_bytes(cell.read_bytes()[:-30])
+
+
+def _empty(cell: Path) -> None:
+    cell.write_bytes(b"")
+
+
+def _edit(cell: Path) -> None:
+    text = cell.read_text()
+    assert '"num_lossy": 0' in text
+    cell.write_text(text.replace('"num_lossy": 0', '"num_lossy": 1'))
+
+
+def _edit_digit(cell: Path) -> None:
+    content = json.loads(cell.read_text())
+    content["metrics"]["bits_per_byte"] -= 1e-12
+    cell.write_text(json.dumps(content))
+
+
+def _nan(cell: Path) -> None:
+    content = json.loads(cell.read_text())
+    content["metrics"]["bits_per_byte"] = float("nan")
+    cell.write_text(json.dumps(content))
+
+
+def _surrogate(cell: Path) -> None:
+    content = json.loads(cell.read_text())
+    content["model"]["name"] = "\ud800"
+    cell.write_text(json.dumps(content))
+
+
+def _not_utf8(cell: Path) -> None:
+    cell.write_bytes(b"\xff" + cell.read_bytes())
+
+
+def _other_json(cell: Path) -> None:
+    cell.write_text("[" * 100_000)
+
+
+def _flip(cell: Path) -> None:
+    parquet = cell.with_suffix(".parquet")
+    data = bytearray(parquet.read_bytes())
+    data[len(data) // 2] ^= 1
+    parquet.write_bytes(data)
+
+
+def _flip_and_keep_the_time(cell: Path) -> None:
+    import os
+
+    parquet = cell.with_suffix(".parquet")
+    status = parquet.stat()
+    data = bytearray(parquet.read_bytes())
+    data[8] ^= 0x80
+    with parquet.open("rb+") as file:
+        file.write(data)
+    os.utime(parquet, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _lose_parquet(cell: Path) -> None:
+    cell.with_suffix(".parquet").unlink()
+
+
+DAMAGES = [
+    *(_truncate, _empty, _edit, _edit_digit, _nan, _surrogate, _not_utf8, _other_json),
+    *(_flip, _flip_and_keep_the_time, _lose_parquet),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cell_is_moved_aside_and_scored_again(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    output = tmp_path / "runs"
+    texts = write_texts(tmp_path / "texts.json", TEXTS)
+    command = ["run", "--models", "zstd,brotli", "--corpora", texts, "--output", output]
+    assert run_cli(*command).exit_code == 0
+    other, cell = cell_files(output)
+    before = json.loads(cell.read_text())
+    others = snapshot(other.parent)
+    damage(cell)
+    damaged = {path.name: path.read_bytes() for path in cell.parent.iterdir()}
+
+    with pytest.raises(ScoringError, match=rf"{cell.name} .*; run the same models"):
+        read_cell(cell)
+    again = run_cli(*command)
+    assert again.exit_code == 0
+    assert again.stderr.startswith(f"{cell} ")
+    assert again.stderr.count("it was moved to") == 1
+    assert "1 of 2 cells done, 1 to score" in again.stderr
+    aside = {path.name: path.read_bytes() for path in cell.parent.glob("*.damaged")}
+    assert aside == {f"{name}.damaged": content for name, content in damaged.items()}
+    assert snapshot(other.parent) == others
+    after = json.loads(cell.read_text())
+    assert after["totals"] == before["totals"]
+    assert read_cell(cell).rows() == read_cell(cell).rows()
+
+    assert "2 of 2 cells done, 0 to score" in run_cli(*command).stderr
+
+
+def test_what_was_moved_aside_is_never_overwritten(tmp_path: Path) -> None:
+    contents = []
+    for number in range(3):
+        cell = written(tmp_path).path
+        cell.write_text(f"damage {number}")
+        contents.append(f"damage {number}")
+    written(tmp_path)
+    assert sorted(path.read_text() for path in tmp_path.glob("*/*/*.json.damaged*")) == contents
+
+
+def test_a_dry_run_moves_nothing(tmp_path: Path) -> None:
+    cell = written(tmp_path)
+    _flip(cell.path)
+    before = snapshot(tmp_path)
+    told: list[str] = []
+    assert find_cell(task(), tmp_path, warn=told.append, dry_run=True) is None
+    assert snapshot(tmp_path) == before
+    [line] = told
+    assert line.endswith("it will be moved aside and scored again")
+
+
+def test_rows_of_a_cell_whose_parquet_is_gone_are_an_error(tmp_path: Path) -> None:
+    cell = written(tmp_path)
+    cell.path.with_suffix(".parquet").unlink()
+    with pytest.raises(ScoringError, match="is missing or was changed"):
+        cell.rows()
+
+
+def test_leftovers_of_a_killed_run_are_not_read(tmp_path: Path) -> None:
+    cell = written(tmp_path)
+    leftover = cell.path.with_name(f".{cell.path.name}.abc.tmp")
+    leftover.write_text('{"schema_version": 1')
+    content = cell.path.read_text()
+    cell.path.unlink()  # killed after the Parquet and before the JSON
+    again = run([MODEL], [CORPUS], output=tmp_path)
+    assert again.num_scored == 1
+    assert json.loads(content)["totals"] == again.cells[0].content["totals"]
+
+
+# --- several writers
+
+
+def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
+    scores = score_documents(MODEL, CORPUS.documents, "document")
+    barrier = threading.Barrier(8)
+    cells: list[Cell] = []
+
+    def write(seconds: float) -> None:
+        barrier.wait()
+        cells.append(write_cell(task(), scores, tmp_path, seconds=seconds, prefix=[256], environment={}))
+
+    threads = [threading.Thread(target=write, args=(number + 1.0,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(cells) == 8
+    assert all(cell == cells[0] for cell in cells)
+    [path] = cell_files(tmp_path)
+    assert read_cell(path).content == cells[0].content
+    assert sorted(path.suffix for path in path.parent.iterdir()) == [".json", ".parquet"]
+
+
+def test_several_finders_of_one_damage_move_it_once(tmp_path: Path) -> None:
+    _flip(written(tmp_path).path)
+    barrier = threading.Barrier(8)
+    told: list[str] = []
+    found: list[Cell | None] = []
+
+    def find() -> None:
+        barrier.wait()
+        found.append(find_cell(task(), tmp_path, warn=told.append))
+
+    threads = [threading.Thread(target=find) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [None] * 8
+    assert len(told) == 1
+    assert len(list(tmp_path.glob("*/*/*.json.damaged*"))) == 1

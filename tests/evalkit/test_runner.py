@@ -1,0 +1,497 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import evalkit
+from evalkit.errors import CorpusError, ModelError, UsageError
+from evalkit.runner import RunResult, run
+from tests.evalkit.tiny_models import TEXTS as HF_TEXTS
+from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
+from tests.evalkit.toys import (
+    BLOCK,
+    TEXTS,
+    BigramModel,
+    BrokenModel,
+    SlowCodec,
+    cell_files,
+    command_line,
+    corpus_of,
+    numbers,
+    plugin_environment,
+    run_cli,
+    snapshot,
+    write_plugin,
+    write_texts,
+)
+
+CORPUS = corpus_of(TEXTS)
+OTHER = corpus_of(TEXTS[:3], "other")
+
+
+def unchanged(before: dict[str, Any], folder: Path) -> bool:
+    """Whether every file of an earlier snapshot is what it was; folders may have new files."""
+    after = snapshot(folder)
+    return all(after[name] == known for name, known in before.items() if (folder / name).is_file())
+
+
+# --- what is there is not computed again
+
+
+def test_the_second_run_computes_nothing_and_touches_nothing(tmp_path: Path) -> None:
+    model = BigramModel()
+    first = run([model, "zstd"], [CORPUS, OTHER], output=tmp_path)
+    assert (first.num_scored, len(first.cells), first.failures) == (4, 4, ())
+    before, num_calls = snapshot(tmp_path), model.num_calls
+    second = run([model, "zstd"], [CORPUS, OTHER], output=tmp_path)
+    assert (second.num_scored, model.num_calls) == (0, num_calls)
+    assert snapshot(tmp_path) == before  # folders too: nothing was even tried out in them
+    assert second.cells == first.cells
+    assert second.to_json() == {**first.to_json(), "num_scored": 0}
+
+
+def test_a_new_model_and_a_new_corpus_compute_only_their_cells(tmp_path: Path) -> None:
+    model = BigramModel()
+    assert run([model], [CORPUS], output=tmp_path).num_scored == 1
+    before, num_calls = snapshot(tmp_path), model.num_calls
+    assert run([model, BigramModel("second", 1)], [CORPUS], output=tmp_path).num_scored == 1
+    assert model.num_calls == num_calls
+    assert run([model, BigramModel("second", 1)], [CORPUS, OTHER], output=tmp_path).num_scored == 2
+    assert len(cell_files(tmp_path)) == 4
+    assert unchanged(before, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"policy": "uncheatable"},
+        {"policy": "lm-eval"},
+        {"limit": 3},
+        {"token_bits": True},
+        {"corpora": [corpus_of([*TEXTS[:-1], "another text\n"])]},
+        {"corpora": [corpus_of(TEXTS[::-1])]},
+        {"models": [BigramModel(weights_sha256="trained on")]},
+        {"models": [BigramModel(dtype="bfloat16")]},
+        {"models": [BigramModel(context_limit=64)]},
+        {"models": [BigramModel(tokenizer_sha256="other")]},
+    ],
+    ids=lambda change: " ".join(change),
+)
+def test_what_can_change_the_numbers_makes_a_new_cell(change: dict[str, Any], tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"models": [BigramModel()], "corpora": [CORPUS], "output": tmp_path}
+    [old] = run(**asked).cells
+    before = snapshot(tmp_path)
+    changed = run(**asked | change)
+    assert changed.num_scored == 1
+    assert changed.cells[0].path.parent == old.path.parent
+    assert len(cell_files(tmp_path)) == 2
+    assert unchanged(before, tmp_path)
+    assert run(**asked | change).num_scored == 0
+    assert run(**asked).num_scored == 0
+    assert run(**asked).cells == (old,)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tokenizer = byte_level_tokenizer(adds_bos=True)
+    model = random_model("llama", tokenizer.get_vocab_size())
+    return save_checkpoint(tmp_path_factory.mktemp("hf") / "tiny", model, as_fast(tokenizer))
+
+
+def test_a_checkpoints_dtype_context_and_weights_make_new_cells(checkpoint: Path, tmp_path: Path) -> None:
+    texts = write_texts(tmp_path / "texts.json", [text * 3 for text in HF_TEXTS])
+    output = tmp_path / "runs"
+
+    def score(**options: Any) -> RunResult:
+        result = run([f"hf:{checkpoint}"], [str(texts)], output=output, device="cpu", **options)
+        assert result.failures == ()
+        return result
+
+    assert score().num_scored == 1
+    before = snapshot(output)
+    assert score(dtype="float32").num_scored == 0  # what auto means on a CPU
+    assert score(dtype="bfloat16").num_scored == 1
+    assert score(max_context=64).num_scored == 1
+    assert score(max_context=4096).num_scored == 0  # beyond the model's own limit
+    weights = checkpoint / "model.safetensors"
+    old = weights.read_bytes()
+    random_model("llama", byte_level_tokenizer().get_vocab_size(), seed=1).save_pretrained(checkpoint)
+    assert len(weights.read_bytes()) == len(old)
+    assert score().num_scored == 1
+    assert len(cell_files(output)) == 4
+    assert unchanged(before, output)
+    weights.write_bytes(old)
+    assert score().num_scored == 0
+    contents = [json.loads(path.read_text()) for path in cell_files(output)]
+    assert len({content["metrics"]["bits_per_byte"] for content in contents}) == 4
+    assert {content["model"]["dtype"] for content in contents} == {"float32", "bfloat16"}
+    assert {content["policy"]["context_limit"] for content in contents} == {64, 512}
+
+
+@pytest.mark.parametrize("limit", [len(TEXTS), len(TEXTS) + 1, 10**9])
+def test_a_limit_that_leaves_nothing_out_is_none(limit: int, tmp_path: Path) -> None:
+    assert run(["zstd"], [CORPUS], output=tmp_path).num_scored == 1
+    assert run(["zstd"], [CORPUS], output=tmp_path, limit=limit).num_scored == 0
+    assert run(["zstd"], [CORPUS], output=tmp_path, limit=len(TEXTS) - 1).num_scored == 1
+
+
+def test_a_cell_with_token_bits_serves_a_request_without(tmp_path: Path) -> None:
+    [with_tokens] = run([BigramModel()], [CORPUS], output=tmp_path, token_bits=True).cells
+    without = run([BigramModel()], [CORPUS], output=tmp_path)
+    assert (without.num_scored, without.cells) == (0, (with_tokens,))
+
+
+def test_codecs_know_neither_policy_nor_tokens(tmp_path: Path) -> None:
+    assert run(["zstd"], [CORPUS], output=tmp_path).num_scored == 1
+    assert run(["zstd"], [CORPUS], output=tmp_path, policy="uncheatable").num_scored == 0
+    assert run(["zstd"], [CORPUS], output=tmp_path, token_bits=True).num_scored == 0
+
+
+def test_a_dry_run_scores_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    model = BigramModel()
+    result = run([model], [CORPUS], output=tmp_path / "runs", dry_run=True)
+    assert (result.num_scored, result.cells, model.num_calls) == (0, (), 0)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_public_function_takes_names_paths_and_objects(tmp_path: Path) -> None:
+    texts = write_texts(tmp_path / "texts.json", TEXTS)
+    result = evalkit.run(
+        models=["zstd", BigramModel()], corpora=[str(texts), CORPUS], output=tmp_path / "runs"
+    )
+    assert result.corpora == ("texts", "corpus")
+    assert result.models == ("zstd", "bigram")
+    assert [(cell.model, cell.corpus) for cell in result.cells] == [
+        *(("zstd", "texts"), ("zstd", "corpus"), ("bigram", "texts"), ("bigram", "corpus"))
+    ]
+
+
+def test_the_ranking_is_by_the_plain_mean_over_corpora_with_the_incomplete_last(tmp_path: Path) -> None:
+    good, other = BigramModel("good"), BigramModel("other", 1)
+    broken = [BrokenModel("nan"), BrokenModel("error")]
+    texts = corpus_of([*TEXTS, "BREAK"])
+    result = run([*broken, other, good], [texts, OTHER], output=tmp_path)
+    means = {}
+    for model in (good, other):
+        per_corpus = [
+            sum(model.bits(document.text) for document in corpus.documents) / corpus.num_bytes
+            for corpus in (texts, OTHER)
+        ]
+        means[model.identity.name] = sum(per_corpus) / 2
+    ranking = result.ranking()
+    assert [standing.model for standing in ranking[:2]] == sorted(means, key=lambda name: means[name])
+    for standing in ranking[:2]:
+        assert standing.bits_per_byte == pytest.approx(means[standing.model], rel=1e-6)
+        assert standing.interval is not None
+        assert standing.interval.low < means[standing.model] < standing.interval.high
+    assert [(standing.bits_per_byte, standing.interval) for standing in ranking[2:]] == [(None, None)] * 2
+    assert [list(standing.cells) for standing in ranking[2:]] == [["other"]] * 2
+
+
+# --- failures
+
+
+FAULTS = {
+    "nan": "got costs that are not",
+    "infinite": "got costs that are not",
+    "shape": "got costs that are not",
+    "coverage": "encode() of document",
+    "rows": "ValueError: zip()",
+    "error": "RuntimeError: the device has left the building (run with --debug to see where)",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_failing_cell_does_not_stop_the_others(fault: str, tmp_path: Path) -> None:
+    breaking = corpus_of([*TEXTS, "BREAK", *TEXTS[:2]][: len(TEXTS) + 1], "breaking")
+    models = [BrokenModel(fault), BigramModel()]
+    result = run(models, [breaking, CORPUS], output=tmp_path)
+    [failure] = result.failures
+    assert (failure.model, failure.corpus) == (f"broken-{fault}", "breaking")
+    assert FAULTS[fault] in failure.reason
+    assert "\n" not in failure.reason
+    assert (result.num_scored, len(cell_files(tmp_path))) == (3, 3)
+    before = snapshot(tmp_path)
+    again = run(models, [breaking, CORPUS], output=tmp_path)
+    assert (again.num_scored, again.failures) == (0, result.failures)
+    assert snapshot(tmp_path).keys() == before.keys()
+    assert unchanged(before, tmp_path)
+    models[0] = BigramModel(f"broken-{fault}", weights_sha256="bigram 0")  # mended
+    assert run(models, [breaking, CORPUS], output=tmp_path).num_scored == 1
+
+
+def test_debug_lets_the_error_through(tmp_path: Path) -> None:
+    texts = corpus_of(["BREAK"])
+    with pytest.raises(RuntimeError, match="has left"):
+        run([BrokenModel("error")], [texts], output=tmp_path, debug=True)
+    with pytest.raises(evalkit.ScoringError, match="finite numbers"):
+        run([BrokenModel("nan")], [texts], output=tmp_path, debug=True)
+
+
+def test_a_model_that_cannot_be_loaded_fails_in_each_of_its_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "plugin"))
+    result = run(["toy:cannot-load", "zstd"], [CORPUS, OTHER], output=tmp_path / "runs")
+    assert [(failure.model, failure.corpus) for failure in result.failures] == [
+        *(("toy:cannot-load", "corpus"), ("toy:cannot-load", "other"))
+    ]
+    assert result.failures[0].reason == "OSError: the disk is gone (run with --debug to see where)"
+    assert result.num_scored == 2
+
+
+def test_the_command_line_names_the_failure_twice_and_exits_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "plugin"))
+    texts = write_texts(tmp_path / "texts.json", [*TEXTS, "BREAK"])
+    outcome = run_cli(
+        *("run", "--models", "toy:broken-error,toy:bigram", "--corpora", texts, "--output", tmp_path / "runs")
+    )
+    assert outcome.exit_code == 1
+    line = "FAILED toy:broken-error on texts: RuntimeError: the device has left the building"
+    assert [text for text in outcome.stderr.splitlines() if text.startswith(line)]
+    assert [text for text in outcome.stdout.splitlines() if text.startswith(line)]
+    [row] = [text for text in outcome.stdout.splitlines() if text.split()[:2] == ["–", "toy:broken-error"]]
+    assert row.split()[2:4] == ["failed", "failed"]
+    assert "Traceback" not in outcome.stderr
+    assert len(cell_files(tmp_path / "runs")) == 1
+    as_json = run_cli(
+        *("run", "--models", "toy:broken-error,toy:bigram", "--corpora", texts),
+        *("--output", tmp_path / "runs", "--json"),
+    )
+    assert as_json.exit_code == 1
+    [failure] = json.loads(as_json.stdout)["failures"]
+    assert failure["model"] == "toy:broken-error"
+    debug = run_cli(
+        "--debug", "run", "--models", "toy:broken-error", "--corpora", texts, "--output", tmp_path
+    )
+    assert debug.exit_code == 1
+    assert "Traceback" in debug.stderr
+    assert (
+        debug.stderr.splitlines()[-1] == "evalkit: unexpected RuntimeError: the device has left the building"
+    )
+
+
+# --- bad requests, as a program makes them
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"models": []}, UsageError, "nothing to do"),
+        ({"corpora": []}, UsageError, "nothing to do"),
+        ({"limit": 0}, UsageError, "--limit 0 leaves no document"),
+        ({"max_context": 3}, UsageError, "--max-context 3 is too small"),
+        ({"policy": "documents"}, UsageError, "Did you mean document"),
+        ({"models": ["xzz"]}, UsageError, "Did you mean xz"),
+        ({"models": ["zstd", "zstd"]}, UsageError, "asked for twice: zstd"),
+        ({"models": [object()]}, UsageError, "is neither a model's name nor an object"),
+        ({"corpora": [CORPUS, CORPUS]}, UsageError, "two corpora of the name corpus"),
+        ({"corpora": ["no-such"]}, UsageError, "unknown corpus 'no-such'"),
+        ({"dtype": "float99"}, UsageError, "unknown dtype 'float99'"),
+        ({"device": "tpu"}, UsageError, "unknown device 'tpu'"),
+        ({"device": "meta"}, UsageError, "device 'meta' is not supported"),
+        ({"models": ["rwkv7:/no/such.pth"]}, ModelError, "there is no file or folder /no/such.pth"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_is_done(
+    options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"models": ["zstd"], "corpora": [CORPUS], "output": tmp_path / "runs"}
+    with pytest.raises(error, match=message):
+        run(**asked | options)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_empty_corpus_is_refused() -> None:
+    with pytest.raises(CorpusError, match="it has no documents"):
+        corpus_of([])
+
+
+# --- interrupted runs
+
+
+SLOW_TEXTS = [*TEXTS[:3], BLOCK, *TEXTS[3:]]
+
+
+@pytest.fixture
+def slow_run(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts a run of two cells, `first` and `second`, that stops in the middle of the second one."""
+    plugin = write_plugin(tmp_path / "plugin")
+    first = write_texts(tmp_path / "first.json", TEXTS)
+    second = write_texts(tmp_path / "second.json", SLOW_TEXTS)
+
+    def start(output: Path, *, pipe: Path | None = None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command_line(
+                "run", "--models", "toy:codec", "--corpora", f"{first},{second}", "--output", output
+            ),
+            env=plugin_environment(plugin, TOY_PIPE=pipe or ""),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def make_pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def wait_until_reading(pipe: Path) -> int:
+    """Returns when a process has opened the pipe for reading, which goes on once the result is closed."""
+    return os.open(pipe, os.O_WRONLY)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+def test_kill_9_in_the_middle_and_run_again(
+    slow_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    output, pipe = tmp_path / "runs", make_pipe(tmp_path / "pipe")
+    process = slow_run(output, pipe=pipe)
+    handle = wait_until_reading(pipe)
+    [cell] = cell_files(output)  # the first is finished, the second half done
+    process.send_signal(signal.SIGKILL)
+    assert finish(process)[0] == -signal.SIGKILL
+    os.close(handle)
+    before = snapshot(output)
+    code, stdout, stderr = finish(slow_run(output))
+    assert code == 0, stderr
+    assert "1 of 2 cells done, 1 to score" in stderr
+    assert unchanged(before, output)
+    assert cell in cell_files(output)
+    whole = tmp_path / "uninterrupted"
+    assert finish(slow_run(whole))[0] == 0
+    assert numbers(output) == numbers(whole)
+    assert len(numbers(whole)) == 2
+    assert "toy:codec" in stdout
+
+
+def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(
+    slow_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    output, pipe = tmp_path / "runs", make_pipe(tmp_path / "pipe")
+    process = slow_run(output, pipe=pipe)
+    handle = wait_until_reading(pipe)
+    process.send_signal(signal.SIGINT)
+    code, stdout, stderr = finish(process)
+    os.close(handle)
+    assert code == 130
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1].startswith("evalkit: interrupted; what is finished is kept")
+    [cell] = cell_files(output)
+    assert json.loads(cell.read_text())["corpus"]["name"] == "first"
+    assert "1 of 2 cells done, 1 to score" in finish(slow_run(output))[2]
+
+
+def test_two_runs_at_once_on_one_folder_end_well_and_agree(
+    slow_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    output = tmp_path / "runs"
+    pipes = [make_pipe(tmp_path / f"pipe{number}") for number in range(2)]
+    processes = [slow_run(output, pipe=pipe) for pipe in pipes]
+    handles = [wait_until_reading(pipe) for pipe in pipes]
+    for handle in handles:  # both are in the middle of the same cell
+        os.close(handle)
+    outcomes = [finish(process) for process in processes]
+    assert [code for code, _, _ in outcomes] == [0, 0], outcomes
+    tables = [stdout for _, stdout, _ in outcomes]
+    assert tables[0] == tables[1]
+    alone = tmp_path / "alone"
+    assert finish(slow_run(alone))[0] == 0
+    assert numbers(output) == numbers(alone)
+    names = [path.suffix for path in output.rglob("*") if path.is_file()]
+    assert sorted(names) == [".json", ".json", ".parquet", ".parquet"]
+
+
+KILL_AT_CALL = """
+import os, signal, sys
+from pathlib import Path
+import evalkit
+number, texts, output = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+calls = 0
+
+def counted(real):
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return call
+
+os.fsync = counted(os.fsync)
+Path.replace = counted(Path.replace)
+Path.mkdir = counted(Path.mkdir)
+Path.write_text = counted(Path.write_text)
+result = evalkit.run(["zstd"], [texts], output=output)
+assert not result.failures, result.failures
+print(calls)
+"""
+
+
+def test_a_crash_at_any_step_of_writing_leaves_a_whole_cell_or_none(tmp_path: Path) -> None:
+    texts = write_texts(tmp_path / "texts.json", TEXTS)
+    script = tmp_path / "script.py"
+    script.write_text(KILL_AT_CALL)
+
+    def attempt(number: int, output: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(script), str(number), str(texts), str(output)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    whole = attempt(0, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    num_calls = int(whole.stdout)
+    assert num_calls >= 6
+    expected = numbers(tmp_path / "whole")
+    num_kept = 0
+    for number in range(1, num_calls + 1):
+        output = tmp_path / f"killed-{number}"
+        assert attempt(number, output).returncode == -signal.SIGKILL
+        before = cell_files(output)
+        result = run(["zstd"], [str(texts)], output=output)
+        assert (result.num_scored, result.failures) == (1 - len(before), ())
+        assert numbers(output) == expected
+        assert not list(output.rglob("*.damaged"))
+        num_kept += len(before)
+    assert num_kept >= 1  # killed after the JSON took its place
+
+
+def test_many_runs_of_one_process_on_one_folder_agree(tmp_path: Path) -> None:
+    barrier = threading.Barrier(6)
+    results: list[RunResult] = []
+
+    class Waits(SlowCodec):
+        def code_length_bytes(self, data: bytes) -> int:
+            if b"BLOCK" in data:
+                barrier.wait()  # nobody writes before everybody has planned to
+            return super().code_length_bytes(data)
+
+    def score() -> None:
+        results.append(run([Waits("waits")], [corpus_of(SLOW_TEXTS)], output=tmp_path))
+
+    threads = [threading.Thread(target=score) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.num_scored for result in results] == [1] * 6
+    assert all(result.cells == results[0].cells for result in results)
+    assert all(np.isfinite(result.cells[0].bits_per_byte) for result in results)
+    assert len(cell_files(tmp_path)) == 1
