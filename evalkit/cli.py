@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit import __version__, corpora_cli, models_cli
+from evalkit import __version__, bench_cli, corpora_cli, models_cli
 from evalkit.errors import EvalkitError
 
 COMMAND_GROUP = "evalkit.commands"
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(corpora_cli.app, name="corpora")
 app.add_typer(models_cli.app, name="models")
+app.add_typer(bench_cli.app, name="bench")
 
 _debug = False
 
@@ -189,33 +190,16 @@ def env_command(as_json: _Json = False, device: _Device = "auto") -> None:
         typer.echo(f"{name + ':':<19}{value}")
 
 
-@app.command("bench")
-def bench_command(
-    num_tokens: Annotated[int, typer.Option("--tokens", help="Tokens of text to score.", min=64)] = 4096,
-    num_rounds: Annotated[int, typer.Option("--rounds", help="Times to measure each.", min=1)] = 3,
-    num_threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads; all by default.", min=1)
-    ] = None,
-    as_json: _Json = False,
-) -> None:
-    """Time RWKV-7 (0.1B shape, random weights) against the PyPI package rwkv, side by side, on CPU."""
-    from evalkit.bench import bench_lines, bench_rwkv7
-    from evalkit.files import strict_json
-
-    result = bench_rwkv7(num_tokens=num_tokens, num_rounds=num_rounds, num_threads=num_threads)
-    if as_json:
-        typer.echo(strict_json(result), nl=False)
-    else:
-        for line in bench_lines(result):
-            typer.echo(line)
-
-
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+_OWN_COMMANDS = {command.name for command in app.registered_commands} | {
+    group.name for group in app.registered_groups
+}
+
+
 def _add_commands_of_other_packages() -> None:
-    own = {command.name for command in app.registered_commands} | {"corpora", "models"}
     for point in entry_points(group=COMMAND_GROUP):
         problem = None
         try:
@@ -225,7 +209,7 @@ def _add_commands_of_other_packages() -> None:
         else:
             if not isinstance(command, typer.Typer):
                 problem = f"it is a {type(command).__name__}, not a typer.Typer"
-            elif point.name in own:
+            elif point.name in _OWN_COMMANDS:
                 problem = "evalkit has a command of this name"
         if problem:
             _complain(f"command {point.name!r} ({point.value}) is not available: {problem}")

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import math
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -294,11 +295,10 @@ def _check_device_and_dtype(options: LoadOptions) -> None:
 
 def _check_writable(output: Path) -> None:
     """Refuse an output folder that cannot be written, before hours of work find out."""
-    probe = output / f".evalkit-probe-{os.getpid()}"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=output):
+            pass
     except OSError as error:
         raise UsageError(
             f"cannot write to the output folder {output}: {error.strerror}; give another with --output"
@@ -339,8 +339,10 @@ def _score_model(
             failed(error, [cell.task.corpus.name])
         finally:
             reporter.finish()
+    frees_memory = found.instance is None and isinstance(model, TokenModel)
     del model
-    gc.collect()  # a model's memory is needed for the next one
+    if frees_memory:
+        gc.collect()  # the next model needs it
     return failures
 
 

@@ -19,7 +19,7 @@ from evalkit.rwkv7_checkpoint import load_network, network_shape, read_tensors, 
 from evalkit.rwkv7_network import RWKV7, State
 from evalkit.rwkv_tokenizer import tokenizer_for
 from evalkit_kernels import linear_nll
-from evalkit_kernels.wkv7 import CHUNK_TOKENS
+from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
 
 _SLICE_TOKENS = {"cpu": 512, "cuda": 32768}
 """Positions computed at once: on CPU what keeps activations near the cache, on GPU what fills it."""
@@ -36,8 +36,6 @@ class Reading(NamedTuple):
 class RWKV7Model:
     """An RWKV-7 network with its tokenizer; any length, in memory that does not grow with it."""
 
-    context_limit = None
-
     def __init__(
         self, network: RWKV7, identity: ModelIdentity, prefix: tuple[int, ...] | None = None
     ) -> None:
@@ -53,6 +51,7 @@ class RWKV7Model:
         """
         self.network = network
         self.identity = identity
+        self.context_limit = identity.context_limit
         self.vocab_size = network.shape.vocab_size
         self.tokenizer = tokenizer_for(self.vocab_size, identity.name)
         self.prefix = self.tokenizer.prefix if prefix is None else prefix
@@ -181,7 +180,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         tokenizer_sha256="by vocabulary size: rwkv-world-20230424, or bytes",
         prefix=entry.prefix or "default",
         dtype=str(dtype).removeprefix("torch."),
-        context_limit=None,
+        context_limit=min(filter(None, (entry.context_limit, options.max_context)), default=None),
     )
 
 

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evalkit_kernels import linear, wkv7
+from evalkit_kernels import linear, wkv7, wkv7_cpu
+from evalkit_kernels.wkv7_cpu import squared_relu, token_shift
 
 LOG_DECAY_BOUND = -math.exp(-0.5)
 """The log decay is this times a sigmoid: no channel keeps less than exp(-0.6065) = 0.545 per token."""
@@ -116,20 +117,51 @@ class TimeMix(nn.Module):
             state: ``[B, H, N, N]``.
             backend: of `evalkit_kernels.wkv7`.
         """
-        heads = (*h.shape[:2], self.num_heads, self.head_size)
-        delta = _previous(h, shift) - h
-        r = linear(torch.addcmul(h, delta, self.x_r), self.receptance.weight)
-        k = linear(torch.addcmul(h, delta, self.x_k), self.key.weight)
-        x_v = torch.addcmul(h, delta, self.x_v)
+        mixes = (self.x_r, self.x_k, self.x_v, self.x_w, self.x_a, self.x_g)
+        x_r, x_k, x_v, x_w, x_a, x_g = token_shift(h, shift, mixes)
+        r = linear(x_r, self.receptance.weight)
+        k = linear(x_k, self.key.weight)
         v = linear(x_v, self.value.weight)
-        decay_logit = self.w0 + _low_rank(torch.addcmul(h, delta, self.x_w), self.w1, self.w2, torch.tanh)
-        log_decay = LOG_DECAY_BOUND * torch.sigmoid(_wide(decay_logit))
-        rate = torch.sigmoid(self.a0 + _low_rank(torch.addcmul(h, delta, self.x_a), self.a1, self.a2))
-        gate = _low_rank(torch.addcmul(h, delta, self.x_g), self.g1, self.g2, torch.sigmoid)
-        if v_first is None:
-            v_first = v
+        decay_logit = _low_rank(x_w, self.w1, self.w2, torch.tanh)
+        rate_logit = _low_rank(x_a, self.a1, self.a2)
+        gate = _low_rank(x_g, self.g1, self.g2, torch.sigmoid)
+        residual = None if v_first is None else (_low_rank(x_v, self.v1, self.v2), v_first)
+
+        tensors = (r, decay_logit, k, v, rate_logit, gate)
+        native = backend in ("auto", "cpu") and h.dtype == torch.float32
+        if native and wkv7_cpu.serves(*tensors, state, self.w0, head_size=self.head_size):
+            parameters = [self.w0, self.a0, self.k_k, self.k_a, self.r_k, self.ln_x.weight, self.ln_x.bias]
+            y, state = wkv7_cpu.time_mix_cpu(
+                *tensors,
+                residual,
+                parameters if residual is None else [*parameters, self.v0],
+                state,
+                log_decay_bound=LOG_DECAY_BOUND,
+                norm_eps=GROUP_NORM_EPS,
+            )
         else:
-            v = torch.lerp(v, v_first, torch.sigmoid(self.v0 + _low_rank(x_v, self.v1, self.v2)))
+            y, state = self._mix(*tensors, residual, state, backend)
+        return linear(y, self.output.weight), v if v_first is None else v_first, state
+
+    def _mix(
+        self,
+        r: Tensor,
+        decay_logit: Tensor,
+        k: Tensor,
+        v: Tensor,
+        rate_logit: Tensor,
+        gate: Tensor,
+        residual: tuple[Tensor, Tensor] | None,
+        state: Tensor,
+        backend: str,
+    ) -> tuple[Tensor, Tensor]:
+        """All between the matrix products; see `evalkit_kernels.wkv7_cpu.time_mix_cpu` for the arguments."""
+        heads = (*r.shape[:2], self.num_heads, self.head_size)
+        log_decay = LOG_DECAY_BOUND * torch.sigmoid(_wide(self.w0 + decay_logit))
+        rate = torch.sigmoid(self.a0 + rate_logit)
+        if residual is not None:
+            residual_logit, v_first = residual
+            v = torch.lerp(v, v_first, torch.sigmoid(self.v0 + residual_logit))
 
         # The removal key is made of the key before the learning rate touches it.
         kk = F.normalize(_wide(k * self.k_k).view(heads), dim=-1, eps=1e-12)
@@ -146,15 +178,15 @@ class TimeMix(nn.Module):
             backend=backend,
         )
         y = F.group_norm(
-            y.reshape(-1, h.shape[-1]),
+            y.reshape(-1, gate.shape[-1]),
             self.num_heads,
             _wide(self.ln_x.weight),
             _wide(self.ln_x.bias),
             GROUP_NORM_EPS,
         )
         bonus = _wide(r * k * self.r_k).sum(-1, keepdim=True) * v
-        y = y.view(h.shape) + bonus.reshape(h.shape)
-        return linear(y.to(h.dtype) * gate, self.output.weight), v_first, state
+        y = y.view(gate.shape) + bonus.reshape(gate.shape)
+        return y.to(gate.dtype) * gate, state
 
 
 class ChannelMix(nn.Module):
@@ -169,8 +201,8 @@ class ChannelMix(nn.Module):
 
     def forward(self, h: Tensor, shift: Tensor) -> Tensor:
         """``[B, T, C]`` from the normalised input ``h`` and the one before it, ``shift`` ``[B, C]``."""
-        mixed = torch.addcmul(h, _previous(h, shift) - h, self.x_k)
-        return linear(torch.relu(linear(mixed, self.key.weight)).square(), self.value.weight)
+        (mixed,) = token_shift(h, shift, (self.x_k,))
+        return linear(squared_relu(linear(mixed, self.key.weight)), self.value.weight)
 
 
 class Block(nn.Module):
@@ -241,11 +273,6 @@ class RWKV7(nn.Module):
             ffn_shift.append(h[:, -1])
             x = x + block.ffn(h, state.ffn_shift[layer])
         return self.ln_out(x), State(torch.stack(att_shift), torch.stack(wkv), torch.stack(ffn_shift))
-
-
-def _previous(h: Tensor, shift: Tensor) -> Tensor:
-    """``h`` one token later: position t holds token t - 1."""
-    return torch.cat((shift[:, None], h[:, :-1]), 1)
 
 
 def _low_rank(

@@ -124,7 +124,15 @@ def _score_tokens(
     scores: dict[int, DocumentScore] = {}
     opened: dict[int, _Open] = {}
     pieces: list[Piece] = []
+    num_bytes, total_bits = 0, 0.0
     started = time.perf_counter()
+
+    def close(index: int) -> None:
+        nonlocal num_bytes, total_bits
+        scores[index] = _close(documents[index], opened.pop(index), keep_tokens)
+        num_bytes += documents[index].n_bytes
+        total_bits += scores[index].total_bits or 0.0
+
     for index, document in enumerate(documents):
         try:
             encoding = model.encode(document.text)
@@ -140,8 +148,8 @@ def _score_tokens(
         cut = windows(policy, encoding.ids, prefix=prefix, context_limit=model.context_limit)
         opened[index] = _Open(encoding.ends, np.full(len(encoding.ids), np.nan), len(cut))
         pieces.extend(Piece(index, window) for window in cut)
-        if not cut:  # nothing to pay for: a single token under the uncheatable policy
-            scores[index] = _close(document, opened.pop(index), keep_tokens)
+        if not cut:  # nothing to pay for: no token, or a single one under the uncheatable policy
+            close(index)
 
     num_positions = sum(piece.window.num_positions for piece in pieces)
     num_done = 0
@@ -161,17 +169,9 @@ def _score_tokens(
             state.num_windows_left -= 1
             num_done += window.num_positions
             if not state.num_windows_left:
-                scores[index] = _close(documents[index], opened.pop(index), keep_tokens)
-        finished = [score for score in scores.values() if score.total_bits is not None]
-        progress(
-            Progress(
-                len(scores),
-                sum(score.document.n_bytes for score in finished),
-                math.fsum(score.total_bits or 0.0 for score in finished),
-                num_done / max(1, num_positions),
-                time.perf_counter() - started,
-            )
-        )
+                close(index)
+        share = num_done / max(1, num_positions)
+        progress(Progress(len(scores), num_bytes, total_bits, share, time.perf_counter() - started))
     return [scores[index] for index in range(len(documents))]
 
 

@@ -14,14 +14,16 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=["use", "add a model"])
 def test_the_programs_run(program: str, tmp_path: Path) -> None:
-    code = f"import os\nos.chdir({str(tmp_path)!r})\n{program}\nassert not result.failures\n"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    command = [sys.executable, "-W", "error", "-c", f"{program}\nassert not result.failures\n"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("runs/python-stdlib/*/*.json"))
 
 
 def test_the_commands_are_there() -> None:
-    named = set(re.findall(r"^evalkit (\w+)", README, re.MULTILINE)) | set(re.findall(r"`evalkit (\w+)", README))
+    named = set(re.findall(r"^evalkit (\w+)", README, re.MULTILINE)) | set(
+        re.findall(r"`evalkit (\w+)", README)
+    )
     assert {"run", "compare", "corpora", "models", "bench"} <= named
     for command in sorted(named):
         helped = subprocess.run(

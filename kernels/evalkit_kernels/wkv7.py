@@ -12,15 +12,16 @@ then ``diag(w) - c kk kk^T`` and ``b`` alone carries c. ``b = 2 kk`` gives eigen
 ("negative eigenvalues", arXiv 2411.12537); nothing here treats it specially.
 """
 
+import itertools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from evalkit_kernels import wkv7_cpu
+from evalkit_kernels import wkv7_cpu, wkv7_triton
+from evalkit_kernels.wkv7_chunked import wkv7_chunked
 
-BACKENDS = ("auto", "reference", "torch", "cpu")
-
-CHUNK_TOKENS = 32
-"""Fastest of 16, 32 and 64 on CPU. The centred exponents reach exp(0.6065 * 17) = 3e4 there."""
+BACKENDS = ("auto", "reference", "torch", "cpu", "triton")
 
 
 def wkv7(
@@ -32,9 +33,10 @@ def wkv7(
     b: Tensor,
     state: Tensor | None = None,
     *,
+    cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Outputs and final state of the recurrence above.
+    """Outputs and final state of the recurrence above, differentiable in every input and the state.
 
     Args:
         r: receptance, ``[B, T, H, N]``.
@@ -43,45 +45,105 @@ def wkv7(
         v: value, ``[B, T, H, N]``.
         a: what is read from the old state, ``[B, T, H, N]``.
         b: what is written for it, ``[B, T, H, N]``.
-        state: ``[B, H, N_value, N_key]`` before the first token; zeros if None.
-        backend: ``reference`` (token by token), ``torch`` (chunks), ``cpu`` (a native loop for float32
-            and 16-bit inputs, without gradients), ``auto``: the fastest of those that can serve.
+        state: ``[B, H, N_value, N_key]`` before the first token; zeros if None. With ``cu_seqlens`` one
+            per sequence, ``[S, H, N_value, N_key]``.
+        cu_seqlens: ``[S + 1]``, where packed sequences start and end: with B = 1 the tokens
+            ``[cu_seqlens[s], cu_seqlens[s + 1])`` are sequence s, which begins with its own state.
+            Sequences may be empty.
+        backend: ``reference`` (token by token), ``torch`` (chunks), ``cpu`` (a native loop, without
+            gradients), ``triton`` (GPU), ``auto``: see `choose_backend`.
 
     Returns:
-        ``y``, ``[B, T, H, N]`` in ``r``'s dtype, and the state after the last token,
-        ``[B, H, N_value, N_key]`` in float32 (float64 where ``r`` is float64).
+        ``y``, ``[B, T, H, N]`` in ``r``'s dtype, and the states after the last tokens, shaped like
+        ``state``, in float32 (float64 where ``r`` is float64).
 
     Raises:
-        ValueError: shapes do not fit, an unknown backend, or ``cpu`` where it cannot serve.
+        ValueError: shapes do not fit, an unknown backend, or one that cannot serve these inputs.
     """
     if any(x.shape != r.shape for x in (log_decay, k, v, a, b)) or r.dim() != 4:
         shapes = ", ".join(str(tuple(x.shape)) for x in (r, log_decay, k, v, a, b))
         raise ValueError(f"r, log_decay, k, v, a, b must all be [B, T, H, N]; got {shapes}")
-    num_batch, _, num_heads, head_size = r.shape
+    num_batch, num_tokens, num_heads, head_size = r.shape
+    num_states = num_batch if cu_seqlens is None else max(0, len(cu_seqlens) - 1)
     wide = torch.float64 if r.dtype == torch.float64 else torch.float32
     if state is None:
-        state = r.new_zeros(num_batch, num_heads, head_size, head_size, dtype=wide)
-    elif state.shape != (num_batch, num_heads, head_size, head_size):
+        state = r.new_zeros(num_states, num_heads, head_size, head_size, dtype=wide)
+    elif state.shape != (num_states, num_heads, head_size, head_size):
         raise ValueError(
-            f"state must be [B, H, N, N] = {(num_batch, num_heads, head_size, head_size)}; "
+            f"state must be [{num_states}, H, N, N] = {(num_states, num_heads, head_size, head_size)}; "
             f"got {tuple(state.shape)}"
         )
+    inputs = (r, log_decay, k, v, a, b)
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
     if backend == "auto":
-        if wkv7_cpu.serves(r, log_decay, k, v, a, b, state, head_size=head_size):
-            backend = "cpu"
-        else:
-            backend = "reference" if r.shape[1] == 1 else "torch"
-    elif backend == "cpu" and not wkv7_cpu.serves(r, log_decay, k, v, a, b, state, head_size=head_size):
-        raise ValueError(
-            "backend 'cpu' takes float32 or 16-bit CPU tensors that need no gradient, with a head size that "
-            f"is a multiple of 16 up to {wkv7_cpu.MAX_HEAD_SIZE}, and a C compiler; this is {r.dtype} on "
+        backend = choose_backend(*inputs, state)
+    elif reason := _cannot_serve(backend, *inputs, state):
+        raise ValueError(f"backend {backend!r} cannot serve: {reason}")
+    if backend == "triton":
+        return wkv7_triton.wkv7_triton(r, log_decay.float(), k, v, a, b, state.float(), cu_seqlens)
+    compute = _COMPUTES[backend]
+    state, wide_inputs = state.to(wide), [x.to(wide) for x in inputs]
+    if cu_seqlens is None:
+        y, state = compute(*wide_inputs, state)
+    else:
+        lengths = _lengths(cu_seqlens, num_batch, num_tokens)
+        y, state = _packed(compute, wide_inputs, state, lengths)
+    return y.to(r.dtype), state
+
+
+def choose_backend(*tensors: Tensor) -> str:
+    """The fastest backend that can serve: the inputs ``[B, T, H, N]`` in order, then the state.
+
+    On the CPU the native loop takes a fiftieth of the time of the chunks, which take a third of the token
+    loop's, which in turn is quicker for a single token (``evalkit bench kernels``). On a GPU Triton serves;
+    which of its kernels is decided in `evalkit_kernels.wkv7_triton.choose`.
+    """
+    if tensors[0].is_cuda and not _cannot_serve("triton", *tensors):
+        return "triton"
+    if not _cannot_serve("cpu", *tensors):
+        return "cpu"
+    return "reference" if tensors[0].shape[1] == 1 else "torch"
+
+
+def _cannot_serve(backend: str, *tensors: Tensor) -> str | None:
+    """Why a backend cannot serve these tensors; None where it can."""
+    r = tensors[0]
+    head_size = r.shape[-1]
+    if backend == "triton":
+        return wkv7_triton.unavailable(r.device, r.dtype, head_size)
+    if backend == "cpu" and not wkv7_cpu.serves(*tensors, head_size=head_size):
+        return (
+            "it takes float32 or 16-bit CPU tensors that need no gradient, with a head size that is a "
+            f"multiple of 16 up to {wkv7_cpu.MAX_HEAD_SIZE}, and needs a C compiler; this is {r.dtype} on "
             f"{r.device}, head size {head_size}, {wkv7_cpu.status()}"
         )
-    compute = {"reference": wkv7_reference, "torch": _wkv7_chunked, "cpu": wkv7_cpu.wkv7_cpu}[backend]
-    y, state = compute(*(x.to(wide) for x in (r, log_decay, k, v, a, b)), state.to(wide))
-    return y.to(r.dtype), state
+    return None
+
+
+def _lengths(cu_seqlens: Tensor, num_batch: int, num_tokens: int) -> list[int]:
+    """Lengths of the packed sequences."""
+    bounds = cu_seqlens.tolist()
+    lengths = [last - first for first, last in itertools.pairwise(bounds)]
+    if num_batch != 1 or bounds[:1] != [0] or bounds[-1] != num_tokens or min(lengths, default=0) < 0:
+        raise ValueError(
+            f"cu_seqlens must rise from 0 to T = {num_tokens}, with B = 1; got {bounds} with B = {num_batch}"
+        )
+    return lengths
+
+
+def _packed(
+    compute: Callable[..., tuple[Tensor, Tensor]], inputs: list[Tensor], state: Tensor, lengths: list[int]
+) -> tuple[Tensor, Tensor]:
+    """Packed sequences as the rows of a padded batch; padding neither decays nor writes."""
+    longest = torch.arange(max(lengths, default=0), device=state.device)
+    real = longest < torch.tensor(lengths, device=state.device)[:, None]  # [S, T]
+    rows = []
+    for x in inputs:
+        row = x.new_zeros(*real.shape, *x.shape[2:])
+        rows.append(row.masked_scatter(real[..., None, None], x[0]))
+    y, state = compute(*rows, state)
+    return y[real][None], state
 
 
 def wkv7_reference(
@@ -100,55 +162,8 @@ def wkv7_reference(
     return (torch.stack(outputs, 1) if outputs else torch.zeros_like(r)), state
 
 
-def _wkv7_chunked(
-    r: Tensor, log_decay: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The same in chunks of Q tokens: everything inside a chunk is a matrix product.
-
-    With L_t the decay's running sum inside the chunk and m its value at the middle (so that no exponent
-    exceeds half a chunk's decay), u_t = S_{t-1} a_t solves a unit lower triangular system per chunk.
-    Only what touches the state runs chunk after chunk; all else runs for all chunks at once.
-    """
-    num_batch, num_tokens, num_heads, head_size = r.shape
-    num_chunks = -(-num_tokens // CHUNK_TOKENS)
-    padding = num_chunks * CHUNK_TOKENS - num_tokens
-
-    def chunks(x: Tensor) -> Tensor:
-        # Padded tokens neither decay nor write: log_decay = k = v = b = 0.
-        x = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, padding))
-        x = x.view(num_batch, num_chunks, CHUNK_TOKENS, num_heads, head_size)
-        return x.permute(1, 0, 3, 2, 4).contiguous()  # [num_chunks, B, H, Q, N]
-
-    r, log_decay, k, v, a, b = map(chunks, (r, log_decay, k, v, a, b))
-    decay_sum = log_decay.cumsum(-2)
-    middle = decay_sum[..., CHUNK_TOKENS // 2 - 1 : CHUNK_TOKENS // 2, :]
-    grow, shrink = (decay_sum - middle).exp(), (middle - decay_sum).exp()
-    r = r * grow
-    a = a * (decay_sum - log_decay - middle).exp()
-    k = k * shrink
-    b = b * shrink
-    into_frame = middle.exp()
-    out_of_frame = (decay_sum[..., -1:, :] - middle).exp()
-
-    a_b = (a @ b.mT).tril(-1)
-    a_k_v = (a @ k.mT).tril(-1) @ v
-    r_b = (r @ b.mT).tril()
-    r_k_v = (r @ k.mT).tril() @ v
-    identity = torch.eye(CHUNK_TOKENS, dtype=r.dtype, device=r.device)
-    # U = (I - a_b)^-1 (a_k_v + a S^T): solved once for both right-hand sides, applied to S in the loop.
-    solved = torch.linalg.solve_triangular(
-        identity - a_b, torch.cat((a_k_v, a), -1), upper=False, unitriangular=True
-    )
-    u_fixed, u_state = solved.split(head_size, -1)
-    y_fixed = r_k_v + r_b @ u_fixed
-    y_state = r + r_b @ u_state
-
-    outputs = []
-    for c in range(num_chunks):
-        framed = state * into_frame[c]
-        u = u_fixed[c] + u_state[c] @ framed.mT
-        outputs.append(y_fixed[c] + y_state[c] @ framed.mT)
-        state = (framed + v[c].mT @ k[c] + u.mT @ b[c]) * out_of_frame[c]
-    y = torch.stack(outputs) if outputs else torch.zeros_like(r)
-    y = y.permute(1, 0, 3, 2, 4).reshape(num_batch, num_chunks * CHUNK_TOKENS, num_heads, head_size)
-    return y[:, :num_tokens], state
+_COMPUTES: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "reference": wkv7_reference,
+    "torch": wkv7_chunked,
+    "cpu": wkv7_cpu.wkv7_cpu,
+}

@@ -140,10 +140,11 @@ static void leave(int n, const float *state, float *to) {
     EACH(i, n) EACH(j, n) to[i * n + j] = state[j * n + i];
 }
 
-/* Pieces of work, dealt out one by one to whichever thread asks next. All threads share `next`, 0 at first. */
-#define FOR_EACH_PIECE(piece, next, count)                                              \
-    for (int64_t piece = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); piece < (count); \
-         piece = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED))
+/* Every function runs in all threads at once on one structure of arguments. Pieces of work are dealt out one
+ * by one to whichever thread asks next; `next_piece` is 0 at first. */
+#define FOR_EACH_PIECE(piece, next_piece, count)                                              \
+    for (int64_t piece = __atomic_fetch_add(next_piece, 1, __ATOMIC_RELAXED); piece < (count); \
+         piece = __atomic_fetch_add(next_piece, 1, __ATOMIC_RELAXED))
 
 /* A stride of whole rows defeats the hardware's prefetching: fetch what is read this much later. */
 #define AHEAD 4
@@ -152,16 +153,22 @@ INLINE void prefetch(int n, struct operand x, int64_t batch, int64_t time, int64
     for (int i = 0; i < n; i += 16) __builtin_prefetch(at(x, batch, time, head) + i);
 }
 
-/* inputs: r, log_decay, k, v, a, b.  y: [B, T, H, N].  states: [B, H, N_value, N_key], may be the same. */
-void evalkit_wkv7(const struct operand inputs[6], const float *state_before, float *state_after, float *y,
-                  int64_t num_batch, int64_t num_tokens, int64_t num_heads, int64_t head_size,
-                  int64_t *next_pair) {
-    const int n = (int)head_size;
+struct wkv7 {
+    struct operand inputs[6]; /* r, log_decay, k, v, a, b */
+    const float *state_before; /* [B, H, N_value, N_key] */
+    float *state_after;
+    float *y; /* [B, T, H, N] */
+    int64_t num_batch, num_tokens, num_heads, head_size, next_piece;
+};
+
+void evalkit_wkv7(struct wkv7 *x) {
+    const int64_t num_tokens = x->num_tokens, num_heads = x->num_heads;
+    const int n = (int)x->head_size;
     float state[MAX_N * MAX_N] __attribute__((aligned(64)));
     vector reads;
     struct token tokens[2];
     memset(tokens, 0, sizeof tokens);
-    FOR_EACH_PIECE(pair, next_pair, num_batch * num_heads) {
+    FOR_EACH_PIECE(pair, &x->next_piece, x->num_batch * num_heads) {
         const int64_t batch = pair / num_heads, head = pair % num_heads;
         for (int64_t t = 0; t <= num_tokens; t++) {
             /* One token is prepared beyond the one that is computed, whose pass needs the next a. */
@@ -169,18 +176,18 @@ void evalkit_wkv7(const struct operand inputs[6], const float *state_before, flo
             if (t < num_tokens) {
                 float *const parts[6] = {next->r, next->decay, next->k, next->v, next->a, next->b};
                 EACH(part, 6) {
-                    memcpy(parts[part], at(inputs[part], batch, t, head), sizeof(float) * n);
-                    if (t + AHEAD < num_tokens) prefetch(n, inputs[part], batch, t + AHEAD, head);
+                    memcpy(parts[part], at(x->inputs[part], batch, t, head), sizeof(float) * n);
+                    if (t + AHEAD < num_tokens) prefetch(n, x->inputs[part], batch, t + AHEAD, head);
                 }
                 EACH(j, n) next->decay[j] = exponential(next->decay[j]);
             }
             if (t == 0)
-                enter(n, state_before + pair * n * n, state, reads, next->a);
+                enter(n, x->state_before + pair * n * n, state, reads, next->a);
             else
                 advance(n, state, reads, &tokens[(t - 1) % 2], next->a,
-                        y + ((batch * num_tokens + t - 1) * num_heads + head) * n);
+                        x->y + ((batch * num_tokens + t - 1) * num_heads + head) * n);
         }
-        leave(n, state, state_after + pair * n * n);
+        leave(n, state, x->state_after + pair * n * n);
     }
 }
 
@@ -226,74 +233,93 @@ static void finish(int n, const float *y, const struct token *token, const float
     EACH(i, n) out[i] = (centred[i] * scale * p[WEIGHT][i] + p[BIAS][i] + bonus * token->v[i]) * gate[i];
 }
 
-/* inputs in the order of the enumeration, the last two with data 0 in layer 0; parameters: [C] each.
- * out: [B, T, C].  states: [B, H, N_value, N_key], may be the same. */
-void evalkit_time_mix(const struct operand inputs[NUM_INPUTS], const float *const parameters[NUM_PARAMETERS],
-                      float log_decay_bound, float norm_eps, const float *state_before, float *state_after,
-                      float *out, int64_t num_batch, int64_t num_tokens, int64_t num_heads,
-                      int64_t head_size, int64_t *next_pair) {
-    const int n = (int)head_size;
+struct time_mix {
+    struct operand inputs[NUM_INPUTS]; /* the last two with data 0 in layer 0 */
+    const float *parameters[NUM_PARAMETERS]; /* [C] each */
+    const float *state_before; /* [B, H, N_value, N_key] */
+    float *state_after;
+    float *out; /* [B, T, C] */
+    int64_t num_batch, num_tokens, num_heads, head_size, next_piece;
+    float log_decay_bound, norm_eps;
+};
+
+void evalkit_time_mix(struct time_mix *x) {
+    const int64_t num_tokens = x->num_tokens, num_heads = x->num_heads;
+    const int n = (int)x->head_size;
     float state[MAX_N * MAX_N] __attribute__((aligned(64)));
     vector reads, y;
     struct token tokens[2];
     memset(tokens, 0, sizeof tokens);
-    FOR_EACH_PIECE(pair, next_pair, num_batch * num_heads) {
+    FOR_EACH_PIECE(pair, &x->next_piece, x->num_batch * num_heads) {
         const int64_t batch = pair / num_heads, head = pair % num_heads;
         const float *p[NUM_PARAMETERS];
-        EACH(i, NUM_PARAMETERS) p[i] = parameters[i] ? parameters[i] + head * n : 0;
+        EACH(i, NUM_PARAMETERS) p[i] = x->parameters[i] ? x->parameters[i] + head * n : 0;
         for (int64_t t = 0; t <= num_tokens; t++) {
             struct token *next = &tokens[t % 2], *now = &tokens[(t + 1) % 2];
             if (t < num_tokens) {
-                const float *x[NUM_INPUTS];
+                const float *in[NUM_INPUTS];
                 EACH(i, NUM_INPUTS) {
-                    x[i] = inputs[i].data ? at(inputs[i], batch, t, head) : 0;
-                    if (x[i] && t + AHEAD < num_tokens) prefetch(n, inputs[i], batch, t + AHEAD, head);
+                    in[i] = x->inputs[i].data ? at(x->inputs[i], batch, t, head) : 0;
+                    if (in[i] && t + AHEAD < num_tokens) prefetch(n, x->inputs[i], batch, t + AHEAD, head);
                 }
-                prepare(n, x, p, log_decay_bound, next);
+                prepare(n, in, p, x->log_decay_bound, next);
             }
             if (t == 0) {
-                enter(n, state_before + pair * n * n, state, reads, next->a);
+                enter(n, x->state_before + pair * n * n, state, reads, next->a);
             } else {
                 advance(n, state, reads, now, next->a, y);
-                finish(n, y, now, at(inputs[GATE], batch, t - 1, head), p, norm_eps,
-                       out + ((batch * num_tokens + t - 1) * num_heads + head) * n);
+                finish(n, y, now, at(x->inputs[GATE], batch, t - 1, head), p, x->norm_eps,
+                       x->out + ((batch * num_tokens + t - 1) * num_heads + head) * n);
             }
         }
-        leave(n, state, state_after + pair * n * n);
+        leave(n, state, x->state_after + pair * n * n);
     }
 }
 
 #define PIECE_TOKENS 16
 
-/* outputs[m] = h + (previous - h) mixes[m], where previous is h one token earlier and shift at first.
- * h and outputs: [B, T, C]; shift: [B, C]; mixes: [C]. */
-void evalkit_token_shift(const float *h, const float *shift, const float *const *mixes, float *const *outputs,
-                         int64_t num_mixes, int64_t num_batch, int64_t num_tokens, int64_t num_channels,
-                         int64_t *next_piece) {
+/* outputs[m] = h + (previous - h) mixes[m], where previous is h one token earlier and shift at first. */
+struct token_shift {
+    const float *h; /* [B, T, C] */
+    const float *shift; /* [B, C] */
+    const float *const *mixes; /* [C] each */
+    float *const *outputs; /* [B, T, C] each */
+    int64_t num_mixes, num_batch, num_tokens, num_channels, next_piece;
+};
+
+void evalkit_token_shift(struct token_shift *x) {
+    const int64_t num_tokens = x->num_tokens, num_channels = x->num_channels;
     const int64_t pieces = (num_tokens + PIECE_TOKENS - 1) / PIECE_TOKENS;
-    FOR_EACH_PIECE(piece, next_piece, num_batch * pieces) {
+    FOR_EACH_PIECE(piece, &x->next_piece, x->num_batch * pieces) {
         const int64_t batch = piece / pieces, first = piece % pieces * PIECE_TOKENS;
         for (int64_t t = first; t < num_tokens && t < first + PIECE_TOKENS; t++) {
             const int64_t offset = (batch * num_tokens + t) * num_channels;
-            const float *now = h + offset;
-            const float *previous = t ? now - num_channels : shift + batch * num_channels;
-            for (int64_t m = 0; m < num_mixes; m++) {
-                const float *mix = mixes[m];
-                float *restrict to = outputs[m] + offset;
+            const float *now = x->h + offset;
+            const float *previous = t ? now - num_channels : x->shift + batch * num_channels;
+            for (int64_t m = 0; m < x->num_mixes; m++) {
+                const float *mix = x->mixes[m];
+                float *restrict to = x->outputs[m] + offset;
                 for (int64_t c = 0; c < num_channels; c++) to[c] = now[c] + (previous[c] - now[c]) * mix[c];
             }
         }
     }
 }
 
-/* x = max(x, 0)^2, in place. */
-void evalkit_squared_relu(float *x, int64_t size, int64_t *next_piece) {
-    const int64_t piece_size = 1 << 14;
-    FOR_EACH_PIECE(piece, next_piece, (size + piece_size - 1) / piece_size) {
-        const int64_t last = (piece + 1) * piece_size;
-        for (int64_t i = piece * piece_size; i < (last < size ? last : size); i++) {
-            const float kept = x[i] < 0 ? 0 : x[i];
-            x[i] = kept * kept;
+#define PIECE_SIZE (1 << 14)
+
+/* data = max(data, 0)^2 */
+struct squared_relu {
+    float *data;
+    int64_t size, next_piece;
+};
+
+void evalkit_squared_relu(struct squared_relu *x) {
+    FOR_EACH_PIECE(piece, &x->next_piece, (x->size + PIECE_SIZE - 1) / PIECE_SIZE) {
+        const int64_t first = piece * PIECE_SIZE, rest = x->size - first;
+        float *data = x->data + first;
+        EACH(i, (int)(rest < PIECE_SIZE ? rest : PIECE_SIZE)) {
+            const float kept = data[i] < 0 ? 0 : data[i];
+            data[i] = kept * kept;
         }
     }
 }

@@ -16,8 +16,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,18 +29,74 @@ _SOURCE = Path(__file__).with_name("wkv7_cpu.c")
 _COMPILERS = ("cc", "gcc", "clang")
 _COMPILE_SECONDS = 120
 _PARALLEL_SIZE = 1 << 15
-"""Below this many elements a second thread costs more than it saves (about 50 microseconds)."""
+"""Below this many elements a second thread costs more than it saves."""
+
+
+_POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
 
 
 class _Operand(ctypes.Structure):
     """``struct operand``: a ``[B, T, H, N]`` tensor with its strides."""
 
+    _fields_ = (("data", _POINTER), ("batch", _INT), ("time", _INT), ("head", _INT))
+
+
+_SIZES = (
+    ("num_batch", _INT),
+    ("num_tokens", _INT),
+    ("num_heads", _INT),
+    ("head_size", _INT),
+    ("next_piece", _INT),
+)
+
+
+class _Wkv7(ctypes.Structure):
+    """``struct wkv7``."""
+
     _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("batch", ctypes.c_int64),
-        ("time", ctypes.c_int64),
-        ("head", ctypes.c_int64),
+        ("inputs", _Operand * 6),
+        ("state_before", _POINTER),
+        ("state_after", _POINTER),
+        ("y", _POINTER),
+        *_SIZES,
     )
+
+
+class _TimeMix(ctypes.Structure):
+    """``struct time_mix``."""
+
+    _fields_ = (
+        ("inputs", _Operand * 8),
+        ("parameters", _POINTER * 8),
+        ("state_before", _POINTER),
+        ("state_after", _POINTER),
+        ("out", _POINTER),
+        *_SIZES,
+        ("log_decay_bound", ctypes.c_float),
+        ("norm_eps", ctypes.c_float),
+    )
+
+
+class _TokenShift(ctypes.Structure):
+    """``struct token_shift``."""
+
+    _fields_ = (
+        ("h", _POINTER),
+        ("shift", _POINTER),
+        ("mixes", ctypes.POINTER(_POINTER)),
+        ("outputs", ctypes.POINTER(_POINTER)),
+        ("num_mixes", _INT),
+        ("num_batch", _INT),
+        ("num_tokens", _INT),
+        ("num_channels", _INT),
+        ("next_piece", _INT),
+    )
+
+
+class _SquaredRelu(ctypes.Structure):
+    """``struct squared_relu``."""
+
+    _fields_ = (("data", _POINTER), ("size", _INT), ("next_piece", _INT))
 
 
 class _Native(NamedTuple):
@@ -59,8 +114,8 @@ def available() -> bool:
     return _native().library is not None
 
 
-def serves(*tensors: Tensor, head_size: int) -> bool:
-    """Whether the native loops can take these tensors: CPU, at most float32, no gradient, and a library."""
+def serves(*tensors: Tensor, head_size: int = 16) -> bool:
+    """Whether the native loops can take these tensors: on CPU, of at most float32, without a gradient."""
     return (
         head_size % 16 == 0
         and 0 < head_size <= MAX_HEAD_SIZE
@@ -87,15 +142,17 @@ def wkv7_cpu(
     state = state.contiguous()
     y = torch.empty(r.shape)
     state_after = torch.empty(state.shape)
-    _run(
-        "evalkit_wkv7",
-        r.numel(),
-        _operands(inputs),
-        _pointer(state),
-        _pointer(state_after),
-        _pointer(y),
-        *map(ctypes.c_int64, (num_batch, num_tokens, num_heads, head_size)),
+    arguments = _Wkv7(
+        _operands(inputs, 6),
+        state.data_ptr(),
+        state_after.data_ptr(),
+        y.data_ptr(),
+        num_batch,
+        num_tokens,
+        num_heads,
+        head_size,
     )
+    _run("evalkit_wkv7", r.numel(), arguments)
     return y, state_after
 
 
@@ -140,99 +197,104 @@ def time_mix_cpu(
     state = state.contiguous()
     out = torch.empty(r.shape)
     state_after = torch.empty(state.shape)
-    _run(
-        "evalkit_time_mix",
-        r.numel(),
-        _operands(inputs, count=8),
-        _pointers(parameters, count=8),
-        ctypes.c_float(log_decay_bound),
-        ctypes.c_float(norm_eps),
-        _pointer(state),
-        _pointer(state_after),
-        _pointer(out),
-        *map(ctypes.c_int64, (num_batch, num_tokens, num_heads, head_size)),
+    arguments = _TimeMix(
+        _operands(inputs, 8),
+        _pointers(parameters, 8),
+        state.data_ptr(),
+        state_after.data_ptr(),
+        out.data_ptr(),
+        num_batch,
+        num_tokens,
+        num_heads,
+        head_size,
+        log_decay_bound=log_decay_bound,
+        norm_eps=norm_eps,
     )
+    _run("evalkit_time_mix", r.numel(), arguments)
     return out, state_after
 
 
-def token_shift_cpu(h: Tensor, shift: Tensor, mixes: Sequence[Tensor]) -> list[Tensor]:
+def token_shift(h: Tensor, shift: Tensor, mixes: Sequence[Tensor]) -> list[Tensor]:
     """``h + (previous - h) * mix`` per mix, where ``previous`` is ``h`` one token earlier.
 
     Args:
-        h: ``[B, T, C]`` float32.
-        shift: what comes before the first token, ``[B, C]`` float32.
-        mixes: C float32 elements each.
+        h: ``[B, T, C]``, T at least 1.
+        shift: what comes before the first token, ``[B, C]``.
+        mixes: C elements each, of a shape that broadcasts against ``h``.
 
     Returns:
         ``[B, T, C]`` per mix.
     """
+    if not _serves_float32(h, shift, *mixes):
+        delta = torch.cat((shift[:, None], h[:, :-1]), 1) - h
+        return [torch.addcmul(h, delta, mix) for mix in mixes]
     h, shift = h.contiguous(), shift.contiguous()
     mixes = [mix.contiguous() for mix in mixes]
     outputs = [torch.empty(h.shape) for _ in mixes]
-    _run(
-        "evalkit_token_shift",
-        h.numel(),
-        _pointer(h),
-        _pointer(shift),
-        _pointers(mixes),
-        _pointers(outputs),
-        *map(ctypes.c_int64, (len(mixes), *h.shape)),
+    arguments = _TokenShift(
+        h.data_ptr(),
+        shift.data_ptr(),
+        _pointers(mixes, len(mixes)),
+        _pointers(outputs, len(mixes)),
+        len(mixes),
+        *h.shape,
     )
+    _run("evalkit_token_shift", h.numel(), arguments)
     return outputs
 
 
-def squared_relu_cpu_(x: Tensor) -> Tensor:
-    """``relu(x) ** 2`` in place of ``x``, contiguous float32."""
-    _run("evalkit_squared_relu", x.numel(), _pointer(x), ctypes.c_int64(x.numel()))
+def squared_relu(x: Tensor) -> Tensor:
+    """``relu(x) ** 2``; overwrites ``x`` where the native loop serves, so give it what nobody else reads."""
+    if not (_serves_float32(x) and x.is_contiguous()):
+        return torch.relu(x).square()
+    _run("evalkit_squared_relu", x.numel(), _SquaredRelu(x.data_ptr(), x.numel()))
     return x
+
+
+def _serves_float32(*tensors: Tensor) -> bool:
+    return all(x.dtype == torch.float32 for x in tensors) and serves(*tensors)
 
 
 def _rows(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _operands(tensors: Sequence[Tensor], count: int | None = None) -> ctypes.Array[_Operand]:
+def _operands(tensors: Sequence[Tensor], count: int) -> ctypes.Array[_Operand]:
     """``struct operand[count]``; those that are missing at the end have no data."""
-    array = (_Operand * (count or len(tensors)))()
-    for i, x in enumerate(tensors):
-        array[i] = _Operand(x.data_ptr(), *x.stride()[:3])
-    return array
+    return (_Operand * count)(*(_Operand(x.data_ptr(), *x.stride()[:3]) for x in tensors))
 
 
-def _pointers(tensors: Sequence[Tensor], count: int | None = None) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * (count or len(tensors)))(*(x.data_ptr() for x in tensors))
+def _pointers(tensors: Sequence[Tensor], count: int) -> ctypes.Array[ctypes.c_void_p]:
+    return (_POINTER * count)(*(x.data_ptr() for x in tensors))
 
 
-def _pointer(x: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(x.data_ptr())
+def _run(function: str, size: int, arguments: ctypes.Structure) -> None:
+    """Run a native function in as many threads as torch uses; they deal out its pieces among themselves.
 
-
-def _run(function: str, size: int, *arguments: Any) -> None:
-    """Call a native function in as many threads as torch uses; they deal out its pieces among themselves.
-
-    ctypes releases the interpreter's lock. OpenMP would bring a second runtime beside torch's, whose
-    threads keep their cores busy while they wait.
+    The threads are torch's own: those of another pool would compete with these, which keep their cores
+    busy for milliseconds after every operator. ctypes releases the interpreter's lock meanwhile.
     """
     library = _native().library
     if library is None:
         raise RuntimeError(status())
-    next_piece = ctypes.c_int64(0)
-    call: Callable[[], Any] = functools.partial(library[function], *arguments, ctypes.byref(next_piece))
-    num_helpers = torch.get_num_threads() - 1 if size >= _PARALLEL_SIZE else 0
-    helpers = [_pool().submit(call) for _ in range(num_helpers)]
-    call()
-    for helper in helpers:
-        if not helper.cancel():  # one that has not begun by now has nothing left to do
-            helper.result()
+    parallel = _openmp_parallel()
+    num_threads = torch.get_num_threads()
+    if parallel is None or num_threads == 1 or size < _PARALLEL_SIZE:
+        library[function](ctypes.byref(arguments))
+    else:
+        parallel(library[function], ctypes.byref(arguments), num_threads, 0)
 
 
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="evalkit-cpu")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+def _openmp_parallel() -> Any:
+    """``GOMP_parallel(function, data, num_threads, flags)`` of the OpenMP runtime that torch has loaded."""
+    try:
+        parallel = ctypes.CDLL(torch._C.__file__).GOMP_parallel
+    except (AttributeError, OSError):  # another runtime, without GNU's entry points: one thread
+        return None
+    parallel.argtypes = (_POINTER, _POINTER, ctypes.c_uint, ctypes.c_uint)
+    parallel.restype = None
+    return parallel
 
 
 @functools.cache
@@ -254,7 +316,8 @@ def _native() -> _Native:
         library.evalkit_squared_relu,
     ):
         function.restype = None
-    return _Native(library, f"native ({' '.join((Path(compiler[0]).name, *compiler[1:], *FLAGS[:2]))})")
+    command = " ".join((Path(compiler[0]).name, *compiler[1:], *FLAGS[:2]))
+    return _Native(library, f"native ({command}{', one thread' if _openmp_parallel() is None else ''})")
 
 
 def _find_compiler() -> tuple[str, ...] | None:
@@ -287,7 +350,7 @@ def _load(compiler: Sequence[str]) -> ctypes.CDLL:
         command = [*compiler, *FLAGS, "-o", str(product), str(_SOURCE)]
         _compiler_output(command)
         if product.parent.parent == folder:
-            os.replace(product, path)
+            product.replace(path)
             return ctypes.CDLL(str(path))
         return ctypes.CDLL(str(product))  # stays mapped after the file is gone
 
@@ -300,12 +363,8 @@ def _build_key(compiler: Sequence[str]) -> str:
     if cpuinfo.is_file():
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
         cpu |= {line for line in lines if line.startswith(("model", "cpu family", "flags", "Features"))}
-    parts = (_SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)), version, *sorted(cpu))
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else part.encode())
-        digest.update(b"\0")
-    return digest.hexdigest()[:24]
+    parts = (_SOURCE.read_text(encoding="utf-8"), *compiler, *FLAGS, version, *sorted(cpu))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 def _compiler_output(command: Sequence[str]) -> str:

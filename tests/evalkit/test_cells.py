@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 
 from evalkit.cells import Cell, Task, find_cell, read_cell, write_cell
 from evalkit.errors import ScoringError
-from evalkit.runner import run
+from evalkit.runner import Silent, run
 from evalkit.scoring import score_documents
-from tests.evalkit.toys import TEXTS, BigramModel, cell_files, corpus_of, run_cli, snapshot, write_texts
+from tests.evalkit.toys import TEXTS, BigramModel, cell_files, corpus_of, snapshot
 
 MODEL = BigramModel()
 CORPUS = corpus_of(TEXTS)
@@ -170,6 +171,14 @@ def test_what_does_not_determine_the_numbers_does_not() -> None:
 # --- damage
 
 
+class Told(Silent):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
 def _truncate(cell: Path) -> None:
     cell.write_bytes(cell.read_bytes()[:-30])
 
@@ -218,8 +227,6 @@ def _flip(cell: Path) -> None:
 
 
 def _flip_and_keep_the_time(cell: Path) -> None:
-    import os
-
     parquet = cell.with_suffix(".parquet")
     status = parquet.stat()
     data = bytearray(parquet.read_bytes())
@@ -243,11 +250,9 @@ DAMAGES = [
 def test_a_damaged_cell_is_moved_aside_and_scored_again(
     damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    output = tmp_path / "runs"
-    texts = write_texts(tmp_path / "texts.json", TEXTS)
-    command = ["run", "--models", "zstd,brotli", "--corpora", texts, "--output", output]
-    assert run_cli(*command).exit_code == 0
-    other, cell = cell_files(output)
+    models, told = [BigramModel("a"), BigramModel("b", 1)], Told()
+    assert run(models, [CORPUS], output=tmp_path).num_scored == 2
+    other, cell = cell_files(tmp_path)
     before = json.loads(cell.read_text())
     others = snapshot(other.parent)
     damage(cell)
@@ -255,19 +260,18 @@ def test_a_damaged_cell_is_moved_aside_and_scored_again(
 
     with pytest.raises(ScoringError, match=rf"{cell.name} .*; run the same models"):
         read_cell(cell)
-    again = run_cli(*command)
-    assert again.exit_code == 0
-    assert again.stderr.startswith(f"{cell} ")
-    assert again.stderr.count("it was moved to") == 1
-    assert "1 of 2 cells done, 1 to score" in again.stderr
+    again = run(models, [CORPUS], output=tmp_path, reporter=told)
+    assert (again.num_scored, again.failures) == (1, ())
+    [line] = told.messages
+    assert line.startswith(f"{cell} ")
+    assert line.endswith(f"; it was moved to {cell.name}.damaged and is scored again")
     aside = {path.name: path.read_bytes() for path in cell.parent.glob("*.damaged")}
     assert aside == {f"{name}.damaged": content for name, content in damaged.items()}
     assert snapshot(other.parent) == others
     after = json.loads(cell.read_text())
     assert after["totals"] == before["totals"]
-    assert read_cell(cell).rows() == read_cell(cell).rows()
-
-    assert "2 of 2 cells done, 0 to score" in run_cli(*command).stderr
+    assert read_cell(cell).rows() == again.cells[1].rows()
+    assert run(models, [CORPUS], output=tmp_path).num_scored == 0
 
 
 def test_what_was_moved_aside_is_never_overwritten(tmp_path: Path) -> None:
@@ -314,7 +318,7 @@ def test_leftovers_of_a_killed_run_are_not_read(tmp_path: Path) -> None:
 
 def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
     scores = score_documents(MODEL, CORPUS.documents, "document")
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=30)
     cells: list[Cell] = []
 
     def write(seconds: float) -> None:
@@ -335,7 +339,7 @@ def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
 
 def test_several_finders_of_one_damage_move_it_once(tmp_path: Path) -> None:
     _flip(written(tmp_path).path)
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=30)
     told: list[str] = []
     found: list[Cell | None] = []
 

@@ -345,3 +345,10 @@ def test_an_impossible_prefix_is_refused(tmp_path: Path) -> None:
             load_model("named")
     finally:
         del os.environ["EVALKIT_CONFIG"]
+
+
+def test_a_cap_on_the_context_is_kept_by_recurrent_models_too(world_file: Path) -> None:
+    model = load_model(f"rwkv7:{world_file}", device="cpu", dtype="float32", max_context=64)
+    assert isinstance(model, RWKV7Model)
+    assert model.context_limit == model.identity.context_limit == 64
+    assert rwkv7(world_file).context_limit is None

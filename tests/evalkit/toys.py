@@ -104,7 +104,9 @@ class SlowCodec:
 
     def code_length_bytes(self, data: bytes) -> int:
         if BLOCK.encode() in data and os.environ.get("TOY_PIPE"):
-            Path(os.environ["TOY_PIPE"]).read_bytes()  # waits for a writer, and for it to close
+            handle = os.open(os.environ["TOY_PIPE"], os.O_RDONLY)  # waits for a writer
+            os.read(handle, 1)  # and for it to close
+            os.close(handle)
         return len(set(data)) + len(data) // 3
 
 

@@ -1,5 +1,6 @@
 """The head: blocks over the vocabulary against all logits at once in float64."""
 
+import importlib
 import subprocess
 import sys
 
@@ -8,6 +9,9 @@ import torch
 from torch import Tensor
 
 from evalkit_kernels import linear, linear_nll
+from evalkit_kernels.linear_nll import linear_nll_reference
+
+MODULE = importlib.import_module("evalkit_kernels.linear_nll")  # the package's attribute is the function
 
 
 def head(
@@ -27,6 +31,9 @@ def test_blocks_give_what_all_logits_give(num_rows: int, vocab_size: int) -> Non
     found = linear_nll(hidden, weight, targets)
     assert found.dtype == torch.float32
     assert torch.allclose(found.double(), exact, rtol=1e-6, atol=2e-6)
+    found = linear_nll(hidden.double(), weight.double(), targets)
+    assert found.dtype == torch.float64
+    assert torch.allclose(found, exact, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -65,20 +72,170 @@ def test_probabilities_sum_to_one() -> None:
     assert torch.exp(-nats.double()).sum().item() == pytest.approx(1, abs=1e-6)
 
 
-def test_gradients_are_those_of_all_logits() -> None:
-    hidden, weight, targets, offsets = (x.double() if x.is_floating_point() else x for x in head(20, 9000, 8))
-    gradients = []
+@pytest.mark.parametrize("num_rows", [1, 255, 257, 600])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bit_inputs_give_float32_logits(num_rows: int, dtype: torch.dtype) -> None:
+    hidden, weight, targets, offsets = head(num_rows, 9000, 40, seed=2)
+    inputs = [x.to(dtype) for x in (hidden, weight, offsets)]
+    exact = linear_nll_reference(inputs[0].double(), inputs[1].double(), targets, bias=inputs[2].double())
     for backend in ("torch", "reference"):
-        leaves = [x.clone().requires_grad_() for x in (hidden, weight, offsets)]
-        nats = linear_nll(leaves[0], leaves[1], targets, bias=leaves[2], softcap=4.0, backend=backend)
-        gradients.append(torch.autograd.grad(nats.sum(), leaves))
-    for ours, exact in zip(*gradients, strict=True):
-        assert torch.allclose(ours, exact, rtol=1e-10, atol=1e-12)
+        found = linear_nll(inputs[0], inputs[1], targets, bias=inputs[2], backend=backend)
+        assert found.dtype == torch.float32
+        assert torch.allclose(found.double(), exact, rtol=1e-6, atol=2e-6)
 
 
-def test_no_rows_cost_nothing() -> None:
+def test_torchs_own_loss_agrees() -> None:
+    hidden, weight, targets, offsets = head(100, 3000, 16, seed=3)
+    theirs = torch.nn.functional.linear_cross_entropy(
+        hidden.double(), weight.double(), targets, linear_bias=offsets.double(), reduction="none"
+    )
+    assert torch.allclose(linear_nll(hidden, weight, targets, bias=offsets).double(), theirs, atol=3e-6)
+
+
+def test_two_calls_give_the_same_bits() -> None:
+    hidden, weight, targets, offsets = head(600, 9000, 16)
+    first, second = (linear_nll(hidden, weight, targets, bias=offsets, softcap=9.0) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_blocks_and_neighbours_change_only_the_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight, targets, _ = head(300, 5000, 16)
+    whole = linear_nll(hidden, weight, targets)
+    order = torch.randperm(300)
+    assert torch.allclose(linear_nll(hidden[order], weight, targets[order]), whole[order], atol=3e-6)
+    assert torch.allclose(linear_nll(hidden[:1], weight, targets[:1]), whole[:1], atol=3e-6)
+    for rows, logits in ((1, 1), (7, 700), (299, 1 << 20), (1 << 20, 1 << 12)):
+        monkeypatch.setattr(MODULE, "_CPU_ROWS", rows)
+        monkeypatch.setattr(MODULE, "_CPU_LOGITS", logits)
+        few = slice(0, 3 if logits == 1 else 300)
+        assert torch.allclose(linear_nll(hidden[few], weight, targets[few]), whole[few], atol=4e-6)
+
+
+def test_every_element_of_the_result_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh memory holds NaN in torch's deterministic mode."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        hidden, weight, targets, offsets = head(257, 9001, 16)
+        leaves = [x.requires_grad_() for x in (hidden, weight, offsets)]
+        nats = linear_nll(hidden, weight, targets, bias=offsets, backend="torch")
+        gradients = torch.autograd.grad(nats.sum(), leaves)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.isfinite(x).all() for x in (nats, *gradients))
+
+
+def test_words_may_be_forbidden_by_an_infinite_bias() -> None:
+    hidden, weight, targets, offsets = head(300, 5000, 16)
+    offsets[1000:4000] = -torch.inf  # whole blocks of logits
+    targets %= 1000
+    targets[0] = 2000
+    nats = linear_nll(hidden, weight, targets, bias=offsets)
+    exact = linear_nll_reference(hidden.double(), weight.double(), targets, bias=offsets.double())
+    assert torch.allclose(nats.double(), exact, rtol=1e-6, atol=2e-6)
+    assert nats[0] == torch.inf
+
+
+def test_a_certain_target_never_costs_less_than_nothing() -> None:
+    hidden, weight, _, _ = head(200, 5000, 16)
+    most_likely = (hidden @ weight.T).argmax(1)
+    for factor in (10.0, 30.0, 100.0):
+        assert (linear_nll(factor * hidden, weight, most_likely) >= 0).all()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("softcap", [None, 3.0])
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_gradients_are_those_of_all_logits(bias: bool, softcap: float | None, scale: float) -> None:
+    hidden, weight, targets, offsets = head(257, 2500, 24)
+    factors = torch.rand(257, dtype=torch.float64)
+    exact = gradients(
+        "reference",
+        torch.float64,
+        hidden,
+        weight,
+        targets,
+        offsets if bias else None,
+        softcap,
+        scale,
+        factors,
+    )
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        ours = gradients(
+            "torch", dtype, hidden, weight, targets, offsets if bias else None, softcap, scale, factors
+        )
+        for x, expected in zip(ours, exact, strict=True):
+            assert x.dtype == dtype
+            assert (x.double() - expected).norm() <= tolerance * expected.norm()
+            assert (x.double() - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def gradients(
+    backend: str,
+    dtype: torch.dtype,
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    bias: Tensor | None,
+    softcap: float | None,
+    scale: float,
+    factors: Tensor,
+) -> tuple[Tensor, ...]:
+    leaves = [x.to(dtype, copy=True).requires_grad_() for x in (hidden, weight, bias) if x is not None]
+    nats = linear_nll(
+        leaves[0],
+        leaves[1],
+        targets,
+        bias=leaves[2] if bias is not None else None,
+        softcap=softcap,
+        scale=scale,
+        backend=backend,
+    )
+    return torch.autograd.grad((nats * factors.to(dtype)).sum(), leaves)
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    hidden, weight, targets, offsets = (
+        x.double() if x.is_floating_point() else x for x in head(5, 11, 3, seed=4)
+    )
+    assert torch.autograd.gradcheck(
+        lambda h, w, b: linear_nll(h, w, targets, bias=b, softcap=2.0, scale=0.5),
+        [x.requires_grad_() for x in (hidden, weight, offsets)],
+    )
+
+
+def test_gradients_of_16_bit_inputs_are_summed_in_float32() -> None:
+    hidden, weight, targets, _ = head(600, 3000, 16, seed=5)
+    hidden, weight = hidden.bfloat16().requires_grad_(), weight.bfloat16().requires_grad_()
+    ours = torch.autograd.grad(linear_nll(hidden, weight, targets).sum(), (hidden, weight))
+    wide = [x.detach().double().requires_grad_() for x in (hidden, weight)]
+    exact = torch.autograd.grad(linear_nll(wide[0], wide[1], targets, backend="reference").sum(), wide)
+    for x, expected in zip(ours, exact, strict=True):
+        assert x.dtype == torch.bfloat16
+        assert torch.allclose(x.double(), expected, rtol=2**-8, atol=1e-5)  # rounded once, at the end
+
+
+def test_only_wanted_gradients_are_made() -> None:
+    hidden, weight, targets, _ = head(30, 300, 8)
+    linear_nll(hidden, weight.requires_grad_(), targets).sum().backward()  # type: ignore[no-untyped-call]
+    assert hidden.grad is None
+    assert weight.grad is not None
+    hidden.requires_grad_()
+    cost = linear_nll(hidden, weight, targets).square().sum()
+    (once,) = torch.autograd.grad(cost, hidden, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        once.sum().backward()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch", "reference"])
+def test_no_rows_cost_nothing(backend: str) -> None:
     _, weight, _, _ = head(1, 300, 8)
-    assert linear_nll(torch.zeros(0, 8), weight, torch.zeros(0, dtype=torch.long)).shape == (0,)
+    hidden = torch.zeros(0, 8, requires_grad=True)
+    weight.requires_grad_()
+    nats = linear_nll(hidden, weight, torch.zeros(0, dtype=torch.long), backend=backend)
+    assert nats.shape == (0,)
+    nats.sum().backward()  # type: ignore[no-untyped-call]
+    assert not weight.grad.any()  # type: ignore[union-attr]
 
 
 def test_targets_outside_the_vocabulary_are_refused() -> None:
@@ -86,27 +243,57 @@ def test_targets_outside_the_vocabulary_are_refused() -> None:
     for wrong in (-1, 300):
         with pytest.raises(ValueError, match=r"\[0, 300\)"):
             linear_nll(hidden, weight, torch.full_like(targets, wrong))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    hidden, weight, targets, offsets = head(4, 300, 8)
     with pytest.raises(ValueError, match=r"\[T, C\], \[V, C\] and \[T\]"):
         linear_nll(hidden, weight[:, :4], targets)
+    with pytest.raises(ValueError, match=r"\[T, C\], \[V, C\] and \[T\]"):
+        linear_nll(hidden, weight, targets[:3])
+    with pytest.raises(ValueError, match="one floating dtype"):
+        linear_nll(hidden, weight.bfloat16(), targets)
+    with pytest.raises(ValueError, match="integers"):
+        linear_nll(hidden, weight, targets.float())
+    with pytest.raises(ValueError, match=r"must be \[V\]"):
+        linear_nll(hidden, weight, targets, bias=offsets[:, None])
+    with pytest.raises(ValueError, match="softcap must be positive"):
+        linear_nll(hidden, weight, targets, softcap=0.0)
+    with pytest.raises(ValueError, match="known: auto, reference, torch, triton"):
+        linear_nll(hidden, weight, targets, backend="cuda")
+
+
+def test_smaller_integers_are_targets_too() -> None:
+    hidden, weight, targets, _ = head(4, 300, 8)
+    assert torch.equal(linear_nll(hidden, weight, targets.int()), linear_nll(hidden, weight, targets))
 
 
 PEAK = """
-import resource, torch
+import resource, sys, torch
 from evalkit_kernels import linear_nll
+dtype = getattr(torch, sys.argv[1])
 hidden, weight = torch.randn(4096, 16), torch.randn(50000, 16)
 targets = torch.randint(0, 50000, (4096,))
+hidden, weight = (x.to(dtype).requires_grad_() for x in (hidden, weight))
+linear_nll(hidden[:1], weight[:1], targets[:1] * 0).sum()  # loads the libraries
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-linear_nll(hidden, weight, targets)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+with torch.no_grad():
+    linear_nll(hidden, weight, targets)
+scoring = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+linear_nll(hidden, weight, targets).sum().backward()
+training = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(scoring - before, training - before)
 """
 
 
-def test_the_logits_are_never_there_at_once() -> None:
-    """4096 rows of 50,000 logits are 819 MB in float32; blocks need a few dozen MB."""
-    grown_kib = int(
-        subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True).stdout
-    )
-    assert grown_kib < 150 * 1024
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_logits_are_never_there_at_once(dtype: str) -> None:
+    """4096 rows of 50,000 logits are 781 MiB in float32; blocks need a few dozen MiB."""
+    command = [sys.executable, "-c", PEAK, dtype]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    scoring_kib, training_kib = map(int, done.stdout.split())
+    assert scoring_kib < 64 * 1024
+    assert training_kib < 64 * 1024
 
 
 def test_the_product_is_the_product() -> None:
@@ -116,5 +303,5 @@ def test_the_product_is_the_product() -> None:
         assert torch.allclose(linear(x, weight).double(), exact, rtol=1e-5, atol=1e-5)
         assert torch.allclose(linear(x, weight.T.contiguous().T).double(), exact, rtol=1e-5, atol=1e-5)
     leaf = weight.clone().requires_grad_()
-    linear(x, leaf).sum().backward()
+    linear(x, leaf).sum().backward()  # type: ignore[no-untyped-call]
     assert torch.allclose(leaf.grad, x.sum((0, 1)).expand(33, 48), rtol=1e-4, atol=1e-4)  # type: ignore[arg-type]

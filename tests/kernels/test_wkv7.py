@@ -1,13 +1,15 @@
 """WKV-7: every backend against the recurrence in float64."""
 
+import importlib.util
 import math
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evalkit_kernels import wkv7
+from evalkit_kernels import wkv7, wkv7_cpu
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -108,17 +110,101 @@ def test_a_sequence_may_be_cut_anywhere(cut: int) -> None:
     assert torch.allclose(state, final, rtol=0, atol=1e-13)
 
 
-def test_gradients_of_all_inputs_are_those_of_the_recurrence() -> None:
-    inputs = [x.requires_grad_() for x in random_inputs(num_tokens=37, head_size=16)]
-    state = torch.randn(2, 3, 16, 16, dtype=torch.float64, requires_grad=True)
-    weights = torch.randn(2, 37, 3, 16, dtype=torch.float64)
-    gradients = []
-    for backend in ("reference", "torch"):
-        y, after = wkv7(*inputs, state, backend=backend)
-        loss = (y * weights).sum() + after.square().sum()
-        gradients.append(torch.autograd.grad(loss, [*inputs, state]))
-    for ours, exact in zip(gradients[1], gradients[0], strict=True):
-        assert relative_error(ours, exact) < 1e-11
+def gradients(
+    inputs: Inputs, state: Tensor, dtype: torch.dtype, backend: str, **options: Tensor
+) -> tuple[Tensor, ...]:
+    """Gradients of all inputs and the state for fixed, unequal weights of the outputs."""
+    leaves = [x.to(dtype).requires_grad_() for x in (*inputs, state)]
+    y, after = wkv7(*leaves[:6], leaves[6], backend=backend, **options)  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(1)
+    dy = torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y.dtype)
+    dafter = torch.randn(after.shape, generator=generator, dtype=torch.float64).to(after.dtype)
+    return torch.autograd.grad([y, after], leaves, [dy, dafter])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "1000 tokens"])
+def test_gradients_of_all_inputs_are_those_of_the_recurrence(case: str) -> None:
+    inputs = random_inputs(**CASES[case])  # type: ignore[arg-type]
+    num_batch, _, num_heads, head_size = inputs[0].shape
+    state = torch.randn(num_batch, num_heads, head_size, head_size, dtype=torch.float64)
+    exact = gradients(inputs, state, torch.float64, "reference")
+    for ours, theirs in zip(gradients(inputs, state, torch.float64, "torch"), exact, strict=True):
+        assert relative_error(ours, theirs) < 1e-13
+    for ours, theirs in zip(gradients(inputs, state, torch.float32, "torch"), exact, strict=True):
+        assert relative_error(ours, theirs) < 1e-5
+
+
+def test_the_backward_pass_does_not_pass_through_the_loop() -> None:
+    """One node, not one per chunk: memory is one state per chunk."""
+    inputs = [x.requires_grad_() for x in random_inputs(num_tokens=200)]
+    y, _ = wkv7(*inputs, backend="torch")
+    assert y.grad_fn is not None
+    names, nodes = set(), [y.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        names.add(node.name())
+        nodes.extend(parent for parent, _ in node.next_functions if parent is not None)
+    assert names <= {"_ChunkedBackward", "torch::autograd::AccumulateGrad", "ToCopyBackward0"}
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch", "reference", "cpu"])
+def test_packed_sequences_are_sequences_of_their_own(backend: str) -> None:
+    lengths = [5, 0, 33, 1, 16, 0]
+    inputs = random_inputs(num_batch=1, num_tokens=sum(lengths))
+    state = torch.randn(len(lengths), 3, 32, 32, dtype=torch.float64)
+    dtype = torch.float32 if backend == "cpu" else torch.float64
+    if backend == "cpu" and not wkv7_cpu.available():
+        pytest.skip(f"the native loop is not available: {wkv7_cpu.status()}")
+    cu_seqlens = torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()])
+    y, after = wkv7(*(x.to(dtype) for x in inputs), state.to(dtype), cu_seqlens=cu_seqlens, backend=backend)
+    assert y.shape == inputs[0].shape
+    for s, length in enumerate(lengths):
+        piece = slice(int(cu_seqlens[s]), int(cu_seqlens[s]) + length)
+        alone_y, alone_after = wkv7(*(x[:, piece] for x in inputs), state[s : s + 1], backend="reference")
+        tolerance = 1e-5 if dtype == torch.float32 else 1e-13
+        assert torch.allclose(y[:, piece].double(), alone_y, rtol=tolerance, atol=tolerance)
+        assert torch.allclose(after[s].double(), alone_after[0], rtol=tolerance, atol=tolerance)
+
+
+def test_gradients_of_packed_sequences() -> None:
+    inputs = random_inputs(num_batch=1, num_tokens=40)
+    state = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    cu_seqlens = torch.tensor([0, 7, 7, 39, 40])
+    found = gradients(inputs, state, torch.float64, "torch", cu_seqlens=cu_seqlens)
+    exact = gradients(inputs, state, torch.float64, "reference", cu_seqlens=cu_seqlens)
+    for ours, theirs in zip(found, exact, strict=True):
+        assert relative_error(ours, theirs) < 1e-13
+
+
+@pytest.mark.parametrize("bounds", [[0, 5], [1, 50], [0, 30, 20, 50], []])
+def test_impossible_packings_are_refused(bounds: list[int]) -> None:
+    inputs = random_inputs(num_batch=1)
+    with pytest.raises(ValueError, match="cu_seqlens must rise from 0 to T = 50|state must be"):
+        wkv7(*inputs, cu_seqlens=torch.tensor(bounds, dtype=torch.long))
+    with pytest.raises(ValueError, match="with B = 2"):
+        wkv7(*random_inputs(), cu_seqlens=torch.tensor([0, 50]))
+
+
+def test_flash_linear_attention_says_the_same() -> None:
+    """An independent implementation of the recurrence, in its own layout (state transposed)."""
+    inputs = [x.float() for x in random_inputs(num_tokens=64)]
+    r, log_decay, k, v, a, b = (x.transpose(1, 2) for x in inputs)
+    state = torch.randn(2, 3, 32, 32)
+    spec = importlib.util.find_spec("fla")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    path = Path(spec.submodule_search_locations[0], "ops/generalized_delta_rule/dplr/naive.py")
+    naive_spec = importlib.util.spec_from_file_location("fla_naive", path)
+    assert naive_spec is not None
+    assert naive_spec.loader is not None
+    naive = importlib.util.module_from_spec(naive_spec)
+    naive_spec.loader.exec_module(naive)
+    y, after = wkv7(*inputs, state)
+    for operator in (naive.dplr_recurrence, naive.dplr_chunkwise):
+        # It scales by N^-0.5 itself.
+        their_y, their_after = operator(r * 32**0.5, k, v, a, b, log_decay, initial_state=state.mT)
+        assert relative_error(y, their_y.transpose(1, 2).double()) < 1e-5
+        assert relative_error(after, their_after.mT.double()) < 1e-5
 
 
 def test_sixteen_bit_inputs_keep_a_float32_state() -> None:
@@ -143,7 +229,7 @@ def test_wrong_shapes_and_backends_are_refused() -> None:
     inputs = random_inputs()
     with pytest.raises(ValueError, match=r"must all be \[B, T, H, N\]"):
         wkv7(inputs[0][:, :3], *inputs[1:])
-    with pytest.raises(ValueError, match=r"state must be \[B, H, N, N\]"):
+    with pytest.raises(ValueError, match=r"state must be \[2, H, N, N\]"):
         wkv7(*inputs, torch.zeros(2, 3, 32, 16))
     with pytest.raises(ValueError, match="unknown backend 'cuda'"):
         wkv7(*inputs, backend="cuda")

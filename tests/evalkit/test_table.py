@@ -1,0 +1,167 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.corpus import Corpus
+from evalkit.runner import RunResult, run
+from evalkit.table import notes, print_result
+from tests.evalkit.toys import TEXTS, BigramModel, BrokenModel, corpus_of
+
+CORPUS = corpus_of(TEXTS, "first", date="2026-03-04")
+OTHER = corpus_of(TEXTS[:3], "second", date="2026-03-05")
+
+
+def printed(result: RunResult) -> list[str]:
+    stream = io.StringIO()
+    print_result(result, stream)
+    return stream.getvalue().splitlines()
+
+
+def rows(lines: list[str]) -> dict[str, list[str]]:
+    return {
+        line.split()[1]: line.split() for line in lines[2:] if len(line.split()) > 5 and line[:1] in "1234–"
+    }
+
+
+def test_one_corpus_ranked_with_rate_and_interval(tmp_path: Path) -> None:
+    models = [BigramModel("zero"), BigramModel("one", 1), "zstd"]
+    result = run(models, [CORPUS], output=tmp_path)
+    lines = printed(result)
+    table = rows(lines)
+    expected = {
+        model: sum(map(BigramModel(seed=seed).bits, TEXTS)) / CORPUS.num_bytes
+        for seed, model in enumerate(["zero", "one"])
+    }
+    by_rank = sorted(table, key=lambda name: int(table[name][0]))
+    values = [float(table[name][2]) for name in by_rank]
+    assert values == sorted(values)
+    for cell in result.cells:
+        row = table[cell.model]
+        metrics = cell.content["metrics"]
+        assert row[2] == f"{cell.bits_per_byte:.4f}"
+        assert row[3] == "±"
+        half = (metrics["bits_per_byte_high"] - metrics["bits_per_byte_low"]) / 2
+        assert row[4] == f"{half:.4f}"
+        assert row[5] == f"{12.5 * cell.bits_per_byte:.2f}"
+        assert row[-1] == "document"
+        if cell.model in expected:
+            assert cell.bits_per_byte == pytest.approx(expected[cell.model], rel=1e-6)
+    assert "macro average" not in lines[1]
+
+
+def test_several_corpora_are_ranked_by_macro_average(tmp_path: Path) -> None:
+    # `short` is better on the short corpus by more than it is worse on the long one: by macro average it
+    # wins, by the sum over all bytes it would lose.
+    long, short = corpus_of([text * 40 for text in TEXTS], "long"), corpus_of(["ab" * 9, "ba" * 9], "short")
+    one, two = BigramModel("for-long"), BigramModel("for-short")
+    one.table, two.table = one.table * 0 + 2.0, two.table * 0 + 2.1
+    two.table[[97, 98, 256, 256], [98, 97, 97, 98]] = 0.1
+    result = run([one, two], [long, short], output=tmp_path)
+    per_cell = {(cell.model, cell.corpus): cell.bits_per_byte for cell in result.cells}
+    assert per_cell["for-long", "long"] < per_cell["for-short", "long"]
+    lines = printed(result)
+    table = rows(lines)
+    assert list(table) == ["for-short", "for-long"]
+    for name, row in table.items():
+        macro = (per_cell[name, "long"] + per_cell[name, "short"]) / 2
+        assert f"{macro:.4f}" in row
+        assert f"{12.5 * macro:.2f}" in row
+    assert "macro average" in lines[1]
+
+
+def test_lossy_documents_are_marked_and_named(tmp_path: Path) -> None:
+    result = run([BigramModel("lossy", lossy="t"), BigramModel("good")], [CORPUS], output=tmp_path)
+    lines = printed(result)
+    assert any(part.endswith("*") for part in rows(lines)["lossy"])
+    assert not any(part.endswith("*") for part in rows(lines)["good"])
+    [note] = [line for line in lines if line.startswith("* ")]
+    lost = [document for document in CORPUS.documents if "t" in document.text]
+    assert note.startswith(f"* lossy on first: {len(lost)} of {len(TEXTS)} documents left out")
+    assert lost[0].id in note
+    assert "cannot write 't'" in note
+
+
+def test_a_failed_cell_is_in_the_table_and_named(tmp_path: Path) -> None:
+    breaking = corpus_of([*TEXTS, "BREAK"], "breaking")
+    result = run([BrokenModel("nan"), BigramModel("good")], [breaking, OTHER], output=tmp_path)
+    lines = printed(result)
+    row = rows(lines)["broken-nan"]
+    assert row[0] == "–"
+    assert row[2] == "failed"
+    assert row.count("failed") == 3  # the corpus, the average, the rate
+    [failure] = [line for line in lines if line.startswith("FAILED ")]
+    assert failure.startswith("FAILED broken-nan on breaking: broken-nan: document ")
+
+
+def test_the_corpus_is_described_once(tmp_path: Path) -> None:
+    lines = printed(run([BigramModel("a"), BigramModel("b", 1)], [CORPUS], output=tmp_path, limit=3))
+    [note] = [line for line in lines if line.startswith("first: ")]
+    limited = CORPUS.limited(3)
+    assert note == (
+        f"first: 3 documents, {limited.num_bytes} bytes, 2026-03-04, sha256 {limited.sha256[:12]}, "
+        "the first 3 documents only"
+    )
+
+
+def test_the_policy_stands_beside_the_numbers(tmp_path: Path) -> None:
+    model = BigramModel(context_limit=64)
+    lines = printed(run([model], [CORPUS], output=tmp_path, policy="uncheatable"))
+    assert rows(lines)["bigram"][-2:] == ["uncheatable", "≤64"]
+    assert "policy uncheatable: the first token of each chunk is not paid for; its bytes count" in lines
+
+
+@pytest.mark.parametrize(
+    ("details", "date", "said"),
+    [
+        (
+            {"knowledge_cutoff": "2024-08"},
+            "2024-08-01",
+            "it starts on 2024-08-01, the model's cutoff is 2024-08",
+        ),
+        ({"knowledge_cutoff": "2024-08"}, "2024-08-31", "the model's cutoff is 2024-08"),
+        ({"knowledge_cutoff": "2024-08"}, "2024-09-01", None),
+        ({"knowledge_cutoff": "2024"}, "2024-12-31", "the model's cutoff is 2024"),
+        ({"knowledge_cutoff": "2024"}, "2025-01-01", None),
+        ({"knowledge_cutoff": "2024-08-14"}, "2024-08-14", "the model's cutoff is 2024-08-14"),
+        ({"knowledge_cutoff": "2024-08-14"}, "2024-08-15", None),
+        ({"released": "2025-02-11"}, "2025-02-10", "the model's release is 2025-02-11"),
+        ({"released": "2025-02-11"}, "2025-02-12", None),
+        ({"released": "2025-02-11", "knowledge_cutoff": "2024-08"}, "2024-12-01", None),
+        ({"released": "2025-02-11", "knowledge_cutoff": None}, "2024-12-01", "release is 2025-02-11"),
+        ({"knowledge_cutoff": "2024-08"}, None, "the corpus is undated"),
+        ({}, None, None),
+        ({}, "2020-01-01", None),
+    ],
+)
+def test_a_corpus_that_a_model_may_have_read_is_noted(
+    details: dict[str, Any], date: str | None, said: str | None, tmp_path: Path
+) -> None:
+    corpus = corpus_of(TEXTS, date=date)
+    result = run([BigramModel(details=details), "zstd"], [corpus], output=tmp_path)
+    found = [note for note in notes(result) if "may have read" in note]
+    if said is None:
+        assert found == []
+    else:
+        [note] = found
+        assert note.startswith("bigram may have read corpus in training: ")
+        assert said in note
+
+
+def test_without_a_terminal_no_number_is_cut_however_many_corpora(tmp_path: Path) -> None:
+    corpora: list[str | Corpus] = [
+        corpus_of(TEXTS[:2], f"a-rather-long-name-{number}") for number in range(14)
+    ]
+    result = run([BigramModel("m" * 60)], corpora, output=tmp_path)
+    lines = printed(result)
+    row = rows(lines)["m" * 60]
+    assert row.count("±") == 15
+    assert all(str(corpus.name) in lines[1] for corpus in corpora if isinstance(corpus, Corpus))
+    assert not any("…" in line for line in lines)
+
+
+def test_nothing_scored_prints_no_table(tmp_path: Path) -> None:
+    result = run([BrokenModel("nan")], [corpus_of(["BREAK"])], output=tmp_path)
+    [line] = printed(result)
+    assert line.startswith("FAILED broken-nan on corpus: ")

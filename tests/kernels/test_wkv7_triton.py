@@ -1,0 +1,418 @@
+"""The Triton kernels of WKV-7 against the recurrence in float64, on the CPU by Triton's interpreter.
+
+The interpreter has to be chosen before triton is imported, so this file also is the program that a
+subprocess runs: ``python test_wkv7_triton.py GROUP`` prints what it measured as JSON, and the tests judge.
+Every tensor that the kernels have to fill is filled with NaN before.
+"""
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from evalkit_kernels.wkv7 import wkv7
+from evalkit_kernels.wkv7_triton import choose, unavailable, wkv7_triton
+
+NAMES = ("y", "state", "d_r", "d_log_decay", "d_k", "d_v", "d_a", "d_b", "d_state")
+KERNELS = ("chunked", "sequential")
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+FLA = importlib.util.find_spec("fla")
+
+SINGLE: dict[str, dict[str, Any]] = {
+    "usual": {"num_batch": 2, "num_tokens": 40},
+    "fastest decay": {"decay": "fastest", "num_tokens": 40},
+    "no decay": {"decay": "none", "num_tokens": 33},
+    "nothing removed": {"a_zero": True},
+    "one key repeated": {"repeat_key": True},
+    "negative eigenvalues": {"factor": 2.0},
+    "one key repeated, c = 1, no decay": {"repeat_key": True, "decay": "none", "num_tokens": 40},
+    "one key repeated, c = 2, no decay": {"repeat_key": True, "factor": 2.0, "decay": "none"},
+    "1 token": {"num_tokens": 1, "num_batch": 3},
+    "15 tokens": {"num_tokens": 15},
+    "16 tokens": {"num_tokens": 16},
+    "17 tokens": {"num_tokens": 17},
+    "one head": {"num_heads": 1, "head_size": 32},
+    "head size 64": {"num_heads": 1, "head_size": 64, "num_tokens": 18},
+    "head size 128": {"num_heads": 1, "head_size": 128, "num_tokens": 17},
+    "states enough to share a program": {"num_batch": 2, "num_heads": 66, "head_size": 32, "num_tokens": 1},
+}
+HALF: dict[str, dict[str, Any]] = {
+    "usual": {"num_tokens": 48, "head_size": 64, "num_heads": 1},
+    "fastest decay": {"num_tokens": 48, "head_size": 64, "num_heads": 1, "decay": "fastest"},
+    "no decay": {"num_tokens": 48, "head_size": 64, "num_heads": 1, "decay": "none"},
+    "one key repeated": {"num_tokens": 48, "head_size": 64, "num_heads": 1, "repeat_key": True},
+}
+
+
+def random_inputs(
+    *,
+    num_batch: int = 1,
+    num_tokens: int = 20,
+    num_heads: int = 2,
+    head_size: int = 16,
+    decay: str = "mixed",
+    repeat_key: bool = False,
+    factor: float = 1.0,
+    a_zero: bool = False,
+) -> list[Tensor]:
+    """The six inputs of the sizes that RWKV-7 makes, and a state; float64."""
+    torch.manual_seed(0)
+    shape = (num_batch, num_tokens, num_heads, head_size)
+    r, k, v, direction, gate, logit = torch.randn(6, *shape, dtype=torch.float64)
+    bound = -math.exp(-0.5)
+    log_decay = {
+        "mixed": bound * torch.sigmoid(3 * logit),
+        "fastest": torch.full_like(r, bound),
+        "none": torch.zeros_like(r),
+    }[decay]
+    if repeat_key:
+        direction = direction[:, :1].expand(shape)
+    kk = F.normalize(direction, dim=-1)
+    rate = factor * (torch.ones_like(gate) if repeat_key else torch.sigmoid(gate))
+    a = torch.zeros_like(kk) if a_zero else -kk
+    state = torch.randn(num_batch, num_heads, head_size, head_size, dtype=torch.float64)
+    return [r, log_decay, 0.3 * k, v, a, kk * rate, state]
+
+
+def rounded(inputs: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    """As the operator takes them: log decays and states stay float32."""
+    return [x.to(torch.float32 if i in (1, 6) else dtype) for i, x in enumerate(inputs)]
+
+
+def outputs_and_gradients(
+    operator: Callable[..., tuple[Tensor, Tensor]], inputs: list[Tensor]
+) -> list[Tensor]:
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    y, state = operator(*leaves)
+    torch.manual_seed(1)
+    d_y = torch.randn(y.shape, dtype=torch.float64).to(inputs[0].dtype)
+    d_state = torch.randn(state.shape, dtype=torch.float64).float()
+    outputs = (y, state)
+    weights = [d_y.to(y.dtype), d_state.to(state.dtype)]
+    return [y.detach(), state.detach(), *torch.autograd.grad(outputs, leaves, weights)]
+
+
+def exact(inputs: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    """The recurrence in float64, with output gradients rounded to ``dtype`` as the operator sees them."""
+
+    def reference(*leaves: Tensor) -> tuple[Tensor, Tensor]:
+        return wkv7(*leaves, backend="reference")
+
+    torch.manual_seed(1)
+    leaves = [x.double().requires_grad_() for x in inputs]
+    y, state = reference(*leaves)
+    d_y = torch.randn(y.shape, dtype=torch.float64).to(dtype).double()
+    d_state = torch.randn(state.shape, dtype=torch.float64).float().double()
+    return [y.detach(), state.detach(), *torch.autograd.grad((y, state), leaves, (d_y, d_state))]
+
+
+def errors(found: list[Tensor], wanted: list[Tensor]) -> dict[str, float]:
+    result = {}
+    for name, x, y in zip(NAMES, found, wanted, strict=True):
+        assert x.shape == y.shape
+        scale = y.norm().item() or 1.0
+        result[name] = ((x.double() - y).norm() / scale).item()
+    return result
+
+
+# What runs in the subprocess.
+
+
+def measure_single() -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for case, arguments in SINGLE.items():
+        inputs = rounded(random_inputs(**arguments), torch.float32)
+        wanted = exact(inputs, torch.float32)
+        for kernel in KERNELS:
+            found = outputs_and_gradients(lambda *x, kernel=kernel: wkv7_triton(*x, kernel=kernel), inputs)
+            result[f"{kernel}: {case}"] = errors(found, wanted)
+    return result
+
+
+def measure_half() -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for dtype in (torch.float16, torch.bfloat16):
+        for case, arguments in HALF.items():
+            inputs = rounded(random_inputs(**arguments), dtype)
+            wanted = exact(inputs, dtype)
+            found = outputs_and_gradients(lambda *x: wkv7_triton(*x, kernel="chunked"), inputs)
+            result[f"{dtype}: {case}"] = errors(found, wanted) | {"dtypes": [str(x.dtype) for x in found]}
+        y, _ = wkv7_triton(*inputs, kernel="sequential")
+        result[f"{dtype}: sequential"] = ((y.double() - wanted[0]).norm() / wanted[0].norm()).item()
+    # Operands in tf32, everything else in float32: what `precision="tf32"` costs by itself.
+    inputs = rounded(random_inputs(num_tokens=48, head_size=64, num_heads=1), torch.float32)
+    y, _ = wkv7_triton(*inputs, kernel="chunked", precision="tf32")
+    wanted_y = exact(inputs, torch.float32)[0]
+    result["tf32"] = ((y.double() - wanted_y).norm() / wanted_y.norm()).item()
+    return result
+
+
+def measure_packed() -> dict[str, Any]:
+    lengths = [5, 0, 16, 19, 1]
+    cu_seqlens = torch.tensor([0, *lengths]).cumsum(0)
+    inputs = rounded(random_inputs(num_tokens=sum(lengths)), torch.float32)
+    torch.manual_seed(2)
+    inputs[6] = torch.randn(len(lengths), 2, 16, 16)
+    result: dict[str, Any] = {}
+    for kernel in KERNELS:
+
+        def packed(*x: Tensor, kernel: str = kernel) -> tuple[Tensor, Tensor]:
+            return wkv7_triton(*x, cu_seqlens.int(), kernel=kernel)
+
+        def separate(*x: Tensor, kernel: str = kernel) -> tuple[Tensor, Tensor]:
+            ends = cu_seqlens.tolist()
+            pieces = [
+                wkv7_triton(*(z[:, start:end] for z in x[:6]), x[6][s : s + 1], kernel=kernel)
+                for s, (start, end) in enumerate(zip(ends, ends[1:], strict=False))
+            ]
+            return torch.cat([y for y, _ in pieces], 1), torch.cat([state for _, state in pieces])
+
+        together, apart = outputs_and_gradients(packed, inputs), outputs_and_gradients(separate, inputs)
+        again = outputs_and_gradients(packed, inputs)
+        result[kernel] = {
+            "equal": {name: torch.equal(x, y) for name, x, y in zip(NAMES, together, apart, strict=True)},
+            "again": all(torch.equal(x, y) for x, y in zip(together, again, strict=True)),
+            "empty keeps its state": torch.equal(together[1][1], inputs[6][1]),
+        }
+    empty = [x[:, :0] for x in inputs[:6]]
+    nothing = outputs_and_gradients(wkv7_triton, [*empty, inputs[6][:1]])
+    result["no tokens"] = {"shape": list(nothing[0].shape), "state": torch.equal(nothing[1], inputs[6][:1])}
+    none, state = wkv7_triton(*empty, inputs[6][:0], torch.tensor([0]))
+    result["no sequences"] = [list(none.shape), list(state.shape)]
+    return result
+
+
+def measure_fla() -> dict[str, Any]:
+    """flash-linear-attention's recurrence: scaled queries, heads first, states transposed."""
+    assert FLA is not None and FLA.submodule_search_locations is not None
+    path = Path(FLA.submodule_search_locations[0]) / "ops/generalized_delta_rule/dplr/naive.py"
+    spec = importlib.util.spec_from_file_location("naive", path)
+    assert spec is not None and spec.loader is not None
+    naive = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(naive)
+
+    def oracle(*x: Tensor) -> tuple[Tensor, Tensor]:
+        r, log_decay, k, v, a, b = (z.transpose(1, 2) for z in x[:6])
+        y, state = naive.dplr_recurrence(r * r.shape[-1] ** 0.5, k, v, a, b, log_decay, x[6].mT)
+        return y.transpose(1, 2), state.mT
+
+    inputs = rounded(random_inputs(num_tokens=37, num_batch=2), torch.float32)
+    found = outputs_and_gradients(lambda *x: wkv7_triton(*x, kernel="chunked"), inputs)
+    return errors(found, [x.double() for x in outputs_and_gradients(oracle, inputs)])
+
+
+def measure_compilation() -> dict[str, Any]:
+    """Compiles for an H100, which needs none; what N = 64 and bfloat16 become."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from evalkit_kernels import wkv7_triton_kernels as kernels
+
+    constants = {"N": 64, "Q": 16, "BV": 16, "SAVE": True, "VALUES": True}
+    constants |= {"INNER": "tf32x3", "PRECISION": "tf32"}
+    types = dict.fromkeys(("r", "k", "v", "a", "b", "y"), "*bf16")
+    types |= {f"d_{name}": dtype for name, dtype in types.items()}
+    types |= dict.fromkeys(("starts", "chunk_starts", "chunk_sequence"), "*i64")
+    types |= {"num_sequences": "i32", "H": "i32"} | dict.fromkeys(constants, "constexpr")
+    result = {}
+    for name in ("prepare", "scan", "sequential", "scan_backward", "gradients"):
+        kernel = getattr(kernels, name)
+        names = kernel.arg_names
+        signature = {x: types.get(x, "*fp32") for x in names}
+        source = ASTSource(
+            kernel,
+            signature=signature,
+            constexprs={(names.index(x),): value for x, value in constants.items() if x in names},
+            attrs={(i,): [["tt.divisibility", 16]] for i, x in enumerate(names) if signature[x][0] == "*"},
+        )
+        options = {"num_warps": 4, "num_stages": 2}
+        compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+        ptx = compiled.asm["ptx"]
+        result[name] = {
+            "mma": ptx.count("mma.sync"),
+            "rounds": ptx.count("cvt.rna.tf32.f32"),
+            "shared": compiled.metadata.shared,
+        }
+    return result
+
+
+def poison() -> None:
+    """What is allocated without being filled is NaN from here on."""
+    empty, empty_like = torch.empty, torch.empty_like
+
+    def spoiled(x: Tensor) -> Tensor:
+        return x.fill_(math.nan) if x.is_floating_point() else x
+
+    torch.empty = lambda *a, **k: spoiled(empty(*a, **k))  # type: ignore[assignment]
+    torch.empty_like = lambda *a, **k: spoiled(empty_like(*a, **k))  # type: ignore[assignment]
+
+
+GROUPS = {
+    "single": measure_single,
+    "half": measure_half,
+    "packed": measure_packed,
+    "fla": measure_fla,
+    "compilation": measure_compilation,
+}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    poison()
+    try:
+        json.dump(GROUPS[sys.argv[1]](), sys.stdout)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+# What pytest runs.
+
+needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="triton is not installed")
+
+
+def run(group: str, tmp_path: Path, *, interpret: bool = True) -> Any:
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    environment.pop("TRITON_INTERPRET", None)
+    if interpret:
+        environment["TRITON_INTERPRET"] = "1"
+    done = subprocess.run(
+        [sys.executable, __file__, group], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return run("single", tmp_path_factory.mktemp("triton"))
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return run("half", tmp_path_factory.mktemp("triton"))
+
+
+@needs_triton
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("case", SINGLE)
+def test_float32_is_the_recurrence_forward_and_backward(single: Any, kernel: str, case: str) -> None:
+    for name, error in single[f"{kernel}: {case}"].items():
+        assert error < 1e-5, f"{name}: {error}"
+
+
+# float16 rounds what is stored by 2^-12 on average, 2.1e-4 rms here, and the tf32 operands of products
+# with the state add as much. The interpreter cuts bfloat16 off (a GPU rounds it), 3.3e-3 rms; tf32 is
+# lost in that. d_log_decay is stored in float32, but is a sum of 16 tokens' terms that largely cancel: the
+# most where decay is fastest. With one key repeated each token's a and b meet the same direction of the
+# state, and what is small in their gradients is a difference of large numbers.
+LIMITS = {torch.float16: 5e-4, torch.bfloat16: 4e-3}
+
+
+@needs_triton
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("case", HALF)
+def test_16_bit_inputs_lose_little_more_than_their_rounding(half: Any, dtype: torch.dtype, case: str) -> None:
+    found = half[f"{dtype}: {case}"]
+    assert found["y"] < LIMITS[dtype]
+    assert found["state"] < 5e-4
+    for name in NAMES[2:]:
+        limit = 2e-3 if name == "d_log_decay" else 3e-3 if case == "one key repeated" else 1e-3
+        limit = max(limit, LIMITS[dtype]) if name != "d_state" else limit
+        assert found[name] < limit, f"{name}: {found[name]}"
+    wide = "torch.float32"
+    narrow = str(dtype)
+    assert found["dtypes"] == [narrow, wide, narrow, wide, narrow, narrow, narrow, narrow, wide]
+
+
+@needs_triton
+def test_the_sequential_kernel_only_rounds_its_output(half: Any) -> None:
+    assert half["torch.float16: sequential"] < 2.5e-4
+    assert half["torch.bfloat16: sequential"] < 4e-3
+
+
+@needs_triton
+def test_tf32_products_are_visible_without_a_gpu(half: Any) -> None:
+    assert 5e-5 < half["tf32"] < 5e-4
+
+
+@needs_triton
+def test_packed_sequences_are_separate_ones_bit_by_bit(tmp_path: Path) -> None:
+    found = run("packed", tmp_path)
+    for kernel in KERNELS:
+        assert all(found[kernel]["equal"].values()), found[kernel]["equal"]
+        assert found[kernel]["again"]
+        assert found[kernel]["empty keeps its state"]
+    assert found["no tokens"] == {"shape": [1, 0, 2, 16], "state": True}
+    assert found["no sequences"] == [[1, 0, 2, 16], [0, 2, 16, 16]]
+
+
+@needs_triton
+@pytest.mark.skipif(FLA is None, reason="flash-linear-attention is not installed")
+def test_flash_linear_attention_agrees(tmp_path: Path) -> None:
+    for name, error in run("fla", tmp_path).items():
+        assert error < 1e-5, f"{name}: {error}"
+
+
+@needs_triton
+@pytest.mark.skipif(sys.platform != "linux", reason="triton compiles on Linux")
+def test_the_kernels_compile_for_an_h100(tmp_path: Path) -> None:
+    found = run("compilation", tmp_path, interpret=False)
+    for name in ("prepare", "scan", "scan_backward", "gradients"):
+        assert found[name]["mma"] > 0, name
+        assert found[name]["rounds"] > 0, name
+    assert found["sequential"]["mma"] == 0
+    # wgmma, which would take its operands from shared memory, and unrounded, is never chosen: 16 rows.
+    assert all(kernel["shared"] <= 64 * 1024 for kernel in found.values())  # three programs at a time
+
+
+def test_why_it_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    cpu = torch.device("cpu")
+    inputs = rounded(random_inputs(), torch.float32)
+    if HAS_TRITON:
+        with pytest.raises(ValueError, match="TRITON_INTERPRET=1"):
+            wkv7_triton(*inputs)
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
+        assert unavailable(cpu) is None
+        assert "head sizes" in (unavailable(cpu, torch.float32, 48) or "")
+        assert "float64" in (unavailable(cpu, torch.float64) or "")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert unavailable(cpu) == "triton is not installed"
+
+
+@needs_triton
+def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    inputs = rounded(random_inputs(), torch.float32)
+    with pytest.raises(ValueError, match=r"must all be \[B, T, H, N\]"):
+        wkv7_triton(inputs[0][:, :3], *inputs[1:])
+    with pytest.raises(ValueError, match="state must be"):
+        wkv7_triton(*inputs[:6], torch.zeros(2, 2, 16, 16))
+    with pytest.raises(ValueError, match="unknown kernel 'fast'"):
+        wkv7_triton(*inputs, kernel="fast")
+    with pytest.raises(ValueError, match="unknown precision 'bf16'"):
+        wkv7_triton(*inputs, precision="bf16")
+    for wrong in ([0, 12, 8, 20], [0, 19], [1, 20]):
+        with pytest.raises(ValueError, match="must rise from 0 to T = 20"):
+            wkv7_triton(*inputs, torch.tensor(wrong))
+    with pytest.raises(ValueError, match="needs B = 1"):
+        wkv7_triton(*rounded(random_inputs(num_batch=2), torch.float32), torch.tensor([0, 20]))
+
+
+def test_decoding_is_sequential_and_long_sequences_are_chunked() -> None:
+    assert choose(1, 40, 1) == "sequential"
+    assert choose(1024, 40, 1) == "sequential"
+    assert choose(1, 40, 4096) == "chunked"
+    assert choose(64, 40, 1024) == "chunked"
