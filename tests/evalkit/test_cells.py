@@ -288,10 +288,11 @@ def test_a_dry_run_moves_nothing(tmp_path: Path) -> None:
     cell = written(tmp_path)
     _flip(cell.path)
     before = snapshot(tmp_path)
-    told: list[str] = []
-    assert find_cell(task(), tmp_path, warn=told.append, dry_run=True) is None
+    told = Told()
+    result = run([MODEL], [CORPUS], output=tmp_path, dry_run=True, reporter=told)
+    assert (result.cells, result.num_scored) == ((), 0)
     assert snapshot(tmp_path) == before
-    [line] = told
+    [line] = told.messages
     assert line.endswith("it will be moved aside and scored again")
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
-from evalkit_kernels import wkv7, wkv7_cpu
+from evalkit_kernels import wkv7
 from evalkit_kernels.wkv7 import choose_backend
 from evalkit_kernels.wkv7_cpu import squared_relu, token_shift
 
