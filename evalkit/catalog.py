@@ -221,7 +221,7 @@ def _entry(name: str, table: Any, where: str, folder: Path) -> CatalogEntry:
         if key not in values:
             raise UsageError(f"{where}: {key} is missing")
     loader = values["loader"]
-    if loader not in known_loaders():
+    if loader not in BUILTIN_LOADERS and loader not in known_loaders():  # which reads all distributions
         raise UsageError(f"{where}: {_unknown_loader(loader)}")
     if loader in ("rwkv7", "hf"):
         located = _locate(loader, values["target"], folder)

@@ -11,13 +11,11 @@ with ``--token-bits`` the lists ``token_bits`` (float32, null where unpaid) and 
 
 import contextlib
 import datetime as dt
-import fcntl
 import hashlib
 import itertools
 import json
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +23,7 @@ import numpy as np
 
 from evalkit.corpus import Corpus
 from evalkit.errors import ScoringError
-from evalkit.files import atomic_write, slug, strict_json
+from evalkit.files import atomic_write, locked, slug, strict_json
 from evalkit.model import ModelIdentity
 from evalkit.scoring import SCORER_VERSION, DocumentScore
 from evalkit.stats import CONFIDENCE, ratio_interval
@@ -124,7 +122,7 @@ def find_cell(task: Task, output: Path, *, warn: Callable[[str], None], dry_run:
         if dry_run:
             warn(f"{path} {_damage(path)}; it will be moved aside and scored again")
             continue
-        with _locked(path.parent):
+        with locked(path.parent):
             problem = _damage(path)
             if problem is None:  # another run was here meanwhile
                 return read_cell(path)
@@ -175,18 +173,6 @@ def _move_aside(path: Path) -> str:
     return f"{path.name}{ending}"
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """The only one to change a folder; the lock goes with the process, whatever ends it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _file_sha256(path: Path) -> str:
     # Not `files.file_sha256`, which remembers: a disk's error leaves a file's time as it was.
     with path.open("rb") as file:
@@ -227,7 +213,7 @@ def write_cell(
         reason = scores[0].lossy if scores else "the corpus is empty"
         raise ScoringError(f"no document of {task.corpus.name} could be scored: {reason}")
     path = task.folder(output) / f"{task.key()}.json"
-    with _locked(path.parent):
+    with locked(path.parent):
         if path.is_file() and _damage(path) is None:
             return read_cell(path)
         parquet = path.with_suffix(".parquet")

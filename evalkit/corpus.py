@@ -6,14 +6,12 @@ is written last: a folder without one is no corpus. The same documents give the 
 the same pyarrow. ``datasets.load_dataset("parquet", data_files=...)`` reads it.
 """
 
-import contextlib
 import dataclasses
 import datetime as dt
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ from evalkit.document import (
     utc_date,
 )
 from evalkit.errors import CorpusError, UsageError, unknown_name
-from evalkit.files import atomic_write, slug, strict_json
+from evalkit.files import atomic_write, locked, slug, strict_json
 from evalkit.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
 
 __all__ = [
@@ -91,7 +89,7 @@ def save_corpus(corpus: Corpus, store: Path | None = None) -> Path:
 
     check_new_name(corpus.name)
     folder = store_folder(store) / corpus.name
-    with _locked(folder):
+    with locked(folder):
         if (folder / "manifest.json").exists():
             _refuse_difference(folder, corpus)
             return folder
@@ -263,18 +261,6 @@ def _parquet_schema() -> Any:
             optional("source_version"),
         ]
     )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """The only writer of a folder; the lock goes with the process, whatever ends it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _refuse_difference(folder: Path, corpus: Corpus) -> None:

@@ -243,7 +243,7 @@ def make_corpus(
 
     Raises:
         UsageError: the name cannot be a folder's name.
-        CorpusError: there are no documents, or an id or date is not what `Document` promises.
+        CorpusError: there are no documents, or one is empty, or an id or date is not what `Document` promises.
     """
     check_plain_name(name)
     documents = tuple(documents)
@@ -253,6 +253,8 @@ def make_corpus(
     for document in documents:
         if document.id in seen or document.id.split() != [document.id]:
             raise CorpusError(f"corpus {name}: id {document.id!r} is used twice or holds white space")
+        if not document.n_bytes:
+            raise CorpusError(f"corpus {name}: document {document.id} is empty; leave it out and count it")
         seen.add(document.id)
         if document.published_at is not None and not _PUBLISHED_AT.fullmatch(document.published_at):
             raise CorpusError(

@@ -1,6 +1,7 @@
-"""Files that are either whole or absent, and digests that are not computed twice."""
+"""Files that are either whole or absent, folders with one writer, digests not computed twice."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -35,6 +36,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The only one to change a folder; the lock goes with the process, whatever ends it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def strict_json(value: Any) -> str:

@@ -198,7 +198,7 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         token_bits: whether to keep the bits of every token.
-        max_context: cap on every model's context, in token positions.
+        max_context: cap on the context of every model that is loaded by name, in token positions.
         trust_remote_code: whether hub repositories may run their own Python.
         dry_run: plan only.
         debug: let an error end the run where it happens.

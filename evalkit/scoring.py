@@ -140,10 +140,10 @@ def _score_tokens(
             scores[index] = DocumentScore(document, None, None, lossy=str(error))
             continue
         covered = int(encoding.ends[-1]) if len(encoding.ends) else 0
-        if covered != document.n_bytes:
+        if covered != document.n_bytes or len(encoding.ids) != len(encoding.ends):
             raise ScoringError(
-                f"{model.identity.name}: encode() of document {document.id} covers {covered} of "
-                f"{document.n_bytes} bytes"
+                f"{model.identity.name}: encode() of document {document.id} gives {len(encoding.ids)} ids "
+                f"and {len(encoding.ends)} ends, and covers {covered} of {document.n_bytes} bytes"
             )
         cut = windows(policy, encoding.ids, prefix=prefix, context_limit=model.context_limit)
         opened[index] = _Open(encoding.ends, np.full(len(encoding.ids), np.nan), len(cut))
@@ -158,7 +158,8 @@ def _score_tokens(
             [piece.window.targets.tolist() for piece in batch],
             contexts=[piece.window.context.tolist() for piece in batch],
         )
-        for (index, window), nats in zip(batch, costs, strict=True):
+        for (index, window), cost in zip(batch, costs, strict=True):
+            nats = np.asarray(cost)
             if nats.shape != window.targets.shape or not np.isfinite(nats).all():
                 raise ScoringError(
                     f"{model.identity.name}: document {documents[index].id} got costs that are not "

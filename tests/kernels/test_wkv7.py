@@ -179,7 +179,7 @@ def test_gradients_of_packed_sequences() -> None:
 @pytest.mark.parametrize("bounds", [[0, 5], [1, 50], [0, 30, 20, 50], []])
 def test_impossible_packings_are_refused(bounds: list[int]) -> None:
     inputs = random_inputs(num_batch=1)
-    with pytest.raises(ValueError, match="cu_seqlens must rise from 0 to T = 50|state must be"):
+    with pytest.raises(ValueError, match=r"cu_seqlens must rise from 0 to T = 50|state must be"):
         wkv7(*inputs, cu_seqlens=torch.tensor(bounds, dtype=torch.long))
     with pytest.raises(ValueError, match="with B = 2"):
         wkv7(*random_inputs(), cu_seqlens=torch.tensor([0, 50]))
