@@ -243,7 +243,8 @@ def make_corpus(
 
     Raises:
         UsageError: the name cannot be a folder's name.
-        CorpusError: there are no documents, or one is empty, or an id or date is not what `Document` promises.
+        CorpusError: there are no documents, or one is empty, or has an id or date that is not what
+            `Document` promises.
     """
     check_plain_name(name)
     documents = tuple(documents)

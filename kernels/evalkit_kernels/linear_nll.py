@@ -208,11 +208,10 @@ def _forward_blocked(
         block_weight = _for_product(weight[columns])
         block_bias = None if bias is None else bias[columns]
         for rows in row_blocks:
-            product = _product(hidden[rows], block_weight)
             block_targets = targets[rows] - columns.start
-            is_here = (block_targets >= 0) & (block_targets < product.shape[1])
+            is_here = (block_targets >= 0) & (block_targets < block_weight.shape[0])
             block_log_sum, logit = _block_statistics(
-                product, block_targets, block_bias, softcap, scale, scratch
+                _product(hidden[rows], block_weight), block_targets, block_bias, softcap, scale, scratch
             )
             log_sum[rows] = torch.logaddexp(log_sum[rows], block_log_sum.to(exact))
             target_logit[rows] = torch.where(is_here, logit.to(exact), target_logit[rows])
@@ -222,8 +221,8 @@ def _forward_blocked(
 def _scratch(hidden: Tensor, row_blocks: list[slice], column_blocks: list[slice]) -> Tensor | None:
     """Memory for a block, or None where a kernel needs none.
 
-    Allocated anew for every block it would be returned to the system and paged in again each time, a
-    twentieth of the whole time on a CPU.
+    Two blocks of memory at a time, this and the products (which no name may keep alive into the next
+    turn), or else the allocator returns them to the system and pages them in again in every turn.
     """
     if hidden.is_cuda and triton_unavailable(hidden) is None:
         return None

@@ -11,6 +11,7 @@ gradient is wanted. The backward pass is `prepare` again, `scan_backward` (gradi
 """
 
 import dataclasses
+import functools
 import importlib.util
 import os
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.utils.weak import WeakIdKeyDictionary
 
 CHUNK_TOKENS = 16
 """The smallest that a tensor core takes. Work on the state falls with the chunk's length, the triangular
@@ -118,9 +120,9 @@ def wkv7_triton(
     if any(x.device != r.device for x in (log_decay, k, v, a, b, state)):
         raise ValueError("r, log_decay, k, v, a, b and state must be on one device")
     num_batch, num_tokens, num_heads, head_size = r.shape
-    for x in (r, k, v, a, b):
-        if (reason := unavailable(r.device, x.dtype, head_size)) is not None:
-            raise ValueError(f"backend 'triton' cannot serve: {reason}")
+    for dtype in {x.dtype for x in (r, k, v, a, b)}:
+        if (reason := unavailable(r.device, dtype, head_size)) is not None:
+            raise ValueError(f"the Triton kernels cannot serve: {reason}")
     if kernel not in KERNELS:
         raise ValueError(f"unknown kernel {kernel!r}; known: {', '.join(KERNELS)}")
     if precision is None:
@@ -155,30 +157,50 @@ class _Layout:
     num_chunks: int  # at least as many as there are
 
 
+_packed_layouts = WeakIdKeyDictionary()
+
+
 def _layout(num_batch: int, num_tokens: int, cu_seqlens: Tensor | None, device: torch.device) -> _Layout:
-    total = num_batch * num_tokens
+    """The layout, kept for the next layer of a network: it takes a dozen small launches."""
     if cu_seqlens is None:
-        starts = torch.arange(num_batch + 1, device=device) * num_tokens
-        num_chunks = num_batch * -(-num_tokens // CHUNK_TOKENS)
-    else:
-        if num_batch != 1 or cu_seqlens.dim() != 1 or len(cu_seqlens) < 1 or cu_seqlens.is_floating_point():
-            raise ValueError(
-                f"cu_seqlens needs B = 1 and [num_sequences + 1] integers; got B = {num_batch} and "
-                f"{tuple(cu_seqlens.shape)} of {cu_seqlens.dtype}"
-            )
-        starts = cu_seqlens.long()
-        if starts.device.type == "cpu":
-            rising = bool((starts.diff() >= 0).all())
-            if not rising or starts[0] != 0 or starts[-1] != total:
-                raise ValueError(f"cu_seqlens must rise from 0 to T = {total}; got {starts.tolist()}")
-        # An upper bound: the true number would have to be fetched from the GPU.
-        num_chunks = (total + (CHUNK_TOKENS - 1) * (len(starts) - 1)) // CHUNK_TOKENS
-        starts = starts.to(device).contiguous()
+        return _layout_of_batch(num_batch, num_tokens, device)
+    if num_batch != 1 or cu_seqlens.dim() != 1 or len(cu_seqlens) < 1 or cu_seqlens.is_floating_point():
+        raise ValueError(
+            f"cu_seqlens needs B = 1 and [num_sequences + 1] integers; got B = {num_batch} and "
+            f"{tuple(cu_seqlens.shape)} of {cu_seqlens.dtype}"
+        )
+    if cu_seqlens.is_inference():  # counts no changes, so what is kept could be stale
+        return _layout_of_packed(num_tokens, cu_seqlens, device)
+    key = (num_tokens, device, cu_seqlens._version)
+    kept: tuple[object, _Layout] | None = _packed_layouts.get(cu_seqlens)  # type: ignore[no-untyped-call]
+    if kept is None or kept[0] != key:
+        kept = key, _layout_of_packed(num_tokens, cu_seqlens, device)
+        _packed_layouts[cu_seqlens] = kept
+    return kept[1]
+
+
+@functools.lru_cache(maxsize=16)
+def _layout_of_batch(num_batch: int, num_tokens: int, device: torch.device) -> _Layout:
+    starts = torch.arange(num_batch + 1, device=device) * num_tokens
+    return _with_chunks(starts, num_batch * -(-num_tokens // CHUNK_TOKENS))
+
+
+def _layout_of_packed(num_tokens: int, cu_seqlens: Tensor, device: torch.device) -> _Layout:
+    starts = cu_seqlens.long()
+    if starts.device.type == "cpu":
+        rising = bool((starts.diff() >= 0).all())
+        if not rising or starts[0] != 0 or starts[-1] != num_tokens:
+            raise ValueError(f"cu_seqlens must rise from 0 to T = {num_tokens}; got {starts.tolist()}")
+    # An upper bound of the chunks: the true number would have to be fetched from the GPU.
+    num_chunks = (num_tokens + (CHUNK_TOKENS - 1) * (len(starts) - 1)) // CHUNK_TOKENS
+    return _with_chunks(starts.to(device).contiguous(), num_chunks)
+
+
+def _with_chunks(starts: Tensor, num_chunks: int) -> _Layout:
     chunk_starts = torch.zeros_like(starts)
     chunk_starts[1:] = ((starts.diff() + CHUNK_TOKENS - 1) // CHUNK_TOKENS).cumsum(0)
-    chunk_sequence = torch.searchsorted(
-        chunk_starts[1:].contiguous(), torch.arange(num_chunks, device=device), right=True
-    )
+    chunks = torch.arange(num_chunks, device=starts.device)
+    chunk_sequence = torch.searchsorted(chunk_starts[1:].contiguous(), chunks, right=True)
     return _Layout(starts, chunk_starts, chunk_sequence, len(starts) - 1, num_chunks)
 
 

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from evalkit.corpora_cli import app
+from evalkit.corpus import load_corpus
 from evalkit.errors import CorpusError, UsageError
 
 OPTIONS = ["--source", "test", "--license", "CC0-1.0", "--date-from", "2026-01-01", "--date-to", "2026-01-31"]
@@ -34,7 +35,7 @@ def test_list(stored: Path) -> None:
     lines = run("list", "--store", stored).output.splitlines()
     assert lines[0].split() == ["corpus", "documents", "bytes", "from", "to", "licenses", "sha256"]
     assert lines[1].split()[0] == "python-stdlib"
-    assert "undated" in lines[1]
+    assert lines[1].split()[3] == lines[1].split()[4] == load_corpus("python-stdlib").date_from
     assert lines[2].split()[:6] == ["tiny", "3", "8", "2026-01-01", "2026-01-31", "CC0-1.0"]
     listed = json.loads(run("list", "--json", "--store", stored).output)
     assert [entry["name"] for entry in listed] == ["python-stdlib", "tiny"]
@@ -58,7 +59,8 @@ def test_show(stored: Path) -> None:
     shown = json.loads(run("show", "tiny", "--json", "--store", stored).output)
     assert shown["num_documents"] == 3
     assert shown["licenses"] == {"CC0-1.0": 3}
-    assert json.loads(run("show", "python-stdlib", "--json").output)["date_from"] is None
+    built_in = json.loads(run("show", "python-stdlib", "--json").output)
+    assert built_in["date_from"] == built_in["date_to"] == load_corpus("python-stdlib").date_from
     refused = run("show", "tinny", "--store", stored).exception
     assert isinstance(refused, UsageError)
     assert "Did you mean tiny?" in str(refused)

@@ -198,7 +198,7 @@ def measure_packed() -> dict[str, Any]:
 
 
 def measure_fla() -> dict[str, Any]:
-    """flash-linear-attention's recurrence: scaled queries, heads first, states transposed."""
+    """flash-linear-attention's recurrence (scaled queries, heads first) and kernels; states transposed."""
     assert FLA is not None and FLA.submodule_search_locations is not None
     path = Path(FLA.submodule_search_locations[0]) / "ops/generalized_delta_rule/dplr/naive.py"
     spec = importlib.util.spec_from_file_location("naive", path)
@@ -206,14 +206,72 @@ def measure_fla() -> dict[str, Any]:
     naive = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(naive)
 
-    def oracle(*x: Tensor) -> tuple[Tensor, Tensor]:
+    def recurrence(*x: Tensor) -> tuple[Tensor, Tensor]:
         r, log_decay, k, v, a, b = (z.transpose(1, 2) for z in x[:6])
         y, state = naive.dplr_recurrence(r * r.shape[-1] ** 0.5, k, v, a, b, log_decay, x[6].mT)
         return y.transpose(1, 2), state.mT
 
+    rwkv7 = fla_kernels_by_the_interpreter()
+
+    def chunks(*x: Tensor) -> tuple[Tensor, Tensor]:
+        y, state = rwkv7.chunk_rwkv7(
+            *x[:6], scale=1.0, initial_state=x[6].mT.contiguous(), output_final_state=True, chunk_size=16
+        )
+        return y, state.mT
+
+    result = {}
     inputs = rounded(random_inputs(num_tokens=37, num_batch=2), torch.float32)
     found = outputs_and_gradients(lambda *x: wkv7_triton(*x, kernel="chunked"), inputs)
-    return errors(found, [x.double() for x in outputs_and_gradients(oracle, inputs)])
+    for name, oracle in (("recurrence", recurrence), ("chunks", chunks)):
+        result[name] = errors(found, [x.double() for x in outputs_and_gradients(oracle, inputs)])
+    r, log_decay, k, v, a, b, state = inputs
+    y, after = rwkv7.fused_mul_recurrent_rwkv7(
+        r=r, w=log_decay, k=k, v=v, kk=-a, a=-b / a,
+        scale=1.0, initial_state=state.mT.contiguous(), output_final_state=True,
+    )  # fmt: skip
+    steps = wkv7_triton(*inputs, kernel="sequential")
+    result["steps"] = {
+        "y": ((steps[0] - y).norm() / y.norm()).item(),
+        "state": ((steps[1] - after.mT).norm() / after.norm()).item(),
+    }
+    return result
+
+
+def fla_kernels_by_the_interpreter() -> Any:
+    """``fla.ops.rwkv7``, where the interpreter finds what those kernels bound while they were imported."""
+    import triton
+    import triton.language
+
+    class First:
+        """An autotuner that always takes the first configuration."""
+
+        def __init__(self, kernel: Any, configurations: list[Any]) -> None:
+            self.kernel, self.options = kernel, configurations[0].kwargs
+            self.arg_names = kernel.arg_names
+
+        def __getitem__(self, grid: Any) -> Any:
+            return lambda *a, **k: self.run(*a, grid=grid, **k)
+
+        def run(self, *arguments: Any, grid: Any, warmup: bool = False, **options: Any) -> Any:
+            return self.kernel.run(*arguments, grid=grid, warmup=False, **options, **self.options)
+
+    class Index(int):
+        def to(self, dtype: Any) -> "Index":
+            return self
+
+    def late(name: str) -> Any:
+        return lambda *a, **k: getattr(triton.language, name)(*a, **k)
+
+    triton.autotune = lambda configs, **options: lambda kernel: First(kernel, configs)
+    import fla.ops.rwkv7
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("fla.ops", "fla.modules")):
+            for function in ("exp", "exp2", "log", "log2", "gather"):
+                if hasattr(module, function):
+                    setattr(module, function, late(function))
+            module.range = lambda *bounds: map(Index, range(*map(int, bounds)))  # type: ignore[attr-defined]
+    return fla.ops.rwkv7
 
 
 def measure_compilation() -> dict[str, Any]:
@@ -247,6 +305,7 @@ def measure_compilation() -> dict[str, Any]:
         result[name] = {
             "mma": ptx.count("mma.sync"),
             "rounds": ptx.count("cvt.rna.tf32.f32"),
+            "wgmma": ptx.count("wgmma.mma"),
             "shared": compiled.metadata.shared,
         }
     return result
@@ -365,8 +424,9 @@ def test_packed_sequences_are_separate_ones_bit_by_bit(tmp_path: Path) -> None:
 @needs_triton
 @pytest.mark.skipif(FLA is None, reason="flash-linear-attention is not installed")
 def test_flash_linear_attention_agrees(tmp_path: Path) -> None:
-    for name, error in run("fla", tmp_path).items():
-        assert error < 1e-5, f"{name}: {error}"
+    for oracle, found in run("fla", tmp_path).items():
+        for name, error in found.items():
+            assert error < 1e-5, f"{oracle}, {name}: {error}"
 
 
 @needs_triton
@@ -377,8 +437,19 @@ def test_the_kernels_compile_for_an_h100(tmp_path: Path) -> None:
         assert found[name]["mma"] > 0, name
         assert found[name]["rounds"] > 0, name
     assert found["sequential"]["mma"] == 0
-    # wgmma, which would take its operands from shared memory, and unrounded, is never chosen: 16 rows.
-    assert all(kernel["shared"] <= 64 * 1024 for kernel in found.values())  # three programs at a time
+    for name, kernel in found.items():
+        assert kernel["wgmma"] == 0, name  # made for 64 rows; these have 16 or 32
+        assert kernel["shared"] <= 64 * 1024, name  # so that a multiprocessor holds three programs
+
+
+def test_importing_needs_no_triton() -> None:
+    program = (
+        "import sys; sys.modules['triton'] = None\n"
+        "import evalkit_kernels.wkv7_triton\n"
+        "assert 'evalkit_kernels.wkv7_triton_kernels' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_why_it_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,6 +484,23 @@ def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
             wkv7_triton(*inputs, torch.tensor(wrong))
     with pytest.raises(ValueError, match="needs B = 1"):
         wkv7_triton(*rounded(random_inputs(num_batch=2), torch.float32), torch.tensor([0, 20]))
+
+
+def test_a_layout_is_kept_until_its_tensor_changes() -> None:
+    cu_seqlens = torch.tensor([0, 5, 20])
+    layout = wkv7_triton_module._layout(1, 20, cu_seqlens, cu_seqlens.device)
+    assert layout.chunk_starts.tolist() == [0, 1, 2]
+    assert layout.chunk_sequence.tolist() == [0, 1, 2]  # the last: room for a chunk that is not there
+    assert wkv7_triton_module._layout(1, 20, cu_seqlens, cu_seqlens.device) is layout
+    cu_seqlens[1] = 0
+    layout = wkv7_triton_module._layout(1, 20, cu_seqlens, cu_seqlens.device)
+    assert layout.chunk_starts.tolist() == [0, 0, 2]
+    assert layout.chunk_sequence.tolist() == [1, 1, 2]
+    with pytest.raises(ValueError, match="must rise from 0 to T = 21"):
+        wkv7_triton_module._layout(1, 21, cu_seqlens, cu_seqlens.device)
+    with torch.inference_mode():
+        frozen = torch.tensor([0, 20])
+        assert wkv7_triton_module._layout(1, 20, frozen, frozen.device).num_sequences == 1
 
 
 def test_decoding_is_sequential_and_long_sequences_are_chunked() -> None:
