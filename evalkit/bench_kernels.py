@@ -157,7 +157,7 @@ def _machine_rates(where: torch.device, dtype: torch.dtype) -> _Rates:
     large = torch.empty(1 << (30 if where.type == "cuda" else 26), dtype=torch.uint8, device=where)
     with torch.inference_mode():
         seconds = _time(
-            {"product": lambda: linear(square, square), "copy": lambda: large.clone()}, where, num_rounds=5
+            {"product": lambda: linear(square, square), "copy": lambda: large.clone()}, where, num_rounds=20
         )
     return _Rates(2 * size**3 / min(seconds["product"]), 2 * large.numel() / min(seconds["copy"]))
 

@@ -102,7 +102,7 @@ def _inverse(a_b, Q: tl.constexpr):
     """``(I - a_b)^-1`` for a strictly lower triangular ``a_b``, row by row: W_t = e_t + sum_s a_b[t,s] W_s.
 
     The product (I + A)(I + A^2)(I + A^4)(I + A^8) has fewer steps, but where keys repeat its factors reach
-    1e6 while the inverse stays below 2, and float32 loses six digits.
+    1e6 while the inverse stays within ±2, and float32 loses six digits.
     """
     row = tl.arange(0, Q)[:, None]
     column = tl.arange(0, Q)[None, :]

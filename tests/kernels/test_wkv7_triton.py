@@ -375,11 +375,11 @@ def test_float32_is_the_recurrence_forward_and_backward(single: Any, kernel: str
         assert error < 1e-5, f"{name}: {error}"
 
 
-# float16 rounds what is stored by 2^-12 on average, 2.1e-4 rms here, and the tf32 operands of products
-# with the state add as much. The interpreter cuts bfloat16 off (a GPU rounds it), 3.3e-3 rms; tf32 is
-# lost in that. d_log_decay is stored in float32, but is a sum of 16 tokens' terms that largely cancel: the
-# most where decay is fastest. With one key repeated each token's a and b meet the same direction of the
-# state, and what is small in their gradients is a difference of large numbers.
+# float16 rounds what is stored, 2.0e-4 rms; tf32 operands of products with the state add 1.5e-4 to y, more
+# to gradients, which pass through several. The interpreter cuts bfloat16 off, 3.3e-3 rms, where a GPU rounds
+# it, 1.7e-3; tf32 is lost in that. d_log_decay is stored in float32, but sums up to 16 tokens' terms that
+# largely cancel: the most where decay is fastest. With one key repeated each token's a and b meet the same
+# direction of the state, and what is small in their gradients is a difference of large numbers.
 LIMITS = {torch.float16: 5e-4, torch.bfloat16: 4e-3}
 
 
@@ -392,7 +392,8 @@ def test_16_bit_inputs_lose_little_more_than_their_rounding(half: Any, dtype: to
     assert found["state"] < 5e-4
     for name in NAMES[2:]:
         limit = 2e-3 if name == "d_log_decay" else 3e-3 if case == "one key repeated" else 1e-3
-        limit = max(limit, LIMITS[dtype]) if name != "d_state" else limit
+        if dtype == torch.bfloat16 and name not in ("d_state", "d_log_decay"):
+            limit = 5e-3
         assert found[name] < limit, f"{name}: {found[name]}"
     wide = "torch.float32"
     narrow = str(dtype)
