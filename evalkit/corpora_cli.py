@@ -55,8 +55,7 @@ def import_corpus(
     Texts are kept byte for byte. Source, license and dates must be given where the data do not state
     them.
     """
-    from evalkit.corpus import store_folder
-    from evalkit.importers import import_corpus
+    from evalkit.corpus import import_corpus, store_folder
 
     corpus = import_corpus(
         path,

@@ -41,6 +41,7 @@ __all__ = [
     "Manifest",
     "check_corpus_name",
     "check_new_name",
+    "import_corpus",
     "list_corpora",
     "load_corpus",
     "make_corpus",
@@ -121,6 +122,68 @@ def save_corpus(corpus: Corpus, store: Path | None = None) -> Path:
                 strict_json({**fields, "manifest_sha256": _digest(fields)}), encoding="utf-8"
             )
     return folder
+
+
+def import_corpus(
+    path_or_hub_id: str | os.PathLike[str],
+    name: str,
+    *,
+    source: str | None = None,
+    license: str | None = None,
+    language: str | None = None,
+    date_from: str | None = None,
+    date_to: str | None = None,
+    revision: str | None = None,
+    split: str | None = None,
+    text_column: str | None = None,
+    store: Path | None = None,
+) -> Corpus:
+    """Read documents as `evalkit.importers.read_documents` does and store them under a name.
+
+    Every document needs a source, a license and a date, or lie between ``date_from`` and ``date_to``.
+
+    Raises:
+        UsageError: an option is missing or malformed, or the name cannot be used.
+        CorpusError: the input cannot be read, or the name holds something else already.
+    """
+    from evalkit import importers
+
+    check_new_name(name)
+    imported = importers.read_documents(
+        path_or_hub_id,
+        source=source,
+        license=license,
+        language=language,
+        date_from=date_from,
+        date_to=date_to,
+        revision=revision,
+        split=split,
+        text_column=text_column,
+    )
+    documents = imported.documents
+    missing = {
+        "--source": sum(document.source == UNKNOWN for document in documents),
+        "--license": sum(document.license is None for document in documents),
+        "--date-from and --date-to": sum(document.published_at is None for document in documents),
+    }
+    if date_from:
+        del missing["--date-from and --date-to"]
+    lacking = [
+        f"{option} (for {count} of {len(documents)} documents)" for option, count in missing.items() if count
+    ]
+    if lacking:
+        raise UsageError(f"{os.fspath(path_or_hub_id)}: the data do not say it: give {', '.join(lacking)}")
+    corpus = make_corpus(
+        name,
+        documents,
+        description=f"imported from {imported.provenance['input']}",
+        date_from=date_from,
+        date_to=date_to,
+        provenance=imported.provenance,
+        num_dropped=imported.num_dropped,
+    )
+    save_corpus(corpus, store)
+    return corpus
 
 
 def list_corpora(store: Path | None = None) -> list[str]:

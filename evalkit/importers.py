@@ -19,20 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit import __version__
-from evalkit.corpus import (
-    HUB_PREFIX,
-    UNKNOWN,
-    Corpus,
-    Document,
-    check_new_name,
-    make_corpus,
-    make_document,
-    save_corpus,
-    utc_date,
-)
+from evalkit.document import UNKNOWN, Document, make_document, utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
-from evalkit.readers import parse_hub_id, read_rows, type_name
+from evalkit.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
 
 _TEXT_COLUMNS = ("text", "content")
 _DOCUMENT_FIELDS = tuple(field.name for field in dataclasses.fields(Document))
@@ -138,66 +128,6 @@ def read_documents(
         dropped = ", ".join(f"{count} {reason}" for reason, count in num_dropped.items())
         raise CorpusError(f"{name}: no documents in it" + (f" (left out: {dropped})" if dropped else ""))
     return ImportedDocuments(documents, dict(num_dropped), provenance)
-
-
-def import_corpus(
-    path_or_hub_id: str | os.PathLike[str],
-    name: str,
-    *,
-    source: str | None = None,
-    license: str | None = None,
-    language: str | None = None,
-    date_from: str | None = None,
-    date_to: str | None = None,
-    revision: str | None = None,
-    split: str | None = None,
-    text_column: str | None = None,
-    store: Path | None = None,
-) -> Corpus:
-    """Read documents as `read_documents` does and store them under a name.
-
-    Every document needs a source, a license and a date, or lie between ``date_from`` and ``date_to``.
-
-    Raises:
-        UsageError: an option is missing or malformed, or the name cannot be used.
-        CorpusError: the input cannot be read, or the name holds something else already.
-    """
-    check_new_name(name)
-    imported = read_documents(
-        path_or_hub_id,
-        source=source,
-        license=license,
-        language=language,
-        date_from=date_from,
-        date_to=date_to,
-        revision=revision,
-        split=split,
-        text_column=text_column,
-    )
-    documents = imported.documents
-    missing = {
-        "--source": sum(document.source == UNKNOWN for document in documents),
-        "--license": sum(document.license is None for document in documents),
-        "--date-from and --date-to": sum(document.published_at is None for document in documents),
-    }
-    if date_from:
-        del missing["--date-from and --date-to"]
-    lacking = [
-        f"{option} (for {count} of {len(documents)} documents)" for option, count in missing.items() if count
-    ]
-    if lacking:
-        raise UsageError(f"{os.fspath(path_or_hub_id)}: the data do not say it: give {', '.join(lacking)}")
-    corpus = make_corpus(
-        name,
-        documents,
-        description=f"imported from {imported.provenance['input']}",
-        date_from=date_from,
-        date_to=date_to,
-        provenance=imported.provenance,
-        num_dropped=imported.num_dropped,
-    )
-    save_corpus(corpus, store)
-    return corpus
 
 
 def _window(date_from: str | None, date_to: str | None) -> tuple[str, str] | None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.corpus import load_corpus, make_document, verify_corpus
+from evalkit.corpus import import_corpus, load_corpus, make_document, verify_corpus
 from evalkit.errors import CorpusError, UsageError
-from evalkit.importers import import_corpus, name_of_input, read_documents
+from evalkit.importers import name_of_input, read_documents
 from evalkit.readers import HubDataset, parse_hub_id
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
