@@ -41,12 +41,19 @@ def bench_kernels_command(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     num_rounds: Annotated[int, typer.Option("--rounds", help="Times to measure each.", min=1)] = 5,
     as_json: _Json = False,
+    write_choices: Annotated[
+        bool,
+        typer.Option("--write-choices", help="Measure which backend is fastest when, and keep it."),
+    ] = False,
 ) -> None:
     """Time WKV-7 and the scoring head against other implementations and against the machine's limits."""
     from evalkit.bench_kernels import bench_kernels, lines, rows_to_json
     from evalkit.environment import environment, torch_environment
     from evalkit.files import strict_json
 
+    if write_choices:
+        _write_choices(device, num_rounds)
+        return
     rows = bench_kernels(device=device, num_rounds=num_rounds)
     if as_json:
         where = environment() | torch_environment(device)
@@ -54,3 +61,26 @@ def bench_kernels_command(
     else:
         for line in lines(rows):
             typer.echo(line)
+
+
+def _write_choices(device: str, num_rounds: int) -> None:
+    """Replace this device's rows in the table of the operators, and say what they are."""
+    import json
+
+    from evalkit.bench_choices import choices_path, measure_choices
+    from evalkit.environment import environment, torch_environment
+    from evalkit.files import atomic_write, strict_json
+
+    rows = measure_choices(device=device, num_rounds=num_rounds)
+    path = choices_path()
+    known = json.loads(path.read_text(encoding="utf-8"))
+    measured = rows[0]["device"]
+    known["rows"] = [row for row in known["rows"] if row["device"] != measured] + rows
+    where = environment() | torch_environment(device)
+    kept = ("cpu", "gpu", "cuda", "num_threads", "packages", "wkv7_cpu")
+    known["measured"][measured] = {name: where[name] for name in kept}
+    with atomic_write(path) as temporary:
+        temporary.write_text(strict_json(known), encoding="utf-8")
+    for row in rows:
+        what = "forward and backward" if row["gradient"] else "forward"
+        typer.echo(f"{measured}, {what}, from {row['from_tokens']} tokens: {', '.join(row['order'])}")

@@ -98,9 +98,10 @@ def lines(rows: list[Row]) -> list[str]:
     return out
 
 
-def _time(contenders: dict[str, Run], where: torch.device, num_rounds: int) -> dict[str, list[float]]:
+def time_in_turn(contenders: dict[str, Run], where: torch.device, num_rounds: int) -> dict[str, list[float]]:
+    """Seconds of every contender in every round, one after the other; a first round warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for round_number in range(num_rounds + 1):  # the first warms up
+    for round_number in range(num_rounds + 1):
         for name, contender in contenders.items():
             _wait(where)
             started = time.perf_counter()
@@ -125,7 +126,7 @@ def _row(
     where: torch.device,
     num_rounds: int,
 ) -> Row:
-    seconds = _time(contenders, where, num_rounds)
+    seconds = time_in_turn(contenders, where, num_rounds)
     ours = seconds.pop("ours")
     return Row(
         operator,
@@ -156,13 +157,15 @@ def _machine_rates(where: torch.device, dtype: torch.dtype) -> _Rates:
     square = torch.randn(size, size, device=where, dtype=dtype)
     large = torch.empty(1 << (30 if where.type == "cuda" else 26), dtype=torch.uint8, device=where)
     with torch.inference_mode():
-        seconds = _time(
+        seconds = time_in_turn(
             {"product": lambda: linear(square, square), "copy": lambda: large.clone()}, where, num_rounds=20
         )
     return _Rates(2 * size**3 / min(seconds["product"]), 2 * large.numel() / min(seconds["copy"]))
 
 
-def _inputs(shape: tuple[int, int, int, int], where: torch.device, dtype: torch.dtype) -> list[Tensor]:
+def inputs_like_rwkv7(
+    shape: tuple[int, int, int, int], where: torch.device, dtype: torch.dtype
+) -> list[Tensor]:
     """r, log_decay, k, v, a, b of the sizes that RWKV-7 makes."""
     generator = torch.Generator(device=where).manual_seed(0)
     r, k, v, direction, gate, logit = (
@@ -176,7 +179,7 @@ def _inputs(shape: tuple[int, int, int, int], where: torch.device, dtype: torch.
 def _wkv7_forward(
     shape: tuple[int, int, int, int], where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int
 ) -> Row:
-    inputs = _inputs(shape, where, dtype)
+    inputs = inputs_like_rwkv7(shape, where, dtype)
     contenders: dict[str, Run] = {
         "ours": lambda: wkv7(*inputs),
         "torch chunks": lambda: wkv7(*inputs, backend="torch"),
@@ -196,7 +199,7 @@ def _wkv7_forward(
 def _wkv7_backward(
     shape: tuple[int, int, int, int], where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int
 ) -> Row:
-    leaves = [x.requires_grad_() for x in _inputs(shape, where, dtype)]
+    leaves = [x.requires_grad_() for x in inputs_like_rwkv7(shape, where, dtype)]
     dy = torch.randn(shape, device=where).to(dtype)
 
     def both(backend: str) -> Run:

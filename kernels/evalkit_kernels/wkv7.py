@@ -12,8 +12,12 @@ then ``diag(w) - c kk kk^T`` and ``b`` alone carries c. ``b = 2 kk`` gives eigen
 ("negative eigenvalues", arXiv 2411.12537); nothing here treats it specially.
 """
 
+import functools
 import itertools
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,7 +82,7 @@ def wkv7(
         raise ValueError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
     if backend == "auto":
         backend = choose_backend(*inputs, state)
-    elif reason := _cannot_serve(backend, *inputs, state):
+    elif reason := cannot_serve(backend, *inputs, state):
         raise ValueError(f"backend {backend!r} cannot serve: {reason}")
     if backend == "triton":
         return wkv7_triton.wkv7_triton(r, log_decay.float(), k, v, a, b, state.float(), cu_seqlens)
@@ -95,19 +99,34 @@ def wkv7(
 def choose_backend(*tensors: Tensor) -> str:
     """The fastest backend that can serve: the inputs ``[B, T, H, N]`` in order, then the state.
 
-    On the CPU the native loop takes a fiftieth of the time of the chunks, which take a third of the token
-    loop's, which in turn is quicker for a single token (``evalkit bench kernels``). On a GPU Triton serves;
-    which of its kernels is decided in `evalkit_kernels.wkv7_triton.choose`.
+    The order of the backends by device, gradient and number of tokens is in ``wkv7_choices.json``, which
+    ``evalkit bench kernels --write-choices`` measures and writes. For a device that nobody has measured
+    yet it is `_UNMEASURED`.
     """
-    if tensors[0].is_cuda and not _cannot_serve("triton", *tensors):
-        return "triton"
-    if not _cannot_serve("cpu", *tensors):
-        return "cpu"
-    return "reference" if tensors[0].shape[1] == 1 else "torch"
+    num_tokens = tensors[0].shape[1]
+    gradient = wkv7_cpu.needs_gradient(*tensors)
+    order = _UNMEASURED
+    for row in _choices():
+        if (row["device"], row["gradient"]) == (tensors[0].device.type, gradient):
+            if row["from_tokens"] > max(1, num_tokens):
+                break
+            order = row["order"]
+    return next(name for name in (*order, *_UNMEASURED) if not cannot_serve(name, *tensors))
 
 
-def _cannot_serve(backend: str, *tensors: Tensor) -> str | None:
-    """Why a backend cannot serve these tensors; None where it can."""
+_UNMEASURED = ("triton", "cpu", "torch", "reference")
+
+
+@functools.cache
+def _choices() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(
+        Path(__file__).with_name("wkv7_choices.json").read_text(encoding="utf-8")
+    )["rows"]
+    return rows
+
+
+def cannot_serve(backend: str, *tensors: Tensor) -> str | None:
+    """Why a backend cannot serve these tensors, the inputs in order; None where it can."""
     r = tensors[0]
     head_size = r.shape[-1]
     if backend == "triton":

@@ -183,7 +183,7 @@ def test_16_bit_inputs(dtype: torch.dtype) -> None:
 
 @needs_compiler
 def test_auto_takes_the_native_loop_only_where_it_serves() -> None:
-    inputs, state = random_inputs(num_tokens=5)
+    inputs, state = random_inputs(num_tokens=40)
     assert choose_backend(*inputs, state) == "cpu"
     assert choose_backend(*(x.double() for x in (*inputs, state))) == "torch"
     assert choose_backend(*(x[..., :8] for x in inputs)) == "torch"
