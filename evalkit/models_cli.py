@@ -92,4 +92,4 @@ def _local_copy(entry: CatalogEntry) -> str | None:
 def _short_count(count: int | None) -> str:
     if count is None:
         return ""
-    return f"{count / 1e9:.2f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
+    return f"{count / 1e9:.2f}B" if count >= 995e6 else f"{count / 1e6:.0f}M"
