@@ -65,6 +65,7 @@ def bench_kernels(*, device: str = "auto", num_rounds: int = 5) -> list[Row]:
         _wkv7_forward(wkv_shape, where, dtype, rates, num_rounds),
         _wkv7_backward(wkv_shape, where, dtype, rates, num_rounds),
         _head(head_shape, where, dtype, rates, num_rounds),
+        _layers(where, dtype, rates, num_rounds),
     ]
 
 
@@ -298,6 +299,52 @@ def _head(
     text = f"T={num_tokens} C={num_channels} V={vocab_size}"
     with torch.inference_mode():
         return _row("linear_nll", text, contenders, missing, floor_s, where, num_rounds)
+
+
+def _layers(where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int) -> Row:
+    """All layers of RWKV-7 between embedding and head: 2.9B shape on a GPU, 0.1B on a CPU."""
+    from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+
+    if where.type == "cuda":
+        num_layers, num_channels, ranks, num_batch, num_tokens = (
+            32,
+            2560,
+            LayerShape(96, 320, 64, 96, 10240),
+            32,
+            1024,
+        )
+    else:
+        num_layers, num_channels, ranks, num_batch, num_tokens = (
+            12,
+            768,
+            LayerShape(64, 128, 32, 64, 3072),
+            1,
+            512,
+        )
+    with torch.device("meta"):
+        network = RWKV7(NetworkShape(1024, num_channels, 64, (ranks,) * num_layers)).to(dtype)
+    network = network.to_empty(device=where)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=parameter.shape[-1] ** -0.5)
+    ids = torch.randint(0, 1024, (num_batch, num_tokens), device=where)
+    products = sum(
+        parameter.numel()
+        for name, parameter in network.blocks.named_parameters()
+        if parameter.dim() == 2 and not name.endswith("r_k")
+    )
+    floor_s = 2 * products * ids.numel() / rates.flops_per_s
+    text = f"L={num_layers} C={num_channels} B={num_batch} T={num_tokens}"
+    with torch.inference_mode():
+        return _row(
+            "RWKV-7 layers",
+            text,
+            {"ours": lambda: network(ids), "operators in plain torch": lambda: network(ids, backend="torch")},
+            {},
+            floor_s,
+            where,
+            num_rounds,
+        )
 
 
 def _shape(shape: tuple[int, int, int, int]) -> str:

@@ -31,7 +31,7 @@ def test_a_network_of_real_size_costs_what_the_rwkv_package_says() -> None:
 def test_operators_beside_their_peers() -> None:
     result = bench("kernels", "--rounds", "1", "--device", "cpu")
     rows = {row["operator"]: row for row in result["rows"]}
-    assert set(rows) == {"wkv7 forward", "wkv7 forward + backward", "linear_nll"}
+    assert set(rows) == {"wkv7 forward", "wkv7 forward + backward", "linear_nll", "RWKV-7 layers"}
     for row in rows.values():
         assert row["ours_s"] > 0
         assert row["floor_s"] > 0
