@@ -9,6 +9,7 @@ normalisations and the state stay in float32 (float64 in a float64 module), beca
 state rounded to 16 bits costs 1e-2 relative error where all else costs 1e-3.
 """
 
+import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
@@ -118,7 +119,7 @@ class TimeMix(nn.Module):
             backend: of `evalkit_kernels.wkv7`.
         """
         mixes = (self.x_r, self.x_k, self.x_v, self.x_w, self.x_a, self.x_g)
-        x_r, x_k, x_v, x_w, x_a, x_g = token_shift(h, shift, mixes)
+        x_r, x_k, x_v, x_w, x_a, x_g = _token_shift(h, shift, mixes, backend)
         r = linear(x_r, self.receptance.weight)
         k = linear(x_k, self.key.weight)
         v = linear(x_v, self.value.weight)
@@ -128,13 +129,26 @@ class TimeMix(nn.Module):
         residual = None if v_first is None else (_low_rank(x_v, self.v1, self.v2), v_first)
 
         tensors = (r, decay_logit, k, v, rate_logit, gate)
+        parameters = [self.w0, self.a0, self.k_k, self.k_a, self.r_k, self.ln_x.weight, self.ln_x.bias]
+        if residual is not None:
+            parameters.append(self.v0)
         native = backend in ("auto", "cpu") and h.dtype == torch.float32
         if native and wkv7_cpu.serves(*tensors, state, self.w0, head_size=self.head_size):
-            parameters = [self.w0, self.a0, self.k_k, self.k_a, self.r_k, self.ln_x.weight, self.ln_x.bias]
             y, state = wkv7_cpu.time_mix_cpu(
                 *tensors,
                 residual,
-                parameters if residual is None else [*parameters, self.v0],
+                parameters,
+                state,
+                log_decay_bound=LOG_DECAY_BOUND,
+                norm_eps=GROUP_NORM_EPS,
+            )
+        elif _fused(backend, self.head_size, *tensors, *(residual or ()), *parameters, state):
+            from evalkit_kernels.time_mix_triton import time_mix_triton
+
+            y, state = time_mix_triton(
+                *tensors,
+                residual,
+                parameters,
                 state,
                 log_decay_bound=LOG_DECAY_BOUND,
                 norm_eps=GROUP_NORM_EPS,
@@ -199,9 +213,9 @@ class ChannelMix(nn.Module):
         self.key = nn.Linear(num_channels, width, bias=False)
         self.value = nn.Linear(width, num_channels, bias=False)
 
-    def forward(self, h: Tensor, shift: Tensor) -> Tensor:
+    def forward(self, h: Tensor, shift: Tensor, backend: str) -> Tensor:
         """``[B, T, C]`` from the normalised input ``h`` and the one before it, ``shift`` ``[B, C]``."""
-        (mixed,) = token_shift(h, shift, (self.x_k,))
+        (mixed,) = _token_shift(h, shift, (self.x_k,), backend)
         return linear(squared_relu(linear(mixed, self.key.weight)), self.value.weight)
 
 
@@ -271,7 +285,7 @@ class RWKV7(nn.Module):
             x = x + y
             h = block.ln2(x)
             ffn_shift.append(h[:, -1])
-            x = x + block.ffn(h, state.ffn_shift[layer])
+            x = x + block.ffn(h, state.ffn_shift[layer], backend)
         return self.ln_out(x), State(torch.stack(att_shift), torch.stack(wkv), torch.stack(ffn_shift))
 
 
@@ -280,6 +294,27 @@ def _low_rank(
 ) -> Tensor:
     """``activation(x @ down) @ up``; the files store these two as in x out."""
     return linear(activation(linear(x, down.T)), up.T)
+
+
+def _token_shift(h: Tensor, shift: Tensor, mixes: Sequence[Tensor], backend: str) -> list[Tensor]:
+    """See `evalkit_kernels.wkv7_cpu.token_shift`; fused on a GPU."""
+    if _fused(backend, 64, h, shift, *mixes):
+        from evalkit_kernels import time_mix_triton
+
+        return time_mix_triton.token_shift(h, shift, mixes)
+    return token_shift(h, shift, mixes)
+
+
+def _fused(backend: str, head_size: int, *tensors: Tensor) -> bool:
+    """Whether `evalkit_kernels.time_mix_triton` takes these: on a GPU or by name, without a gradient."""
+    x = tensors[0]
+    if not (backend == "triton" or (backend == "auto" and x.is_cuda)) or wkv7_cpu.needs_gradient(*tensors):
+        return False
+    if importlib.util.find_spec("triton") is None:  # what follows imports it
+        return False
+    from evalkit_kernels import time_mix_triton
+
+    return time_mix_triton.unavailable(x.device, x.dtype, head_size) is None
 
 
 def _wide(x: Tensor) -> Tensor:
