@@ -278,6 +278,7 @@ def _head(
     contenders: dict[str, Run] = {
         "ours": lambda: linear_nll(hidden, weight, targets),
         "GEMM alone": lambda: linear(hidden, weight),
+        "GEMM alone, torch's own": lambda: F.linear(hidden, weight),
         "all logits, log-softmax": lambda: linear_nll(hidden, weight, targets, backend="reference"),
         "torch linear_cross_entropy": lambda: F.linear_cross_entropy(
             hidden, weight, targets, reduction="none"

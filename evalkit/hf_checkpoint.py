@@ -101,14 +101,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         prefix=rule,
         dtype=str(resolve_dtype(options)).removeprefix("torch."),
         context_limit=limit,
-        details={
-            "repo": None if snapshot is None else snapshot.repo,
-            "model_type": str(config.model_type),
-            "num_parameters": entry.num_parameters,
-            "license": entry.license,
-            "released": entry.released,
-            "knowledge_cutoff": entry.knowledge_cutoff,
-        },
+        details={"model_type": str(config.model_type)},  # what the catalog knows, `evalkit.loading` adds
     )
     return Checkpoint(
         folder=folder,

@@ -1,8 +1,8 @@
 """``x @ weight.T`` at the speed the processor has.
 
-torch's float32 product on CPU is MKL's, which leaves AVX-512 unused on AMD processors: 112 against 241
-GFLOP/s per core for oneDNN on a Zen 5 (1024 x 768 x 768). On Intel MKL is the faster of the two. The
-choice depends on the processor alone, so that a machine always gives the same digits.
+torch's float32 product on CPU is MKL's, which leaves AVX-512 unused on AMD processors, where oneDNN's is
+about twice as fast (``evalkit bench kernels`` times both: "GEMM alone"). The choice depends on the
+processor alone, so that a machine always gives the same digits.
 """
 
 import functools
