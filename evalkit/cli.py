@@ -209,12 +209,26 @@ def _add_commands_of_other_packages() -> None:
         else:
             if not isinstance(command, typer.Typer):
                 problem = f"it is a {type(command).__name__}, not a typer.Typer"
-            elif point.name in _OWN_COMMANDS:
-                problem = "evalkit has a command of this name"
+            else:
+                problem = _add_command(point.name, command)
         if problem:
             _complain(f"command {point.name!r} ({point.value}) is not available: {problem}")
-        else:
-            app.add_typer(command, name=point.name)
+
+
+def _add_command(name: str, command: typer.Typer) -> str | None:
+    """Add a command, or more commands to a group of evalkit's own; returns what is wrong, if something is."""
+    group = next((group.typer_instance for group in app.registered_groups if group.name == name), None)
+    if group is None:
+        if name in _OWN_COMMANDS:
+            return "evalkit has a command of this name"
+        app.add_typer(command, name=name)
+        return None
+    taken = {known.name for known in group.registered_commands}
+    clashes = sorted(str(new.name) for new in command.registered_commands if new.name in taken)
+    if clashes:
+        return f"evalkit {name} has {', '.join(clashes)} already"
+    group.registered_commands += command.registered_commands
+    return None
 
 
 def _complain(text: str) -> None:

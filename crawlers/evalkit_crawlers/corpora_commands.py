@@ -1,0 +1,5 @@
+"""What crawlers add to ``evalkit corpora``."""
+
+import typer
+
+app = typer.Typer()
