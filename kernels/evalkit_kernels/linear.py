@@ -7,6 +7,7 @@ processor alone, so that a machine always gives the same digits.
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,15 +24,35 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     Returns:
         ``[..., C_out]``.
     """
-    if (
-        x.dtype == torch.float32
-        and x.device.type == "cpu"
-        and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))  # forward only
-        and onednn_is_faster()
-    ):
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    if not (x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu" and onednn_is_faster()):
+        return F.linear(x, weight)
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        product: Tensor = _Linear.apply(x, weight)  # type: ignore[no-untyped-call]
         return product
-    return F.linear(x, weight)
+    return _onednn(x, weight)
+
+
+class _Linear(torch.autograd.Function):
+    """oneDNN's product with its gradients, which are products of the same kind."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _onednn(x, weight)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        d_x = _onednn(d_y, weight.T) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return d_x, None
+        return d_x, _onednn(d_y.reshape(-1, d_y.shape[-1]).T, x.reshape(-1, x.shape[-1]).T)
+
+
+def _onednn(x: Tensor, weight: Tensor) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    return product
 
 
 @functools.cache

@@ -54,8 +54,8 @@ def wkv7(
         cu_seqlens: ``[S + 1]``, where packed sequences start and end: with B = 1 the tokens
             ``[cu_seqlens[s], cu_seqlens[s + 1])`` are sequence s, which begins with its own state.
             Sequences may be empty.
-        backend: ``reference`` (token by token), ``torch`` (chunks), ``cpu`` (a native loop, without
-            gradients), ``triton`` (GPU), ``auto``: see `choose_backend`.
+        backend: ``reference`` (token by token), ``torch`` (chunks), ``cpu`` (a native loop), ``triton``
+            (GPU), ``auto``: see `choose_backend`.
 
     Returns:
         ``y``, ``[B, T, H, N]`` in ``r``'s dtype, and the states after the last tokens, shaped like
@@ -131,9 +131,9 @@ def cannot_serve(backend: str, *tensors: Tensor) -> str | None:
     head_size = r.shape[-1]
     if backend == "triton":
         return wkv7_triton.unavailable(r.device, r.dtype, head_size)
-    if backend == "cpu" and not wkv7_cpu.serves(*tensors, head_size=head_size):
+    if backend == "cpu" and not wkv7_cpu.serves(*tensors, head_size=head_size, gradient=True):
         return (
-            "it takes float32 or 16-bit CPU tensors that need no gradient, with a head size that is a "
+            "it takes float32 or 16-bit CPU tensors, with a head size that is a "
             f"multiple of 16 up to {wkv7_cpu.MAX_HEAD_SIZE}, and needs a C compiler; this is {r.dtype} on "
             f"{r.device}, head size {head_size}, {wkv7_cpu.status()}"
         )

@@ -191,6 +191,166 @@ void evalkit_wkv7(struct wkv7 *x) {
     }
 }
 
+/* The gradient, by running the recurrence backwards. With G[i, j] the gradient of S_t[i, j] from all that
+ * comes after, to which y_t adds dy[i] r[j]:
+ *
+ *     dr[j] = sum_i dy[i] S_t[i, j]          dk[j] = sum_i G[i, j] v[i]      dv[i] = sum_j G[i, j] k[j]
+ *     db[j] = sum_i G[i, j] reads[i]         da[j] = sum_i ds[i] S_{t-1}[i, j]
+ *     dlog_decay[j] = decay[j] sum_i G[i, j] S_{t-1}[i, j]          ds[i] = sum_j G[i, j] b[j]
+ *     G[i, j] for token t - 1 = G[i, j] decay[j] + ds[i] a[j]
+ *
+ * The states are computed again: first, as in the forward pass, all reads and the states before every
+ * PIECE_TOKENS tokens, which are kept; then from the last of these to the first all the states between. That
+ * is exact; dividing by the decay is not. Going back, the state lies as [value][key]: of the seven sums above
+ * only two run across registers. */
+#define PIECE_TOKENS 16
+
+struct wkv7_backward {
+    struct operand inputs[6]; /* r, log_decay, k, v, a, b */
+    struct operand d_y; /* [B, T, H, N] */
+    const float *state_before; /* [B, H, N_value, N_key] */
+    const float *d_state_after;
+    float *d_inputs[6]; /* [B, T, H, N] */
+    float *d_state_before;
+    float *scratch; /* per thread: kept [ceil(T / PIECE_TOKENS), N, N], states [PIECE_TOKENS + 1, N, N],
+                       d_state [N, N], reads [T + 1, N] */
+    int64_t num_batch, num_tokens, num_heads, head_size, next_piece, next_scratch;
+};
+
+typedef float quad __attribute__((vector_size(16)));
+
+/* Adds up a register in a tree. */
+INLINE float across(lanes x) {
+    quad parts[LANES / 4];
+    memcpy(parts, &x, sizeof parts);
+    for (int width = LANES / 8; width; width /= 2) EACH(i, width) parts[i] += parts[i + width];
+    return (parts[0][0] + parts[0][2]) + (parts[0][1] + parts[0][3]);
+}
+
+static void read_token(const struct wkv7_backward *x, int64_t batch, int64_t t, int64_t head, struct token *to) {
+    const int n = (int)x->head_size;
+    float *const parts[6] = {to->r, to->decay, to->k, to->v, to->a, to->b};
+    EACH(part, 6) memcpy(parts[part], at(x->inputs[part], batch, t, head), sizeof(float) * n);
+    EACH(j, n) to->decay[j] = exponential(to->decay[j]);
+}
+
+/* reads[t] of all tokens, and the states before every PIECE_TOKENS of them, [value][key]. */
+static void keep(const struct wkv7_backward *x, int64_t batch, int64_t head, const float *state_before, float *kept,
+                 float *reads) {
+    const int n = (int)x->head_size;
+    float state[MAX_N * MAX_N] __attribute__((aligned(64)));
+    vector y;
+    struct token tokens[2];
+    memset(tokens, 0, sizeof tokens);
+    for (int64_t t = 0; t <= x->num_tokens; t++) {
+        struct token *next = &tokens[t % 2];
+        float *const read = reads + t * n;
+        if (t < x->num_tokens) read_token(x, batch, t, head, next);
+        if (t == 0) {
+            enter(n, state_before, state, read, next->a);
+        } else {
+            memcpy(read, read - n, sizeof(float) * n);
+            advance(n, state, read, &tokens[(t - 1) % 2], next->a, y);
+        }
+        if (t < x->num_tokens && t % PIECE_TOKENS == 0) leave(n, state, kept + t / PIECE_TOKENS * n * n);
+    }
+}
+
+/* to = the state after a token, [value][key]. */
+static void step(int n, const float *from, const struct token *now, const float *reads, float *to) {
+    EACH(i, n) for (int j = 0; j < n; j += LANES)
+        store(to + i * n + j, load(from + i * n + j) * load(now->decay + j) +
+                                  (load(now->b + j) * reads[i] + load(now->k + j) * now->v[i]));
+}
+
+struct token_gradient {
+    vector r, decay, k, v, a, b;
+};
+
+/* `width` registers of keys from key j on, summed over all values; d_state becomes that of the token before. */
+INLINE void retreat_block(int width, int n, int j, const float *before, const float *after, const struct token *now,
+                          const float *reads, const float *d_y, const float *d_reads, float *d_state,
+                          struct token_gradient *to) {
+    lanes d_r[MAX_WIDTH], d_decay[MAX_WIDTH], d_k[MAX_WIDTH], d_a[MAX_WIDTH], d_b[MAX_WIDTH];
+    EACH(c, width) d_r[c] = d_decay[c] = d_k[c] = d_a[c] = d_b[c] = (lanes){0};
+    EACH(i, n) EACH(c, width) {
+        const int at_j = j + c * LANES, at_ij = i * n + at_j;
+        const lanes g = load(d_state + at_ij), old = load(before + at_ij);
+        d_r[c] += load(after + at_ij) * d_y[i];
+        d_decay[c] += g * old;
+        d_k[c] += g * now->v[i];
+        d_b[c] += g * reads[i];
+        d_a[c] += old * d_reads[i];
+        store(d_state + at_ij, g * load(now->decay + at_j) + load(now->a + at_j) * d_reads[i]);
+    }
+    EACH(c, width) {
+        const int at_j = j + c * LANES;
+        store(to->r + at_j, d_r[c]);
+        store(to->decay + at_j, d_decay[c] * load(now->decay + at_j));
+        store(to->k + at_j, d_k[c]);
+        store(to->a + at_j, d_a[c]);
+        store(to->b + at_j, d_b[c]);
+    }
+}
+
+/* One token backwards: d_state, the gradient of the state after it, becomes that of the state before. */
+static void retreat(int n, const float *before, const float *after, const struct token *now, const float *reads,
+                    const float *d_y, float *d_state, struct token_gradient *to) {
+    vector d_reads;
+    EACH(i, n) {
+        lanes for_v = {0}, for_reads = {0};
+        for (int j = 0; j < n; j += LANES) {
+            const lanes g = load(d_state + i * n + j) + load(now->r + j) * d_y[i];
+            store(d_state + i * n + j, g);
+            for_v += g * load(now->k + j);
+            for_reads += g * load(now->b + j);
+        }
+        to->v[i] = across(for_v);
+        d_reads[i] = across(for_reads);
+    }
+    int j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES)
+        retreat_block(2, n, j, before, after, now, reads, d_y, d_reads, d_state, to);
+    for (; j < n; j += LANES) retreat_block(1, n, j, before, after, now, reads, d_y, d_reads, d_state, to);
+}
+
+void evalkit_wkv7_backward(struct wkv7_backward *x) {
+    const int64_t num_tokens = x->num_tokens, num_heads = x->num_heads;
+    const int n = (int)x->head_size, size = n * n;
+    const int64_t num_kept = (num_tokens + PIECE_TOKENS - 1) / PIECE_TOKENS;
+    const int64_t scratch_size = (num_kept + PIECE_TOKENS + 2) * size + (num_tokens + 1) * n;
+    float *const kept = x->scratch + __atomic_fetch_add(&x->next_scratch, 1, __ATOMIC_RELAXED) * scratch_size;
+    float *const states = kept + num_kept * size;
+    float *const d_state = states + (PIECE_TOKENS + 1) * size;
+    float *const reads = d_state + size;
+    struct token tokens[PIECE_TOKENS];
+    struct token_gradient gradient;
+    memset(tokens, 0, sizeof tokens);
+    FOR_EACH_PIECE(pair, &x->next_piece, x->num_batch * num_heads) {
+        const int64_t batch = pair / num_heads, head = pair % num_heads;
+        keep(x, batch, head, x->state_before + pair * size, kept, reads);
+        memcpy(d_state, x->d_state_after + pair * size, sizeof(float) * size);
+        for (int64_t piece = num_kept - 1; piece >= 0; piece--) {
+            const int64_t first = piece * PIECE_TOKENS;
+            const int count = (int)(num_tokens - first < PIECE_TOKENS ? num_tokens - first : PIECE_TOKENS);
+            memcpy(states, kept + piece * size, sizeof(float) * size);
+            EACH(u, count) {
+                read_token(x, batch, first + u, head, &tokens[u]);
+                step(n, states + u * size, &tokens[u], reads + (first + u) * n, states + (u + 1) * size);
+            }
+            for (int u = count - 1; u >= 0; u--) {
+                const float *const parts[6] = {gradient.r, gradient.decay, gradient.k,
+                                               gradient.v, gradient.a, gradient.b};
+                retreat(n, states + u * size, states + (u + 1) * size, &tokens[u], reads + (first + u) * n,
+                        at(x->d_y, batch, first + u, head), d_state, &gradient);
+                const int64_t offset = ((batch * num_tokens + first + u) * num_heads + head) * n;
+                EACH(part, 6) memcpy(x->d_inputs[part] + offset, parts[part], sizeof(float) * n);
+            }
+        }
+        memcpy(x->d_state_before + pair * size, d_state, sizeof(float) * size);
+    }
+}
+
 /* Everything between the matrix products of a time mix, per head; p is a parameter's slice of the head.
  *
  *     decay = exp(log_decay_bound sigmoid(decay_logit + w0))      rate = sigmoid(rate_logit + a0)
@@ -275,8 +435,6 @@ void evalkit_time_mix(struct time_mix *x) {
         leave(n, state, x->state_after + pair * n * n);
     }
 }
-
-#define PIECE_TOKENS 16
 
 /* outputs[m] = h + (previous - h) mixes[m], where previous is h one token earlier and shift at first. */
 struct token_shift {

@@ -1,4 +1,4 @@
-"""The native loops of `wkv7_cpu.c`: float32 inference on CPU, compiled at first use.
+"""The native loops of `wkv7_cpu.c`: float32 on CPU, compiled at first use; `wkv7_cpu` has a gradient too.
 
 Shape legend: B = batch, T = time, H = heads, N = head size, C = H N channels.
 
@@ -28,6 +28,8 @@ MAX_HEAD_SIZE = 128
 _SOURCE = Path(__file__).with_name("wkv7_cpu.c")
 _COMPILERS = ("cc", "gcc", "clang")
 _COMPILE_SECONDS = 120
+_PIECE_TOKENS = 16
+"""``PIECE_TOKENS``: tokens between the states that the gradient keeps."""
 _PARALLEL_SIZE = 1 << 15
 """Below this many elements a second thread costs more than it saves."""
 
@@ -59,6 +61,22 @@ class _Wkv7(ctypes.Structure):
         ("state_after", _POINTER),
         ("y", _POINTER),
         *_SIZES,
+    )
+
+
+class _Wkv7Backward(ctypes.Structure):
+    """``struct wkv7_backward``."""
+
+    _fields_ = (
+        ("inputs", _Operand * 6),
+        ("d_y", _Operand),
+        ("state_before", _POINTER),
+        ("d_state_after", _POINTER),
+        ("d_inputs", _POINTER * 6),
+        ("d_state_before", _POINTER),
+        ("scratch", _POINTER),
+        *_SIZES,
+        ("next_scratch", _INT),
     )
 
 
@@ -114,8 +132,14 @@ def available() -> bool:
     return _native().library is not None
 
 
-def serves(*tensors: Tensor, head_size: int = 16) -> bool:
-    """Whether the native loops can take these tensors: on CPU, of at most float32, without a gradient."""
+def serves(*tensors: Tensor, head_size: int = 16, gradient: bool = False) -> bool:
+    """Whether the native loops can take these tensors: on CPU, of at most float32.
+
+    Args:
+        tensors: all that the loop reads.
+        head_size: of the state.
+        gradient: the loop has a gradient, so that tensors may need one.
+    """
     return (
         head_size % 16 == 0
         and 0 < head_size <= MAX_HEAD_SIZE
@@ -123,7 +147,7 @@ def serves(*tensors: Tensor, head_size: int = 16) -> bool:
             x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
             for x in tensors
         )
-        and not needs_gradient(*tensors)
+        and (gradient or not needs_gradient(*tensors))
         and available()
     )
 
@@ -136,24 +160,62 @@ def needs_gradient(*tensors: Tensor) -> bool:
 def wkv7_cpu(
     r: Tensor, log_decay: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The recurrence of `evalkit_kernels.wkv7.wkv7`, token by token. Arguments as there, all float32."""
-    num_batch, num_tokens, num_heads, head_size = r.shape
-    inputs = [_rows(x) for x in (r, log_decay, k, v, a, b)]
-    state = state.contiguous()
+    """The recurrence of `evalkit_kernels.wkv7.wkv7`, token by token, and its gradient.
+
+    Arguments as there, all float32. The gradient computes the states again, so that nothing but the
+    arguments is kept for it.
+    """
+    y, state_after = _Wkv7Cpu.apply(r, log_decay, k, v, a, b, state)  # type: ignore[no-untyped-call]
+    return y, state_after
+
+
+class _Wkv7Cpu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(*tensors)
+        *inputs, state = tensors
+        return _wkv7_forward([_rows(x) for x in inputs], state.contiguous())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, d_y: Tensor, d_state_after: Tensor) -> tuple[Tensor, ...]:
+        *inputs, state = ctx.saved_tensors
+        return _wkv7_backward(
+            [_rows(x) for x in inputs], state.contiguous(), _rows(d_y), d_state_after.contiguous()
+        )
+
+
+def _wkv7_forward(inputs: Sequence[Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
+    r = inputs[0]
     y = torch.empty(r.shape)
     state_after = torch.empty(state.shape)
-    arguments = _Wkv7(
-        _operands(inputs, 6),
-        state.data_ptr(),
-        state_after.data_ptr(),
-        y.data_ptr(),
-        num_batch,
-        num_tokens,
-        num_heads,
-        head_size,
-    )
+    arguments = _Wkv7(_operands(inputs, 6), state.data_ptr(), state_after.data_ptr(), y.data_ptr(), *r.shape)
     _run("evalkit_wkv7", r.numel(), arguments)
     return y, state_after
+
+
+def _wkv7_backward(
+    inputs: Sequence[Tensor], state: Tensor, d_y: Tensor, d_state_after: Tensor
+) -> tuple[Tensor, ...]:
+    """Gradients of the six inputs and of the state."""
+    r = inputs[0]
+    d_inputs = [torch.empty(r.shape) for _ in inputs]
+    d_state = torch.empty(state.shape)
+    num_tokens, head_size = r.shape[1], r.shape[3]
+    num_states = -(-num_tokens // _PIECE_TOKENS) + _PIECE_TOKENS + 2
+    scratch = torch.empty(torch.get_num_threads(), num_states * head_size**2 + (num_tokens + 1) * head_size)
+    arguments = _Wkv7Backward(
+        _operands(inputs, 6),
+        _operands([d_y], 1)[0],
+        state.data_ptr(),
+        d_state_after.data_ptr(),
+        _pointers(d_inputs, 6),
+        d_state.data_ptr(),
+        scratch.data_ptr(),
+        *r.shape,
+    )
+    _run("evalkit_wkv7_backward", r.numel(), arguments)
+    return (*d_inputs, d_state)
 
 
 def time_mix_cpu(
@@ -311,6 +373,7 @@ def _native() -> _Native:
         return _Native(None, f"torch: {error}")
     for function in (
         library.evalkit_wkv7,
+        library.evalkit_wkv7_backward,
         library.evalkit_time_mix,
         library.evalkit_token_shift,
         library.evalkit_squared_relu,

@@ -66,17 +66,34 @@ def random_inputs(
 
 
 def relative_error(value: Tensor, exact: Tensor) -> float:
-    return ((value.double() - exact).norm() / exact.norm()).item()
+    return ((value.double() - exact).norm() / exact.norm().clamp(min=1e-30)).item()  # both may be 0
+
+
+def with_gradients(inputs: list[Tensor], state: Tensor, backend: str) -> tuple[Tensor, ...]:
+    """Outputs, state, and the gradients of all inputs and the state for fixed, unequal weights of both."""
+    leaves = [x.detach().requires_grad_() for x in (*inputs, state)]
+    outputs = wkv7(*leaves[:6], leaves[6], backend=backend)
+    generator = torch.Generator().manual_seed(1)
+    weights = [torch.randn(x.shape, generator=generator).to(x.dtype) for x in outputs]
+    return (*outputs, *torch.autograd.grad(outputs, leaves, weights))
 
 
 def check(inputs: list[Tensor], state: Tensor | None) -> None:
-    exact = wkv7(
-        *(x.double() for x in inputs), None if state is None else state.double(), backend="reference"
-    )
-    found = wkv7(*inputs, state, backend="cpu")
-    for value, wanted in zip(found, exact, strict=True):
+    """Outputs, and where there is a state the gradients too.
+
+    Gradients of some cases amplify rounding: as exact as the float32 recurrence under autograd is enough.
+    """
+    if state is None:
+        exact = wkv7(*(x.double() for x in inputs), backend="reference")
+        found = plain = wkv7(*inputs, backend="cpu")
+    else:
+        exact = with_gradients([x.double() for x in inputs], state.double(), "reference")
+        found = with_gradients(inputs, state, "cpu")
+        plain = with_gradients(inputs, state, "reference")
+    for index, (value, wanted) in enumerate(zip(found, exact, strict=True)):
         assert value.dtype == torch.float32
-        assert relative_error(value, wanted) <= TOLERANCE
+        rounding = 0.0 if index < 2 else relative_error(plain[index], wanted)
+        assert relative_error(value, wanted) <= max(TOLERANCE, 1.5 * rounding)
 
 
 @needs_compiler
@@ -110,7 +127,7 @@ def test_many_heads() -> None:
 @needs_compiler
 def test_no_token_leaves_the_state() -> None:
     inputs, state = random_inputs(num_tokens=0)
-    y, after = wkv7(*inputs, state, backend="cpu")
+    y, after, *_ = with_gradients(inputs, state, "cpu")
     assert y.shape == inputs[0].shape
     assert torch.equal(after, state)
 
@@ -118,13 +135,13 @@ def test_no_token_leaves_the_state() -> None:
 @needs_compiler
 def test_strides() -> None:
     inputs, state = random_inputs()
-    dense = wkv7(*inputs, state, backend="cpu")
+    dense = with_gradients(inputs, state, "cpu")
     by_head = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in inputs]
     by_value = [x.mT.contiguous().mT for x in inputs]
     slices = [torch.cat((x, torch.full_like(x, math.nan)), 2)[:, :, :3] for x in inputs]
     for strided in (by_head, by_value, slices):
         assert not strided[0].is_contiguous()
-        found = wkv7(*strided, state.mT.contiguous().mT, backend="cpu")
+        found = with_gradients(strided, state.mT.contiguous().mT, "cpu")
         assert all(map(torch.equal, found, dense))
 
 
@@ -189,13 +206,10 @@ def test_auto_takes_the_native_loop_only_where_it_serves() -> None:
     assert choose_backend(*(x[..., :8] for x in inputs)) == "torch"
     assert choose_backend(*(x[:, :1].double() for x in inputs), state.double()) == "reference"
     with_gradient = [inputs[0].requires_grad_(), *inputs[1:]]
-    assert choose_backend(*with_gradient, state) == "torch"
-    wkv7(*with_gradient, state)[0].sum().backward()
-    assert inputs[0].grad is not None
-    with pytest.raises(ValueError, match="need no gradient"):
-        wkv7(*with_gradient, state, backend="cpu")
-    with torch.no_grad():
-        assert choose_backend(*with_gradient, state) == "cpu"
+    assert choose_backend(*with_gradient, state) == "cpu"
+    assert choose_backend(*(x.double() for x in with_gradient), state.double()) == "torch"
+    with pytest.raises(ValueError, match="it takes float32 or 16-bit CPU tensors"):
+        wkv7(*(x.double() for x in inputs), state.double(), backend="cpu")
 
 
 @needs_compiler
@@ -232,7 +246,7 @@ def test_time_mix(head_size: int, num_threads: int) -> None:
             assert relative_error(values, wanted) <= 2 * TOLERANCE  # of two layers' products, too
         exact, _ = exact_network(more, exact_state, backend="reference")
         assert relative_error(network(more, state)[0], exact) <= 2 * TOLERANCE
-    with_gradient, _ = network(ids)  # through torch alone
+    with_gradient, _ = network(ids)  # all but the recurrence through torch
     assert relative_error(with_gradient.detach(), found.double()) <= 2 * TOLERANCE
     with_gradient.sum().backward()
     assert all(
