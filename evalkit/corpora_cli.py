@@ -1,4 +1,4 @@
-"""``evalkit corpora``: import, list, show and verify corpora."""
+"""``evalkit corpora``: import, list, show, verify and publish corpora."""
 
 import dataclasses
 import sys
@@ -165,6 +165,44 @@ def verify_corpus(
         typer.echo(f"{name}: every document is as stored")
     if problems:
         raise typer.Exit(1)
+
+
+@app.command("publish")
+def publish_corpus(
+    name: Annotated[str, typer.Argument(help="A name from `evalkit corpora list`.")],
+    repo: Annotated[str, typer.Option("--repo", help="Dataset on the Hugging Face Hub, OWNER/NAME.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Folder to prepare.", show_default="published/NAME"),
+    ] = None,
+    push: Annotated[
+        bool, typer.Option("--push", help="Upload the folder; without it nothing leaves this machine.")
+    ] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    store: _Store = None,
+) -> None:
+    """Prepare a corpus as a dataset: texts whose license allows it, how to get the others again.
+
+    The folder has a dataset card; look at it before you push.
+    """
+    from evalkit.corpus import BUILTIN_NAMES, load_corpus
+    from evalkit.errors import UsageError
+    from evalkit.publish import check_repo, prepare_dataset, push_dataset
+
+    check_repo(repo)
+    if name in BUILTIN_NAMES:
+        raise UsageError(f"{name} is on every machine already; give a corpus of your own")
+    corpus = load_corpus(name, store=store)
+    prepared = prepare_dataset(corpus, repo, output or Path("published") / corpus.name)
+    typer.echo(
+        f"{prepared.folder}: {prepared.num_published} documents with their text, "
+        f"{prepared.num_withheld} by URL, digest and date only"
+    )
+    if push:
+        commit = push_dataset(prepared.folder, repo, private=private)
+        typer.echo(f"pushed: hub:{repo}@{commit}")
+    else:
+        typer.echo("not pushed; add --push to upload it")
 
 
 def _readable(value: Any) -> str:

@@ -104,7 +104,7 @@ class Get(Protocol):
         """The body under a URL.
 
         Args:
-            url: http or https.
+            url: http or https; the canonical address, also where the crawl asks a mirror.
             accept: value of the ``Accept`` header.
             revalidate: the body may change within a crawl's life (a feed): a new crawl asks again,
                 with the validators of the kept copy. Pages that never change leave it off.
@@ -116,14 +116,24 @@ class Get(Protocol):
 
 
 class Source(Protocol):
-    """One kind of place that dated text comes from, with the options of one crawl."""
+    """One kind of place that dated text comes from, with the options of one crawl.
 
-    name: str
-    """Goes into `Document.source` and the corpus's name, e.g. ``arxiv``."""
-    extractor: str
-    """Program and version that make the text, e.g. ``trafilatura 2.3.1, evalkit arxiv 1``."""
-    query: Mapping[str, str]
-    """The options that choose documents, for the manifest: the same query finds the same ones."""
+    Two more attributes are looked for and may be missing: ``not_found_reason`` (what it means here that a
+    page is not there, instead of ``HTTP 404``) and ``host_policies`` (a sequence of
+    `evalkit_crawlers.hosts.HostPolicy`, for hosts whose operators publish their limits).
+    """
+
+    @property
+    def name(self) -> str:
+        """Goes into `Document.source` and the corpus's name, e.g. ``arxiv``."""
+
+    @property
+    def extractor(self) -> str:
+        """Program and version that make the text, e.g. ``trafilatura 2.3.1, evalkit arxiv 1``."""
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The options that choose documents, for the manifest: the same query finds the same ones."""
 
     def discover(self, window: Window, get: Get) -> Iterator[Candidate | Drop]:
         """Everything that the listings name in the window, in an order that depends on them alone.

@@ -1,0 +1,149 @@
+"""The card (README.md) of a published corpus: metadata that the Hub reads, and a page for people."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit.document import UNKNOWN, Corpus
+from evalkit.licenses import normalise
+
+# What a dataset card may say (the Hub's documentation, "Licenses"); everything else is "other".
+_HUB_LICENSES = {
+    *("cc0-1.0", "pddl", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0"),
+    *("cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0"),
+}
+_SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
+_MAX_CELL = 200
+
+_TEMPLATE = """\
+# {{ manifest.name }}
+
+{{ manifest.description | cell or "Dated documents for measuring language models in bits per byte." }}
+
+| | |
+|---|---|
+| documents | {{ "{:,}".format(manifest.num_documents) }} |
+| bytes of text (UTF-8) | {{ "{:,}".format(manifest.num_bytes) }} |
+| published | {{ dates }} |
+{% for name, count in manifest.sources | dictsort -%}
+| from {{ name | cell }} | {{ "{:,}".format(count) }} |
+{% endfor -%}
+| SHA-256 | `{{ manifest.sha256 }}` |
+
+## Use
+
+COMMIT stands for the commit of this repository, 40 hex digits. A published corpus does not change.
+{% if num_published %}
+The texts of {{ "{:,}".format(num_published) }} documents, whose licenses let anybody publish them:
+
+```python
+datasets.load_dataset("{{ repo }}", split="test", revision=COMMIT)
+```
+{% endif %}
+{%- if num_withheld %}
+{{ "{:,}".format(num_withheld) }} documents may not be published here. The config `manifest` has their URL, \
+date, license, length and the SHA-256 of their text.
+{% endif %}
+The whole corpus, stored for `evalkit run`; {{ "what is not here is fetched from where it was published, and \
+every" if num_withheld else "every" }} text is checked:
+
+```
+evalkit corpora rebuild hub:{{ repo }}@COMMIT
+```
+
+## Licenses
+
+Every document has its own, in the column `license`; attribution is by `url`, `title` and `license`.
+
+| license | documents | with text |
+|---|---:|---:|
+{% for name, count in total | dictsort -%}
+| {{ name | cell }} | {{ "{:,}".format(count) }} | {{ "{:,}".format(with_text[name]) }} |
+{% endfor %}
+If you hold the rights to a document and want it to be taken out, open a discussion in this repository.
+
+## How it was made
+
+| | |
+|---|---|
+{% for key, value in manifest.provenance | dictsort -%}
+| {{ key | cell }} | {{ value | cell }} |
+{% endfor %}
+{%- if manifest.num_dropped %}
+Left out, and why:
+
+| reason | documents |
+|---|---:|
+{% for reason, count in manifest.num_dropped | dictsort -%}
+| {{ reason | cell }} | {{ "{:,}".format(count) }} |
+{% endfor %}
+{%- endif %}
+`sha256` and `n_bytes` are those of the text in UTF-8, `position` is the document's place in the corpus, \
+dates are UTC, `extractor` is what made the text out of the page. `corpus.json` has all of this for programs.
+"""
+
+
+def dataset_card(corpus: Corpus, repo: str, published: Sequence[bool], file_name: str) -> str:
+    """The content of README.md: YAML metadata and Markdown.
+
+    Args:
+        corpus: what is published.
+        repo: ``OWNER/NAME`` on the Hub.
+        published: for every document whether its text is.
+        file_name: of the Parquet files in the folders ``data`` and ``manifest``.
+    """
+    from huggingface_hub import DatasetCardData
+
+    configs: list[dict[str, Any]] = [
+        {"config_name": name, "data_files": [{"split": "test", "path": f"{folder}/{file_name}"}]}
+        for name, folder, wanted in (("default", "data", True), ("manifest", "manifest", False))
+        if wanted in published
+    ]
+    configs[0]["default"] = True
+    licenses = {(normalise(document.license) or UNKNOWN).lower() for document in corpus.documents}
+    primary = {re.split("[-_]", document.language or "")[0].lower() for document in corpus.documents}
+    languages = sorted(tag for tag in primary if re.fullmatch("[a-z]{2,3}", tag))  # not "simple"
+    data = DatasetCardData(
+        pretty_name=corpus.name,
+        license=sorted({name if name in _HUB_LICENSES else "other" for name in licenses}),
+        language=languages or None,
+        size_categories=[
+            next((name for limit, name in _SIZES if len(corpus.documents) < limit), "10M<n<100M")
+        ],
+        task_categories=["text-generation"],
+        task_ids=["language-modeling"],
+        tags=["evalkit", "evaluation", "bits-per-byte"],
+        configs=configs,
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n{_page(corpus, repo, published)}"
+
+
+def _page(corpus: Corpus, repo: str, published: Sequence[bool]) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["cell"] = _cell
+    total: Counter[str] = Counter()
+    with_text: Counter[str] = Counter()
+    for document, has_text in zip(corpus.documents, published, strict=True):
+        total[document.license or UNKNOWN] += 1
+        with_text[document.license or UNKNOWN] += has_text
+    manifest = corpus.manifest
+    return environment.from_string(_TEMPLATE).render(
+        manifest=manifest,
+        repo=repo,
+        dates=f"{manifest.date_from} to {manifest.date_to}" if manifest.date_from else "not known",
+        num_published=sum(published),
+        num_withheld=len(published) - sum(published),
+        total=total,
+        with_text=with_text,
+    )
+
+
+def _cell(text: str) -> str:
+    """A text on one line, without what Markdown tables or HTML would take for theirs."""
+    text = " ".join(text.split())
+    if len(text) > _MAX_CELL:
+        text = f"{text[:_MAX_CELL]}…"
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -1,0 +1,310 @@
+"""A corpus as a dataset for the Hugging Face Hub: text where its license allows, else how to get it again.
+
+The folder that `prepare_dataset` writes is the dataset repository:
+
+    README.md                                card with YAML metadata: configs, licenses, languages, size
+    corpus.json                              the corpus's manifest, with its digest and provenance
+    data/test-00000-of-00001.parquet         documents whose license lets anybody publish them
+    manifest/test-00000-of-00001.parquet     all others, without their text and title
+
+Both tables have the fields of `evalkit.corpus.Document` and ``position``, the document's place in the
+corpus. ``evalkit corpora rebuild`` makes the whole corpus of it again: it fetches what is not here from
+where it was published and accepts it only with the SHA-256 that stands here.
+
+The same corpus gives the same bytes.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalkit.dataset_card import dataset_card
+from evalkit.document import UNKNOWN, Corpus, Document, Manifest
+from evalkit.errors import CorpusError, UsageError
+from evalkit.files import atomic_write, locked, strict_json
+from evalkit.licenses import may_publish, normalise
+from evalkit.readers import HUB_PREFIX, parse_hub_id
+
+CORPUS_FILE = "corpus.json"
+PARQUET_NAME = "test-00000-of-00001.parquet"
+WITHHELD_FIELDS = ("text", "title")
+_FILES = ["README.md", CORPUS_FILE, f"data/{PARQUET_NAME}", f"manifest/{PARQUET_NAME}"]
+
+
+class PreparedDataset(NamedTuple):
+    """What `prepare_dataset` wrote."""
+
+    folder: Path
+    num_published: int
+    """Documents with their text."""
+    num_withheld: int
+    """Documents without."""
+
+
+class PublishedDataset(NamedTuple):
+    """What `read_dataset` found."""
+
+    manifest: Manifest
+    documents: dict[int, Document]
+    """By position: those whose text is there."""
+    withheld: dict[int, Document]
+    """By position: the others; their `Document.text` is empty, everything else is the true document's."""
+
+
+def check_repo(repo: str) -> None:
+    """Refuse a name that no dataset on the Hub can have.
+
+    Raises:
+        UsageError: it is not ``OWNER/NAME``.
+    """
+    valid = all(re.fullmatch(r"\w[\w.-]*\w|\w", part, re.ASCII) for part in repo.split("/"))
+    if repo.count("/") != 1 or len(repo) > 96 or "--" in repo or ".." in repo:
+        valid = False
+    if not valid:
+        raise UsageError(f"--repo {repo!r} is not the name of a dataset on the Hub; write OWNER/NAME")
+
+
+def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
+    """Write the dataset repository of a corpus into a folder.
+
+    Args:
+        corpus: what to publish.
+        repo: ``OWNER/NAME`` under which it will be found; the card says how to load it.
+        folder: new, empty, or written for the same corpus before.
+
+    Raises:
+        UsageError: ``repo`` is malformed.
+        CorpusError: the folder holds something else, or a document can neither be published nor fetched
+            again because it has no URL.
+    """
+    check_repo(repo)
+    published = [may_publish(normalise(document.license)) for document in corpus.documents]
+    lost = [
+        document
+        for document, has_text in zip(corpus.documents, published, strict=True)
+        if not has_text and not document.url
+    ]
+    if lost:
+        raise CorpusError(
+            f"corpus {corpus.name}: {len(lost)} documents (the first is {lost[0].id}) may not be published "
+            f"(license {lost[0].license or UNKNOWN}) and have no URL to fetch them from again; make a corpus "
+            "without them, or import them with the license that you hold"
+        )
+    _check_folder(folder, corpus)
+    tables = {
+        config: [
+            {"position": position, **_row(document)}
+            for position, document in enumerate(corpus.documents)
+            if published[position] is has_text
+        ]
+        for config, has_text in (("data", True), ("manifest", False))
+    }
+    with locked(folder):
+        for config, rows in tables.items():
+            path = folder / config / PARQUET_NAME
+            if rows:
+                with atomic_write(path) as temporary:
+                    temporary.write_bytes(_parquet(rows, with_text=config == "data"))
+            else:
+                path.unlink(missing_ok=True)
+        with atomic_write(folder / CORPUS_FILE) as temporary:
+            temporary.write_text(_corpus_json(corpus.manifest), encoding="utf-8")
+        with atomic_write(folder / "README.md") as temporary:
+            temporary.write_text(dataset_card(corpus, repo, published, PARQUET_NAME), encoding="utf-8")
+    return PreparedDataset(folder, sum(published), len(published) - sum(published))
+
+
+def push_dataset(folder: Path, repo: str, *, private: bool = False) -> str:
+    """Upload a prepared folder in one commit, making the repository where there is none.
+
+    A repository that holds another corpus is left as it is: numbers that were measured on a published
+    corpus must stay true.
+
+    Returns:
+        The commit, 40 hex digits, by which the dataset is to be pinned.
+
+    Raises:
+        CorpusError: the repository holds something else, access is refused, or the Hub cannot be reached.
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    own = json.loads((folder / CORPUS_FILE).read_bytes())
+    api = HfApi()
+    with _plain_errors(repo, f"the folder {folder} is complete: try again later"):
+        api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+        try:
+            there = json.loads(Path(hf_hub_download(repo, CORPUS_FILE, repo_type="dataset")).read_bytes())
+        except RemoteEntryNotFoundError:
+            there = None
+        if there is not None and there.get("sha256") != own["sha256"]:
+            raise CorpusError(
+                f"{repo} holds the corpus {there.get('name')} ({str(there.get('sha256'))[:16]}, not "
+                f"{own['sha256'][:16]}), and what is published is never replaced; choose another --repo"
+            )
+        commit = api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            repo_type="dataset",
+            commit_message=f"evalkit corpus {own['name']} {own['sha256'][:16]}",
+            allow_patterns=_FILES,
+        )
+    return str(commit.oid)
+
+
+def fetch_dataset(path_or_hub_id: str) -> Path:
+    """The folder of a published corpus: as it is, or downloaded from ``hub:OWNER/NAME@REVISION``.
+
+    Raises:
+        UsageError: there is no such folder, or a hub dataset is not pinned to a commit.
+        CorpusError: the Hub does not have it, refuses it, or cannot be reached.
+    """
+    if not path_or_hub_id.startswith(HUB_PREFIX):
+        folder = Path(path_or_hub_id)
+        if not folder.is_dir():
+            raise UsageError(
+                f"{path_or_hub_id}: no such folder; a dataset is written hub:OWNER/NAME@REVISION"
+            )
+        return folder
+    from huggingface_hub import snapshot_download
+
+    hub = parse_hub_id(path_or_hub_id)
+    with _plain_errors(hub.repo, "connect once, or give the path of a copy"):
+        return Path(
+            snapshot_download(hub.repo, repo_type="dataset", revision=hub.revision, allow_patterns=_FILES)
+        )
+
+
+def read_dataset(folder: Path) -> PublishedDataset:
+    """What a prepared or downloaded dataset folder says of its corpus.
+
+    Raises:
+        CorpusError: it is not such a folder, or is damaged or incomplete.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        manifest = Manifest(**json.loads((folder / CORPUS_FILE).read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CorpusError(
+            f"{folder}: no dataset of an evalkit corpus: {CORPUS_FILE} cannot be read ({_first_line(error)})"
+        ) from error
+    found: dict[str, dict[int, Document]] = {"data": {}, "manifest": {}}
+    for config, documents in found.items():
+        path = folder / config / PARQUET_NAME
+        if not path.exists():
+            continue
+        try:
+            rows = pq.read_table(path, schema=_schema(with_text=config == "data")).to_pylist()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise CorpusError(f"{path}: it is damaged: {_first_line(error)}") from error
+        for row in rows:
+            position = row.pop("position")
+            documents[position] = Document(**{"text": "", "title": None, **row})
+    positions = sorted([*found["data"], *found["manifest"]])
+    if positions != list(range(manifest.num_documents)):
+        raise CorpusError(
+            f"{folder}: it has {len(positions)} documents, not the {manifest.num_documents} that "
+            f"{CORPUS_FILE} says; fetch it again"
+        )
+    return PublishedDataset(manifest, found["data"], found["manifest"])
+
+
+@contextlib.contextmanager
+def _plain_errors(repo: str, remedy: str) -> Iterator[None]:
+    """Turn the hub client's errors into one line that says what to do."""
+    from httpx2 import TransportError
+    from huggingface_hub import constants, errors
+
+    try:
+        yield
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            remedy = "set HF_TOKEN to a token that may read and write there"
+        elif status == 404:
+            remedy = f"there is none of this name or revision; see {constants.ENDPOINT}/datasets/{repo}"
+        raise CorpusError(f"the hub answered {status} for the dataset {repo}: {remedy}") from error
+    except errors.LocalTokenNotFoundError as error:
+        raise CorpusError(f"the dataset {repo}: there is no token; set HF_TOKEN") from error
+    except (
+        errors.OfflineModeIsEnabled,
+        errors.LocalEntryNotFoundError,
+        errors.RevisionResolutionError,
+        TransportError,
+    ) as error:
+        offline = isinstance(error, errors.OfflineModeIsEnabled) or constants.is_offline_mode()
+        reason = "HF_HUB_OFFLINE is set" if offline else type(error).__name__
+        raise CorpusError(f"the hub cannot be reached for the dataset {repo} ({reason}): {remedy}") from error
+
+
+def _check_folder(folder: Path, corpus: Corpus) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    try:
+        if not folder.exists():
+            return
+        there = json.loads((folder / CORPUS_FILE).read_bytes())["sha256"]
+    except (OSError, ValueError, TypeError, KeyError):
+        there = None
+    if there != corpus.sha256:
+        raise CorpusError(f"{folder}: it holds something else than corpus {corpus.name}; give a new --output")
+
+
+def _row(document: Document) -> dict[str, Any]:
+    return {field.name: getattr(document, field.name) for field in dataclasses.fields(document)}
+
+
+def _corpus_json(manifest: Manifest) -> str:
+    # When and in which file it was stored here is of this machine and no part of the corpus.
+    fields = dataclasses.asdict(
+        dataclasses.replace(manifest, created=None, parquet_file=None, parquet_sha256=None)
+    )
+    return strict_json(fields)
+
+
+def _schema(*, with_text: bool) -> Any:
+    import pyarrow as pa
+
+    required = {"id", "text", "source", "n_bytes", "sha256"}
+    return pa.schema(
+        [
+            pa.field("position", pa.int64(), nullable=False),
+            *(
+                pa.field(
+                    field.name,
+                    pa.int64() if field.name == "n_bytes" else pa.string(),
+                    nullable=field.name not in required,
+                )
+                for field in dataclasses.fields(Document)
+                if with_text or field.name not in WITHHELD_FIELDS
+            ),
+        ]
+    )
+
+
+def _parquet(rows: list[dict[str, Any]], *, with_text: bool) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema(with_text=with_text)
+    columns = [{name: row[name] for name in schema.names} for row in rows]
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.Table.from_pylist(columns, schema=schema),
+        sink,
+        compression="zstd",
+        compression_level=9,
+        row_group_size=1000,
+    )
+    return sink.getvalue()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).partition("\n")[0]
