@@ -11,25 +11,42 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """``x @ weight.T``.
+
+    Where a gradient is recorded under autocast, the operands are rounded to its dtype; sums and results
+    keep that of ``x``.
 
     Args:
         x: ``[..., C_in]``.
         weight: ``[C_out, C_in]``.
 
     Returns:
-        ``[..., C_out]``.
+        ``[..., C_out]``, in ``x``'s dtype.
     """
     if not (x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu" and onednn_is_faster()):
-        return F.linear(x, weight)
+        return F.linear(x, weight).to(x.dtype)  # autocast would leave its own
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         product: Tensor = _Linear.apply(x, weight)  # type: ignore[no-untyped-call]
         return product
     return _onednn(x, weight)
+
+
+def use_in(model: nn.Module) -> None:
+    """Let every `torch.nn.Linear` of a model compute its product with `linear`, where that is faster."""
+    if not onednn_is_faster():
+        return
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.forward = functools.partial(_forward, module)  # type: ignore[method-assign]
+
+
+def _forward(module: nn.Linear, x: Tensor) -> Tensor:
+    product = linear(x, module.weight)
+    return product if module.bias is None else product + module.bias
 
 
 class _Linear(torch.autograd.Function):
@@ -37,17 +54,22 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            x, weight = x.to(dtype), weight.to(dtype)
         ctx.save_for_backward(x, weight)
-        return _onednn(x, weight)
+        with torch.autocast("cpu", enabled=False):
+            return _onednn(x, weight).float()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        d_x = _onednn(d_y, weight.T) if ctx.needs_input_grad[0] else None
+        d_y = d_y.to(x.dtype)
+        d_x = _onednn(d_y, weight.T).float() if ctx.needs_input_grad[0] else None
         if not ctx.needs_input_grad[1]:
             return d_x, None
-        return d_x, _onednn(d_y.reshape(-1, d_y.shape[-1]).T, x.reshape(-1, x.shape[-1]).T)
+        return d_x, _onednn(d_y.reshape(-1, d_y.shape[-1]).T, x.reshape(-1, x.shape[-1]).T).float()
 
 
 def _onednn(x: Tensor, weight: Tensor) -> Tensor:

@@ -1,0 +1,102 @@
+"""Bits per byte against the position in the document: how far back a model makes use of what it has read."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.cells import Cell
+from evalkit.errors import UsageError
+from evalkit.stats import Interval, ratio_interval
+
+EDGES = (0, 256, 512, 1024, 2048, 4096, 8192, 16384)
+"""Byte offsets between which positions are taken together."""
+
+
+class PositionBits(NamedTuple):
+    """What the bytes at some positions of all documents cost."""
+
+    first_byte: int
+    """Offset of the first byte, from 0."""
+    end_byte: int
+    """Offset behind the last."""
+    bits_per_byte: float
+    interval: Interval | None
+    """95 %, over resampled clusters of documents; None with fewer than two."""
+
+
+def position_curve(cell: Cell, edges: Sequence[int] = EDGES) -> list[PositionBits]:
+    """Bits per byte between byte offsets, over the documents that reach the last of them.
+
+    Shorter documents are left out, so that every position is measured on the same documents and the curve
+    shows the context's effect, not which documents are long. A token's bits are spread evenly over its
+    bytes.
+
+    Args:
+        cell: scored with ``--token-bits``.
+        edges: rising byte offsets, two or more.
+
+    Raises:
+        UsageError: the cell has no token bits, or no document is long enough.
+        ScoringError: the cell's rows are missing or damaged.
+    """
+    bits: list[NDArray[np.float64]] = []
+    lengths: list[NDArray[np.float64]] = []
+    clusters: list[str] = []
+    for cluster, per_byte in _bits_of_bytes(cell):
+        if len(per_byte) < edges[-1]:
+            continue
+        pieces = [per_byte[first:end] for first, end in itertools.pairwise(edges)]
+        bits.append(np.array([np.nansum(piece) for piece in pieces]))
+        lengths.append(np.array([np.count_nonzero(~np.isnan(piece)) for piece in pieces], np.float64))
+        clusters.append(cluster)
+    if not bits:
+        raise UsageError(
+            f"{cell.path}: no document of {cell.corpus} has {edges[-1]:,} bytes; give smaller positions"
+        )
+    return [
+        PositionBits(
+            first,
+            end,
+            float(sum(row[index] for row in bits) / sum(row[index] for row in lengths)),
+            ratio_interval([row[index] for row in bits], [row[index] for row in lengths], clusters),
+        )
+        for index, (first, end) in enumerate(itertools.pairwise(edges))
+    ]
+
+
+def _bits_of_bytes(cell: Cell) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Cluster and bits of each byte of every document; NaN where nothing is paid."""
+    for row in token_rows(cell):
+        if row["token_bits"] is None:
+            continue
+        ends = np.asarray(row["token_ends"], np.int64)
+        num_bytes = np.diff(ends, prepend=0)
+        bits = np.array([np.nan if x is None else x for x in row["token_bits"]], np.float64)
+        # A token may end inside a character's bytes, and some add none: what these cost, the next pays.
+        empty = num_bytes == 0
+        if empty.any():
+            groups = np.searchsorted(np.flatnonzero(~empty), np.arange(len(bits)))
+            groups = np.minimum(groups, np.count_nonzero(~empty) - 1)
+            bits = np.bincount(groups, weights=bits)
+            num_bytes = num_bytes[~empty]
+        yield row["cluster"], np.repeat(bits / num_bytes, num_bytes)
+
+
+def token_rows(cell: Cell) -> list[dict[str, Any]]:
+    """A row per document, with ``token_bits`` and ``token_ends``.
+
+    Raises:
+        UsageError: the cell has no token bits.
+        ScoringError: its Parquet file is missing or not the one that the JSON names.
+    """
+    import pyarrow.parquet as pq
+
+    if not cell.content["documents"]["token_bits"]:
+        raise UsageError(f"{cell.path} has no bits of tokens; run {cell.model} again with --token-bits")
+    cell.rows()  # which checks the file
+    columns = ["id", "cluster", "num_bytes", "total_bits", "token_bits", "token_ends"]
+    rows: list[dict[str, Any]] = pq.read_table(cell.path.with_suffix(".parquet"), columns=columns).to_pylist()
+    return rows

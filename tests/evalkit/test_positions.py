@@ -1,0 +1,56 @@
+"""Bits by position, against sums made by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalkit.cells import Cell
+from evalkit.errors import UsageError
+from evalkit.positions import position_curve, token_rows
+from evalkit.runner import run
+from tests.evalkit.toys import BigramModel, corpus_of
+
+TEXTS = ["abc" * 40, "the quick brown fox " * 7, "é€𝄞" * 20, "short"]
+
+
+def scored(tmp_path: Path, *, token_bits: bool = True) -> Cell:
+    result = run([BigramModel()], [corpus_of(TEXTS)], output=tmp_path, token_bits=token_bits)
+    return result.cells[0]
+
+
+def test_all_positions_together_are_the_whole(tmp_path: Path) -> None:
+    cell = scored(tmp_path)
+    long = [row for row in cell.rows() if row["num_bytes"] >= 100]
+    curve = position_curve(cell, [0, 7, 64, 100])
+    total = sum(point.bits_per_byte * (point.end_byte - point.first_byte) for point in curve)
+    by_hand = 0.0
+    for row in token_rows(cell):
+        if row["num_bytes"] >= 100:
+            ends = row["token_ends"]
+            starts = [0, *ends[:-1]]
+            for start, end, bits in zip(starts, ends, row["token_bits"], strict=True):
+                by_hand += bits * max(0, min(end, 100) - start) / max(1, end - start)
+    assert total * len(long) == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_one_bucket_is_the_bits_per_byte_of_the_document(tmp_path: Path) -> None:
+    cell = scored(tmp_path)
+    [row] = [row for row in cell.rows() if row["num_bytes"] >= 180]
+    [point] = position_curve(cell, [0, 180])
+    assert point.bits_per_byte == pytest.approx(row["total_bits"] / 180, rel=1e-6)  # float32 per token
+    assert point.interval is None
+
+
+def test_intervals_hold_the_estimate(tmp_path: Path) -> None:
+    for point in position_curve(scored(tmp_path), [0, 30, 60, 100]):
+        assert point.interval is not None
+        assert point.interval.low <= point.bits_per_byte <= point.interval.high
+        assert np.isfinite(point.bits_per_byte)
+
+
+def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no document of corpus has 5,000 bytes"):
+        position_curve(scored(tmp_path), [0, 5000])
+    with pytest.raises(UsageError, match="run bigram again with --token-bits"):
+        position_curve(scored(tmp_path / "without", token_bits=False))
