@@ -1,5 +1,60 @@
-"""``evalkit crawl``: one command per source."""
+"""``evalkit crawl``: one command per source, those of other packages among them.
+
+A package adds a source by an entry point in the group ``evalkit.crawlers`` that names a function with
+typer's annotations; see `evalkit_crawlers.options` for the options that all of them share. The function's
+module is imported when its command is used or listed, and not before.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(help="Collect dated text into corpora.", no_args_is_help=True)
+SOURCE_GROUP = "evalkit.crawlers"
+"""Entry-point group of the sources' commands."""
+
+
+class _Sources(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._broken: set[str] = set()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all sources; see `TyperGroup`."""
+        return sorted(
+            {*super().list_commands(ctx), *(point.name for point in entry_points(group=SOURCE_GROUP))}
+        )
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A source's command; None, after a line on standard error, where it cannot be had."""
+        if cmd_name not in self.commands and cmd_name not in self._broken:
+            for point in entry_points(group=SOURCE_GROUP, name=cmd_name):
+                self._load(point)
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self, point: EntryPoint) -> None:
+        problem = None
+        try:
+            function = point.load()
+        except Exception as error:  # a broken plug-in must not take the others down, but must be seen
+            problem = repr(error)
+        else:
+            if callable(function):
+                alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+                alone.command(point.name)(function)
+                self.commands[point.name] = typer.main.get_command(alone)
+            else:
+                problem = f"it is a {type(function).__name__}, not a function"
+        if problem:
+            self._broken.add(point.name)
+            line = f"evalkit: source {point.name!r} ({point.value}) is not available: {problem}"
+            typer.echo(" ".join(line.split()), err=True)
+
+
+app = typer.Typer(cls=_Sources, no_args_is_help=True)
+
+
+@app.callback()
+def _crawl() -> None:
+    """Collect dated text into corpora."""

@@ -1,0 +1,92 @@
+"""Which addresses a crawler may connect to.
+
+A page, a feed or a redirect can name any address, that of a router or of a cloud's metadata service too.
+The check is made on the very address that is connected to, after the name was resolved: a name that
+resolves differently the second time gains nothing.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore2
+
+from evalkit_crawlers.source import FetchRefused
+
+PRIVATE = "private address"
+"""Reason of a refusal."""
+
+# RFC 6052: an IPv4 address in the last four bytes, which a gateway would connect to.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def host_of(url: str) -> str:
+    """The host of a URL that may be fetched, in lower case.
+
+    Raises:
+        FetchRefused: it is not http or https, has no host, names a user, or is no URL.
+    """
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is no number
+        host = parts.hostname
+    except ValueError:
+        raise FetchRefused("malformed address") from None
+    if parts.scheme not in ("http", "https"):
+        raise FetchRefused("not http or https")
+    if not host or any(ord(character) <= 32 or ord(character) == 127 for character in url):
+        raise FetchRefused("malformed address")
+    if parts.username is not None:
+        raise FetchRefused("address with a user name")
+    return host
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet (IANA's registries, as Python knows them)."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            ip = inner
+    return ip.is_global and not ip.is_multicast
+
+
+class CheckedBackend(httpcore2.NetworkBackend):
+    """Connects to public addresses only."""
+
+    def __init__(self, allow_private_hosts: bool) -> None:
+        self._allow_private_hosts = allow_private_hosts
+        self._connector = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """A connection to the first of the host's permitted addresses that answers.
+
+        Raises:
+            FetchRefused: all its addresses are private.
+            httpcore2.ConnectError: the name does not resolve, or nothing answers.
+        """
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore2.ConnectError(f"the name does not resolve ({error})") from None
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        permitted = [address for address in addresses if self._allow_private_hosts or is_public(address)]
+        if not permitted:
+            raise FetchRefused(PRIVATE)
+        for address in permitted[:-1]:
+            try:
+                return self._connector.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return self._connector.connect_tcp(permitted[-1], port, timeout, local_address, socket_options)

@@ -1,0 +1,137 @@
+"""From the bytes of a page or feed to text, whatever the server says of their encoding.
+
+Declared encodings are often wrong, and guessing errs on short or mixed texts. What bytes are valid in
+says more: text in another encoding is hardly ever valid UTF-8. So, in this order: a byte order mark,
+UTF-8 where the bytes are (nearly) valid in it, the encoding that HTTP states, the one that the document
+states, the one that charset-normalizer finds. Names mean what browsers take them for (WHATWG Encoding
+Standard): ``iso-8859-1`` is windows-1252, ``gb2312`` is GB 18030.
+"""
+
+import codecs
+import re
+from typing import NoReturn
+
+from evalkit_crawlers.source import FetchRefused
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_BROWSERS_READ_AS = {
+    "ascii": "cp1252",
+    "us-ascii": "cp1252",
+    "iso-8859-1": "cp1252",
+    "latin1": "cp1252",
+    "iso-8859-9": "cp1254",
+    "iso-8859-11": "cp874",
+    "tis-620": "cp874",
+    "windows-874": "cp874",
+    "gb2312": "gb18030",
+    "gb_2312-80": "gb18030",
+    "gbk": "gb18030",
+    "x-gbk": "gb18030",
+    "big5": "big5hkscs",
+    "shift_jis": "cp932",
+    "shift-jis": "cp932",
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
+    "euc-kr": "cp949",
+    "ks_c_5601-1987": "cp949",
+    "windows-949": "cp949",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "macintosh": "mac-roman",
+}
+# Python's names for what is no character set of documents.
+_NOT_CHARSETS = {"utf-7", "unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"}
+_CHARSET_PARAMETER = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
+_IN_DOCUMENT = re.compile(
+    rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:+-]+)"
+    rb"|<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:+-]+)",
+    re.IGNORECASE,
+)
+_NUM_BYTES_SEARCHED = 4096
+_NUM_BYTES_GUESSED_FROM = 1 << 16
+# Pages are assembled from parts; one stray byte in a hundred letters does not make them another encoding.
+_DAMAGED_SHARE = 0.01
+
+
+def decode(body: bytes, content_type: str | None = None) -> str:
+    """A body as text, without a byte order mark.
+
+    Args:
+        body: content encoding (gzip …) undone.
+        content_type: value of the HTTP header, for its ``charset``.
+
+    Raises:
+        FetchRefused: the bytes are text in no encoding that was stated or can be found.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if body.startswith(mark):
+            return _exactly(body, encoding) or _refuse()
+    declared = _declared(body, content_type)
+    if b"\0" in body[:64]:  # two bytes per character: "<" is one of the first
+        little = body[1:2] == b"\0"
+        return _exactly(body, "utf-16-le" if little else "utf-16-be") or _refuse()
+    if body.isascii():
+        seven_bit = (encoding for encoding in declared if encoding.startswith(("iso2022", "hz")))
+        return next(filter(None, (_exactly(body, encoding) for encoding in seven_bit)), body.decode("ascii"))
+    for stated in ("utf-8", *declared, None):
+        text = _nearly(body, stated or _guessed(body))
+        if text is not None:
+            return text
+    return _refuse()
+
+
+def _declared(body: bytes, content_type: str | None) -> list[str]:
+    names = _CHARSET_PARAMETER.findall(content_type or "")[:1]
+    match = _IN_DOCUMENT.search(body[:_NUM_BYTES_SEARCHED])
+    if match:
+        names.append((match[1] or match[2]).decode("ascii"))
+    known = (_codec(name) for name in names)
+    # A document whose declaration could be read byte by byte is not in UTF-16, whatever it says.
+    return [name for name in known if name is not None and not name.startswith(("utf-16", "utf-32"))]
+
+
+def _codec(label: str) -> str | None:
+    label = label.casefold()
+    try:
+        name = codecs.lookup(_BROWSERS_READ_AS.get(label, label)).name
+    except (LookupError, ValueError):
+        return None
+    return None if name.replace("_", "-") in _NOT_CHARSETS else name
+
+
+def _exactly(body: bytes, encoding: str) -> str | None:
+    try:
+        return body.decode(encoding)
+    except (UnicodeError, LookupError):  # LookupError: a codec of Python that does not decode text
+        return None
+
+
+def _nearly(body: bytes, encoding: str | None) -> str | None:
+    """The text where all but a few of its characters beyond ASCII are valid in the encoding."""
+    if encoding is None:
+        return None
+    text = _exactly(body, encoding)
+    if text is not None:
+        return text
+    try:
+        text = body.decode(encoding, "replace")
+    except (UnicodeError, LookupError):
+        return None
+    num_beyond_ascii = sum(not character.isascii() for character in text)
+    return text if text.count("\ufffd") <= _DAMAGED_SHARE * num_beyond_ascii else None
+
+
+def _guessed(body: bytes) -> str | None:
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(body[:_NUM_BYTES_GUESSED_FROM]).best()
+    return None if best is None else best.encoding
+
+
+def _refuse() -> NoReturn:
+    raise FetchRefused("unreadable character encoding")

@@ -1,0 +1,50 @@
+"""Whom the operator of a server may write to: the user says it once, every request tells it."""
+
+import os
+import re
+from pathlib import Path
+
+from evalkit import __version__
+from evalkit.errors import UsageError
+from evalkit.files import atomic_write, cache_dir
+
+_CONTACT = re.compile(r"[!-~]+@[!-~]+\.[!-~]+|https?://[!-~]+")
+
+
+def contact_of_user(given: str | None = None) -> str:
+    """The contact that was given now, else ``$EVALKIT_CONTACT``, else the remembered one.
+
+    One that is given is remembered.
+
+    Raises:
+        UsageError: there is none, or it is neither an e-mail address nor a web address.
+    """
+    if given is not None:
+        contact = _checked(given, "--contact")
+        with atomic_write(_memory()) as temporary:
+            temporary.write_text(contact + "\n", encoding="ascii")
+        return contact
+    if from_environment := os.environ.get("EVALKIT_CONTACT"):
+        return _checked(from_environment, "$EVALKIT_CONTACT")
+    try:
+        return _checked(_memory().read_text(encoding="utf-8").strip(), str(_memory()))
+    except FileNotFoundError:
+        raise UsageError(
+            "say whom the operators of servers may write to: --contact you@example.org (it is remembered), "
+            "or $EVALKIT_CONTACT"
+        ) from None
+
+
+def user_agent(contact: str) -> str:
+    """The ``User-Agent`` header."""
+    return f"evalkit/{__version__} ({contact})"
+
+
+def _memory() -> Path:
+    return cache_dir() / "contact"
+
+
+def _checked(contact: str, where: str) -> str:
+    if not _CONTACT.fullmatch(contact) or any(mark in contact for mark in '()<>\\"'):
+        raise UsageError(f"{where} {contact!r} is neither an e-mail address nor a web address")
+    return contact

@@ -1,0 +1,63 @@
+"""How often which host may be asked, where its operator says so.
+
+robots.txt is obeyed everywhere, and its delay taken where it is longer than the one here. What it says is
+meant for robots that follow links; a documented programming interface has terms of its own, and some sites
+keep robots out of it by robots.txt all the same. Those interfaces are named here.
+
+Sources:
+    arXiv's APIs: https://info.arxiv.org/help/api/tou.html (one request every three seconds and one
+        connection at a time over all of them); https://arxiv.org/robots.txt (Crawl-delay: 15).
+    Wikimedia: https://www.mediawiki.org/wiki/API:Etiquette (requests in series, not in parallel).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+DEFAULT_DELAY_S = 1.0
+"""Between two requests to a host that asks for nothing else."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """What hosts are asked one request at a time, and how often."""
+
+    queue: str
+    """Name of what is paced together."""
+    hosts: tuple[str, ...]
+    """Names; ``*.example.org`` means all below ``example.org``, and itself."""
+    delay_s: float = DEFAULT_DELAY_S
+    """Least time from the end of one answer to the next request."""
+    interfaces: tuple[str, ...] = ()
+    """Beginnings of paths that are documented programming interfaces: robots.txt does not speak of them."""
+
+    def covers(self, host: str) -> bool:
+        """Whether a host is one of these."""
+        return any(
+            host == name.removeprefix("*.") or (name.startswith("*.") and host.endswith(name[1:]))
+            for name in self.hosts
+        )
+
+
+KNOWN: tuple[HostPolicy, ...] = (
+    HostPolicy(
+        "arxiv-api",
+        ("oaipmh.arxiv.org", "export.arxiv.org", "rss.arxiv.org"),
+        delay_s=3.0,
+        interfaces=("/oai", "/api/", "/rss/", "/atom/"),
+    ),
+    HostPolicy("arxiv.org", ("arxiv.org", "www.arxiv.org"), delay_s=15.0),
+    HostPolicy(
+        "wikimedia",
+        ("*.wikipedia.org", "*.wikinews.org", "*.wikimedia.org", "*.wikidata.org"),
+        interfaces=("/w/api.php", "/api/rest_v1/", "/w/rest.php/"),
+    ),
+    HostPolicy("globalvoices.org", ("*.globalvoices.org",)),
+)
+
+
+def policy_of(host: str, more: Sequence[HostPolicy] = ()) -> HostPolicy:
+    """The policy of a host; by default a queue of its own. ``more`` goes before what is known here."""
+    for policy in (*more, *KNOWN):
+        if policy.covers(host):
+            return policy
+    return HostPolicy(host, (host,))

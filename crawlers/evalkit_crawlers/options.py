@@ -1,0 +1,190 @@
+"""The options that all of ``evalkit crawl``'s commands share.
+
+A source's command takes these types as its parameters, builds its source and hands both on:
+
+    def command(
+        since: SinceOption,
+        until: UntilOption,
+        max_documents: MaxDocumentsOption = None,
+        seed: SeedOption = 0,
+        name: NameOption = None,
+        output: OutputOption = None,
+        contact: ContactOption = None,
+        endpoint: EndpointOption = None,
+        allow_private_hosts: AllowPrivateHostsOption = False,
+        skip_unreachable: SkipUnreachableOption = False,
+        offline: OfflineOption = False,
+        refresh: RefreshOption = False,
+    ) -> None:
+        common = common_options(
+            since, until, max_documents, seed, name, output, contact, endpoint,
+            allow_private_hosts, skip_unreachable, offline, refresh,
+        )
+        run_crawl(MySource(...), common)
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from evalkit.corpus import check_new_name
+from evalkit.errors import UsageError
+from evalkit_crawlers.source import Source, Window
+
+SinceOption = Annotated[str, typer.Option("--since", help="First day of publication, YYYY-MM-DD (UTC).")]
+UntilOption = Annotated[str, typer.Option("--until", help="Last day of publication, included.")]
+MaxDocumentsOption = Annotated[
+    int | None,
+    typer.Option("--max-documents", help="Fetch a random sample of at most N, balanced over strata.", min=1),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of the sample.")]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="Of the corpus; by default source and window.")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", help="Folder of corpora; by default $EVALKIT_CORPORA or corpora/.")
+]
+ContactOption = Annotated[
+    str | None,
+    typer.Option("--contact", help="Your e-mail or web address, told to every server; remembered."),
+]
+EndpointOption = Annotated[
+    list[str] | None,
+    typer.Option("--endpoint", help="HOST=URL: ask a mirror or test server instead of a host; repeatable."),
+]
+AllowPrivateHostsOption = Annotated[
+    bool, typer.Option("--allow-private-hosts", help="Fetch from this machine and private networks too.")
+]
+SkipUnreachableOption = Annotated[
+    bool,
+    typer.Option("--skip-unreachable", help="Go without what cannot be reached, and count it."),
+]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Extract again from what was fetched before; no network.")
+]
+RefreshOption = Annotated[
+    bool,
+    typer.Option(
+        "--refresh", help="Ask for the listings again, instead of those of the last crawl like this."
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CommonOptions:
+    """What every crawl is told, checked."""
+
+    window: Window
+    max_documents: int | None = None
+    seed: int = 0
+    name: str | None = None
+    output: Path | None = None
+    contact: str | None = None
+    endpoints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Well-known host name → base URL that is asked in its place."""
+    allow_private_hosts: bool = False
+    skip_unreachable: bool = False
+    offline: bool = False
+    refresh: bool = False
+
+
+def common_options(
+    since: str,
+    until: str,
+    max_documents: int | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    output: Path | None = None,
+    contact: str | None = None,
+    endpoint: Sequence[str] | None = None,
+    allow_private_hosts: bool = False,
+    skip_unreachable: bool = False,
+    offline: bool = False,
+    refresh: bool = False,
+) -> CommonOptions:
+    """The options as a command gets them, checked.
+
+    Raises:
+        UsageError: a day is no day, the window is empty or lies in the future, an endpoint or a name is
+            malformed.
+    """
+    window = Window(_day("--since", since), _day("--until", until))
+    if window.until < window.since:
+        raise UsageError(f"--until {until} lies before --since {since}; swap them")
+    if offline and refresh:
+        raise UsageError("--refresh asks servers again and --offline asks none; give one of them")
+    if name is not None:
+        check_new_name(name)
+    return CommonOptions(
+        window=window,
+        max_documents=max_documents,
+        seed=seed,
+        name=name,
+        output=output,
+        contact=contact,
+        endpoints=parse_endpoints(endpoint or ()),
+        allow_private_hosts=allow_private_hosts,
+        skip_unreachable=skip_unreachable,
+        offline=offline,
+        refresh=refresh,
+    )
+
+
+def parse_endpoints(values: Sequence[str]) -> dict[str, str]:
+    """``HOST=URL`` options as a mapping.
+
+    Raises:
+        UsageError: one has another form, or its URL is not http(s).
+    """
+    endpoints = {}
+    for value in values:
+        host, _, base = value.partition("=")
+        try:
+            parts = urlsplit(base)
+            known = parts.scheme in ("http", "https") and bool(parts.hostname) and "/" not in host
+        except ValueError:
+            known = False
+        if not host or not known:
+            raise UsageError(f"--endpoint {value!r} is not HOST=URL, e.g. arxiv.org=http://127.0.0.1:8001")
+        endpoints[host.lower()] = base.rstrip("/")
+    return endpoints
+
+
+def endpoint(endpoints: Mapping[str, str], url: str) -> str:
+    """The URL that is really asked for a canonical one.
+
+    The fetch layer applies this to every URL it is given (and to redirects), so that a source needs
+    to know canonical addresses only; it changes nothing in a URL that was mapped before.
+    """
+    try:
+        parts = urlsplit(url)
+        base = endpoints.get(parts.hostname or "")
+    except ValueError:
+        return url
+    if base is None:
+        return url
+    return base + url.partition("://")[2].removeprefix(parts.netloc)
+
+
+def run_crawl(source: Source, common: CommonOptions) -> None:
+    """Crawl a source and store its corpora, telling on standard error how it goes.
+
+    Raises:
+        CrawlError: a host could not be reached; what was fetched is kept.
+        UsageError: nobody said whom a server's operator may write to.
+    """
+    from evalkit_crawlers import crawl
+
+    crawl.run(source, common)
+
+
+def _day(option: str, text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a day; write YYYY-MM-DD") from None
