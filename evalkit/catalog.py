@@ -101,7 +101,7 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
         UsageError: the file is missing, not TOML, or says something that is not understood.
     """
     builtin = importlib.resources.files("evalkit").joinpath("models.toml").read_text(encoding="utf-8")
-    catalog = _entries(tomllib.loads(builtin), "models.toml", Path.cwd())
+    catalog = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parent)
     if config_path is None and os.environ.get("EVALKIT_CONFIG"):
         config_path = Path(os.environ["EVALKIT_CONFIG"]).expanduser()
     if config_path is None and Path(CONFIG_NAME).is_file():

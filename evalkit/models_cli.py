@@ -55,10 +55,13 @@ def show_model(
     as_json: _Json = False,
 ) -> None:
     """Show everything that is known of one model, and where a local copy of it lies."""
+    from evalkit.embedded.card import card_lines, read_card
+
     entry = resolve_spec(model, load_catalog())
+    card = read_card(entry.local_path) if entry.local_path else None
     known: dict[str, Any] = {**dataclasses.asdict(entry), "local_copy": _local_copy(entry)}
     if as_json:
-        typer.echo(strict_json(known), nl=False)
+        typer.echo(strict_json(known if card is None else {**known, "card": card}), nl=False)
         return
     if entry.loader == "codec":
         del known["revision"], known["local_copy"]
@@ -71,6 +74,8 @@ def show_model(
         if isinstance(value, int) and not isinstance(value, bool):
             shown = f"{value:,}"
         typer.echo(f"{key + ':':<19}{'none' if value is None else shown}")
+    for line in card_lines(card) if card else ():
+        typer.echo(line)
 
 
 def _local_copy(entry: CatalogEntry) -> str | None:

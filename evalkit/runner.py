@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from evalkit.policy import check_policy
 from evalkit.scoring import Progress, score_documents
 from evalkit.stats import Interval, percentile_interval, resampled_ratios
 
-DEFAULT_MODELS = ("xz", "zstd", "brotli", "ppmd")
+DEFAULT_MODELS = ("rwkv7-nano", "llama-nano", "xz", "zstd", "brotli", "ppmd")
 DEFAULT_CORPORA = ("python-stdlib",)
 DEFAULT_OUTPUT = Path("runs")
 
@@ -111,6 +111,8 @@ class RunResult:
     failures: tuple[Failure, ...]
     num_scored: int
     """Cells that this run computed; the others were there."""
+    num_predating: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
+    """By model and corpus: documents that were published before the model's cutoff, or release, was over."""
 
     def ranking(self) -> list[Standing]:
         """Models by macro average, lowest first; those with a missing corpus come last."""
@@ -240,7 +242,26 @@ def run(
         cells=tuple(cell.cell for cell in planned if cell.cell is not None),
         failures=tuple(failures),
         num_scored=num_scored,
+        num_predating={
+            (cell.task.identity.name, cell.task.corpus.name): _num_predating(cell.task) for cell in planned
+        },
     )
+
+
+def _num_predating(task: Task) -> int:
+    """Documents that the model may have read: not known to be younger than its training data."""
+    details = task.identity.details
+    known = details.get("knowledge_cutoff") or details.get("released")
+    if task.identity.loader == "codec" or not known:
+        return 0
+    last_day = last_day_of(str(known))
+    days = [document.published_at or task.corpus.date_from or "" for document in task.corpus.documents]
+    return sum(day[: len("YYYY-MM-DD")] <= last_day for day in days)
+
+
+def last_day_of(date: str) -> str:
+    """The last day that ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` can mean."""
+    return date + "YYYY-12-31"[len(date) :]
 
 
 def _plan(

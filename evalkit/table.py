@@ -111,11 +111,15 @@ def notes(result: RunResult) -> Iterator[str]:
             continue
         if first_day is None:
             yield f"{cell.model} may have read {cell.corpus} in training: the corpus is undated"
-        elif first_day <= known + "YYYY-12-31"[len(known) :]:  # the last day that YYYY or YYYY-MM can mean
+            continue
+        num_predating = result.num_predating.get((cell.model, cell.corpus), 0)
+        if num_predating:
+            num_documents = cell.content["corpus"]["num_documents"]
+            which = "all" if num_predating == num_documents else f"{num_predating} of"
+            word = "cutoff" if cell.content["model"].get("knowledge_cutoff") else "release"
             yield (
-                f"{cell.model} may have read {cell.corpus} in training: it starts on {first_day}, "
-                f"the model's {'cutoff' if cell.content['model'].get('knowledge_cutoff') else 'release'} "
-                f"is {known}"
+                f"{cell.model} may have read {cell.corpus} in training: {which} {num_documents} documents "
+                f"predate its {word}, {known}"
             )
 
 

@@ -1,0 +1,240 @@
+r"""Model cards of the embedded models: measured after training, shown by ``evalkit models show NAME``.
+
+::
+
+    python -m evalkit.embedded.card --training runs/embedded/rwkv7-nano runs/embedded/llama-nano \
+        --data wikipedia_english_20240601to20240615.json …
+
+takes the trained models into the package and scores them, beside the classical compressors, on what was
+held out of each set and on ``python-stdlib``.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.cells import Cell
+from evalkit.compare import compare_cells
+from evalkit.corpus import Corpus, load_corpus, make_corpus, make_document
+from evalkit.embedded.data import DataSet
+from evalkit.errors import EvalkitError, UsageError
+from evalkit.files import atomic_write, file_sha256, strict_json
+from evalkit.positions import position_curve
+
+CARD_NAME = "card.json"
+CODECS = ("xz", "zstd", "brotli", "ppmd")
+POSITION_EDGES = (0, 256, 512, 1024, 2048, 4096, 8192, 16384)
+FOLDER = Path(__file__).parent
+
+
+def read_card(model_path: Path) -> dict[str, Any] | None:
+    """The card beside a checkpoint, if there is one."""
+    path = (model_path if model_path.is_dir() else model_path.parent) / CARD_NAME
+    if not path.is_file():
+        return None
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return card
+
+
+def held_out_corpus(data: DataSet) -> Corpus:
+    """What was never trained on."""
+    documents = [
+        make_document(text, source=data.name, published_at=data.date, license=data.license)
+        for text in data.held_out
+    ]
+    return make_corpus(
+        f"held-out-{data.name}",
+        documents,
+        description=f"the last {len(documents)} documents of {data.name}",
+        provenance={"sha256": str(data.describe()["sha256"])},
+    )
+
+
+def score(names: Sequence[str], corpora: Sequence[Corpus], output: Path) -> dict[str, dict[str, Cell]]:
+    """Cells by model and corpus, with token bits.
+
+    Raises:
+        EvalkitError: one could not be scored.
+    """
+    from evalkit.progress import reporter_for
+    from evalkit.runner import run
+
+    result = run(
+        [*names, *CODECS], corpora, output=output, token_bits=True, reporter=reporter_for(sys.stderr)
+    )
+    if result.failures:
+        raise EvalkitError(f"{result.failures[0].model}: {result.failures[0].reason}")
+    cells: dict[str, dict[str, Cell]] = {}
+    for cell in result.cells:
+        cells.setdefault(cell.model, {})[cell.corpus] = cell
+    return cells
+
+
+def card(
+    name: str, training: dict[str, Any], weights: Path, cells: dict[str, dict[str, Cell]]
+) -> dict[str, Any]:
+    """Everything that the card of one model says.
+
+    Args:
+        name: the model.
+        training: the facts that the recipe wrote.
+        weights: the checkpoint.
+        cells: by model and corpus, of this model, its rivals and the compressors.
+    """
+    scores = []
+    for corpus, cell in cells[name].items():
+        rivals = {other: cells[other][corpus] for other in cells if other != name}
+        scores.append(
+            {
+                "corpus": corpus,
+                "corpus_sha256": cell.content["corpus"]["sha256"],
+                "num_documents": cell.content["totals"]["num_documents"],
+                "num_bytes": cell.content["totals"]["num_bytes"],
+                "bits_per_byte": cell.bits_per_byte,
+                "bits_per_byte_low": cell.content["metrics"]["bits_per_byte_low"],
+                "bits_per_byte_high": cell.content["metrics"]["bits_per_byte_high"],
+                "beside": {other: _beside(cell, rival) for other, rival in rivals.items()},
+            }
+        )
+    [longest] = [cell for corpus, cell in cells[name].items() if corpus == "python-stdlib"]
+    return {
+        "name": name,
+        "weights_sha256": file_sha256(weights),
+        "knowledge_cutoff": max(data["date"] for data in training["data"]),
+        "license": "Apache-2.0",
+        "training": training,
+        "scores": scores,
+        "positions": {
+            "corpus": longest.corpus,
+            "min_bytes": POSITION_EDGES[-1],
+            "bits_per_byte": [
+                {
+                    "first_byte": point.first_byte,
+                    "end_byte": point.end_byte,
+                    "bits_per_byte": point.bits_per_byte,
+                    "low": point.interval.low if point.interval else None,
+                    "high": point.interval.high if point.interval else None,
+                }
+                for point in position_curve(longest, POSITION_EDGES)
+            ],
+        },
+    }
+
+
+def _beside(cell: Cell, rival: Cell) -> dict[str, Any]:
+    """Another model on the same documents, and on how many of them this one is better."""
+    comparison = compare_cells(cell, rival)
+    return {
+        "bits_per_byte": rival.bits_per_byte,
+        "difference": comparison.difference,
+        "difference_low": comparison.interval.low if comparison.interval else None,
+        "difference_high": comparison.interval.high if comparison.interval else None,
+        "num_better": comparison.num_better_a,
+    }
+
+
+def card_lines(card: dict[str, Any]) -> Iterator[str]:
+    """The card as text."""
+    training = card["training"]
+    recipe = training["recipe"]
+    yield ""
+    yield "training"
+    yield f"  command          {training['command']}"
+    yield (
+        f"  read             {training['num_bytes_read']:,} bytes in {recipe['num_steps']:,} steps of "
+        f"{recipe['rows_per_step']} rows of {recipe['row_tokens']}, seed {recipe['seed']}, "
+        f"products in {recipe['products']}"
+    )
+    sweep = ", ".join(
+        f"{row['learning_rate']:g} → {row['held_out']:.3f}" for row in training["learning_rate_sweep"]
+    )
+    yield f"  learning rate    {recipe['learning_rate']:g}" + (
+        f" (bits/byte after a short training: {sweep})" if sweep else ""
+    )
+    yield (
+        f"  time             {training['wall_seconds'] / 60:.0f} min, "
+        f"{training['cpu_seconds'] / 60:.0f} min of CPU, {training['num_threads']} thread(s) of "
+        f"{training['environment']['cpu']}"
+    )
+    curve = training["curve"]
+    for point in [*curve[:: max(1, len(curve) // 6)][:6], curve[-1]]:
+        yield (
+            f"  {point['num_bytes'] / 1e6:5.1f} MB read    train {point['train']:.3f}, held-out prose "
+            f"{point['held_out_prose']:.3f}, held-out code {point['held_out_code']:.3f} bits/byte"
+        )
+    yield ""
+    yield f"data, the last 5 % of each set's documents held out; knowledge cutoff {card['knowledge_cutoff']}"
+    for data in training["data"]:
+        yield (
+            f"  {data['name']}: {data['num_documents']:,} documents, {data['num_bytes']:,} bytes, up to "
+            f"{data['date']}, {data['license']}, sha256 {data['sha256'][:16]}"
+        )
+        for package, facts in data.get("packages", {}).items():
+            yield f"    {package} {facts['version']}: {facts['num_bytes']:,} bytes, {facts['license']}"
+    yield ""
+    yield "bits per byte ± 95 % interval, and on how many documents it is better than"
+    for row in card["scores"]:
+        half = (row["bits_per_byte_high"] - row["bits_per_byte_low"]) / 2
+        yield f"  {row['corpus']}: {row['bits_per_byte']:.4f} ± {half:.4f} ({row['num_documents']} documents)"
+        for other, beside in row["beside"].items():
+            yield (
+                f"    {other:<12} {beside['bits_per_byte']:.4f}   difference {beside['difference']:+.4f} "
+                f"[{beside['difference_low']:+.4f}, {beside['difference_high']:+.4f}]   "
+                f"better on {beside['num_better']} of {row['num_documents']}"
+            )
+    yield ""
+    positions = card["positions"]
+    yield (
+        f"bits per byte against position in the document, over the documents of {positions['corpus']} of at "
+        f"least {positions['min_bytes']:,} bytes"
+    )
+    for point in positions["bits_per_byte"]:
+        half = (point["high"] - point["low"]) / 2 if point["high"] is not None else None
+        spread = f" ± {half:.4f}" if half is not None else ""
+        yield f"  {point['first_byte']:>6,} – {point['end_byte']:>6,}   {point['bits_per_byte']:.4f}{spread}"
+
+
+def main() -> None:
+    """Take trained models into the package and write their cards."""
+    from evalkit.embedded.train import load_sets
+
+    parser = argparse.ArgumentParser(prog="python -m evalkit.embedded.card", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--training", required=True, nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("--data", required=True, nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--data-license", default="CC-BY-SA-4.0")
+    parser.add_argument("--output", type=Path, default=Path("runs") / "embedded" / "cells")
+    arguments = parser.parse_args()
+    facts: dict[str, dict[str, Any]] = {}
+    for folder in arguments.training:
+        path = folder / "training.json"
+        if not path.is_file():
+            raise UsageError(
+                f"--training {folder}: there is no training.json; train the model to the end first"
+            )
+        training = json.loads(path.read_text(encoding="utf-8"))
+        name = training["recipe"]["model"]
+        facts[name] = training
+        shutil.copytree(folder / "model", FOLDER / name, dirs_exist_ok=True)
+        for file in ("curve.csv", "curve.png"):
+            shutil.copyfile(folder / file, FOLDER / name / file)
+    sets = load_sets(arguments.data, arguments.data_license)
+    corpora = [*(held_out_corpus(data) for data in sets), load_corpus("python-stdlib")]
+    cells = score(list(facts), corpora, arguments.output)
+    for name, training in facts.items():
+        with atomic_write(FOLDER / name / CARD_NAME) as temporary:
+            content = card(name, training, FOLDER / name / "model.safetensors", cells)
+            temporary.write_text(strict_json(content), encoding="utf-8")
+        print(f"{name}: {FOLDER / name / CARD_NAME}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EvalkitError as error:
+        print(f"evalkit: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
