@@ -1,5 +1,6 @@
 """The ``hf`` loader: any causal language model of Hugging Face transformers as a `TokenModel`."""
 
+import functools
 import math
 import pickle
 from collections.abc import Mapping, Sequence
@@ -10,18 +11,23 @@ import torch
 import transformers
 from numpy.typing import NDArray
 from safetensors import SafetensorError
+from torch import Tensor
 
+from evalkit import hf_reading
 from evalkit.catalog import CatalogEntry
+from evalkit.continuations import distinct_inputs
 from evalkit.devices import resolve_device, resolve_dtype
 from evalkit.errors import ModelError
 from evalkit.hf_checkpoint import Checkpoint, first_line, open_checkpoint, quiet
 from evalkit.hf_head import hidden_at_head, understand_head
+from evalkit.hf_reading import HfReading
 from evalkit.model import Encoding, LoadOptions, ModelIdentity
 from evalkit.token_bytes import TokenBytes
 from evalkit_kernels import linear_nll
+from evalkit_kernels.linear import use_in
 
 _PROBE = "The quick brown fox jumps over the lazy dog, 1234567890 times."
-_CPU_TOKENS_PER_BATCH = 4096
+_CPU_TOKENS_PER_BATCH = 1024
 _GPU_TOKENS_PER_BATCH = (2048, 32768)
 """Fewest and most: beyond the latter a GPU is busy anyway."""
 
@@ -47,6 +53,7 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
     checkpoint = open_checkpoint(entry, options)
     device = resolve_device(options.device)
     model = _load_weights(checkpoint, resolve_dtype(options)).to(device).eval()
+    use_in(model)
     return HfModel(
         model,
         TokenBytes(checkpoint.tokenizer),
@@ -133,24 +140,75 @@ class HfModel:
                 for row, (tokens, targets) in enumerate(zip(inputs, paid, strict=True))
             ]
         )
-        targets = torch.from_numpy(np.concatenate([np.asarray(row, np.int64) for row in paid]))
+        targets = np.concatenate([np.asarray(row, np.int64) for row in paid])
         with quiet():
             hidden = hidden_at_head(self._model, torch.from_numpy(ids).to(self._device))
+        nats = self._head_nats(hidden.flatten(0, 1)[torch.from_numpy(positions).to(self._device)], targets)
+        ends = np.cumsum([len(row) for row in paid])[:-1]
+        for cost, skip, part in zip(costs, unpredicted, np.split(nats, ends), strict=True):
+            cost[skip:] = part
+        return costs
+
+    @functools.cached_property
+    def carries_state(self) -> bool:
+        """Whether the model reads on from its cache as it should, tried when first asked."""
+        with torch.inference_mode(), quiet():
+            return hf_reading.carries_state(self._model, self._token_bytes.encode(_PROBE).ids[:16].tolist())
+
+    @torch.inference_mode()
+    def read_on(self, ids: Sequence[int], reading: HfReading | None = None) -> HfReading:
+        """See `evalkit.continuations.ReadingModel.read_on`."""
+        with quiet():
+            return hf_reading.read_on(self._model, ids, reading)
+
+    @torch.inference_mode()
+    def branch_nats(self, reading: HfReading, endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """See `evalkit.continuations.ReadingModel.branch_nats`."""
+        inputs, places = distinct_inputs(endings)
+        hidden: list[Tensor] = []
+        while len(hidden) < len(inputs):
+            rows = inputs[len(hidden) :][: max(1, self.tokens_per_batch // max(map(len, inputs)))]
+            with quiet():
+                hidden += hf_reading.branch_hidden(self._model, reading, rows)
+        before = reading.hidden[None]
+        pieces = [
+            before if place is None else torch.cat((before, hidden[place][: len(ending) - 1]))
+            for ending, place in zip(endings, places, strict=True)
+        ]
+        nats = self._head_nats(torch.cat(pieces), [token for ending in endings for token in ending])
+        return np.split(nats, np.cumsum([len(ending) for ending in endings])[:-1])
+
+    @torch.inference_mode()
+    def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
+        """See `evalkit.hidden_states.HiddenStateModel`.
+
+        Raises:
+            ModelError: the model does not show its hidden states.
+        """
+        with quiet():
+            output = self._model.base_model(
+                input_ids=torch.tensor([list(ids)], device=self._device),
+                output_hidden_states=True,
+                use_cache=False,
+            )
+        states = getattr(output, "hidden_states", None)
+        if not states:
+            raise ModelError(f"{self.identity.name}: {type(self._model).__name__} shows no hidden states")
+        return np.stack([state[0, list(positions)].float().cpu().numpy() for state in states])
+
+    def _head_nats(self, hidden: Tensor, targets: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Cost of each target, given the head's input ``[len(targets), C]`` that predicts it."""
         head = self._head
         nats = linear_nll(
-            hidden.flatten(0, 1)[torch.from_numpy(positions).to(self._device)].to(head.weight.dtype),
+            hidden.to(head.weight.dtype),
             head.weight,
-            targets.to(self._device),
+            torch.as_tensor(targets, dtype=torch.long).to(self._device),
             bias=head.bias,
             softcap=head.softcap,
             scale=head.scale,
         )
-        ends = np.cumsum([len(row) for row in paid])[:-1]
-        for cost, skip, part in zip(
-            costs, unpredicted, np.split(nats.float().cpu().numpy(), ends), strict=True
-        ):
-            cost[skip:] = part
-        return costs
+        found: NDArray[np.float32] = nats.float().cpu().numpy()
+        return found
 
 
 def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:

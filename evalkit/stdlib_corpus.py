@@ -23,7 +23,7 @@ from evalkit.errors import CorpusError
 
 NAME = "python-stdlib"
 SEED = 0
-MAX_CORPUS_BYTES = 500_000
+MAX_CORPUS_BYTES = 400_000
 MAX_FILE_BYTES = 32_768
 """Larger files are left out whole: a cut text is no longer the text that was published."""
 
@@ -39,7 +39,7 @@ _LEFT_OUT_PREFIXES = ("config-", "_sysconfigdata", "_distutils_system_mod", "sit
 
 
 def python_stdlib() -> Corpus:
-    """Sources of the standard library: about 40 files, 500 kB, in an order drawn with a fixed seed.
+    """Sources of the standard library: about 30 files, 400 kB, in an order drawn with a fixed seed.
 
     Raises:
         CorpusError: this interpreter has no standard library as plain files.
