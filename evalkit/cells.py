@@ -100,7 +100,7 @@ class Cell(NamedTuple):
         import pyarrow.parquet as pq
 
         parquet = self.path.with_suffix(".parquet")
-        if not parquet.is_file() or _file_sha256(parquet) != self.content["documents"]["parquet_sha256"]:
+        if not parquet.is_file() or parquet_digest(parquet) != self.content["documents"]["parquet_sha256"]:
             raise ScoringError(f"{parquet} is missing or was changed; delete {self.path} and run again")
         columns = ["id", "sha256", "title", "cluster", "num_bytes", "num_tokens", "total_bits", "lossy"]
         rows: list[dict[str, Any]] = pq.read_table(parquet, columns=columns).to_pylist()
@@ -117,17 +117,17 @@ def find_cell(task: Task, output: Path, *, warn: Callable[[str], None], dry_run:
         path = task.folder(output) / f"{task.key(token_bits=token_bits)}.json"
         if not path.is_file():
             continue
-        if _damage(path) is None:
+        if damage(path) is None:
             return read_cell(path)
         if dry_run:
-            warn(f"{path} {_damage(path)}; it will be moved aside and scored again")
+            warn(f"{path} {damage(path)}; it will be moved aside and scored again")
             continue
         with locked(path.parent):
-            problem = _damage(path)
+            problem = damage(path)
             if problem is None:  # another run was here meanwhile
                 return read_cell(path)
             if path.is_file():
-                warn(f"{path} {problem}; it was moved to {_move_aside(path)} and is scored again")
+                warn(f"{path} {problem}; it was moved to {move_aside(path)} and is scored again")
     return None
 
 
@@ -137,23 +137,24 @@ def read_cell(path: Path) -> Cell:
     Raises:
         ScoringError: the file is no whole cell of this schema.
     """
-    problem = _damage(path)
+    problem = damage(path)
     if problem:
         raise ScoringError(f"{path} {problem}; run the same models on the same corpus to score it again")
     return Cell(path, json.loads(path.read_text(encoding="utf-8")))
 
 
-def _damage(path: Path) -> str | None:
+def damage(path: Path) -> str | None:
+    """What is wrong with a cell's files, or None."""
     parquet = path.with_suffix(".parquet")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             return f"is not a cell of schema {SCHEMA_VERSION}"
-        if content.get("status") != "success" or content.get("sha256") != _content_sha256(content):
+        if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
             return "was changed after it was written"
         if not parquet.is_file():
             return f"has lost {parquet.name}"
-        if _file_sha256(parquet) != content["documents"]["parquet_sha256"]:
+        if parquet_digest(parquet) != content["documents"]["parquet_sha256"]:
             return f"does not fit {parquet.name}"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
@@ -162,7 +163,7 @@ def _damage(path: Path) -> str | None:
     return None
 
 
-def _move_aside(path: Path) -> str:
+def move_aside(path: Path) -> str:
     """Rename a cell's files, over none that were moved before; returns the new name of the JSON."""
     files = [path, path.with_suffix(".parquet")]
     endings = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
@@ -173,13 +174,15 @@ def _move_aside(path: Path) -> str:
     return f"{path.name}{ending}"
 
 
-def _file_sha256(path: Path) -> str:
+def parquet_digest(path: Path) -> str:
+    """SHA-256 of a file, read anew."""
     # Not `files.file_sha256`, which remembers: a disk's error leaves a file's time as it was.
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _content_sha256(content: dict[str, Any]) -> str:
+def content_sha256(content: dict[str, Any]) -> str:
+    """Digest of a cell's JSON but for the entry that holds it."""
     rest = {name: value for name, value in content.items() if name != "sha256"}
     return hashlib.sha256(strict_json(rest).encode()).hexdigest()
 
@@ -214,12 +217,12 @@ def write_cell(
         raise ScoringError(f"no document of {task.corpus.name} could be scored: {reason}")
     path = task.folder(output) / f"{task.key()}.json"
     with locked(path.parent):
-        if path.is_file() and _damage(path) is None:
+        if path.is_file() and damage(path) is None:
             return read_cell(path)
         parquet = path.with_suffix(".parquet")
         with atomic_write(parquet) as temporary:
             _write_rows(temporary, scores, task.token_bits)
-            parquet_sha256 = _file_sha256(temporary)
+            parquet_sha256 = parquet_digest(temporary)
         content = _content(
             task,
             scores,
@@ -228,7 +231,7 @@ def write_cell(
             environment=environment,
             parquet_sha256=parquet_sha256,
         )
-        content["sha256"] = _content_sha256(content)
+        content["sha256"] = content_sha256(content)
         with atomic_write(path) as temporary:
             temporary.write_text(strict_json(content), encoding="utf-8")
     return Cell(path, content)

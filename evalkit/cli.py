@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from evalkit import __version__, bench_cli, corpora_cli, models_cli
+from evalkit import (
+    __version__,
+    bench_cli,
+    corpora_cli,
+    export_cli,
+    leaderboard_cli,
+    models_cli,
+    plot_cli,
+    report_cli,
+)
 from evalkit.errors import EvalkitError
 
 COMMAND_GROUP = "evalkit.commands"
@@ -29,6 +38,10 @@ app = typer.Typer(
 app.add_typer(corpora_cli.app, name="corpora")
 app.add_typer(models_cli.app, name="models")
 app.add_typer(bench_cli.app, name="bench")
+app.add_typer(leaderboard_cli.app, name="leaderboard")
+app.command("report")(report_cli.report_command)
+app.command("plot")(plot_cli.plot_command)
+app.command("export")(export_cli.export_command)
 
 _debug = False
 
@@ -73,6 +86,10 @@ def _options(
 def run_command(
     models: _Models = None,
     corpora: _Corpora = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option("--tasks", help="Ask the models these, by commas: state-tracking, regular-languages, …"),
+    ] = None,
     policy: _Policy = "document",
     limit: _Limit = None,
     output: _Output = Path("runs"),
@@ -82,37 +99,88 @@ def run_command(
     max_context: _MaxContext = None,
     trust_remote_code: _Trust = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    shots: Annotated[
+        str | None, typer.Option("--shots", help="Tasks: solved examples before a question, e.g. 0,1,4.")
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option("--lengths", help="Tasks: operations in a question, e.g. 1,2,4,8.")
+    ] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", help="Tasks: day of which items are made; this month's first.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Tasks: another seed makes other items.")] = 0,
+    hidden_state_probe: Annotated[
+        bool, typer.Option("--hidden-state-probe", help="Tasks: read the state off hidden states as well.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Score models on corpora, as far as that is not done yet, and print the ranking.
 
-    Without arguments: the classical compressors on the standard library of this Python.
+    Without arguments: the embedded models and the classical compressors on the standard library of
+    this Python. With --tasks the
+    models are asked questions instead, --limit of each length; with --corpora too, both.
     """
+    from evalkit.errors import UsageError
     from evalkit.files import strict_json
     from evalkit.progress import reporter_for
     from evalkit.runner import DEFAULT_CORPORA, DEFAULT_MODELS, run
     from evalkit.table import print_result
+    from evalkit.task_runner import run_tasks
+    from evalkit.task_table import print_task_result
+    from evalkit.tasks import DEFAULT_TASK_MODELS, parse_options
 
-    result = run(
-        _names(models) if models is not None else DEFAULT_MODELS,
-        _names(corpora) if corpora is not None else DEFAULT_CORPORA,
-        policy=policy,
-        limit=limit,
-        output=output,
-        device=device,
-        dtype=dtype,
-        token_bits=token_bits,
-        max_context=max_context,
-        trust_remote_code=trust_remote_code,
-        dry_run=dry_run,
-        debug=_debug,
-        reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr),
-    )
+    if tasks is None and (shots or lengths or date or seed or hidden_state_probe):
+        raise UsageError("--shots, --lengths, --date, --seed and --hidden-state-probe need --tasks")
+    names = None if models is None else _names(models)
+    reporter = reporter_for(sys.stdout if dry_run and not as_json else sys.stderr)
+    asked = result = None
+    if tasks is not None:
+        options = parse_options(
+            date=date,
+            seed=seed,
+            lengths=lengths,
+            shots=shots,
+            num_items=limit,
+            hidden_state_probe=hidden_state_probe,
+        )
+        asked = run_tasks(
+            DEFAULT_TASK_MODELS if names is None else names,
+            _names(tasks),
+            options,
+            output=output,
+            device=device,
+            dtype=dtype,
+            max_context=max_context,
+            trust_remote_code=trust_remote_code,
+            dry_run=dry_run,
+            debug=_debug,
+            reporter=reporter,
+        )
+    if tasks is None or corpora is not None:
+        result = run(
+            DEFAULT_MODELS if names is None else names,
+            _names(corpora) if corpora is not None else DEFAULT_CORPORA,
+            policy=policy,
+            limit=limit,
+            output=output,
+            device=device,
+            dtype=dtype,
+            token_bits=token_bits,
+            max_context=max_context,
+            trust_remote_code=trust_remote_code,
+            dry_run=dry_run,
+            debug=_debug,
+            reporter=reporter,
+        )
     if as_json:
-        typer.echo(strict_json(result.to_json()), nl=False)
+        printed = (result.to_json() if result else {}) | ({"tasks": asked.to_json()} if asked else {})
+        typer.echo(strict_json(printed), nl=False)
     elif not dry_run:
-        print_result(result, sys.stdout)
-    if result.failures:
+        if result:
+            print_result(result, sys.stdout)
+        if asked:
+            print_task_result(asked, sys.stdout)
+    if (result and result.failures) or (asked and asked.failures):
         raise typer.Exit(1)
 
 
@@ -223,11 +291,12 @@ def _add_command(name: str, command: typer.Typer) -> str | None:
             return "evalkit has a command of this name"
         app.add_typer(command, name=name)
         return None
-    taken = {known.name for known in group.registered_commands}
-    clashes = sorted(str(new.name) for new in command.registered_commands if new.name in taken)
+    taken = {known.name: known for known in group.registered_commands}
+    new = [added for added in command.registered_commands if taken.get(added.name) is not added]
+    clashes = sorted(str(added.name) for added in new if added.name in taken)
     if clashes:
         return f"evalkit {name} has {', '.join(clashes)} already"
-    group.registered_commands += command.registered_commands
+    group.registered_commands += new
     return None
 
 

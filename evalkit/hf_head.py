@@ -43,7 +43,7 @@ class _HeadReached(Exception):
     """Ends a forward pass at the head. It never leaves this module."""
 
 
-def hidden_at_head(model: Any, input_ids: Tensor) -> Tensor:
+def hidden_at_head(model: Any, input_ids: Tensor, **settings: Any) -> Tensor:
     """What the model feeds to its head, ``[B, T, C]``, without computing any logits.
 
     A pre-hook that raises is the one way that fits every architecture: calling the body alone
@@ -53,6 +53,7 @@ def hidden_at_head(model: Any, input_ids: Tensor) -> Tensor:
     Args:
         model: a `transformers` causal LM.
         input_ids: ``[B, T]``.
+        settings: further arguments of the model's forward pass, e.g. its cache.
     """
     captured: list[Tensor] = []
 
@@ -63,7 +64,7 @@ def hidden_at_head(model: Any, input_ids: Tensor) -> Tensor:
     hook = model.get_output_embeddings().register_forward_pre_hook(stop)
     try:
         with contextlib.suppress(_HeadReached):
-            model(input_ids=input_ids, use_cache=False)
+            model(input_ids=input_ids, **({"use_cache": False} | settings))
     finally:
         hook.remove()
     return captured[0]

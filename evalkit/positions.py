@@ -80,7 +80,7 @@ def _bits_of_bytes(cell: Cell) -> Iterator[tuple[str, NDArray[np.float64]]]:
         if empty.any():
             groups = np.searchsorted(np.flatnonzero(~empty), np.arange(len(bits)))
             groups = np.minimum(groups, np.count_nonzero(~empty) - 1)
-            bits = np.bincount(groups, weights=bits)
+            bits = np.bincount(groups, weights=bits).astype(np.float64)
             num_bytes = num_bytes[~empty]
         yield row["cluster"], np.repeat(bits / num_bytes, num_bytes)
 

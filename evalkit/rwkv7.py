@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evalkit.catalog import CatalogEntry
+from evalkit.continuations import distinct_inputs
 from evalkit.devices import resolve_device, resolve_dtype
 from evalkit.errors import ModelError, UsageError
 from evalkit.files import file_sha256
+from evalkit.hidden_states import captured_inputs
 from evalkit.model import Encoding, LoadOptions, ModelIdentity
 from evalkit.rwkv7_checkpoint import load_network, network_shape, read_tensors, weight_files
-from evalkit.rwkv7_network import RWKV7, State
+from evalkit.rwkv7_network import RWKV7, Block, State
 from evalkit.rwkv_tokenizer import tokenizer_for
 from evalkit_kernels import linear_nll
 from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
@@ -35,6 +37,9 @@ class Reading(NamedTuple):
 
 class RWKV7Model:
     """An RWKV-7 network with its tokenizer; any length, in memory that does not grow with it."""
+
+    carries_state = True
+    """See `evalkit.continuations.ReadingModel`."""
 
     def __init__(
         self, network: RWKV7, identity: ModelIdentity, prefix: tuple[int, ...] | None = None
@@ -138,6 +143,42 @@ class RWKV7Model:
                 costs[start : start + len(piece)] = self._head([reading.hidden[None], hidden[:-1]], piece)
             reading = after
         return costs, reading
+
+    @torch.inference_mode()
+    def read_on(self, ids: Sequence[int], reading: Reading | None = None) -> Reading:
+        """See `evalkit.continuations.ReadingModel.read_on`; unlike `read`, it adds no prefix."""
+        for start in range(0, len(ids), self._slice_tokens):
+            reading = self._advance(ids[start : start + self._slice_tokens], reading)[1]
+        assert reading is not None, "nothing was read"
+        return reading
+
+    @torch.inference_mode()
+    def branch_nats(self, reading: Reading, endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """See `evalkit.continuations.ReadingModel.branch_nats`."""
+        inputs, places = distinct_inputs(endings)
+        hidden: list[Tensor] = []
+        while len(hidden) < len(inputs):
+            # The padding of a shorter row comes after all of it that is asked for.
+            rows = inputs[len(hidden) :][: max(1, self._slice_tokens // max(map(len, inputs)))]
+            ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+            for row, tokens in enumerate(rows):
+                ids[row, : len(tokens)] = torch.tensor(tokens)
+            state = State(*(part.repeat_interleave(len(rows), dim=1).contiguous() for part in reading.state))
+            hidden += self.network(ids.to(self.device), state)[0]
+        before = reading.hidden[None]
+        pieces = [
+            before if place is None else torch.cat((before, hidden[place][: len(ending) - 1]))
+            for ending, place in zip(endings, places, strict=True)
+        ]
+        nats = self._head(pieces, [token for ending in endings for token in ending])
+        return np.split(nats, np.cumsum([len(ending) for ending in endings])[:-1])
+
+    @torch.inference_mode()
+    def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
+        """See `evalkit.hidden_states.HiddenStateModel`; the residual stream."""
+        blocks = cast(Sequence[Block], self.network.blocks)
+        norms = [block.ln1 for block in blocks] + [self.network.ln_out]
+        return captured_inputs(norms, lambda: self._advance(ids, None), positions)
 
     def _advance(self, ids: Sequence[int], reading: Reading | None) -> tuple[Tensor, Reading]:
         tensor = torch.tensor([list(ids)], dtype=torch.long, device=self.device)

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from evalkit.errors import ModelError
-from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+from evalkit.rwkv7_network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
 
 _FLA_BLOCK = {
     "attn_norm.weight": "ln1.weight",
@@ -151,6 +151,29 @@ def _from_fla(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     return official
 
 
+def recorded_eigenvalues(path: Path) -> str:
+    """The ``negative_eigenvalues`` that a safetensors file's metadata names; ``off`` where nothing does.
+
+    Raises:
+        ModelError: it is none of `evalkit.rwkv7_network.REMOVAL_STRENGTHS`.
+    """
+    found = set()
+    for file in weight_files(path):
+        if file.suffix == ".safetensors":
+            try:
+                with safe_open(file, framework="pt") as opened:
+                    found.add((opened.metadata() or {}).get("negative_eigenvalues", "off"))
+            except (SafetensorError, OSError) as error:
+                message = f"{file} is not a whole safetensors file ({error}); fetch it again"
+                raise ModelError(message) from error
+    if len(found) > 1 or not found <= set(REMOVAL_STRENGTHS):
+        raise ModelError(
+            f"{path} says negative_eigenvalues {' and '.join(sorted(found))}; "
+            f"evalkit knows {', '.join(REMOVAL_STRENGTHS)}"
+        )
+    return found.pop() if found else "off"
+
+
 def network_shape(tensors: Mapping[str, Tensor], path: Path) -> NetworkShape:
     """Sizes and ranks, read from the tensors.
 
@@ -196,8 +219,8 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
     """The network with a checkpoint's weights, for inference.
 
     Raises:
-        ModelError: see `read_tensors` and `network_shape`; or tensors are missing, unknown or misshapen,
-            each named.
+        ModelError: see `read_tensors`, `recorded_eigenvalues` and `network_shape`; or tensors are missing,
+            unknown or misshapen, each named.
     """
     tensors = read_tensors(path)
     shape = network_shape(tensors, path)
@@ -205,8 +228,9 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
         raise ModelError(
             f"{path}: {shape.num_channels} channels are not a multiple of head size {shape.head_size}"
         )
+    removal_strength = REMOVAL_STRENGTHS[recorded_eigenvalues(path)]
     with torch.device("meta"):
-        network = RWKV7(shape)
+        network = RWKV7(shape, removal_strength)
     expected = network.state_dict()
     unknown = sorted(set(tensors) - set(expected))
     missing = sorted(set(expected) - set(tensors))

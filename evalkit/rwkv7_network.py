@@ -26,6 +26,13 @@ LOG_DECAY_BOUND = -math.exp(-0.5)
 
 GROUP_NORM_EPS = 64e-5
 
+REMOVAL_STRENGTHS = {"off": 1.0, "stable": 1.0 + math.exp(LOG_DECAY_BOUND), "full": 2.0}
+"""By ``negative_eigenvalues``, the factor c of a head's transition ``diag(w) - c kk (rate * kk)^T``.
+
+Released models have ``off``. ``stable`` reaches an eigenvalue of -1 and none below at any decay; ``full``
+reaches -1 where nothing decays, and -1.4548 where everything does (arXiv 2411.12537).
+"""
+
 
 class LayerShape(NamedTuple):
     """Low-rank sizes of one layer and its feed-forward width; official files vary in all of them."""
@@ -68,8 +75,9 @@ class State(NamedTuple):
 class TimeMix(nn.Module):
     """The attention-like half of a block (paper eq. 3-20)."""
 
-    def __init__(self, shape: NetworkShape, layer: int) -> None:
+    def __init__(self, shape: NetworkShape, layer: int, removal_strength: float = 1.0) -> None:
         super().__init__()
+        self.removal_strength = removal_strength
         num_channels, low_rank = shape.num_channels, shape.layers[layer]
         self.num_heads, self.head_size = num_channels // shape.head_size, shape.head_size
 
@@ -132,7 +140,8 @@ class TimeMix(nn.Module):
         parameters = [self.w0, self.a0, self.k_k, self.k_a, self.r_k, self.ln_x.weight, self.ln_x.bias]
         if residual is not None:
             parameters.append(self.v0)
-        native = backend in ("auto", "cpu") and h.dtype == torch.float32
+        released = self.removal_strength == 1.0  # what the fused loops compute
+        native = released and backend in ("auto", "cpu") and h.dtype == torch.float32
         if native and wkv7_cpu.serves(*tensors, state, self.w0, head_size=self.head_size):
             y, state = wkv7_cpu.time_mix_cpu(
                 *tensors,
@@ -142,7 +151,7 @@ class TimeMix(nn.Module):
                 log_decay_bound=LOG_DECAY_BOUND,
                 norm_eps=GROUP_NORM_EPS,
             )
-        elif _fused(backend, self.head_size, *tensors, *(residual or ()), *parameters, state):
+        elif released and _fused(backend, self.head_size, *tensors, *(residual or ()), *parameters, state):
             from evalkit_kernels.time_mix_triton import time_mix_triton
 
             y, state = time_mix_triton(
@@ -187,7 +196,7 @@ class TimeMix(nn.Module):
             _wide(k),
             _wide(v),
             -kk,
-            kk * _wide(rate).view(heads),
+            kk * (self.removal_strength * _wide(rate)).view(heads),
             state,
             backend=backend,
         )
@@ -222,24 +231,31 @@ class ChannelMix(nn.Module):
 class Block(nn.Module):
     """One layer; the first also normalises the embedding (``ln0``)."""
 
-    def __init__(self, shape: NetworkShape, layer: int) -> None:
+    def __init__(self, shape: NetworkShape, layer: int, removal_strength: float = 1.0) -> None:
         super().__init__()
         if layer == 0:
             self.ln0 = nn.LayerNorm(shape.num_channels)
         self.ln1 = nn.LayerNorm(shape.num_channels)
         self.ln2 = nn.LayerNorm(shape.num_channels)
-        self.att = TimeMix(shape, layer)
+        self.att = TimeMix(shape, layer, removal_strength)
         self.ffn = ChannelMix(shape, layer)
 
 
 class RWKV7(nn.Module):
-    """The network up to the head, which `evalkit_kernels.linear_nll` applies."""
+    """The network up to the head, which `evalkit_kernels.linear_nll` applies.
 
-    def __init__(self, shape: NetworkShape) -> None:
+    Args:
+        shape: of all parameters.
+        removal_strength: see `REMOVAL_STRENGTHS`.
+    """
+
+    def __init__(self, shape: NetworkShape, removal_strength: float = 1.0) -> None:
         super().__init__()
         self.shape = shape
         self.emb = nn.Embedding(shape.vocab_size, shape.num_channels)
-        self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(len(shape.layers)))
+        self.blocks = nn.ModuleList(
+            Block(shape, layer, removal_strength) for layer in range(len(shape.layers))
+        )
         self.ln_out = nn.LayerNorm(shape.num_channels)
         self.head = nn.Linear(shape.num_channels, shape.vocab_size, bias=False)
 

@@ -33,14 +33,23 @@ def test_the_commands_are_there() -> None:
 
 
 def test_the_options_are_there() -> None:
+    groups = (
+        *(["run"], ["compare"], ["corpora", "import"], ["corpora", "publish"], ["corpora", "rebuild"]),
+        *(["crawl", "arxiv"], ["crawl", "news"], ["crawl", "wikipedia"], ["report"]),
+        *(["probe", name] for name in ("train", "compile", "table")),
+    )
+    programs = [["evalkit", *group] for group in groups] + [
+        ["evalkit.embedded.train"],
+        ["evalkit.embedded.card"],
+    ]
     shown = "".join(
         subprocess.run(
-            [sys.executable, "-m", "evalkit", *command, "--help"],
+            [sys.executable, "-m", *program, "--help"],
             capture_output=True,
             text=True,
             env={"COLUMNS": "200", "PATH": "", "NO_COLOR": "1"},
         ).stdout
-        for command in (["run"], ["compare"], ["corpora", "import"])
+        for program in programs
     )
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)):
         assert option in shown, option

@@ -1,0 +1,261 @@
+"""Quality gates: is a new window's corpus like the one before, as far as counts can tell?
+
+A crawler that breaks rarely fails: it returns half the documents, one language, boilerplate, or the same
+page many times. Before models are scored on a new corpus it is compared with the previous window's by what
+a healthy source keeps (`Profile`). Only the profile of the previous corpus is needed, not its texts, so that
+it can be published and the comparison repeated.
+
+The limits are for what is practically different, not for what is statistically significant: windows of a
+few thousand documents always differ significantly.
+"""
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalkit.corpus import UNKNOWN, Corpus
+from evalkit.errors import CorpusError, UsageError, unknown_name
+from evalkit.files import atomic_write, strict_json
+
+SCHEMA_VERSION = 1
+PROFILE_FILE = "profile.json"
+SHINGLE_CHARACTERS = 24
+NUM_PERMUTATIONS = 128
+NEAR_DUPLICATE_SIMILARITY = 0.8
+_MAX_SHINGLES = 20_000
+_QUANTILES = tuple(percent / 100 for percent in range(0, 101, 5))
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How far a new corpus may be from the previous one."""
+
+    min_documents_ratio: float = 0.5
+    """Documents, new over old."""
+    max_documents_ratio: float = 2.0
+    max_language_distance: float = 0.15
+    """Total variation distance of the shares of languages by documents: 0 the same, 1 nothing in common."""
+    max_median_length_ratio: float = 1.5
+    """Median bytes of a document, new over old or old over new, whichever is larger."""
+    max_length_distance: float = 0.25
+    """Kolmogorov-Smirnov distance of the lengths, from their 5 % quantiles."""
+    max_duplicate_rate: float = 0.03
+    """Share of documents that repeat an earlier one of the same corpus, nearly or exactly."""
+    max_overlap_rate: float = 0.01
+    """Share of documents that are in the previous corpus, byte for byte."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """What the gates look at."""
+
+    schema_version: int
+    name: str
+    corpus_sha256: str
+    date_from: str | None
+    date_to: str | None
+    num_documents: int
+    num_bytes: int
+    languages: Mapping[str, int]
+    """Documents by language; those without one under ``unknown``."""
+    length_quantiles: Sequence[int]
+    """Bytes of a document at every 5 %, from the shortest to the longest."""
+    num_near_duplicates: int
+    document_sha256: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A gate and what came of it."""
+
+    gate: str
+    passed: bool
+    text: str
+    """What was measured and what would pass."""
+
+
+def profile(corpus: Corpus) -> Profile:
+    """The profile of a corpus; takes about a millisecond per document."""
+    lengths = [document.n_bytes for document in corpus.documents]
+    return Profile(
+        SCHEMA_VERSION,
+        corpus.name,
+        corpus.sha256,
+        corpus.date_from,
+        corpus.date_to,
+        len(lengths),
+        corpus.num_bytes,
+        dict(sorted(Counter(document.language or UNKNOWN for document in corpus.documents).items())),
+        [int(value) for value in np.quantile(lengths, _QUANTILES, method="nearest")],
+        num_near_duplicates([document.text for document in corpus.documents]),
+        sorted({document.sha256 for document in corpus.documents}),
+    )
+
+
+def num_near_duplicates(texts: Sequence[str]) -> int:
+    """Texts of which an earlier one has 80 % of the shingles, as MinHash estimates it (Broder 1997)."""
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=NEAR_DUPLICATE_SIMILARITY, num_perm=NUM_PERMUTATIONS)
+    kept: dict[int, Any] = {}
+    for number, text in enumerate(texts):
+        sketch = MinHash(NUM_PERMUTATIONS, seed=1)
+        sketch.update_batch(_shingles(text))
+        # The index answers with candidates; the sketches decide.
+        if all(sketch.jaccard(kept[other]) < NEAR_DUPLICATE_SIMILARITY for other in index.query(sketch)):
+            index.insert(number, sketch)
+            kept[number] = sketch
+    return len(texts) - len(kept)
+
+
+def _shingles(text: str) -> list[bytes]:
+    """Runs of characters, white space aside; of a long text evenly spread ones."""
+    plain = " ".join(text.split()).casefold()
+    last = max(1, len(plain) - SHINGLE_CHARACTERS + 1)
+    step = max(1, -(-last // _MAX_SHINGLES))
+    return [plain[start : start + SHINGLE_CHARACTERS].encode() for start in range(0, last, step)]
+
+
+def check(new: Profile, old: Profile, limits: Limits | None = None) -> list[Finding]:
+    """Every gate, in a fixed order.
+
+    Args:
+        new: of the window to be scored.
+        old: of the window before.
+        limits: how far they may be apart.
+    """
+    limits = limits or Limits()
+    findings = []
+
+    def gate(name: str, passed: bool, text: str) -> None:
+        findings.append(Finding(name, passed, text))
+
+    ratio = new.num_documents / old.num_documents
+    gate(
+        "documents",
+        limits.min_documents_ratio <= ratio <= limits.max_documents_ratio,
+        f"{new.num_documents:,} after {old.num_documents:,}: {ratio:.2f} times as many, allowed "
+        f"{limits.min_documents_ratio:g} to {limits.max_documents_ratio:g}",
+    )
+    distance, most = _language_distance(new, old)
+    gate(
+        "languages",
+        distance <= limits.max_language_distance,
+        f"shares differ by {distance:.3f}, allowed {limits.max_language_distance:g}; most in {most}",
+    )
+    middle = len(_QUANTILES) // 2
+    medians = new.length_quantiles[middle], old.length_quantiles[middle]
+    ratio = max(medians) / max(1, min(medians))
+    gate(
+        "median length",
+        ratio <= limits.max_median_length_ratio,
+        f"{medians[0]:,} bytes after {medians[1]:,}: a factor of {ratio:.2f}, allowed "
+        f"{limits.max_median_length_ratio:g}",
+    )
+    distance = _length_distance(new.length_quantiles, old.length_quantiles)
+    gate(
+        "lengths",
+        distance <= limits.max_length_distance,
+        f"distributions differ by {distance:.3f} (Kolmogorov-Smirnov), allowed "
+        f"{limits.max_length_distance:g}",
+    )
+    rate = new.num_near_duplicates / new.num_documents
+    gate(
+        "duplicates",
+        rate <= limits.max_duplicate_rate,
+        f"{new.num_near_duplicates:,} of {new.num_documents:,} documents repeat another: {rate:.2%}, allowed "
+        f"{limits.max_duplicate_rate:.2%}",
+    )
+    overlap = len(set(new.document_sha256) & set(old.document_sha256))
+    rate = overlap / new.num_documents
+    gate(
+        "overlap",
+        rate <= limits.max_overlap_rate,
+        f"{overlap:,} documents are in {old.name} as well: {rate:.2%}, allowed {limits.max_overlap_rate:.2%}",
+    )
+    return findings
+
+
+def _language_distance(new: Profile, old: Profile) -> tuple[float, str]:
+    """Half the sum of the absolute differences of shares, and the language that differs most."""
+    names = sorted({*new.languages, *old.languages})
+    gaps = {
+        name: new.languages.get(name, 0) / new.num_documents - old.languages.get(name, 0) / old.num_documents
+        for name in names
+    }
+    most = max(names, key=lambda name: abs(gaps[name]))
+    return math.fsum(map(abs, gaps.values())) / 2, f"{most} ({gaps[most]:+.1%})"
+
+
+def _length_distance(new: Sequence[int], old: Sequence[int]) -> float:
+    """The largest difference of the two distribution functions, interpolated between quantiles."""
+    at = np.union1d(new, old)
+    first, second = (
+        np.interp(at, np.maximum.accumulate(np.asarray(one) + 1e-6 * np.arange(len(one))), _QUANTILES)
+        for one in (new, old)
+    )
+    return float(np.abs(first - second).max())
+
+
+def write_profile(found: Profile, path: Path) -> None:
+    """A profile as strict JSON, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(strict_json(dataclasses.asdict(found)), encoding="utf-8")
+
+
+def read_profile(path: Path) -> Profile:
+    """A profile from its file.
+
+    Raises:
+        CorpusError: the file cannot be read or is no profile of this version.
+    """
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        found = Profile(**fields)
+        if found.schema_version != SCHEMA_VERSION or len(found.length_quantiles) != len(_QUANTILES):
+            raise ValueError(f"it is no profile of version {SCHEMA_VERSION}")
+    except OSError as error:
+        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+    except (TypeError, ValueError) as error:
+        raise CorpusError(
+            f"{path} is no profile of a corpus: {error}; `evalkit corpora check --save-profile` writes one"
+        ) from error
+    return found
+
+
+def profile_of(name_or_path: str, store: Path | None = None) -> Profile:
+    """The profile in a ``.json`` file that holds one, else of the corpus of that name or path.
+
+    Raises:
+        UsageError: nothing has this name.
+        CorpusError: it cannot be read.
+    """
+    from evalkit.corpus import load_corpus
+
+    path = Path(name_or_path)
+    if path.name == PROFILE_FILE or path.name.endswith(f".{PROFILE_FILE}"):
+        return read_profile(path)
+    return profile(load_corpus(name_or_path, store=store))
+
+
+def parse_limits(values: Mapping[str, Any], where: str) -> Limits:
+    """Limits from a table of numbers; what is not given stays as it is.
+
+    Raises:
+        UsageError: a name is unknown, or a value is no number.
+    """
+    known = [field.name for field in dataclasses.fields(Limits)]
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(
+                f"{where}: {unknown_name('limit', name, known, 'Known: ' + ', '.join(known) + '.')}"
+            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise UsageError(f"{where}: {name} must be a number from 0 up, not {value!r}")
+    return Limits(**values)

@@ -1,0 +1,61 @@
+"""``evalkit corpora check``: a new window's corpus against the previous one."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_Store = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of the corpora.", show_default="$EVALKIT_CORPORA, else corpora/"),
+]
+
+
+def check_command(
+    new: Annotated[str, typer.Argument(help="The new corpus: a name, a path, or a file *profile.json.")],
+    against: Annotated[
+        str, typer.Option("--against", help="The previous one: a name, a path, or a profile.")
+    ],
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", help="NAME=NUMBER, e.g. max_duplicate_rate=0.05; repeatable."),
+    ] = None,
+    save_profile: Annotated[
+        Path | None, typer.Option("--save-profile", help="Keep the new corpus's profile for the next window.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    store: _Store = None,
+) -> None:
+    """Check a new window's corpus against the previous: counts, languages, lengths, duplicates.
+
+    Exits with 1 if a gate is not passed.
+    """
+    from evalkit import gates
+    from evalkit.errors import UsageError
+    from evalkit.files import strict_json
+
+    values: dict[str, float] = {}
+    for one in limit or ():
+        name, _, number = one.partition("=")
+        try:
+            values[name] = float(number)
+        except ValueError as error:
+            raise UsageError(f"--limit {one}: write NAME=NUMBER") from error
+    limits = gates.parse_limits(values, "--limit")
+    if save_profile and not save_profile.name.endswith(gates.PROFILE_FILE):
+        raise UsageError(f"--save-profile {save_profile}: its name must end in {gates.PROFILE_FILE}")
+    old = gates.profile_of(against, store)
+    fresh = gates.profile_of(new, store)
+    findings = gates.check(fresh, old, limits)
+    if save_profile:
+        gates.write_profile(fresh, save_profile)
+    if as_json:
+        passed = all(finding.passed for finding in findings)
+        content = {"new": fresh.name, "old": old.name, "passed": passed}
+        typer.echo(strict_json(content | {"gates": [dataclasses.asdict(one) for one in findings]}), nl=False)
+    else:
+        for finding in findings:
+            typer.echo(f"{'passed' if finding.passed else 'FAILED'}  {finding.gate + ':':<15}{finding.text}")
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,91 @@
+"""Reading on with a Hugging Face causal LM: its cache carried, copied and branched.
+
+transformers keeps what a model knows in a `Cache`: keys and values of attention layers, states of
+recurrent ones. A forward pass writes into it, so whoever wants to go on from one place twice needs a
+copy. Not every architecture goes on rightly from every cache (some recurrent ones take it for single
+tokens only), so that is tried on the model itself before it is relied upon.
+"""
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from evalkit.hf_head import hidden_at_head
+
+_NUM_TRIED_BEFORE = 7
+"""Tokens of the trial that go into the cache; the rest is read from it."""
+
+
+class HfReading(NamedTuple):
+    """What a model knows after some text."""
+
+    cache: Any
+    """`transformers.Cache` of one row; never written to again."""
+    hidden: Tensor
+    """``[C]``: the head's input that predicts the next token."""
+
+
+def read_on(model: Any, ids: Sequence[int], reading: HfReading | None) -> HfReading:
+    """See `evalkit.continuations.ReadingModel.read_on`."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config) if reading is None else copy.deepcopy(reading.cache)
+    hidden = _advance(model, torch.tensor([list(ids)]), cache)
+    return HfReading(cache, hidden[0, -1])
+
+
+def branch_hidden(model: Any, reading: HfReading, inputs: Sequence[Sequence[int]]) -> Tensor:
+    """What the head gets at every token of every input, ``[len(inputs), longest, C]``.
+
+    The inputs are padded on the right, which none of their own tokens sees.
+    """
+    ids = torch.zeros(len(inputs), max(map(len, inputs)), dtype=torch.long)
+    for row, tokens in enumerate(inputs):
+        ids[row, : len(tokens)] = torch.tensor(list(tokens))
+    cache = copy.deepcopy(reading.cache)
+    cache.reorder_cache(torch.zeros(len(inputs), dtype=torch.long, device=reading.hidden.device))
+    return _advance(model, ids, cache)
+
+
+def carries_state(model: Any, ids: Sequence[int]) -> bool:
+    """Whether a text read in two pieces, the second in two rows, gives what it gives in one.
+
+    Args:
+        model: a `transformers` causal LM in evaluation mode.
+        ids: a few ids of ordinary text.
+    """
+    if _cache_argument(model) is None:
+        return False
+    device = model.get_output_embeddings().weight.device
+    whole = hidden_at_head(model, torch.tensor([list(ids)], device=device))[0].double()
+    try:
+        reading = read_on(model, ids[:_NUM_TRIED_BEFORE], None)
+        rest = list(ids[_NUM_TRIED_BEFORE:])
+        rows = branch_hidden(model, reading, [rest, rest[:2]]).double()
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return False  # it knows no such cache: read from the start each time, slower and as right
+    pieces = torch.cat((reading.hidden.double()[None], rows[0], rows[1, :2]))
+    before = _NUM_TRIED_BEFORE
+    expected = torch.cat((whole[before - 1 :], whole[before : before + 2]))
+    if pieces.shape != expected.shape:
+        return False
+    tolerance = 32 * torch.finfo(reading.hidden.dtype).eps * whole.abs().max().item()
+    return (pieces - expected).abs().max().item() <= tolerance
+
+
+def _advance(model: Any, ids: Tensor, cache: Any) -> Tensor:
+    """``[B, T, C]``; the cache is written to."""
+    argument = _cache_argument(model)
+    assert argument is not None
+    device = model.get_output_embeddings().weight.device
+    return hidden_at_head(model, ids.to(device), **{argument: cache, "use_cache": True})
+
+
+def _cache_argument(model: Any) -> str | None:
+    """The name under which a model takes its cache."""
+    known = inspect.signature(model.forward).parameters
+    return next((name for name in ("past_key_values", "cache_params") if name in known), None)

@@ -1,0 +1,163 @@
+"""``evalkit leaderboard``: the steps of a refresh, each a command, and all of them as one."""
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from evalkit.leaderboard import LeaderboardConfig, Window
+
+app = typer.Typer(
+    help="Refresh a leaderboard: crawl the last window, check, score, build the site.", no_args_is_help=True
+)
+
+_Config = Annotated[Path, typer.Option("--config", help="What the leaderboard is made of.")]
+_Date = Annotated[
+    str | None, typer.Option("--date", help="As of this day, YYYY-MM-DD.", show_default="today in UTC")
+]
+_Site = Annotated[Path, typer.Option("--output", help="Folder of the site; a site there is replaced.")]
+_Hardware = Annotated[str, typer.Option("--hardware", help="cpu, gpu, or auto: gpu where there is one.")]
+_DEFAULT = Path("leaderboard.toml")
+
+
+@app.command("window")
+def window_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
+    """Print the window, and the corpora that it has."""
+    settings, window = _read(config, date)
+    typer.echo(f"{window.since} to {window.until}")
+    for one in settings.sources:
+        typer.echo(window.corpus(one.source))
+
+
+@app.command("crawl")
+def crawl_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
+    """Crawl the window's corpora into the store, as far as they are not there."""
+    from evalkit.leaderboard import crawl
+
+    settings, window = _read(config, date)
+    crawl(settings, window, tell=_tell)
+
+
+@app.command("check")
+def check_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
+    """Check the window's corpora against the previous window's. Exits with 1 if a gate is not passed."""
+    from evalkit.leaderboard import gate, gate_lines
+
+    gated = gate(*_read(config, date))
+    for line in gate_lines(gated):
+        typer.echo(line)
+    if not all(one.passed for one in gated):
+        raise typer.Exit(1)
+
+
+@app.command("publish")
+def publish_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
+    """Keep manifest, profile and list of documents of the corpora that pass. Exits with 1 if one does not."""
+    from evalkit.leaderboard import gate, gate_lines, publish
+
+    settings, window = _read(config, date)
+    gated = gate(settings, window)
+    for line in gate_lines(gated):
+        typer.echo(line)
+    for folder in publish(settings, gated):
+        typer.echo(f"published: {folder}")
+    if not all(one.passed for one in gated):
+        raise typer.Exit(1)
+
+
+@app.command("score")
+def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Hardware = "auto") -> None:
+    """Score the models on the window's published corpora, as far as that is not done yet."""
+    import sys
+
+    from evalkit.leaderboard import score
+    from evalkit.progress import reporter_for
+
+    settings, window = _read(config, date)
+    num_cells, num_scored = score(settings, window, hardware=hardware, reporter=reporter_for(sys.stderr))
+    typer.echo(f"{num_cells} cells, {num_scored} of them scored now")
+
+
+@app.command("site")
+def site_command(config: _Config = _DEFAULT, output: _Site = Path("site")) -> None:
+    """Build the site of all cells, with the plots."""
+    from evalkit.leaderboard import read_config, site
+
+    drawn = site(read_config(config), output, tell=_tell)
+    typer.echo(f"{output}/index.html; {len(drawn)} plots in {output}/plots: {', '.join(drawn)}")
+
+
+@app.command("commit")
+def commit_command(
+    config: _Config = _DEFAULT,
+    date: _Date = None,
+    push: Annotated[bool, typer.Option("--push", help="Push it too, after the commits of others.")] = False,
+) -> None:
+    """Commit what is new in the results, and nothing else; CI is skipped for that commit."""
+    from evalkit.leaderboard import commit
+
+    settings, window = _read(config, date)
+    commit(settings, f"Results of {window.since} to {window.until}", push=push, tell=_tell)
+
+
+@app.command("months")
+def months_command(
+    config: _Config = _DEFAULT,
+    policy: Annotated[str, typer.Option("--policy", help="Of the language models.")] = "document",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Chain the months by the anchors: how the texts drifted, and levels without the drift."""
+    from evalkit.files import strict_json
+    from evalkit.leaderboard import CELLS, read_config
+    from evalkit.months import months_json, months_lines, read_months
+
+    settings = read_config(config)
+    months = read_months(settings.results / CELLS, settings.anchors, policy=policy, warn=_tell)
+    if as_json:
+        typer.echo(strict_json(months_json(months)), nl=False)
+    else:
+        for line in months_lines(months):
+            typer.echo(line)
+
+
+@app.command("refresh")
+def refresh_command(
+    config: _Config = _DEFAULT,
+    date: _Date = None,
+    hardware: _Hardware = "auto",
+    output: _Site = Path("site"),
+) -> None:
+    """Crawl, publish, score and build the site; what a source or a gate stops, the others go on without."""
+    from evalkit.errors import EvalkitError
+
+    failed = False
+    for step in (crawl_command, publish_command):
+        try:
+            step(config, date)
+        except typer.Exit:
+            failed = True
+        except EvalkitError as error:
+            typer.echo(f"evalkit: {error}", err=True)
+            failed = True
+    score_command(config, date, hardware)
+    site_command(config, output)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _read(config: Path, date: str | None) -> "tuple[LeaderboardConfig, Window]":
+    from evalkit.errors import UsageError
+    from evalkit.leaderboard import last_window, read_config
+
+    settings = read_config(config)
+    try:
+        today = dt.date.fromisoformat(date) if date else dt.datetime.now(dt.UTC).date()
+    except ValueError as error:
+        raise UsageError(f"--date {date!r} is no day; write YYYY-MM-DD") from error
+    return settings, last_window(settings, today)
+
+
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)

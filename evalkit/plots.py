@@ -1,0 +1,75 @@
+"""Plots of results, for files and for notebooks.
+
+    from evalkit import plots
+    plots.parameters("runs")                                # a matplotlib Figure, shown by notebooks
+    plots.save(plots.differences("runs", reference="xz"), Path("differences.svg"))
+
+Each function takes the results that it reads, and options by name; `PLOTS` has them by the names of
+``evalkit plot``. Intervals, aggregates and rank intervals are those of the site.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from evalkit.errors import UsageError, unknown_name
+from evalkit.plots_base import check_file, save
+from evalkit.plots_models import differences, heatmap, parameters, ranks
+from evalkit.plots_months import months
+from evalkit.plots_probes import min_layers, probe_lengths
+from evalkit.plots_speed import speed
+from evalkit.plots_text import dates, positions
+
+__all__ = [
+    "PLOTS",
+    "check_file",
+    "dates",
+    "differences",
+    "draw",
+    "heatmap",
+    "min_layers",
+    "months",
+    "parameters",
+    "positions",
+    "probe_lengths",
+    "ranks",
+    "save",
+    "speed",
+]
+
+PLOTS: Mapping[str, Callable[..., Figure]] = {
+    "parameters": parameters,
+    "heatmap": heatmap,
+    "positions": positions,
+    "dates": dates,
+    "differences": differences,
+    "ranks": ranks,
+    "months": months,
+    "probe-lengths": probe_lengths,
+    "min-layers": min_layers,
+    "speed": speed,
+}
+"""By name; what ``evalkit plot`` takes."""
+
+
+def draw(name: str, results: Path | str, **options: Any) -> Figure:
+    """A plot by its name, with those options that were given (not None, not empty).
+
+    Raises:
+        UsageError: there is no such plot, or it does not take an option that was given.
+    """
+    if name not in PLOTS:
+        raise unknown_name("plot", name, PLOTS, f"Known: {', '.join(PLOTS)}.")
+    function = PLOTS[name]
+    known = inspect.signature(function).parameters
+    given = {key: value for key, value in options.items() if value not in (None, (), [])}
+    for key in given:
+        if key not in known:
+            raise UsageError(
+                f"the plot {name} takes no --{key}; it takes "
+                f"{', '.join('--' + one for one in known if one not in ('results', 'warn'))}"
+            )
+    return function(results, **given)

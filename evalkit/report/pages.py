@@ -1,0 +1,354 @@
+"""What each page says, as plain values for the templates."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit.catalog import CatalogEntry
+from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
+from evalkit.files import slug
+from evalkit.report.cutoff import cutoff_note
+from evalkit.report.estimates import AGGREGATES, Estimate
+from evalkit.report.leaderboard import Leaderboard
+from evalkit.report.sources import Background
+from evalkit.report.store import ScoredCorpus, unique
+from evalkit.report.text import decimals, number, parameters, signed, web_link
+
+AGGREGATE_NAMES = {"macro": "macro average", "micro": "micro average", "geometric": "geometric mean"}
+HEADLINE = "macro"
+_HEAT_LIMITS = (0.01, 0.05, 0.15, 0.4)
+
+
+def cell_file(cell: Cell, corpus: ScoredCorpus, entrant_key: str) -> str:
+    """Where the site keeps a cell's JSON."""
+    return f"cells/{corpus.key}/{entrant_key}/{slug(cell.path.stem)}.json"
+
+
+class Pages:
+    """Contexts of all pages; built once, asked by `evalkit.report.site`."""
+
+    def __init__(
+        self, board: Leaderboard, backgrounds: Sequence[Background], catalog: dict[str, CatalogEntry]
+    ) -> None:
+        self.board = board
+        self.store = board.store
+        self.backgrounds = backgrounds
+        self._catalog = catalog
+        keys: set[str] = set()
+        names = sorted({entrant.model for entrant in self.store.entrants})
+        self.model_keys = {name: unique(slug(name), keys) for name in names}
+        self._links = [
+            {e: cell_file(cell, corpus, self.store.entrants[e].key) for e, cell in corpus.cells.items()}
+            for corpus in self.store.corpora
+        ]
+        self._places = [decimals(one.half_width for one in found.values()) for found in board.levels]
+
+    def entrant(self, index: int) -> dict[str, Any]:
+        """A row's head: names, links, and what filters look at."""
+        entrant = self.store.entrants[index]
+        facts = self.facts(index)
+        limit = entrant.settings["context_limit"]
+        details = (
+            []
+            if entrant.policy is None
+            else [facts["dtype"], f"context ≤\u00a0{limit:,}" if limit else "any length"]
+        )
+        return {
+            "index": index,
+            "key": entrant.key,
+            "label": entrant.label,
+            "href": f"models/{self.model_keys[entrant.model]}.html",
+            "details": " · ".join(details) if details else "compressor",
+            "policy": entrant.policy,
+            "num_parameters": facts.get("num_parameters"),
+            "size": parameters(facts.get("num_parameters")),
+            "license": facts.get("license"),
+            "dated": facts.get("knowledge_cutoff") or facts.get("released"),
+        }
+
+    def facts(self, index: int) -> dict[str, Any]:
+        """What the cells say of a model, completed from the catalog."""
+        entrant = self.store.entrants[index]
+        entry = self._catalog.get(entrant.model)
+        known = {} if entry is None else dataclasses.asdict(entry)
+        kept = ("num_parameters", "released", "knowledge_cutoff", "cutoff_source", "license", "source")
+        return {
+            **{name: known[name] for name in kept if known.get(name) is not None},
+            **{name: value for name, value in entrant.facts.items() if value is not None},
+        }
+
+    def corpus(self, index: int) -> dict[str, Any]:
+        """A column's head."""
+        corpus = self.store.corpora[index]
+        return {
+            "index": index,
+            "key": corpus.key,
+            "label": corpus.label,
+            "href": f"corpora/{corpus.key}.html",
+            "source": self.board.sources[index],
+            "month": corpus.month,
+            "dates": dates(corpus.facts),
+            "decimals": self._places[index],
+            "sha256": corpus.sha256,
+        }
+
+    def cell(self, corpus: int, entrant: int) -> dict[str, Any] | None:
+        """One number of the table; None where there is no cell."""
+        found = self.store.corpora[corpus].cells.get(entrant)
+        if found is None:
+            return None
+        level = self.board.level(corpus, entrant)
+        content = found.content
+        note = cutoff_note({**content, "model": self.facts(entrant)})
+        num_lossy = content["documents"]["num_lossy"]
+        notes = [f"{level.value:.6f} bits per byte"]
+        notes += (
+            [f"95 % interval {level.low:.6f} to {level.high:.6f}"]
+            if level.low is not None
+            else ["no interval: one cluster"]
+        )
+        notes += [f"policy {content['policy']['name']}"]
+        notes += (
+            [f"{num_lossy} documents left out: its tokens do not decode to their bytes"] if num_lossy else []
+        )
+        notes += [note.text] if note.may_have_read else []
+        return {
+            "href": self._links[corpus][entrant],
+            "value": number(level.value, self._places[corpus]),
+            "half_width": number(level.half_width, self._places[corpus])
+            if level.half_width is not None
+            else None,
+            "marks": ("*" if num_lossy else "") + ("†" if note.may_have_read else ""),
+            "title": "; ".join(notes),
+            "note": note,
+            "num_lossy": num_lossy,
+            "content": content,
+            "level": level,
+            "rate": rate(level),
+        }
+
+    def leaderboard(self) -> dict[str, Any]:
+        """The page without its script: everything under the default policy."""
+        board = self.board
+        choice = board.default
+        view = board.views.get(choice)
+        corpora = list(view.corpora) if view else []
+        compared = [
+            index for index, one in enumerate(self.store.entrants) if one.policy in (choice.policy, None)
+        ]
+        ranked = view.order(HEADLINE) if view else []
+        best = [board.best(corpus, compared) for corpus in corpora]
+        leaders = [
+            min((board.level(c, e).value for e in compared if e in board.levels[c]), default=0.0)
+            for c in corpora
+        ]
+        places = (
+            {kind: decimals(one.half_width for one in view.levels[kind].values()) for kind in AGGREGATES}
+            if view
+            else {}
+        )
+        ranks = view.ranks(HEADLINE, ranked) if view else {}
+        rows = []
+        for entrant in [*ranked, *(other for other in compared if other not in ranked)]:
+            aggregates = {}
+            for kind in AGGREGATES:
+                level = view.levels[kind].get(entrant) if view else None
+                aggregates[kind] = None if level is None else estimate(level, places[kind])
+            cells = []
+            for corpus, leader, tied in zip(corpora, leaders, best, strict=True):
+                cell = self.cell(corpus, entrant)
+                if cell is not None:
+                    cell["heat"] = heat(cell["level"].value, leader)
+                    cell["best"] = entrant in tied
+                cells.append(cell)
+            headline = view.levels[HEADLINE].get(entrant) if view else None
+            rows.append(
+                {
+                    **self.entrant(entrant),
+                    "rank": rank_text(ranks.get(entrant)),
+                    "aggregates": aggregates,
+                    "rate": rate(headline) if headline else "–",
+                    "cells": cells,
+                }
+            )
+        return {
+            "rows": rows,
+            "columns": [self.corpus(index) for index in corpora],
+            "aggregates": AGGREGATE_NAMES,
+            "policy": choice.policy,
+            "policies": self.store.policies,
+            "sources": sorted(set(board.sources)),
+            "months": sorted({corpus.month for corpus in self.store.corpora}),
+            "licenses": sorted(
+                {
+                    row["license"]
+                    for row in map(self.entrant, range(len(self.store.entrants)))
+                    if row["license"]
+                }
+            ),
+            "num_models": len({entrant.model for entrant in self.store.entrants}),
+        }
+
+    def leaderboard_cells(self) -> list[dict[str, Any]]:
+        """For the script: per corpus, by entrant, the link, the marks and the title of every cell."""
+        return [
+            {
+                str(entrant): [cell["href"], cell["marks"], cell["title"]]
+                for entrant in corpus.cells
+                if (cell := self.cell(number_, entrant)) is not None
+            }
+            for number_, corpus in enumerate(self.store.corpora)
+        ]
+
+    def model(self, name: str) -> dict[str, Any]:
+        """The page of a model: its facts, its cells, its differences to every other."""
+        own = [index for index, entrant in enumerate(self.store.entrants) if entrant.model == name]
+        configurations = []
+        for index in own:
+            facts = self.facts(index)
+            cells = [
+                (self.corpus(c), cell)
+                for c in range(len(self.store.corpora))
+                if (cell := self.cell(c, index)) is not None
+            ]
+            configurations.append(
+                {
+                    **self.entrant(index),
+                    "settings": self.store.entrants[index].settings,
+                    "facts": _card(facts),
+                    "cells": cells,
+                    "others": self._others(index),
+                    "columns": [
+                        self.corpus(c)
+                        for c in range(len(self.store.corpora))
+                        if index in self.store.corpora[c].cells
+                    ],
+                }
+            )
+        return {"name": name, "configurations": configurations}
+
+    def _others(self, index: int) -> list[dict[str, Any]]:
+        board = self.board
+        own = [c for c, corpus in enumerate(self.store.corpora) if index in corpus.cells]
+        rows = []
+        for other in range(len(self.store.entrants)):
+            gaps = [board.difference(c, index, other) for c in own] if other != index else []
+            if any(gap is not None for gap in gaps):
+                rows.append(
+                    {
+                        **self.entrant(other),
+                        "gaps": [None if gap is None else difference(gap) for gap in gaps],
+                    }
+                )
+        return rows
+
+    def corpus_page(self, index: int) -> dict[str, Any]:
+        """The page of a corpus: what it is, how it was made, and who scored what."""
+        corpus, background = self.store.corpora[index], self.backgrounds[index]
+        manifest = background.manifest
+        sections = []
+        for policy in self.store.policies:
+            group = [e for e in corpus.cells if self.store.entrants[e].policy in (policy, None)]
+            if not any(self.store.entrants[e].policy for e in group) and len(self.store.policies) > 1:
+                continue
+            group.sort(key=lambda e: (self.board.level(index, e).value, e))
+            ranks = {e: self._rank(index, group, e) for e in group}
+            tied = self.board.best(index, group)
+            rows = [
+                {
+                    **self.entrant(e),
+                    "cell": self.cell(index, e),
+                    "rank": rank_text(ranks[e]),
+                    "best": e in tied,
+                }
+                for e in group
+            ]
+            sections.append({"policy": policy, "rows": rows})
+        return {
+            "corpus": self.corpus(index),
+            "facts": corpus.facts,
+            "manifest": manifest,
+            "num_clusters": len(set(corpus.clusters)),
+            "num_input": manifest and manifest.num_documents + sum(manifest.num_dropped.values()),
+            "languages": background.languages,
+            "sections": sections,
+        }
+
+    def _rank(self, corpus: int, group: Sequence[int], entrant: int) -> tuple[int, int]:
+        from evalkit.report.estimates import rank_interval
+
+        return rank_interval(self.board.pairs[corpus], group, entrant)
+
+
+def rate(level: Estimate) -> str:
+    """The compression rate in percent."""
+    return f"{COMPRESSION_RATE_PERCENT_PER_BPB * level.value:.2f}"
+
+
+def estimate(one: Estimate, places: int) -> dict[str, Any]:
+    """An estimate as text."""
+    return {
+        "value": number(one.value, places),
+        "half_width": None if one.half_width is None else number(one.half_width, places),
+        "low": one.low,
+        "high": one.high,
+        "raw": one.value,
+    }
+
+
+def difference(gap: Estimate) -> dict[str, Any]:
+    """A paired difference as text, with its verdict."""
+    places = max(4, decimals([gap.half_width]))
+    return {
+        "value": signed(gap.value, places),
+        "low": signed(gap.low, places),
+        "high": signed(gap.high, places),
+        "verdict": "unknown" if gap.low is None else {-1: "better", 0: "tie", 1: "worse"}[gap.sign],
+    }
+
+
+def rank_text(ranks: tuple[int, int] | None) -> str:
+    """``2`` or ``1–3``; an en dash for a model that cannot be ranked."""
+    if ranks is None:
+        return "–"
+    return str(ranks[0]) if ranks[0] == ranks[1] else f"{ranks[0]}–{ranks[1]}"
+
+
+def heat(value: float, best: float) -> int:
+    """How far above the best, in five steps."""
+    return sum(value / best - 1 > limit for limit in _HEAT_LIMITS) if best > 0 else 0
+
+
+def dates(facts: dict[str, Any]) -> str:
+    """The days of a corpus."""
+    first, last = facts["date_from"], facts["date_to"]
+    if first is None:
+        return "undated"
+    return first if first == last else f"{first} to {last}"
+
+
+def _card(facts: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    """A model's facts: name, text, link."""
+    names = {
+        "num_parameters": "parameters",
+        "released": "released",
+        "knowledge_cutoff": "knowledge cutoff",
+        "cutoff_source": "cutoff according to",
+        "license": "licence",
+        "source": "model card",
+        "loader": "loader",
+        "target": "repository or file",
+        "file": "file",
+        "revision": "revision",
+        "dtype": "precision",
+        "weights_sha256": "weights, SHA-256",
+        "tokenizer_sha256": "tokenizer",
+    }
+    rows = []
+    for name in [*names, *sorted(set(facts) - set(names) - {"name"})]:
+        if name not in facts:
+            continue
+        value = facts[name]
+        text = f"{value:,} ({parameters(value)})" if name == "num_parameters" else str(value)
+        rows.append((names.get(name, name.replace("_", " ")), text, web_link(text)))
+    return rows

@@ -1,0 +1,132 @@
+"""The site as a whole: from a folder of cells to a folder of pages, which is replaced at once."""
+
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import evalkit
+from evalkit.environment import environment
+from evalkit.errors import UsageError
+from evalkit.report import content, leaderboard, sources, store
+from evalkit.report.writer import LISTING, Writer
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteOptions:
+    """What a site is made of beside the cells."""
+
+    corpora: tuple[str, ...] = ()
+    """Names or paths of corpora whose texts and manifests are not in the store."""
+    num_explorer_documents: int = 60
+    """How many documents of a corpus the explorer can open."""
+    title: str = "evalkit"
+
+
+class Built(NamedTuple):
+    """What was written."""
+
+    output: Path
+    num_files: int
+    num_bytes: int
+    num_cells: int
+    num_models: int
+    num_corpora: int
+    num_explored: int
+
+
+def build_site(
+    results: Path,
+    output: Path,
+    options: SiteOptions | None = None,
+    *,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """Build the site of all cells under a folder; the same cells and corpora give the same bytes.
+
+    Args:
+        results: what ``evalkit run --output`` wrote.
+        output: the site's folder: new, empty, or a site that was built before and is replaced.
+        options: see `SiteOptions`.
+        warn: told of everything that is left out.
+
+    Raises:
+        UsageError: there is nothing to show, or ``output`` holds something else than a site.
+        CorpusError: a corpus that was named cannot be read.
+        ScoringError: cells contradict one another.
+    """
+    from evalkit.catalog import load_catalog
+
+    options = options or SiteOptions()
+    if options.num_explorer_documents < 0:
+        raise UsageError(f"{options.num_explorer_documents} documents for the explorer: give 0 or more")
+    _check_output(output, results)
+    found = store.read_store(results, warn=warn)
+    backgrounds = sources.find_backgrounds(found.corpora, results, options.corpora, warn=warn)
+    board = leaderboard.compute(found, [background.source for background in backgrounds])
+    with _replaced(output) as folder:
+        writer = Writer(folder, options.title, _provenance(found))
+        num_explored = content.write(
+            writer, board, backgrounds, load_catalog(), num_documents=options.num_explorer_documents
+        )
+        files = writer.finish()
+    return Built(
+        output,
+        num_files=len(files) + 1,
+        num_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+        num_cells=sum(len(corpus.cells) for corpus in found.corpora) + len(found.probes),
+        num_models=len({entrant.model for entrant in found.entrants}),
+        num_corpora=len(found.corpora),
+        num_explored=num_explored,
+    )
+
+
+def _check_output(output: Path, results: Path) -> None:
+    if output.resolve() == results.resolve() or output.resolve() in results.resolve().parents:
+        raise UsageError(f"--output {output} holds the results themselves; give another folder")
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file; give a folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / LISTING).is_file():
+        raise UsageError(f"--output {output} holds something else than a site; give a new or empty folder")
+
+
+@contextlib.contextmanager
+def _replaced(output: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``output`` when all of it is written."""
+    target = output.absolute()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise UsageError(f"cannot write to {output}: {error.strerror}; give another --output") from error
+    old = folder.with_name(folder.name + ".old")
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if target.exists():
+            target.rename(old)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _provenance(found: store.Store) -> dict[str, Any]:
+    """What the footer says: no time of building, so that two builds are the same."""
+    commits: set[str] = set()
+    for corpus in found.corpora:
+        for cell in corpus.cells.values():
+            git = cell.content["environment"].get("git")
+            if git:
+                commits.add(git["commit"][:12] + (" with changes" if git["dirty"] else ""))
+    return {
+        "version": evalkit.__version__,
+        "git": environment()["git"],
+        "scored_at": sorted(commits),
+        "num_cells": sum(len(corpus.cells) for corpus in found.corpora) + len(found.probes),
+        "corpora": [(corpus.label, corpus.sha256) for corpus in found.corpora],
+        "left_out": found.left_out,
+    }

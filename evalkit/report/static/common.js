@@ -1,0 +1,109 @@
+"use strict";
+// Shared by all pages. Data come from scripts, for a page opened as a file may not fetch anything.
+const pending = new Map();
+const loaded = new Map();
+const root = document.body.dataset.root;
+
+function evalkitData(path, value) {
+  loaded.set(path, value);
+}
+
+function load(path) {
+  if (loaded.has(path)) return Promise.resolve(loaded.get(path));
+  if (!pending.has(path)) {
+    pending.set(path, new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.charset = "utf-8";
+      script.src = root + path.split("/").map(encodeURIComponent).join("/");
+      script.onload = () => loaded.has(path) ? resolve(loaded.get(path)) : reject(new Error(`${path} holds no data`));
+      script.onerror = () => reject(new Error(`${path} cannot be loaded`));
+      document.head.append(script);
+    }));
+  }
+  return pending.get(path);
+}
+
+// Elements are only ever made of text: nothing that a document or a name holds is parsed.
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === true) made.setAttribute(key, "");
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+function fixed(value, places) {
+  return value === null ? "–" : value.toFixed(places).replace("-", "−");
+}
+
+function signed(value, places) {
+  if (value === null) return "–";
+  const text = value.toFixed(places);
+  if (Number(text) === 0) return (0).toFixed(places);
+  return (value > 0 ? "+" : "") + text.replace("-", "−");
+}
+
+function commas(value) {
+  return value.toLocaleString("en-US");
+}
+
+// As `decimals` in evalkit/report/text.py.
+function decimals(halfWidths) {
+  const known = halfWidths.filter((width) => width !== null && width > 0);
+  const least = known.length ? Math.min(...known) : 1;
+  return least >= 1e-3 ? 3 : least >= 1e-4 ? 4 : 5;
+}
+
+function halfWidth(estimate) {
+  return estimate[1] === null ? null : (estimate[2] - estimate[1]) / 2;
+}
+
+function negated(estimate) {
+  return estimate[1] === null ? [0 - estimate[0], null, null] : [0 - estimate[0], 0 - estimate[2], 0 - estimate[1]];
+}
+
+function sign(estimate) {
+  return estimate[1] === null ? 0 : (estimate[1] > 0) - (estimate[2] < 0);
+}
+
+// First minus second, whichever way round the pairs hold it; null where they do not.
+function difference(pairs, first, second) {
+  if (first in pairs && second in pairs[first]) return pairs[first][second];
+  if (second in pairs && first in pairs[second]) return negated(pairs[second][first]);
+  return null;
+}
+
+function gapNodes(gap) {
+  if (gap === null) return ["–"];
+  const places = Math.max(4, decimals([halfWidth(gap)]));
+  const verdict = gap[1] === null ? "unknown" : ["better", "tie", "worse"][sign(gap) + 1];
+  const range = gap[1] === null ? "no interval" : `${signed(gap[1], places)} to ${signed(gap[2], places)}`;
+  return [element("span", { class: `gap ${verdict}` }, signed(gap[0], places)), " ", element("small", {}, range)];
+}
+
+function complain(error) {
+  const status = document.getElementById("status");
+  if (status) status.textContent = `${error.message}; is the site whole?`;
+  else throw error;
+}
+
+function readHash() {
+  const found = {};
+  for (const part of location.hash.slice(1).split("&")) {
+    const [key, value] = part.split("=", 2);
+    try {
+      if (key && value !== undefined) found[key] = decodeURIComponent(value);
+    } catch (error) {
+      if (!(error instanceof URIError)) throw error;  // a broken link opens the page as it is
+    }
+  }
+  return found;
+}
+
+function writeHash(values) {
+  const parts = Object.entries(values).filter(([, value]) => value !== "" && value !== null);
+  const hash = parts.map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2F", "/")}`).join("&");
+  history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+}

@@ -1,0 +1,114 @@
+// Two models on every corpus that both were scored on, and the documents that make the difference.
+(() => {
+  const form = document.getElementById("controls");
+  const status = document.getElementById("status");
+  const corpusSelect = document.getElementById("corpus");
+  const NUM_DOCUMENTS = 10;
+  let data;
+
+  function comparable(a, b) {
+    const [first, second] = [data.entrants[a].policy, data.entrants[b].policy];
+    return first === second || first === null || second === null;
+  }
+
+  function draw() {
+    const a = Number(form.elements.a.value), b = Number(form.elements.b.value);
+    const [first, second] = [data.entrants[a], data.entrants[b]];
+    writeHash({ a: first.key, b: second.key });
+    document.title = document.title.replace(/^.* · /, `${first.label} against ${second.label} · `);
+    const target = document.getElementById("differences");
+    const documents = document.getElementById("documents");
+    target.replaceChildren();
+    documents.hidden = true;
+    if (a === b) { status.textContent = "Choose two different models."; return; }
+    if (!comparable(a, b)) { status.textContent = "Numbers of different policies are not compared."; return; }
+    const shared = data.corpora.filter((_, index) => a in data.levels[index] && b in data.levels[index]);
+    if (!shared.length) { status.textContent = "The two have no corpus in common."; return; }
+    let better = 0, worse = 0;
+    const rows = shared.map((corpus) => {
+      const gap = difference(data.pairs[corpus.index], a, b);
+      if (gap !== null) { better += sign(gap) < 0; worse += sign(gap) > 0; }
+      const level = (entrant) => {
+        const [href, marks, title] = data.cells[corpus.index][entrant];
+        const made = element("td", {}, element("a", { href, title }, fixed(data.levels[corpus.index][entrant][0], Math.max(4, corpus.decimals))));
+        if (marks) made.append(element("sup", {}, marks));
+        return made;
+      };
+      return element("tr", { "data-corpus": corpus.key },
+        element("th", { scope: "row", class: "text" }, element("a", { href: corpus.href }, corpus.label)),
+        level(a), level(b), element("td", {}, ...gapNodes(gap)), element("td", { class: "text" }, verdict(gap, first, second)));
+    });
+    const heads = ["corpus", first.label, second.label, "difference", "verdict"];
+    target.append(element("div", { class: "scroll", role: "region", "aria-label": "Differences", tabindex: 0 },
+      element("table", { class: "numbers", id: "pairs" },
+        element("caption", {}, `bits per byte; difference: ${first.label} minus ${second.label}, 95 % interval; negative: ${first.label} is better`),
+        element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: place % 4 ? null : "text" }, head)))),
+        element("tbody", {}, ...rows))));
+    status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}; the others are ties.`;
+    const before = corpusSelect.value;
+    corpusSelect.replaceChildren(...shared.map((corpus) => element("option", { value: corpus.index }, corpus.label)));
+    if (shared.some((corpus) => String(corpus.index) === before)) corpusSelect.value = before;
+    documents.hidden = false;
+    drawDocuments();
+  }
+
+  function verdict(gap, first, second) {
+    if (gap === null) return "no document in common";
+    if (gap[1] === null) return "cannot be said: one cluster";
+    return ["" + first.label + " is better", "tie", "" + second.label + " is better"][sign(gap) + 1];
+  }
+
+  function drawDocuments() {
+    const a = Number(form.elements.a.value), b = Number(form.elements.b.value);
+    const corpus = data.corpora[Number(corpusSelect.value)];
+    load(`data/documents/${corpus.key}.js`).then((found) => {
+      if (a !== Number(form.elements.a.value) || b !== Number(form.elements.b.value)) return;
+      const [bitsA, bitsB] = [found.bits[a], found.bits[b]];
+      const gaps = found.labels.map((label, index) => ({ label, bytes: found.num_bytes[index], a: bitsA[index], b: bitsB[index] }))
+        .filter((one) => one.a !== null && one.b !== null)
+        .map((one) => ({ ...one, gap: (one.a - one.b) / one.bytes }))
+        .sort((x, y) => x.gap - y.gap);
+      const left = found.labels.length - gaps.length;
+      const won = gaps.filter((one) => one.gap < 0);
+      document.getElementById("documents-summary").textContent =
+        `${data.entrants[a].label} costs fewer bits on ${commas(won.length)} of ${commas(gaps.length)} documents.` +
+        (left ? ` ${commas(left)} that one of the two cannot represent are left out.` : "");
+      document.getElementById("won-heading").textContent = `${data.entrants[a].label} gains most`;
+      document.getElementById("lost-heading").textContent = `${data.entrants[a].label} loses most`;
+      document.getElementById("won").replaceChildren(list(won.slice(0, NUM_DOCUMENTS)));
+      document.getElementById("lost").replaceChildren(list(gaps.filter((one) => one.gap > 0).slice(-NUM_DOCUMENTS).reverse()));
+    }).catch(complain);
+  }
+
+  function list(documents) {
+    if (!documents.length) return element("p", {}, "None.");
+    return element("div", { class: "scroll" }, element("table", { class: "numbers" },
+      element("thead", {}, element("tr", {}, ...["document", "A", "B", "difference", "bytes"].map((head, place) => element("th", { scope: "col", class: place ? null : "text" }, head)))),
+      element("tbody", {}, ...documents.map((one) => element("tr", {},
+        element("th", { scope: "row", class: "text" }, one.label),
+        element("td", {}, fixed(one.a / one.bytes, 3)), element("td", {}, fixed(one.b / one.bytes, 3)),
+        element("td", {}, signed(one.gap, 3)), element("td", {}, commas(one.bytes)))))));
+  }
+
+  load("data/leaderboard.js").then((found) => {
+    data = found;
+    form.hidden = false;
+    const wanted = readHash();
+    const index = (key, other) => {
+      const place = data.entrants.findIndex((entrant) => entrant.key === key);
+      return place >= 0 ? place : Math.min(other, data.entrants.length - 1);
+    };
+    form.elements.a.value = index(wanted.a, 0);
+    form.elements.b.value = index(wanted.b, 1);
+    form.addEventListener("change", draw);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    corpusSelect.addEventListener("change", drawDocuments);
+    document.getElementById("swap").addEventListener("click", () => {
+      const kept = form.elements.a.value;
+      form.elements.a.value = form.elements.b.value;
+      form.elements.b.value = kept;
+      draw();
+    });
+    draw();
+  }).catch(complain);
+})();

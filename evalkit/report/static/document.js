@@ -1,0 +1,312 @@
+// One document, coloured by what it costs. Only blocks near the window are in the page: a document may be long.
+(() => {
+  const form = document.getElementById("controls");
+  const status = document.getElementById("status");
+  const text = document.getElementById("text");
+  const tip = document.getElementById("tip");
+  const LIMITS = [0.1, 0.5, 1, 1.5, 2, 3, 4.5, 6];  // bits per byte
+  const GAP_LIMITS = [-2, -1, -0.4, -0.1, 0.1, 0.4, 1, 2];
+  const BLOCK_BYTES = 1500;
+  const decoder = new TextDecoder("utf-8");
+  let shown = null;
+
+  function wanted() {
+    const hash = readHash();
+    const cut = (hash.d || "").lastIndexOf("/");
+    return { ...hash, corpus: (hash.d || "").slice(0, cut), index: (hash.d || "").slice(cut + 1) };
+  }
+
+  async function open() {
+    const place = wanted();
+    if (!/^[\w.+-]+$/.test(place.corpus) || !/^\d+$/.test(place.index)) {
+      status.textContent = "No document is named; choose one on a corpus's explorer page.";
+      return;
+    }
+    const folder = `data/explorer/${place.corpus}`;
+    const found = await load(`${folder}/${place.index}.js`);
+    const models = found.entrants;
+    const options = () => models.map((model) => element("option", { value: model.key }, model.label + (model.policy === "document" ? "" : ` (${model.policy})`)));
+    form.elements.a.replaceChildren(...options());
+    form.elements.b.replaceChildren(element("option", { value: "" }, "nothing: its own cost"), ...options());
+    const has = (key) => models.some((model) => model.key === key);
+    form.elements.a.value = has(place.a) ? place.a : models[0].key;
+    form.elements.b.value = has(place.b) ? place.b : "";
+    form.hidden = false;
+    heading(found, place);
+    await draw(found, place, Number(place.at ?? -1));
+  }
+
+  function heading(found, place) {
+    document.getElementById("title").textContent = found.title || found.id;
+    document.title = document.title.replace(/^.* · /, `${found.title || found.id} · `);
+    const parts = [element("a", { href: `${place.corpus}.html` }, found.corpus), found.published_at, found.source, found.language,
+      `${commas(found.num_bytes)} bytes`, found.license || "licence not stated"].filter(Boolean);
+    const meta = document.getElementById("meta");
+    meta.replaceChildren();
+    parts.forEach((part, place) => meta.append(...(place ? [" · ", part] : [part])));
+    if (/^https?:\/\//.test(found.url || "")) meta.append(" · ", element("a", { href: found.url, rel: "noreferrer" }, "original"));
+    meta.append(element("br"), element("code", { class: "digest" }, `sha256 ${found.sha256}`));
+  }
+
+  async function draw(found, place, at) {
+    const a = form.elements.a.value;
+    let b = form.elements.b.value;
+    const model = (key) => found.entrants.find((entrant) => entrant.key === key);
+    if (b === a) b = "";
+    const mixed = b && model(a).policy !== model(b).policy;
+    const bpb = (key) => `${model(key).label} ${fixed(found.bits[key] / found.num_bytes, 3)}`;
+    status.textContent = mixed ? "Numbers of different policies are not compared." : `bits per byte: ${bpb(a)}${b ? `, ${bpb(b)}, difference ${signed((found.bits[a] - found.bits[b]) / found.num_bytes, 3)}` : ""}`
+      + (found.text === null ? ". The licence does not allow the text to be shown: each square is a stretch of bytes." : "");
+    if (mixed) b = "";
+    const files = await Promise.all([a, b].filter(Boolean).map((key) => load(`data/explorer/${place.corpus}/${place.index}.${key}.js`)));
+    if (form.elements.a.value !== a || (form.elements.b.value !== b && b)) return;
+    writeHash({ d: `${place.corpus}/${place.index}`, a, b });
+    const names = [a, b].filter(Boolean).map((key) => model(key).label);
+    const bytes = found.text === null ? null : new TextEncoder().encode(found.text);
+    const tokens = files.map((file) => ({ ends: ends(file.lengths), bits: file.bits }));
+    const segments = cut(tokens, bytes, found.num_bytes);
+    shown = { bytes, tokens, segments, names, blocks: blocks(segments, bytes), current: -1 };
+    scale(names.length > 1);
+    fill(at);
+  }
+
+  function ends(lengths) {
+    const found = new Uint32Array(lengths.length);
+    let end = 0;
+    for (let index = 0; index < lengths.length; index++) found[index] = end += lengths[index];
+    return found;
+  }
+
+  // Segments end where a token of every model ends and, where there is text, a character.
+  function cut(tokens, bytes, numBytes) {
+    const found = { ends: [], lasts: tokens.map(() => []) };
+    const at = tokens.map(() => 0);
+    for (let start = 0; start < numBytes; start = found.ends.at(-1)) {
+      let end = start + 1;
+      for (let before = 0; before !== end;) {
+        before = end;
+        tokens.forEach(({ ends }, which) => {
+          while (ends[at[which]] < end) at[which]++;
+          end = ends[at[which]];
+        });
+        while (bytes !== null && end < numBytes && (bytes[end] & 0xc0) === 0x80) end++;
+      }
+      tokens.forEach(({ ends }, which) => {
+        while (at[which] < ends.length && ends[at[which]] === end) at[which]++;
+        found.lasts[which].push(at[which]);
+      });
+      found.ends.push(end);
+    }
+    return found;
+  }
+
+  function blocks(segments, bytes) {
+    const found = [];
+    let first = 0, start = 0;
+    segments.ends.forEach((end, index) => {
+      const full = end - start >= BLOCK_BYTES;
+      const atLine = bytes === null || bytes[end - 1] === 10 || end - start >= 3 * BLOCK_BYTES;
+      if ((full && atLine) || index === segments.ends.length - 1) {
+        found.push({ first, last: index + 1, start, end });
+        first = index + 1;
+        start = end;
+      }
+    });
+    return found;
+  }
+
+  function bitsOf(which, segment) {
+    const { lasts } = shown.segments;
+    let sum = 0;
+    for (let token = segment ? lasts[which][segment - 1] : 0; token < lasts[which][segment]; token++) sum += shown.tokens[which].bits[token] || 0;
+    return sum / 100;
+  }
+
+  function range(segment) {
+    return [segment ? shown.segments.ends[segment - 1] : 0, shown.segments.ends[segment]];
+  }
+
+  function colour(segment) {
+    const [start, end] = range(segment);
+    const cost = bitsOf(0, segment) / (end - start);
+    if (shown.names.length === 1) return `b${LIMITS.filter((limit) => cost >= limit).length}`;
+    const gap = cost - bitsOf(1, segment) / (end - start);
+    return `g${GAP_LIMITS.filter((limit) => gap >= limit).length}`;
+  }
+
+  // Characters that act instead of showing are shown by their code, line ends by an arrow.
+  const ACTING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/;
+
+  function nodes(string) {
+    const found = [];
+    let plain = "";
+    for (const character of string) {
+      if (character === "\n") {
+        if (plain) found.push(plain);
+        found.push(element("i", {}, "↵"), "\n");
+        plain = "";
+      } else if (ACTING.test(character)) {
+        if (plain) found.push(plain);
+        found.push(element("i", {}, `[U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`));
+        plain = "";
+      } else plain += character;
+    }
+    if (plain) found.push(plain);
+    return found;
+  }
+
+  function content(segment) {
+    const [start, end] = range(segment);
+    if (shown.bytes === null) return element("s", { class: `bin ${colour(segment)}`, "data-segment": segment });
+    return element("s", { class: colour(segment), "data-segment": segment }, ...nodes(decoder.decode(shown.bytes.subarray(start, end))));
+  }
+
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const block = shown && shown.blocks[Number(entry.target.dataset.block)];
+      if (!block || entry.target.parentNode !== text) continue;
+      if (entry.isIntersecting) fillBlock(entry.target, block);
+      else if (entry.target.childNodes.length) {
+        entry.target.style.minHeight = `${entry.boundingClientRect.height}px`;
+        entry.target.replaceChildren();
+      }
+    }
+  }, { rootMargin: "150% 0px" });
+
+  function fillBlock(target, block) {
+    if (target.childNodes.length) return;
+    const parts = [];
+    for (let segment = block.first; segment < block.last; segment++) parts.push(content(segment));
+    target.replaceChildren(...parts);
+    target.style.minHeight = "";
+  }
+
+  function fill(at) {
+    observer.disconnect();
+    hideTip();
+    const perLine = Math.max(20, Math.floor(text.parentNode.clientWidth / 9));
+    text.replaceChildren(...shown.blocks.map((block, index) => {
+      const target = element("div", { class: "block", "data-block": index });
+      target.style.minHeight = `${Math.ceil(lines(block, perLine)) * 26}px`;
+      return target;
+    }));
+    text.hidden = false;
+    for (const target of text.children) observer.observe(target);
+    if (at >= 0) {
+      const segment = shown.segments.ends.findIndex((end) => end > at);
+      if (segment >= 0) select(segment, true);
+    }
+  }
+
+  function lines(block, perLine) {
+    if (shown.bytes === null) return (block.last - block.first) / Math.max(1, perLine * 9 / 14);
+    let count = 0, width = 0;
+    for (let place = block.start; place < block.end; place++) {
+      width += (shown.bytes[place] & 0xc0) !== 0x80;
+      if (shown.bytes[place] === 10) { count += Math.max(1, Math.ceil(width / perLine)); width = 0; }
+    }
+    return count + Math.ceil(width / perLine);
+  }
+
+  function describe(segment) {
+    const [start, end] = range(segment);
+    const parts = [];
+    shown.names.forEach((name, which) => {
+      const { lasts } = shown.segments;
+      const first = segment ? lasts[which][segment - 1] : 0;
+      const pieces = [];
+      for (let token = first; token < lasts[which][segment] && pieces.length < 12; token++) {
+        const from = token ? shown.tokens[which].ends[token - 1] : 0;
+        const bits = shown.tokens[which].bits[token];
+        pieces.push(`${piece(from, shown.tokens[which].ends[token])} ${bits === null ? "unpaid" : fixed(bits / 100, 2)}`);
+      }
+      const more = lasts[which][segment] - first - pieces.length;
+      parts.push(element("b", {}, name), ` ${fixed(bitsOf(which, segment), 2)} bits, ${fixed(bitsOf(which, segment) / (end - start), 2)} per byte\n`,
+        element("code", {}, pieces.join("  ") + (more > 0 ? `  and ${more} more` : "")), "\n");
+    });
+    if (shown.names.length > 1) {
+      const gap = (bitsOf(0, segment) - bitsOf(1, segment)) / (end - start);
+      parts.push(`difference ${signed(gap, 2)} bits per byte\n`);
+    }
+    parts.push(element("small", {}, `bytes ${commas(start)}–${commas(end)}`));
+    return parts;
+  }
+
+  function piece(start, end) {
+    if (start === end) return "‹empty›";
+    if (shown.bytes === null) return `‹${end - start} B›`;
+    const part = shown.bytes.subarray(start, end);
+    const string = decoder.decode(part);
+    if (string.includes("\ufffd")) return [...part].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+    return `‹${nodes(string).map((node) => typeof node === "string" ? (node === "\n" ? "" : node) : node.textContent).join("").slice(0, 80)}›`;
+  }
+
+  function showTip(segment, box) {
+    tip.replaceChildren(...describe(segment));
+    tip.hidden = false;
+    const size = tip.getBoundingClientRect();
+    const left = Math.max(8, Math.min(box.left, innerWidth - size.width - 8));
+    const below = box.bottom + 8 + size.height < innerHeight;
+    tip.style.left = `${left}px`;
+    tip.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - size.height - 8)}px`;
+  }
+
+  function hideTip() { tip.hidden = true; }
+
+  function select(segment, centre) {
+    if (!shown || segment < 0 || segment >= shown.segments.ends.length) return;
+    text.querySelector(".current")?.classList.remove("current");
+    shown.current = segment;
+    const index = shown.blocks.findIndex((block) => segment < block.last);
+    const target = text.children[index];
+    fillBlock(target, shown.blocks[index]);
+    const node = target.querySelector(`[data-segment="${segment}"]`);
+    node.classList.add("current");
+    node.scrollIntoView({ block: centre ? "center" : "nearest" });
+    showTip(segment, node.getBoundingClientRect());
+  }
+
+  function scale(isGap) {
+    const limits = isGap ? GAP_LIMITS : LIMITS;
+    const kind = isGap ? "g" : "b";
+    const names = [0, ...limits.keys()].length;
+    const steps = [];
+    for (let step = 0; step < names; step++) {
+      const from = step ? limits[step - 1] : null;
+      steps.push(element("span", {}, element("i", { class: `${kind}${step}` }), from === null ? "\u00a0" : String(from).replace("-", "−")));
+    }
+    const caption = isGap ? `bits per byte, ${shown.names[0]} minus ${shown.names[1]}: blue where ${shown.names[0]} is better` : "bits per byte from …";
+    document.getElementById("scale").replaceChildren(element("em", {}, caption), ...steps);
+  }
+
+  text.addEventListener("pointerover", (event) => {
+    const node = event.target.closest("[data-segment]");
+    if (node) showTip(Number(node.dataset.segment), node.getClientRects()[0]);
+  });
+  text.addEventListener("pointerleave", hideTip);
+  text.addEventListener("click", (event) => {
+    const node = event.target.closest("[data-segment]");
+    if (node) select(Number(node.dataset.segment), false);
+  });
+  text.addEventListener("blur", hideTip);
+  text.addEventListener("focus", () => {
+    if (!text.matches(":focus-visible") || !shown || shown.current >= 0) return;
+    const visible = [...text.children].findIndex((block) => block.getBoundingClientRect().bottom > 80);
+    select(shown.blocks[Math.max(0, visible)].first, false);
+  });
+  text.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10 }[event.key];
+    if (step !== undefined && shown) {
+      event.preventDefault();
+      select(Math.max(0, Math.min(shown.current + step, shown.segments.ends.length - 1)), false);
+    } else if (event.key === "Escape") hideTip();
+  });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("change", () => {
+    const place = wanted();
+    load(`data/explorer/${place.corpus}/${place.index}.js`).then((found) => draw(found, place, -1)).catch(complain);
+  });
+  addEventListener("hashchange", () => open().catch(complain));
+  open().catch(complain);
+})();

@@ -1,0 +1,238 @@
+// The leaderboard's controls: chooses among numbers that the site's builder computed.
+(() => {
+  const form = document.getElementById("controls");
+  const table = document.getElementById("leaderboard");
+  const status = document.getElementById("status");
+  const AGGREGATES = { macro: "macro average", micro: "micro average", geometric: "geometric mean" };
+  const UNITS = { bpb: "bits per byte", rate: "compression rate %", gap: "difference in bits per byte" };
+  const HEAT_LIMITS = [0.01, 0.05, 0.15, 0.4];
+  let data;
+  let order = { column: "score", descending: false };
+
+  function settings() {
+    const values = Object.fromEntries(new FormData(form));
+    return { ...values, compressors: form.elements.compressors.checked };
+  }
+
+  function viewOf(chosen) {
+    const found = data.choices.find(([policy, source, month]) =>
+      policy === chosen.policy && (source || "") === chosen.source && (month || "") === chosen.month);
+    return found ? data.views[found[3]] : null;
+  }
+
+  function isShown(entrant, chosen) {
+    if (entrant.policy === null) return chosen.compressors;
+    if (entrant.policy !== chosen.policy) return false;
+    if (chosen.size && !(entrant.num_parameters !== null && entrant.num_parameters <= Number(chosen.size))) return false;
+    return !chosen.license || entrant.license === chosen.license;
+  }
+
+  function ranksOf(pairs, ranked) {
+    const ranks = new Map();
+    for (const own of ranked) {
+      let better = 0, worse = 0;
+      for (const other of ranked) {
+        const gap = own === other ? null : difference(pairs, own, other);
+        if (gap !== null && sign(gap) > 0) better += 1;
+        if (gap !== null && sign(gap) < 0) worse += 1;
+      }
+      ranks.set(own, [1 + better, ranked.length - worse]);
+    }
+    return ranks;
+  }
+
+  function bestOf(corpus, shown) {
+    const here = shown.filter((index) => index in data.levels[corpus]);
+    if (!here.length) return { value: null, tied: new Set() };
+    const leader = here.reduce((a, b) => data.levels[corpus][b][0] < data.levels[corpus][a][0] ? b : a);
+    const tied = new Set([leader]);
+    for (const other of here) {
+      const gap = other === leader ? null : difference(data.pairs[corpus], other, leader);
+      if (gap !== null && gap[1] !== null && sign(gap) === 0) tied.add(other);
+    }
+    return { value: data.levels[corpus][leader][0], tied };
+  }
+
+  function estimateNodes(estimate, places, unit) {
+    const factor = unit === "rate" ? 12.5 : 1;
+    const digits = unit === "rate" ? Math.max(2, places - 1) : places;
+    const half = halfWidth(estimate);
+    const nodes = [element("span", { class: "value" }, fixed(factor * estimate[0], digits))];
+    if (half !== null) nodes.push(" ", element("small", {}, `± ${fixed(factor * half, digits)}`));
+    return nodes;
+  }
+
+  function forest(estimate, low, high) {
+    const place = (value) => (6 + 108 * (value - low) / (high - low || 1)).toFixed(1);
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("viewBox", "0 0 120 16");
+    svg.setAttribute("class", "forest");
+    svg.setAttribute("aria-hidden", "true");
+    const add = (name, attributes) => {
+      const part = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const [key, value] of Object.entries(attributes)) part.setAttribute(key, value);
+      svg.append(part);
+    };
+    if (low <= 0 && high >= 0) add("line", { class: "zero", x1: place(0), x2: place(0), y1: 0, y2: 16 });
+    if (estimate[1] !== null) add("line", { x1: place(estimate[1]), x2: place(estimate[2]), y1: 8, y2: 8 });
+    add("circle", { cx: place(estimate[0]), cy: 8, r: 3.4 });
+    return svg;
+  }
+
+  function header(columns, chosen) {
+    const cells = [];
+    const sortable = (key, name, attributes, ...below) => {
+      const button = element("button", { type: "button", class: "sort", "data-sort": key }, name);
+      const direction = order.column === key ? (order.descending ? "descending" : "ascending") : null;
+      const made = element("th", { scope: "col", "aria-sort": direction, ...attributes }, button, ...below);
+      button.addEventListener("click", () => {
+        order = { column: key, descending: order.column === key && !order.descending };
+        draw();
+        table.querySelector(`[data-sort="${CSS.escape(key)}"]`).focus();
+      });
+      cells.push(made);
+    };
+    cells.push(element("th", { scope: "col", class: "rank" }, "rank"));
+    sortable("model", "model", { class: "model" });
+    sortable("size", "size", { class: "size" });
+    sortable("score", AGGREGATES[chosen.aggregate], { class: "aggregate" });
+    cells.push(element("td", { class: "forest-cell" }));
+    if (chosen.unit === "bpb") cells.push(element("th", { scope: "col" }, "rate %"));
+    for (const index of columns) {
+      const corpus = data.corpora[index];
+      sortable(`corpus-${index}`, corpus.label, { class: "corpus" },
+        element("small", {}, element("a", { href: corpus.href }, corpus.dates)));
+    }
+    return element("thead", {}, element("tr", {}, ...cells));
+  }
+
+  function compare(a, b, aggregate, view) {
+    const keys = { model: (row) => data.entrants[row].label.toLowerCase(), size: (row) => data.entrants[row].num_parameters };
+    const score = (row) => row in aggregate.levels ? aggregate.levels[row][0] : null;
+    const key = order.column === "score" ? score
+      : keys[order.column] || ((row) => (data.levels[order.column.slice(7)] || {})[row]?.[0] ?? null);
+    const [first, second] = [key(a), key(b)];
+    if (first === null || second === null) return (first === null) - (second === null) || a - b;  // unknown: last
+    const direction = order.descending ? -1 : 1;
+    return (first < second ? -direction : first > second ? direction : a - b);
+  }
+
+  function draw() {
+    const chosen = settings();
+    const view = viewOf(chosen);
+    document.getElementById("reference-field").hidden = chosen.unit !== "gap";
+    const all = data.entrants.map((_, index) => index);
+    const possible = all.filter((index) => data.entrants[index].policy === null || data.entrants[index].policy === chosen.policy);
+    const shown = view ? possible.filter((index) => isShown(data.entrants[index], chosen)
+      && view.corpora.some((corpus) => index in data.levels[corpus])) : [];
+    const columns = view ? view.corpora : [];
+    const aggregate = view ? view.aggregates[chosen.aggregate] : { levels: {}, pairs: {} };
+    const pairs = aggregate.pairs || (view ? data.pairs[columns[0]] : {});
+    const ranked = shown.filter((index) => index in aggregate.levels);
+    const ranks = ranksOf(pairs, ranked);
+    const references = drawReferences(chosen, ranked, aggregate);
+    const reference = chosen.unit === "gap" ? references : null;
+    const rows = [...shown].sort((a, b) => compare(a, b, aggregate, view));
+    const best = new Map(columns.map((corpus) => [corpus, bestOf(corpus, shown)]));
+    const levels = ranked.map((index) => aggregate.levels[index]);
+    const places = decimals(levels.map(halfWidth));
+    const shownGaps = reference === null ? [] : ranked.map((row) => row === reference ? [0, 0, 0] : difference(pairs, row, reference)).filter((gap) => gap !== null);
+    const drawn = reference === null ? levels : shownGaps;
+    const low = Math.min(...drawn.map((one) => one[1] ?? one[0])), high = Math.max(...drawn.map((one) => one[2] ?? one[0]));
+    const body = element("tbody");
+    for (const row of rows) {
+      const entrant = data.entrants[row];
+      const level = aggregate.levels[row];
+      const rank = ranks.get(row);
+      const gap = reference === null || !level ? null : row === reference ? [0, 0, 0] : difference(pairs, row, reference);
+      const score = reference !== null ? (row === reference ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit) : ["–"];
+      const plotted = reference === null ? level : gap;
+      const line = element("tr", { "data-entrant": row },
+        element("td", { class: "rank" }, rank ? (rank[0] === rank[1] ? String(rank[0]) : `${rank[0]}–${rank[1]}`) : "–"),
+        element("th", { scope: "row", class: "model" }, element("a", { href: entrant.href }, entrant.label), element("small", {}, entrant.details)),
+        element("td", { class: "size" }, entrant.size),
+        element("td", { class: "aggregate", "data-aggregate": chosen.aggregate }, ...score),
+        element("td", { class: "forest-cell" }, plotted ? forest(plotted, low, high) : ""));
+      if (chosen.unit === "bpb") line.append(element("td", {}, level ? (12.5 * level[0]).toFixed(2) : "–"));
+      for (const corpus of columns) line.append(cell(row, corpus, chosen, reference, best.get(corpus)));
+      body.append(line);
+    }
+    const caption = element("caption", {}, `${UNITS[chosen.unit]}, policy `, element("b", {}, chosen.policy),
+      reference === null ? "" : `: each model minus ${data.entrants[reference].label}, paired, with 95 % interval; negative is better`);
+    table.dataset.policy = chosen.policy;
+    table.replaceChildren(caption, header(columns, chosen), body);
+    const models = shown.length === 1 ? "model" : "models";
+    status.textContent = view ? `${shown.length} of ${possible.length} ${models} on ${columns.length} ${columns.length === 1 ? "corpus" : "corpora"}`
+      : "No corpus fits these filters.";
+    const active = ["source", "month", "size", "license"].filter((name) => chosen[name]).length + (chosen.compressors ? 0 : 1)
+      + (chosen.policy === data.choices[0][0] ? 0 : 1);
+    document.getElementById("num-filters").textContent = active ? `(${active})` : "";
+    remember(chosen);
+  }
+
+  function drawReferences(chosen, ranked, aggregate) {
+    const select = form.elements.reference;
+    const sorted = [...ranked].sort((a, b) => aggregate.levels[a][0] - aggregate.levels[b][0] || a - b);
+    const before = select.value;
+    select.replaceChildren(...sorted.map((index) => element("option", { value: index }, data.entrants[index].label)));
+    if (sorted.some((index) => String(index) === before) && select.dataset.touched) select.value = before;
+    return sorted.length ? Number(select.value) : null;
+  }
+
+  function cell(row, corpus, chosen, reference, best) {
+    const level = data.levels[corpus][row];
+    if (!level) return element("td", { class: "cell", "data-corpus": corpus }, element("span", { class: "none", title: "not scored" }, "–"));
+    const [href, marks, title] = data.cells[corpus][row];
+    const places = data.corpora[corpus].decimals;
+    const factor = chosen.unit === "rate" ? 12.5 : 1;
+    const digits = chosen.unit === "rate" ? Math.max(2, places - 1) : places;
+    const heat = best.value > 0 ? HEAT_LIMITS.filter((limit) => level[0] / best.value - 1 > limit).length : 0;
+    const made = element("td", { class: `cell h${heat}${best.tied.has(row) ? " best" : ""}`, "data-corpus": corpus });
+    if (reference !== null) {
+      const gap = row === reference ? null : difference(data.pairs[corpus], row, reference);
+      const shown = row === reference ? ["reference"] : gapNodes(gap);
+      made.append(element("a", { href, title }, shown[0]), ...shown.slice(1));
+      made.className = "cell";
+    } else {
+      made.append(element("a", { href, title }, fixed(factor * level[0], digits)));
+      if (marks) made.append(element("sup", {}, marks));
+      if (level[1] !== null) made.append(" ", element("small", {}, `± ${fixed(factor * halfWidth(level), digits)}`));
+    }
+    return made;
+  }
+
+  function remember(chosen) {
+    const defaults = { aggregate: "macro", unit: "bpb", policy: data.choices[0][0], compressors: true };
+    const values = {};
+    for (const [key, value] of Object.entries(chosen)) {
+      if (key !== "reference" && value !== (defaults[key] ?? "")) values[key] = value;
+    }
+    writeHash(values);
+  }
+
+  function recall() {
+    for (const [key, value] of Object.entries(readHash())) {
+      const control = form.elements[key];
+      if (!control || key === "reference") continue;
+      if (key === "compressors") control.checked = value !== "false";
+      else control.value = value;
+      if (control instanceof HTMLSelectElement && control.selectedIndex < 0) control.selectedIndex = 0;
+    }
+    if (!form.elements.aggregate.value) form.elements.aggregate.value = "macro";
+    if (!form.elements.unit.value) form.elements.unit.value = "bpb";
+  }
+
+  load("data/leaderboard.js").then((found) => {
+    data = found;
+    form.hidden = false;
+    if (matchMedia("(min-width: 64rem)").matches) document.getElementById("filters").open = true;
+    recall();
+    form.addEventListener("change", (event) => {
+      if (event.target.name === "reference") event.target.dataset.touched = "yes";
+      draw();
+    });
+    form.addEventListener("reset", () => setTimeout(draw));
+    form.addEventListener("submit", (event) => event.preventDefault());
+    draw();
+  }).catch(complain);
+})();

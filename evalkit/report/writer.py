@@ -1,0 +1,131 @@
+"""Writes pages and data: templates with style and scripts inside them, and scripts that hold data."""
+
+import base64
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.files import strict_json
+from evalkit.report.text import may_show, number, parameters, visible, web_link
+
+LISTING = "site.json"
+"""Lists every file of a site with its digest; where it is, the folder is a site and may be replaced."""
+
+_STYLE = "style.css"
+
+
+class Writer:
+    """Writes pages and data under one folder and remembers what it wrote."""
+
+    def __init__(self, folder: Path, title: str, provenance: dict[str, Any]) -> None:
+        import jinja2
+
+        self.folder = folder
+        self._digests: dict[str, str] = {}
+        self._environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("evalkit.report"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            finalize=_shown,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals |= {
+            "site_title": title,
+            "provenance": provenance,
+            "web_link": web_link,
+            "may_show": may_show,
+        }
+        self._environment.filters |= {
+            "number": number,
+            "parameters": parameters,
+            "commas": lambda count: f"{count:,}",
+        }
+
+    def page(self, path: str, template: str, scripts: Sequence[str] = (), **values: Any) -> None:
+        """Render a template into a page, style and scripts inside it.
+
+        Args:
+            path: relative to the site.
+            template: a file of `templates`.
+            scripts: files of `static`, in this order.
+            values: for the template.
+        """
+        import markupsafe
+
+        style = _static(_STYLE)
+        script = "\n".join(_static(name) for name in ["common.js", *scripts])
+        policy = (
+            "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+            f"style-src {_hash(style)}; script-src 'self' file: {_hash(script)}"
+        )
+        text = self._environment.get_template(template).render(
+            root="../" * path.count("/"),
+            path=path,
+            style=markupsafe.Markup(style),
+            script=markupsafe.Markup(script),
+            content_security_policy=markupsafe.Markup(policy),
+            **values,
+        )
+        self.text(path, text)
+
+    def data(self, path: str, value: Any) -> None:
+        """A script that hands data to the page that loads it: pages opened as files cannot fetch JSON."""
+        encoded = json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+        )
+        # Line ends to JavaScript before 2019, and what would matter if somebody inlined the file.
+        for character in "\u2028\u2029<":
+            encoded = encoded.replace(character, f"\\u{ord(character):04x}")
+        self.text(path, f"evalkitData({json.dumps(path)},{encoded});\n")
+
+    def text(self, path: str, content: str) -> None:
+        """Write a file."""
+        self.bytes(path, content.encode("utf-8"))
+
+    def bytes(self, path: str, content: bytes) -> None:
+        """Write a file."""
+        assert path not in self._digests, path
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        self._digests[path] = hashlib.sha256(content).hexdigest()
+
+    def finish(self) -> dict[str, str]:
+        """Write the listing; returns the digest of every file."""
+        listing = strict_json({"schema_version": 1, "files": self._digests})
+        (self.folder / LISTING).write_text(listing, encoding="utf-8")
+        return self._digests
+
+
+def shown_deep(value: Any) -> Any:
+    """The value with `visible` applied to every text in it, keys aside."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {key: shown_deep(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [shown_deep(item) for item in value]
+    return value
+
+
+def _shown(value: Any) -> Any:
+    import markupsafe
+
+    if value is None:
+        return "–"
+    return visible(value) if isinstance(value, str) and not isinstance(value, markupsafe.Markup) else value
+
+
+def _static(name: str) -> str:
+    text = importlib.resources.files("evalkit.report").joinpath("static", name).read_text(encoding="utf-8")
+    assert "</" not in text, f"{name} would end the element that it is put into"
+    return text
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
+    return f"'sha256-{digest}'"

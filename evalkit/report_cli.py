@@ -1,0 +1,46 @@
+"""``evalkit report``: the static site of all result cells."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report_command(
+    results: Annotated[
+        Path, typer.Argument(help="Folder of the result cells: what `evalkit run --output` wrote.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", help="Folder of the site; a site there is replaced.")
+    ] = Path("site"),
+    corpora: Annotated[
+        str | None,
+        typer.Option(
+            "--corpora",
+            help="Corpora or files that are not in the store, by commas: for their texts and facts.",
+        ),
+    ] = None,
+    explorer_documents: Annotated[
+        int,
+        typer.Option("--explorer-documents", min=0, help="Documents per corpus that the explorer can open."),
+    ] = 60,
+    title: Annotated[str, typer.Option("--title", help="Name of the site.")] = "evalkit",
+) -> None:
+    """Build a static site of all cells: leaderboard, models, corpora, comparisons, probes, explorer.
+
+    It needs no server and no network: open site/index.html. Cells of --limit runs are refused.
+    """
+    from evalkit.report import SiteOptions, build_site
+
+    names = tuple(name.strip() for name in (corpora or "").split(",") if name.strip())
+    built = build_site(
+        results,
+        output,
+        SiteOptions(corpora=names, num_explorer_documents=explorer_documents, title=title),
+        warn=lambda text: typer.echo(text, err=True),
+    )
+    typer.echo(
+        f"{built.output}/index.html: models: {built.num_models}, corpora: {built.num_corpora}, "
+        f"cells: {built.num_cells}, corpora in the explorer: {built.num_explored} "
+        f"({built.num_files} files, {built.num_bytes / 1e6:.1f} MB)"
+    )

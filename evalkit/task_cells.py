@@ -1,0 +1,171 @@
+"""Cells of tasks: what one model answered to one task, on disk and whole or absent.
+
+``<output>/tasks/<task>/<model>/<key>.json`` and ``.parquet``, under the same rules as the cells of corpora
+(`evalkit.cells`): strict JSON, written last and atomically; a key that is a digest of everything that
+determines the numbers; a row per item in the Parquet file; what is not what was written is moved aside.
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalkit.cells import SCHEMA_VERSION, content_sha256, damage, move_aside, parquet_digest
+from evalkit.errors import ScoringError
+from evalkit.files import atomic_write, locked, slug, strict_json
+from evalkit.model import ModelIdentity
+from evalkit.tasks import EvalTask, SummaryRow, TaskOutcome
+
+FOLDER = "tasks"
+TASKS_VERSION = 1
+"""Part of every key; raised by a change of how `evalkit.continuations` computes what a task asks for."""
+
+
+class TaskCell(NamedTuple):
+    """A finished cell."""
+
+    path: Path
+    content: dict[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return str(self.content["model"]["name"])
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return str(self.content["task"]["name"])
+
+    @property
+    def method(self) -> str:
+        """How it was asked."""
+        return str(self.content["task"]["method"])
+
+    @property
+    def summary(self) -> list[SummaryRow]:
+        """The lines of the table."""
+        return [SummaryRow(**row) for row in self.content["summary"]]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per item.
+
+        Raises:
+            ScoringError: the Parquet file is missing or not the one that the JSON names.
+        """
+        import pyarrow.parquet as pq
+
+        problem = damage(self.path)
+        if problem:
+            raise ScoringError(f"{self.path} {problem}; delete it and run again")
+        rows: list[dict[str, Any]] = pq.read_table(self.path.with_suffix(".parquet")).to_pylist()
+        return rows
+
+
+def cell_path(identity: ModelIdentity, task: EvalTask, output: Path) -> Path:
+    """The JSON file of a cell, there or not."""
+    parts = {
+        "loader": identity.loader,
+        "revision": identity.revision,
+        "weights": identity.weights_sha256,
+        "dtype": identity.dtype,
+        "tokenizer": identity.tokenizer_sha256,
+        "prefix": identity.prefix,
+        "context_limit": identity.context_limit,
+        "task": [task.name, task.method, task.sha256],
+        "version": TASKS_VERSION,
+        "schema": SCHEMA_VERSION,
+    }
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return output / FOLDER / slug(task.name) / slug(identity.name) / f"{key}.json"
+
+
+def find_task_cell(path: Path, *, warn: Callable[[str], None], dry_run: bool = False) -> TaskCell | None:
+    """The finished cell at `cell_path`, or None; a damaged one is moved aside, and ``warn`` is told."""
+    if not path.is_file():
+        return None
+    if damage(path) is None:
+        return _read(path)
+    if dry_run:
+        warn(f"{path} {damage(path)}; it will be moved aside and asked again")
+        return None
+    with locked(path.parent):
+        problem = damage(path)
+        if problem is None:  # another run was here meanwhile
+            return _read(path)
+        if path.is_file():
+            warn(f"{path} {problem}; it was moved to {move_aside(path)} and is asked again")
+    return None
+
+
+def write_task_cell(
+    path: Path,
+    identity: ModelIdentity,
+    task: EvalTask,
+    outcome: TaskOutcome,
+    *,
+    prefix: Sequence[int],
+    seconds: float,
+    environment: Mapping[str, Any],
+) -> TaskCell:
+    """Write a cell's two files, the JSON last; where another run has finished it meanwhile, that one stays.
+
+    Args:
+        path: from `cell_path`.
+        identity: of the model.
+        task: what was asked.
+        outcome: what came of it.
+        prefix: ids that stood before every question.
+        seconds: time that asking took, without loading.
+        environment: see `evalkit.environment.environment`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with locked(path.parent):
+        if path.is_file() and damage(path) is None:
+            return _read(path)
+        parquet = path.with_suffix(".parquet")
+        with atomic_write(parquet) as temporary:
+            pq.write_table(pa.Table.from_pylist([dict(row) for row in outcome.rows]), temporary)
+            parquet_sha256 = parquet_digest(temporary)
+        content: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "probe",
+            "status": "success",
+            "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "seconds": seconds,
+            "model": {
+                "name": identity.name,
+                "loader": identity.loader,
+                "revision": identity.revision,
+                "weights_sha256": identity.weights_sha256,
+                "tokenizer_sha256": identity.tokenizer_sha256,
+                "dtype": identity.dtype,
+                "context_limit": identity.context_limit,
+                "prefix_rule": identity.prefix,
+                "prefix_ids": [int(token) for token in prefix],
+                **identity.details,
+            },
+            "task": {
+                "name": task.name,
+                "method": task.method,
+                "sha256": task.sha256,
+                "num_items": task.num_items,
+            },
+            "summary": [{**row._asdict(), "further": dict(row.further)} for row in outcome.summary],
+            "details": dict(outcome.details),
+            "documents": {"parquet": parquet.name, "parquet_sha256": parquet_sha256},
+            "environment": dict(environment),
+            "tasks_version": TASKS_VERSION,
+        }
+        content["sha256"] = content_sha256(content)
+        with atomic_write(path) as temporary:
+            temporary.write_text(strict_json(content), encoding="utf-8")
+    return TaskCell(path, content)
+
+
+def _read(path: Path) -> TaskCell:
+    return TaskCell(path, json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,83 @@
+"""The table at the end of a run of tasks."""
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from evalkit.task_cells import TaskCell
+from evalkit.task_runner import TaskRunResult
+from evalkit.tasks import SummaryRow
+
+_LEAST_WIDTH = 150
+"""Columns that the widest rows need."""
+
+
+def print_task_result(result: TaskRunResult, stream: TextIO) -> None:
+    """Print a block of lines per task and model, what to know when reading them, and what failed."""
+    console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
+    # Into a pipe or a file goes one line per row, however long; on a terminal nothing is cut off.
+    console.width = max(console.width, _LEAST_WIDTH) if stream.isatty() else 10_000
+    if result.cells:
+        console.print(_table(result.cells), soft_wrap=False)
+    for line in notes(result):
+        console.print(line)
+    for failure in result.failures:
+        console.print(f"FAILED {failure.model} on {failure.corpus}: {failure.reason}")
+
+
+def _table(cells: tuple[TaskCell, ...]) -> Table:
+    further = list(dict.fromkeys(name for cell in cells for row in cell.summary for name in row.further))
+    table = Table(title="accuracy in % (95 % interval)", box=None, header_style="bold", pad_edge=False)
+    for name in ("task", "model", "method"):
+        table.add_column(name, no_wrap=True)
+    for name in ("operations", "n", "accuracy", "chance", "best", "heuristic", *further):
+        table.add_column(name, justify="left" if name == "heuristic" else "right", no_wrap=True)
+    for cell in cells:
+        for number, row in enumerate(cell.summary):
+            heads = (cell.task, cell.model, cell.method) if number == 0 else ("", "", "")
+            others = [_further(row.further.get(name)) for name in further]
+            table.add_row(*heads, *_numbers(row), *others)
+    return table
+
+
+def _numbers(row: SummaryRow) -> list[str]:
+    return [
+        row.bucket,
+        str(row.num_items),
+        f"{100 * row.accuracy:.1f} ({100 * row.low:.0f}–{100 * row.high:.0f})",
+        f"{100 * row.chance:.1f}",
+        _further(row.baseline_accuracy),
+        row.baseline or "",
+    ]
+
+
+def _further(value: float | int | None) -> str:
+    """A share in percent, or a count as it is."""
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{100 * value:.1f}"
+
+
+def notes(result: TaskRunResult) -> Iterator[str]:
+    """What a reader must know beside the numbers."""
+    dates = sorted({str(cell.content["details"].get("date")) for cell in result.cells} - {"None"})
+    if dates:
+        yield f"items made for {', '.join(dates)}; another --date or --seed makes others"
+    for note in dict.fromkeys(cell.content["details"].get("note") for cell in result.cells):
+        if note:
+            yield str(note)
+    seen = set()
+    for cell in result.cells:
+        known = cell.content["model"].get("knowledge_cutoff") or cell.content["model"].get("released")
+        date = cell.content["details"].get("date")
+        # YYYY and YYYY-MM mean their last day.
+        if known and date and date <= known + "YYYY-12-31"[len(known) :] and cell.model not in seen:
+            seen.add(cell.model)
+            yield f"{cell.model} ({known}) may have read items of {date} in training; give a later --date"
+    read = [cell.content["details"] for cell in result.cells if "num_tokens_read" in cell.content["details"]]
+    if read:
+        num_read = sum(details["num_tokens_read"] for details in read)
+        unshared = sum(details["num_tokens_unshared"] for details in read)
+        yield f"{num_read:,} tokens read; {unshared:,} if no beginning had been shared"

@@ -1,0 +1,232 @@
+"""Tasks: what a model is asked beside the cost of a corpus, and how other packages bring them.
+
+A suite is an object registered under the entry-point group ``evalkit.tasks``::
+
+    [project.entry-points."evalkit.tasks"]
+    my-suite = "my_package:suite"        # evalkit run --tasks my-suite --models …
+
+It lists its tasks (`TaskSuite.members`), each of which may be asked for by its own name, and makes them
+for given options. A task (`EvalTask`) knows, before any model is loaded, a digest of everything that
+determines its numbers; evalkit files them under it (`evalkit.task_cells`), loads models, goes on where a
+run was interrupted, and prints the summaries side by side. What is asked, and how answers are scored,
+is the task's own business.
+"""
+
+import dataclasses
+import datetime as dt
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from evalkit.errors import UsageError, unknown_name
+from evalkit.model import TokenModel
+
+TASK_GROUP = "evalkit.tasks"
+"""Entry-point group of the suites."""
+
+DEFAULT_TASK_MODELS = ("rwkv7-nano", "llama-nano")
+"""The language models among `evalkit.runner.DEFAULT_MODELS`."""
+
+DEFAULT_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+DEFAULT_SHOTS = (0, 4)
+DEFAULT_NUM_ITEMS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskOptions:
+    """What the user asked for; a suite uses what means something to it."""
+
+    date: str
+    """``YYYY-MM-DD``: part of the seed of all items, so that they are younger than a model."""
+    seed: int = 0
+    lengths: tuple[int, ...] = DEFAULT_LENGTHS
+    """Operations per item."""
+    shots: tuple[int, ...] = DEFAULT_SHOTS
+    """Numbers of solved examples shown first; each is a cell of its own."""
+    num_items: int = DEFAULT_NUM_ITEMS
+    """Items of each length."""
+    hidden_state_probe: bool = False
+    """Whether to read the state off the hidden states as well."""
+
+
+class SummaryRow(NamedTuple):
+    """A line of the table: the accuracy on some of a task's items, and what to compare it with."""
+
+    bucket: str
+    """Which items, e.g. ``3–4`` operations."""
+    num_items: int
+    accuracy: float
+    low: float
+    """Lower end of the accuracy's 95 % interval."""
+    high: float
+    chance: float
+    """Accuracy of guessing."""
+    baseline: str | None = None
+    """The best heuristic."""
+    baseline_accuracy: float | None = None
+    further: Mapping[str, float | int | None] = types.MappingProxyType({})
+    """Other columns by a short name: shares, printed in percent, or whole numbers."""
+
+
+class TaskOutcome(NamedTuple):
+    """What asking a model brought."""
+
+    rows: Sequence[Mapping[str, Any]]
+    """A row per item, with the same columns: strings, numbers, None, or lists of them."""
+    summary: Sequence[SummaryRow]
+    details: Mapping[str, Any]
+    """Whatever else a result should say, as strict JSON can hold it; ``date`` (of the items), ``note`` (a
+    line below the table), ``num_tokens_read`` and ``num_tokens_unshared`` are printed."""
+
+
+@runtime_checkable
+class EvalTask(Protocol):
+    """One task under one protocol: one cell per model."""
+
+    @property
+    def name(self) -> str:
+        """Its folder and its line in the table."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """How it is asked, e.g. ``likelihood, 4 shots``."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything but the model that determines the numbers."""
+        ...
+
+    @property
+    def num_items(self) -> int:
+        """For the progress."""
+        ...
+
+    def score(self, model: TokenModel, advance: Callable[[int], None]) -> TaskOutcome:
+        """Ask a model; ``advance`` is told now and then how many items are done.
+
+        Raises:
+            ScoringError: the model cannot be asked this.
+        """
+        ...
+
+
+@runtime_checkable
+class TaskSuite(Protocol):
+    """Tasks that are asked for under one name."""
+
+    @property
+    def members(self) -> Mapping[str, str]:
+        """A description for each task's name."""
+        ...
+
+    def make(self, names: Sequence[str], options: TaskOptions) -> list[EvalTask]:
+        """The tasks of these names, all of them `members`.
+
+        Raises:
+            UsageError: the options make no sense to this suite.
+        """
+        ...
+
+
+def default_date() -> str:
+    """The first day of this month: items are fresh every month, and a run can be gone on with until then."""
+    return dt.datetime.now(dt.UTC).date().replace(day=1).isoformat()
+
+
+def parse_options(
+    *,
+    date: str | None = None,
+    seed: int = 0,
+    lengths: str | None = None,
+    shots: str | None = None,
+    num_items: int | None = None,
+    hidden_state_probe: bool = False,
+) -> TaskOptions:
+    """Options as the command line gives them; None takes the default.
+
+    Raises:
+        UsageError: one is not what it should be.
+    """
+    if date is None:
+        date = default_date()
+    try:
+        if dt.date.fromisoformat(date).isoformat() != date:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"--date {date!r} is no day; write it as YYYY-MM-DD") from None
+    if num_items is not None and num_items < 1:
+        raise UsageError(f"--limit {num_items} leaves no item; give 1 or more")
+    return TaskOptions(
+        date=date,
+        seed=seed,
+        lengths=_numbers("--lengths", lengths, least=1) or DEFAULT_LENGTHS,
+        shots=_numbers("--shots", shots, least=0) or DEFAULT_SHOTS,
+        num_items=num_items or DEFAULT_NUM_ITEMS,
+        hidden_state_probe=hidden_state_probe,
+    )
+
+
+def make_tasks(names: Iterable[str | EvalTask], options: TaskOptions) -> list[EvalTask]:
+    """The tasks of some names, each a suite's or a member's, or the objects given.
+
+    Raises:
+        UsageError: an unknown name, nothing asked for, or options that make no sense to a suite.
+    """
+    names = list(names)
+    suites = find_suites() if any(isinstance(name, str) for name in names) else {}
+    known = [*suites, *(member for suite in suites.values() for member in suite.members)]
+    for name in names:
+        if isinstance(name, str) and name not in known:
+            hint = f"Known: {', '.join(known)}." if known else "No installed package brings any."
+            raise unknown_name("task", name, known, hint)
+    tasks: list[EvalTask] = [name for name in names if isinstance(name, EvalTask)]
+    for suite_name, suite in suites.items():
+        whole = suite_name in names
+        asked = [member for member in suite.members if whole or member in names]
+        if asked:
+            tasks += suite.make(asked, options)
+    if not tasks:
+        raise UsageError("nothing to do: name at least one task")
+    return tasks
+
+
+def find_suites() -> dict[str, TaskSuite]:
+    """The installed suites by name.
+
+    Raises:
+        UsageError: one cannot be used.
+    """
+    points: dict[str, EntryPoint] = {}
+    for point in entry_points(group=TASK_GROUP):
+        known = points.setdefault(point.name, point)
+        if known.value != point.value:
+            raise UsageError(
+                f"two packages bring tasks named {point.name!r}: {known.value} and {point.value}; "
+                "uninstall one"
+            )
+    suites: dict[str, TaskSuite] = {}
+    for point in points.values():
+        try:
+            suite = point.load()
+        except Exception as error:  # another package's code: whatever it raises, say whose it is
+            raise UsageError(f"tasks {point.name!r} ({point.value}) cannot be used: {error!r}") from error
+        if not isinstance(suite, TaskSuite):
+            raise UsageError(
+                f"tasks {point.name!r} ({point.value}) cannot be used: {type(suite).__name__} has not the "
+                "members of evalkit.tasks.TaskSuite"
+            )
+        suites[point.name] = suite
+    return suites
+
+
+def _numbers(option: str, text: str | None, *, least: int) -> tuple[int, ...]:
+    """Increasing numbers from a list by commas; none of None."""
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= least for part in parts):
+        raise UsageError(f"{option} {text!r} is no list of numbers from {least} on, by commas")
+    return tuple(sorted({int(part) for part in parts}))

@@ -1,0 +1,417 @@
+"""The site in a real browser, opened as files: what a reader clicks, types and sees.
+
+The browser is the system's Chromium (Debian's package ``chromium``); `evalkit` depends on none.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from evalkit.corpus import make_corpus, make_document, save_corpus
+from evalkit.report import build_site
+from tests.evalkit.report.conftest import Large, Small
+from tests.evalkit.report.stores import Counted
+from tests.evalkit.report.test_numbers import read_data
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+# Of the module, not of the session: while Playwright runs, asyncio.run cannot be used in this thread.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        problem = "there is no Chromium; `make test` installs Debian's package, or: apt-get install chromium"
+        if os.environ.get("CI") or shutil.which("apt-get"):
+            pytest.fail(problem)
+        pytest.skip(f"{problem} (and this system has no apt)")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        yield found
+        found.close()
+
+
+class Complaints:
+    """A page's context, and everything that went wrong in it."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        self.found: list[str] = []
+        context.on("console", lambda message: self.found.append(f"{message.type}: {message.text}"))
+        context.on("weberror", lambda error: self.found.append(f"error: {error.error}"))
+        context.on("dialog", lambda dialog: self.found.append(f"dialog: {dialog.message}"))
+
+        def request(one: Any) -> None:
+            if not one.url.startswith(("file:", "data:")):
+                self.found.append(f"request: {one.url}")
+
+        context.on("request", request)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in which nothing may go wrong: no message on the console, no request but for files."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    complaints = Complaints(context)
+    yield context.new_page()
+    context.close()
+    assert not complaints.found
+
+
+def url(site: Path, path: str) -> str:
+    name, _, fragment = path.partition("#")
+    return (site / name).as_uri() + (f"#{fragment}" if fragment else "")
+
+
+def models_in_order(page: Page) -> list[str]:
+    return page.locator("#leaderboard tbody th a").all_inner_texts()
+
+
+def fits(page: Page) -> bool:
+    """Whether the page as a whole does not scroll sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+def open_leaderboard(page: Page, site: Path, fragment: str = "") -> None:
+    page.goto(url(site, f"index.html{fragment}"))
+    expect(page.locator("#controls")).to_be_visible()
+
+
+def test_the_script_shows_what_the_page_says_without_it(browser: Browser, page: Page, small: Small) -> None:
+    def table(one: Page) -> list[dict[str, Any]]:
+        return list(
+            one.evaluate(
+                """() => [...document.querySelectorAll("#leaderboard tbody tr")].map((row) => ({
+                    name: row.querySelector("th").innerText,
+                    rank: row.cells[0].innerText, size: row.cells[2].innerText,
+                    score: row.querySelector("[data-aggregate=macro]").innerText,
+                    cells: [...row.querySelectorAll("[data-corpus]")].map((cell) =>
+                        [cell.className, cell.innerText, cell.querySelector("a").outerHTML]),
+                }))"""
+            )
+        )
+
+    open_leaderboard(page, small.site)
+    with browser.new_context(java_script_enabled=False) as context:
+        plain = context.new_page()
+        plain.goto(url(small.site, "index.html"))
+        # Playwright evaluates also where the page's own scripts are off.
+        assert table(plain) == table(page)
+        assert plain.locator("#controls").is_hidden()
+        assert plain.locator("[data-aggregate=geometric]").count() == 6
+
+
+def test_sort(page: Page, small: Small) -> None:
+    open_leaderboard(page, small.site)
+    first = models_in_order(page)
+    page.get_by_role("button", name="model").click()
+    assert models_in_order(page) == sorted(first, key=str.lower) != first
+    assert page.locator("th.model[aria-sort]").get_attribute("aria-sort") == "ascending"
+    page.get_by_role("button", name="model").press("Enter")
+    assert models_in_order(page) == sorted(first, key=str.lower, reverse=True)
+    page.get_by_role("button", name="closed-2026-11").click()
+    shown = page.locator("td[data-corpus='0'] a").all_inner_texts()
+    assert shown == sorted(shown, key=float)
+    page.get_by_role("button", name="size").click()
+    sizes = page.locator("#leaderboard tbody td.size").all_inner_texts()
+    assert sizes == ["7", "256", "2 B", "–", "–", "–"]
+
+
+def test_filter(page: Page, small: Small) -> None:
+    open_leaderboard(page, small.site)
+    page.get_by_label("Licence").select_option("MIT")
+    assert set(models_in_order(page)) == {"xz", "zstd", "bytes"}
+    page.get_by_label("compressors too").uncheck()
+    assert models_in_order(page) == ["bytes"]
+    expect(page.locator("#status")).to_have_text("1 of 6 model on 3 corpora")
+    assert page.locator("#leaderboard tbody td.rank").all_inner_texts() == ["1"]
+    page.get_by_role("button", name="Reset").click()
+    expect(page.locator("#leaderboard tbody tr")).to_have_count(6)
+    page.get_by_label("Size").select_option("up to 0.2 B")
+    assert "pairs" not in models_in_order(page) and "bytes" in models_in_order(page)
+    page.get_by_role("button", name="Reset").click()
+    page.get_by_label("Source").select_option("wiki")
+    expect(page.locator("#leaderboard thead .corpus")).to_have_count(1)
+    page.get_by_label("Date").select_option("2026-11")
+    expect(page.locator("#status")).to_have_text("No corpus fits these filters.")
+    page.get_by_label("Source").select_option("")
+    expect(page.locator("#leaderboard thead .corpus")).to_have_count(2)
+    page.get_by_role("button", name="Reset").click()
+    page.get_by_label("Policy").select_option("uncheatable")
+    expect(page.locator("#leaderboard thead .corpus")).to_have_count(1)
+    assert set(models_in_order(page)) == {"xz", "zstd", "bytes", "pairs"}
+    assert "policy=uncheatable" in page.url
+    page.reload()
+    expect(page.locator("#leaderboard caption b")).to_have_text("uncheatable")
+
+
+def test_switch_the_aggregate_and_the_unit(page: Page, small: Small) -> None:
+    data = read_data(small.site, "data/leaderboard.js")
+    view = data["views"][data["choices"][0][3]]
+    open_leaderboard(page, small.site)
+    for kind in ("micro", "geometric", "macro"):
+        page.get_by_role("radio", name=kind).check(force=True)
+        levels = view["aggregates"][kind]["levels"]
+        order = sorted(levels, key=lambda entrant: levels[entrant][0])
+        rows = page.locator("#leaderboard tbody tr")
+        assert [row.get_attribute("data-entrant") for row in rows.all()] == order
+        first = page.locator("#leaderboard tbody .aggregate .value").first.inner_text()
+        assert float(first) == pytest.approx(levels[order[0]][0], abs=5.1e-4)
+    page.get_by_role("radio", name="rate %").check(force=True)
+    first = page.locator("#leaderboard tbody .aggregate .value").first.inner_text()
+    assert float(first) == pytest.approx(12.5 * levels[order[0]][0], abs=5.1e-3)
+    page.get_by_role("radio", name="difference").check(force=True)
+    assert page.locator("#leaderboard tbody tr").first.locator(".aggregate").inner_text() == "reference"
+    page.get_by_label("Difference to").select_option("zstd")
+    row = page.locator("#leaderboard tbody tr", has=page.get_by_role("link", name="xz", exact=True))
+    names = [entrant["label"] for entrant in data["entrants"]]
+    xz, zstd = names.index("xz"), names.index("zstd")
+    gap, low, high = view["aggregates"]["macro"]["pairs"][str(xz)][str(zstd)]
+    text = row.locator(".aggregate").inner_text()
+    printed = [float(part.replace("−", "-")) for part in re.findall(r"[+−]?\d+\.\d+", text)]
+    assert printed == pytest.approx([gap, low, high], abs=5.1e-5)
+
+
+def test_open_a_cell(page: Page, small: Small) -> None:
+    open_leaderboard(page, small.site)
+    row = page.locator("#leaderboard tbody tr", has=page.get_by_role("link", name="bytes", exact=True))
+    row.locator("td[data-corpus='1'] a").click()
+    page.wait_for_url("**/cells/**.json")
+    cell = json.loads(page.locator("pre").inner_text())
+    assert cell["model"]["name"] == "bytes" and cell["corpus"]["name"] == "free-2026-10"
+
+
+def test_compare_two_models(page: Page, small: Small) -> None:
+    data = read_data(small.site, "data/leaderboard.js")
+    page.goto(url(small.site, "compare.html#a=xz&b=zstd"))
+    expect(page.locator("#pairs tbody tr")).to_have_count(3)
+    names = [entrant["label"] for entrant in data["entrants"]]
+    gap = data["pairs"][1][str(names.index("xz"))][str(names.index("zstd"))]
+    row = page.locator("#pairs tr[data-corpus='free-2026-10']")
+    printed = float(row.locator(".gap").inner_text().replace("−", "-"))
+    assert printed == pytest.approx(gap[0], abs=5.1e-5)
+    page.get_by_role("button", name="Swap").click()
+    assert float(row.locator(".gap").inner_text().replace("−", "-")) == -printed
+    page.get_by_label("Corpus").select_option("free-2026-10")
+    expect(page.locator("#documents-summary")).to_contain_text("of 15 documents")
+    expect(page.locator("#won td").first).to_be_visible()
+    page.get_by_label("Model A").select_option("pairs (uncheatable)")
+    page.get_by_label("Model B").select_option("bytes (document)")
+    expect(page.locator("#status")).to_have_text("Numbers of different policies are not compared.")
+
+
+def test_explore_a_document(page: Page, small: Small) -> None:
+    page.goto(url(small.site, "explorer.html"))
+    page.get_by_role("link", name="free-2026-10").click()
+    page.get_by_label("Model A").select_option("bytes")
+    page.get_by_label("against").select_option("pairs")
+    expect(page.locator("#slices thead")).to_contain_text("difference")
+    link = page.locator("#documents a", has_text="src/add.py")
+    link.click()
+    expect(page.locator("#title")).to_have_text("src/add.py")
+    segment = page.locator("#text s").nth(2)
+    expect(segment).to_be_visible()
+    segment.hover()
+    tip = page.locator("#tip")
+    expect(tip).to_be_visible()
+    # Two bytes, which are one token of one model and two of the other.
+    expect(tip).to_contain_text("bytes 4–6")
+    expect(tip).to_contain_text("‹ad›")
+    expect(tip).to_contain_text("‹a›")
+    data = read_data(small.site, "data/explorer/free-2026-10/14.pairs.js")
+    expect(tip).to_contain_text(f"{data['bits'][2] / 100:.2f} bits")
+    text = page.locator("#text").inner_text().replace("↵", "")
+    assert text.strip() == ("def add(a, b):\n    return a + b\n" * 9).strip()
+    page.locator("#text").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#text s.current")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    page.get_by_label("against").select_option("nothing: its own cost")
+    expect(page.locator("#scale")).to_contain_text("bits per byte from")
+    assert page.locator("#text s").first.get_attribute("class") in {f"b{step}" for step in range(9)}
+
+
+def test_a_text_that_may_not_be_shown(page: Page, small: Small) -> None:
+    page.goto(url(small.site, "explorer/document.html#d=closed-2026-11/0&a=bytes"))
+    expect(page.locator("#status")).to_contain_text("The licence does not allow the text to be shown")
+    page.locator("#text s").first.hover()
+    expect(page.locator("#tip")).to_contain_text("‹64 B›")
+    texts = [document.text for document in small.corpora[1].documents]
+    for path in small.site.rglob("*"):
+        if path.is_file():
+            content = path.read_text(encoding="utf-8")
+            assert not any(text[10:90] in content for text in texts), path
+
+
+def test_a_document_of_a_megabyte(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import evalkit
+
+    monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "corpora"))
+    lines = "".join(f"line {number}: some words of no meaning at all\n" for number in range(23_000))
+    line = "an endless line " * 630_000
+    for name, text, piece in (("long", lines, 6), ("wide", line, 48)):
+        corpus = make_corpus(name, [make_document(text, source="x", license="MIT", title=name)])
+        save_corpus(corpus)
+        model = Counted("words", lines, piece)
+        evalkit.run(models=[model], corpora=[corpus], output=tmp_path / "runs", token_bits=True)
+    build_site(tmp_path / "runs", tmp_path / "site")
+    page.goto(url(tmp_path / "site", "explorer/document.html#d=long/0&a=words"))
+    expect(page.locator("#text s").first).to_be_visible()
+    assert page.locator("#text s").count() < 20_000  # of 170,000
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#text .block").last.locator("s").last).to_be_visible()
+    expect(page.locator("#text .block").last).to_contain_text("line 22999")
+    page.locator("#text .block").last.locator("s").last.hover()
+    expect(page.locator("#tip")).to_contain_text(f"{len(lines):,}")
+    assert fits(page)
+    page.goto(url(tmp_path / "site", "explorer/document.html#d=wide/0&a=words-pieces-of-48"))
+    expect(page.locator("#title")).to_have_text("wide")
+    expect(page.locator("#text s").first).to_be_visible()
+    assert page.locator("#text s").count() < 20_000
+    assert fits(page)
+
+
+def test_everything_is_reached_by_keyboard(page: Page, small: Small) -> None:
+    open_leaderboard(page, small.site)
+    reached = []
+    for _ in range(50):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                """() => { const at = document.activeElement;
+                return [at.tagName, at.name || at.textContent.trim().slice(0, 40),
+                    getComputedStyle(at).outlineStyle !== "none" || at.matches("input") ] }"""
+            )
+        )
+    reached = [one for one in reached if one[0] != "BODY"]  # between the last and the first
+    names = [name for _, name, _ in reached]
+    assert names[0] == "Skip to content"
+    for name in (
+        "Leaderboard",
+        "Compare",
+        "Explorer",
+        "Probes",
+        "Method",
+        "aggregate",
+        "unit",
+        "policy",
+        "model",
+    ):
+        assert name in names
+    assert all(seen for _, _, seen in reached), [one for one in reached if not one[2]]
+    page.get_by_role("radio", name="macro").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("radio", name="micro")).to_be_checked()
+    expect(page.locator("#leaderboard thead .aggregate")).to_contain_text("micro average")
+
+
+PAGES = [
+    "index.html",
+    "index.html#unit=gap",
+    "compare.html",
+    "explorer.html",
+    "explorer/free-2026-10.html",
+    "explorer/document.html#d=free-2026-10/0&a=bytes&b=pairs",
+    "explorer/hostile.html",
+    "probes.html",
+    "method.html",
+    "models/bytes.html",
+    "corpora/hostile.html",
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_and_widths(browser: Browser, small: Small, scheme: Any) -> None:
+    """No page scrolls sideways, wide or narrow, and text can be told from its ground: WCAG's 4.5."""
+    with browser.new_context(color_scheme=scheme) as context:
+        complaints = Complaints(context)
+        page = context.new_page()
+        for path in PAGES:
+            for width in (1280, 390):
+                page.set_viewport_size({"width": width, "height": 844})
+                page.goto("about:blank")
+                page.goto(url(small.site, path))
+                page.wait_for_load_state("load")
+                assert fits(page), (path, width)
+        colours = page.evaluate(
+            """() => ["--page", "--text", "--muted", "--accent", "--better", "--worse"].map((name) => {
+                const probe = document.body.appendChild(document.createElement("i"));
+                probe.style.color = `var(${name})`;
+                return getComputedStyle(probe).color.match(/\\d+/g).map(Number); })"""
+        )
+        ground = luminance(colours[0])
+        assert (ground > 0.5) == (scheme == "light")
+        for colour in colours[1:]:
+            lighter, darker = sorted([ground, luminance(colour)], reverse=True)
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+        assert not complaints.found
+
+
+def luminance(rgb: list[int]) -> float:
+    """Relative luminance, WCAG 2.1."""
+    parts = [value / 255 for value in rgb]
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_hostile_content_is_inert(page: Page, small: Small) -> None:
+    paths = [path.relative_to(small.site).as_posix() for path in small.site.rglob("*.html")]
+    hostile = next(
+        index for index, document in enumerate(small.corpora[2].documents) if "<script>" in document.text
+    )
+    paths += [
+        f"explorer/document.html#d=hostile/{hostile}&a=bytes&b=pairs",
+        "index.html#policy=<script>&unit=x",
+    ]
+    for path in paths:
+        page.goto("about:blank")
+        page.goto(url(small.site, path))
+        page.wait_for_load_state("load")
+        assert page.evaluate("window.pwned === undefined"), path
+        assert page.locator("img").count() == 0
+        for link in page.locator("a").evaluate_all("(all) => all.map((one) => one.href)"):
+            assert link.startswith(("file:", "https:", "http:")), link
+        assert page.locator("footer").is_visible() and fits(page), path
+        # Marks that would turn what follows are nowhere.
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\x00]", page.content()), path
+    expect(page.locator("#leaderboard tbody tr")).to_have_count(6)
+    page.goto(url(small.site, paths[-2]))
+    expect(page.locator("#text")).to_contain_text("<script>window.pwned = 1</script></style></script>")
+    expect(page.locator("#text")).to_contain_text("[U+202E]")
+    expect(page.locator("#text")).to_contain_text("[U+0000]")
+    assert page.locator("#meta a").count() == 1 or "javascript" not in (
+        page.locator("#meta a").last.get_attribute("href") or ""
+    )
+
+
+def test_a_large_store_loads_fast(page: Page, large: Large) -> None:
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    open_leaderboard(page, large.site)
+    metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    # Time on the page's thread, not on the clock: whoever else uses the machine does not count.
+    assert 0 < metrics["TaskDuration"] < 2
+    expect(page.locator("#leaderboard tbody tr")).to_have_count(40)
+    expect(page.locator("#leaderboard tbody td.cell")).to_have_count(800)
+    assert fits(page)

@@ -1,0 +1,424 @@
+"""Every number on the pages, recomputed from the Parquet files by code that shares nothing with the report's.
+
+Only the random draws are the same, by the rule that `evalkit.stats` states: multinomial counts of clusters in
+their sorted order from ``default_rng([0, stream])``, 4000 times, percentiles 2.5 and 97.5.
+"""
+
+import collections
+import itertools
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import lxml.html
+import numpy as np
+import pandas as pd
+import pytest
+
+from evalkit.corpus import Corpus
+from tests.evalkit.report.conftest import Small
+
+LOSSY = "lossy"
+
+
+def read_data(site: Path, path: str) -> Any:
+    text = (site / path).read_text(encoding="utf-8")
+    call = re.fullmatch(r"evalkitData\(\"[^\"]+\",(.*)\);\n", text, re.DOTALL)
+    assert call
+    return json.loads(call[1])
+
+
+def page(site: Path, path: str) -> Any:
+    return lxml.html.fromstring((site / path).read_bytes().decode("utf-8"))
+
+
+def text_of(node: Any) -> str:
+    return " ".join(node.text_content().split())
+
+
+class Cells:
+    """The store, read plainly: per corpus name, a table with a column of bits per model and policy."""
+
+    def __init__(self, results: Path) -> None:
+        self.paths: dict[tuple[str, str, str], Path] = {}
+        self.tables: dict[str, pd.DataFrame] = {}
+        for path in sorted(results.rglob("*.json")):
+            cell = json.loads(path.read_text(encoding="utf-8"))
+            if cell["corpus"]["limit"] is not None:
+                continue
+            corpus, model = cell["corpus"]["name"], cell["model"]["name"]
+            policy = "none" if cell["model"]["loader"] == "codec" else cell["policy"]["name"]
+            rows = pd.read_parquet(path.with_suffix(".parquet"))
+            table = self.tables.setdefault(corpus, rows[["id", "cluster", "num_bytes"]].copy())
+            table[model, policy] = rows["total_bits"]
+            self.paths[corpus, model, policy] = path
+        self.corpora = sorted(self.tables)
+        self.known: dict[Any, tuple[Any, Any]] = {}
+
+    def stream(self, corpus: str) -> int:
+        return self.corpora.index(corpus)
+
+    def sums(self, corpus: str, columns: list[Any], stream: int) -> tuple[Any, Any]:
+        """See `_sums`, which is slow."""
+        key = (corpus, tuple(columns), stream)
+        if key not in self.known:
+            self.known[key] = self._sums(corpus, columns, stream)
+        return self.known[key]
+
+    def _sums(self, corpus: str, columns: list[Any], stream: int) -> tuple[Any, Any]:
+        """Bits ``[4001, K]`` and bytes ``[4001]`` over documents that all columns have; first measured."""
+        table = self.tables[corpus]
+        known = table[columns].notna().all(axis=1)
+        # A cluster without a document that counts is drawn all the same.
+        masked = table.assign(**{"kept": table["num_bytes"].where(known, 0)})
+        for column in columns:
+            masked[column] = masked[column].where(known, 0.0)
+        groups = masked.groupby("cluster", sort=True)
+        bits = groups[columns].sum().to_numpy()
+        num_bytes = groups["kept"].sum().to_numpy()
+        count = len(num_bytes)
+        draws = np.random.default_rng([0, stream]).multinomial(count, [1 / count] * count, size=4000)
+        draws = np.concatenate((np.ones((1, count), dtype=int), draws))
+        return draws @ bits, draws @ num_bytes
+
+    def level(self, corpus: str, column: Any) -> tuple[float, float, float]:
+        bits, num_bytes = self.sums(corpus, [column], 0)
+        return interval(bits[:, 0] / num_bytes)
+
+    def gap(self, corpus: str, a: Any, b: Any) -> tuple[float, float, float]:
+        bits, num_bytes = self.sums(corpus, [a, b], 0)
+        return interval((bits[:, 0] - bits[:, 1]) / num_bytes)
+
+    def aggregate(self, kind: str, corpora: list[str], columns: list[Any], which: Any) -> Any:
+        """Samples ``[4001]`` of the aggregate of column ``which``, over the documents all columns have."""
+        tops, bottoms = [], []
+        for corpus in corpora:
+            stream = self.stream(corpus) if len(corpora) > 1 else 0
+            bits, num_bytes = self.sums(corpus, columns, stream)
+            tops.append(bits[:, columns.index(which)])
+            bottoms.append(num_bytes)
+        if kind == "micro":
+            return sum(tops) / sum(bottoms)
+        ratios = [top / bottom for top, bottom in zip(tops, bottoms, strict=True)]
+        if kind == "macro":
+            return sum(ratios) / len(ratios)
+        return math.prod(ratios) ** (1 / len(ratios))
+
+
+def interval(samples: Any) -> tuple[float, float, float]:
+    return (float(samples[0]), *np.percentile(samples[1:], [2.5, 97.5]).tolist())
+
+
+@pytest.fixture(scope="module")
+def cells(small: Small) -> Cells:
+    return Cells(small.results)
+
+
+def column_of(entrant: dict[str, Any], site_policy: str = "document") -> tuple[str, str]:
+    label = entrant["label"].replace("[U+202E]", "\u202e")
+    return label, entrant["policy"] or "none"
+
+
+def shown_number(text: str) -> tuple[float, float]:
+    """A printed number and half a unit of its last digit."""
+    text = text.replace("−", "-").replace(",", "")
+    places = len(text.partition(".")[2])
+    return float(text), 0.5 * 10**-places + 1.1e-6  # numbers are rounded to 1e-6 before they are printed
+
+
+def assert_shows(text: str, value: float) -> None:
+    printed, tolerance = shown_number(text)
+    assert abs(printed - value) <= tolerance, f"printed {text}, recomputed {value}"
+
+
+def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
+    data = read_data(small.site, "data/leaderboard.js")
+    tree = page(small.site, "index.html")
+    corpora = [corpus["label"] for corpus in data["corpora"]]
+    assert corpora == cells.corpora
+    rows = tree.xpath("//table[@id='leaderboard']/tbody/tr")
+    assert len(rows) == 6
+    samples = {}
+    scores = {}
+    for row in rows:
+        entrant = data["entrants"][int(row.get("data-entrant"))]
+        column = column_of(entrant)
+        scores[column] = cells.aggregate("macro", corpora, [column], column)
+        unchecked = set(row.xpath("td"))
+        for node in row.xpath("td[@data-corpus]"):
+            corpus = corpora[int(node.get("data-corpus"))]
+            value, low, high = cells.level(corpus, column)
+            assert_shows(text_of(node.xpath("a")[0]), value)
+            assert_shows(text_of(node.xpath("small")[0]).removeprefix("± "), (high - low) / 2)
+            path = cells.paths[(corpus, *column)]
+            assert (small.site / node.xpath("a/@href")[0]).read_bytes() == path.read_bytes()
+            unchecked.remove(node)
+        for node in row.xpath("td[@data-aggregate]"):
+            kind = node.get("data-aggregate")
+            value, low, high = interval(cells.aggregate(kind, corpora, [column], column))
+            assert_shows(node.text.strip(), value)
+            assert_shows(text_of(node.xpath("small")[0]).removeprefix("± "), (high - low) / 2)
+            samples[column, kind] = value
+            unchecked.remove(node)
+        [_, size, rate] = sorted(unchecked, key=row.index)
+        assert_shows(text_of(rate), 12.5 * samples[column, "macro"])
+        number = entrant["num_parameters"]
+        assert text_of(size) == {256: "256", 2_000_000_000: "2 B", 7: "7", None: "–"}[number]
+    # Ranks, once the scores of all are known.
+    for row in rows:
+        column = column_of(data["entrants"][int(row.get("data-entrant"))])
+        better = worse = 0
+        for other in scores:
+            if other == column:
+                continue
+            both = [column, other]
+            gap = cells.aggregate("macro", corpora, both, column) - cells.aggregate(
+                "macro", corpora, both, other
+            )
+            _, low, high = (round(one, 6) for one in interval(gap))
+            better += low > 0
+            worse += high < 0
+        first, last = 1 + better, len(scores) - worse
+        assert text_of(row.xpath("td[1]")[0]) == (str(first) if first == last else f"{first}–{last}")
+    means = [scores[column_of(data["entrants"][int(row.get("data-entrant"))])][0] for row in rows]
+    assert means == sorted(means)
+
+
+def test_every_number_that_the_scripts_show(small: Small, cells: Cells) -> None:
+    data = read_data(small.site, "data/leaderboard.js")
+    columns = [column_of(entrant) for entrant in data["entrants"]]
+    corpora = [corpus["label"] for corpus in data["corpora"]]
+    for corpus, levels, pairs in zip(corpora, data["levels"], data["pairs"], strict=True):
+        scored = {key[1:] for key in cells.paths if key[0] == corpus}
+        assert {columns[int(entrant)] for entrant in levels} == scored
+        for entrant, level in levels.items():
+            assert level == pytest.approx(cells.level(corpus, columns[int(entrant)]), abs=1.1e-6)
+        compared = {
+            frozenset(pair)
+            for pair in itertools.combinations(scored, 2)
+            if len({policy for _, policy in pair} - {"none"}) <= 1
+        }
+        found = {
+            frozenset((columns[int(a)], columns[int(b)])): gap
+            for a, row in pairs.items()
+            for b, gap in row.items()
+        }
+        assert set(found) == compared
+        for a, row in pairs.items():
+            for b, gap in row.items():
+                assert gap == pytest.approx(cells.gap(corpus, columns[int(a)], columns[int(b)]), abs=1.1e-6)
+    for policy, source, month, index in data["choices"]:
+        view = data["views"][index]
+        names = [
+            corpus["label"]
+            for corpus in data["corpora"]
+            if source in (None, corpus["source"]) and month in (None, corpus["month"])
+            if any(key[0] == corpus["label"] and key[2] == policy for key in cells.paths)
+        ]
+        assert [corpora[corpus] for corpus in view["corpora"]] == names
+        for kind, aggregate in view["aggregates"].items():
+            complete = {
+                column
+                for column in columns
+                if column[1] in (policy, "none") and all((name, *column) in cells.paths for name in names)
+            }
+            assert {columns[int(entrant)] for entrant in aggregate["levels"]} == complete
+            for entrant, level in aggregate["levels"].items():
+                column = columns[int(entrant)]
+                again = interval(cells.aggregate(kind, names, [column], column))
+                assert level == pytest.approx(again, abs=1.1e-6)
+            for a, row in (aggregate["pairs"] or {}).items():
+                for b, gap in row.items():
+                    both = [columns[int(a)], columns[int(b)]]
+                    samples = [cells.aggregate(kind, names, both, one) for one in both]
+                    assert gap == pytest.approx(interval(samples[0] - samples[1]), abs=1.1e-6)
+    policies = {choice[0] for choice in data["choices"]}
+    assert policies == {"document", "uncheatable"}
+
+
+def test_every_number_of_the_corpus_pages(small: Small, cells: Cells) -> None:
+    data = read_data(small.site, "data/leaderboard.js")
+    for corpus in small.corpora:
+        tree = page(small.site, f"corpora/{corpus.name}.html")
+        assert text_of(tree.get_element_by_id("num-documents")) == f"{len(corpus.documents)}"
+        assert (
+            text_of(tree.get_element_by_id("num-bytes")) == f"{sum(len(d.data) for d in corpus.documents):,}"
+        )
+        clusters = {document.cluster or document.id for document in corpus.documents}
+        assert text_of(tree.get_element_by_id("num-clusters")) == f"{len(clusters)}"
+        counted = {}
+        for row in tree.xpath("//table[contains(@class, 'counts')]//tr[not(@class)]"):
+            counted[text_of(row.xpath("th")[0])] = int(text_of(row.xpath("td")[0]))
+        expected: collections.Counter[str] = collections.Counter()
+        for document in corpus.documents:
+            expected.update([document.license or "", document.source, document.language or "unknown"])
+        expected.update(dict(corpus.manifest.num_dropped))
+        assert counted == {shown(name): count for name, count in merged(corpus).items()}
+        for row in tree.xpath("//table[contains(@class, 'standings')]/tbody/tr"):
+            column = column_of(data["entrants"][int(row.get("data-entrant"))])
+            value, low, high = cells.level(corpus.name, column)
+            assert_shows(text_of(row.xpath("td[2]/a")[0]), value)
+            assert_shows(text_of(row.xpath("td[2]/small")[0]).removeprefix("± "), (high - low) / 2)
+            assert_shows(text_of(row.xpath("td[3]")[0]), 12.5 * value)
+
+
+def shown(name: str) -> str:
+    return " ".join(name.replace("\u202e", "[U+202E]").split())
+
+
+def merged(corpus: Corpus) -> dict[str, int]:
+    """All names that the page counts, each in the last table that has it."""
+    found: dict[str, int] = {}
+    for names in (
+        [document.license or "unknown" for document in corpus.documents],
+        [document.source for document in corpus.documents],
+        [document.language or "unknown" for document in corpus.documents],
+    ):
+        found |= collections.Counter(names)
+    return found | dict(corpus.manifest.num_dropped)
+
+
+def test_every_number_of_the_model_pages(small: Small, cells: Cells) -> None:
+    data = read_data(small.site, "data/leaderboard.js")
+    keys = {corpus["key"]: corpus["label"] for corpus in data["corpora"]}
+    for path in (small.site / "models").glob("*.html"):
+        tree = page(small.site, f"models/{path.name}")
+        own = [entrant for entrant in data["entrants"] if entrant["href"] == f"models/{path.name}"]
+        for entrant, section in zip(own, tree.xpath("//main/section"), strict=True):
+            column = column_of(entrant)
+            table, *others = section.xpath(".//table")
+            for row in table.xpath("tbody/tr"):
+                corpus = keys[row.get("data-corpus")]
+                content = json.loads(cells.paths[(corpus, *column)].read_text(encoding="utf-8"))
+                rows = pd.read_parquet(cells.paths[(corpus, *column)].with_suffix(".parquet"))
+                paid = rows[rows["total_bits"].notna()]
+                value, low, high = cells.level(corpus, column)
+                bpb, rate, documents, num_bytes, tokens, speed, _ = row.xpath("td")
+                assert_shows(text_of(bpb.xpath("a")[0]), value)
+                assert_shows(text_of(bpb.xpath("small")[0]).removeprefix("± "), (high - low) / 2)
+                assert_shows(text_of(rate), 12.5 * value)
+                assert int(text_of(documents)) == len(paid)
+                assert text_of(num_bytes) == f"{paid['num_bytes'].sum():,}"
+                if column[1] == "none":
+                    assert text_of(tokens) == text_of(speed) == "–"
+                else:
+                    assert text_of(tokens) == f"{int(paid['num_tokens'].sum()):,}"
+                    assert_shows(text_of(speed), paid["num_tokens"].sum() / content["seconds"])
+            scored = [corpus for corpus in cells.corpora if (corpus, *column) in cells.paths]
+            for row in others[0].xpath("tbody/tr"):
+                other = column_of(data["entrants"][int(row.get("data-other"))])
+                for corpus, node in zip(scored, row.xpath("td"), strict=True):
+                    if (corpus, *other) not in cells.paths:
+                        assert text_of(node) == "–"
+                        continue
+                    value, low, high = cells.gap(corpus, column, other)
+                    assert_shows(text_of(node.xpath("span")[0]), value)
+                    ends = text_of(node.xpath("small")[0]).split(" to ")
+                    for printed, again in zip(ends, (low, high), strict=True):
+                        assert_shows(printed, again)
+                    verdict = "better" if round(high, 6) < 0 else "worse" if round(low, 6) > 0 else "tie"
+                    assert node.xpath("span/@class") == [f"gap {verdict}"]
+
+
+def test_documents_of_the_comparison(small: Small, cells: Cells) -> None:
+    data = read_data(small.site, "data/leaderboard.js")
+    for corpus in small.corpora:
+        found = read_data(small.site, f"data/documents/{corpus.name}.js")
+        table = cells.tables[corpus.name]
+        assert found["num_bytes"] == table["num_bytes"].tolist()
+        for entrant, bits in found["bits"].items():
+            expected = table[column_of(data["entrants"][int(entrant)])]
+            for shown_bits, own in zip(bits, expected, strict=True):
+                assert shown_bits is None if math.isnan(own) else shown_bits == pytest.approx(own, abs=5.1e-5)
+        if corpus.name.startswith("closed"):
+            assert found["labels"] == [document.id for document in corpus.documents]
+        else:
+            assert found["labels"] == [shown(document.title or document.id) for document in corpus.documents]
+
+
+def byte_costs(parquet: Path) -> dict[str, list[float]]:
+    """Bits of each byte by document, spread by a plain loop."""
+    found = {}
+    for row in pd.read_parquet(parquet).itertuples():
+        if row.lossy is not None and row.lossy == row.lossy:
+            continue
+        costs, start = [0.0] * row.num_bytes, 0
+        for bits, end in zip(row.token_bits, row.token_ends, strict=True):
+            for place in range(start, end):
+                costs[place] += (0.0 if math.isnan(bits) else float(bits)) / (end - start)
+            start = end
+        found[row.id] = costs
+    return found
+
+
+def test_slices_and_passages_of_the_explorer(small: Small, cells: Cells) -> None:
+    for corpus in small.corpora:
+        data = read_data(small.site, f"data/explorer/{corpus.name}.js")
+        labels = {
+            entrant["key"]: (entrant["label"].replace("[U+202E]", "\u202e"), entrant["policy"])
+            for entrant in data["entrants"]
+        }
+        costs = {
+            key: byte_costs(cells.paths[(corpus.name, *column)].with_suffix(".parquet"))
+            for key, column in labels.items()
+        }
+        common = [d for d in corpus.documents if all(d.id in own for own in costs.values())]
+        assert len(common) < len(corpus.documents) or corpus.name != "free-2026-10"
+        digits = next(one for one in data["slices"] if one["name"] == "digits")
+        num_bytes = sum(byte in b"0123456789" for document in common for byte in document.data)
+        assert digits["num_bytes"] == num_bytes
+        for key, own in costs.items():
+            bits = sum(
+                cost
+                for document in common
+                for byte, cost in zip(document.data, own[document.id], strict=True)
+                if byte in b"0123456789"
+            )
+            assert digits["levels"][key][0] == pytest.approx(bits / num_bytes, abs=1.1e-6)
+        for way in {one["way"] for one in data["slices"]}:
+            parts = [one for one in data["slices"] if one["way"] == way]
+            assert sum(one["num_bytes"] for one in parts) == sum(document.n_bytes for document in common)
+            for key, own in costs.items():
+                total = sum(one["num_bytes"] * one["levels"][key][0] for one in parts)
+                assert total == pytest.approx(sum(sum(own[d.id]) for d in common), rel=1e-5)
+        for passage in data["passages"]:
+            document = corpus.documents[passage["document"]]
+            for key, bits in passage["bits"].items():
+                again = sum(costs[key][document.id][passage["start"] : passage["end"]])
+                assert bits == pytest.approx(again, abs=0.0051)
+            if corpus.name.startswith("closed"):
+                assert passage["text"] is None
+        for pair, chosen in data["won"].items():
+            a, b = pair.split(" ")
+            gaps = [
+                data["passages"][index]["bits"][a] - data["passages"][index]["bits"][b] for index in chosen
+            ]
+            assert all(gap < 0.011 for gap in gaps)
+            assert all(x <= y + 0.021 for x, y in itertools.pairwise(gaps))
+
+
+def test_tokens_of_the_explorer(small: Small, cells: Cells) -> None:
+    for corpus in small.corpora:
+        data = read_data(small.site, f"data/explorer/{corpus.name}.js")
+        for entrant in data["entrants"]:
+            column = (entrant["label"].replace("[U+202E]", "\u202e"), entrant["policy"])
+            parquet = cells.paths[(corpus.name, *column)].with_suffix(".parquet")
+            rows = pd.read_parquet(parquet).set_index("id")
+            for index in data["opened"]:
+                document = corpus.documents[index]
+                path = f"data/explorer/{corpus.name}/{index}.{entrant['key']}.js"
+                if math.isnan(rows.loc[document.id, "total_bits"]):
+                    assert not (small.site / path).exists()
+                    continue
+                tokens = read_data(small.site, path)
+                assert sum(tokens["lengths"]) == document.n_bytes
+                if corpus.name.startswith("closed"):
+                    assert set(tokens["lengths"][:-1]) == {64}
+                    costs = byte_costs(parquet)[document.id]
+                    assert tokens["bits"][0] / 100 == pytest.approx(sum(costs[:64]), abs=0.0051)
+                    continue
+                assert np.cumsum(tokens["lengths"]).tolist() == rows.loc[document.id, "token_ends"].tolist()
+                for shown_bits, bits in zip(tokens["bits"], rows.loc[document.id, "token_bits"], strict=True):
+                    assert shown_bits is None if math.isnan(bits) else shown_bits == round(100 * float(bits))

@@ -1,0 +1,354 @@
+"""What `build_site` and its command take, refuse, say and leave behind."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag
+
+import lxml.html
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import evalkit
+from evalkit.cli import app
+from evalkit.corpus import make_corpus, make_document
+from evalkit.errors import UsageError
+from evalkit.files import strict_json
+from evalkit.report import SiteOptions, build_site
+from evalkit.report.estimates import Estimate, rank_interval
+from evalkit.report.passages import cut, lowest
+from evalkit.report.slices import per_byte, slices_of
+from evalkit.report.text import decimals, may_show, number, parameters, signed, visible
+from tests.evalkit.report.conftest import Large, Small
+from tests.evalkit.report.stores import Counted, _write_cell, write_synthetic_store
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def tiny_run(folder: Path, **options: Any) -> None:
+    documents = [make_document(f"document {n} " * 5, source="x", license="MIT") for n in range(4)]
+    evalkit.run(models=["xz", "zstd"], corpora=[make_corpus("tiny", documents)], output=folder, **options)
+
+
+def test_two_builds_are_the_same_to_the_byte(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALKIT_CORPORA", str(small.results.parent / "corpora"))
+    monkeypatch.setenv("PATH", "")  # no git: somebody may commit between the two
+    monkeypatch.setenv("PYTHONHASHSEED", "77")
+    shutil.copytree(small.results, tmp_path / "copy of runs")
+    build_site(small.results, tmp_path / "site")
+    command = [sys.executable, "-m", "evalkit", "report", "copy of runs", "--output", "again"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert files_of(tmp_path / "again") == files_of(tmp_path / "site")
+    assert files_of(tmp_path / "site").keys() == files_of(small.site).keys()
+
+
+def test_every_link_leads_somewhere(small: Small) -> None:
+    for path in small.site.rglob("*.html"):
+        tree = lxml.html.fromstring(path.read_bytes().decode("utf-8"))
+        ids = {node.get("id") for node in tree.xpath("//*[@id]")}
+        for href in tree.xpath("//a/@href"):
+            if href.startswith(("http://", "https://")):
+                continue
+            target, fragment = urldefrag(href)
+            if target:
+                assert (path.parent / unquote(target)).is_file(), f"{path}: {href}"
+            else:
+                assert fragment in ids, f"{path}: {href}"
+        # Everything is inside: no sheet, script, font or picture from anywhere.
+        assert not tree.xpath("//link | //script[@src] | //img | //iframe | //@style | //@onclick")
+
+
+def test_limited_cells_are_refused_by_name(small: Small, tmp_path: Path) -> None:
+    assert (
+        len(small.warnings) == 1
+        and "only the first 4 documents of free-2026-10 (--limit)" in small.warnings[0]
+    )
+    assert "the first 4 documents" in (small.site / "index.html").read_text(encoding="utf-8")
+    tiny_run(tmp_path / "runs", limit=2)
+    with pytest.raises(UsageError, match=r"holds no whole cell .*--limit.*score without --limit"):
+        build_site(tmp_path / "runs", tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def test_damaged_cells_are_left_out_by_name(tmp_path: Path) -> None:
+    tiny_run(tmp_path / "runs")
+    [path] = (tmp_path / "runs").glob("tiny/xz/*.json")
+    path.write_text(path.read_text().replace('"total_bits": ', '"total_bits": 1'))
+    [probe] = [tmp_path / "runs" / "probe.json"]
+    probe.write_text(strict_json({"kind": "probe", "sha256": "0" * 64}))
+    (tmp_path / "runs" / "broken.json").write_text("{")
+    warnings: list[str] = []
+    built = build_site(tmp_path / "runs", tmp_path / "site", warn=warnings.append)
+    assert built.num_cells == 1
+    assert [line.split(" ", 3)[2] for line in warnings] == [
+        "broken.json",
+        "probe.json",
+        f"tiny/xz/{path.name}",
+    ]
+    text = (tmp_path / "site" / "index.html").read_text()
+    assert "3 files of the results are not shown" in text and path.name in text
+
+
+def test_only_a_site_is_replaced(tmp_path: Path) -> None:
+    tiny_run(tmp_path / "runs")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "thesis.tex").write_text("ten years")
+    with pytest.raises(UsageError, match="something else than a site"):
+        build_site(tmp_path / "runs", tmp_path / "site")
+    with pytest.raises(UsageError, match="holds the results themselves"):
+        build_site(tmp_path / "runs", tmp_path)
+    with pytest.raises(UsageError, match="is a file"):
+        build_site(tmp_path / "runs", tmp_path / "site" / "thesis.tex")
+    build_site(tmp_path / "runs", tmp_path / "new")
+    (tmp_path / "new" / "stale.html").write_text("of the last time")
+    before = files_of(tmp_path / "new").keys()
+    build_site(tmp_path / "runs", tmp_path / "new")
+    assert files_of(tmp_path / "new").keys() == before - {"stale.html"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "runs", "site"]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    tiny_run(tmp_path / "runs")
+    site = tmp_path / "site"
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "--output", str(site)])
+    assert done.exit_code == 0, done.output
+    assert "models: 2, corpora: 1, cells: 2, corpora in the explorer: 0" in done.output
+    assert (site / "index.html").is_file()
+    missing = CliRunner().invoke(app, ["report", str(tmp_path / "nothing")])
+    assert isinstance(missing.exception, UsageError) and "no such folder" in str(missing.exception)
+
+
+def test_a_corpus_that_is_not_in_the_store_is_named(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"text": f"text {n} " * 9, "license": "MIT"}) + "\n" for n in range(3))
+    (tmp_path / "notes.jsonl").write_text(lines)
+    model = Counted("bytes", "text", 1)
+    evalkit.run(
+        models=[model], corpora=[str(tmp_path / "notes.jsonl")], output=tmp_path / "runs", token_bits=True
+    )
+    warnings: list[str] = []
+    assert build_site(tmp_path / "runs", tmp_path / "site", warn=warnings.append).num_explored == 0
+    assert warnings == [
+        "notes: its texts are not at hand, so it is not in the explorer; "
+        "name the corpus or its file with --corpora"
+    ]
+    assert "was not at hand" in (tmp_path / "site" / "corpora" / "notes.html").read_text()
+    options = SiteOptions(corpora=(str(tmp_path / "notes.jsonl"),))
+    built = build_site(tmp_path / "runs", tmp_path / "site", options, warn=pytest.fail)
+    assert built.num_explored == 1
+    (tmp_path / "other.jsonl").write_text(lines.replace("text 0", "text 9"))
+    build_site(
+        tmp_path / "runs",
+        tmp_path / "site",
+        SiteOptions(corpora=(str(tmp_path / "other.jsonl"),)),
+        warn=warnings.append,
+    )
+    assert "no cell is of this text" in warnings[-1]
+
+
+def test_a_manifest_beside_the_cells_is_enough(small: Small, tmp_path: Path) -> None:
+    shutil.copytree(small.results, tmp_path / "runs")
+    stored = small.results.parent / "corpora" / "closed-2026-11" / "manifest.json"
+    shutil.copy(stored, tmp_path / "runs" / "closed-2026-11" / "manifest.json")
+    build_site(tmp_path / "runs", tmp_path / "site")
+    assert "a crawler 1.0" in (tmp_path / "site" / "corpora" / "closed-2026-11.html").read_text()
+
+
+def test_configurations_of_a_model_get_names_that_tell_them_apart(tmp_path: Path) -> None:
+    write_synthetic_store(tmp_path / "runs", num_models=2, num_corpora=1, num_documents=5)
+    [path] = (tmp_path / "runs").glob("*/model-01/*.json")
+    content = json.loads(path.read_text())
+    content["model"]["name"] = "model-00"
+    del content["sha256"]
+    content["sha256"] = hashlib.sha256(strict_json(content).encode()).hexdigest()
+    path.write_text(strict_json(content))
+    build_site(tmp_path / "runs", tmp_path / "site")
+    tree = lxml.html.fromstring((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
+    labels = tree.xpath("//table[@id='leaderboard']/tbody//th/a/text()")
+    assert len(set(labels)) == 2 and all(label.startswith("model-00 · weights ") for label in labels)
+
+
+def test_synthetic_cells_have_the_schema_of_real_ones(tmp_path: Path) -> None:
+    documents = [make_document(f"document {n} " * 5, source="x", license="MIT") for n in range(4)]
+    corpus = make_corpus("tiny", documents, date_from="2026-01-01", date_to="2026-01-15")
+    model = Counted("m", "text", 2, num_parameters=4, license="MIT", released="2025-12")
+    real = evalkit.run(models=[model], corpora=[corpus], output=tmp_path / "runs").cells[0].content
+    bits = np.array([9.0, 8.0])
+    _write_cell(
+        tmp_path, 0, 0, num_bytes=np.array([4, 5]), bits=bits, clusters=["a", "b"], interval=(1.0, 2.0)
+    )
+    [path] = tmp_path.glob("source0*/*/*.json")
+    made = json.loads(path.read_text())
+    assert made.keys() == real.keys()
+    for name in ("model", "corpus", "policy", "totals", "metrics", "documents"):
+        assert made[name].keys() == real[name].keys(), name
+
+
+def test_a_large_store_is_built_fast(large: Large) -> None:
+    assert large.build_cpu_s < 20
+    assert (large.built.num_models, large.built.num_corpora, large.built.num_cells) == (40, 20, 800)
+
+
+def probe(name: str, **fields: Any) -> dict[str, Any]:
+    content = {"schema_version": 1, "kind": "probe", "status": "success", "environment": {}, **fields}
+    content["model"] = {"name": name, "num_parameters": 1234}
+    return {**content, "sha256": hashlib.sha256(strict_json(content).encode()).hexdigest()}
+
+
+def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
+    rows = [
+        {
+            "bucket": "1–2",
+            "num_items": 64,
+            "accuracy": 0.984375,
+            "low": 0.917,
+            "high": 0.997,
+            "chance": 1 / 6,
+        },
+        {"bucket": "3–4", "num_items": 64, "accuracy": 0.25, "low": 0.16, "high": 0.368, "chance": 1 / 6},
+    ]
+    tests = {"128": {"sequence_accuracy": 1.0, "sequence_accuracy_low": 0.9, "sequence_accuracy_high": 1.0}}
+    cells = {
+        "tasks/s3/a/1.json": probe("<b>a</b>", task={"name": "s3", "method": "4 shots"}, summary=rows),
+        "tasks/s3/b/2.json": probe("b", task={"name": "s3", "method": "4 shots"}, summary=rows[:1]),
+        "probes/parity/c/3.json": probe(
+            "c", task={"name": "parity"}, tests=tests, training={"losses": [0.5] * 99}
+        ),
+    }
+    for path, content in cells.items():
+        target = tmp_path / "runs" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(strict_json(content), encoding="utf-8")
+    assert build_site(tmp_path / "runs", tmp_path / "site").num_cells == 3
+    tree = lxml.html.fromstring((tmp_path / "site" / "probes.html").read_text(encoding="utf-8"))
+    tables = [
+        [[" ".join(cell.text_content().split()) for cell in row] for row in table.xpath(".//tr")]
+        for table in tree.xpath("//table[contains(@class, 'probes')]")
+    ]
+    assert tables == [
+        [["model", "128"], ["c", "100.0 90.0–100.0"]],
+        [
+            ["model", "1–2", "3–4"],
+            ["<b>a</b>4 shots", "98.4 91.7–99.7", "25.0 16.0–36.8"],
+            ["b4 shots", "98.4 91.7–99.7", "–"],
+        ],
+    ]
+    assert "99 values, in the cell" in tree.text_content()
+    for href in tree.xpath("//table[contains(@class, 'probes')]//a/@href"):
+        assert json.loads((tmp_path / "site" / href).read_text(encoding="utf-8")) in cells.values()
+
+
+@pytest.mark.parametrize(
+    ("license", "allowed"),
+    [
+        ("CC0-1.0", True),
+        ("CC-BY-4.0", True),
+        ("CC BY-SA 3.0", True),
+        ("https://creativecommons.org/licenses/by-sa/4.0/", True),
+        ("public domain", True),
+        ("PSF-2.0", True),
+        ("MIT", True),
+        ("BSD-3-Clause", True),
+        ("(MIT OR proprietary)", True),
+        ("MIT AND Apache-2.0", True),
+        ("MIT AND proprietary", False),
+        ("CC-BY-NC-4.0", False),
+        ("CC-BY-ND-4.0", False),
+        ("GPL-3.0-only", False),
+        ("submitted under MIT-like terms", False),
+        ("unknown", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_which_texts_may_be_shown(license: str | None, allowed: bool) -> None:
+    assert may_show(license) is allowed
+
+
+def test_characters_that_act_are_shown_by_their_codes() -> None:
+    assert visible("a\u202eb\x00c\u2028\ud800\x85") == "a[U+202E]b[U+0000]c[U+2028][U+D800][U+0085]"
+    plain = "tabs\tand\nlines, é 文字 \u0633\u0644\u0627\u0645 می\u200cخواهم \U0001f469\u200d\U0001f4bb"
+    assert visible(plain) == plain
+
+
+def test_numbers_as_text() -> None:
+    assert (number(-0.12345, 3), number(None, 3), signed(0.5, 2), signed(-0.001, 2)) == (
+        "−0.123",
+        "–",
+        "+0.50",
+        "0.00",
+    )
+    assert [decimals([width]) for width in (0.2, 0.001, 0.0009, 0.00002, None, 0)] == [3, 3, 4, 5, 3, 3]
+    counts = (None, 12, 834_000, 191_084_544, 2_948_065_280, 123_456_789_012)
+    assert [parameters(count) for count in counts] == ["–", "12", "834 K", "191 M", "2.95 B", "123 B"]
+
+
+def test_ranks_are_intervals_and_ties_share_them() -> None:
+    # 0 is surely better than 2 and 3; 1 is tied with 0 and 2, and better than 3; nothing is known of 4.
+    surely, tied, unknown = Estimate(-1, -2, -0.5), Estimate(-1, -2, 0.5), Estimate(-1, None, None)
+    pairs = {(0, 1): tied, (0, 2): surely, (0, 3): surely, (1, 2): tied, (1, 3): surely, (2, 3): tied}
+    pairs |= {(one, 4): unknown for one in range(4)}
+    everybody = range(5)
+    assert [rank_interval(pairs, everybody, one) for one in everybody] == [
+        (1, 3),
+        (1, 4),
+        (2, 5),
+        (3, 5),
+        (1, 5),
+    ]
+
+
+def test_bits_are_shared_among_the_bytes_of_a_token() -> None:
+    bits = np.array([3.0, np.nan, 5.0, 1.0, 2.0], dtype=np.float32)
+    ends = np.array([2, 3, 3, 4, 4])  # the third and the last token have no bytes
+    assert per_byte(bits, ends, 4).tolist() == [1.5, 1.5, 0.0, 8.0]
+
+
+def test_slices_are_partitions() -> None:
+    text = "Total 12: см. https://a.b/c1 日本 カナ\n```py\nx = 1\n```\n"
+    found = slices_of(make_document(text, source="x", language="ru"))
+    data = text.encode()
+
+    def bytes_of(way: str, name: str) -> str:
+        mask = dict(found[way])[name]
+        return bytes(byte for byte, inside in zip(data, mask, strict=True) if inside).decode()
+
+    for parts in found.values():
+        assert np.sum([mask for _, mask in parts], axis=0).tolist() == [1] * len(data)
+    assert bytes_of("characters", "URLs") == "https://a.b/c1"
+    assert bytes_of("characters", "digits") == "121"
+    assert bytes_of("characters", "Cyrillic letters") == "см"
+    assert bytes_of("characters", "Han characters") == "日本"
+    assert bytes_of("characters", "kana") == "カナ"
+    assert bytes_of("characters", "line ends") == "\n\n\n\n"
+    assert bytes_of("code or prose", "code") == "```py\nx = 1\n```"
+    assert bytes_of("language", "ru") == text
+    whole = slices_of(make_document("int x;", source="x", title="main.c"))
+    assert [name for name, _ in whole["code or prose"]] == ["code"]
+
+
+def test_passages_do_not_overlap_nor_cut_characters() -> None:
+    text = "aé文\U0001f469" * 300
+    data = text.encode()
+    rng = np.random.default_rng(1)
+    costs = rng.random((len(data), 2))
+    windows = cut(5, data, costs)
+    for start, end, bits in zip(windows.starts, windows.ends, windows.bits, strict=True):
+        data[start:end].decode()
+        assert bits == pytest.approx(costs[start:end].sum(axis=0))
+    chosen = lowest(windows, windows.bits[:, 0])
+    assert len(chosen) == 2
+    first, second = sorted(chosen)
+    assert windows.ends[first] <= windows.starts[second]
+    assert min(windows.bits[:, 0]) in windows.bits[chosen, 0]
+    assert lowest(windows, windows.bits[:, 0], below=0) == []

@@ -1,0 +1,110 @@
+"""Exports: read back by those they are for, and the same numbers as the cells."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from huggingface_hub import parse_eval_result_entries
+
+from evalkit.export import read_cells
+from tests.evalkit.report.stores import HOSTILE_NAME, score_small_store
+from tests.evalkit.toys import run_cli
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """18 cells on three corpora, two of them under another policy besides, and one of a limited run."""
+    folder = tmp_path_factory.mktemp("results")
+    score_small_store(folder)
+    return folder
+
+
+def test_csv_has_a_row_per_whole_cell(results: Path) -> None:
+    outcome = run_cli("export", results, "--format", "csv", "-o", "cells.csv")
+    assert outcome.exit_code == 0 and "first 4 documents" in outcome.stderr
+    with Path("cells.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    cells = read_cells(results)
+    assert len(rows) == len(cells) == 20
+    for row, cell in zip(rows, cells, strict=True):
+        assert (row["model"], row["corpus"]) == (cell.model, cell.corpus)
+        assert float(row["bits_per_byte"]) == cell.bits_per_byte
+        assert row["cell_sha256"] == cell.content["sha256"]
+        assert row["num_tokens"] == str(cell.content["totals"]["num_tokens"] or "")
+    assert HOSTILE_NAME in {row["model"] for row in rows}
+
+
+def test_parquet_has_a_row_per_document(results: Path) -> None:
+    outcome = run_cli("export", results, "--format", "parquet", "--documents", "-o", "documents.parquet")
+    assert outcome.exit_code == 0
+    rows = pq.read_table("documents.parquet").to_pylist()
+    cells = read_cells(results)
+    assert len(rows) == sum(cell.content["corpus"]["num_documents"] for cell in cells)
+    for cell in cells:
+        own = [row for row in rows if row["cell_sha256"] == cell.content["sha256"]]
+        known = [row for row in own if row["total_bits"] is not None]
+        total = math.fsum(row["total_bits"] for row in known) / sum(row["num_bytes"] for row in known)
+        assert total == pytest.approx(cell.bits_per_byte, rel=1e-12)
+
+
+def test_lm_eval_makes_its_table_of_ours(results: Path) -> None:
+    from lm_eval.utils import make_table
+
+    assert run_cli("export", results, "--format", "lm-eval", "-o", "lm").exit_code == 0
+    files = sorted(Path("lm").rglob("results_*.json"))
+    assert len(files) == 6 + 2
+    cells = {(cell.model, cell.corpus, cell.content["policy"]["name"]): cell for cell in read_cells(results)}
+    for path in files:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        table = make_table(content)
+        assert path.parent.name == content["model_name_sanitized"]
+        for task, metrics in content["results"].items():
+            cell = cells.pop((content["model_name"], task, content["config"]["model_args"]["policy"]))
+            assert metrics["bits_per_byte,none"] == cell.bits_per_byte
+            assert metrics["byte_perplexity,none"] == pytest.approx(2**cell.bits_per_byte)
+            assert f"{cell.bits_per_byte:.4f}" in table
+            low, high = (cell.content["metrics"][f"bits_per_byte_{end}"] for end in ("low", "high"))
+            assert 2 * 1.96 * metrics["bits_per_byte_stderr,none"] == pytest.approx(high - low, rel=1e-4)
+            assert content["n-samples"][task]["effective"] == cell.content["totals"]["num_documents"]
+    assert not cells
+
+
+def test_the_hub_client_reads_our_eval_results(results: Path) -> None:
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    options = ["--dataset", "some/benchmark", "--revision", revision, "--source-url", "https://e.org/board"]
+    assert run_cli("export", results, "--format", "eval-results", *options, "-o", "hub").exit_code == 0
+    files = sorted(Path("hub").glob("*/.eval_results/*.yaml"))
+    assert not {path.parts[1] for path in files} & {"xz", "zstd"}  # a compressor has no repository
+    entries = [
+        e for p in files for e in parse_eval_result_entries(yaml.safe_load(p.read_text(encoding="utf-8")))
+    ]
+    models = [cell for cell in read_cells(results) if cell.content["totals"]["num_tokens"] is not None]
+    assert sorted(entry.value for entry in entries) == sorted(round(cell.bits_per_byte, 6) for cell in models)
+    assert {(entry.dataset_id, entry.dataset_revision) for entry in entries} == {("some/benchmark", revision)}
+    assert all("lower is better" in (entry.notes or "") for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--format", "cvs", "-o", "x"], "Did you mean csv"),
+        (["--format", "eval-results", "-o", "x"], "needs --dataset"),
+        (["--format", "eval-results", "--dataset", "no", "-o", "x"], "OWNER/NAME"),
+        (["--format", "lm-eval", "--documents", "-o", "x"], "--documents is for csv and parquet"),
+        (["--format", "csv", "-o", "."], "is a folder; give a file"),
+    ],
+)
+def test_bad_requests_get_one_line(arguments: list[str], says: str, results: Path) -> None:
+    outcome = run_cli("export", results, *arguments)
+    assert outcome.exit_code == 2 and says in outcome.stderr.splitlines()[-1]
+
+
+def test_damaged_cells_are_left_out_and_told(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    outcome = run_cli("export", tmp_path, "--format", "csv", "-o", "x.csv")
+    assert outcome.exit_code == 2
+    assert "left out" in outcome.stderr and "holds no whole cell" in outcome.stderr

@@ -1,0 +1,200 @@
+"""Every step of the scheduled refresh, as the workflow runs them, over two windows of a small source."""
+
+import datetime as dt
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import UsageError
+from evalkit.leaderboard import last_window, read_config
+from tests.evalkit.toys import ROOT, plugin_environment, run_process
+
+CONFIG = """
+title = "a small board"
+results = "results"
+window = "half-month"
+delay_days = 2
+token_bits = false
+
+[models]
+always = ["xz", "zstd"]
+anchors = ["xz"]
+
+[[sources]]
+source = "toy"
+options = ["--documents", "{documents}"]
+
+[[sources]]
+source = "down"
+"""
+
+SOURCES = """
+from typing import Annotated
+import typer
+from evalkit.corpus import make_corpus, make_document, save_corpus
+from evalkit.errors import CrawlError
+from tests.crawlers.toy_source import prose
+
+
+def toy(
+    since: Annotated[str, typer.Option()], until: Annotated[str, typer.Option()],
+    name: Annotated[str, typer.Option()], documents: Annotated[int, typer.Option()] = 30,
+) -> None:
+    save_corpus(make_corpus(name, [
+        make_document(prose(f"{since} {number}"), source="toy", license="CC0-1.0", language="en",
+                      published_at=since, url=f"https://e.org/{number}", cluster=f"site {number % 10}")
+        for number in range(documents)
+    ], date_from=since, date_to=until))
+
+
+def down(
+    since: Annotated[str, typer.Option()], until: Annotated[str, typer.Option()],
+    name: Annotated[str, typer.Option()],
+) -> None:
+    raise CrawlError("the source is down; try again later")
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A git checkout with a remote, and an environment in which the two sources are installed."""
+    plugin = tmp_path / "plugin"
+    info = plugin / "toy_sources-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-sources\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[evalkit.crawlers]\ntoy = toy_sources:toy\ndown = toy_sources:down\n"
+    )
+    (plugin / "toy_sources.py").write_text(SOURCES)
+    board = tmp_path / "board"
+    git = {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "a bot"), ("EMAIL", "bot@example.org"))
+    }
+    git |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    env = plugin_environment(plugin, **git) | {"EVALKIT_CORPORA": str(board / "corpora")}
+    for command in (
+        ["init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "remote")],
+        ["clone", "--quiet", str(tmp_path / "remote"), str(board)],
+    ):
+        subprocess.run(["git", *command], check=True, env=env, capture_output=True)
+    (board / "leaderboard.toml").write_text(CONFIG.replace("{documents}", "30"))
+    (board / "mine.txt").write_text("not the leaderboard's business")
+    for command in (
+        ["add", "leaderboard.toml"],
+        ["commit", "-qm", "start"],
+        ["push", "-q", "-u", "origin", "main"],
+    ):
+        subprocess.run(["git", *command], cwd=board, check=True, env=env, capture_output=True)
+    before = Path.cwd()
+    os.chdir(board)
+    yield board, env
+    os.chdir(before)
+
+
+def test_a_refresh_step_by_step_and_the_next_as_one(place: tuple[Path, dict[str, str]]) -> None:
+    board, env = place
+
+    def step(*arguments: str) -> tuple[int, str]:
+        done = run_process("leaderboard", *arguments, env=env)
+        return done.exit_code, done.stdout + done.stderr
+
+    code, said = step("crawl", "--date", "2026-10-20")
+    assert code == 1 and "the source is down" in said and "not crawled: down (exit code 1)" in said
+    code, said = step("score", "--date", "2026-10-20")
+    assert code == 1 and "evalkit leaderboard publish" in said
+    code, said = step("publish", "--date", "2026-10-20")
+    assert code == 0 and "toy-2026-10-01: the first of its source" in said
+    published = board / "results" / "corpora" / "toy-2026-10-01"
+    assert sorted(path.name for path in published.iterdir()) == [
+        "documents.csv",
+        "manifest.json",
+        "profile.json",
+    ]
+    assert len((published / "documents.csv").read_text().splitlines()) == 31
+    assert "was there" not in (published / "documents.csv").read_text()  # no text
+    code, said = step("score", "--date", "2026-10-20")
+    assert code == 0 and "2 cells, 2 of them scored now" in said
+    assert "2 cells, 0 of them scored now" in step("score", "--date", "2026-10-20")[1]
+    code, said = step("commit", "--push", "--date", "2026-10-20")
+    assert code == 0 and "Results of 2026-10-01 to 2026-10-15 [skip ci]" in said
+    assert "nothing new" in step("commit", "--date", "2026-10-20")[1]
+    remote = subprocess.run(
+        ["git", "-C", str(board.parent / "remote"), "ls-tree", "-r", "--name-only", "main"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert sum(path.startswith("results/cells/toy-2026-10-01/") for path in remote) == 5
+    assert "mine.txt" not in remote
+
+    # A month later everything at once; the source that is down stops nothing, and the exit code tells of it.
+    code, said = step("refresh", "--date", "2026-11-20")
+    assert code == 1 and "toy-2026-11-01 after toy-2026-10-01: passed" in said
+    site = board / "site"
+    assert "toy-2026-11-01" in (site / "index.html").read_text(encoding="utf-8")
+    drawn = {path.name for path in (site / "plots").iterdir()}
+    assert {"heatmap.svg", "differences.png", "months.svg", "ranks.svg", "speed.svg"} <= drawn
+    assert "no plot probe-lengths" in said
+    code, said = step("months")
+    assert code == 0 and said.splitlines()[0].split() == ["2026-10", "2026-11"] and "chained by xz" in said
+
+    # And a crawl that went wrong is not published, nor scored.
+    (board / "leaderboard.toml").write_text(CONFIG.replace("{documents}", "7"))
+    step("crawl", "--date", "2026-12-20")
+    code, said = step("check", "--date", "2026-12-20")
+    assert code == 1 and "FAILED  documents: 7 after 30" in said
+    code, said = step("publish", "--date", "2026-12-20")
+    assert code == 1 and not (board / "results" / "corpora" / "toy-2026-12-01").exists()
+    assert step("score", "--date", "2026-12-20")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("today", "kind", "since", "until"),
+    [
+        ("2026-11-18", "half-month", "2026-11-01", "2026-11-15"),
+        ("2026-11-17", "half-month", "2026-10-16", "2026-10-31"),  # the half-month ended too recently
+        ("2026-11-03", "half-month", "2026-10-16", "2026-10-31"),
+        ("2026-03-03", "half-month", "2026-02-16", "2026-02-28"),
+        ("2026-01-03", "half-month", "2025-12-16", "2025-12-31"),
+        ("2026-01-02", "month", "2025-11-01", "2025-11-30"),
+        ("2026-01-03", "month", "2025-12-01", "2025-12-31"),
+    ],
+)
+def test_the_last_window(today: str, kind: str, since: str, until: str, tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.toml"
+    path.write_text(CONFIG.replace("half-month", kind))
+    found = last_window(read_config(path), dt.date.fromisoformat(today))
+    assert (found.since.isoformat(), found.until.isoformat()) == (since, until)
+
+
+def test_the_projects_own_leaderboard_names_models_that_exist() -> None:
+    from evalkit.catalog import load_catalog
+
+    config = read_config(ROOT / "leaderboard.toml")
+    known = load_catalog()
+    assert {*config.models, *config.gpu_models, *config.anchors} <= set(known)
+    assert set(config.anchors) <= set(config.models)  # scored on every window, GPU or not
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("title", "titel"), "Did you mean title"),
+        (('window = "half-month"', 'window = "week"'), "unknown window 'week'"),
+        (('always = ["xz", "zstd"]', ""), "at least one model"),
+        (('source = "down"', 'source = "toy"'), "two sources are called toy"),
+        (("delay_days = 2", "delay_days = true"), "delay_days must be a int"),
+        (("[models]", "[gates]\nmax_overlap = 1\n[models]"), "Did you mean max_overlap_rate"),
+        (("[models]", "[models"), "is not TOML"),
+    ],
+)
+def test_a_config_that_cannot_be_meant_is_refused(change: tuple[str, str], says: str, tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.toml"
+    path.write_text(CONFIG.replace(*change))
+    with pytest.raises(UsageError, match=says):
+        read_config(path)

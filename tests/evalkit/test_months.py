@@ -1,0 +1,91 @@
+"""Months chained by anchors: what is put in comes out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalkit.errors import UsageError
+from evalkit.months import chain_months, months_json, months_lines, read_months
+from evalkit.report.store import Entrant, ScoredCorpus, Store
+from tests.evalkit.report.stores import write_synthetic_store
+
+DRIFT = {"2026-01": 1.0, "2026-02": 1.1, "2026-03": 0.9}
+SKILL = {"old": 1.2, "steady": 1.0, "late": 0.8}
+SCORED = {"2026-01": ["old", "steady"], "2026-02": ["old", "steady"], "2026-03": ["steady", "late"]}
+
+
+def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents: int = 60) -> Store:
+    """A corpus per month, whose texts are ``DRIFT`` times as hard, and models with a ``SKILL``."""
+    names = list(SKILL)
+    entrants = tuple(Entrant(name, name, name, "document", {}, {}) for name in names)
+    corpora = []
+    for number, (month, here) in enumerate(scored.items()):
+        rng = np.random.default_rng(number)
+        num_bytes = rng.integers(500, 5000, num_documents)
+        hard = DRIFT[month] * np.exp(noise * rng.standard_normal(num_documents))
+        bits = np.stack([num_bytes * hard * SKILL[name] for name in names], axis=1)
+        ids = tuple(f"{month} {place}" for place in range(num_documents))
+        corpora.append(
+            ScoredCorpus(
+                month,
+                month,
+                {"name": month, "sha256": month, "date_from": f"{month}-01"},
+                ids,
+                ids,
+                (None,) * num_documents,
+                ids,
+                num_bytes,
+                np.where([name in here for name in names], bits, np.nan),
+                {names.index(name): None for name in here},  # type: ignore[misc]
+            )
+        )
+    return Store(entrants, tuple(corpora), (), ())
+
+
+def test_the_drift_of_the_texts_is_found_and_taken_out() -> None:
+    chain = chain_months(store_of(SCORED))
+    assert [month.drift.value for month in chain] == pytest.approx(list(DRIFT.values()), abs=1e-5)
+    assert [month.anchors for month in chain] == [(), ("old", "steady"), ("steady",)]
+    for month in chain:
+        for name, level in month.chained.items():
+            assert level.value == pytest.approx(SKILL[name], abs=1e-5)
+            assert month.levels[name].value == pytest.approx(SKILL[name] * DRIFT[month.month], abs=1e-5)
+    # Models that were never scored together are side by side, and ranks within a month stay.
+    assert chain[2].chained["late"].value < chain[0].chained["old"].value
+    for month in chain:
+        assert sorted(month.levels, key=month.levels.get) == sorted(month.chained, key=month.chained.get)  # type: ignore[arg-type]
+
+
+def test_intervals_of_the_drift_come_from_the_texts_of_both_months() -> None:
+    chain = chain_months(store_of(SCORED, noise=0.3), ["steady"])
+    first, second, _ = (month.drift for month in chain)
+    assert (first.value, first.low, first.high) == (1.0, None, None)
+    assert second.low is not None and second.high is not None
+    # The delta method: each month's log mean has a variance of about noise^2 sum(b^2) / sum(b)^2.
+    num_bytes = [corpus.num_bytes for corpus in store_of(SCORED, noise=0.3).corpora[:2]]
+    spread = np.sqrt(sum(0.3**2 * (b**2).sum() / b.sum() ** 2 for b in num_bytes)) * second.value
+    assert (second.high - second.low) / 2 / 1.96 == pytest.approx(spread, rel=0.25)
+
+
+def test_months_that_nothing_ties_together_are_refused() -> None:
+    with pytest.raises(UsageError, match="no anchor was scored on every corpus of both 2026-01 and 2026-02"):
+        chain_months(store_of({"2026-01": ["old"], "2026-02": ["late"]}))
+    with pytest.raises(UsageError, match=r"no anchor .* 2026-02 and 2026-03"):
+        chain_months(store_of(SCORED), ["old"])
+    with pytest.raises(UsageError, match="corpora of two months or more; there are 1"):
+        chain_months(store_of({"2026-01": ["old"]}))
+    with pytest.raises(UsageError, match="Did you mean steady"):
+        chain_months(store_of(SCORED), ["stedy"])
+
+
+def test_the_table_and_the_json_say_the_same(tmp_path: Path) -> None:
+    write_synthetic_store(tmp_path, num_models=3, num_corpora=10, num_documents=20)
+    chain = read_months(tmp_path)
+    lines, content = months_lines(chain), json.loads(json.dumps(months_json(chain), allow_nan=False))
+    assert lines[0].split() == ["2026-01", "2026-02"]
+    assert lines[1].split()[4] == "1.0000" and f"{chain[1].drift.value:.4f}" in lines[1]
+    for line in lines[2:-1]:
+        assert f"{content['months'][1]['chained'][line.split()[0]]['value']:.4f}" in line
+    assert len(content["months"][0]["corpora"]) == 5

@@ -1,0 +1,287 @@
+"""Every plot says what the cells say, and is the same file every time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalkit import plots
+from evalkit.cells import content_sha256
+from evalkit.files import strict_json
+from evalkit.plots_base import _spread, ink
+from evalkit.plots_text import last_day
+from evalkit.positions import position_curve
+from evalkit.report.store import read_store
+from evalkit.runner import run
+from tests.evalkit.report.stores import Counted, _documents, write_synthetic_store
+from tests.evalkit.toys import ROOT, corpus_of, run_cli
+
+PNG, SVG = b"\x89PNG\r\n\x1a\n", b"<?xml"
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six models, two months of five sources."""
+    folder = tmp_path_factory.mktemp("months")
+    write_synthetic_store(folder, num_models=6, num_corpora=10, num_documents=40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cells with the bits of tokens, on documents of 1,200 to 3,000 bytes."""
+    folder = tmp_path_factory.mktemp("tokens")
+    texts = [document.text * 3 for document in _documents(5, 12, source="toy")]
+    models = [
+        Counted("bytes-1b", "the of and text 12\n" * 9, 1, num_parameters=10**9, knowledge_cutoff="2026-02"),
+        Counted("pairs-2b", "bits and bytes of text", 2, num_parameters=2 * 10**9, released="2025-12-31"),
+    ]
+    done = run([*models, "xz"], [corpus_of(texts, "long", date="2026-03-02")], output=folder, token_bits=True)
+    assert not done.failures
+    return folder
+
+
+def probe(task: str, model: str, layers: int, seed: int, accuracies: dict[int, float]) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "kind": "trained-probe",
+        "task": {"name": task},
+        "model": {"name": model},
+        "spec": {"task": task, "model": model, "num_layers": layers, "seed": seed, "train_length": 32},
+        "tests": {
+            str(length): {"shortest": length, "longest": length, "sequence_accuracy": value}
+            for length, value in accuracies.items()
+        },
+    }
+    return {**content, "sha256": content_sha256(content)}
+
+
+@pytest.fixture(scope="module")
+def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("probes")
+    for layers, reach in ((1, 0.5), (2, 0.93)):
+        for seed, shift in enumerate((-0.1, 0.0, 0.05)):
+            cell = probe("parity", "rwkv7", layers, seed, {32: 1.0, 64: reach + shift, 128: 0.2})
+            (folder / f"{layers}-{seed}.json").write_text(strict_json(cell))
+    return folder
+
+
+def lines_of(figure: Any) -> dict[str, list[float]]:
+    """The y values of each line that has markers, by its colour."""
+    return {
+        f"{number} {line.get_color()}": list(line.get_ydata())
+        for number, axes in enumerate(figure.axes)
+        for line in axes.lines
+        if line.get_marker() not in ("", "None")
+    }
+
+
+def texts_of(figure: Any) -> str:
+    found = [text.get_text() for axes in figure.axes for text in axes.texts] + [
+        t.get_text() for t in figure.texts
+    ]
+    found += [axes.get_xlabel() + axes.get_ylabel() for axes in figure.axes]
+    return "\n".join(found)
+
+
+DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "parameters": ("months", {}),
+    "heatmap": ("months", {}),
+    "differences": ("months", {"reference": "model-02", "aggregate": "geometric"}),
+    "ranks": ("months", {}),
+    "months": ("months", {}),
+    "positions": ("tokens", {}),
+    "dates": ("tokens", {"reference": "xz"}),
+    "speed": ("tokens", {}),
+    "probe-lengths": ("probes", {}),
+    "min-layers": ("probes", {}),
+}
+
+
+@pytest.mark.parametrize("name", plots.PLOTS)
+def test_every_plot_is_the_same_file_twice(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    fixture, options = DRAWN[name]
+    results = request.getfixturevalue(fixture)
+    for attempt in ("first", "second"):
+        figure = plots.draw(name, results, **options)
+        for suffix in ("svg", "png"):
+            plots.save(figure, tmp_path / f"{attempt}.{suffix}")
+    for suffix, start in (("svg", SVG), ("png", PNG)):
+        written = (tmp_path / f"first.{suffix}").read_bytes()
+        assert written.startswith(start)
+        assert written == (tmp_path / f"second.{suffix}").read_bytes()
+    assert b"<dc:date>" not in (tmp_path / "first.svg").read_bytes()
+    text = texts_of(figure)
+    assert "better" in text or "best" in text
+    assert all(axes.get_xlabel() or name == "heatmap" or axes is not figure.axes[-1] for axes in figure.axes)
+
+
+def test_parameters_shows_levels_and_the_frontier(months: Path) -> None:
+    figure = plots.parameters(months)
+    store = read_store(months, warn=lambda _: None)
+    means = [
+        float(np.mean([np.sum(c.bits[:, one]) / np.sum(c.num_bytes) for c in store.corpora]))
+        for one in range(6)
+    ]
+    shown = sorted(y for line in figure.axes[0].lines if line.get_marker() == "o" for y in line.get_ydata())
+    assert shown == pytest.approx(sorted(means), abs=1e-6)
+    # Sizes rise with the models' numbers, so the frontier is the running minimum of the means.
+    [stairs] = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
+    assert sorted(set(stairs.get_ydata()), reverse=True) == pytest.approx(
+        sorted(set(np.minimum.accumulate(means)), reverse=True), abs=1e-6
+    )
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_heatmap_is_relative_to_the_row_mean(months: Path) -> None:
+    figure = plots.heatmap(months)
+    relative = np.asarray(figure.axes[0].collections[0].get_array()).reshape(10, 6)
+    assert np.abs(relative.mean(axis=1)).max() < 1e-9
+    assert (np.diff(relative.mean(axis=0)) >= 0).all()
+
+
+def test_differences_calls_ties_ties(tmp_path: Path) -> None:
+    twins = [Counted(name, "the of and text 12\n" * 9, 1) for name in ("one", "other")]
+    run(
+        [*twins, "xz"],
+        [corpus_of([d.text for d in _documents(3, 9, source="toy")], "c")],
+        output=tmp_path,
+        token_bits=True,
+    )
+    text = texts_of(plots.differences(tmp_path, reference="one"))
+    assert "tie: +0.000 [+0.000, +0.000]" in text
+    assert text.count("tie") == 2  # the other is in the heading
+
+
+def test_ranks_of_the_months_are_those_of_the_means(months: Path) -> None:
+    figure = plots.ranks(months)
+    store = read_store(months, warn=lambda _: None)
+    by_month: dict[str, np.ndarray[Any, Any]] = {}
+    for corpus in store.corpora:
+        value = corpus.bits.sum(axis=0) / corpus.num_bytes.sum()
+        by_month[corpus.month] = by_month.get(corpus.month, 0) + value
+    expected = {tuple(int((month < month[one]).sum()) + 1 for month in by_month.values()) for one in range(6)}
+    lines = [line for line in figure.axes[0].lines if line.get_marker() not in ("", "None")]
+    shown = {tuple(int(y) for y in line.get_ydata()) for line in lines}
+    assert shown == expected
+
+
+def test_positions_are_those_of_the_curve(tokens: Path) -> None:
+    figure = plots.positions(tokens)
+    cells = read_store(tokens, warn=lambda _: None).corpora[0].cells
+    curves = [
+        [p.bits_per_byte for p in position_curve(cell, (0, 256, 512, 1024, 2048))]
+        for cell in list(cells.values())[:2]
+    ]
+    assert [list(y) for y in lines_of(figure).values()] == [pytest.approx(curve) for curve in curves]
+
+
+def test_dates_count_from_the_cutoff(tokens: Path) -> None:
+    figure = plots.dates(tokens)
+    # The second of March is two days after the end of February, and 61 after the end of 2025.
+    xs = sorted(
+        float(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_marker() not in ("", "None")
+    )
+    assert xs == pytest.approx([2 / 30.4375, 61 / 30.4375])
+
+
+@pytest.mark.parametrize(
+    ("text", "day"), [("2024", "2024-12-31"), ("2024-02", "2024-02-29"), ("2026-06-05", "2026-06-05")]
+)
+def test_the_last_day_that_a_date_can_mean(text: str, day: str) -> None:
+    assert last_day(text).isoformat() == day
+
+
+def test_probe_lines_are_medians_of_seeds(probes: Path) -> None:
+    lines = lines_of(plots.probe_lengths(probes))
+    assert sorted(map(tuple, lines.values())) == [(1.0, 0.5, 0.2), (1.0, 0.93, 0.2)]
+    figure = plots.min_layers(probes)
+    [line] = [
+        line for line in figure.axes[0].lines if len(line.get_xdata()) == 3 and line.get_marker() == "None"
+    ]
+    assert list(line.get_ydata()) == [1, 2, 3]  # 3: above the line, none of those tried
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()][-1] == "> 2"
+
+
+def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:
+    rows = [
+        {
+            "operator": "wkv7 forward",
+            "shape": "T=512",
+            "ours_s": 0.002,
+            "floor_s": 0.001,
+            "peers": {"slow": {"seconds": 0.02, "ratio": 10.0}, "fast": {"seconds": 0.001, "ratio": 0.5}},
+            "missing": {},
+        }
+    ]
+    path = tmp_path / "kernels.json"
+    path.write_text(json.dumps({"environment": {"cpu": "a processor"}, "rows": rows}))
+    (tmp_path / "rwkv7.json").write_text(
+        json.dumps({"shape": "L12", "evalkit_tokens_per_s": 1.0, "ratio_median": 3.66, "ratios": [3.66]})
+    )
+    text = texts_of(plots.speed(tmp_path))
+    for shown in ("10.00 ×", "0.50 ×", "3.66 ×", "a processor", "wkv7 forward, T=512"):
+        assert shown in text
+    assert "3.66" not in texts_of(plots.speed(path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["paramters", "R", "-o", "a.svg"], "Did you mean parameters"),
+        (["ranks", "R", "-o", "a.gif"], ".svg, .png, .pdf"),
+        (
+            ["ranks", "R", "-o", "a.svg", "--models", "model-0"],
+            "unknown model 'model-0'. Did you mean model-0",
+        ),
+        (["heatmap", "R", "-o", "a.svg", "--reference", "xz"], "heatmap takes no --reference"),
+        (["heatmap", "R", "-o", "a.svg", "--policy", "documents"], "unknown policy"),
+        (["positions", "R", "-o", "a.svg"], "run again with --token-bits"),
+        (["probe-lengths", "R", "-o", "a.svg"], "no trained probe"),
+        (["heatmap", "nowhere", "-o", "a.svg"], "no such folder"),
+    ],
+)
+def test_bad_requests_get_one_line(arguments: list[str], says: str, months: Path) -> None:
+    outcome = run_cli("plot", *[str(months) if one == "R" else one for one in arguments])
+    assert outcome.exit_code == 2
+    assert says in outcome.stderr and outcome.stderr.count("\n") == 1
+    assert not Path("a.svg").exists()
+
+
+def test_the_command_writes_several_files(months: Path) -> None:
+    outcome = run_cli(
+        "plot", "heatmap", months, "-o", "a.svg", "-o", "deep/er/a.png", "--corpora", "source0-2026-01"
+    )
+    assert (outcome.exit_code, outcome.stdout) == (0, "a.svg\ndeep/er/a.png\n")
+    assert Path("a.svg").read_bytes().startswith(SVG) and Path("deep/er/a.png").read_bytes().startswith(PNG)
+
+
+def test_figures_show_themselves_in_notebooks_and_leave_pyplot_alone(months: Path) -> None:
+    code = (
+        "import sys; from evalkit import plots\n"
+        f"assert plots.heatmap({str(months)!r})._repr_png_().startswith({PNG!r})\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_labels_keep_their_distance_and_their_order() -> None:
+    wanted = [0.1, 0.1, 0.11, 0.5, 0.9]
+    places = np.array(_spread(wanted, 0.05))
+    assert (np.diff(places) >= 0.05 - 1e-12).all()
+    assert places[:3].mean() == pytest.approx(np.mean(wanted[:3])) and list(places[3:]) == pytest.approx(
+        [0.5, 0.9]
+    )
+
+
+def test_yellow_text_can_be_read() -> None:
+    def luminance(color: str) -> float:
+        rgb = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for color in ("#CCBB44", "#66CCEE", "#4477AA", "#BBBBBB"):
+        assert 1.05 / (luminance(ink(color)) + 0.05) >= 4.5

@@ -1,0 +1,148 @@
+"""A small hub on this machine that takes datasets: as much of the real one's API as its client needs.
+
+Files come inside of the commit, as the real hub takes small ones; its storage for large files is not here.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.evalkit.local_hub import git_blob_id
+
+TOKEN = "hf_test"
+
+
+class UploadHub(ThreadingHTTPServer):
+    """Datasets by name, each a list of states: commit and files."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.datasets: dict[str, list[tuple[str, dict[str, bytes]]]] = {}
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self.forbidden: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def files(self, repo: str) -> dict[str, bytes]:
+        return self.datasets[repo][-1][1]
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[UploadHub]:
+    server = UploadHub()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: UploadHub
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self._note()
+        parts = path.removeprefix("/api").removeprefix("/datasets/").split("/")
+        repo, rest = "/".join(parts[:2]), parts[2:]
+        if repo not in self.server.datasets:
+            return self.answer(404, error="RepoNotFound")
+        kind, revision = (rest[0], rest[1]) if len(rest) > 1 else ("revision", "main")
+        states = [state for state in self.server.datasets[repo] if revision in (state[0], "main")]
+        if not states:
+            return self.answer(404, error="RevisionNotFound")
+        commit, files = states[-1]
+        if kind == "revision":
+            siblings = [{"rfilename": name, "size": len(data)} for name, data in files.items()]
+            info = {"_id": "1", "id": repo, "sha": commit, "siblings": siblings, "tags": []}
+            return self.answer(200, info)
+        if kind == "tree":
+            entries = [
+                {"type": "file", "path": name, "size": len(data), "oid": git_blob_id(data)}
+                for name, data in files.items()
+            ]
+            return self.answer(200, entries)
+        name = "/".join(rest[2:])
+        if kind != "resolve" or name not in files:
+            return self.answer(404, error="EntryNotFound")
+        headers = {"ETag": f'"{git_blob_id(files[name])}"', "X-Repo-Commit": commit}
+        return self.answer(200, files[name], headers)
+
+    def do_POST(self) -> None:
+        path = self._note()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if path == "/api/validate-yaml":
+            content = json.loads(body)["content"]
+            return self.answer(200 if content.startswith("---\n") else 400, {"errors": [], "warnings": []})
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self.answer(401)
+        if path == "/api/repos/create":
+            wanted = json.loads(body)
+            repo = f"{wanted['organization']}/{wanted['name']}"
+            assert wanted["type"] == "dataset"
+            if wanted["organization"] in self.server.forbidden:
+                return self.answer(403)
+            if repo in self.server.datasets:
+                return self.answer(409, {"url": f"{self.server.url}/datasets/{repo}"})
+            self.server.datasets[repo] = [("0" * 40, {})]
+            return self.answer(200, {"url": f"{self.server.url}/datasets/{repo}"})
+        repo = "/".join(path.removeprefix("/api/datasets/").split("/")[:2])
+        states = self.server.datasets[repo]
+        if path.endswith("/preupload/main"):
+            files = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                | ({"oid": git_blob_id(states[-1][1][file["path"]])} if file["path"] in states[-1][1] else {})
+                for file in json.loads(body)["files"]
+            ]
+            return self.answer(200, {"files": files})
+        assert path.endswith("/commit/main")
+        files = dict(states[-1][1])
+        for line in body.splitlines():
+            operation = json.loads(line)
+            if operation["key"] == "header":
+                self.server.messages.append(operation["value"]["summary"])
+            else:
+                assert operation["key"] == "file"
+                files[operation["value"]["path"]] = base64.b64decode(operation["value"]["content"])
+        commit = hashlib.sha1(body, usedforsecurity=False).hexdigest()
+        states.append((commit, files))
+        url = f"{self.server.url}/datasets/{repo}/commit/{commit}"
+        return self.answer(200, {"success": True, "commitOid": commit, "commitUrl": url})
+
+    def _note(self) -> str:
+        self.server.requests.append(f"{self.command} {self.path}")
+        return self.path.partition("?")[0]
+
+    def answer(
+        self,
+        status: int,
+        content: Any = b"",
+        headers: dict[str, str] | None = None,
+        error: str | None = None,
+    ) -> None:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        if error:
+            self.send_header("X-Error-Code", error)
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
