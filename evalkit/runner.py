@@ -224,7 +224,7 @@ def run(
         reporter,
     )
     if not dry_run and any(cell.cell is None for cell in planned):
-        _check_writable(Path(output))
+        check_writable(Path(output))
     reporter.plan(planned)
     failures: list[Failure] = []
     num_scored = 0
@@ -281,7 +281,7 @@ def _plan(
         raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
     if options.max_context is not None and options.max_context < 4:
         raise UsageError(f"--max-context {options.max_context} is too small; give 4 or more")
-    _check_device_and_dtype(options)
+    check_device_and_dtype(options)
     for corpus in corpora:
         if isinstance(corpus, str):
             check_corpus_name(corpus)
@@ -305,7 +305,7 @@ def _plan(
     return planned
 
 
-def _check_device_and_dtype(options: LoadOptions) -> None:
+def check_device_and_dtype(options: LoadOptions) -> None:
     """Refuse what this machine does not have, also where no model of this run would ask for it."""
     if (options.device, options.dtype) != ("auto", "auto"):
         from evalkit.devices import resolve_device, resolve_dtype
@@ -314,7 +314,7 @@ def _check_device_and_dtype(options: LoadOptions) -> None:
         resolve_dtype(options)
 
 
-def _check_writable(output: Path) -> None:
+def check_writable(output: Path) -> None:
     """Refuse an output folder that cannot be written, before hours of work find out."""
     try:
         output.mkdir(parents=True, exist_ok=True)

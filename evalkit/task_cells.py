@@ -164,7 +164,7 @@ def write_task_cell(
         content["sha256"] = content_sha256(content)
         with atomic_write(path) as temporary:
             temporary.write_text(strict_json(content), encoding="utf-8")
-    return TaskCell(path, content)
+    return _read(path)  # as any later run will see it
 
 
 def _read(path: Path) -> TaskCell:

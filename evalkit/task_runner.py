@@ -17,8 +17,8 @@ from evalkit.runner import (
     Failure,
     Reporter,
     Silent,
-    _check_device_and_dtype,
-    _check_writable,
+    check_device_and_dtype,
+    check_writable,
 )
 from evalkit.scoring import Progress
 from evalkit.task_cells import TaskCell, cell_path, find_task_cell, write_task_cell
@@ -97,7 +97,7 @@ def run_tasks(
     if not models:
         raise UsageError("nothing to do: name at least one model to ask")
     load_options = LoadOptions(device, dtype, trust_remote_code, max_context)
-    _check_device_and_dtype(load_options)
+    check_device_and_dtype(load_options)
     made = make_tasks(tasks, options or TaskOptions(default_date()))
     found_models = find_models(models, load_options)
     for found in found_models:
@@ -113,7 +113,7 @@ def run_tasks(
             planned.append(_Planned(found, task, path, cell))
     missing = [one for one in planned if one.cell is None]
     if missing and not dry_run:
-        _check_writable(Path(output))
+        check_writable(Path(output))
     reporter.message(f"{len(planned) - len(missing)} of {len(planned)} cells done, {len(missing)} to ask")
     for one in missing:
         reporter.message(f"  {one.found.identity.name}: {one.label}, {one.task.num_items} items")

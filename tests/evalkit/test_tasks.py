@@ -45,7 +45,7 @@ class CountingTask:
         advance(3)
         summary = [
             SummaryRow(
-                "3", 3, 2 / 3, 0.2, 0.9, 0.25, "always one", 1 / 3, {"PMI": 0.5, "layer": 7, "odd": None}
+                "3", 3, 2 / 3, 0.2, 0.9, 0.25, "always one", 1 / 3, {"odd": None, "PMI": 0.5, "layer": 7}
             ),
             SummaryRow("all", 3, 2 / 3, 0.2, 0.9, 0.25),
         ]
