@@ -45,12 +45,12 @@ def command(
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's package with a source, and one that is broken, both installed."""
-    for name, code in {"toy_plugin": PLUGIN, "broken_plugin": "import no_such_module\n"}.items():
+    for name, code in {"toy_crawler_plugin": PLUGIN, "broken_plugin": "import no_such_module\n"}.items():
         (tmp_path / f"{name}.py").write_text(code)
         folder = tmp_path / f"{name}-1.0.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        command = name.removesuffix("_plugin")
+        command = name.split("_")[0]
         (folder / "entry_points.txt").write_text(f"[evalkit.crawlers]\n{command} = {name}:command\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path

@@ -332,7 +332,7 @@ def test_it_is_a_token_model(checkpoint: Callable[[str], Path]) -> None:
     model = load(checkpoint("llama"))
     assert isinstance(model, TokenModel)
     assert model.vocab_size == len(tokenizer())
-    assert 2048 <= model.tokens_per_batch <= 4096
+    assert model.tokens_per_batch == 1024
     assert not model._model.training
 
 

@@ -1,7 +1,6 @@
 """A store of really scored cells and the site built of it, once for all tests of the report."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ class Small(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVALKIT_CORPORA", str(folder / "corpora"))
@@ -32,7 +31,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
             save_corpus(corpus)
         warnings: list[str] = []
         build_site(folder / "runs", folder / "site", warn=warnings.append)
-        yield Small(folder / "runs", folder / "site", corpora, warnings)
+    return Small(folder / "runs", folder / "site", corpora, warnings)
 
 
 class Large(NamedTuple):
