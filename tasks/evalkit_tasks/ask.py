@@ -1,0 +1,105 @@
+"""Questions with a closed set of answers, answered by likelihood: nothing is generated, nothing parsed.
+
+Which tokens are an answer? Each answer is tokenised together with all that stands before it, as the model
+would read it, and never alone. Paid for are all tokens from the first one that any answer changes: the
+first token that reaches beyond the question in the encoding of some answer, or, where that comes earlier,
+the first at which the encodings differ. So a token that belongs half to the question and half to the
+answer is paid for in all answers alike, and the costs of the answers differ by nothing but the
+probabilities of the whole texts. (lm-evaluation-harness takes the tokens after the first n, n being the
+length of the question encoded alone, which is wrong where that encoding is no beginning of the whole's.)
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.continuations import Request, continuation_nats
+from evalkit.errors import LossyTextError, ScoringError
+from evalkit.model import Encoding, TokenModel
+
+_QUESTIONS_AT_ONCE = 128
+"""Among these, what begins alike is read once; after each lot, progress is told."""
+
+
+class Question(NamedTuple):
+    """A text that one of some answers follows."""
+
+    text: str
+    answers: tuple[str, ...]
+    """Each with the white space before it."""
+
+
+class AnswerCosts(NamedTuple):
+    """What every answer to every question costs, and what it took to find out."""
+
+    nats: list[NDArray[np.float64]]
+    """For each question ``[num_answers]``."""
+    num_tokens_read: int
+    num_tokens_unshared: int
+    """Tokens to be read if every answer had been asked for on its own."""
+
+
+def answer_costs(
+    model: TokenModel, questions: Sequence[Question], advance: Callable[[int], None] = lambda _: None
+) -> AnswerCosts:
+    """Nats of every answer.
+
+    Args:
+        model: who is asked.
+        questions: they may share their beginnings, which are then read once.
+        advance: told how many questions are done.
+
+    Raises:
+        ScoringError: a text cannot be represented or is too long for the model.
+    """
+    nats: list[NDArray[np.float64]] = []
+    num_read = num_unshared = 0
+    for first in range(0, len(questions), _QUESTIONS_AT_ONCE):
+        lot = questions[first : first + _QUESTIONS_AT_ONCE]
+        requests = [answer_requests(model, question) for question in lot]
+        costs = continuation_nats(model, [request for some in requests for request in some])
+        num_read += costs.num_tokens_read
+        num_unshared += costs.num_tokens_unshared
+        sums = iter([float(np.sum(cost, dtype=np.float64)) for cost in costs.nats])
+        nats += [np.array([next(sums) for _ in some]) for some in requests]
+        advance(len(nats))
+    return AnswerCosts(nats, num_read, num_unshared)
+
+
+def answer_requests(model: TokenModel, question: Question) -> list[Request]:
+    """For each answer the tokens that are read and those that are paid for; see the module's text.
+
+    Raises:
+        ScoringError: the tokenizer cannot represent the text.
+    """
+    encodings = [encode(model, question.text + answer) for answer in question.answers]
+    num_bytes = len(question.text.encode())
+    beyond = min(int(np.searchsorted(encoding.ends, num_bytes, side="right")) for encoding in encodings)
+    first = min(beyond, *(_num_shared(encodings[0], encoding) for encoding in encodings))
+    return [
+        Request(
+            (*model.prefix, *encoding.ids[:first].tolist()),
+            tuple(encoding.ids[first:].tolist()),
+        )
+        for encoding in encodings
+    ]
+
+
+def encode(model: TokenModel, text: str) -> Encoding:
+    """The tokens of a text.
+
+    Raises:
+        ScoringError: the tokenizer cannot represent it.
+    """
+    try:
+        return model.encode(text)
+    except LossyTextError as error:
+        raise ScoringError(f"{model.identity.name} cannot be asked: {error}") from error
+
+
+def _num_shared(one: Encoding, other: Encoding) -> int:
+    shorter = min(len(one.ids), len(other.ids))
+    differing = np.flatnonzero(one.ids[:shorter] != other.ids[:shorter])
+    return int(differing[0]) if len(differing) else shorter

@@ -1,0 +1,115 @@
+"""``evalkit probe compile``: a regular language as RWKV-7 weights, checked against its automaton."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from evalkit_tasks.compile import Compiled
+    from evalkit_tasks.compiled_check import Check
+
+
+def compile_command(
+    language: Annotated[
+        str, typer.Argument(help="A regular expression, a named language, a group, or random:SEED.")
+    ],
+    layers: Annotated[
+        int | None, typer.Option("--layers", help="Which form; by default the fewest layers there are.")
+    ] = None,
+    check_length: Annotated[
+        int, typer.Option("--check-length", help="Length of the random strings that are checked.", min=1)
+    ] = 20_000,
+    backend: Annotated[
+        str, typer.Option("--backend", help="Of the checks: auto, reference, torch, cpu or triton.")
+    ] = "auto",
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder for the weights and strings to score.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random strings.")] = 0,
+) -> None:
+    """Compile a regular language into RWKV-7 weights that accept exactly its strings, and check them.
+
+    The check compares acceptance and label of every prefix, of all short strings and of long random ones,
+    and shows that the same weights fail with c = 1.
+    """
+    from evalkit_tasks.languages import get_language
+
+    automaton = get_language(language)
+    import numpy as np
+
+    from evalkit.errors import unknown_name
+    from evalkit_kernels.wkv7 import BACKENDS
+    from evalkit_tasks import compiled_check
+    from evalkit_tasks.compile import compile_automaton
+    from evalkit_tasks.theory import analyse
+
+    if backend not in BACKENDS:
+        raise unknown_name("backend", backend, BACKENDS, f"Known: {', '.join(BACKENDS)}.")
+    compiled = compile_automaton(automaton, layers)
+    typer.echo(f"{automaton.name}: {analyse(automaton).summary()}")
+    typer.echo(
+        f"compiled: {compiled.num_layers} layer{'s' * (compiled.num_layers > 1)} ({compiled.form}), "
+        f"{compiled.num_registers} registers, {compiled.num_parameters:,} parameters, c = 2"
+    )
+    network = compiled_check.build_network(compiled)
+    long = compiled_check.long_strings(automaton, check_length, np.random.default_rng(seed))
+    all_short = compiled_check.check_all_strings(
+        network, compiled, compiled_check.exhaustive_length(automaton), backend=backend
+    )
+    _report("all ", automaton.name, all_short)
+    _report("", automaton.name, compiled_check.check_strings(network, compiled, long, backend=backend))
+    del network
+    control = compiled_check.check_strings(
+        compiled_check.build_network(compiled, "off"), compiled, long[:, :1000]
+    )
+    typer.echo(f"c = 1: {_failure(control)}")
+    if output is not None:
+        _write(compiled, output, seed)
+
+
+def _report(which: str, language: str, check: "Check") -> None:
+    """Say that a check held.
+
+    Raises:
+        ModelError: it did not.
+    """
+    from evalkit.errors import ModelError
+
+    letters = "letter" if check.length == 1 else "letters"
+    strings = f"{which}{check.num_strings:,} strings of {check.length:,} {letters}"
+    if check.first_wrong is not None:
+        raise ModelError(
+            f"{language}: the compiled weights are wrong at letter {check.first_wrong:,} ({strings})"
+        )
+    typer.echo(f"exact on {strings}, every prefix")
+
+
+def _failure(control: "Check") -> str:
+    if control.first_wrong is None:
+        return "the same weights do as well: this language needs no negative eigenvalue"
+    return (
+        f"the same weights are wrong first at letter {control.first_wrong}, and right on "
+        f"{control.accuracy:.1%} of the prefixes of {control.length:,}"
+    )
+
+
+def _write(compiled: "Compiled", folder: Path, seed: int) -> None:
+    """The weights, members to score with them, and what that has to come to."""
+    import json
+
+    import numpy as np
+
+    from evalkit_tasks.compile import save
+    from evalkit_tasks.sampling import some_members
+
+    weights = folder / compiled.path_name
+    save(compiled, weights)
+    corpus = weights.with_suffix(".jsonl")
+    strings = some_members(compiled.automaton, 100, 200, np.random.default_rng(seed))
+    lines = [json.dumps({"content": compiled.text(letters) + "\n"}) for letters in strings]
+    corpus.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    num_bits = sum(compiled.expected_bits(letters).sum() for letters in strings)
+    num_bytes = sum(len(letters) + 1 for letters in strings)
+    typer.echo(f"evalkit run --models rwkv7:{weights} --corpora {corpus} --output {folder / 'runs'}")
+    typer.echo(f"has to come to {num_bits / num_bytes:.4f} bits per byte")

@@ -1,0 +1,234 @@
+"""From named features to RWKV-7 tensors: what each half of a layer reads and writes, without any indices.
+
+A feature is a pair of channels that hold ``f`` and ``-f``, so that the mean over channels is 0 whatever
+the features say. Features come in groups in which exactly one is 1 (or all are -1 or 1): the sum of squares
+then depends on which groups have been written and on nothing else, layer normalisation is a division by a
+known constant, and its weight takes the constant back. In the same way a head's value is a pair of
+coordinates, so that group normalisation is a known gain.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from evalkit.rwkv7_network import GROUP_NORM_EPS, RWKV7, LayerShape, NetworkShape
+
+LAYER_NORM_EPS = 1e-5
+SATURATED = 200.0
+"""A logit whose sigmoid is 0 or 1 in float32."""
+
+ONE = "one"
+"""The feature that is always 1."""
+
+Feature = Hashable
+Weighted = Iterable[tuple[Feature, float]]
+
+
+class AnyOf(NamedTuple):
+    """Features of one group, any of which may be the one that is 1."""
+
+    names: tuple[Feature, ...]
+
+
+class Features:
+    """The residual stream's features and the channels that hold them."""
+
+    def __init__(self) -> None:
+        self._places: dict[Feature, int] = {}
+
+    def add(self, names: Iterable[Feature]) -> list[Feature]:
+        """New features; gives them back as a list.
+
+        Raises:
+            ValueError: one exists already.
+        """
+        added = list(names)
+        for name in added:
+            if name in self._places:
+                raise ValueError(f"feature {name!r} exists already")
+            self._places[name] = len(self._places)
+        return added
+
+    @property
+    def num_channels(self) -> int:
+        """How many channels they take."""
+        return 2 * len(self._places)
+
+    def reader(self, weighted: Weighted, num_channels: int) -> Tensor:
+        """The vector ``[C]`` whose product with the stream is the weighted sum of features."""
+        vector = torch.zeros(num_channels)
+        for name, weight in weighted:
+            place = 2 * self._places[name]
+            vector[place] += weight / 2
+            vector[place + 1] -= weight / 2
+        return vector
+
+    def writer(self, weighted: Weighted, num_channels: int) -> Tensor:
+        """The vector ``[C]`` that adds these amounts to features."""
+        return 2 * self.reader(weighted, num_channels)
+
+
+@dataclasses.dataclass
+class HeadDraft:
+    """One head of one layer: what its coordinates read, and where its values go.
+
+    Keys, receptances and learning rates are by key coordinate; what is kept is a list of features, each
+    as a value of its own.
+    """
+
+    key: list[tuple[int, Feature, float]] = dataclasses.field(default_factory=list)
+    receptance: list[tuple[int, Feature, float]] = dataclasses.field(default_factory=list)
+    value: list[tuple[int, Feature, float]] = dataclasses.field(default_factory=list)
+    """(which value, feature, weight): value i is held by two coordinates of opposite sign."""
+    output: list[tuple[int, Feature]] = dataclasses.field(default_factory=list)
+    """(which value, feature that it is written to)."""
+    num_active: int = 1
+    """How many of the values are not 0 in what is read."""
+    rates: list[tuple[int, Feature, float]] = dataclasses.field(default_factory=list)
+    """Learning rate logits, on top of ``rate_offsets``."""
+    rate_offsets: dict[int, float] = dataclasses.field(default_factory=dict)
+    """Where it is missing the learning rate is 0 unless a logit is added."""
+
+    def erases(self, coordinates: Iterable[int]) -> None:
+        """A learning rate of 1/2, which c = 2 makes a full removal of what the key holds."""
+        self.rate_offsets.update(dict.fromkeys(coordinates, 0.0))
+
+
+@dataclasses.dataclass
+class LayerDraft:
+    """One layer: heads, hidden units, and how much each half adds to the stream's sum of squares."""
+
+    heads: list[HeadDraft] = dataclasses.field(default_factory=list)
+    units: list[tuple[list[tuple[Feature, float]], list[tuple[Feature, float]]]] = dataclasses.field(
+        default_factory=list
+    )
+    """Hidden units: (what is summed up before ReLU and square, what the result is added to)."""
+    num_written_by_heads: int = 0
+    """Groups that the heads write, each of which has one feature of size 1."""
+    num_written_by_units: int = 0
+
+    def when(self, needed: Sequence[Feature], then: Weighted) -> None:
+        """A hidden unit that adds ``then`` where all the needed features (or any of an `AnyOf`) are 1."""
+        inputs: list[tuple[Feature, float]] = [(ONE, 1.0 - len(needed))]
+        for item in needed:
+            inputs += [(name, 1.0) for name in (item.names if isinstance(item, AnyOf) else (item,))]
+        self.units.append((inputs, list(then)))
+
+
+def assemble(
+    features: Features,
+    embedding: Sequence[Weighted],
+    num_embedded: int,
+    layers: Sequence[LayerDraft],
+    head: Sequence[Weighted],
+    head_size: int,
+) -> dict[str, Tensor]:
+    """The tensors of an official RWKV-7 file.
+
+    Args:
+        features: all that any part names.
+        embedding: what each token writes.
+        num_embedded: how many groups that is.
+        layers: the drafts.
+        head: what each token's logit reads.
+        head_size: N.
+
+    Returns:
+        By official name, float32.
+    """
+    num_heads = max(max(len(layer.heads) for layer in layers), -(-features.num_channels // head_size))
+    num_channels = num_heads * head_size
+
+    def reader(weighted: Weighted) -> Tensor:
+        return features.reader(weighted, num_channels)
+
+    def writer(weighted: Weighted) -> Tensor:
+        return features.writer(weighted, num_channels)
+
+    shape = NetworkShape(
+        vocab_size=len(embedding),
+        num_channels=num_channels,
+        head_size=head_size,
+        layers=tuple(
+            LayerShape(
+                decay_rank=1,
+                gate_rank=1,
+                value_rank=1 if number else 0,
+                learning_rate_rank=max(1, len(_controls(layer))),
+                ffn_width=len(layer.units),
+            )
+            for number, layer in enumerate(layers)
+        ),
+    )
+    network = RWKV7(shape)
+    tensors = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    tensors["emb.weight"] = torch.stack([writer(weighted) for weighted in embedding])
+    tensors["head.weight"] = torch.stack([reader(weighted) for weighted in head])
+    num_groups = num_embedded
+
+    def scale() -> float:
+        """Of layer normalisation now."""
+        return math.sqrt(2 * num_groups / num_channels + LAYER_NORM_EPS)
+
+    tensors["blocks.0.ln0.weight"].fill_(scale())
+    for number, layer in enumerate(layers):
+        block = f"blocks.{number}."
+        tensors[f"{block}ln1.weight"].fill_(scale())
+        _time_mix(tensors, f"{block}att.", layer, reader, writer, head_size)
+        num_groups += layer.num_written_by_heads
+        tensors[f"{block}ln2.weight"].fill_(scale())
+        tensors[f"{block}ffn.key.weight"] = torch.stack([reader(inputs) for inputs, _ in layer.units])
+        tensors[f"{block}ffn.value.weight"] = torch.stack([writer(added) for _, added in layer.units], 1)
+        num_groups += layer.num_written_by_units
+    tensors["ln_out.weight"].fill_(scale())
+    return {name: value.contiguous() for name, value in tensors.items()}
+
+
+def _controls(layer: LayerDraft) -> list[Feature]:
+    """The features that learning rates depend on, each a rank of the low-rank matrix."""
+    return list(dict.fromkeys(feature for head in layer.heads for _, feature, _ in head.rates))
+
+
+def _time_mix(
+    tensors: dict[str, Tensor],
+    where: str,
+    layer: LayerDraft,
+    reader: Callable[[Weighted], Tensor],
+    writer: Callable[[Weighted], Tensor],
+    head_size: int,
+) -> None:
+    """Fill in a layer's heads; token shift, key mixing and bonus stay 0."""
+    for name in ("k_k", "ln_x.weight"):
+        tensors[where + name].fill_(1.0)
+    # No decay, no value residual, and a gate that is always open.
+    tensors[where + "w0"].fill_(-SATURATED)
+    if where + "v0" in tensors:
+        tensors[where + "v0"].fill_(-SATURATED)
+    tensors[where + "g1"][:, 0] = reader([(ONE, SATURATED)])
+    tensors[where + "g2"].fill_(1.0)
+    rates = tensors[where + "a0"].view(-1)
+    rates.fill_(-SATURATED)
+    controls = {feature: rank for rank, feature in enumerate(_controls(layer))}
+    for feature, rank in controls.items():
+        tensors[where + "a1"][:, rank] = reader([(feature, 1.0)])
+    for number, head in enumerate(layer.heads):
+        first = number * head_size
+        for coordinate, feature, weight in head.key:
+            tensors[where + "key.weight"][first + coordinate] += reader([(feature, weight)])
+        for coordinate, feature, weight in head.receptance:
+            tensors[where + "receptance.weight"][first + coordinate] += reader([(feature, weight)])
+        for place, feature, weight in head.value:
+            read = reader([(feature, weight)])
+            tensors[where + "value.weight"][first + 2 * place] += read
+            tensors[where + "value.weight"][first + 2 * place + 1] -= read
+        gain = 1 / math.sqrt(2 * head.num_active / head_size + GROUP_NORM_EPS)
+        for place, feature in head.output:
+            tensors[where + "output.weight"][:, first + 2 * place] += writer([(feature, 1 / gain)])
+        for coordinate, offset in head.rate_offsets.items():
+            rates[first + coordinate] = offset
+        for coordinate, feature, weight in head.rates:
+            tensors[where + "a2"][controls[feature], first + coordinate] += weight

@@ -1,0 +1,162 @@
+"""Finite groups as permutations of points: cyclic, symmetric and alternating groups and their products.
+
+A permutation ``p`` is the array of its images: point ``i`` goes to ``p[i]``. Products read from left to
+right, ``(p q)[i] = q[p[i]]``, so that a word's product is what its letters do one after another.
+"""
+
+import dataclasses
+import functools
+import itertools
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import UsageError
+
+MAX_ORDER = 1000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """A group of permutations, with its elements listed; the identity is element 0."""
+
+    name: str
+    elements: NDArray[np.int64]
+    """``[order, degree]``, read-only; distinct rows that are closed under products."""
+    element_names: tuple[str, ...]
+    """For a cyclic group the exponent of the generator, else the images one after another."""
+
+    @property
+    def order(self) -> int:
+        """How many elements there are."""
+        return len(self.elements)
+
+    @property
+    def degree(self) -> int:
+        """How many points are permuted."""
+        return int(self.elements.shape[1])
+
+    @functools.cached_property
+    def products(self) -> NDArray[np.int64]:
+        """``[order, order]``: the index of ``elements[i] elements[j]``."""
+        index = {tuple(row): i for i, row in enumerate(self.elements.tolist())}
+        composed = self.elements[None, :, :].repeat(self.order, 0)
+        composed = np.take_along_axis(composed, self.elements[:, None, :].repeat(self.order, 1), 2)
+        found = np.array([[index[tuple(p)] for p in row] for row in composed.tolist()], np.int64)
+        found.flags.writeable = False
+        return found
+
+    def index(self, permutation: tuple[int, ...]) -> int:
+        """The index of an element.
+
+        Raises:
+            ValueError: it is not in the group.
+        """
+        found = np.flatnonzero((self.elements == np.asarray(permutation)).all(1))
+        if len(found) != 1:
+            raise ValueError(f"{permutation} is no element of {self.name}")
+        return int(found[0])
+
+
+def cyclic(order: int) -> Group:
+    """Z_n, one cycle for each prime power in n: the fewest points that it acts on faithfully.
+
+    Element k is the generator's k-th power.
+    """
+    cycles = _prime_powers(order) or [1]
+    columns = []
+    offset = 0
+    for length in cycles:
+        powers = (np.arange(order)[:, None] + np.arange(length)) % length
+        columns.append(offset + powers)
+        offset += length
+    return _group(f"z{order}", np.concatenate(columns, 1), tuple(map(str, range(order))))
+
+
+def symmetric(degree: int) -> Group:
+    """S_n, in the lexicographic order of the images."""
+    return _permutations(f"s{degree}", list(itertools.permutations(range(degree))))
+
+
+def alternating(degree: int) -> Group:
+    """A_n, the even permutations, in the lexicographic order of the images."""
+    even = [p for p in itertools.permutations(range(degree)) if is_even(p)]
+    return _permutations(f"a{degree}", even)
+
+
+def direct_product(first: Group, second: Group) -> Group:
+    """The pairs of elements; each factor has points of its own."""
+    rows = [
+        np.concatenate((p, first.degree + q)) for p, q in itertools.product(first.elements, second.elements)
+    ]
+    names = [f"{p},{q}" for p, q in itertools.product(first.element_names, second.element_names)]
+    return _group(f"{first.name}x{second.name}", np.array(rows), tuple(names))
+
+
+def parse_group(name: str) -> Group | None:
+    """The group that ``z60``, ``s5``, ``a5`` or a product such as ``a4xz5`` names; None if it names none.
+
+    Raises:
+        UsageError: the group has more than `MAX_ORDER` elements.
+    """
+    parts = [re.fullmatch(r"([zsa])(\d{1,4})", part) for part in name.split("x")]
+    groups: list[Group] = []
+    order = 1
+    for part in parts:
+        if part is None or int(part[2]) < 1:
+            return None
+        family, size = part[1], int(part[2])
+        order *= size if family == "z" else _factorial_up_to(size)
+        if order > MAX_ORDER:
+            raise UsageError(f"group {name!r} has more than {MAX_ORDER} elements; choose a smaller one")
+        groups.append({"z": cyclic, "s": symmetric, "a": alternating}[family](size))
+    return functools.reduce(direct_product, groups)
+
+
+def is_even(permutation: tuple[int, ...]) -> bool:
+    """Whether it is a product of an even number of transpositions."""
+    inversions = sum(x > y for x, y in itertools.combinations(permutation, 2))
+    return inversions % 2 == 0
+
+
+def transposition(degree: int, x: int, y: int) -> tuple[int, ...]:
+    """The permutation that swaps two points."""
+    images = list(range(degree))
+    images[x], images[y] = y, x
+    return tuple(images)
+
+
+def _permutations(name: str, permutations: list[tuple[int, ...]]) -> Group:
+    names = tuple("".join(map(str, p)) for p in permutations)
+    return _group(name, np.array(permutations), names)
+
+
+def _group(name: str, elements: NDArray[np.int64], element_names: tuple[str, ...]) -> Group:
+    elements = elements.astype(np.int64)
+    elements.flags.writeable = False
+    return Group(name, elements, element_names)
+
+
+def _prime_powers(number: int) -> list[int]:
+    powers = []
+    prime = 2
+    while number > 1:
+        power = 1
+        while number % prime == 0:
+            number //= prime
+            power *= prime
+        if power > 1:
+            powers.append(power)
+        prime += 1
+    return powers
+
+
+def _factorial_up_to(size: int) -> int:
+    """``size!``, or anything above `MAX_ORDER` where it is larger."""
+    product = 1
+    for factor in range(2, size + 1):
+        product *= factor
+        if product > 2 * MAX_ORDER:
+            break
+    return product

@@ -1,0 +1,180 @@
+"""Questions about a changing state, made fresh from a seed and a date.
+
+An item is a story of ``length`` operations, a question, and the closed set of its answers. It is made of
+a `Family`'s world (names, objects, the first state), its operations, and the text that tells them, so
+that the same operations can be told in another order: an item's twin. Where an order exists that
+changes the answer, the twin's answer differs; operations that commute keep it.
+
+Nothing here depends on anything but the family, the date, the seed, the length and the index: the same
+five give the same item in every version of Python, and another date gives items that no text of an
+earlier day can hold.
+"""
+
+import dataclasses
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from typing import Any, TypeVar
+
+MAX_SHOTS = 8
+SHOT_LENGTHS = (1, 2, 3, 4)
+"""Lengths of the solved examples, in turn: short, so that eight of them fit before a long question."""
+
+_NUM_SHUFFLES = 64
+"""Orders tried to find one that changes the answer."""
+
+T = TypeVar("T")
+
+
+class Draw:
+    """Random choices that every Python makes alike.
+
+    Built on `random.Random.random` alone, the one sequence that Python promises never to change.
+    """
+
+    def __init__(self, *key: str | int) -> None:
+        """A stream of its own for every key."""
+        digest = hashlib.sha256(json.dumps(key).encode()).digest()
+        self._random = random.Random(int.from_bytes(digest[:8], "big"))
+
+    def below(self, bound: int) -> int:
+        """A number from 0 to ``bound`` - 1."""
+        return int(self._random.random() * bound)
+
+    def choice(self, options: Sequence[T]) -> T:
+        """One of them."""
+        return options[self.below(len(options))]
+
+    def chance(self, probability: float) -> bool:
+        """True this often."""
+        return self._random.random() < probability
+
+    def sample(self, options: Sequence[T], count: int) -> list[T]:
+        """``count`` different ones, in random order."""
+        pool = list(options)
+        return [pool.pop(self.below(len(pool))) for _ in range(count)]
+
+    def shuffle(self, items: MutableSequence[T]) -> None:
+        """Put them in random order (Fisher and Yates)."""
+        for i in range(len(items) - 1, 0, -1):
+            j = self.below(i + 1)
+            items[i], items[j] = items[j], items[i]
+
+
+@dataclasses.dataclass(frozen=True)
+class Story:
+    """Operations, told."""
+
+    text: str
+    """Story and question; ends where the answer follows, without white space."""
+    cue: str
+    """The end of ``text`` that asks, e.g. ``The lamp is now``: the answers' own context."""
+    answers: tuple[str, ...]
+    """All answers, each with the white space before it; none is the beginning of another."""
+    label: int
+    """Which of them is right."""
+    guesses: Mapping[str, int]
+    """What simple heuristics answer, by name."""
+    marks: tuple[int, ...]
+    """For the state after each operation, the number of characters of ``text`` that tell it."""
+    states: tuple[int, ...]
+    """The state after each operation, a class below the family's `num_states`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A kind of item."""
+
+    name: str
+    description: str
+    num_states: int
+    """Classes that a linear probe tells apart."""
+    world: Callable[[Draw], Any]
+    """What an item's story is about, and its first state."""
+    operations: Callable[[Draw, Any, int], Sequence[Any]]
+    """This many operations in a world."""
+    tell: Callable[[Any, Sequence[Any]], Story]
+    """The story of operations, in any order."""
+    after_answer: str = "."
+    """What follows the answer of a solved example."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A question with its answers."""
+
+    id: str
+    length: int
+    """Operations in its story."""
+    twin_of: str | None
+    """The item whose operations it tells in another order."""
+    story: Story
+
+    @property
+    def answer(self) -> str:
+        """The right one."""
+        return self.story.answers[self.story.label]
+
+
+def make_items(family: Family, *, date: str, seed: int, lengths: Iterable[int], num_items: int) -> list[Item]:
+    """Items of every length, each followed by its twin where it has one.
+
+    Args:
+        family: what they are about.
+        date: ``YYYY-MM-DD``.
+        seed: any number.
+        lengths: how many operations to tell.
+        num_items: items of each length, twins not counted; fewer are the first of more.
+    """
+    items = []
+    for length in lengths:
+        for index in range(num_items):
+            items += _item_and_twin(family, (date, seed, length, index))
+    return items
+
+
+def make_shots(family: Family, *, date: str, seed: int, num_shots: int) -> list[Item]:
+    """Items to show with their answers before a question; fewer are the first of more."""
+    return [
+        _item_and_twin(family, (date, seed, SHOT_LENGTHS[index % len(SHOT_LENGTHS)], f"shot-{index}"))[0]
+        for index in range(num_shots)
+    ]
+
+
+def shots_text(family: Family, shots: Iterable[Item]) -> str:
+    """Solved examples as they stand before a question."""
+    return "".join(f"{shot.story.text}{shot.answer}{family.after_answer}\n\n" for shot in shots)
+
+
+def sha256_of(items: Iterable[Item]) -> str:
+    """Digest of everything that a model sees of the items, and of what is expected of it."""
+    lines = [json.dumps(dataclasses.asdict(item), sort_keys=True, ensure_ascii=False) for item in items]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _item_and_twin(family: Family, key: tuple[str, int, int, int | str]) -> list[Item]:
+    length = key[2]
+    draw = Draw(family.name, *key)
+    world = family.world(draw)
+    operations = list(family.operations(draw, world, length))
+    story = family.tell(world, operations)
+    name = "/".join(map(str, (family.name, *key)))
+    item = Item(name, length, None, story)
+    twin = _other_order(family, world, operations, story, draw)
+    return [item] if twin is None else [item, Item(f"{name}/twin", length, name, twin)]
+
+
+def _other_order(family: Family, world: Any, operations: list[Any], story: Story, draw: Draw) -> Story | None:
+    """The same operations in another order, with another answer if a few tries find one."""
+    found = None
+    for _ in range(_NUM_SHUFFLES):
+        shuffled = list(operations)
+        draw.shuffle(shuffled)
+        if shuffled == operations:
+            continue
+        told = family.tell(world, shuffled)
+        if told.answers[told.label] != story.answers[story.label]:
+            return told
+        found = found or told
+    return found

@@ -1,0 +1,234 @@
+"""Cells of the trained probes, kept as evalkit keeps all cells: whole or absent, named by their content.
+
+``<output>/probes/<task>/<model>/<key>.json`` says what was measured and how; ``<key>.parquet`` has a row per
+test string, from which every other metric can be computed. The JSON is strict, written last and atomically,
+and bears a digest of itself. ``<key>.partial/`` holds the checkpoint of a cell that is being trained.
+
+Schema 1 of the Parquet: ``test, num_letters, num_scored, num_correct, first_error`` (letters read up to and
+with the first wrong answer; null for none), ``last_correct``.
+"""
+
+import datetime as dt
+import hashlib
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from evalkit.errors import ScoringError
+from evalkit.files import atomic_write, locked, slug, strict_json
+from evalkit_tasks.metrics import ItemScores, length_at_share, summary
+from evalkit_tasks.networks import display_name
+from evalkit_tasks.probe_data import NEGATIVE_CONTROLS, ProbeTask
+from evalkit_tasks.trained import TRAINER_VERSION, TrainResult, TrainSpec, spec_json, steps_to_loss
+
+SCHEMA_VERSION = 1
+KIND = "trained-probe"
+FOLDER = "probes"
+
+
+class ProbeCell(NamedTuple):
+    """A finished cell."""
+
+    path: Path
+    content: dict[str, Any]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The `TrainSpec`, with every default filled in."""
+        return self.content["spec"]  # type: ignore[no-any-return]
+
+    @property
+    def tests(self) -> dict[str, dict[str, Any]]:
+        """The metrics of each test, by its name, from short to long."""
+        tests: dict[str, dict[str, Any]] = self.content["tests"]
+        return dict(sorted(tests.items(), key=lambda test: (test[1]["shortest"], test[1]["longest"])))
+
+    def items(self) -> dict[str, ItemScores]:
+        """What each network did with each test string.
+
+        Raises:
+            ScoringError: the Parquet file is missing or not the one that the JSON names.
+        """
+        import pyarrow.parquet as pq
+
+        if problem := _damage(self.path):
+            raise ScoringError(f"{self.path} {problem}; train it again")
+        frame = pq.read_table(self.path.with_suffix(".parquet")).to_pandas()
+        found = {}
+        for test in self.tests:
+            rows = frame[frame["test"] == test]
+            columns = {name: rows[name].to_numpy() for name in ItemScores._fields}
+            columns["first_error"] = rows["first_error"].fillna(0).to_numpy(np.int64)
+            found[test] = ItemScores(**columns)
+        return found
+
+
+def cell_path(spec: TrainSpec, output: Path) -> Path:
+    """Where a cell's JSON lies."""
+    model = slug(display_name(spec.model, spec.negative_eigenvalues))
+    return output / FOLDER / slug(spec.task) / model / f"{spec.key()}.json"
+
+
+def partial_folder(spec: TrainSpec, output: Path) -> Path:
+    """Where the checkpoint of an unfinished cell lies."""
+    return cell_path(spec, output).with_suffix(".partial")
+
+
+def find_cell(spec: TrainSpec, output: Path, warn: Callable[[str], None]) -> ProbeCell | None:
+    """The finished cell of a spec, or None.
+
+    Files that are not what was written are moved aside as ``*.damaged`` and ``warn`` is told.
+    """
+    path = cell_path(spec, output)
+    if not path.is_file():
+        return None
+    problem = _damage(path)
+    if problem is None:
+        return read_cell(path)
+    with locked(path.parent):
+        endings = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
+        ending = next(e for e in endings if not Path(f"{path}{e}").exists())
+        for file in (path, path.with_suffix(".parquet")):
+            if file.is_file():
+                file.rename(f"{file}{ending}")
+    warn(f"{path} {problem}; it was moved to {path.name}{ending} and is trained again")
+    return None
+
+
+def read_cell(path: Path) -> ProbeCell:
+    """A cell from its JSON file.
+
+    Raises:
+        ScoringError: the file is no whole cell of this schema.
+    """
+    if problem := _damage(path):
+        raise ScoringError(f"{path} {problem}; train it again, or move it away")
+    return ProbeCell(path, json.loads(path.read_text(encoding="utf-8")))
+
+
+def read_cells(output: Path) -> list[ProbeCell]:
+    """Every finished cell under an output folder, in the order of its paths.
+
+    Raises:
+        ScoringError: one of them is damaged.
+    """
+    cells = []
+    for path in sorted((output / FOLDER).glob("*/*/*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("kind") == KIND:  # other probes' cells lie here too
+            cells.append(read_cell(path))
+    return cells
+
+
+def write_cell(
+    spec: TrainSpec, task: ProbeTask, result: TrainResult, output: Path, *, environment: dict[str, Any]
+) -> ProbeCell:
+    """Write a cell's two files, the JSON last; where another run was first, its cell stays."""
+    path = cell_path(spec, output)
+    with locked(path.parent):
+        if path.is_file() and _damage(path) is None:
+            return read_cell(path)
+        parquet = path.with_suffix(".parquet")
+        with atomic_write(parquet) as temporary:
+            _write_rows(temporary, result.tests)
+            parquet_sha256 = _file_sha256(temporary)
+        content = _content(spec, task, result, parquet_sha256, environment)
+        content["sha256"] = _content_sha256(content)
+        with atomic_write(path) as temporary:
+            temporary.write_text(strict_json(content), encoding="utf-8")
+    return ProbeCell(path, content)
+
+
+def _content(
+    spec: TrainSpec,
+    task: ProbeTask,
+    result: TrainResult,
+    parquet_sha256: str,
+    environment: dict[str, Any],
+) -> dict[str, Any]:
+    longest = max(result.tests, key=lambda test: int(result.tests[test].num_letters.min()))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": KIND,
+        "status": "success",
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "spec": spec_json(spec),
+        "model": {
+            "name": display_name(spec.model, spec.negative_eigenvalues),
+            "num_parameters": result.num_parameters,
+        },
+        "task": {
+            "name": task.name,
+            "num_letters": task.num_letters,
+            "num_labels": task.num_labels,
+            "is_negative_control": task.name in NEGATIVE_CONTROLS,
+        },
+        "tests": {
+            name: {
+                "shortest": spec.test_lengths()[name][0],
+                "longest": spec.test_lengths()[name][1],
+                "majority_label_accuracy": result.majority_accuracy[name],
+                **summary(items, task.num_labels),
+            }
+            for name, items in result.tests.items()
+        },
+        "l90": {"test": longest, "length": length_at_share(result.tests[longest], 0.9)},
+        "training": {
+            "num_steps": result.history[-1][0] if result.history else 0,
+            "stopped_by": result.stopped_by,
+            "last_loss_nats": result.history[-1][1] if result.history else None,
+            "steps_to_loss_0.02": steps_to_loss(result.history),
+            "history": [list(entry) for entry in result.history],
+            "training_cpu_s": round(result.training_cpu_s, 3),
+            "testing_cpu_s": round(result.testing_cpu_s, 3),
+        },
+        "items": {"parquet_sha256": parquet_sha256},
+        "environment": environment,
+        "trainer_version": TRAINER_VERSION,
+    }
+
+
+def _write_rows(path: Path, tests: dict[str, ItemScores]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = []
+    for name, items in tests.items():
+        columns: dict[str, Any] = {"test": pa.array([name] * len(items.num_scored), pa.string())}
+        columns |= {field: getattr(items, field) for field in ItemScores._fields}
+        columns["first_error"] = pa.array(items.first_error, mask=items.first_error == 0)
+        parts.append(pa.table(columns))
+    pq.write_table(pa.concat_tables(parts), path, compression="zstd")
+
+
+def _damage(path: Path) -> str | None:
+    parquet = path.with_suffix(".parquet")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+            return f"is not a probe's cell of schema {SCHEMA_VERSION}"
+        if content.get("status") != "success" or content.get("sha256") != _content_sha256(content):
+            return "was changed after it was written"
+        if not parquet.is_file():
+            return f"has lost {parquet.name}"
+        if _file_sha256(parquet) != content["items"]["parquet_sha256"]:
+            return f"does not fit {parquet.name}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except (ValueError, RecursionError):
+        return "is not strict JSON"
+    return None
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _content_sha256(content: dict[str, Any]) -> str:
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(strict_json(rest).encode()).hexdigest()

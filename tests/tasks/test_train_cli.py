@@ -1,0 +1,253 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from evalkit.errors import EvalkitError, ScoringError, UsageError
+from evalkit_tasks import probe_table
+from evalkit_tasks.cli import app
+from evalkit_tasks.networks import ARCHITECTURES
+from evalkit_tasks.probe_cells import read_cell, read_cells
+from evalkit_tasks.probe_data import task_names
+from evalkit_tasks.train_suites import quick_claims, suite_specs
+from evalkit_tasks.trained import check_spec
+
+FAST = {
+    "--steps": 3,
+    "--train-length": 8,
+    "--batch-size": 4,
+    "--width": 16,
+    "--items": 8,
+    "--jobs": 1,
+}
+
+
+def words(options):
+    return [str(word) for pair in options.items() for word in pair]
+
+
+def probe(*arguments, exit_code=0):
+    result = CliRunner().invoke(app, arguments)
+    if isinstance(result.exception, EvalkitError):
+        raise result.exception
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+def trained(tmp_path, *arguments):
+    return probe("train", "--output", str(tmp_path), *words(FAST), *arguments)
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_sweep_makes_a_cell_for_each_layer_and_seed_and_nothing_twice(tmp_path):
+    sweep = ("--task", "parity,s3", "--model", "lstm", "--layers", "1,2", "--seeds", "2")
+    first = trained(tmp_path, *sweep)
+    assert "0 of 8 cells done, 8 to train" in first.stderr
+    cells = read_cells(tmp_path)
+    assert len(cells) == 8
+    assert {(c.spec["task"], c.spec["num_layers"], c.spec["seed"]) for c in cells} == {
+        (task, layers, seed) for task in ("parity", "s3") for layers in (1, 2) for seed in (0, 1)
+    }
+    before = files(tmp_path)
+    second = trained(tmp_path, *sweep)
+    assert "8 of 8 cells done, 0 to train" in second.stderr
+    assert files(tmp_path) == before
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_cell_holds_what_was_measured_and_its_items_agree(tmp_path):
+    trained(tmp_path, "--task", "parity", "--model", "lstm", "--test-range", "9-20")
+    (cell,) = read_cells(tmp_path)
+    assert list(cell.tests) == ["8", "9-20", "16", "32", "64", "128"]
+    for test, items in cell.items().items():
+        metrics = cell.tests[test]
+        assert metrics["num_items"] == len(items.num_scored) == 8
+        assert metrics["token_accuracy"] == items.num_correct.sum() / items.num_scored.sum()
+        assert metrics["sequence_accuracy"] == (items.num_correct == items.num_scored).mean()
+        assert (items.first_error == 0).mean() == metrics["sequence_accuracy"]
+        assert metrics["shortest"] <= items.num_letters.min() <= items.num_letters.max() <= metrics["longest"]
+    assert cell.content["environment"]["num_threads"] == 1
+    assert cell.content["training"]["training_cpu_s"] > 0
+
+
+def test_a_damaged_cell_is_moved_aside_and_trained_again(tmp_path):
+    arguments = ("--task", "parity", "--model", "lstm")
+    trained(tmp_path, *arguments)
+    (cell,) = read_cells(tmp_path)
+    content = json.loads(cell.path.read_text())
+    content["tests"]["8"]["sequence_accuracy"] = 1.0
+    cell.path.write_text(json.dumps(content))
+    with pytest.raises(ScoringError, match="was changed after it was written; train it again"):
+        read_cell(cell.path)
+    again = trained(tmp_path, *arguments)
+    assert "was changed after it was written; it was moved to" in again.stderr
+    assert read_cells(tmp_path)[0].tests == cell.tests
+    assert len(list(tmp_path.rglob("*.damaged"))) == 2
+
+
+def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path):
+    options = ("--task", "parity", "--model", "gru", *words({**FAST, "--steps": 250}))
+    probe("train", *options, "--output", "whole")
+    code = (
+        "import evalkit_tasks.train_runner as r, functools; "
+        "r.run_spec = functools.partial(r.run_spec, checkpoint_every_s=0.05); "
+        "from evalkit_tasks.cli import app; app()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, "train", *options, "--output", "killed"])
+    while not list(Path("killed").rglob("checkpoint.pt")):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not read_cells(Path("killed"))
+    probe("train", *options, "--output", "killed")
+    (whole,), (killed,) = read_cells(Path("whole")), read_cells(Path("killed"))
+    assert killed.tests == whole.tests
+    assert killed.content["training"]["history"] == whole.content["training"]["history"]
+    assert killed.path.name == whole.path.name
+    assert not list(Path("killed").rglob("*.partial"))
+
+
+def test_processes_give_what_one_process_gives(tmp_path):
+    sweep = ("--task", "parity", "--model", "lstm", "--seeds", "2")
+    trained(tmp_path / "one", *sweep)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    code = "from evalkit_tasks.cli import app; app()"
+    arguments = ["train", "--output", str(tmp_path / "two"), *words({**FAST, "--jobs": 2}), *sweep]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, env=environment)
+    one, two = (read_cells(tmp_path / name) for name in ("one", "two"))
+    assert [cell.tests for cell in one] == [cell.tests for cell in two]
+    assert len(one) == 2
+
+
+def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
+    from evalkit_tasks import train_runner
+
+    real = train_runner.run_spec
+
+    def run_spec(spec, *arguments, **options):
+        if spec.seed == 0:
+            raise RuntimeError("the norm of the gradient is not finite\nand more")
+        return real(spec, *arguments, **options)
+
+    monkeypatch.setattr(train_runner, "run_spec", run_spec)
+    arguments = ("--task", "parity", "--model", "lstm", "--seeds", "2")
+    result = probe("train", "--output", str(tmp_path), *words(FAST), *arguments, exit_code=1)
+    expected = "FAILED parity, lstm, 1 layers, seed 0: RuntimeError: the norm of the gradient is not finite\n"
+    assert expected in result.stdout
+    assert [cell.spec["seed"] for cell in read_cells(tmp_path)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--task parity", "give --task and --model, or --suite quick"),
+        ("--task partiy --model lstm", "unknown task 'partiy'"),
+        ("--task parity --model lsmt", "unknown model 'lsmt'. Did you mean lstm"),
+        ("--task parity --model lstm --layers 1,x", "--layers x: give whole numbers"),
+        ("--task parity --model lstm --test-range 40", "--test-range 40: give two lengths"),
+        ("--suite quik", "unknown suite 'quik'. Did you mean quick?"),
+        ("--suite quick --steps 5", "--suite quick says itself what to train; leave out --steps"),
+        ("--task , --model lstm", "--task names nothing"),
+    ],
+)
+def test_a_bad_request_is_a_line_and_trains_nothing(tmp_path, arguments, message):
+    with pytest.raises(UsageError) as caught:
+        probe("train", "--output", str(tmp_path / "runs"), *arguments.split())
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_every_cell_of_a_suite_can_be_trained():
+    for suite in ("quick", "paper"):
+        specs = suite_specs(suite)
+        assert len({spec.key() for spec in specs}) == len(specs)
+        for spec in {(s.task, s.model, s.negative_eigenvalues): s for s in specs}.values():
+            check_spec(spec)
+
+
+def test_a_claim_needs_every_seed(tmp_path):
+    claim = quick_claims()[0]
+    assert claim.holds({0: 1.0, 1: 1.0, 2: 0.995})
+    assert not claim.holds({0: 1.0, 1: 1.0})
+    assert not claim.holds({0: 1.0, 1: 1.0, 2: 0.98})
+
+
+def test_the_dry_run_says_what_a_suite_costs(tmp_path):
+    result = probe("train", "--task", "parity", "--model", "lstm", "--dry-run", "--output", str(tmp_path))
+    # 1000 steps of 64 strings of 20 letters in the mean and a start token; 4 x 64 + 2 x (4 x 64 x 64 + 256)
+    # + 64 x 2 + 2 parameters.
+    tokens = 1000 * 64 * 21
+    assert result.stdout == (
+        "0 of 1 cells done, 1 to train\n"
+        f"  parity, lstm: 1 cells, {tokens / 1e6:,.1f} M tokens, {6 * 33666 * tokens / 1e12:,.2f} TFLOP\n"
+        f"  training in all: {tokens / 1e6:,.1f} M tokens, {6 * 33666 * tokens / 1e12:,.2f} TFLOP\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_puts_ours_beside_the_published(tmp_path):
+    arguments = ("--task", "parity", "--model", "lstm", "--layers", "1,2", "--seeds", "2")
+    probe("train", "--output", str(tmp_path), *words(FAST), *arguments, "--test-range", "40-256")
+    cells = read_cells(tmp_path)
+    rows = probe_table.comparison_rows(cells)
+    ours = [row for row in rows if row["ours"]]
+    assert {(row["task"], row["model"], row["source"], row["value"]) for row in ours} == {
+        ("parity", "lstm", "pd-ssm", 100.0)
+    }
+    for row in ours:
+        layers = int(row["ours_setting"][0])
+        expected = [
+            100 * cell.tests["40-256"]["last_position_accuracy"]
+            for cell in sorted(cells, key=lambda c: c.spec["seed"])
+            if cell.spec["num_layers"] == layers
+        ]
+        assert row["ours"] == expected
+    printed = probe("table", str(tmp_path)).stdout
+    assert "https://arxiv.org/abs/2509.22284" in printed
+    assert "51.1 ± 0.3" in printed
+    assert "fewest layers" in printed
+    document = json.loads(probe("table", str(tmp_path), "--json").stdout)
+    assert len(document["curves"]) == 4 * 6
+    assert {row["layers_tried"] for row in document["min_layers"]} == {"1 2"}
+
+
+def test_plot_data_are_csv(tmp_path):
+    trained(tmp_path, "--task", "parity", "--model", "lstm", "--seeds", "2")
+    curves, layers = tmp_path / "curves.csv", tmp_path / "layers.csv"
+    probe("table", str(tmp_path), "--curves", str(curves), "--min-layers", str(layers))
+    with curves.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["longest"]) for row in rows] == [
+        (seed, str(8 * multiple)) for seed in "01" for multiple in (1, 2, 4, 8, 16)
+    ]
+    assert all(
+        0 <= float(row["sequence_accuracy_low"]) <= float(row["sequence_accuracy"]) <= 1 for row in rows
+    )
+    with layers.open() as file:
+        assert [row["min_layers_0.99"] for row in csv.DictReader(file)] == [""] * 5
+
+
+def test_an_empty_folder_is_told_what_to_do(tmp_path):
+    assert "evalkit probe train --suite quick" in probe("table", str(tmp_path)).stdout
+
+
+def test_published_numbers_name_known_tasks_and_sources():
+    known = probe_table.published()
+    for source in known["sources"].values():
+        assert source["url"].startswith("https://arxiv.org/abs/")
+    for row in known["rows"]:
+        assert row["source"] in known["sources"]
+        assert set(row["results"]) <= set(task_names())
+        assert row.get("eigenvalues", "off") == "off" or row["model"] in ARCHITECTURES
