@@ -9,7 +9,6 @@ with the first wrong answer; null for none), ``last_correct``.
 """
 
 import datetime as dt
-import hashlib
 import itertools
 import json
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from evalkit.cells import content_sha256, parquet_digest
 from evalkit.errors import ScoringError
 from evalkit.files import atomic_write, locked, slug, strict_json
 from evalkit_tasks.metrics import ItemScores, length_at_share, summary
@@ -135,9 +135,9 @@ def write_cell(
         parquet = path.with_suffix(".parquet")
         with atomic_write(parquet) as temporary:
             _write_rows(temporary, result.tests)
-            parquet_sha256 = _file_sha256(temporary)
+            parquet_sha256 = parquet_digest(temporary)
         content = _content(spec, task, result, parquet_sha256, environment)
-        content["sha256"] = _content_sha256(content)
+        content["sha256"] = content_sha256(content)
         with atomic_write(path) as temporary:
             temporary.write_text(strict_json(content), encoding="utf-8")
     return ProbeCell(path, content)
@@ -211,24 +211,14 @@ def _damage(path: Path) -> str | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             return f"is not a probe's cell of schema {SCHEMA_VERSION}"
-        if content.get("status") != "success" or content.get("sha256") != _content_sha256(content):
+        if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
             return "was changed after it was written"
         if not parquet.is_file():
             return f"has lost {parquet.name}"
-        if _file_sha256(parquet) != content["items"]["parquet_sha256"]:
+        if parquet_digest(parquet) != content["items"]["parquet_sha256"]:
             return f"does not fit {parquet.name}"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     except (ValueError, RecursionError):
         return "is not strict JSON"
     return None
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _content_sha256(content: dict[str, Any]) -> str:
-    rest = {name: value for name, value in content.items() if name != "sha256"}
-    return hashlib.sha256(strict_json(rest).encode()).hexdigest()
