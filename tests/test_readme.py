@@ -35,7 +35,7 @@ def test_the_commands_are_there() -> None:
 def test_the_options_are_there() -> None:
     groups = (
         *(["run"], ["compare"], ["corpora", "import"], ["corpora", "publish"], ["corpora", "rebuild"]),
-        *(["crawl", "arxiv"], ["crawl", "news"], ["crawl", "wikipedia"], ["report"]),
+        *(["crawl", "arxiv"], ["crawl", "news"], ["crawl", "wikipedia"], ["report"], ["plot"], ["export"]),
         *(["probe", name] for name in ("train", "compile", "table")),
     )
     programs = [["evalkit", *group] for group in groups] + [
