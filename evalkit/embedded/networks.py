@@ -27,7 +27,10 @@ ROW_TOKENS = 512
 
 
 class Trained(Protocol):
-    """A network in training."""
+    """A network in training, and how Adam is set for it."""
+
+    beta2: float
+    eps: float
 
     @property
     def network(self) -> nn.Module:

@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -87,6 +86,20 @@ def steps_of_one_pass(stream: NDArray[np.int16]) -> int:
     return ((len(stream) - 1) // ROWS_PER_STEP) // ROW_TOKENS
 
 
+def checked_steps(asked: int | None, stream: NDArray[np.int16]) -> int:
+    """The steps to train: those of one pass, or fewer if so asked.
+
+    Raises:
+        UsageError: fewer than one step, or more than the data last for.
+    """
+    available = steps_of_one_pass(stream)
+    if available < 1:
+        raise UsageError(f"the data hold {len(stream):,} bytes, less than one step reads; give more --data")
+    if asked is not None and not 1 <= asked <= available:
+        raise UsageError(f"--steps {asked}: give 1 to {available:,}; the data are read once")
+    return available if asked is None else asked
+
+
 def learning_rate_factor(step: int, num_steps: int) -> float:
     """Of the peak: a linear warm-up, then half a cosine down to `FINAL_FACTOR`."""
     warm_up = min(WARM_UP_STEPS, num_steps // 4)
@@ -134,8 +147,7 @@ def train(
     trained = build(recipe.model, recipe.seed)
     groups = trained.groups(recipe.learning_rate)
     peaks = [group["lr"] for group in groups]
-    network: Any = trained
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, network.beta2), eps=network.eps)
+    optimiser = torch.optim.AdamW(groups, betas=(0.9, trained.beta2), eps=trained.eps)
     progress = Progress()
     if checkpoint is not None and checkpoint.is_file():
         progress = _resume(checkpoint, recipe, trained, optimiser)
@@ -301,13 +313,15 @@ def main() -> None:
     folder = arguments.output or Path("runs") / "embedded" / arguments.model
     folder.mkdir(parents=True, exist_ok=True)
     build(arguments.model, 0)  # a wrong name must not wait for the data
+    if arguments.learning_rate is not None and arguments.learning_rate <= 0:
+        raise UsageError(f"--learning-rate {arguments.learning_rate:g}: give a number above 0")
     sets = load_sets(arguments.data, arguments.data_license)
     stream = token_stream(sets, arguments.seed)
     held_out = held_out_texts(sets)
     recipe = Recipe(
         arguments.model,
         arguments.learning_rate or 0.0,
-        arguments.steps or steps_of_one_pass(stream),
+        checked_steps(arguments.steps, stream),
         arguments.seed,
         hashlib.sha256(stream.tobytes()).hexdigest(),
     )

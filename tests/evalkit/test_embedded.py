@@ -18,7 +18,7 @@ from evalkit.embedded.card import card_lines, read_card
 from evalkit.embedded.data import START_ID, DataSet, byte_ids, code, prose, token_stream
 from evalkit.embedded.networks import NETWORKS, build
 from evalkit.embedded.rwkv7_init import initialise, parameter_groups
-from evalkit.embedded.train import Recipe, learning_rate_factor, rows, sweep, train
+from evalkit.embedded.train import Recipe, checked_steps, learning_rate_factor, rows, sweep, train
 from evalkit.errors import CorpusError, UsageError
 from evalkit.loading import load_model
 from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
@@ -142,6 +142,18 @@ def test_every_row_goes_on_where_it_ended() -> None:
     assert first.shape == (2, 49)
     assert torch.equal(first[:, -1], second[:, 0])
     assert first[0].tolist() == STREAM[:49].tolist()
+
+
+@pytest.mark.usefixtures("small_rows")
+def test_the_data_are_read_at_most_once() -> None:
+    assert checked_steps(None, STREAM) == (len(STREAM) - 1) // 2 // 48 == 6
+    assert rows(STREAM, 5).shape == (2, 49)
+    assert checked_steps(2, STREAM) == 2
+    for asked in (0, -1, 7):
+        with pytest.raises(UsageError, match=rf"--steps {asked}: give 1 to 6"):
+            checked_steps(asked, STREAM)
+    with pytest.raises(UsageError, match="less than one step reads"):
+        checked_steps(None, STREAM[:50])
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
