@@ -132,7 +132,7 @@ def _compare(
         bits_per_byte_a=bits_per_byte_a,
         bits_per_byte_b=bits_per_byte_b,
         difference=math.fsum(differences) / sum(num_bytes),
-        interval=percentile_interval(resampled_ratios(differences, num_bytes, clusters)),
+        interval=percentile_interval(resampled_ratios(differences, num_bytes, clusters), len(set(clusters))),
         num_better_a=sum(difference < 0 for difference in differences),
         documents=tuple(documents),
     )

@@ -75,6 +75,7 @@ def chain_months(store: Store, anchors: Sequence[str] = (), *, policy: str = "do
             f"({', '.join(months) or 'none dated'})"
         )
     samples = {month: _levels(store, by_month[month], members) for month in months}
+    fewest = min(len(set(store.corpora[number].clusters)) for here in by_month.values() for number in here)
     found: list[Month] = []
     log_drift: Any = 0.0
     for place, month in enumerate(months):
@@ -95,10 +96,13 @@ def chain_months(store: Store, anchors: Sequence[str] = (), *, policy: str = "do
                 month,
                 tuple(store.corpora[number].label for number in by_month[month]),
                 tuple(sorted(labels[one] for one in common)),
-                estimates(drift[None])[0],
-                {labels[one]: estimates(level[None])[0] for one, level in sorted(samples[month].items())},
+                estimates(drift[None], fewest)[0],
                 {
-                    labels[one]: estimates(_ratio(level, drift)[None])[0]
+                    labels[one]: estimates(level[None], fewest)[0]
+                    for one, level in sorted(samples[month].items())
+                },
+                {
+                    labels[one]: estimates(_ratio(level, drift)[None], fewest)[0]
                     for one, level in sorted(samples[month].items())
                 },
             )

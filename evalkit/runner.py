@@ -132,8 +132,10 @@ class RunResult:
 
     def _interval(self, cells: dict[str, Cell]) -> Interval | None:
         samples = []
+        num_clusters = []
         for stream, corpus in enumerate(self.corpora):
             rows = [row for row in cells[corpus].rows() if row["total_bits"] is not None]
+            num_clusters.append(len({row["cluster"] for row in rows}))
             samples.append(
                 resampled_ratios(
                     [row["total_bits"] for row in rows],
@@ -143,7 +145,9 @@ class RunResult:
                 )
             )
         known = [sample for sample in samples if sample is not None]
-        return percentile_interval(np.mean(known, axis=0)) if len(known) == len(samples) else None
+        # The corpus with the fewest clusters decides: a little wider than need be.
+        mean = np.mean(known, axis=0) if len(known) == len(samples) else None
+        return percentile_interval(mean, min(num_clusters))
 
     def to_json(self) -> dict[str, Any]:
         """The result as strict JSON can hold it."""

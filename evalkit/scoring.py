@@ -18,8 +18,8 @@ from evalkit.errors import LossyTextError, ScoringError
 from evalkit.model import Codec, Model, TokenModel
 from evalkit.policy import Window, windows
 
-SCORER_VERSION = 1
-"""Part of every cell's key; raised by any change that can change a document's bits."""
+SCORER_VERSION = 2
+"""Part of every cell's key; raised by any change that can change a document's bits or a cell's interval."""
 
 BITS_PER_NAT = 1 / math.log(2)
 

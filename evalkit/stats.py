@@ -2,7 +2,8 @@
 
 The unit of sampling is the document, or the author, repository or site that several documents share.
 Intervals over tokens would be far too small, for tokens of one document are not independent draws.
-All intervals are percentile intervals of a bootstrap (Efron & Tibshirani 1993, ch. 13) with a fixed
+All intervals are expanded percentile intervals of a bootstrap (Efron & Tibshirani 1993, ch. 13; Hesterberg,
+"What Teachers Should Know About the Bootstrap", The American Statistician 69, 2015, section 5.3) with a fixed
 seed, so that the same cells always print the same digits.
 """
 
@@ -66,11 +67,25 @@ def resampled_ratios(
     return np.concatenate(ratios)
 
 
-def percentile_interval(samples: NDArray[np.float64] | None) -> Interval | None:
-    """The central `CONFIDENCE` share of bootstrap samples, ``[NUM_RESAMPLES]``; None stays None."""
+def tails(num_clusters: int) -> tuple[float, float]:
+    """Between which quantiles of bootstrap samples the interval lies.
+
+    Resamples of n clusters vary less than samples do, by the factor sqrt((n - 1) / n), and their spread is
+    itself estimated: the tails are those of a normal distribution beyond sqrt(n / (n - 1)) times Student's
+    quantile. With 2.5 % to 97.5 % intervals of 20 clusters would hold the truth in 90 % of cases.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    size = num_clusters - 1
+    low = float(ndtr(-np.sqrt(num_clusters / size) * stdtrit(size, (1 + CONFIDENCE) / 2)))
+    return low, 1 - low
+
+
+def percentile_interval(samples: NDArray[np.float64] | None, num_clusters: int) -> Interval | None:
+    """The central share of bootstrap samples, ``[NUM_RESAMPLES]``, of so many clusters; None stays None."""
     if samples is None:
         return None
-    low, high = np.quantile(samples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(samples, tails(num_clusters))
     return Interval(float(low), float(high))
 
 
@@ -78,4 +93,4 @@ def ratio_interval(
     numerators: ArrayLike, denominators: ArrayLike, clusters: Sequence[str]
 ) -> Interval | None:
     """Interval of ``sum(numerators) / sum(denominators)``; arguments as in `resampled_ratios`."""
-    return percentile_interval(resampled_ratios(numerators, denominators, clusters))
+    return percentile_interval(resampled_ratios(numerators, denominators, clusters), len(set(clusters)))

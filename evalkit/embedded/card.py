@@ -6,7 +6,8 @@ r"""Model cards of the embedded models: measured after training, shown by ``eval
         --data wikipedia_english_20240601to20240615.json …
 
 takes the trained models into the package and scores them, beside the classical compressors, on what was
-held out of each set and on ``python-stdlib``.
+held out of each set and on ``python-stdlib``. The held-out documents stay in the corpus store, as
+``held-out-NAME``; beside their cells lies their manifest.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import Any
 
 from evalkit.cells import Cell
 from evalkit.compare import compare_cells
-from evalkit.corpus import Corpus, load_corpus, make_corpus, make_document
+from evalkit.corpus import Corpus, load_corpus, make_corpus, make_document, save_corpus
 from evalkit.embedded.data import DataSet
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, file_sha256, strict_json
@@ -49,13 +50,14 @@ def held_out_corpus(data: DataSet) -> Corpus:
     return make_corpus(
         f"held-out-{data.name}",
         documents,
-        description=f"the last {len(documents)} documents of {data.name}",
+        description=f"the last {len(documents)} documents of {data.name}, held out when the embedded models "
+        "were trained",
         provenance={"sha256": str(data.describe()["sha256"])},
     )
 
 
-def score(names: Sequence[str], corpora: Sequence[Corpus], output: Path) -> dict[str, dict[str, Cell]]:
-    """Cells by model and corpus, with token bits.
+def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dict[str, dict[str, Cell]]:
+    """Cells by model and corpus; those of python-stdlib with token bits, for the curve over positions.
 
     Raises:
         EvalkitError: one could not be scored.
@@ -63,14 +65,19 @@ def score(names: Sequence[str], corpora: Sequence[Corpus], output: Path) -> dict
     from evalkit.progress import reporter_for
     from evalkit.runner import run
 
-    result = run(
-        [*names, *CODECS], corpora, output=output, token_bits=True, reporter=reporter_for(sys.stderr)
-    )
-    if result.failures:
-        raise EvalkitError(f"{result.failures[0].model}: {result.failures[0].reason}")
     cells: dict[str, dict[str, Cell]] = {}
-    for cell in result.cells:
-        cells.setdefault(cell.model, {})[cell.corpus] = cell
+    for corpora, token_bits in ((held_out, False), ([load_corpus("python-stdlib")], True)):
+        result = run(
+            [*names, *CODECS],
+            corpora,
+            output=output,
+            token_bits=token_bits,
+            reporter=reporter_for(sys.stderr),
+        )
+        if result.failures:
+            raise EvalkitError(f"{result.failures[0].model}: {result.failures[0].reason}")
+        for cell in result.cells:
+            cells.setdefault(cell.model, {})[cell.corpus] = cell
     return cells
 
 
@@ -222,9 +229,11 @@ def main() -> None:
         shutil.copytree(folder / "model", FOLDER / name, dirs_exist_ok=True)
         for file in ("curve.csv", "curve.png"):
             shutil.copyfile(folder / file, FOLDER / name / file)
-    sets = load_sets(arguments.data, arguments.data_license)
-    corpora = [*(held_out_corpus(data) for data in sets), load_corpus("python-stdlib")]
-    cells = score(list(facts), corpora, arguments.output)
+    held_out = [held_out_corpus(data) for data in load_sets(arguments.data, arguments.data_license)]
+    stored = [save_corpus(corpus) for corpus in held_out]
+    cells = score(list(facts), held_out, arguments.output)
+    for folder in stored:
+        shutil.copyfile(folder / "manifest.json", arguments.output / folder.name / "manifest.json")
     for name, training in facts.items():
         with atomic_write(FOLDER / name / CARD_NAME) as temporary:
             content = card(name, training, FOLDER / name / "model.safetensors", cells)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.report.store import ScoredCorpus
-from evalkit.stats import CONFIDENCE, resampled_ratios
+from evalkit.stats import resampled_ratios, tails
 
 AGGREGATES = ("macro", "micro", "geometric")
 DECIMALS = 6
@@ -49,14 +49,18 @@ class Estimate(NamedTuple):
         return Estimate(0.0 - self.value, 0.0 - self.high, 0.0 - self.low)
 
 
-def estimates(samples: Array) -> list[Estimate]:
-    """An estimate per row of ``[N, 1 + R]``; without interval where there are no resamples."""
+def estimates(samples: Array, num_clusters: int) -> list[Estimate]:
+    """An estimate per row of ``[N, 1 + R]``; without interval where there are no resamples.
+
+    Args:
+        samples: what was measured, and the resamples.
+        num_clusters: in each resample; over several corpora the fewest.
+    """
     values = samples[:, 0].round(DECIMALS).tolist()
     if samples.shape[1] == 1:
         return [Estimate(value, None, None) for value in values]
-    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     with np.errstate(invalid="ignore"):  # a resample without a byte of an entrant's documents
-        low, high = np.quantile(samples[:, 1:], tails, axis=1).round(DECIMALS)
+        low, high = np.quantile(samples[:, 1:], tails(num_clusters), axis=1).round(DECIMALS)
     finite = np.logical_and.reduce(np.isfinite(samples[:, 1:]), axis=1)
     return [
         Estimate(value, float(low[row]), float(high[row])) if finite[row] else Estimate(value, None, None)
@@ -89,6 +93,7 @@ class Sums(NamedTuple):
     """``[M, 1 + R]``."""
     common: NDArray[np.int64]
     """``[K, K]``: which of the M sets two entrants have in common; on the diagonal an entrant's own."""
+    num_clusters: int
 
 
 def resampled_sums(corpus: ScoredCorpus, *, stream: int) -> Sums:
@@ -111,7 +116,7 @@ def resampled_sums(corpus: ScoredCorpus, *, stream: int) -> Sums:
     )
     rows = resampled_columns(columns, corpus.clusters, stream=stream)
     stacked = rows.reshape(len(masks), -1, rows.shape[1])
-    return Sums(stacked[:, :-1], stacked[:, -1], common)
+    return Sums(stacked[:, :-1], stacked[:, -1], common, len(set(corpus.clusters)))
 
 
 def aggregate(kind: str, bits: Sequence[Array], num_bytes: Sequence[Array]) -> Array:
@@ -139,7 +144,12 @@ def levels(kind: str, sums: Sequence[Sums], entrants: Sequence[int]) -> dict[int
     if not entrants:
         return {}
     samples = _level_samples(kind, sums, entrants)
-    return dict(zip(entrants, estimates(samples), strict=True))
+    return dict(zip(entrants, estimates(samples, fewest_clusters(sums)), strict=True))
+
+
+def fewest_clusters(sums: Sequence[Sums]) -> int:
+    """Of any corpus: what decides how wide an interval over several must be, to be on the safe side."""
+    return min(one.num_clusters for one in sums)
 
 
 def _level_samples(kind: str, sums: Sequence[Sums], entrants: Sequence[int]) -> Array:
@@ -165,7 +175,7 @@ def differences(kind: str, sums: Sequence[Sums], entrants: Sequence[int]) -> dic
             gaps = aggregate(kind, firsts, num_bytes) - aggregate(kind, seconds, num_bytes)
         found |= {
             (first, other): one
-            for other, one in zip(others, estimates(gaps), strict=True)
+            for other, one in zip(others, estimates(gaps, fewest_clusters(sums)), strict=True)
             if math.isfinite(one.value)  # else the two have no document in common
         }
     return found

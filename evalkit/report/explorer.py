@@ -201,8 +201,8 @@ def _slices(
             way,
             name,
             int(num_bytes[way, name]),
-            dict(zip(entrants, estimates(levels), strict=True)),
-            dict(zip(pairs, estimates(np.stack(gaps)), strict=True)) if pairs else {},
+            dict(zip(entrants, estimates(levels, len(set(clusters))), strict=True)),
+            dict(zip(pairs, estimates(np.stack(gaps), len(set(clusters))), strict=True)) if pairs else {},
         )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evalkit.stats import Interval, percentile_interval, ratio_interval, resampled_ratios
+from evalkit.stats import Interval, percentile_interval, ratio_interval, resampled_ratios, tails
 
 
 def names(count: int) -> list[str]:
@@ -93,4 +93,11 @@ def test_several_numerators_share_the_draws() -> None:
     assert both is not None
     assert one is not None
     assert np.allclose(both[:, 1], one, rtol=1e-12)
-    assert percentile_interval(None) is None
+    assert percentile_interval(None, 50) is None
+
+
+def test_few_clusters_have_longer_tails() -> None:
+    # Student's quantile at 0.975 with 9 degrees of freedom is 2.262157 (any table); the normal distribution
+    # lies below -sqrt(10 / 9) * 2.262157 = -2.384526 in 0.855 % of cases.
+    assert tails(10) == pytest.approx((0.00855, 0.99145), abs=1e-5)
+    assert tails(100_000) == pytest.approx((0.025, 0.975), abs=1e-5)

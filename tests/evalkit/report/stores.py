@@ -168,7 +168,7 @@ def write_synthetic_store(folder: Path, *, num_models: int, num_corpora: int, nu
         samples = resampled_ratios(bits, num_bytes, clusters)
         assert samples is not None
         for model in range(num_models):
-            interval = percentile_interval(samples[:, model])
+            interval = percentile_interval(samples[:, model], len(set(clusters)))
             assert interval
             _write_cell(
                 folder,

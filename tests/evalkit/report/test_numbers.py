@@ -1,7 +1,7 @@
 """Every number on the pages, recomputed from the Parquet files by code that shares nothing with the report's.
 
 Only the random draws are the same, by the rule that `evalkit.stats` states: multinomial counts of clusters in
-their sorted order from ``default_rng([0, stream])``, 4000 times, percentiles 2.5 and 97.5.
+their sorted order from ``default_rng([0, stream])``, 4000 times, and the expanded percentiles.
 """
 
 import collections
@@ -10,12 +10,14 @@ import json
 import math
 import re
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import lxml.html
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from evalkit.corpus import Corpus
 from tests.evalkit.report.conftest import Small
@@ -85,11 +87,14 @@ class Cells:
 
     def level(self, corpus: str, column: Any) -> tuple[float, float, float]:
         bits, num_bytes = self.sums(corpus, [column], 0)
-        return interval(bits[:, 0] / num_bytes)
+        return interval(bits[:, 0] / num_bytes, self.fewest([corpus]))
 
     def gap(self, corpus: str, a: Any, b: Any) -> tuple[float, float, float]:
         bits, num_bytes = self.sums(corpus, [a, b], 0)
-        return interval((bits[:, 0] - bits[:, 1]) / num_bytes)
+        return interval((bits[:, 0] - bits[:, 1]) / num_bytes, self.fewest([corpus]))
+
+    def fewest(self, corpora: list[str]) -> int:
+        return min(self.tables[corpus]["cluster"].nunique() for corpus in corpora)
 
     def aggregate(self, kind: str, corpora: list[str], columns: list[Any], which: Any) -> Any:
         """Samples ``[4001]`` of the aggregate of column ``which``, over the documents all columns have."""
@@ -107,8 +112,10 @@ class Cells:
         return math.prod(ratios) ** (1 / len(ratios))
 
 
-def interval(samples: Any) -> tuple[float, float, float]:
-    return (float(samples[0]), *np.percentile(samples[1:], [2.5, 97.5]).tolist())
+def interval(samples: Any, num_clusters: int) -> tuple[float, float, float]:
+    wider = math.sqrt(num_clusters / (num_clusters - 1)) * student.ppf(0.975, num_clusters - 1)
+    low = 100 * NormalDist().cdf(-wider)
+    return (float(samples[0]), *np.percentile(samples[1:], [low, 100 - low]).tolist())
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +164,9 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
             unchecked.remove(node)
         for node in row.xpath("td[@data-aggregate]"):
             kind = node.get("data-aggregate")
-            value, low, high = interval(cells.aggregate(kind, corpora, [column], column))
+            value, low, high = interval(
+                cells.aggregate(kind, corpora, [column], column), cells.fewest(corpora)
+            )
             assert_shows(node.text.strip(), value)
             assert_shows(text_of(node.xpath("small")[0]).removeprefix("± "), (high - low) / 2)
             samples[column, kind] = value
@@ -177,7 +186,7 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
             gap = cells.aggregate("macro", corpora, both, column) - cells.aggregate(
                 "macro", corpora, both, other
             )
-            _, low, high = (round(one, 6) for one in interval(gap))
+            _, low, high = (round(one, 6) for one in interval(gap, cells.fewest(corpora)))
             better += low > 0
             worse += high < 0
         first, last = 1 + better, len(scores) - worse
@@ -227,13 +236,15 @@ def test_every_number_that_the_scripts_show(small: Small, cells: Cells) -> None:
             assert {columns[int(entrant)] for entrant in aggregate["levels"]} == complete
             for entrant, level in aggregate["levels"].items():
                 column = columns[int(entrant)]
-                again = interval(cells.aggregate(kind, names, [column], column))
+                again = interval(cells.aggregate(kind, names, [column], column), cells.fewest(names))
                 assert level == pytest.approx(again, abs=1.1e-6)
             for a, row in (aggregate["pairs"] or {}).items():
                 for b, gap in row.items():
                     both = [columns[int(a)], columns[int(b)]]
                     samples = [cells.aggregate(kind, names, both, one) for one in both]
-                    assert gap == pytest.approx(interval(samples[0] - samples[1]), abs=1.1e-6)
+                    assert gap == pytest.approx(
+                        interval(samples[0] - samples[1], cells.fewest(names)), abs=1.1e-6
+                    )
     policies = {choice[0] for choice in data["choices"]}
     assert policies == {"document", "uncheatable"}
 
