@@ -1,6 +1,8 @@
 """Every step of the scheduled refresh, as the workflow runs them, over two windows of a small source."""
 
+import csv
 import datetime as dt
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.corpus import load_corpus
 from evalkit.errors import UsageError
 from evalkit.leaderboard import last_window, read_config
 from tests.evalkit.toys import ROOT, plugin_environment, run_process
@@ -151,6 +154,46 @@ def test_a_refresh_step_by_step_and_the_next_as_one(place: tuple[Path, dict[str,
     code, said = step("publish", "--date", "2026-12-20")
     assert code == 1 and not (board / "results" / "corpora" / "toy-2026-12-01").exists()
     assert step("score", "--date", "2026-12-20")[0] == 1
+
+
+def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wikipedia as the projects' own leaderboard crawls it, from a server that answers as MediaWiki does."""
+    from tests.crawlers.replay import serve
+    from tests.crawlers.site_wikipedia import wiki_page, wiki_site
+
+    day = dt.datetime(2024, 10, 7, 12, tzinfo=dt.UTC)
+    pages = [
+        *(wiki_page("en", number, day + number * dt.timedelta(hours=1)) for number in range(4)),
+        wiki_page("en", 4, day, kind="redirect"),
+        wiki_page("en", 5, day - dt.timedelta(days=20)),
+    ]
+    with serve(wiki_site(pages), ["en.wikipedia.org"]) as server:
+        options = ["--languages", "en", "--contact", "me@example.org", "--allow-private-hosts"]
+        options += [f"--endpoint=en.wikipedia.org={server.endpoints['en.wikipedia.org']}"]
+        source = f'[[sources]]\nsource = "wikipedia"\noptions = {json.dumps(options)}\n'
+        (tmp_path / "leaderboard.toml").write_text(CONFIG.partition("[[sources]]")[0] + source)
+        environment = os.environ | {"EVALKIT_CORPORA": str(tmp_path / "corpora")}
+        monkeypatch.chdir(tmp_path)
+        refresh = ("leaderboard", "refresh", "--date", "2024-10-18")
+        done = run_process(*refresh, env=environment)
+        assert done.exit_code == 0, done.stderr
+        first = len(server.log)
+        assert run_process(*refresh, env=environment).exit_code == 0
+        assert len(server.log) == first  # what is there is not fetched again
+    name = "wikipedia-2024-10-01"
+    with (tmp_path / "results" / "corpora" / name / "documents.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["title"] for row in rows] == [page.title for page in pages[:4]]
+    texts = [document.text for document in load_corpus(name, store=tmp_path / "corpora").documents]
+    wanted = [page.text.replace("An item", "- An item") for page in pages[:4]]
+    assert [sorted(text.splitlines()) for text in texts] == [sorted(text.splitlines()) for text in wanted]
+    assert [row["n_bytes"] for row in rows] == [str(len(text.encode())) for text in texts]
+    assert [row["published_at"] for row in rows] == [f"2024-10-07T{hour}:00:00Z" for hour in range(12, 16)]
+    page = (tmp_path / "site" / "corpora" / f"{name}.html").read_text(encoding="utf-8")
+    assert '<th scope="row" class="text">redirect</th><td>1</td>' in page
+    [path] = (tmp_path / "results" / "cells" / name / "zstd").glob("*.json")
+    totals = json.loads(path.read_text(encoding="utf-8"))["totals"]
+    assert totals["num_bytes"] == sum(int(row["n_bytes"]) for row in rows)
 
 
 @pytest.mark.parametrize(

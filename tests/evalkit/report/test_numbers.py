@@ -410,6 +410,28 @@ def test_slices_and_passages_of_the_explorer(small: Small, cells: Cells) -> None
             assert all(x <= y + 0.021 for x, y in itertools.pairwise(gaps))
 
 
+def test_documents_of_the_explorer(small: Small, cells: Cells) -> None:
+    for corpus in small.corpora:
+        data = read_data(small.site, f"data/explorer/{corpus.name}.js")
+        tree = page(small.site, f"explorer/{corpus.name}.html")
+        rows = tree.xpath("//table[@id='documents']/tbody/tr")
+        assert [int(row.xpath("th/a/@data-document")[0]) for row in rows] == data["opened"]
+        for index, row in zip(data["opened"], rows, strict=True):
+            document = corpus.documents[index]
+            title = None if corpus.name.startswith("closed") else document.title
+            assert text_of(row.xpath("th")[0]) == shown(title or document.id)
+            num_bytes, license, *levels = (text_of(node) for node in row.xpath("td"))
+            assert num_bytes == f"{len(document.data):,}"
+            assert license == shown(document.license or "not stated")
+            for entrant, level in zip(data["entrants"], levels, strict=True):
+                column = (entrant["label"].replace("[U+202E]", "\u202e"), entrant["policy"])
+                bits = cells.tables[corpus.name][column].iloc[index]
+                if math.isnan(bits):
+                    assert level == "–"
+                else:
+                    assert_shows(level, bits / len(document.data))
+
+
 def test_tokens_of_the_explorer(small: Small, cells: Cells) -> None:
     for corpus in small.corpora:
         data = read_data(small.site, f"data/explorer/{corpus.name}.js")
