@@ -26,11 +26,12 @@ def bench_rwkv7_command(
     if context.invoked_subcommand:
         return
     from evalkit.bench import bench_lines, bench_rwkv7
+    from evalkit.environment import environment, torch_environment
     from evalkit.files import strict_json
 
     result = bench_rwkv7(num_tokens=num_tokens, num_rounds=num_rounds, num_threads=num_threads)
     if as_json:
-        typer.echo(strict_json(result), nl=False)
+        typer.echo(strict_json({"environment": environment() | torch_environment("cpu"), **result}), nl=False)
     else:
         for line in bench_lines(result):
             typer.echo(line)

@@ -63,13 +63,15 @@ def read_speeds(
             continue
         if not isinstance(content, dict):
             continue
-        if isinstance(content.get("rows"), list) and "environment" in content:
+        is_benchmark = "environment" in content and "status" not in content
+        if is_benchmark and isinstance(content.get("rows"), list):
             ratios += _kernel_ratios(content["rows"])
             machines.append(_machine(content["environment"]))
-        elif content.get("ratio_median") is not None and "evalkit_tokens_per_s" in content:
+        elif is_benchmark and content.get("ratio_median") is not None:
             ratios.append(
                 Ratio(f"RWKV-7 as a whole, {content['shape']}", "rwkv", float(content["ratio_median"]))
             )
+            machines.append(_machine(content["environment"]))
         elif content.get("status") == "success" and "metrics" in content and "corpus" in content:
             try:
                 throughputs.append(_throughput(read_cell(path)))

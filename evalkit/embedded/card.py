@@ -12,6 +12,7 @@ held out of each set and on ``python-stdlib``. The held-out documents stay in th
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from evalkit.compare import compare_cells
 from evalkit.corpus import Corpus, load_corpus, make_corpus, make_document, save_corpus
 from evalkit.embedded.data import DataSet
 from evalkit.errors import EvalkitError, UsageError
-from evalkit.files import atomic_write, file_sha256, strict_json
+from evalkit.files import atomic_write, file_sha256, slug, strict_json
 from evalkit.positions import position_curve
 
 CARD_NAME = "card.json"
@@ -42,13 +43,17 @@ def read_card(model_path: Path) -> dict[str, Any] | None:
 
 
 def held_out_corpus(data: DataSet) -> Corpus:
-    """What was never trained on."""
+    """What was never trained on; ``wikipedia_english_20240601to20240615`` is the source ``wikipedia_english``
+    from 2024-06-01 on."""
+    source, first_day = data.name, ""
+    if dates := re.fullmatch(r"(.+)_(\d{4})(\d{2})(\d{2})to\d{8}", data.name):
+        source, first_day = dates[1], f"-{dates[2]}-{dates[3]}-{dates[4]}"
     documents = [
-        make_document(text, source=data.name, published_at=data.date, license=data.license)
+        make_document(text, source=source, published_at=data.date, license=data.license)
         for text in data.held_out
     ]
     return make_corpus(
-        f"held-out-{data.name}",
+        f"held-out-{slug(source).replace('_', '-')}{first_day}",
         documents,
         description=f"the last {len(documents)} documents of {data.name}, held out when the embedded models "
         "were trained",

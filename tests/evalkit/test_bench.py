@@ -24,6 +24,7 @@ def bench(*arguments: str) -> Any:
 def test_a_network_of_real_size_costs_what_the_rwkv_package_says() -> None:
     result = bench("--tokens", "100", "--rounds", "1", "--threads", "1")
     assert result["max_nats_difference"] < 1e-4
+    assert result["environment"]["device"] == "cpu"
     [ratio] = result["ratios"]
     assert ratio == pytest.approx(result["evalkit_tokens_per_s"] / result["rwkv_tokens_per_s"])
 
