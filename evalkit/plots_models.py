@@ -105,7 +105,10 @@ def parameters(
         axes.axhline(found[entrant].value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     axes.set_xlabel("parameters")
     axes.set_ylabel(BITS_AXIS)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+    counts = FuncFormatter(lambda value, _: short_count(value))
+    axes.xaxis.set_major_formatter(counts)
+    if limits[1] / limits[0] < 10:  # else the powers of ten are enough
+        axes.xaxis.set_minor_formatter(counts)
     label_ends(axes, [EndLabel(found[one].value, scores.label(one), GREY) for one in codecs])
     label_points(
         axes,

@@ -210,7 +210,7 @@ def _draw_ratios(axes: Axes, ratios: Sequence[Ratio]) -> None:
     high = max(one.ratio for one in ratios)
     axes.set_xlim(min(0.45, low / 1.2), max(2.2, high * 1.2))
     axes.set_xlabel(
-        "time over ours; blue, right of 1: ours is faster; red: slower; grey: what the machine would allow"
+        "time over ours; blue, right of 1: ours is faster;\nred: slower; grey: what the machine would allow"
     )
 
 

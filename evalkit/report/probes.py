@@ -3,10 +3,13 @@
 A probe's cell is a JSON object with a ``kind``. What is looked for in it: ``task`` (its ``name`` and
 ``method``), ``model`` (its ``name``), and the results by length or bucket, which are a list ``summary`` of
 records with ``bucket`` and ``accuracy``, or an object ``tests`` of objects with ``sequence_accuracy``. These
-are put side by side; everything else of a cell is listed below them.
+are put side by side; everything else of a cell is listed below them. What was trained says how under
+``spec``: layers and seed tell cells apart, and whatever else differs between two that agree in these.
 """
 
 import json
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +18,7 @@ from evalkit.report.store import unique
 
 _PLUMBING = ("kind", "schema_version", "status", "created", "environment", "sha256", "documents", "items")
 _MAX_LIST = 12
+_TOLD_APART_BY = ("num_layers", "seed")
 
 
 def probe_groups(
@@ -27,7 +31,8 @@ def probe_groups(
 
     Returns:
         The files to copy into the site (path and text); and per task its name, the names of its tests, and
-        its cells: a link, the accuracy in each test, scalars as pairs of name and text, tables.
+        its cells: a link, what tells it from others of its model, the accuracy in each test, scalars as
+        pairs of name and text, tables.
     """
     files: dict[str, str] = {}
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -43,6 +48,7 @@ def probe_groups(
                 "href": target,
                 "model": _name(content.get("model")) or "unnamed model",
                 "method": method if isinstance(method, str) else None,
+                "spec": content["spec"] if isinstance(content.get("spec"), dict) else {},
                 "accuracies": _accuracies(content),
                 "scalars": scalars,
                 "tables": tables,
@@ -50,9 +56,38 @@ def probe_groups(
         )
     found = []
     for name, cells in sorted(groups.items()):
-        tests = list(dict.fromkeys(test for cell in cells for test in cell["accuracies"]))
+        tests = _in_order(list(dict.fromkeys(test for cell in cells for test in cell["accuracies"])))
+        _tell_apart(cells)
+        cells.sort(key=lambda cell: (cell["model"], cell["method"] or "", *_place(cell["spec"])))
         found.append({"name": name, "tests": tests, "cells": cells})
     return files, found
+
+
+def _in_order(tests: list[str]) -> list[str]:
+    """Lengths from short to long, then ranges of lengths; other names as they came."""
+    if not all(re.fullmatch(r"\d+(-\d+)?", test) for test in tests):
+        return tests
+    return sorted(tests, key=lambda test: ("-" in test, [int(part) for part in test.split("-")]))
+
+
+def _place(spec: Mapping[str, Any]) -> list[float]:
+    return [spec[name] if _is_number(spec.get(name)) else 0 for name in _TOLD_APART_BY]
+
+
+def _tell_apart(cells: Sequence[dict[str, Any]]) -> None:
+    """Gives each cell its ``settings``, in words."""
+    alike = defaultdict(list)
+    for cell in cells:
+        alike[cell["model"], cell["method"], *_place(cell["spec"])].append(cell)
+    for members in alike.values():
+        names = sorted({name for cell in members for name in cell["spec"]} - set(_TOLD_APART_BY))
+        differing = [name for name in names if len({_text(cell["spec"].get(name)) for cell in members}) > 1]
+        for cell in members:
+            shown = [name for name in (*_TOLD_APART_BY, *differing) if name in cell["spec"]]
+            words = [
+                f"{name.removeprefix('num_').replace('_', ' ')} {_text(cell['spec'][name])}" for name in shown
+            ]
+            cell["settings"] = ", ".join(filter(None, [cell["method"], *words]))
 
 
 def _name(value: Any) -> str | None:

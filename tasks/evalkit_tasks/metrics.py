@@ -112,11 +112,11 @@ def summary(items: ItemScores, num_labels: int) -> dict[str, float | int | None]
         }
     found["scaled_token_accuracy"] = scaled_accuracy(token, num_labels)
     found["scaled_last_position_accuracy"] = scaled_accuracy(last, num_labels)
-    # An item without an error errs beyond its end: the quantiles are exact up to the length tested.
-    errors = np.where(items.first_error > 0, items.first_error, items.num_letters + 1)
+    # An item without an error errs beyond its end, wherever that is: None where the quantile is one of these.
+    errors = np.where(items.first_error > 0, items.first_error, np.inf)
     for name, quantile in (("first_error_median", 0.5), ("first_error_5_percent", 0.05)):
-        value_at = int(np.quantile(errors, quantile, method="inverted_cdf"))
-        found[name] = value_at if value_at <= items.num_letters.max() else None
+        value_at = float(np.quantile(errors, quantile, method="inverted_cdf"))
+        found[name] = int(value_at) if np.isfinite(value_at) else None
     return found
 
 

@@ -26,7 +26,7 @@ from evalkit_tasks.probe_data import Batch, ProbeTask, get_task, make_batch, tes
 if TYPE_CHECKING:
     from evalkit_tasks.networks_parts import SequenceNetwork
 
-TRAINER_VERSION = 1
+TRAINER_VERSION = 2
 """Changes whenever the same `TrainSpec` would give other numbers."""
 
 LABELS = ("every", "last")

@@ -56,6 +56,18 @@ def test_a_flawless_network_has_no_first_error():
     assert length_at_share(found, 0.9) is None
 
 
+def test_a_short_string_without_an_error_does_not_err_where_it_ends():
+    # Two of three strings have no error, and both end before the third's: no length has half of them wrong.
+    found = scores(
+        [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 1]],
+        [[1, 0, -1, -1], [1, 0, -1, -1], [1, 0, 1, 0]],
+        num_letters=[2, 2, 4],
+    )
+    metrics = summary(found, 2)
+    assert metrics["first_error_median"] is None
+    assert metrics["first_error_5_percent"] == 4
+
+
 def test_an_answer_after_the_string_counts_as_its_last_letter():
     found = scores([[9, 9, 9, 1]], [[-1, -1, -1, 0]], num_letters=[3])
     assert found.first_error.tolist() == [3]
