@@ -43,8 +43,11 @@ def read_card(model_path: Path) -> dict[str, Any] | None:
 
 
 def held_out_corpus(data: DataSet) -> Corpus:
-    """What was never trained on; ``wikipedia_english_20240601to20240615`` is the source ``wikipedia_english``
-    from 2024-06-01 on."""
+    """What was never trained on.
+
+    Of a set named ``wikipedia_english_20240601to20240615``, ``wikipedia_english`` is the source, and the
+    corpus is called ``held-out-wikipedia-english-2024-06-01``.
+    """
     source, first_day = data.name, ""
     if dates := re.fullmatch(r"(.+)_(\d{4})(\d{2})(\d{2})to\d{8}", data.name):
         source, first_day = dates[1], f"-{dates[2]}-{dates[3]}-{dates[4]}"
