@@ -38,7 +38,7 @@ from evalkit.gates import (
 
 CONFIG_NAME = "leaderboard.toml"
 WINDOWS = ("half-month", "month")
-CELLS, CORPORA, PLOTS = "cells", "corpora", "plots"
+CELLS, CORPORA = "cells", "corpora"
 _DOCUMENT_FIELDS = (
     "id",
     "url",
@@ -358,25 +358,14 @@ def site(config: LeaderboardConfig, output: Path, *, tell: Tell) -> list[str]:
     Raises:
         UsageError: there are no cells, or ``output`` holds something else than a site.
     """
-    from evalkit.plots import PLOTS as KNOWN_PLOTS
-    from evalkit.plots import draw, save
-    from evalkit.report import SiteOptions, build_site
+    from evalkit.plots import draw_all
+    from evalkit.report import SiteOptions, build_site, check_output
 
     cells = config.results / CELLS
-    build_site(cells, output, SiteOptions(title=config.title), warn=tell)
-    drawn = []
-    for name in KNOWN_PLOTS:
-        options: dict[str, Any] = {"anchors": config.anchors} if name == "months" else {}
-        results = config.results if name == "speed" else cells
-        try:
-            figure = draw(name, results, **options)
-        except UsageError as error:  # e.g. one month alone makes no ranks over months
-            tell(f"no plot {name}: {error}")
-            continue
-        for suffix in ("svg", "png"):
-            save(figure, output / PLOTS / f"{name}.{suffix}")
-        drawn.append(name)
-    return drawn
+    check_output(output, cells)
+    figures = draw_all(cells, benchmarks=config.results, anchors=config.anchors, tell=tell)
+    build_site(cells, output, SiteOptions(title=config.title, figures=figures), warn=tell)
+    return [figure.name for figure in figures]
 
 
 def commit(config: LeaderboardConfig, message: str, *, push: bool, tell: Tell) -> bool:

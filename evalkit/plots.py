@@ -9,19 +9,21 @@ Each function takes the results that it reads, and options by name; `PLOTS` has 
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from evalkit.errors import UsageError, unknown_name
-from evalkit.plots_base import check_file, save
+from evalkit.plots_base import check_file, figure_bytes, save
 from evalkit.plots_models import differences, heatmap, parameters, ranks
 from evalkit.plots_months import months
 from evalkit.plots_probes import min_layers, probe_lengths
 from evalkit.plots_speed import speed
 from evalkit.plots_text import dates, positions
+from evalkit.report import SiteFigure
+from evalkit.report.store import read_store
 
 __all__ = [
     "PLOTS",
@@ -29,6 +31,7 @@ __all__ = [
     "dates",
     "differences",
     "draw",
+    "draw_all",
     "heatmap",
     "min_layers",
     "months",
@@ -73,3 +76,36 @@ def draw(name: str, results: Path | str, **options: Any) -> Figure:
                 f"{', '.join('--' + one for one in known if one not in ('results', 'warn'))}"
             )
     return function(results, **given)
+
+
+def draw_all(
+    results: Path,
+    *,
+    benchmarks: Path | None = None,
+    anchors: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[SiteFigure]:
+    """Every plot that the results allow, for a site.
+
+    Args:
+        results: the folder of the cells.
+        benchmarks: where to look for measurements of speed, by default among the cells.
+        anchors: the models that chain the months, by default all.
+        tell: told which plots cannot be drawn, and why.
+
+    Raises:
+        UsageError: there are no whole cells in ``results``.
+    """
+    read_store(results, warn=lambda _: None)  # nothing to draw is one error, not one per plot
+    figures = []
+    for name in PLOTS:
+        options: dict[str, Any] = {"anchors": tuple(anchors)} if name == "months" else {}
+        try:
+            figure = draw(name, (benchmarks or results) if name == "speed" else results, **options)
+        except UsageError as error:  # e.g. one month alone makes no ranks over months
+            tell(f"no plot {name}: {error}")
+            continue
+        title, conditions = (" ".join(text.get_text().split()) for text in figure.texts[:2])
+        files = {suffix: figure_bytes(figure, suffix) for suffix in (".svg", ".png")}
+        figures.append(SiteFigure(name, title, conditions, files))
+    return figures

@@ -59,9 +59,7 @@ class Plot(Figure):
     """A figure that notebooks show without pyplot."""
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        _write(self, buffer, ".png")
-        return buffer.getvalue()
+        return figure_bytes(self, ".png")
 
 
 def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -92,18 +90,20 @@ def save(figure: Figure, path: Path) -> None:
         UsageError: the file's ending names no format, or the file cannot be written.
     """
     check_file(path)
-    buffer = io.BytesIO()
-    _write(figure, buffer, path.suffix.lower())
+    content = figure_bytes(figure, path.suffix.lower())
     try:
         with atomic_write(path) as temporary:
-            temporary.write_bytes(buffer.getvalue())
+            temporary.write_bytes(content)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _write(figure: Figure, file: io.BytesIO, suffix: str) -> None:
+def figure_bytes(figure: Figure, suffix: str) -> bytes:
+    """The file of a figure; ``suffix`` is one of `SUFFIXES`."""
+    buffer = io.BytesIO()
     with matplotlib.style.context(["default", STYLE]):
-        figure.savefig(file, format=suffix[1:], metadata=_METADATA[suffix])
+        figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
+    return buffer.getvalue()
 
 
 def frame(

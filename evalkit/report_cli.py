@@ -25,19 +25,31 @@ def report_command(
         typer.Option("--explorer-documents", min=0, help="Documents per corpus that the explorer can open."),
     ] = 60,
     title: Annotated[str, typer.Option("--title", help="Name of the site.")] = "evalkit",
+    with_plots: Annotated[
+        bool, typer.Option("--plots/--no-plots", help="Draw the plots that the cells allow.")
+    ] = True,
 ) -> None:
-    """Build a static site of all cells: leaderboard, models, corpora, comparisons, probes, explorer.
+    """Build a static site of all cells: leaderboard, models, corpora, comparisons, probes, explorer, plots.
 
     It needs no server and no network: open site/index.html. Cells of --limit runs are refused.
     """
-    from evalkit.report import SiteOptions, build_site
+    from evalkit.report import SiteOptions, build_site, check_output
 
+    def warn(text: str) -> None:
+        typer.echo(text, err=True)
+
+    check_output(output, results)
+    figures = []
+    if with_plots:
+        from evalkit.plots import draw_all
+
+        figures = draw_all(results, tell=warn)
     names = tuple(name.strip() for name in (corpora or "").split(",") if name.strip())
     built = build_site(
         results,
         output,
-        SiteOptions(corpora=names, num_explorer_documents=explorer_documents, title=title),
-        warn=lambda text: typer.echo(text, err=True),
+        SiteOptions(corpora=names, num_explorer_documents=explorer_documents, title=title, figures=figures),
+        warn=warn,
     )
     typer.echo(
         f"{built.output}/index.html: models: {built.num_models}, corpora: {built.num_corpora}, "

@@ -28,7 +28,8 @@ def write(
     store = board.store
     pages = Pages(board, backgrounds, catalog)
     explored = _write_explorer(writer, pages, num_documents)
-    writer.page("index.html", "leaderboard.html", ["leaderboard.js"], **pages.leaderboard())
+    front = pages.leaderboard()
+    writer.page("index.html", "leaderboard.html", ["leaderboard.js"], **front)
     _write_leaderboard_data(writer, pages)
     for name, key in pages.model_keys.items():
         writer.page(f"models/{key}.html", "model.html", **pages.model(name))
@@ -43,7 +44,9 @@ def write(
         for entrant, cell in corpus.cells.items():
             writer.bytes(cell_file(cell, corpus, store.entrants[entrant].key), cell.path.read_bytes())
     rows = [pages.entrant(index) for index in range(len(store.entrants))]
-    writer.page("compare.html", "compare.html", ["compare.js"], rows=rows)
+    # The best two to begin with; of a store with one model, that one.
+    chosen = [row["index"] for row in front["rows"]][:2] or [0]
+    writer.page("compare.html", "compare.html", ["compare.js"], rows=rows, chosen=chosen)
     files, groups = probe_groups(store.probes)
     for path, original in files.items():
         writer.text(path, original)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,17 @@ from evalkit.environment import environment
 from evalkit.errors import UsageError
 from evalkit.report import content, leaderboard, sources, store
 from evalkit.report.writer import LISTING, Writer
+
+
+class SiteFigure(NamedTuple):
+    """A figure that is drawn of the same cells; see `evalkit.plots.draw_all`."""
+
+    name: str
+    title: str
+    conditions: str
+    """What it is of: corpora, policy, intervals."""
+    files: Mapping[str, bytes]
+    """By suffix: ``.svg`` and ``.png``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +35,7 @@ class SiteOptions:
     num_explorer_documents: int = 60
     """How many documents of a corpus the explorer can open."""
     title: str = "evalkit"
+    figures: Sequence[SiteFigure] = ()
 
 
 class Built(NamedTuple):
@@ -63,15 +75,16 @@ def build_site(
     options = options or SiteOptions()
     if options.num_explorer_documents < 0:
         raise UsageError(f"{options.num_explorer_documents} documents for the explorer: give 0 or more")
-    _check_output(output, results)
+    check_output(output, results)
     found = store.read_store(results, warn=warn)
     backgrounds = sources.find_backgrounds(found.corpora, results, options.corpora, warn=warn)
     board = leaderboard.compute(found, [background.source for background in backgrounds])
     with _replaced(output) as folder:
-        writer = Writer(folder, options.title, _provenance(found))
+        writer = Writer(folder, options.title, _provenance(found), has_plots=bool(options.figures))
         num_explored = content.write(
             writer, board, backgrounds, load_catalog(), num_documents=options.num_explorer_documents
         )
+        _write_figures(writer, options.figures)
         files = writer.finish()
     return Built(
         output,
@@ -84,7 +97,20 @@ def build_site(
     )
 
 
-def _check_output(output: Path, results: Path) -> None:
+def _write_figures(writer: Writer, figures: Sequence[SiteFigure]) -> None:
+    for figure in figures:
+        for suffix, data in figure.files.items():
+            writer.bytes(f"plots/{figure.name}{suffix}", data)
+    if figures:
+        writer.page("plots.html", "plots.html", figures=figures)
+
+
+def check_output(output: Path, results: Path) -> None:
+    """Refuse a folder that a site must not replace.
+
+    Raises:
+        UsageError: it holds the results, is a file, or holds something else than a site.
+    """
     if output.resolve() == results.resolve() or output.resolve() in results.resolve().parents:
         raise UsageError(f"--output {output} holds the results themselves; give another folder")
     if output.exists() and not output.is_dir():

@@ -20,7 +20,7 @@ _STYLE = "style.css"
 class Writer:
     """Writes pages and data under one folder and remembers what it wrote."""
 
-    def __init__(self, folder: Path, title: str, provenance: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, title: str, provenance: dict[str, Any], *, has_plots: bool) -> None:
         import jinja2
 
         self.folder = folder
@@ -36,6 +36,7 @@ class Writer:
         self._environment.globals |= {
             "site_title": title,
             "provenance": provenance,
+            "has_plots": has_plots,
             "web_link": web_link,
             "may_show": may_show,
         }
@@ -59,7 +60,7 @@ class Writer:
         style = _static(_STYLE)
         script = "\n".join(_static(name) for name in ["common.js", *scripts])
         policy = (
-            "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+            "default-src 'none'; img-src 'self' file: data:; base-uri 'none'; form-action 'none'; "
             f"style-src {_hash(style)}; script-src 'self' file: {_hash(script)}"
         )
         text = self._environment.get_template(template).render(

@@ -94,12 +94,10 @@
     data = found;
     form.hidden = false;
     const wanted = readHash();
-    const index = (key, other) => {
-      const place = data.entrants.findIndex((entrant) => entrant.key === key);
-      return place >= 0 ? place : Math.min(other, data.entrants.length - 1);
-    };
-    form.elements.a.value = index(wanted.a, 0);
-    form.elements.b.value = index(wanted.b, 1);
+    for (const name of ["a", "b"]) {
+      const place = data.entrants.findIndex((entrant) => entrant.key === wanted[name]);
+      if (place >= 0) form.elements[name].value = place;
+    }
     form.addEventListener("change", draw);
     form.addEventListener("submit", (event) => event.preventDefault());
     corpusSelect.addEventListener("change", drawDocuments);

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pytest
 
 from evalkit.corpus import Corpus, save_corpus
-from evalkit.report import build_site
+from evalkit.plots import draw_all
+from evalkit.report import SiteOptions, build_site
 from evalkit.report.site import Built
 from tests.evalkit.report.stores import score_small_store, write_synthetic_store
 
@@ -30,7 +31,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
         for corpus in corpora:
             save_corpus(corpus)
         warnings: list[str] = []
-        build_site(folder / "runs", folder / "site", warn=warnings.append)
+        options = SiteOptions(figures=draw_all(folder / "runs"))
+        build_site(folder / "runs", folder / "site", options, warn=warnings.append)
     return Small(folder / "runs", folder / "site", corpora, warnings)
 
 

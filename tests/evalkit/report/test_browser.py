@@ -200,6 +200,12 @@ def test_open_a_cell(page: Page, small: Small) -> None:
 
 def test_compare_two_models(page: Page, small: Small) -> None:
     data = read_data(small.site, "data/leaderboard.js")
+    open_leaderboard(page, small.site)
+    best = models_in_order(page)[:2]
+    page.get_by_role("link", name="Compare").click()
+    expect(page.locator("#pairs thead th").nth(1)).to_have_text(best[0])
+    expect(page.locator("#pairs thead th").nth(2)).to_have_text(best[1])
+    page.goto("about:blank")
     page.goto(url(small.site, "compare.html#a=xz&b=zstd"))
     expect(page.locator("#pairs tbody tr")).to_have_count(3)
     names = [entrant["label"] for entrant in data["entrants"]]
@@ -258,8 +264,8 @@ def test_a_text_that_may_not_be_shown(page: Page, small: Small) -> None:
     texts = [document.text for document in small.corpora[1].documents]
     for path in small.site.rglob("*"):
         if path.is_file():
-            content = path.read_text(encoding="utf-8")
-            assert not any(text[10:90] in content for text in texts), path
+            content = path.read_bytes()
+            assert not any(text[10:90].encode() in content for text in texts), path
 
 
 def test_a_document_of_a_megabyte(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,6 +339,7 @@ PAGES = [
     "explorer/document.html#d=free-2026-10/0&a=bytes&b=pairs",
     "explorer/hostile.html",
     "probes.html",
+    "plots.html",
     "method.html",
     "models/bytes.html",
     "corpora/hostile.html",
@@ -389,7 +396,9 @@ def test_hostile_content_is_inert(page: Page, small: Small) -> None:
         page.goto(url(small.site, path))
         page.wait_for_load_state("load")
         assert page.evaluate("window.pwned === undefined"), path
-        assert page.locator("img").count() == 0
+        sources = page.locator("img").evaluate_all("(all) => all.map((one) => one.getAttribute('src'))")
+        assert all(re.fullmatch(r"plots/[a-z-]+\.svg", source) for source in sources)
+        assert bool(sources) == (path == "plots.html")
         for link in page.locator("a").evaluate_all("(all) => all.map((one) => one.href)"):
             assert link.startswith(("file:", "https:", "http:")), link
         assert page.locator("footer").is_visible() and fits(page), path
@@ -403,6 +412,25 @@ def test_hostile_content_is_inert(page: Page, small: Small) -> None:
     assert page.locator("#meta a").count() == 1 or "javascript" not in (
         page.locator("#meta a").last.get_attribute("href") or ""
     )
+
+
+def test_plots_are_seen(page: Page, small: Small) -> None:
+    page.goto(url(small.site, "index.html"))
+    page.get_by_role("link", name="Plots").click()
+    shown = page.get_by_role("img")
+    assert {"parameters", "heatmap", "differences", "positions"} <= {
+        Path(shown.nth(index).get_attribute("src") or "").stem for index in range(shown.count())
+    }
+    for index in range(shown.count()):
+        shown.nth(index).scroll_into_view_if_needed()
+        expect(shown.nth(index)).to_have_js_property("complete", True)
+        assert shown.nth(index).evaluate("(image) => image.naturalWidth") > 100
+        alternative = shown.nth(index).get_attribute("alt") or ""
+        assert "policy document" in alternative or "on " in alternative  # speed: on which machine
+    [heading] = page.locator("h1").all_inner_texts()
+    assert heading == "Plots"
+    page.get_by_role("link", name="PNG").first.click()
+    assert page.url.endswith("/plots/parameters.png")
 
 
 def test_a_large_store_loads_fast(page: Page, large: Large) -> None:

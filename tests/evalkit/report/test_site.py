@@ -19,6 +19,7 @@ from evalkit.cli import app
 from evalkit.corpus import make_corpus, make_document
 from evalkit.errors import UsageError
 from evalkit.files import strict_json
+from evalkit.plots import draw_all
 from evalkit.report import SiteOptions, build_site
 from evalkit.report.estimates import Estimate, rank_interval
 from evalkit.report.passages import cut, lowest
@@ -46,7 +47,7 @@ def test_two_builds_are_the_same_to_the_byte(
     monkeypatch.setenv("PATH", "")  # no git: somebody may commit between the two
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     shutil.copytree(small.results, tmp_path / "copy of runs")
-    build_site(small.results, tmp_path / "site")
+    build_site(small.results, tmp_path / "site", SiteOptions(figures=draw_all(small.results)))
     command = [sys.executable, "-m", "evalkit", "report", "copy of runs", "--output", "again"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert files_of(tmp_path / "again") == files_of(tmp_path / "site")
@@ -66,7 +67,9 @@ def test_every_link_leads_somewhere(small: Small) -> None:
             else:
                 assert fragment in ids, f"{path}: {href}"
         # Everything is inside: no sheet, script, font or picture from anywhere.
-        assert not tree.xpath("//link | //script[@src] | //img | //iframe | //@style | //@onclick")
+        assert not tree.xpath("//link | //script[@src] | //iframe | //@style | //@onclick")
+        for source in tree.xpath("//img/@src"):
+            assert (path.parent / source).is_file() and source.startswith("plots/")
 
 
 def test_limited_cells_are_refused_by_name(small: Small, tmp_path: Path) -> None:
