@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install run test check format results site clean
+PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=5000
+
+.PHONY: install run test check format results site pictures clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -40,6 +42,12 @@ results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU n
 
 site: $(VENV)/.installed  ## build the site of the committed results, with the plots
 	$(BIN)/evalkit leaderboard site --output site
+
+pictures: site $(VENV)/.chromium  ## take README's pictures of that site, with Chromium
+	$(BIN)/evalkit plot positions results/cells -o results/pictures/positions.svg
+	$(PICTURE) --window-size=1440,1010 --screenshot=results/pictures/leaderboard.png "file://$(CURDIR)/site/index.html"
+	$(PICTURE) --window-size=1100,1000 --screenshot=results/pictures/explorer.png \
+	  "file://$(CURDIR)/site/explorer/document.html#d=python-stdlib/3&a=rwkv7-nano&b=llama-nano&at=71"
 
 clean:  ## remove the environment and all caches, not results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
