@@ -2,17 +2,14 @@
 
 ``<output>/<corpus>/<model>/<key>.json`` holds the totals and where they come from;
 ``<key>.parquet`` a row per document. The key is a digest of everything that determines the numbers, so
-that a change of anything makes a new cell and nothing is overwritten. The JSON is written last: where it
-is, the cell is complete.
+that a change of anything makes a new cell and nothing is overwritten (`evalkit.cell_files`).
 
 Schema 1 of the Parquet: ``id, sha256, title, cluster, num_bytes, num_tokens, total_bits, lossy``, and
 with ``--token-bits`` the lists ``token_bits`` (float32, null where unpaid) and ``token_ends`` (byte offsets).
 """
 
-import contextlib
 import datetime as dt
 import hashlib
-import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -21,14 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from evalkit import cell_files
+from evalkit.cell_files import SCHEMA_VERSION
 from evalkit.corpus import Corpus
 from evalkit.errors import ScoringError
-from evalkit.files import atomic_write, locked, slug, strict_json
+from evalkit.files import slug
 from evalkit.model import ModelIdentity
 from evalkit.scoring import SCORER_VERSION, DocumentScore
 from evalkit.stats import CONFIDENCE, ratio_interval
 
-SCHEMA_VERSION = 1
 COMPRESSION_RATE_PERCENT_PER_BPB = 12.5
 """One bit per byte is an eighth of the text: the number that Uncheatable Eval prints."""
 
@@ -95,39 +93,27 @@ class Cell(NamedTuple):
         """A row per document, without the tokens.
 
         Raises:
-            ScoringError: the Parquet file is missing or not the one that the JSON names.
+            ScoringError: the files are not what was written.
         """
         import pyarrow.parquet as pq
 
-        parquet = self.path.with_suffix(".parquet")
-        if not parquet.is_file() or parquet_digest(parquet) != self.content["documents"]["parquet_sha256"]:
-            raise ScoringError(f"{parquet} is missing or was changed; delete {self.path} and run again")
+        cell_files.read_content(self.path, remedy="delete it and run again")
         columns = ["id", "sha256", "title", "cluster", "num_bytes", "num_tokens", "total_bits", "lossy"]
-        rows: list[dict[str, Any]] = pq.read_table(parquet, columns=columns).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(
+            self.path.with_suffix(".parquet"), columns=columns
+        ).to_pylist()
         return rows
 
 
 def find_cell(task: Task, output: Path, *, warn: Callable[[str], None], dry_run: bool = False) -> Cell | None:
     """The finished cell of a task, or None; a cell with token bits serves one without.
 
-    Files that are not what was written are moved aside as ``*.damaged`` and ``warn`` is told: they are
-    not believed, and not deleted either. A dry run tells of them and leaves them where they are.
+    Damaged files are moved aside, except in a dry run, and ``warn`` is told (`cell_files.is_whole`).
     """
     for token_bits in sorted({task.token_bits, True}):
         path = task.folder(output) / f"{task.key(token_bits=token_bits)}.json"
-        if not path.is_file():
-            continue
-        if damage(path) is None:
+        if cell_files.is_whole(path, warn=warn, again="scored again", dry_run=dry_run):
             return read_cell(path)
-        if dry_run:
-            warn(f"{path} {damage(path)}; it will be moved aside and scored again")
-            continue
-        with locked(path.parent):
-            problem = damage(path)
-            if problem is None:  # another run was here meanwhile
-                return read_cell(path)
-            if path.is_file():
-                warn(f"{path} {problem}; it was moved to {move_aside(path)} and is scored again")
     return None
 
 
@@ -137,54 +123,11 @@ def read_cell(path: Path) -> Cell:
     Raises:
         ScoringError: the file is no whole cell of this schema.
     """
-    problem = damage(path)
-    if problem:
-        raise ScoringError(f"{path} {problem}; run the same models on the same corpus to score it again")
-    return Cell(path, json.loads(path.read_text(encoding="utf-8")))
-
-
-def damage(path: Path) -> str | None:
-    """What is wrong with a cell's files, or None."""
-    parquet = path.with_suffix(".parquet")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-            return f"is not a cell of schema {SCHEMA_VERSION}"
-        if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
-            return "was changed after it was written"
-        if not parquet.is_file():
-            return f"has lost {parquet.name}"
-        if parquet_digest(parquet) != content["documents"]["parquet_sha256"]:
-            return f"does not fit {parquet.name}"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
-        return "is not strict JSON"
-    return None
-
-
-def move_aside(path: Path) -> str:
-    """Rename a cell's files, over none that were moved before; returns the new name of the JSON."""
-    files = [path, path.with_suffix(".parquet")]
-    endings = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
-    ending = next(e for e in endings if not any(Path(f"{file}{e}").exists() for file in files))
-    for file in files:
-        with contextlib.suppress(FileNotFoundError):
-            file.rename(f"{file}{ending}")
-    return f"{path.name}{ending}"
-
-
-def parquet_digest(path: Path) -> str:
-    """SHA-256 of a file, read anew."""
-    # Not `files.file_sha256`, which remembers: a disk's error leaves a file's time as it was.
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def content_sha256(content: dict[str, Any]) -> str:
-    """Digest of a cell's JSON but for the entry that holds it."""
-    rest = {name: value for name, value in content.items() if name != "sha256"}
-    return hashlib.sha256(strict_json(rest).encode()).hexdigest()
+    again = "run the same models on the same corpus to score it again"
+    content = cell_files.read_content(path, remedy=again)
+    if "corpus" not in content:
+        raise ScoringError(f"{path} is a cell of a probe; give one of a corpus")
+    return Cell(path, content)
 
 
 def write_cell(
@@ -216,24 +159,18 @@ def write_cell(
         reason = scores[0].lossy if scores else "the corpus is empty"
         raise ScoringError(f"no document of {task.corpus.name} could be scored: {reason}")
     path = task.folder(output) / f"{task.key()}.json"
-    with locked(path.parent):
-        if path.is_file() and damage(path) is None:
-            return read_cell(path)
-        parquet = path.with_suffix(".parquet")
-        with atomic_write(parquet) as temporary:
-            _write_rows(temporary, scores, task.token_bits)
-            parquet_sha256 = parquet_digest(temporary)
-        content = _content(
+    content = cell_files.write(
+        path,
+        lambda parquet: _write_rows(parquet, scores, task.token_bits),
+        lambda parquet_sha256: _content(
             task,
             scores,
             seconds=seconds,
             prefix=prefix,
             environment=environment,
             parquet_sha256=parquet_sha256,
-        )
-        content["sha256"] = content_sha256(content)
-        with atomic_write(path) as temporary:
-            temporary.write_text(strict_json(content), encoding="utf-8")
+        ),
+    )
     return Cell(path, content)
 
 

@@ -1,8 +1,8 @@
 """Cells of tasks: what one model answered to one task, on disk and whole or absent.
 
-``<output>/tasks/<task>/<model>/<key>.json`` and ``.parquet``, under the same rules as the cells of corpora
-(`evalkit.cells`): strict JSON, written last and atomically; a key that is a digest of everything that
-determines the numbers; a row per item in the Parquet file; what is not what was written is moved aside.
+``<output>/tasks/<task>/<model>/<key>.json`` and ``.parquet``, under the rules of all cells
+(`evalkit.cell_files`); the key is a digest of everything that determines the numbers, and the Parquet file
+has a row per item.
 """
 
 import datetime as dt
@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalkit.cells import SCHEMA_VERSION, content_sha256, damage, move_aside, parquet_digest
-from evalkit.errors import ScoringError
-from evalkit.files import atomic_write, locked, slug, strict_json
+from evalkit import cell_files
+from evalkit.cell_files import SCHEMA_VERSION
+from evalkit.files import slug
 from evalkit.model import ModelIdentity
 from evalkit.tasks import EvalTask, SummaryRow, TaskOutcome
 
@@ -53,13 +53,11 @@ class TaskCell(NamedTuple):
         """A row per item.
 
         Raises:
-            ScoringError: the Parquet file is missing or not the one that the JSON names.
+            ScoringError: the files are not what was written.
         """
         import pyarrow.parquet as pq
 
-        problem = damage(self.path)
-        if problem:
-            raise ScoringError(f"{self.path} {problem}; delete it and run again")
+        cell_files.read_content(self.path, remedy="delete it and run again")
         rows: list[dict[str, Any]] = pq.read_table(self.path.with_suffix(".parquet")).to_pylist()
         return rows
 
@@ -84,19 +82,8 @@ def cell_path(identity: ModelIdentity, task: EvalTask, output: Path) -> Path:
 
 def find_task_cell(path: Path, *, warn: Callable[[str], None], dry_run: bool = False) -> TaskCell | None:
     """The finished cell at `cell_path`, or None; a damaged one is moved aside, and ``warn`` is told."""
-    if not path.is_file():
-        return None
-    if damage(path) is None:
-        return _read(path)
-    if dry_run:
-        warn(f"{path} {damage(path)}; it will be moved aside and asked again")
-        return None
-    with locked(path.parent):
-        problem = damage(path)
-        if problem is None:  # another run was here meanwhile
-            return _read(path)
-        if path.is_file():
-            warn(f"{path} {problem}; it was moved to {move_aside(path)} and is asked again")
+    if cell_files.is_whole(path, warn=warn, again="asked again", dry_run=dry_run):
+        return TaskCell(path, cell_files.read_content(path, remedy="run again"))
     return None
 
 
@@ -124,14 +111,8 @@ def write_task_cell(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with locked(path.parent):
-        if path.is_file() and damage(path) is None:
-            return _read(path)
-        parquet = path.with_suffix(".parquet")
-        with atomic_write(parquet) as temporary:
-            pq.write_table(pa.Table.from_pylist([dict(row) for row in outcome.rows]), temporary)
-            parquet_sha256 = parquet_digest(temporary)
-        content: dict[str, Any] = {
+    def content_of(parquet_sha256: str) -> dict[str, Any]:
+        return {
             "schema_version": SCHEMA_VERSION,
             "kind": "probe",
             "status": "success",
@@ -157,15 +138,13 @@ def write_task_cell(
             },
             "summary": [{**row._asdict(), "further": dict(row.further)} for row in outcome.summary],
             "details": dict(outcome.details),
-            "documents": {"parquet": parquet.name, "parquet_sha256": parquet_sha256},
+            "documents": {
+                "parquet": path.with_suffix(".parquet").name,
+                "parquet_sha256": parquet_sha256,
+            },
             "environment": dict(environment),
             "tasks_version": TASKS_VERSION,
         }
-        content["sha256"] = content_sha256(content)
-        with atomic_write(path) as temporary:
-            temporary.write_text(strict_json(content), encoding="utf-8")
-    return _read(path)  # as any later run will see it
 
-
-def _read(path: Path) -> TaskCell:
-    return TaskCell(path, json.loads(path.read_text(encoding="utf-8")))
+    rows = pa.Table.from_pylist([dict(row) for row in outcome.rows])
+    return TaskCell(path, cell_files.write(path, lambda parquet: pq.write_table(rows, parquet), content_of))

@@ -29,23 +29,8 @@ from evalkit_crawlers import latexml
 from evalkit_crawlers.arxiv_taxonomy import ALIASES, archive_of, parse_categories, set_spec
 from evalkit_crawlers.licenses import ARXIV_LICENSE, normalise
 from evalkit_crawlers.oai import Record, list_records
-from evalkit_crawlers.options import (
-    AllowPrivateHostsOption,
-    ContactOption,
-    EndpointOption,
-    MaxDocumentsOption,
-    NameOption,
-    OfflineOption,
-    OutputOption,
-    RefreshOption,
-    SeedOption,
-    SinceOption,
-    SkipUnreachableOption,
-    UntilOption,
-    common_options,
-    run_crawl,
-)
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Window
+from evalkit_crawlers.options import crawl_command
+from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -217,9 +202,8 @@ def _license_of_label(label: str | None) -> str | None:
     return ARXIV_LICENSE if label == _ARXIV_LICENSE_LABEL else normalise(label)
 
 
+@crawl_command
 def command(
-    since: SinceOption,
-    until: UntilOption,
     categories: Annotated[
         str | None,
         typer.Option(
@@ -227,31 +211,6 @@ def command(
             help="Primary categories and whole archives, e.g. cs.CL,cs.LG,physics; by default all of arXiv.",
         ),
     ] = None,
-    max_documents: MaxDocumentsOption = None,
-    seed: SeedOption = 0,
-    name: NameOption = None,
-    output: OutputOption = None,
-    contact: ContactOption = None,
-    endpoint: EndpointOption = None,
-    allow_private_hosts: AllowPrivateHostsOption = False,
-    skip_unreachable: SkipUnreachableOption = False,
-    offline: OfflineOption = False,
-    refresh: RefreshOption = False,
-) -> None:
+) -> Source:
     """Collect arXiv papers by the day of their first version: full texts, and abstracts beside them."""
-    source = ArxivSource(parse_categories(categories))
-    common = common_options(
-        since,
-        until,
-        max_documents,
-        seed,
-        name,
-        output,
-        contact,
-        endpoint,
-        allow_private_hosts,
-        skip_unreachable,
-        offline,
-        refresh,
-    )
-    run_crawl(source, common)
+    return ArxivSource(parse_categories(categories))

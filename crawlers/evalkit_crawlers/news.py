@@ -22,23 +22,8 @@ import typer
 
 from evalkit_crawlers import pages
 from evalkit_crawlers.feeds import Entry, Feed, is_on_site, load_feeds, parse_feed
-from evalkit_crawlers.options import (
-    AllowPrivateHostsOption,
-    ContactOption,
-    EndpointOption,
-    MaxDocumentsOption,
-    NameOption,
-    OfflineOption,
-    OutputOption,
-    RefreshOption,
-    SeedOption,
-    SinceOption,
-    SkipUnreachableOption,
-    UntilOption,
-    common_options,
-    run_crawl,
-)
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Window
+from evalkit_crawlers.options import crawl_command
+from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
 
 MAX_PAGES = 200
 """Of one paged feed: some answer to every page number, for ever."""
@@ -207,29 +192,14 @@ def _day(year: int, month: int, day: int) -> dt.date | None:
         return None
 
 
+@crawl_command
 def command(
-    since: SinceOption,
-    until: UntilOption,
     feeds: Annotated[
         Path | None, typer.Option("--feeds", help="TOML file of feeds; by default those that come along.")
     ] = None,
-    max_documents: MaxDocumentsOption = None,
-    seed: SeedOption = 0,
-    name: NameOption = None,
-    output: OutputOption = None,
-    contact: ContactOption = None,
-    endpoint: EndpointOption = None,
-    allow_private_hosts: AllowPrivateHostsOption = False,
-    skip_unreachable: SkipUnreachableOption = False,
-    offline: OfflineOption = False,
-    refresh: RefreshOption = False,
-) -> None:
+) -> Source:
     """News articles that feeds name, under the license of each.
 
     By default: Global Voices in 20 languages and agencies of the United States' government.
     """
-    common = common_options(
-        since, until, max_documents, seed, name, output, contact, endpoint,
-        allow_private_hosts, skip_unreachable, offline, refresh,
-    )  # fmt: skip
-    run_crawl(NewsSource(load_feeds(feeds)), common)
+    return NewsSource(load_feeds(feeds))

@@ -1,33 +1,19 @@
-"""The options that all of ``evalkit crawl``'s commands share.
+"""The options that all of ``evalkit crawl``'s commands share, and what makes a command of a source.
 
-A source's command takes these types as its parameters, builds its source and hands both on:
-
-    def command(
-        since: SinceOption,
-        until: UntilOption,
-        max_documents: MaxDocumentsOption = None,
-        seed: SeedOption = 0,
-        name: NameOption = None,
-        output: OutputOption = None,
-        contact: ContactOption = None,
-        endpoint: EndpointOption = None,
-        allow_private_hosts: AllowPrivateHostsOption = False,
-        skip_unreachable: SkipUnreachableOption = False,
-        offline: OfflineOption = False,
-        refresh: RefreshOption = False,
-    ) -> None:
-        common = common_options(
-            since, until, max_documents, seed, name, output, contact, endpoint,
-            allow_private_hosts, skip_unreachable, offline, refresh,
-        )
-        run_crawl(MySource(...), common)
+@crawl_command
+def command(
+    languages: Annotated[str | None, typer.Option("--languages", help="By commas.")] = None,
+) -> Source:
+    '''What ``--help`` says of the source.'''
+    return MySource(languages)
 """
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -94,18 +80,18 @@ class CommonOptions:
 
 
 def common_options(
-    since: str,
-    until: str,
-    max_documents: int | None = None,
-    seed: int = 0,
-    name: str | None = None,
-    output: Path | None = None,
-    contact: str | None = None,
-    endpoint: Sequence[str] | None = None,
-    allow_private_hosts: bool = False,
-    skip_unreachable: bool = False,
-    offline: bool = False,
-    refresh: bool = False,
+    since: SinceOption,
+    until: UntilOption,
+    max_documents: MaxDocumentsOption = None,
+    seed: SeedOption = 0,
+    name: NameOption = None,
+    output: OutputOption = None,
+    contact: ContactOption = None,
+    endpoint: EndpointOption = None,
+    allow_private_hosts: AllowPrivateHostsOption = False,
+    skip_unreachable: SkipUnreachableOption = False,
+    offline: OfflineOption = False,
+    refresh: RefreshOption = False,
 ) -> CommonOptions:
     """The options as a command gets them, checked.
 
@@ -171,16 +157,34 @@ def endpoint(endpoints: Mapping[str, str], url: str) -> str:
     return base + url.partition("://")[2].removeprefix(parts.netloc)
 
 
-def run_crawl(source: Source, common: CommonOptions) -> None:
-    """Crawl a source and store its corpora, telling on standard error how it goes.
+def crawl_command(make_source: Callable[..., Source]) -> Callable[..., None]:
+    """A command for typer: it takes a source's own options and the common ones, and crawls.
 
-    Raises:
+    Args:
+        make_source: takes the source's options, each with a default; its docstring is the command's help.
+
+    The command raises:
         CrawlError: a host could not be reached; what was fetched is kept.
-        UsageError: nobody said whom a server's operator may write to.
+        UsageError: an option is malformed, or nobody said whom a server's operator may write to.
     """
-    from evalkit_crawlers import crawl
+    own = inspect.signature(make_source, eval_str=True).parameters
+    common = list(inspect.signature(common_options).parameters.values())
+    window = [one for one in common if one.default is one.empty]
 
-    crawl.run(source, common)
+    def command(**given: Any) -> None:
+        from evalkit_crawlers import crawl
+
+        source = make_source(**{name: given.pop(name) for name in own})
+        crawl.run(source, common_options(**given))
+
+    parameters = [
+        one.replace(kind=one.KEYWORD_ONLY) for one in (*window, *own.values(), *common[len(window) :])
+    ]
+    command.__doc__ = make_source.__doc__
+    # What typer reads the options from.
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command
 
 
 def _day(option: str, text: str) -> dt.date:

@@ -26,23 +26,8 @@ from urllib.parse import quote
 import typer
 
 from evalkit_crawlers import mediawiki, pages
-from evalkit_crawlers.options import (
-    AllowPrivateHostsOption,
-    ContactOption,
-    EndpointOption,
-    MaxDocumentsOption,
-    NameOption,
-    OfflineOption,
-    OutputOption,
-    RefreshOption,
-    SeedOption,
-    SinceOption,
-    SkipUnreachableOption,
-    UntilOption,
-    common_options,
-    run_crawl,
-)
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Window
+from evalkit_crawlers.options import crawl_command
+from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
 from evalkit_crawlers.wikipedia_languages import language_tag, parse_languages
 
 MIN_WIKITEXT_BYTES = 1500
@@ -380,27 +365,12 @@ def _number(value: object) -> str:
     return str(value) if isinstance(value, int) else "unknown"
 
 
+@crawl_command
 def command(
-    since: SinceOption,
-    until: UntilOption,
     languages: Annotated[
         str | None,
         typer.Option("--languages", help="Editions by commas, e.g. en,zh,fr; by default fourteen."),
     ] = None,
-    max_documents: MaxDocumentsOption = None,
-    seed: SeedOption = 0,
-    name: NameOption = None,
-    output: OutputOption = None,
-    contact: ContactOption = None,
-    endpoint: EndpointOption = None,
-    allow_private_hosts: AllowPrivateHostsOption = False,
-    skip_unreachable: SkipUnreachableOption = False,
-    offline: OfflineOption = False,
-    refresh: RefreshOption = False,
-) -> None:
+) -> Source:
     """Wikipedia articles that were created in the window, as they were created (CC BY-SA 4.0)."""
-    common = common_options(
-        since, until, max_documents, seed, name, output, contact, endpoint,
-        allow_private_hosts, skip_unreachable, offline, refresh,
-    )  # fmt: skip
-    run_crawl(WikipediaSource(parse_languages(languages)), common)
+    return WikipediaSource(parse_languages(languages))

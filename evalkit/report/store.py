@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.cells import Cell, content_sha256, read_cell
+from evalkit.cell_files import content_sha256
+from evalkit.cells import Cell, read_cell
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import slug
 

@@ -1,15 +1,14 @@
-"""Cells of the trained probes, kept as evalkit keeps all cells: whole or absent, named by their content.
+"""Cells of the trained probes, kept as evalkit keeps all cells (`evalkit.cell_files`).
 
 ``<output>/probes/<task>/<model>/<key>.json`` says what was measured and how; ``<key>.parquet`` has a row per
-test string, from which every other metric can be computed. The JSON is strict, written last and atomically,
-and bears a digest of itself. ``<key>.partial/`` holds the checkpoint of a cell that is being trained.
+test string, from which every other metric can be computed. ``<key>.partial/`` holds the checkpoint of a cell
+that is being trained.
 
 Schema 1 of the Parquet: ``test, num_letters, num_scored, num_correct, first_error`` (letters read up to and
 with the first wrong answer; null for none), ``last_correct``.
 """
 
 import datetime as dt
-import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evalkit.cells import content_sha256, parquet_digest
-from evalkit.errors import ScoringError
-from evalkit.files import atomic_write, locked, slug, strict_json
+from evalkit import cell_files
+from evalkit.cell_files import SCHEMA_VERSION
+from evalkit.files import slug
 from evalkit_tasks.metrics import ItemScores, length_at_share, summary
 from evalkit_tasks.networks import display_name
 from evalkit_tasks.probe_data import NEGATIVE_CONTROLS, ProbeTask
 from evalkit_tasks.trained import TRAINER_VERSION, TrainResult, TrainSpec, spec_json, steps_to_loss
 
-SCHEMA_VERSION = 1
 KIND = "trained-probe"
 FOLDER = "probes"
 
@@ -51,12 +49,11 @@ class ProbeCell(NamedTuple):
         """What each network did with each test string.
 
         Raises:
-            ScoringError: the Parquet file is missing or not the one that the JSON names.
+            ScoringError: the files are not what was written.
         """
         import pyarrow.parquet as pq
 
-        if problem := _damage(self.path):
-            raise ScoringError(f"{self.path} {problem}; train it again")
+        cell_files.read_content(self.path, remedy="train it again")
         frame = pq.read_table(self.path.with_suffix(".parquet")).to_pandas()
         found = {}
         for test in self.tests:
@@ -79,24 +76,9 @@ def partial_folder(spec: TrainSpec, output: Path) -> Path:
 
 
 def find_cell(spec: TrainSpec, output: Path, warn: Callable[[str], None]) -> ProbeCell | None:
-    """The finished cell of a spec, or None.
-
-    Files that are not what was written are moved aside as ``*.damaged`` and ``warn`` is told.
-    """
+    """The finished cell of a spec, or None; damaged files are moved aside, and ``warn`` is told."""
     path = cell_path(spec, output)
-    if not path.is_file():
-        return None
-    problem = _damage(path)
-    if problem is None:
-        return read_cell(path)
-    with locked(path.parent):
-        endings = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
-        ending = next(e for e in endings if not Path(f"{path}{e}").exists())
-        for file in (path, path.with_suffix(".parquet")):
-            if file.is_file():
-                file.rename(f"{file}{ending}")
-    warn(f"{path} {problem}; it was moved to {path.name}{ending} and is trained again")
-    return None
+    return read_cell(path) if cell_files.is_whole(path, warn=warn, again="trained again") else None
 
 
 def read_cell(path: Path) -> ProbeCell:
@@ -105,9 +87,7 @@ def read_cell(path: Path) -> ProbeCell:
     Raises:
         ScoringError: the file is no whole cell of this schema.
     """
-    if problem := _damage(path):
-        raise ScoringError(f"{path} {problem}; train it again, or move it away")
-    return ProbeCell(path, json.loads(path.read_text(encoding="utf-8")))
+    return ProbeCell(path, cell_files.read_content(path, remedy="train it again, or move it away"))
 
 
 def read_cells(output: Path) -> list[ProbeCell]:
@@ -129,17 +109,11 @@ def write_cell(
 ) -> ProbeCell:
     """Write a cell's two files, the JSON last; where another run was first, its cell stays."""
     path = cell_path(spec, output)
-    with locked(path.parent):
-        if path.is_file() and _damage(path) is None:
-            return read_cell(path)
-        parquet = path.with_suffix(".parquet")
-        with atomic_write(parquet) as temporary:
-            _write_rows(temporary, result.tests)
-            parquet_sha256 = parquet_digest(temporary)
-        content = _content(spec, task, result, parquet_sha256, environment)
-        content["sha256"] = content_sha256(content)
-        with atomic_write(path) as temporary:
-            temporary.write_text(strict_json(content), encoding="utf-8")
+    content = cell_files.write(
+        path,
+        lambda parquet: _write_rows(parquet, result.tests),
+        lambda parquet_sha256: _content(spec, task, result, parquet_sha256, environment),
+    )
     return ProbeCell(path, content)
 
 
@@ -203,22 +177,3 @@ def _write_rows(path: Path, tests: dict[str, ItemScores]) -> None:
         columns["first_error"] = pa.array(items.first_error, mask=items.first_error == 0)
         parts.append(pa.table(columns))
     pq.write_table(pa.concat_tables(parts), path, compression="zstd")
-
-
-def _damage(path: Path) -> str | None:
-    parquet = path.with_suffix(".parquet")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-            return f"is not a probe's cell of schema {SCHEMA_VERSION}"
-        if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
-            return "was changed after it was written"
-        if not parquet.is_file():
-            return f"has lost {parquet.name}"
-        if parquet_digest(parquet) != content["items"]["parquet_sha256"]:
-            return f"does not fit {parquet.name}"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    except (ValueError, RecursionError):
-        return "is not strict JSON"
-    return None

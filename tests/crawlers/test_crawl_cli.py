@@ -24,21 +24,15 @@ ROOT = Path(__file__).parents[2]
 WINDOW = ["--since", "2026-11-01", "--until", "2026-11-15"]
 
 PLUGIN = '''
-from evalkit_crawlers.options import *
+from typing import Annotated
+import typer
+from evalkit_crawlers.options import crawl_command
 from tests.crawlers.toy_source import ToySource
 
-def command(
-    since: SinceOption,
-    until: UntilOption,
-    contact: ContactOption = None,
-    endpoint: EndpointOption = None,
-    allow_private_hosts: AllowPrivateHostsOption = False,
-) -> None:
+@crawl_command
+def command(colour: Annotated[str, typer.Option("--colour", help="Of the toys.")] = "red"):
     """Toys of all kinds."""
-    common = common_options(
-        since, until, contact=contact, endpoint=endpoint, allow_private_hosts=allow_private_hosts
-    )
-    run_crawl(ToySource(), common)
+    return ToySource()
 '''
 
 

@@ -8,7 +8,7 @@ from evalkit.cells import Cell
 from evalkit.compare import compare_cells, comparison_lines
 from evalkit.errors import ScoringError, UsageError
 from evalkit.runner import run
-from tests.evalkit.toys import TEXTS, BigramModel, corpus_of, run_cli, write_plugin, write_texts
+from tests.evalkit.toys import ROOT, TEXTS, BigramModel, corpus_of, run_cli, write_plugin, write_texts
 
 CLUSTERS = ["x", "x", "y", "z", "z", "w", "v"]
 CORPUS = corpus_of(TEXTS, clusters=CLUSTERS)
@@ -134,7 +134,7 @@ def test_no_common_document_is_refused(tmp_path: Path) -> None:
 def test_a_cell_whose_rows_are_damaged_is_refused(tmp_path: Path) -> None:
     a, b = cells(tmp_path, A, B)
     b.path.with_suffix(".parquet").write_bytes(b"PAR1")
-    with pytest.raises(ScoringError, match="is missing or was changed"):
+    with pytest.raises(ScoringError, match=r"does not fit .*; delete it and run again"):
         compare_cells(a, b)
 
 
@@ -186,3 +186,5 @@ def test_what_the_command_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run_cli("compare", "zstd", "toy:lossy", *usual, "--common-documents").exit_code == 0
     (tmp_path / "bad.json").write_text("{}")
     assert "bad.json is not a cell" in last_line(1, tmp_path / "bad.json", tmp_path / "bad.json")
+    probe = next((ROOT / "results" / "cells" / "probes").rglob("*.json"))
+    assert "is a cell of a probe" in last_line(1, probe, probe)

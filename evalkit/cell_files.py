@@ -1,0 +1,130 @@
+"""The two files of a cell of any kind: whole or absent, and never overwritten.
+
+``<key>.json`` is strict JSON, written last and atomically: where it is, the cell is complete. It bears a
+digest of itself (``sha256``) and of ``<key>.parquet`` beside it, which has a row per document or item. What
+is not what was written is moved aside as ``*.damaged``: it is not believed, and not deleted either.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import ScoringError
+from evalkit.files import atomic_write, locked, strict_json
+
+SCHEMA_VERSION = 1
+
+
+def is_whole(path: Path, *, warn: Callable[[str], None], again: str, dry_run: bool = False) -> bool:
+    """Whether a cell is there; files that are not what was written are moved aside, and ``warn`` is told.
+
+    Args:
+        path: its JSON file.
+        warn: gets one line.
+        again: what will be done about damage, e.g. ``scored again``.
+        dry_run: tell of damage and leave the files where they are.
+    """
+    if not path.is_file():
+        return False
+    if damage(path) is None:
+        return True
+    if dry_run:
+        warn(f"{path} {damage(path)}; it will be moved aside and {again}")
+        return False
+    with locked(path.parent):
+        problem = damage(path)
+        if problem is None:  # another run was here meanwhile
+            return True
+        if path.is_file():
+            warn(f"{path} {problem}; it was moved to {_move_aside(path)} and is {again}")
+    return False
+
+
+def read_content(path: Path, *, remedy: str) -> dict[str, Any]:
+    """What a cell's JSON says.
+
+    Args:
+        path: the file.
+        remedy: what to do if it is damaged.
+
+    Raises:
+        ScoringError: the files are not what was written.
+    """
+    if problem := damage(path):
+        raise ScoringError(f"{path} {problem}; {remedy}")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def write(
+    path: Path, write_rows: Callable[[Path], None], content_of: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """Write a cell's files, the JSON last; where another run has finished the same cell, that one stays.
+
+    Args:
+        path: the JSON file.
+        write_rows: writes the Parquet file that it is given.
+        content_of: the JSON's content, given the digest of the Parquet file.
+
+    Returns:
+        The content as any later run will read it.
+    """
+    with locked(path.parent):
+        if not path.is_file() or damage(path) is not None:
+            with atomic_write(path.with_suffix(".parquet")) as temporary:
+                write_rows(temporary)
+                parquet_sha256 = _parquet_digest(temporary)
+            content = content_of(parquet_sha256)
+            content["sha256"] = content_sha256(content)
+            with atomic_write(path) as temporary:
+                temporary.write_text(strict_json(content), encoding="utf-8")
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a cell's files, or None."""
+    parquet = path.with_suffix(".parquet")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+            return f"is not a cell of schema {SCHEMA_VERSION}"
+        if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
+            return "was changed after it was written"
+        if not parquet.is_file():
+            return f"has lost {parquet.name}"
+        rows = content["items"] if "items" in content else content["documents"]
+        if _parquet_digest(parquet) != rows["parquet_sha256"]:
+            return f"does not fit {parquet.name}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
+        return "is not strict JSON"
+    return None
+
+
+def content_sha256(content: dict[str, Any]) -> str:
+    """Digest of a cell's JSON but for the entry that holds it."""
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(strict_json(rest).encode()).hexdigest()
+
+
+def _move_aside(path: Path) -> str:
+    """Rename a cell's files, over none that were moved before; returns the new name of the JSON."""
+    files = [path, path.with_suffix(".parquet")]
+    endings = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
+    ending = next(e for e in endings if not any(Path(f"{file}{e}").exists() for file in files))
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            file.rename(f"{file}{ending}")
+    return f"{path.name}{ending}"
+
+
+def _parquet_digest(path: Path) -> str:
+    # Not `files.file_sha256`, which remembers: a disk's error leaves a file's time as it was.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
