@@ -36,6 +36,7 @@ def test_the_options_are_there() -> None:
     groups = (
         *(["run"], ["compare"], ["corpora", "import"], ["corpora", "publish"], ["corpora", "rebuild"]),
         *(["crawl", "arxiv"], ["crawl", "news"], ["crawl", "wikipedia"], ["report"], ["plot"], ["export"]),
+        ["bench"],
         *(["probe", name] for name in ("train", "compile", "table")),
     )
     programs = [["evalkit", *group] for group in groups] + [
