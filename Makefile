@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# How many layers a word problem takes.
+LAYERS = --task s3 --layers 1,2,4 --train-length 16 --steps 2500 --output results/cells
+
 PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=5000
 
 .PHONY: install run test check format results site pictures clean
@@ -36,6 +39,8 @@ $(VENV)/.chromium: | $(VENV)/.installed-dev  # Debian's browser, for the tests o
 results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU nor the network, into results/
 	$(BIN)/evalkit run --token-bits --output results/cells
 	$(BIN)/evalkit probe train --suite quick --output results/cells
+	$(BIN)/evalkit probe train $(LAYERS) --model rwkv7 --negative-eigenvalues full,off
+	$(BIN)/evalkit probe train $(LAYERS) --model transformer-rope
 	mkdir -p results/bench
 	$(BIN)/evalkit bench --rounds 9 --json > results/bench/.rwkv7 && mv results/bench/.rwkv7 results/bench/rwkv7.json
 	$(BIN)/evalkit bench kernels --json > results/bench/.kernels && mv results/bench/.kernels results/bench/kernels.json
@@ -44,7 +49,7 @@ site: $(VENV)/.installed  ## build the site of the committed results, with the p
 	$(BIN)/evalkit leaderboard site --output site
 
 pictures: site $(VENV)/.chromium  ## take README's pictures of that site, with Chromium
-	$(BIN)/evalkit plot positions results/cells -o results/pictures/positions.svg
+	$(BIN)/evalkit plot positions results/cells --corpora python-stdlib -o results/pictures/positions.svg
 	$(PICTURE) --window-size=1440,1010 --screenshot=results/pictures/leaderboard.png "file://$(CURDIR)/site/index.html"
 	$(PICTURE) --window-size=1100,1000 --screenshot=results/pictures/explorer.png \
 	  "file://$(CURDIR)/site/explorer/document.html#d=python-stdlib/3&a=rwkv7-nano&b=llama-nano&at=71"

@@ -32,6 +32,7 @@ __all__ = [
     "differences",
     "draw",
     "draw_all",
+    "figure_bytes",
     "heatmap",
     "min_layers",
     "months",

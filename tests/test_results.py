@@ -1,0 +1,97 @@
+"""The committed results: whole, of today's versions, and what README and the model cards say of them.
+
+Of crawled corpora, which the scheduled refresh adds, only that the site can be built of them: their texts are
+not here, so a new version of the scorer leaves their cells as they are.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from evalkit import plots
+from evalkit.bench import bench_lines
+from evalkit.cells import Cell, read_cell
+from evalkit.leaderboard import read_config, site
+from evalkit.scoring import SCORER_VERSION
+from evalkit_tasks.probe_cells import read_cells as read_probe_cells
+from evalkit_tasks.trained import TRAINER_VERSION
+from tests.evalkit.toys import ROOT, run_cli
+
+RESULTS = ROOT / "results"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def cells() -> dict[tuple[str, str], Cell]:
+    paths = [
+        path
+        for corpus in ("python-stdlib", "held-out-*")
+        for path in (RESULTS / "cells").glob(f"{corpus}/*/*.json")
+    ]
+    found = {(cell.corpus, cell.model): cell for cell in map(read_cell, paths)}
+    assert len(found) == len(paths)
+    return found
+
+
+def test_cells_are_whole_and_of_this_version(cells: dict[tuple[str, str], Cell]) -> None:
+    corpora, models = ({key[place] for key in cells} for place in (0, 1))
+    assert set(cells) == {(corpus, model) for corpus in corpora for model in models}
+    assert {"rwkv7-nano", "llama-nano", "xz", "zstd", "brotli", "ppmd"} == models
+    assert {cell.content["scorer_version"] for cell in cells.values()} == {SCORER_VERSION}
+    probes = read_probe_cells(RESULTS / "cells")
+    assert {probe.content["trainer_version"] for probe in probes} == {TRAINER_VERSION}
+    for content in [*(cell.content for cell in cells.values()), *(probe.content for probe in probes)]:
+        assert content["environment"]["git"]["dirty"] is False
+
+
+@pytest.mark.parametrize("name", ["rwkv7-nano", "llama-nano"])
+def test_model_cards_say_what_the_cells_say(name: str, cells: dict[tuple[str, str], Cell]) -> None:
+    card = json.loads((ROOT / "evalkit" / "embedded" / name / "card.json").read_text(encoding="utf-8"))
+    assert {row["corpus"] for row in card["scores"]} == {corpus for corpus, model in cells if model == name}
+    for row in card["scores"]:
+        cell = cells[row["corpus"], name]
+        assert row["corpus_sha256"] == cell.content["corpus"]["sha256"]
+        for bound in ("", "_low", "_high"):
+            assert row[f"bits_per_byte{bound}"] == cell.content["metrics"][f"bits_per_byte{bound}"]
+        for other, beside in row["beside"].items():
+            assert beside["bits_per_byte"] == cells[row["corpus"], other].bits_per_byte
+
+
+def test_readme_shows_these_numbers(cells: dict[tuple[str, str], Cell]) -> None:
+    rows = re.findall(r"^\d  ([\w-]+) +(\d\.\d{4}) ± (\d\.\d{4})", README, re.MULTILINE)
+    assert len(rows) == 6
+    for model, level, half_width in rows:
+        metrics = cells["python-stdlib", model].content["metrics"]
+        assert level == f"{metrics['bits_per_byte']:.4f}"
+        assert half_width == f"{(metrics['bits_per_byte_high'] - metrics['bits_per_byte_low']) / 2:.4f}"
+    for line in bench_lines(json.loads((RESULTS / "bench" / "rwkv7.json").read_text(encoding="utf-8"))):
+        assert f"\n{line}\n" in README
+    shown = re.search(r"\n(task +model +layers.*?)```", README, re.DOTALL)
+    assert shown is not None
+    printed = run_cli("probe", "table", str(RESULTS / "cells")).stdout
+    for line in shown[1].splitlines():
+        # README leaves out the last columns.
+        assert any(one.startswith(line.rstrip()) for one in printed.splitlines()), line
+
+
+def test_the_committed_curve_is_drawn_from_these_cells() -> None:
+    committed = RESULTS / "pictures" / "positions.svg"
+    assert (
+        plots.figure_bytes(plots.positions(RESULTS / "cells", corpora=["python-stdlib"]), ".svg")
+        == committed.read_bytes()
+    )
+    for name in ("leaderboard.png", "explorer.png"):
+        assert (RESULTS / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_site_of_the_committed_results(tmp_path: Path, cells: dict[tuple[str, str], Cell]) -> None:
+    told: list[str] = []
+    drawn = site(read_config(ROOT / "leaderboard.toml"), tmp_path / "site", tell=told.append)
+    assert all("texts are not at hand" in line for line in told)
+    assert set(drawn) == set(plots.PLOTS)
+    for corpus in {corpus for corpus, _ in cells}:
+        page = (tmp_path / "site" / "corpora" / f"{corpus}.html").read_text(encoding="utf-8")
+        assert "Its manifest was not at hand" not in page
+    assert (tmp_path / "site" / "explorer" / "python-stdlib.html").is_file()
