@@ -83,17 +83,29 @@ def save_corpus(corpus: Corpus, store: Path | None = None) -> Path:
 
     Raises:
         UsageError: the name is a built-in corpus's.
-        CorpusError: the name is taken by a corpus with other documents; it is left as it is.
+        CorpusError: the name is taken by a corpus with other documents, which is left as it is; or the
+            folder cannot be written.
     """
+    check_new_name(corpus.name)
+    folder = store_folder(store) / corpus.name
+    try:
+        _save(corpus, folder)
+    except OSError as error:
+        raise CorpusError(
+            f"corpus {corpus.name}: {error.filename or folder} cannot be written: {error.strerror or error}; "
+            "make room there or give another store"
+        ) from error
+    return folder
+
+
+def _save(corpus: Corpus, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_new_name(corpus.name)
-    folder = store_folder(store) / corpus.name
     with locked(folder):
         if (folder / "manifest.json").exists():
             _refuse_difference(folder, corpus)
-            return folder
+            return
         rows = [_fields(document) for document in corpus.documents]
         table = pa.Table.from_pylist(rows, schema=_parquet_schema())
         sink = pa.BufferOutputStream()
@@ -121,7 +133,6 @@ def save_corpus(corpus: Corpus, store: Path | None = None) -> Path:
             temporary.write_text(
                 strict_json({**fields, "manifest_sha256": _digest(fields)}), encoding="utf-8"
             )
-    return folder
 
 
 def import_corpus(
@@ -220,7 +231,7 @@ def check_corpus_name(name_or_path: str, store: Path | None = None) -> None:
     elif not (
         name_or_path in BUILTIN_NAMES or _is_stored(name_or_path, store) or Path(name_or_path).exists()
     ):
-        if "/" in name_or_path or Path(name_or_path).suffix in FILE_SUFFIXES:
+        if "/" in name_or_path or Path(name_or_path).suffix.lower() in FILE_SUFFIXES:
             raise UsageError(f"corpus {name_or_path}: no such file or folder")
         raise unknown_name("corpus", name_or_path, list_corpora(store), _NAMES_HINT)
 

@@ -150,13 +150,19 @@ def utc_date(value: str | dt.date) -> str:
     A time without a zone keeps its day only: which moment it means is not known.
 
     Raises:
-        ValueError: the text is not an ISO 8601 date or date and time.
+        ValueError: the text is not an ISO 8601 date or date and time, or a time outside the years 1 to 9999
+            in UTC.
     """
     if isinstance(value, str):
         value = dt.date.fromisoformat(value) if len(value) <= 10 else dt.datetime.fromisoformat(value)
+    # Not strftime, whose %Y has fewer than four digits before 1000: some programs' null is 0001-01-01.
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return value.strftime("%Y-%m-%d")
+        try:
+            moment = value.astimezone(dt.UTC)
+        except OverflowError as error:
+            raise ValueError(f"{value} has no form in UTC") from error
+        return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return dt.date(value.year, value.month, value.day).isoformat()
 
 
 def repository_of_url(url: str | None) -> str | None:

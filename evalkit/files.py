@@ -74,7 +74,7 @@ def file_sha256(path: Path) -> str:
     if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name
     status = real.stat()
-    memory = cache_dir() / "sha256" / hashlib.sha256(str(real).encode()).hexdigest()
+    memory = cache_dir() / "sha256" / hashlib.sha256(os.fsencode(real)).hexdigest()
     stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
     with contextlib.suppress(OSError, ValueError):
         known_stamp, digest = memory.read_text().split("\n")

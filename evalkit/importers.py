@@ -54,7 +54,7 @@ def name_of_input(path_or_hub_id: str | os.PathLike[str]) -> str:
 
 def dates_of_file_name(path: str | os.PathLike[str]) -> tuple[str | None, str | None]:
     """First and last day that Uncheatable Eval's file names state; None twice for other names."""
-    match = re.search(r"_(\d{8})to(\d{8})\.jsonl?$", os.fspath(path))
+    match = re.search(r"_(\d{8})to(\d{8})\.jsonl?$", os.fspath(path), re.IGNORECASE)
     if not match:
         return None, None
     try:
@@ -79,8 +79,8 @@ def read_documents(
 
     Read are: a ``.json`` list of strings or objects; JSONL; a Parquet file, or a folder that holds
     some; a folder written by ``datasets.save_to_disk``; ``hub:OWNER/NAME[/CONFIG]@REVISION``; any
-    other folder as one document per file (sorted by path, which becomes the title; hidden files are
-    left out); any other file as one document.
+    other folder as one document per file (sorted by path, which becomes the title; hidden files and links
+    to folders are left out and counted); any other file as one document.
 
     Args:
         path_or_hub_id: what to read.
@@ -154,7 +154,8 @@ def _document(
     column = text_column or next((name for name in _TEXT_COLUMNS if name in fields), None)
     if column is None or column not in fields:
         wanted = repr(text_column) if text_column else "'text' or 'content'"
-        raise CorpusError(f"{place}: no {wanted} among {', '.join(sorted(fields)) or 'no columns'}")
+        among = ", ".join(sorted(fields)) or "no columns"
+        raise CorpusError(f"{place}: no {wanted} among {among}; --text-column names the column of the text")
     text = fields[column]
     if not isinstance(text, str):
         raise CorpusError(f"{place}: {column!r} is {type_name(text)}, not a text")
@@ -185,10 +186,12 @@ def _document(
 
 
 def _optional_text(place: str, column: str, value: object) -> str | None:
-    if value is None or value == "":
+    if value is None:
         return None
     if not isinstance(value, str):
         raise CorpusError(f"{place}: {column!r} is {type_name(value)}, not a text")
+    if not value.strip():
+        return None
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -88,7 +88,10 @@ def may_publish(license: str | None) -> bool:
 
 
 def _of_address(address: str) -> str | None:
-    parts = urlsplit(address if "://" in address else f"https://{address.removeprefix('//')}")
+    try:
+        parts = urlsplit(address if "://" in address else f"https://{address.removeprefix('//')}")
+    except ValueError:  # e.g. an unclosed bracket in the host
+        return None
     host, path = (parts.hostname or "").removeprefix("www."), parts.path.rstrip("/")
     if host == "arxiv.org" and path.startswith("/licenses/nonexclusive-distrib"):
         return ARXIV_LICENSE

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit.dataset_card import dataset_card
-from evalkit.document import UNKNOWN, Corpus, Document, Manifest
+from evalkit.document import SCHEMA_VERSION, UNKNOWN, Corpus, Document, Manifest, counts
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import atomic_write, locked, strict_json
 from evalkit.licenses import may_publish, normalise
@@ -79,8 +79,8 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
 
     Raises:
         UsageError: ``repo`` is malformed.
-        CorpusError: the folder holds something else, or a document can neither be published nor fetched
-            again because it has no URL.
+        CorpusError: the folder holds something else or cannot be written, or a document can neither be
+            published nor fetched again because it has no URL.
     """
     check_repo(repo)
     published = [may_publish(normalise(document.license)) for document in corpus.documents]
@@ -104,18 +104,25 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
         ]
         for config, has_text in (("data", True), ("manifest", False))
     }
-    with locked(folder):
-        for config, rows in tables.items():
-            path = folder / config / PARQUET_NAME
-            if rows:
-                with atomic_write(path) as temporary:
-                    temporary.write_bytes(_parquet(rows, with_text=config == "data"))
-            else:
-                path.unlink(missing_ok=True)
-        with atomic_write(folder / CORPUS_FILE) as temporary:
-            temporary.write_text(_corpus_json(corpus.manifest), encoding="utf-8")
-        with atomic_write(folder / "README.md") as temporary:
-            temporary.write_text(dataset_card(corpus, repo, published, PARQUET_NAME), encoding="utf-8")
+    card = dataset_card(corpus, repo, published, PARQUET_NAME)
+    try:
+        with locked(folder):
+            for config, rows in tables.items():
+                path = folder / config / PARQUET_NAME
+                if rows:
+                    with atomic_write(path) as temporary:
+                        temporary.write_bytes(_parquet(rows, with_text=config == "data"))
+                else:
+                    path.unlink(missing_ok=True)
+            with atomic_write(folder / CORPUS_FILE) as temporary:
+                temporary.write_text(_corpus_json(corpus.manifest), encoding="utf-8")
+            with atomic_write(folder / "README.md") as temporary:
+                temporary.write_text(card, encoding="utf-8")
+    except OSError as error:
+        raise CorpusError(
+            f"{error.filename or folder} cannot be written: {error.strerror or error}; make room there or "
+            "give another --output"
+        ) from error
     return PreparedDataset(folder, sum(published), len(published) - sum(published))
 
 
@@ -189,31 +196,52 @@ def read_dataset(folder: Path) -> PublishedDataset:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        manifest = Manifest(**json.loads((folder / CORPUS_FILE).read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
-        raise CorpusError(
-            f"{folder}: no dataset of an evalkit corpus: {CORPUS_FILE} cannot be read ({_first_line(error)})"
-        ) from error
+    manifest = _manifest(folder)
     found: dict[str, dict[int, Document]] = {"data": {}, "manifest": {}}
     for config, documents in found.items():
         path = folder / config / PARQUET_NAME
         if not path.exists():
             continue
         try:
-            rows = pq.read_table(path, schema=_schema(with_text=config == "data")).to_pylist()
+            schema = _schema(with_text=config == "data")
+            table = pq.read_table(path, schema=schema)  # a missing column would be one of nulls
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorpusError(f"{path}: it is damaged: {_first_line(error)}") from error
-        for row in rows:
+        missing = [field.name for field in schema if not field.nullable and table[field.name].null_count]
+        if missing:
+            raise CorpusError(f"{path}: it is damaged: it has no {' and no '.join(missing)}; fetch it again")
+        for row in table.to_pylist():
             position = row.pop("position")
+            if position in documents:
+                raise CorpusError(f"{path}: it is damaged: two documents at position {position}")
             documents[position] = Document(**{"text": "", "title": None, **row})
     positions = sorted([*found["data"], *found["manifest"]])
-    if positions != list(range(manifest.num_documents)):
+    if len(positions) != manifest.num_documents or positions != list(range(len(positions))):
         raise CorpusError(
             f"{folder}: it has {len(positions)} documents, not the {manifest.num_documents} that "
             f"{CORPUS_FILE} says; fetch it again"
         )
+    ordered = sorted((found["data"] | found["manifest"]).items())
+    if counts(tuple(document for _, document in ordered))["sha256"] != manifest.sha256:
+        raise CorpusError(f"{folder}: {CORPUS_FILE} does not belong to its tables; fetch it again")
     return PublishedDataset(manifest, found["data"], found["manifest"])
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        manifest = Manifest(**json.loads((folder / CORPUS_FILE).read_bytes()))
+        if manifest.schema_version != SCHEMA_VERSION:
+            raise ValueError(f"schema version {manifest.schema_version!r}, not {SCHEMA_VERSION}")
+        texts = [manifest.name, manifest.description, manifest.sha256, *manifest.provenance.values()]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("what should be a text is none")
+        if not all(isinstance(n, int) for n in (manifest.num_documents, *manifest.num_dropped.values())):
+            raise ValueError("what should be a number is none")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CorpusError(
+            f"{folder}: no dataset of an evalkit corpus: {CORPUS_FILE} cannot be read ({_first_line(error)})"
+        ) from error
+    return manifest
 
 
 @contextlib.contextmanager

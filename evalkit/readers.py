@@ -69,6 +69,11 @@ def type_name(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+def readable_name(name: str) -> str:
+    """A file's name with a replacement character for whatever in it is not UTF-8, which no JSON can hold."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def read_rows(
     name: str,
     columns: Collection[str],
@@ -102,7 +107,7 @@ def read_rows(
     if revision:
         raise UsageError(f"{name}: --revision is for a dataset on the Hub: write hub:OWNER/NAME")
     path = Path(name)
-    provenance["input"] = path.resolve().name
+    provenance["input"] = readable_name(path.resolve().name)
     if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
         return _saved_dataset_rows(path, split, columns, provenance)
     if split:
@@ -110,24 +115,30 @@ def read_rows(
     try:
         if path.is_dir():
             files = _folder_files(path, num_dropped)
-            parquet = [file for file in files if file.suffix == ".parquet"]
+            parquet = [file for file in files if _ending(file) == ".parquet"]
             if parquet:
                 if len(files) > len(parquet):
                     num_dropped["not a Parquet file"] += len(files) - len(parquet)
                 return (row for file in parquet for row in _parquet_rows(file, columns))
-            if files and all(file.suffix in JSON_SUFFIXES for file in files):
+            if files and all(_ending(file) in JSON_SUFFIXES for file in files):
                 raise UsageError(f"{name}: a folder of JSON files; give them one at a time")
             _refuse_text_column(name, plain_text)
             return (_text_row(file, file.relative_to(path)) for file in files)
+        if path.exists() and not path.is_file():  # its content could not be read twice
+            raise CorpusError(f"{name}: it is a pipe or a device; write its content to a file and give that")
         provenance["input_sha256"] = file_sha256(path)
-        if path.suffix == ".parquet":
+        if _ending(path) == ".parquet":
             return _parquet_rows(path, columns)
-        if path.suffix in JSON_SUFFIXES:
+        if _ending(path) in JSON_SUFFIXES:
             return _json_rows(path, path.read_bytes())
         _refuse_text_column(name, plain_text)
         return [_text_row(path, Path(path.name))]
     except OSError as error:
         raise CorpusError(f"{name}: it cannot be read: {error.strerror or error}") from error
+
+
+def _ending(path: Path) -> str:
+    return path.suffix.lower()
 
 
 def _refuse_text_column(name: str, plain_text: bool) -> None:
@@ -136,7 +147,7 @@ def _refuse_text_column(name: str, plain_text: bool) -> None:
 
 
 def _folder_files(folder: Path, num_dropped: Counter[str]) -> list[Path]:
-    """Plain files below a folder, sorted by relative path; counts what is hidden or no plain file."""
+    """Plain files below a folder, sorted by relative path; counts what is hidden, linked or no plain file."""
 
     def refuse(error: OSError) -> None:
         raise error
@@ -144,9 +155,12 @@ def _folder_files(folder: Path, num_dropped: Counter[str]) -> list[Path]:
     files = []
     for root, folders, names in os.walk(folder, onerror=refuse):
         hidden = [name for name in folders if name.startswith(".")]
-        folders[:] = sorted(set(folders) - set(hidden))
+        links = [name for name in folders if name not in hidden and Path(root, name).is_symlink()]
+        folders[:] = sorted(set(folders) - {*hidden, *links})
         if hidden:
             num_dropped["hidden folder"] += len(hidden)
+        if links:  # they may lead in a circle, or to what is here already
+            num_dropped["link to a folder"] += len(links)
         for name in names:
             file = Path(root, name)
             if name.startswith("."):
@@ -163,9 +177,7 @@ def _text_row(path: Path, title: Path) -> tuple[str, Mapping[str, Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: it cannot be read: {error.strerror}") from error
-    # A file's name need not be UTF-8, a title must be.
-    readable_title = os.fsencode(title.as_posix()).decode("utf-8", "replace")
-    return str(path), {"text": _decoded(str(path), data), "title": readable_title}
+    return str(path), {"text": _decoded(str(path), data), "title": readable_name(title.as_posix())}
 
 
 def _decoded(place: str, data: bytes) -> str:
@@ -180,7 +192,7 @@ def _decoded(place: str, data: bytes) -> str:
 def _json_rows(path: Path, data: bytes) -> Rows:
     """Rows of a JSON list, or of JSON lines where the first thing in the file is not a list."""
     data = data.removeprefix(b"\xef\xbb\xbf")  # marks the file's encoding; no part of a text in it
-    if path.suffix == ".json" and data.lstrip()[:1] not in (b"{", b""):
+    if _ending(path) == ".json" and data.lstrip()[:1] not in (b"{", b""):
         items = _parsed(str(path), _decoded(str(path), data))
         if not isinstance(items, list):
             raise CorpusError(f"{path}: {type_name(items)}, not a list of texts or objects")
@@ -219,8 +231,9 @@ def _parquet_rows(path: Path, columns: Collection[str]) -> Rows:
         with pq.ParquetFile(path) as file:
             wanted = [column for column in file.schema_arrow.names if column in columns]
             batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted)
-            yield from _numbered(str(path), (batch.to_pylist() for batch in batches))
-    except (pa.ArrowException, OSError, ValueError) as error:
+            tables = (batch.to_pylist() for batch in batches)
+            yield from _numbered(str(path), file.schema_arrow.names, tables)
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:  # two of odd times
         raise CorpusError(f"{path}: not a readable Parquet file: {_first_line(error)}") from error
 
 
@@ -265,15 +278,18 @@ def _dataset_rows(
     provenance["split"] = str(dataset.split or split)
     wanted = [column for column in dataset.column_names if column in columns]
     tables = dataset.select_columns(wanted).with_format("arrow").iter(batch_size=_BATCH_ROWS)
-    yield from _numbered(name, (table.to_pylist() for table in tables))
+    yield from _numbered(name, dataset.column_names, (table.to_pylist() for table in tables))
 
 
-def _numbered(name: str, batches: Iterable[list[dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _numbered(
+    name: str, columns: Iterable[str], batches: Iterable[list[dict[str, Any]]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    everything = dict.fromkeys(columns)  # a message names the columns that were not decoded too
     number = 0
     for batch in batches:
         for row in batch:
             number += 1
-            yield f"{name}: row {number}", row
+            yield f"{name}: row {number}", everything | row
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,11 +12,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore2
+import httpx2
 
 from evalkit_crawlers.source import FetchRefused
 
 PRIVATE = "private address"
 """Reason of a refusal."""
+
+MAX_HOST_CHARACTERS = 253
+"""Of a name in the DNS (RFC 1035, 2.3.4: 255 bytes with the lengths of its labels)."""
+MAX_URL_CHARACTERS = 1 << 15
+"""Servers take 8 kB or so."""
 
 # RFC 6052: an IPv4 address in the last four bytes, which a gateway would connect to.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -26,14 +32,17 @@ def host_of(url: str) -> str:
     """The host of a URL that may be fetched, in lower case.
 
     Raises:
-        FetchRefused: it is not http or https, has no host, names a user, or is no URL.
+        FetchRefused: it is not http or https, has no host, names a user, is too long, or is no URL.
     """
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises where it is no number
         host = parts.hostname
-    except ValueError:
+        httpx2.URL(url)  # raises where the host is no name in IDNA
+    except (ValueError, httpx2.InvalidURL):
         raise FetchRefused("malformed address") from None
+    if len(url) > MAX_URL_CHARACTERS or len(host or "") > MAX_HOST_CHARACTERS:
+        raise FetchRefused("address too long")
     if parts.scheme not in ("http", "https"):
         raise FetchRefused("not http or https")
     if not host or any(ord(character) <= 32 or ord(character) == 127 for character in url):

@@ -27,9 +27,9 @@ import typer
 
 from evalkit_crawlers import latexml
 from evalkit_crawlers.arxiv_taxonomy import ALIASES, archive_of, parse_categories, set_spec
+from evalkit_crawlers.command import crawl_command
 from evalkit_crawlers.licenses import ARXIV_LICENSE, normalise
 from evalkit_crawlers.oai import Record, list_records
-from evalkit_crawlers.options import crawl_command
 from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ typer's annotations; see `evalkit_crawlers.options` for the options that all of 
 module is imported when its command is used or listed, and not before.
 """
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -41,15 +42,23 @@ class _Sources(TyperGroup):
             problem = repr(error)
         else:
             if callable(function):
-                alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-                alone.command(point.name)(function)
-                self.commands[point.name] = typer.main.get_command(alone)
+                problem = self._add(point.name, function)
             else:
                 problem = f"it is a {type(function).__name__}, not a function"
         if problem:
             self._broken.add(point.name)
             line = f"evalkit: source {point.name!r} ({point.value}) is not available: {problem}"
             typer.echo(" ".join(line.split()), err=True)
+
+    def _add(self, name: str, function: Callable[..., None]) -> str | None:
+        """Make a command of a function; what is wrong with it, if anything."""
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(name)(function)
+        try:
+            self.commands[name] = typer.main.get_command(alone)
+        except Exception as error:  # typer's, for options of a type that it does not know
+            return repr(error)
+        return None
 
 
 app = typer.Typer(cls=_Sources, no_args_is_help=True)

@@ -41,22 +41,30 @@ def rebuild_command(
 
     Exits with 1 if a document cannot be had any more or has another text now. What was fetched is kept.
     """
+    from evalkit.corpus import store_folder
+    from evalkit.errors import CrawlError
     from evalkit_crawlers.contact import contact_of_user
     from evalkit_crawlers.options import parse_endpoints
     from evalkit_crawlers.rebuild import rebuild_dataset
 
-    outcome = rebuild_dataset(
-        dataset,
-        store=store,
-        partial=partial,
-        # Nobody is asked anything offline.
-        contact="" if offline else contact_of_user(contact),
-        endpoints=parse_endpoints(endpoint or ()),
-        allow_private_hosts=allow_private_hosts,
-        skip_unreachable=skip_unreachable,
-        offline=offline,
-        tell=lambda line: typer.echo(line, err=True),
-    )
+    try:
+        outcome = rebuild_dataset(
+            dataset,
+            store=store,
+            partial=partial,
+            # Nobody is asked anything offline.
+            contact="" if offline else contact_of_user(contact),
+            endpoints=parse_endpoints(endpoint or ()),
+            allow_private_hosts=allow_private_hosts,
+            skip_unreachable=skip_unreachable,
+            offline=offline,
+            tell=lambda line: typer.echo(line, err=True),
+        )
+    except OSError as error:
+        raise CrawlError(
+            f"{error.filename or store_folder(store)}: {error.strerror or error}; make room there, make it "
+            "writable or give another --store, and run the same command again: what was fetched is kept"
+        ) from error
     for line in outcome.lines():
         typer.echo(line)
     if outcome.missing:

@@ -30,7 +30,7 @@ from evalkit.corpus import (
     store_folder,
     utc_date,
 )
-from evalkit.errors import CrawlError, UsageError
+from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit.files import atomic_write
 from evalkit_crawlers.captures import CaptureStore
 from evalkit_crawlers.contact import contact_of_user
@@ -89,8 +89,9 @@ def crawl(
 
     Raises:
         UsageError: an option is wrong, a contact is missing, or a corpus of this name came from elsewhere.
-        CrawlError: a host could not be reached, nothing was found, or the same crawl is under way.
-        CorpusError: a corpus of this name holds other documents.
+        CrawlError: a host could not be reached, a listing is refused, nothing was found, the same crawl is
+            under way, or nothing can be written.
+        CorpusError: a corpus of this name holds other documents, or one in the store cannot be read.
     """
     clock = clock or SystemClock()
     progress = progress or CrawlProgress(sys.stderr, clock)
@@ -99,7 +100,21 @@ def crawl(
         raise UsageError(f"--until {common.window.until} lies in the future; give a day that has come")
     plan = Plan(source, common)
     plan.check_name("")
+    _earlier_names(plan)  # what is wrong in the store is wrong before hours are spent
     store = CaptureStore(store_folder(common.output) / CAPTURES)
+    try:
+        return _crawled(plan, store, contact, clock, progress, limits)
+    except OSError as error:  # the network's are errors of the fetcher's
+        raise CrawlError(
+            f"{error.filename or store.folder}: {error.strerror or error}; make room there, make it writable "
+            "or give another --output, and run the same command again: what was fetched is kept"
+        ) from error
+
+
+def _crawled(
+    plan: Plan, store: CaptureStore, contact: str, clock: Clock, progress: CrawlProgress, limits: Limits
+) -> list[Crawled]:
+    source, common = plan.source, plan.common
     with generation(store, plan, progress.message) as scope, progress.shown():
         with Fetcher(
             store,
@@ -124,12 +139,20 @@ def crawl(
     return crawled
 
 
+def _listed(plan: Plan, fetcher: Fetcher) -> Iterator[Candidate | Drop]:
+    try:
+        yield from plan.source.discover(plan.common.window, fetcher.get)
+    except FetchRefused as refusal:  # of a source that cannot go on without
+        remedy = "run it without --offline" if plan.common.offline else "--refresh asks for it again"
+        raise CrawlError(f"{plan.source.name}: a listing cannot be had: {refusal.reason}; {remedy}") from None
+
+
 def _discovered(plan: Plan, fetcher: Fetcher, progress: CrawlProgress) -> tuple[list[Candidate], list[Drop]]:
     """The sampled candidates in the listings' order, and everything that fell out."""
     found: dict[tuple[str, str], Candidate] = {}
     drops: list[Drop] = []
     window = plan.common.window
-    for candidate in plan.source.discover(window, fetcher.get):
+    for candidate in _listed(plan, fetcher):
         if isinstance(candidate, Drop):
             drops.append(candidate)
             continue
@@ -322,12 +345,22 @@ def _stored(plan: Plan, corpus: Corpus, drops: tuple[Drop, ...]) -> Crawled:
 
 def _earlier_corpora(plan: Plan) -> list[Corpus]:
     """The store's corpora of this source whose window ended before this one began."""
+    return [load_corpus(name, store=plan.store) for name in _earlier_names(plan)]
+
+
+def _earlier_names(plan: Plan) -> list[str]:
     since = str(plan.common.window.since)
     earlier = []
     for name in list_corpora(plan.store):
         if name in BUILTIN_NAMES:
             continue
-        manifest = read_manifest(name, plan.store)
+        try:
+            manifest = read_manifest(name, plan.store)
+        except CorpusError as error:
+            raise CorpusError(
+                f"{error}; a crawl leaves out what the store's corpora have: move {plan.store / name} away, "
+                "or give another --output"
+            ) from error
         if plan.source.name in manifest.sources and (manifest.date_to or since) < since:
-            earlier.append(load_corpus(name, store=plan.store))
+            earlier.append(name)
     return earlier

@@ -8,6 +8,7 @@ queue, for listings an HTTP cache with their validators (hishel), a connection t
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -362,6 +363,8 @@ class Fetcher:
         from hishel import CacheOptions, SqliteStorage
         from hishel.httpx2 import CacheTransport
 
+        # It logs a traceback where its file is damaged, and fetches: nothing is lost.
+        logging.getLogger("hishel").setLevel(logging.CRITICAL)
         with self._lock:
             if self._cache is None:
                 path = cache_dir() / "http" / "cache.sqlite"
@@ -388,5 +391,5 @@ class Fetcher:
             return float(value)
         try:
             return (parsedate_to_datetime(value) - self._clock.now()).total_seconds()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return 0.0

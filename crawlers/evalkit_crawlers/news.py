@@ -21,8 +21,8 @@ from urllib.parse import quote, urlsplit
 import typer
 
 from evalkit_crawlers import pages
+from evalkit_crawlers.command import crawl_command
 from evalkit_crawlers.feeds import Entry, Feed, is_on_site, load_feeds, parse_feed
-from evalkit_crawlers.options import crawl_command
 from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
 
 MAX_PAGES = 200
@@ -98,6 +98,8 @@ def _discover(feed: Feed, window: Window, get: Get, listed: dict[str, str]) -> I
             if number == 1 or "404" not in refusal.reason:
                 yield Drop(_page_id(feed, number), f"feed: {refusal.reason}")
             break
+        if number == 1 and not entries:
+            yield Drop(feed.name, "feed: it has no entries")
         num_listed = len(listed)
         for position, entry in enumerate(entries):
             yield from _of_entry(feed, entry, f"{_page_id(feed, number)}#{position}", window, get, listed)
@@ -119,10 +121,12 @@ def _of_entry(
         yield Drop(position, "entry without an address")
         return
     id = _document_id(entry.url)
-    if listed.setdefault(id, position) != position:
+    is_own = is_on_site(urlsplit(entry.url).hostname or "", feed.site)
+    # That one feed mentions it must not keep it from the feed of its own site.
+    if listed.setdefault(id if is_own else f"{feed.name} {id}", position) != position:
         yield Drop(id, "listed more than once")
         return
-    if not is_on_site(urlsplit(entry.url).hostname or "", feed.site):
+    if not is_own:
         yield Drop(id, "entry of another site")
         return
     published_at: dt.datetime | Drop | None = entry.published_at

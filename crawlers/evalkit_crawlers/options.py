@@ -1,26 +1,18 @@
-"""The options that all of ``evalkit crawl``'s commands share, and what makes a command of a source.
-
-@crawl_command
-def command(
-    languages: Annotated[str | None, typer.Option("--languages", help="By commas.")] = None,
-) -> Source:
-    '''What ``--help`` says of the source.'''
-    return MySource(languages)
-"""
+"""The options that all of ``evalkit crawl``'s commands share."""
 
 import dataclasses
 import datetime as dt
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from evalkit.corpus import check_new_name
 from evalkit.errors import UsageError
-from evalkit_crawlers.source import Source, Window
+from evalkit_crawlers.source import FetchRefused, Window
 
 SinceOption = Annotated[str, typer.Option("--since", help="First day of publication, YYYY-MM-DD (UTC).")]
 UntilOption = Annotated[str, typer.Option("--until", help="Last day of publication, included.")]
@@ -125,19 +117,25 @@ def parse_endpoints(values: Sequence[str]) -> dict[str, str]:
     """``HOST=URL`` options as a mapping.
 
     Raises:
-        UsageError: one has another form, or its URL is not http(s).
+        UsageError: one has another form, its URL is not http(s) or has more than a path, or a host is there
+            twice.
     """
-    endpoints = {}
+    from evalkit_crawlers.addresses import host_of
+
+    endpoints: dict[str, str] = {}
     for value in values:
         host, _, base = value.partition("=")
+        host = host.strip().lower()
         try:
-            parts = urlsplit(base)
-            known = parts.scheme in ("http", "https") and bool(parts.hostname) and "/" not in host
-        except ValueError:
-            known = False
-        if not host or not known:
+            host_of(base)
+            known = re.fullmatch(r"[\w.-]+", host) and not {"?", "#"} & set(base)
+        except FetchRefused:
+            known = None
+        if not known:
             raise UsageError(f"--endpoint {value!r} is not HOST=URL, e.g. arxiv.org=http://127.0.0.1:8001")
-        endpoints[host.lower()] = base.rstrip("/")
+        if host in endpoints:
+            raise UsageError(f"--endpoint {host} is given twice; give one URL for it")
+        endpoints[host] = base.rstrip("/")
     return endpoints
 
 
@@ -155,36 +153,6 @@ def endpoint(endpoints: Mapping[str, str], url: str) -> str:
     if base is None:
         return url
     return base + url.partition("://")[2].removeprefix(parts.netloc)
-
-
-def crawl_command(make_source: Callable[..., Source]) -> Callable[..., None]:
-    """A command for typer: it takes a source's own options and the common ones, and crawls.
-
-    Args:
-        make_source: takes the source's options, each with a default; its docstring is the command's help.
-
-    The command raises:
-        CrawlError: a host could not be reached; what was fetched is kept.
-        UsageError: an option is malformed, or nobody said whom a server's operator may write to.
-    """
-    own = inspect.signature(make_source, eval_str=True).parameters
-    common = list(inspect.signature(common_options).parameters.values())
-    window = [one for one in common if one.default is one.empty]
-
-    def command(**given: Any) -> None:
-        from evalkit_crawlers import crawl
-
-        source = make_source(**{name: given.pop(name) for name in own})
-        crawl.run(source, common_options(**given))
-
-    parameters = [
-        one.replace(kind=one.KEYWORD_ONLY) for one in (*window, *own.values(), *common[len(window) :])
-    ]
-    command.__doc__ = make_source.__doc__
-    # What typer reads the options from.
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    return command
 
 
 def _day(option: str, text: str) -> dt.date:

@@ -67,8 +67,9 @@ def check_html(capture: Capture) -> None:
     Raises:
         FetchRefused: the server says that it is something else, or it is larger than `MAX_PAGE_BYTES`.
     """
-    media_type = capture.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
-    if media_type not in _HTML_TYPES:
+    # Sent twice, a header's values stand in one line.
+    media_type = re.split("[;,]", capture.headers.get("content-type", ""))[0].strip().lower()
+    if media_type and media_type not in _HTML_TYPES:
         raise FetchRefused("not an HTML page")
     if len(capture.body) > MAX_PAGE_BYTES:
         raise FetchRefused(f"page larger than {MAX_PAGE_BYTES >> 20} MiB")
@@ -124,14 +125,22 @@ def _published_on(tree: Any, latest: dt.date) -> dt.date | None:
 
     from htmldate import find_date
 
-    found = find_date(
-        deepcopy(tree),
-        original_date=True,
-        extensive_search=False,  # only what says of itself that it is the date
-        min_date=_EARLIEST,
-        max_date=latest.isoformat(),
-    )
-    return dt.date.fromisoformat(found) if found else None
+    # htmldate takes the earliest date that it finds, and what stands beside an article has older ones.
+    core = deepcopy(tree)
+    for beside in core.xpath("//aside|//nav|//footer"):
+        if beside.getparent() is not None:
+            beside.drop_tree()
+    for part in (core, deepcopy(tree)):
+        found = find_date(
+            part,
+            original_date=True,
+            extensive_search=False,  # only what says of itself that it is the date
+            min_date=_EARLIEST,
+            max_date=latest.isoformat(),
+        )
+        if found:
+            return dt.date.fromisoformat(found)
+    return None
 
 
 def _title(tree: Any) -> str | None:

@@ -91,7 +91,7 @@ def generation(store: CaptureStore, plan: Plan, tell: Callable[[str], None]) -> 
         CrawlError: another process is at it; or none is kept and the network may not be used.
     """
     folder = store.folder / "crawls" / plan.key
-    generations = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
+    generations = sorted(path for path in folder.glob("[0-9][0-9][0-9][0-9]") if path.is_dir())
     if plan.common.offline and not generations:
         raise CrawlError(
             f"no crawl of {plan.source.name} with this window and query is kept in {store.folder}; "
@@ -106,7 +106,7 @@ def generation(store: CaptureStore, plan: Plan, tell: Callable[[str], None]) -> 
             raise CrawlError("this very crawl is under way in another process; wait for it") from None
         last = generations[-1] if generations else None
         if last is None or plan.common.refresh:
-            last = folder / f"{len(generations) + 1:04d}"
+            last = folder / f"{int(last.name) + 1 if last else 1:04d}"
             last.mkdir()
         elif (last / FINISHED).exists() and not plan.common.offline:
             day = dt.datetime.fromtimestamp((last / FINISHED).stat().st_mtime, dt.UTC).date()

@@ -28,6 +28,7 @@ from evalkit.corpus import (
 )
 from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit.publish import PublishedDataset, fetch_dataset, read_dataset
+from evalkit.readers import readable_name
 from evalkit_crawlers import clean
 from evalkit_crawlers.captures import CaptureStore
 from evalkit_crawlers.fetch import Fetcher
@@ -138,11 +139,7 @@ def rebuild_dataset(
     dataset = read_dataset(fetch_dataset(path_or_hub_id))
     name = dataset.manifest.name
     check_new_name(name)
-    if name in list_corpora(store) and read_manifest(name, store).sha256 != dataset.manifest.sha256:
-        raise CorpusError(
-            f"corpus {name}: {store_folder(store) / name} holds other documents under this name and is never "
-            "overwritten; give another --store"
-        )
+    _refuse_other(name, dataset.manifest.sha256, store)
     clock = clock or SystemClock()
     sources = {document.source for document in dataset.withheld.values()}
     extractors = installed_extractors(sources)
@@ -169,19 +166,25 @@ def rebuild_dataset(
         rebuilt = rebuild(dataset, fetcher.get, extractors, tell=tell)
     if rebuilt.missing and not (partial and rebuilt.documents):
         return Outcome(None, None, dataset.manifest.num_documents, rebuilt.missing)
-    origin = path_or_hub_id if path_or_hub_id.startswith(HUB_PREFIX) else Path(path_or_hub_id).resolve().name
+    if path_or_hub_id.startswith(HUB_PREFIX):
+        origin = path_or_hub_id
+    else:
+        origin = readable_name(Path(path_or_hub_id).resolve().name)
     corpus = rebuilt_corpus(dataset, rebuilt, origin)
     folder = store_folder(store) / corpus.name
-    if not _is_stored_already(corpus, store):
+    _refuse_other(corpus.name, corpus.sha256, store)
+    if corpus.name not in list_corpora(store):  # it may be, with the titles that a dataset leaves out
         save_corpus(corpus, store)
     return Outcome(corpus, folder, dataset.manifest.num_documents, rebuilt.missing)
 
 
-def _is_stored_already(corpus: Corpus, store: Path | None) -> bool:
-    """Whether the store has these very texts, perhaps with the titles that a dataset leaves out."""
-    if corpus.name not in list_corpora(store):
-        return False
-    return read_manifest(corpus.name, store).sha256 == corpus.sha256
+def _refuse_other(name: str, sha256: str, store: Path | None) -> None:
+    """Refuse a name under which the store has other documents."""
+    if name in list_corpora(store) and read_manifest(name, store).sha256 != sha256:
+        raise CorpusError(
+            f"corpus {name}: {store_folder(store) / name} holds other documents under this name and is never "
+            "overwritten; give another --store"
+        )
 
 
 def _plan(dataset: PublishedDataset, fetcher: Fetcher) -> list[str]:

@@ -81,4 +81,4 @@ class Robots:
             if refusal.reason.startswith("HTTP 4") or refusal.reason == "too many redirects":
                 return Rules(None)
             raise FetchRefused(f"robots.txt: {refusal.reason}") from None
-        return Rules(Protego.parse(body.decode("utf-8", "replace")))
+        return Rules(Protego.parse(body.decode("utf-8-sig", "replace")))

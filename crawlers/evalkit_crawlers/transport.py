@@ -20,6 +20,7 @@ ACCEPT_ENCODING = "gzip"
 """Whatever else a server sends is refused: only zlib can stop in the middle of a bomb."""
 
 _PIECE_BYTES = 1 << 20
+_GZIP_MEMBER = b"\x1f\x8b"
 
 
 class QueueTransport(httpx2.BaseTransport):
@@ -93,11 +94,20 @@ def decoded(pieces: Iterable[bytes], content_encoding: str) -> Iterator[bytes]:
     if encoding not in ("gzip", "x-gzip"):
         raise FetchRefused("content encoding other than gzip")
     inflater = zlib.decompressobj(wbits=31)
+    rest, padded = b"", False
     try:
         for piece in pieces:
-            while piece and not inflater.eof:
-                yield inflater.decompress(piece, _PIECE_BYTES)
-                piece = inflater.unconsumed_tail
+            rest = b"" if padded else rest + piece
+            while rest:
+                if inflater.eof:  # another member may follow (RFC 1952, 2.2), or padding
+                    if rest == _GZIP_MEMBER[:1]:
+                        break
+                    if not rest.startswith(_GZIP_MEMBER):
+                        rest, padded = b"", True
+                        break
+                    inflater = zlib.decompressobj(wbits=31)
+                yield inflater.decompress(rest, _PIECE_BYTES)
+                rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
         if not inflater.eof:
             yield inflater.flush()
     except zlib.error:

@@ -26,7 +26,7 @@ from urllib.parse import quote
 import typer
 
 from evalkit_crawlers import mediawiki, pages
-from evalkit_crawlers.options import crawl_command
+from evalkit_crawlers.command import crawl_command
 from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
 from evalkit_crawlers.wikipedia_languages import language_tag, parse_languages
 
@@ -35,6 +35,9 @@ MIN_WIKITEXT_BYTES = 1500
 
 LICENSE = "CC-BY-SA-4.0"
 """https://foundation.wikimedia.org/wiki/Policy:Terms_of_Use, section 7; since June 2023."""
+
+MAX_QUESTION_CHARACTERS = 7000
+"""Of an address: a letter of a user's name may take nine, and servers refuse 8 kB (LimitRequestLine)."""
 
 _BATCH = 50  # the most revisions that one question may name
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -222,6 +225,11 @@ def _inspected(language: str, creations: list[_Creation], get: Get) -> Iterator[
     }
     if users:
         parameters |= {"list": "users", "ususers": "|".join(users), "usprop": "groups"}
+    if len(creations) > 1 and len(mediawiki.question(_api(language), parameters)) > MAX_QUESTION_CHARACTERS:
+        middle = len(creations) // 2
+        yield from _inspected(language, creations[:middle], get)
+        yield from _inspected(language, creations[middle:], get)
+        return
     found: dict[int, tuple[Mapping[str, Any], Any]] = {}
     bots: set[str] = set()
     for part in mediawiki.query(get, _api(language), parameters):

@@ -3,13 +3,15 @@
 import dataclasses
 import datetime as dt
 import json
+import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evalkit.corpus import load_corpus, verify_corpus
-from evalkit.errors import CrawlError, UsageError
+from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit_crawlers.contact import contact_of_user
 from evalkit_crawlers.crawl import crawl
 from evalkit_crawlers.options import CommonOptions, common_options, endpoint, parse_endpoints
@@ -17,7 +19,7 @@ from evalkit_crawlers.progress import estimate_lines
 from evalkit_crawlers.sampling import sample
 from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, Window
 from tests.crawlers.crawling import crawl_from, parquet, reasons
-from tests.crawlers.replay import FakeClock, Reply, serve
+from tests.crawlers.replay import FakeClock, Reply, Request, serve
 from tests.crawlers.toy_source import Page, ToySource, pages, prose, toy_site
 
 HOSTS = ["listing.example", "pages.example", "other.example"]
@@ -236,6 +238,14 @@ def test_max_documents_fetches_no_more_than_that() -> None:
         ({"name": "python-stdlib"}, "taken by a built-in corpus"),
         ({"endpoint": ["arxiv.org"]}, "is not HOST=URL"),
         ({"endpoint": ["arxiv.org=ftp://x"]}, "is not HOST=URL"),
+        ({"endpoint": ["arxiv.org=http://127.0.0.1:port"]}, "is not HOST=URL"),
+        ({"endpoint": ["arxiv.org=http://127.0.0.1/?x=1"]}, "is not HOST=URL"),
+        ({"endpoint": ["arxiv.org=http://a b/"]}, "is not HOST=URL"),
+        ({"endpoint": ["arxiv.org:443=http://127.0.0.1"]}, "is not HOST=URL"),
+        (
+            {"endpoint": ["arxiv.org=http://a.example", "ArXiv.org=http://b.example"]},
+            "arxiv.org is given twice",
+        ),
         ({"offline": True, "refresh": True}, "give one of them"),
     ],
 )
@@ -268,3 +278,65 @@ def test_endpoints_map_hosts_and_nothing_else() -> None:
     assert endpoint(endpoints, "https://arxiv.org/html/1?x=1") == "http://127.0.0.1:8001/html/1?x=1"
     assert endpoint(endpoints, "https://oaipmh.arxiv.org/oai") == "https://oaipmh.arxiv.org/oai"
     assert endpoint(endpoints, "https://notarxiv.org/") == "https://notarxiv.org/"
+
+
+def test_a_listing_that_is_refused_is_one_line() -> None:
+    def site(request: Request) -> Reply:
+        return Reply(status=404)
+
+    with (
+        serve(site, HOSTS) as server,
+        pytest.raises(CrawlError, match="toy: a listing cannot be had: HTTP 404"),
+    ):
+        crawl_from(server, ToySource())
+
+
+def test_a_page_may_name_a_license_that_is_no_address() -> None:
+    odd = Page("odd", license="http://[")
+    with serve(toy_site([odd]), HOSTS) as server:
+        (crawled,) = crawl_from(server, ToySource())
+    assert crawled.corpus.manifest.licenses == {"http://[": 1}
+
+
+def test_a_broken_corpus_in_the_store_is_told_of_before_anything_is_fetched() -> None:
+    broken = Path("corpora/other/manifest.json")
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{}")
+    with serve(toy_site(pages(3)), HOSTS) as server:
+        with pytest.raises(CorpusError, match=r"corpus other: manifest.json: .*move corpora/other away"):
+            crawl_from(server, ToySource())
+        assert server.log == []
+
+
+def test_a_store_that_cannot_be_written_is_one_line() -> None:
+    Path("file").write_text("x")
+    with serve(toy_site(pages(3)), HOSTS) as server:
+        with pytest.raises(CrawlError, match=r"^file/\.captures/.*Not a directory; make room there"):
+            crawl_from(server, ToySource(), output=Path("file"))
+        assert server.log == []
+
+
+def test_a_full_disk_loses_nothing() -> None:
+    """The size that a file may have stands for the room on the disk."""
+    everything = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with serve(toy_site(pages(3)), HOSTS) as server:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, everything[1]))
+        try:
+            with pytest.raises(CorpusError, match=r"cannot be written: File too large; make room there"):
+                crawl_from(server, ToySource())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, everything)
+        (crawled,) = crawl_from(server, ToySource())
+        asked = [request.path for request in server.requests()]
+    assert crawled.corpus.manifest.num_documents == 3
+    assert len(set(asked)) == len(asked) - 1  # nothing twice but robots.txt, once from each host
+
+
+def test_listings_are_numbered_on_where_old_ones_were_deleted() -> None:
+    with serve(toy_site(pages(1)), HOSTS) as server:
+        for refresh in (False, True):
+            crawl_from(server, ToySource(), refresh=refresh)
+        (folder,) = Path("corpora/.captures/crawls").iterdir()
+        shutil.rmtree(folder / "0001")
+        crawl_from(server, ToySource(), refresh=True)
+        assert sorted(path.name for path in folder.iterdir()) == ["0002", "0003"]

@@ -1,5 +1,6 @@
 """``evalkit crawl`` as users meet it: commands, plug-ins, one-line errors, and on to ``evalkit run``."""
 
+import inspect
 import json
 import os
 import signal
@@ -7,13 +8,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 import evalkit.cli
 from evalkit.errors import UsageError
 from evalkit_crawlers.cli import app
+from evalkit_crawlers.command import crawl_command
+from evalkit_crawlers.source import Source
 from tests.crawlers.crawling import CONTACT
 from tests.crawlers.replay import FakeClock, Reply, Request, Server, serve
 from tests.crawlers.site_arxiv import ARXIV_HOSTS, arxiv_site
@@ -26,7 +31,7 @@ WINDOW = ["--since", "2026-11-01", "--until", "2026-11-15"]
 PLUGIN = '''
 from typing import Annotated
 import typer
-from evalkit_crawlers.options import crawl_command
+from evalkit_crawlers.command import crawl_command
 from tests.crawlers.toy_source import ToySource
 
 @crawl_command
@@ -194,3 +199,39 @@ def test_a_crawled_corpus_goes_straight_into_run(monkeypatch: pytest.MonkeyPatch
         # Words from a list of about ninety: far less than a byte's 8 bits, far more than nothing.
         assert 1.0 < cell["metrics"]["bits_per_byte"] < 4.5
         assert cell["totals"]["num_documents"] == 4
+
+
+def test_a_plugin_with_options_that_typer_does_not_know_is_one_line(plugins: Path) -> None:
+    (plugins / "broken_plugin.py").write_text("def command(depth: int | str = 0): ...\n")
+    process = evalkit_process("crawl", "--help", path=plugins)
+    assert process.returncode == 0 and "Toys of all kinds." in process.stdout
+    (line,) = process.stderr.splitlines()
+    assert line.startswith(
+        "evalkit: source 'broken' (broken_plugin:command) is not available: AssertionError"
+    )
+
+
+def test_a_sources_command_has_its_options_between_the_common_ones() -> None:
+    made: list[tuple[str, int]] = []
+
+    @crawl_command
+    def command(
+        colour: Annotated[str, typer.Option("--colour", help="Of the toys.")],
+        size: Annotated[int, typer.Option("--size")] = 3,
+    ) -> Source:
+        """Toys."""
+        made.append((colour, size))
+        raise UsageError("made")
+
+    parameters = inspect.signature(command).parameters
+    assert list(parameters)[:5] == ["since", "until", "colour", "size", "max_documents"]
+    assert command.__doc__ == "Toys." and parameters["size"].default == 3
+    with pytest.raises(UsageError, match="made"):
+        command(since="2026-11-01", until="2026-11-15", colour="red")
+    with pytest.raises(TypeError, match="colour"):
+        command(since="2026-11-01", until="2026-11-15")
+    assert made == [("red", 3)]
+    toys = typer.Typer()
+    toys.command()(command)
+    result = CliRunner().invoke(toys, ["--since", "2026-11-01", "--until", "2026-11-15", "--colour", "blue"])
+    assert isinstance(result.exception, UsageError) and made[1:] == [("blue", 3)]

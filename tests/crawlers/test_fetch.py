@@ -15,10 +15,12 @@ import stamina
 import zstandard
 
 from evalkit.errors import CrawlError
+from evalkit.files import cache_dir
 from evalkit_crawlers.addresses import host_of, is_public
 from evalkit_crawlers.captures import CaptureStore
 from evalkit_crawlers.fetch import Fetcher, Limits
 from evalkit_crawlers.source import FetchRefused
+from evalkit_crawlers.transport import decoded
 from tests.crawlers.replay import FakeClock, Reply, Request, Server, Site, serve
 
 HOST = "pages.example"
@@ -115,6 +117,9 @@ def test_redirects_are_followed_hop_by_hop_and_bounded() -> None:
         ("http://user:secret@pages.example/", "address with a user name"),
         ("http://[::1/", "malformed redirect"),
         ("http://pages.example:99999/", "malformed address"),
+        ("http://xn--a-\u00e4.example/", "malformed address"),  # no name in IDNA
+        (f"http://{'a.' * 150}example/", "address too long"),  # as a file's name it would be, too
+        (f"https://pages.example/{'a' * 40_000}", "address too long"),
     ],
 )
 def test_every_hop_is_checked(location: str, reason: str) -> None:
@@ -178,6 +183,24 @@ def test_retry_after_may_be_a_date() -> None:
         assert fetcher.get(PAGE).body == b"now"
         times = [entry.time_s for entry in server.log if entry.request.path == "/page"]
     assert times[1] - times[0] >= 300
+
+
+@pytest.mark.parametrize("value", ["Wed, 21 Oct 99999999999999999999 07:28:00 GMT", "soon", "-1", "1e400"])
+def test_a_retry_after_that_says_nothing(value: str) -> None:
+    clock = FakeClock()
+    busy = Reply(status=503, headers={"Retry-After": value})
+    with fetching(in_turn(busy, Reply(b"ok")), clock=clock) as (fetcher, _):
+        assert fetcher.get(PAGE).body == b"ok"
+    assert max(clock.slept) == 4.0
+
+
+def test_a_damaged_http_cache_is_gone_without(caplog: pytest.LogCaptureFixture) -> None:
+    file = cache_dir() / "http" / "cache.sqlite"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"no database" * 1000)
+    with fetching(without_robots(Reply(b"listing"))) as (fetcher, _):
+        assert fetcher.get(PAGE, revalidate=True).body == b"listing"
+    assert caplog.records == []
 
 
 def test_a_lagging_wiki_is_left_alone_and_its_excuse_is_not_kept() -> None:
@@ -260,6 +283,20 @@ def test_gzip_is_undone_and_its_end_must_be_there() -> None:
         assert refusal(fetcher) == "damaged gzip"
     with fetching(in_turn(Reply(zlib.compress(b"y"), headers={"Content-Encoding": "br"}))) as (fetcher, _):
         assert refusal(fetcher) == "content encoding other than gzip"
+
+
+def test_gzip_may_have_several_members_and_padding() -> None:
+    """RFC 1952, 2.2; however the pieces come."""
+    packed = gzip.compress(b"one " * 2000) + gzip.compress(b"") + gzip.compress(b"two")
+    for body in (packed, packed + bytes(5), packed + b"\x1f"):
+        for size in (1, 7, len(body)):
+            pieces = (body[start : start + size] for start in range(0, len(body), size))
+            assert b"".join(decoded(pieces, "gzip")) == b"one " * 2000 + b"two"
+    with pytest.raises(FetchRefused, match="body cut short"):
+        list(decoded([packed[:-3]], "gzip"))
+    headers = {"Content-Encoding": "gzip"}
+    with fetching(in_turn(Reply(packed, headers=headers))) as (fetcher, _):
+        assert fetcher.get(PAGE).body.endswith(b"two")
 
 
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked() -> None:

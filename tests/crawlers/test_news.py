@@ -138,6 +138,24 @@ def test_links_to_other_sites_are_left_out() -> None:
     assert get.asked == ["https://en.news.example/feed/"]
 
 
+def test_a_mention_elsewhere_does_not_keep_an_article_from_its_own_feed() -> None:
+    one = article("en", 1, MIDDLE, host="others.example")
+    first, own = ServedFeed("en.news.example", (one,)), ServedFeed(one.host, (one,))
+    kept, drops, _ = crawl_directly(NewsSource((feed(first), feed(own))), news_site([first, own]))
+    assert [found.candidate.url for found in kept] == [one.url]
+    assert reasons(drops) == {
+        "entry of another site": 1,
+        "feed: its oldest entry is newer than the window's first day": 2,
+    }
+
+
+def test_a_feed_without_entries_is_told_of() -> None:
+    body = b"<rss version='2.0'><channel><title>t</title></channel></rss>"
+    empty = feed(ServedFeed("empty.example", ()))
+    found = list(NewsSource((empty,)).discover(WINDOW, DirectGet(lambda _: Reply(body))))
+    assert found == [Drop("empty.example", "feed: it has no entries")]
+
+
 @pytest.mark.parametrize(
     ("page_license", "license"),
     [
@@ -234,9 +252,9 @@ def test_the_query_names_the_feeds_and_pins_what_is_known_of_them() -> None:
 
 def test_bad_options_are_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--feeds .*none\.toml: it cannot be read"):
-        command("2026-11-01", "2026-11-15", feeds=tmp_path / "none.toml")
+        command(since="2026-11-01", until="2026-11-15", feeds=tmp_path / "none.toml")
     with pytest.raises(UsageError, match="lies before"):
-        command("2026-11-15", "2026-11-01")
+        command(since="2026-11-15", until="2026-11-01")
 
 
 def test_a_page_is_extracted_without_its_feed() -> None:

@@ -1,5 +1,6 @@
 """Pages as pure functions: text, dates, encodings."""
 
+import dataclasses
 import datetime as dt
 import gzip
 import re
@@ -139,3 +140,23 @@ def test_the_license_that_a_page_links_to(make: str) -> None:
         "en", 10, PUBLISHED, make=make, license_url="https://creativecommons.org/licenses/by-nc/4.0/"
     )
     assert pages.read_page(capture(page(known))).licenses == {"CC-BY-NC-4.0"}
+
+
+def test_older_dates_beside_an_article_are_not_its_own() -> None:
+    text = "".join(f"<p>The harbour was rebuilt before winter number {n}.</p>" for n in range(20))
+    own, other = (
+        "<time datetime='2026-11-05T10:00:00Z'>5 Nov</time>",
+        "<time datetime='2020-01-01'>old</time>",
+    )
+    for beside in ("aside", "nav", "footer"):
+        page = f"<html><body><article>{own}{text}</article><{beside}>{other}</{beside}></body></html>"
+        assert pages.read_page(capture(page.encode())).published_on == dt.date(2026, 11, 5)
+    # Some themes have the article's date there.
+    page = f"<html><body><article>{text}<footer>{own}</footer></article></body></html>"
+    assert pages.read_page(capture(page.encode())).published_on == dt.date(2026, 11, 5)
+
+
+@pytest.mark.parametrize("content_type", ["", "text/html, text/html", "TEXT/HTML ;charset=utf-8"])
+def test_media_types_of_html(content_type: str) -> None:
+    pages.check_html(capture(b"<html>", content_type))
+    pages.check_html(dataclasses.replace(capture(b"<html>"), headers={"content-type": content_type}))

@@ -216,3 +216,10 @@ def test_no_robots_txt_is_too_odd(body: bytes) -> None:
     assert isinstance(rules, Rules)
     assert rules.allow("https://x.example/a?b=%zz") in (True, False)
     assert 0 <= rules.delay_s < float("inf")
+
+
+def test_a_byte_order_mark_does_not_hide_the_first_line() -> None:
+    body = b"\xef\xbb\xbfUser-agent: *\nDisallow: /a\n"
+    capture = Capture("", "", dt.datetime(2026, 11, 20, tzinfo=dt.UTC), {}, body, "")
+    rules = Robots(lambda url: capture).rules_for("https://x.example/a")
+    assert not rules.allow("https://x.example/a") and rules.allow("https://x.example/b")

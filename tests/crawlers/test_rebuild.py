@@ -320,3 +320,19 @@ def test_random_choice_of_free_documents_changes_nothing(
     outcome, _ = rebuilt(folder, server, tmp_path / "store")
     assert outcome.corpus is not None
     assert outcome.corpus.documents == mixed.documents
+
+
+def test_a_part_that_grew_is_refused_with_what_to_do(
+    corpus: Corpus, dataset: Path, server: Server, tmp_path: Path
+) -> None:
+    other = make_corpus("news-2026-11-partial", corpus.documents[:2])
+    save_corpus(other, tmp_path / "store")
+    with pytest.raises(CorpusError, match=r"-partial holds other documents .*give another --store"):
+        rebuilt(dataset, server, tmp_path / "store", partial=True, offline=True)
+
+
+def test_a_store_that_is_none_is_one_line(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    result = CliRunner().invoke(app, [str(dataset), "--store", str(tmp_path / "file"), "--offline"])
+    assert isinstance(result.exception, CrawlError)
+    assert "Not a directory; make room there" in str(result.exception)

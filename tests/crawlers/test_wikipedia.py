@@ -9,7 +9,7 @@ import pytest
 from evalkit.errors import CrawlError, UsageError
 from evalkit_crawlers import mediawiki
 from evalkit_crawlers.source import Candidate, Drop, FetchRefused
-from evalkit_crawlers.wikipedia import WikipediaSource, article_text, command
+from evalkit_crawlers.wikipedia import MAX_QUESTION_CHARACTERS, WikipediaSource, article_text, command
 from evalkit_crawlers.wikipedia_languages import DEFAULT, EDITIONS, language_tag, parse_languages
 from tests.crawlers.direct import NOW, WINDOW, DirectGet, capture, crawl_directly, reasons, token_f1
 from tests.crawlers.replay import Reply, Request
@@ -196,4 +196,16 @@ def test_languages_are_checked() -> None:
     with pytest.raises(UsageError, match="give at least one"):
         parse_languages(" , ")
     with pytest.raises(UsageError, match="no Wikipedia in 'english'"):
-        command("2026-11-01", "2026-11-15", languages="english")
+        command(since="2026-11-01", until="2026-11-15", languages="english")
+
+
+def test_long_names_of_users_are_asked_for_in_smaller_lots() -> None:
+    listed = [
+        WikiPage("hi", 100 + n, f"T{n}", MIDDLE, user=f"{n}" + "\u0915" * 40)  # 360 characters in an address
+        for n in range(50)
+    ]
+    get = DirectGet(wiki_site(listed))
+    found = list(WikipediaSource(("hi",)).discover(WINDOW, get))
+    assert [one.id for one in found] == [f"hiwiki-{100 + n}" for n in range(50)]
+    assert all(isinstance(one, Candidate) for one in found)
+    assert max(map(len, get.asked)) <= MAX_QUESTION_CHARACTERS

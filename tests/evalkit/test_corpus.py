@@ -127,6 +127,8 @@ def test_a_limit_keeps_the_first_documents() -> None:
         ("2026-03-01T00:30:00+02:00", "2026-02-28T22:30:00Z"),
         ("2026-03-01T10:00:00.123456+00:00", "2026-03-01T10:00:00Z"),
         ("2026-03-01T23:59:59", "2026-03-01"),
+        ("0001-01-01T00:00:00", "0001-01-01"),  # .NET's null
+        ("0999-12-31T23:59:59Z", "0999-12-31T23:59:59Z"),
     ],
 )
 def test_dates_become_days_or_utc_times(given: str, expected: str) -> None:
@@ -134,7 +136,16 @@ def test_dates_become_days_or_utc_times(given: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "2026", "March", "2026-13-01", "2026-02-30", "Wed, 03 Dec 2025 10:00:00"]
+    "given",
+    [
+        "",
+        "2026",
+        "March",
+        "2026-13-01",
+        "2026-02-30",
+        "Wed, 03 Dec 2025 10:00:00",
+        "0001-01-01T00:00:00+05:00",
+    ],
 )
 def test_what_is_no_date_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
@@ -458,3 +469,9 @@ def test_the_standard_library_corpus_is_always_the_same() -> None:
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert elsewhere.stdout == f"{first.sha256}\n"
     assert verify_corpus("python-stdlib") == []
+
+
+def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CorpusError, match=r"corpus sample: .*file/sample cannot be written: Not a directory"):
+        save_corpus(corpus_of("a"), tmp_path / "file")

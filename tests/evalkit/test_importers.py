@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +156,20 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "circle").symlink_to(tmp_path)
     found = read_documents(tmp_path)
     assert [(document.title, document.data) for document in found.documents] == [
         ("a.txt", b"\ta "),
         ("a/z.py", b"z"),
         ("b.txt", b"b\r\n"),
     ]
-    assert found.num_dropped == {"hidden folder": 1, "hidden file": 1, "not a plain file": 1, "empty": 1}
+    assert found.num_dropped == {
+        "hidden folder": 1,
+        "link to a folder": 1,
+        "hidden file": 1,
+        "not a plain file": 1,
+        "empty": 1,
+    }
 
 
 def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
@@ -169,6 +177,14 @@ def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
     corpus = import_corpus(tmp_path, "latin1", **TOLD)
     assert corpus.documents[0].title == "caf\ufffd.txt"
     assert verify_corpus("latin1") == []
+    (tmp_path / "caf\udce9").mkdir()
+    (tmp_path / "caf\udce9" / "a.txt").write_bytes(b"y")
+    corpus = import_corpus(tmp_path / "caf\udce9", "latin1-folder", **TOLD)
+    assert corpus.manifest.provenance["input"] == "caf\ufffd"
+    assert verify_corpus("latin1-folder") == []
+    (tmp_path / "caf\udce9.md").write_bytes(b"z")
+    import_corpus(tmp_path / "caf\udce9.md", "latin1-alone", **TOLD)
+    assert verify_corpus("latin1-alone") == []
 
 
 def test_our_own_parquet_keeps_every_field(tmp_path: Path) -> None:
@@ -240,6 +256,10 @@ BAD_JSON = {
     "column.jsonl": (b'{"body": "a"}', r"line 1: no 'text' or 'content' among body"),
     "date.jsonl": (b'{"text": "a", "date": "last week"}', r"line 1: 'date' is 'last week', not an ISO 8601"),
     "date_type.jsonl": (b'{"text": "a", "date": 2026}', r"line 1: 'date' is 2026"),
+    "early.jsonl": (
+        b'{"text": "a", "date": "0001-01-01T00:00:00+05:00"}',
+        r"line 1: 'date' is '0001.*not an ISO",
+    ),
     "deep.json": (b"[" * 100_000, r"not usable JSON"),
     "digits.json": (b"[" + b"9" * 5000 + b"]", r"not usable JSON"),
     "empty.json": (b"", r"no documents"),
@@ -286,8 +306,14 @@ def test_parquet_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
         with pytest.raises(CorpusError, match=message):
             read_documents(path)
     pq.write_table(pa.table({"body": ["a"]}), path)
-    with pytest.raises(CorpusError, match=r"row 1: no 'text' or 'content'"):
+    with pytest.raises(CorpusError, match=r"row 1: no 'text' or 'content' among body; --text-column names"):
         read_documents(path)
+    nowhere = pa.array([0], pa.timestamp("us", "Nowhere/Land"))
+    for date in (nowhere, pa.array([1 << 62], pa.timestamp("us"))):
+        pq.write_table(pa.table({"text": ["a"], "date": date}), path)
+        with pytest.raises(CorpusError, match=r"a\.parquet: not a readable Parquet file"):
+            read_documents(path)
+    pq.write_table(pa.table({"body": ["a"]}), path)
     assert texts(path, text_column="body") == ["a"]
     with pytest.raises(CorpusError, match=r"row 1: no 'words'"):
         read_documents(path, text_column="words")
@@ -389,3 +415,25 @@ def test_clusters_come_from_forge_urls(tmp_path: Path) -> None:
 def test_a_lone_surrogate_is_no_document() -> None:
     with pytest.raises(UnicodeEncodeError):
         make_document("\ud800", source="test")
+
+
+def test_endings_mean_the_same_in_capitals(tmp_path: Path) -> None:
+    row = b'{"text": "a"}\n{"text": "b"}\n'
+    (tmp_path / "WIKI_20240601TO20240615.JSONL").write_bytes(row)
+    assert texts(tmp_path / "WIKI_20240601TO20240615.JSONL") == ["a", "b"]
+    pq.write_table(pa.table({"text": ["c"]}), tmp_path / "C.PARQUET")
+    assert texts(tmp_path / "C.PARQUET") == ["c"]
+
+
+def test_pipes_are_refused_before_they_are_emptied(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(
+        CorpusError, match=r"pipe\.jsonl: it is a pipe or a device; write its content to a file"
+    ):
+        read_documents(tmp_path / "pipe.jsonl")
+
+
+def test_a_license_of_blanks_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "license": "  ", "source": "\\t"}')
+    with pytest.raises(UsageError, match=r"give --source \(for 1 of 1 documents\), --license"):
+        import_corpus(tmp_path / "a.jsonl", "blank", date_from="2026-11-01", date_to="2026-11-02")

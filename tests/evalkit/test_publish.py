@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -306,3 +307,50 @@ print(read_dataset(fetch_dataset(sys.argv[1])).manifest.sha256)
     assert done.stdout.strip() == corpus_of().sha256, done.stderr
     assert not any("unrelated.bin" in request for request in hub.requests)
     assert json.loads(files["corpus.json"])["created"] is None
+
+
+@pytest.mark.parametrize("license", ["http://[", "//[x", "https://exam\u2100ple.org/by/4.0"])
+def test_a_license_that_is_no_address_is_unknown(license: str, tmp_path: Path) -> None:
+    prepared = prepare_dataset(corpus_of((license,)), "me/news", tmp_path / "out")
+    assert (prepared.num_published, prepared.num_withheld) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_documents": "9"},
+        {"num_documents": 10**12},
+        {"provenance": []},
+        {"num_dropped": 3},
+        {"schema_version": 2},
+        {"name": None},
+        {"sha256": "0" * 64},
+    ],
+)
+def test_a_dataset_whose_corpus_json_is_not_its_own_is_refused(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    folder = prepare_dataset(corpus_of(), "me/news", tmp_path / "out").folder
+    fields = json.loads((folder / "corpus.json").read_bytes())
+    (folder / "corpus.json").write_text(json.dumps(fields | changes))
+    with pytest.raises(CorpusError, match=r"corpus\.json") as caught:
+        read_dataset(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_that_lack_something_are_refused(tmp_path: Path) -> None:
+    folder = prepare_dataset(corpus_of(), "me/news", tmp_path / "out").folder
+    path = folder / "data" / "test-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["text"]), path)
+    with pytest.raises(CorpusError, match="it has no text"):
+        read_dataset(folder)
+    pq.write_table(pa.concat_tables([table, table]), path)
+    with pytest.raises(CorpusError, match="two documents at position 0"):
+        read_dataset(folder)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CorpusError, match=r"file/out cannot be written: Not a directory.*--output"):
+        prepare_dataset(corpus_of(), "me/news", tmp_path / "file" / "out")
