@@ -8,15 +8,17 @@ All are views of the cells under a folder. Cells of ``--limit`` runs and damaged
 * `eval_results`: entries of the Hub's benchmark leaderboards (https://huggingface.co/docs/hub/eval-results).
 """
 
+import contextlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalkit.cells import Cell, read_cell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, slug, strict_json
+from evalkit.report.store import entrants_of, json_files, unique
 
 FORMATS = ("csv", "parquet", "lm-eval", "eval-results")
 LM_EVAL_VERSION = "0.4.13"
@@ -44,7 +46,8 @@ def read_cells(results: Path, *, warn: Warn = lambda _: None) -> list[Cell]:
 
     Args:
         results: what ``evalkit run --output`` wrote.
-        warn: told of every cell that is left out: damaged, or of a ``--limit`` run.
+        warn: told of every cell that is left out: damaged, or of a ``--limit`` run; and how many are of
+            probes and tasks.
 
     Raises:
         UsageError: there is no such folder, or no whole cell in it.
@@ -52,8 +55,10 @@ def read_cells(results: Path, *, warn: Warn = lambda _: None) -> list[Cell]:
     if not results.is_dir():
         raise UsageError(f"{results}: no such folder; give the folder that `evalkit run --output` wrote")
     cells = []
-    for path in sorted(results.rglob("*.json")):
+    num_others = 0
+    for path in json_files(results):
         if not _is_of_a_corpus(path):
+            num_others += 1
             continue
         try:
             cell = read_cell(path)
@@ -66,11 +71,13 @@ def read_cells(results: Path, *, warn: Warn = lambda _: None) -> list[Cell]:
         cells.append(cell)
     if not cells:
         raise UsageError(f"{results} holds no whole cell of a corpus; score without --limit")
+    if num_others:
+        warn(f"left out: {num_others} files that are not of corpora (probes, tasks and the like)")
     return cells
 
 
 def _is_of_a_corpus(path: Path) -> bool:
-    """Whether a file looks like a corpus's cell, whole or not; probes, tasks and manifests do not."""
+    """Whether a file looks like a corpus's cell, whole or not; probes and tasks do not."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -125,21 +132,22 @@ def document_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 
 
 def lm_eval_results(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
-    """Results objects by file name ``<model>/results_<time>.json``, one per model, policy and revision.
+    """Results objects by file name ``<model>/results_<time>.json``, one per model in one configuration.
 
     ``bits_per_byte`` and ``byte_perplexity`` are those of lm-evaluation-harness's metrics of these names;
     the standard error is the interval's half width over 1.96.
     """
-    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    cells = _distinct(cells)
+    folders = _folders(cells)
+    _, entrant_of = entrants_of(cells)
+    groups: dict[int, list[Cell]] = {}
     for cell in cells:
-        model, policy = cell.content["model"], cell.content["policy"]
-        key = (cell.model, policy["name"], model["revision"], model["weights_sha256"], model["dtype"])
-        groups.setdefault((*key, policy["context_limit"], policy["prefix_rule"]), []).append(cell)
+        groups.setdefault(entrant_of[cell.path], []).append(cell)
     found: dict[str, dict[str, Any]] = {}
     for members in groups.values():
         newest = max(members, key=lambda cell: str(cell.content["created"]))
         model, policy = newest.content["model"], newest.content["policy"]
-        name = slug(newest.model)
+        name = folders[newest.model]
         stamp = str(newest.content["created"]).replace(":", "-")
         path = f"{name}/results_{policy['name']}_{stamp}.json"
         number = 1
@@ -195,6 +203,21 @@ def lm_eval_results(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _distinct(cells: Sequence[Cell]) -> list[Cell]:
+    """Without those that only lack the tokens' bits of another: these formats have no place for the bits."""
+    _, entrant_of = entrants_of(cells)
+    chosen: dict[tuple[Any, ...], Cell] = {}
+    for cell in sorted(cells, key=lambda cell: cell.content["documents"]["token_bits"]):
+        chosen[entrant_of[cell.path], cell.corpus, cell.content["corpus"]["sha256"]] = cell
+    return [cell for cell in cells if any(cell is one for one in chosen.values())]
+
+
+def _folders(cells: Sequence[Cell]) -> dict[str, str]:
+    """A folder for each model's name; names that are the same as far as folders go get numbers."""
+    taken: set[str] = set()
+    return {name: unique(slug(name), taken) for name in sorted({cell.model for cell in cells})}
+
+
 def _task(cell: Cell, among: Sequence[Cell]) -> str:
     """The corpus's name; with its digest where another corpus has the same."""
     twins = {other.content["corpus"]["sha256"] for other in among if other.corpus == cell.corpus}
@@ -240,18 +263,23 @@ def eval_results(
     from evalkit.publish import check_repo
 
     check_repo(dataset)
-    models = [cell for cell in cells if cell.content["totals"]["num_tokens"] is not None]
+    models = _distinct([cell for cell in cells if cell.content["totals"]["num_tokens"] is not None])
     if not models:
         raise UsageError("only compressors were scored: the Hub's evaluation results are those of models")
+    folders = _folders(models)
+    entrants, entrant_of = entrants_of(models)
     groups: dict[str, list[EvalResultEntry]] = {}
     for cell in models:
         metrics, policy = cell.content["metrics"], cell.content["policy"]
         low, high = metrics["bits_per_byte_low"], metrics["bits_per_byte_high"]
         interval = "" if low is None else f", 95 % interval {low:.4f} to {high:.4f}"
+        # What tells configurations of one model apart, where there are several.
+        configuration = entrants[entrant_of[cell.path]].label.removeprefix(cell.model).replace(" · ", "; ")
         notes = (
             f"bits per byte, lower is better{interval}; policy {policy['name']}, prefix "
             f"{policy['prefix_rule']}, {cell.content['model']['dtype']}; corpus sha256 "
             f"{cell.content['corpus']['sha256'][:16]}, {cell.content['totals']['num_documents']} documents"
+            f"{configuration}"
         )
         entry = EvalResultEntry(
             dataset_id=dataset,
@@ -263,7 +291,7 @@ def eval_results(
             source_name="evalkit" if source_url else None,
             notes=notes,
         )
-        path = f"{slug(cell.model)}/.eval_results/{slug(cell.corpus)}.yaml"
+        path = f"{folders[cell.model]}/.eval_results/{slug(cell.corpus)}.yaml"
         groups.setdefault(path, []).append(entry)
     return {
         path: yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
@@ -278,17 +306,29 @@ def write_table(rows: Sequence[dict[str, Any]], path: Path, *, kind: str) -> Non
         rows: with the same keys; at least one.
         path: of the file.
         kind: ``csv`` or ``parquet``.
+
+    Raises:
+        UsageError: the file cannot be written.
     """
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pylist(list(rows))
-    with atomic_write(path) as temporary:
+    with _writing(path) as temporary:
         if kind == "csv":
             pyarrow.csv.write_csv(_without_nulls(table), temporary)
         else:
             pq.write_table(table, temporary, compression="zstd")
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    try:
+        with atomic_write(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; give another --output") from error
 
 
 def _without_nulls(table: Any) -> Any:
@@ -302,12 +342,16 @@ def _without_nulls(table: Any) -> Any:
 
 
 def write_files(files: dict[str, str], folder: Path) -> None:
-    """Files by relative path, each whole or not at all."""
+    """Files by relative path, each whole or not at all.
+
+    Raises:
+        UsageError: one cannot be written.
+    """
     for path, text in files.items():
-        with atomic_write(folder / path) as temporary:
+        with _writing(folder / path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-def json_files(objects: dict[str, dict[str, Any]]) -> dict[str, str]:
+def json_texts(objects: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Objects as strict JSON."""
     return {path: strict_json(content) for path, content in objects.items()}

@@ -58,7 +58,7 @@ def export_command(
         typer.echo(f"{output}: {len(rows):,} rows of {len(cells)} cells")
         return
     if dataset is None:
-        files = export.json_files(export.lm_eval_results(cells))
+        files = export.json_texts(export.lm_eval_results(cells))
     else:
         files = export.eval_results(cells, dataset, revision=revision, source_url=source_url)
     export.write_files(files, output)

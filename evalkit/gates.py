@@ -218,6 +218,8 @@ def read_profile(path: Path) -> Profile:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         found = Profile(**fields)
+        if found.num_documents < 1:
+            raise ValueError("it counts no documents")
         if found.schema_version != SCHEMA_VERSION or len(found.length_quantiles) != len(_QUANTILES):
             raise ValueError(f"it is no profile of version {SCHEMA_VERSION}")
     except OSError as error:
@@ -256,6 +258,6 @@ def parse_limits(values: Mapping[str, Any], where: str) -> Limits:
             raise UsageError(
                 f"{where}: {unknown_name('limit', name, known, 'Known: ' + ', '.join(known) + '.')}"
             )
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise UsageError(f"{where}: {name} must be a number from 0 up, not {value!r}")
     return Limits(**values)

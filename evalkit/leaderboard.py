@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evalkit.catalog import load_catalog, resolve_spec
 from evalkit.corpus import Corpus, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, unknown_name
 from evalkit.files import atomic_write
@@ -35,9 +36,11 @@ from evalkit.gates import (
     read_profile,
     write_profile,
 )
+from evalkit.policy import POLICIES
 
 CONFIG_NAME = "leaderboard.toml"
 WINDOWS = ("half-month", "month")
+_MAX_DELAY_DAYS = 366
 CELLS, CORPORA = "cells", "corpora"
 _DOCUMENT_FIELDS = (
     "id",
@@ -133,12 +136,16 @@ def read_config(path: Path) -> LeaderboardConfig:
     window = content.get("window", WINDOWS[0])
     if window not in WINDOWS:
         raise unknown_name("window", window, WINDOWS, f"{path} may say {' or '.join(WINDOWS)}.")
-    if content.get("delay_days", 0) < 0:
-        raise UsageError(f"{path}: delay_days must be 0 or more")
+    if not 0 <= content.get("delay_days", 0) <= _MAX_DELAY_DAYS:
+        raise UsageError(f"{path}: delay_days must be from 0 to {_MAX_DELAY_DAYS}")
+    policies = _words(content, "policies", str(path)) or (POLICIES[0],)
+    for policy in policies:
+        if policy not in POLICIES:
+            raise unknown_name("policy", policy, POLICIES, f"{path} may say {', '.join(POLICIES)}.")
     return LeaderboardConfig(
         title=content.get("title", "evalkit"),
         results=path.parent / content.get("results", "results"),
-        policies=_words(content, "policies", str(path)) or ("document",),
+        policies=policies,
         token_bits=content.get("token_bits", True),
         window=window,
         delay_days=content.get("delay_days", 2),
@@ -181,8 +188,12 @@ def crawl(config: LeaderboardConfig, window: Window, *, tell: Tell) -> None:
     """Crawl what is not in the store yet, every source whatever became of the others.
 
     Raises:
+        UsageError: one of the models is unknown: told here, for scoring comes hours later.
         CrawlError: a source could not be crawled.
     """
+    catalog = load_catalog()
+    for model in (*config.models, *config.gpu_models):
+        resolve_spec(model, catalog)
     failed = []
     for one in config.sources:
         name = window.corpus(one.source)
@@ -227,7 +238,7 @@ def gate(config: LeaderboardConfig, window: Window) -> list[Gated]:
         corpus = load_corpus(name)
         before = sorted(
             path
-            for path in (config.results / CORPORA).glob(f"{one.source}-*/{PROFILE_FILE}")
+            for path in (config.results / CORPORA).glob(f"{one.source}-????-??-??/{PROFILE_FILE}")
             if path.parent.name < name
         )
         if before:
@@ -372,9 +383,12 @@ def commit(config: LeaderboardConfig, message: str, *, push: bool, tell: Tell) -
     """Commit what changed under the results, and nothing else; returns whether something had.
 
     Raises:
-        ScoringError: git refuses.
+        UsageError: there are no results.
+        ScoringError: git refuses, or is not installed.
     """
     folder = config.results.resolve()
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder, so there are no results to commit; score first")
     _git(folder, "add", "--all", "--", ".")
     if not _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "."):
         tell("nothing new in the results")
@@ -392,7 +406,9 @@ def _git(folder: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise ScoringError(f"cannot run git in {folder}: {error.strerror}") from error
+        raise ScoringError(
+            f"cannot run git ({error.strerror}); install it, or commit {folder} by hand"
+        ) from error
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())
         raise ScoringError(f"git {arguments[0]} in {folder} failed: {said}")

@@ -51,8 +51,10 @@ def chain_months(store: Store, anchors: Sequence[str] = (), *, policy: str = "do
         policy: of the language models.
 
     Raises:
-        UsageError: fewer than two months, an unknown anchor, or two months without a common one.
+        UsageError: fewer than two months, an unknown policy or anchor, or two months without a common one.
     """
+    if policy not in store.policies:
+        raise unknown_name("policy", policy, store.policies, f"Here there are: {', '.join(store.policies)}.")
     members = [index for index, entrant in enumerate(store.entrants) if entrant.policy in (policy, None)]
     labels = {index: store.entrants[index].label for index in members}
     for name in anchors:

@@ -15,7 +15,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from evalkit.errors import UsageError, unknown_name
+from evalkit.errors import ScoringError, UsageError, unknown_name
 from evalkit.plots_base import check_file, figure_bytes, save
 from evalkit.plots_models import differences, heatmap, parameters, ranks
 from evalkit.plots_months import months
@@ -86,7 +86,7 @@ def draw_all(
     anchors: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[SiteFigure]:
-    """Every plot that the results allow, for a site.
+    """Every plot that the results allow, for a site; under the policy that the site begins with.
 
     Args:
         results: the folder of the cells.
@@ -97,16 +97,20 @@ def draw_all(
     Raises:
         UsageError: there are no whole cells in ``results``.
     """
-    read_store(results, warn=lambda _: None)  # nothing to draw is one error, not one per plot
+    # Nothing to draw is one error, not one per plot.
+    policy = read_store(results, warn=lambda _: None).policies[0]
     figures = []
-    for name in PLOTS:
+    for name, function in PLOTS.items():
         options: dict[str, Any] = {"anchors": tuple(anchors)} if name == "months" else {}
+        if "policy" in inspect.signature(function).parameters:
+            options["policy"] = policy
         try:
             figure = draw(name, (benchmarks or results) if name == "speed" else results, **options)
-        except UsageError as error:  # e.g. one month alone makes no ranks over months
+        except (UsageError, ScoringError) as error:  # e.g. one month alone makes no ranks over months
             tell(f"no plot {name}: {error}")
             continue
         title, conditions = (" ".join(text.get_text().split()) for text in figure.texts[:2])
         files = {suffix: figure_bytes(figure, suffix) for suffix in (".svg", ".png")}
-        figures.append(SiteFigure(name, title, conditions, files))
+        named = f"--policy {policy}" if options.get("policy", "document") != "document" else ""
+        figures.append(SiteFigure(name, title, conditions, files, named))
     return figures

@@ -45,6 +45,7 @@ TEXT, FAINT = "#333333", "#666666"
 LABEL_SIZE = 8.0
 BITS_AXIS = "bits per byte, lower is better"
 _POINTS_PER_INCH = 72
+_MAX_LABEL = 44
 _METADATA: dict[str, dict[str, Any]] = {
     ".svg": {"Date": None},
     ".png": {"Software": None},
@@ -190,6 +191,11 @@ class EndLabel(NamedTuple):
     """Where the line ends; None: at the right edge."""
 
 
+def short(name: str) -> str:
+    """A name with its middle left out where it is too long for a label: paths differ at their ends."""
+    return name if len(name) <= _MAX_LABEL else f"{name[: _MAX_LABEL // 2 - 1]}…{name[-_MAX_LABEL // 2 :]}"
+
+
 def label_ends(axes: Axes, labels: Sequence[EndLabel], *, size: float = LABEL_SIZE) -> None:
     """Names to the right of the axes, as close to their lines' ends as they can be without touching."""
     if not labels:
@@ -220,7 +226,7 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel], *, size: float = LABEL_SI
         axes.text(
             1.045,
             place,
-            label.text,
+            short(label.text),
             color=ink(label.color),
             fontsize=size,
             ha="left",
@@ -267,9 +273,10 @@ def label_points(
         for distance in (9.0, 14.0, 22.0)
         for angle in np.deg2rad([0, 40, -40, 180, 140, -140, 90, -90])
     ]
-    for (x, y, name, color), (px, py) in sorted(
+    for (x, y, full_name, color), (px, py) in sorted(
         zip(points, places, strict=True), key=lambda one: one[1][0], reverse=True
     ):
+        name = short(full_name)
         width, height = 0.62 * size * len(name) * scale, 1.15 * size * scale
         best: tuple[float, tuple[float, float], tuple[float, float, float, float], str] | None = None
         for rank, (dx, dy) in enumerate(offsets):

@@ -28,6 +28,7 @@ from evalkit.plots_base import (
     label_points,
     line_style,
     load_scores,
+    short,
     styled,
 )
 from evalkit.report.estimates import AGGREGATES, Estimate, difference_of, rank_interval
@@ -196,13 +197,17 @@ def heatmap(
     relative = 100 * (values / means - 1)
     order = np.argsort(np.nanmean(relative, axis=0), kind="stable")
     values, relative, entrants = values[:, order], relative[:, order], [entrants[one] for one in order]
-    width = min(16.0, max(6.0, 2.6 + 0.62 * len(entrants)))
+    names = [short(scores.label(one)) for one in entrants]
+    places = [short(scores.store.corpora[row].label) for row in rows]
+    # Room for the longest of each, where 20 letters do not suffice.
+    room, more = (0.07 * max(0, max(map(len, texts)) - 20) for texts in (names, places))
+    width = min(16.0, max(6.0, 2.6 + 0.62 * len(entrants)) + more)
     figure, [axes] = frame(
         "Where each model is better or worse than the others",
         f"bits per byte (numbers, lower is better), coloured by its distance from the row's mean; policy "
         f"{policy}; columns from the lowest to the highest",
         width=width,
-        height=min(14.0, 1.5 + 0.42 * len(rows)),
+        height=min(14.0, 1.5 + 0.42 * len(rows) + room),
     )
     bound = float(np.nanmax(np.abs(relative))) or 1.0
     mesh = axes.pcolormesh(relative, cmap="RdBu_r", vmin=-bound, vmax=bound, edgecolors="white", linewidth=1)
@@ -211,10 +216,10 @@ def heatmap(
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [scores.store.corpora[row].label for row in rows])
+    axes.set_yticks(np.arange(len(rows)) + 0.5, places)
     axes.set_xticks(
         np.arange(len(entrants)) + 0.5,
-        [scores.label(one) for one in entrants],
+        names,
         rotation=40,
         ha="right",
         rotation_mode="anchor",
@@ -275,7 +280,7 @@ def differences(
     if not others:
         raise UsageError(f"{results}: only {scores.label(anchor)} is left; a difference needs two models")
     figure, [axes] = frame(
-        f"Paired differences from {scores.label(anchor)}",
+        f"Paired differences from {short(scores.label(anchor))}",
         f"{scores.conditions(aggregate)}; 95 % intervals over resampled clusters of documents; "
         "small marks: single corpora; grey: a tie, the interval contains 0",
         height=0.9 + 0.3 * len(others),
@@ -304,12 +309,10 @@ def differences(
             color=ink(color),
         )
     axes.axvline(0, color=FAINT, linewidth=0.8)
-    axes.set_yticks(range(len(others)), [scores.label(one) for one in others])
+    axes.set_yticks(range(len(others)), [short(scores.label(one)) for one in others])
     axes.set_ylim(len(others) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(
-        f"bits per byte minus those of {scores.label(anchor)}; below 0 is better than {scores.label(anchor)}"
-    )
+    axes.set_xlabel(f"bits per byte minus those of {short(scores.label(anchor))}; below 0 is better")
     axes.xaxis.set_major_locator(MaxNLocator(7))
     return figure
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from evalkit.errors import unknown_name
 from evalkit.months import Month, read_months
 from evalkit.plots_base import (
     BITS_AXIS,
@@ -39,10 +40,14 @@ def months(
         warn: told of every file that is left out.
 
     Raises:
-        UsageError: fewer than two months, or months without a common anchor.
+        UsageError: a name is unknown, fewer than two months, or months without a common anchor.
     """
     chain = read_months(results, anchors, policy=policy, warn=warn)
-    names = sorted({name for month in chain for name in month.chained if not models or name in models})
+    known = sorted({name for month in chain for name in month.chained})
+    for one in models:
+        if not any(_is_called(name, one) for name in known):
+            raise unknown_name("model", one, known, f"In the chain there are: {', '.join(known)}.")
+    names = [name for name in known if not models or any(_is_called(name, one) for one in models)]
     tied = sorted({name for month in chain for name in month.anchors})
     figure, (drift, levels) = frame(
         "What months did to the texts, and what is left for the models",
@@ -76,6 +81,11 @@ def months(
     levels.set_ylabel(f"chained {BITS_AXIS}")
     label_ends(levels, ends)
     return figure
+
+
+def _is_called(label: str, name: str) -> bool:
+    """Whether a row has this label, or is a configuration of the model of this name."""
+    return label == name or label.startswith(f"{name} · ")
 
 
 def _draw(

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from evalkit.cells import Cell, read_cell
-from evalkit.errors import EvalkitError, UsageError
-from evalkit.plots_base import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, Warn, frame, styled
+from evalkit.errors import EvalkitError, UsageError, unknown_name
+from evalkit.plots_base import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, Warn, frame, short, styled
+from evalkit.report.store import json_files
 
 
 class Ratio(NamedTuple):
@@ -51,7 +52,7 @@ def read_speeds(
         raise UsageError(
             f"{results}: no such file or folder; give results, or what `evalkit bench --json` printed"
         )
-    paths = sorted(results.rglob("*.json")) if results.is_dir() else [results]
+    paths = json_files(results) if results.is_dir() else [results]
     ratios: list[Ratio] = []
     throughputs: list[Throughput] = []
     machines: list[str] = []
@@ -63,21 +64,29 @@ def read_speeds(
             continue
         if not isinstance(content, dict):
             continue
-        is_benchmark = "environment" in content and "status" not in content
-        if is_benchmark and isinstance(content.get("rows"), list):
-            ratios += _kernel_ratios(content["rows"])
-            machines.append(_machine(content["environment"]))
-        elif is_benchmark and content.get("ratio_median") is not None:
-            ratios.append(
-                Ratio(f"RWKV-7 as a whole, {content['shape']}", "rwkv", float(content["ratio_median"]))
-            )
-            machines.append(_machine(content["environment"]))
+        if "environment" in content and "status" not in content:
+            try:
+                measured = _benchmark_ratios(content)
+                machine = _machine(content["environment"])
+            except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+                warn(f"left out: {path} is not what `evalkit bench --json` prints ({type(error).__name__})")
+                continue
+            ratios += measured
+            machines += [machine] if measured else []
         elif content.get("status") == "success" and "metrics" in content and "corpus" in content:
             try:
                 throughputs.append(_throughput(read_cell(path)))
             except EvalkitError as error:
                 warn(f"left out: {error}")
     return ratios, throughputs, "; ".join(dict.fromkeys(machine for machine in machines if machine))
+
+
+def _benchmark_ratios(content: dict[str, Any]) -> list[Ratio]:
+    if isinstance(content.get("rows"), list):
+        return _kernel_ratios(content["rows"])
+    if content.get("ratio_median") is not None:
+        return [Ratio(f"RWKV-7 as a whole, {content['shape']}", "rwkv", float(content["ratio_median"]))]
+    return []
 
 
 def _kernel_ratios(rows: Sequence[dict[str, Any]]) -> list[Ratio]:
@@ -116,9 +125,13 @@ def speed(
         warn: told of every file that is left out.
 
     Raises:
-        UsageError: nothing under ``results`` says how fast anything was.
+        UsageError: a name is unknown, or nothing under ``results`` says how fast anything was.
     """
     ratios, throughputs, machine = read_speeds(results, warn=warn)
+    known = sorted({one.model for one in throughputs})
+    for name in models:
+        if name not in known:
+            raise unknown_name("model", name, known, f"In {results} there are: {', '.join(known) or 'none'}.")
     throughputs = [one for one in throughputs if not models or one.model in models]
     if not ratios and not throughputs:
         raise UsageError(
@@ -229,7 +242,7 @@ def _draw_throughputs(axes: Axes, throughputs: Sequence[Throughput]) -> None:
             color=TEXT,
         )
     axes.set_xscale("log")
-    axes.set_yticks(range(len(throughputs)), [one.model for one in throughputs])
+    axes.set_yticks(range(len(throughputs)), [short(one.model) for one in throughputs])
     axes.set_ylim(-0.6, len(throughputs) - 0.4)
     axes.xaxis.set_major_formatter(
         FuncFormatter(

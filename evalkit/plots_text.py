@@ -79,8 +79,16 @@ def positions(
         others = ", ".join(one.label for one in able if one is not corpus)
         warn(f"shown: {corpus.label}; --corpora shows another: {others}")
     edges = edges_for(corpus)
-    num_long = int(np.count_nonzero(corpus.num_bytes >= edges[-1]))
-    curves = {entrant: position_curve(corpus.cells[entrant], edges) for entrant in with_tokens[corpus.key]}
+    is_long = corpus.num_bytes >= edges[-1]
+    num_long = int(np.count_nonzero(is_long))
+    curves = {}
+    for entrant in with_tokens[corpus.key]:
+        if np.isfinite(corpus.bits[is_long, entrant]).any():
+            curves[entrant] = position_curve(corpus.cells[entrant], edges)
+        else:
+            warn(f"{scores.label(entrant)} is left out: it can represent none of the {num_long:,} documents")
+    if not curves:
+        raise UsageError(f"{corpus.label}: no model can represent a document of {edges[-1]:,} bytes")
     figure, [axes] = frame(
         "How far back models make use of what they have read",
         f"{corpus.label}: the {num_long:,} of {len(corpus.ids):,} documents of {edges[-1]:,} bytes and more; "

@@ -33,18 +33,21 @@ def report_command(
 
     It needs no server and no network: open site/index.html. Cells of --limit runs are refused.
     """
+    from evalkit.corpus import load_corpus
     from evalkit.report import SiteOptions, build_site, check_output
 
     def warn(text: str) -> None:
         typer.echo(text, err=True)
 
     check_output(output, results)
+    names = tuple(name.strip() for name in (corpora or "").split(",") if name.strip())
+    for name in names:  # a wrong name is told before anything is drawn
+        load_corpus(name)
     figures = []
     if with_plots:
         from evalkit.plots import draw_all
 
         figures = draw_all(results, tell=warn)
-    names = tuple(name.strip() for name in (corpora or "").split(",") if name.strip())
     built = build_site(
         results,
         output,

@@ -113,6 +113,15 @@ def test_the_leaderboard_runs_by_the_clock_and_by_hand_and_tells_of_failures() -
     assert content["jobs"]["score"]["runs-on"].startswith("${{ vars.GPU_RUNNER ||")
 
 
+def test_what_is_finished_is_kept_where_time_runs_out() -> None:
+    """A job out of time is cancelled with the steps that would keep its work, a step out of time fails."""
+    jobs = load(ROOT / ".github" / "workflows" / "leaderboard.yml")["jobs"]
+    for job, command in (("corpus", "crawl"), ("score", "score")):
+        [step] = [one for one in jobs[job]["steps"] if f"leaderboard {command}" in one.get("run", "")]
+        assert step["timeout-minutes"] + 30 <= jobs[job]["timeout-minutes"]
+    assert "contains(needs.*.result, 'cancelled')" in jobs["tell"]["if"]
+
+
 def test_every_step_is_a_command_that_exists() -> None:
     """A make target, or a command of evalkit with options that it has; the commands' own tests run them."""
     from typer.main import get_command

@@ -148,7 +148,9 @@ def explore(
         )
         cut.append(passages.cut(index, document.data, bits))
         cells.append(_slice_sums(document, bits))
-    found: dict[str, Any] = {name: {} for name in ("won", "lost", "cheapest", "costliest")}
+    # No document that all can represent: no passages, of any model or pair.
+    found: dict[str, Any] = {name: {pair: [] for pair in pairs} for name in ("won", "lost")}
+    found |= {name: {entrant: [] for entrant in entrants} for name in ("cheapest", "costliest")}
     shown: list[Passage] = []
     if cut:
         found, shown = _passages(passages.joined(cut), entrants, pairs, texts.documents)

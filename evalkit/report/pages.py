@@ -149,7 +149,12 @@ class Pages:
         )
         ranks = view.ranks(HEADLINE, ranked) if view else {}
         rows = []
-        for entrant in [*ranked, *(other for other in compared if other not in ranked)]:
+        unranked = [
+            one
+            for one in compared
+            if one not in ranked and any(one in self.store.corpora[corpus].cells for corpus in corpora)
+        ]
+        for entrant in [*ranked, *unranked]:
             aggregates = {}
             for kind in AGGREGATES:
                 level = view.levels[kind].get(entrant) if view else None
@@ -174,6 +179,9 @@ class Pages:
         return {
             "rows": rows,
             "columns": [self.corpus(index) for index in corpora],
+            "elsewhere": [
+                self.corpus(index) for index in range(len(self.store.corpora)) if index not in corpora
+            ],
             "aggregates": AGGREGATE_NAMES,
             "policy": choice.policy,
             "policies": self.store.policies,
@@ -246,10 +254,11 @@ class Pages:
         """The page of a corpus: what it is, how it was made, and who scored what."""
         corpus, background = self.store.corpora[index], self.backgrounds[index]
         manifest = background.manifest
-        sections = []
+        sections: list[dict[str, Any]] = []
+        models = {e for e in corpus.cells if self.store.entrants[e].policy}
         for policy in self.store.policies:
             group = [e for e in corpus.cells if self.store.entrants[e].policy in (policy, None)]
-            if not any(self.store.entrants[e].policy for e in group) and len(self.store.policies) > 1:
+            if models.isdisjoint(group) and (models or sections):  # compressors alone: once, if at all
                 continue
             group.sort(key=lambda e: (self.board.level(index, e).value, e))
             ranks = {e: self._rank(index, group, e) for e in group}

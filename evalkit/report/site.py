@@ -24,6 +24,8 @@ class SiteFigure(NamedTuple):
     """What it is of: corpora, policy, intervals."""
     files: Mapping[str, bytes]
     """By suffix: ``.svg`` and ``.png``."""
+    options: str = ""
+    """What ``evalkit plot`` needs to draw it besides its name and the results."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,7 @@ def check_output(output: Path, results: Path) -> None:
 @contextlib.contextmanager
 def _replaced(output: Path) -> Iterator[Path]:
     """A new folder that takes the place of ``output`` when all of it is written."""
-    target = output.absolute()
+    target = output.resolve()  # where a link leads, so that the link stays
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))

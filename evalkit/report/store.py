@@ -1,6 +1,7 @@
 """Result cells as the site sees them: which models, which corpora, which documents cost what."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections import Counter
@@ -15,9 +16,11 @@ from evalkit.cell_files import content_sha256
 from evalkit.cells import Cell, read_cell
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import slug
+from evalkit.report.writer import LISTING
 
 _COLUMNS = ["id", "sha256", "title", "cluster", "num_bytes", "total_bits"]
 _MANIFEST = "manifest.json"
+_MAX_KEY = 200  # file systems know names of 255 bytes, and endings are added
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +128,8 @@ def read_store(results: Path, *, warn: Callable[[str], None]) -> Store:
     cells: list[Cell] = []
     probes: list[tuple[str, dict[str, Any]]] = []
     left_out: list[LeftOut] = []
-    for path in sorted(results.rglob("*.json")):
+    for path in json_files(results):
         relative = path.relative_to(results).as_posix()
-        if path.name == _MANIFEST or any(part.startswith(".") for part in path.relative_to(results).parts):
-            continue
         try:
             content = _content(path)
             if _is_probe(content):
@@ -151,8 +152,20 @@ def read_store(results: Path, *, warn: Callable[[str], None]) -> Store:
         raise UsageError(
             f"{results} holds no whole cell that a report could show{reason}; score without --limit"
         )
-    entrants, entrant_of = _entrants(cells)
+    entrants, entrant_of = entrants_of(cells)
     return Store(entrants, _corpora(cells, entrant_of, len(entrants)), tuple(probes), tuple(left_out))
+
+
+def json_files(results: Path) -> list[Path]:
+    """The files under a folder that may be cells: no manifests, nothing hidden, no copies in a built site."""
+    sites = {path.parent for path in results.rglob(LISTING)}
+    return [
+        path
+        for path in sorted(results.rglob("*.json"))
+        if path.name != _MANIFEST
+        and sites.isdisjoint(path.parents)
+        and not any(part.startswith(".") for part in path.relative_to(results).parts)
+    ]
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -218,7 +231,8 @@ def _distinctions(signature: tuple[Any, ...]) -> list[str]:
     ]
 
 
-def _entrants(cells: Sequence[Cell]) -> tuple[tuple[Entrant, ...], dict[Path, int]]:
+def entrants_of(cells: Sequence[Cell]) -> tuple[tuple[Entrant, ...], dict[Path, int]]:
+    """The rows that cells make, and which row each is of, by its path."""
     newest: dict[tuple[Any, ...], Cell] = {}
     for cell in sorted(cells, key=lambda cell: (cell.content["created"], str(cell.path))):
         newest[_signature(cell)] = cell
@@ -248,7 +262,12 @@ def _entrants(cells: Sequence[Cell]) -> tuple[tuple[Entrant, ...], dict[Path, in
 
 
 def unique(key: str, taken: set[str]) -> str:
-    """The key, or with a number behind it where it is taken (letter case aside); it is taken then."""
+    """The key, or with a number behind it where it is taken (letter case aside); it is taken then.
+
+    Of a key too long for a file name the end is replaced by a digest.
+    """
+    if len(key) > _MAX_KEY:
+        key = f"{key[: _MAX_KEY - 9]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     found, number = key, 1
     while found.lower() in taken:
         number += 1

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,8 +11,10 @@ import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 
-from evalkit.export import read_cells
-from tests.evalkit.report.stores import HOSTILE_NAME, score_small_store
+from evalkit.corpus import make_corpus
+from evalkit.export import eval_results, lm_eval_results, read_cells
+from evalkit.runner import run
+from tests.evalkit.report.stores import HOSTILE_NAME, Counted, _documents, score_small_store
 from tests.evalkit.toys import run_cli
 
 
@@ -108,3 +111,44 @@ def test_damaged_cells_are_left_out_and_told(tmp_path: Path) -> None:
     outcome = run_cli("export", tmp_path, "--format", "csv", "-o", "x.csv")
     assert outcome.exit_code == 2
     assert "left out" in outcome.stderr and "holds no whole cell" in outcome.stderr
+
+
+def test_configurations_and_names_are_kept_apart(tmp_path: Path) -> None:
+    """Two names that make one folder name, two weights under one name, and a cell without tokens' bits."""
+    corpus = make_corpus("tiny", _documents(1, 6, source="x"))
+    runs = tmp_path / "runs"
+    for seed in ("the", "of"):
+        run([Counted("same", seed, 1)], [corpus], output=runs)
+    run([Counted("模型", "the", 1), Counted("文字", "of", 1)], [corpus], output=runs)
+    run([Counted("same", "of", 1)], [corpus], output=runs, token_bits=True)
+    cells = read_cells(runs)
+    assert len(cells) == 5
+    values = sorted({round(cell.bits_per_byte, 6) for cell in cells})
+    assert len(values) == 2  # of "the" and of "of"
+    found = {
+        path: parse_eval_result_entries(yaml.safe_load(text))
+        for path, text in eval_results(cells, "some/benchmark").items()
+    }
+    assert found.keys() == {f"{name}/.eval_results/tiny.yaml" for name in ("same", "unnamed", "unnamed-2")}
+    same = found["same/.eval_results/tiny.yaml"]
+    assert sorted(entry.value for entry in same) == values
+    assert all("; weights " in (entry.notes or "") for entry in same)
+    assert all(len(entries) == 1 for path, entries in found.items() if not path.startswith("same/"))
+    objects = lm_eval_results(cells)
+    assert sorted(path.split("/")[0] for path in objects) == ["same", "same", "unnamed", "unnamed-2"]
+    assert {one["model_name"] for one in objects.values()} == {"same", "模型", "文字"}
+
+
+def test_what_has_no_place_in_a_format_is_told(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "runs")
+    (tmp_path / "runs" / "probe.json").write_text('{"kind": "probe"}')
+    outcome = run_cli("export", tmp_path / "runs", "--format", "csv", "-o", "x.csv")
+    assert outcome.exit_code == 0 and "left out: 1 files that are not of corpora" in outcome.stderr
+
+
+@pytest.mark.parametrize(("name", "output"), [("csv", "file/x.csv"), ("lm-eval", "file/x")])
+def test_a_place_that_cannot_be_written_gets_one_line(name: str, output: str, results: Path) -> None:
+    Path("file").write_text("")
+    outcome = run_cli("export", results, "--format", name, "-o", output)
+    assert outcome.exit_code == 2
+    assert "cannot write file/x" in outcome.stderr.splitlines()[-1]

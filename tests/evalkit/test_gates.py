@@ -80,6 +80,9 @@ def test_a_profile_survives_its_file_and_nothing_else_is_one(tmp_path: Path) -> 
     path = tmp_path / "profile.json"
     write_profile(OLD, path)
     assert check(read_profile(path), OLD) == check(OLD, OLD)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_documents": 0}))
+    with pytest.raises(CorpusError, match="it counts no documents"):
+        read_profile(path)
     path.write_text(json.dumps({"name": "x"}))
     with pytest.raises(CorpusError, match="is no profile of a corpus"):
         read_profile(path)
@@ -91,6 +94,8 @@ def test_limits_that_nobody_knows_are_refused() -> None:
         parse_limits({"max_overlap": 0.5}, "here")
     with pytest.raises(UsageError, match="a number from 0 up, not -1"):
         parse_limits({"max_overlap_rate": -1}, "here")
+    with pytest.raises(UsageError, match="a number from 0 up, not nan"):  # no rate is within NaN
+        parse_limits({"max_overlap_rate": float("nan")}, "here")
 
 
 def test_the_command_exits_with_one_where_a_gate_fails(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.corpus import load_corpus
-from evalkit.errors import UsageError
-from evalkit.leaderboard import last_window, read_config
+from evalkit.errors import ScoringError, UsageError
+from evalkit.leaderboard import commit, crawl, last_window, read_config
 from tests.evalkit.toys import ROOT, plugin_environment, run_process
 
 CONFIG = """
@@ -232,6 +232,8 @@ def test_the_projects_own_leaderboard_names_models_that_exist() -> None:
         (('always = ["xz", "zstd"]', ""), "at least one model"),
         (('source = "down"', 'source = "toy"'), "two sources are called toy"),
         (("delay_days = 2", "delay_days = true"), "delay_days must be a int"),
+        (("delay_days = 2", "delay_days = 99999999"), "delay_days must be from 0 to 366"),
+        (("delay_days = 2", 'policies = ["documnt"]'), "unknown policy 'documnt'. Did you mean document"),
         (("[models]", "[gates]\nmax_overlap = 1\n[models]"), "Did you mean max_overlap_rate"),
         (("[models]", "[models"), "is not TOML"),
     ],
@@ -241,3 +243,25 @@ def test_a_config_that_cannot_be_meant_is_refused(change: tuple[str, str], says:
     path.write_text(CONFIG.replace(*change))
     with pytest.raises(UsageError, match=says):
         read_config(path)
+
+
+def test_a_model_that_nobody_knows_is_told_before_the_crawl(tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.toml"
+    path.write_text(CONFIG.replace('["xz", "zstd"]', '["xz", "zsdt"]'))
+    config = read_config(path)
+    told: list[str] = []
+    with pytest.raises(UsageError, match=r"unknown model 'zsdt'. Did you mean zstd"):
+        crawl(config, last_window(config, dt.date(2026, 11, 18)), tell=told.append)
+    assert not told
+
+
+def test_commit_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "leaderboard.toml"
+    path.write_text(CONFIG)
+    config = read_config(path)
+    with pytest.raises(UsageError, match="no results to commit"):
+        commit(config, "nothing", push=False, tell=pytest.fail)
+    config.results.mkdir()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ScoringError, match=r"cannot run git .*; install it"):
+        commit(config, "nothing", push=False, tell=pytest.fail)

@@ -225,6 +225,10 @@ def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:
     for shown in ("10.00 ×", "0.50 ×", "3.66 ×", "a processor", "wkv7 forward, T=512"):
         assert shown in text
     assert "3.66" not in texts_of(plots.speed(path))
+    (tmp_path / "other.json").write_text(json.dumps({**where, "rows": [{"operator": "wkv7"}]}))
+    warnings: list[str] = []
+    assert "10.00 ×" in texts_of(plots.speed(tmp_path, warn=warnings.append))
+    assert len(warnings) == 1 and "other.json is not what `evalkit bench --json` prints" in warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -241,6 +245,9 @@ def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:
         (["positions", "R", "-o", "a.svg"], "run again with --token-bits"),
         (["probe-lengths", "R", "-o", "a.svg"], "no trained probe"),
         (["heatmap", "nowhere", "-o", "a.svg"], "no such folder"),
+        (["months", "R", "-o", "a.svg", "--models", "model-0"], "unknown model 'model-0'. Did you mean"),
+        (["months", "R", "-o", "a.svg", "--policy", "documents"], "unknown policy"),
+        (["speed", "R", "-o", "a.svg", "--models", "model-0"], "unknown model 'model-0'. Did you mean"),
     ],
 )
 def test_bad_requests_get_one_line(arguments: list[str], says: str, months: Path) -> None:
@@ -284,3 +291,39 @@ def test_yellow_text_can_be_read() -> None:
 
     for color in ("#CCBB44", "#66CCEE", "#4477AA", "#BBBBBB"):
         assert 1.05 / (luminance(ink(color)) + 0.05) >= 4.5
+
+
+def test_names_of_any_kind_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """Not as formulas, and no longer than leaves room for the axes; matplotlib's warnings are errors."""
+    models = [Counted("a $x^ $", "the of", 1), Counted("m" * 100, "text", 2), Counted("n" * 230, "of", 3)]
+    corpus = corpus_of([document.text for document in _documents(5, 9, source="toy")], "c" * 200)
+    assert not run(models, [corpus], output=tmp_path / "runs").failures
+    for name in ("heatmap", "differences", "speed"):
+        figure = plots.draw(name, tmp_path / "runs")
+        plots.figure_bytes(figure, ".svg")
+        ticks = [tick for one in figure.axes for tick in (*one.get_xticklabels(), *one.get_yticklabels())]
+        names = [tick.get_text() for tick in ticks]
+        assert "m" * 21 + "…" + "m" * 22 in names and max(map(len, names)) == 44
+        assert "a $x^ $" in names or "a $x^ $" in texts_of(figure)
+
+
+def test_a_model_that_can_represent_no_long_document_is_left_out_of_positions(tmp_path: Path) -> None:
+    texts = [f"{number} long text " * 200 for number in range(5)] + ["short"]
+    models = [Counted("bytes", "the of", 1), Counted("lossy", "text", 1, refuses="long")]
+    done = run(models, [corpus_of(texts, "long")], output=tmp_path / "runs", token_bits=True)
+    assert not done.failures
+    warnings: list[str] = []
+    labels = texts_of(plots.positions(tmp_path / "runs", warn=warnings.append))
+    assert "bytes" in labels and "lossy" not in labels
+    assert warnings == ["lossy is left out: it can represent none of the 5 documents"]
+
+
+def test_a_probe_that_cannot_be_drawn_does_not_stop_the_other_plots(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"kind": "trained-probe", "task": {"name": "s3"}, "model": {"name": "m"}}
+    write_synthetic_store(tmp_path / "all", num_models=2, num_corpora=1, num_documents=5)
+    (tmp_path / "all" / "1.json").write_text(strict_json({**content, "sha256": content_sha256(content)}))
+    told: list[str] = []
+    names = {figure.name for figure in plots.draw_all(tmp_path / "all", tell=told.append)}
+    assert {"heatmap", "speed"} <= names and not names & {"probe-lengths", "min-layers"}
+    [line] = [line for line in told if "no plot probe-lengths" in line]
+    assert "1.json is no cell of a trained probe" in line

@@ -34,13 +34,20 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// As Python rounds: of two texts that are equally near the even one, where toFixed takes the one further from 0.
+function rounded(value, places) {
+  const exact = value.toFixed(60);
+  const [kept, rest] = [exact.slice(0, places - 60), exact.slice(places - 60)];
+  return /^50*$/.test(rest) && /[02468]$/.test(kept) ? kept : value.toFixed(places);
+}
+
 function fixed(value, places) {
-  return value === null ? "–" : value.toFixed(places).replace("-", "−");
+  return value === null ? "–" : rounded(value, places).replace("-", "−");
 }
 
 function signed(value, places) {
   if (value === null) return "–";
-  const text = value.toFixed(places);
+  const text = rounded(value, places);
   if (Number(text) === 0) return (0).toFixed(places);
   return (value > 0 ? "+" : "") + text.replace("-", "−");
 }

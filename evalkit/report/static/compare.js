@@ -24,10 +24,11 @@
     if (!comparable(a, b)) { status.textContent = "Numbers of different policies are not compared."; return; }
     const shared = data.corpora.filter((_, index) => a in data.levels[index] && b in data.levels[index]);
     if (!shared.length) { status.textContent = "The two have no corpus in common."; return; }
-    let better = 0, worse = 0;
+    let better = 0, worse = 0, unknown = 0;
     const rows = shared.map((corpus) => {
       const gap = difference(data.pairs[corpus.index], a, b);
-      if (gap !== null) { better += sign(gap) < 0; worse += sign(gap) > 0; }
+      if (gap === null || gap[1] === null) unknown += 1;
+      else { better += sign(gap) < 0; worse += sign(gap) > 0; }
       const level = (entrant) => {
         const [href, marks, title] = data.cells[corpus.index][entrant];
         const made = element("td", {}, element("a", { href, title }, fixed(data.levels[corpus.index][entrant][0], Math.max(4, corpus.decimals))));
@@ -42,9 +43,10 @@
     target.append(element("div", { class: "scroll", role: "region", "aria-label": "Differences", tabindex: 0 },
       element("table", { class: "numbers", id: "pairs" },
         element("caption", {}, `bits per byte; difference: ${first.label} minus ${second.label}, 95 % interval; negative: ${first.label} is better`),
-        element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: place % 4 ? null : "text" }, head)))),
+        element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: ["text", "label", "label", null, "text"][place] }, head)))),
         element("tbody", {}, ...rows))));
-    status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}; the others are ties.`;
+    status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}; `
+      + (unknown ? `on ${unknown} it cannot be said; ties: ${shared.length - better - worse - unknown}.` : "the others are ties.");
     const before = corpusSelect.value;
     corpusSelect.replaceChildren(...shared.map((corpus) => element("option", { value: corpus.index }, corpus.label)));
     if (shared.some((corpus) => String(corpus.index) === before)) corpusSelect.value = before;
@@ -92,6 +94,7 @@
 
   load("data/leaderboard.js").then((found) => {
     data = found;
+    if (!data.entrants.length) return;  // only probes
     form.hidden = false;
     const wanted = readHash();
     for (const name of ["a", "b"]) {

@@ -64,7 +64,7 @@
         })));
     }
     document.getElementById("slices").replaceChildren(
-      element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: place ? null : "text" }, head)))), ...bodies);
+      element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: place ? (head === "difference" || place < 3 ? null : "label") : "text" }, head)))), ...bodies);
   }
 
   function drawPassages(a, b) {

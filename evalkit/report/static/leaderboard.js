@@ -153,7 +153,7 @@
         element("td", { class: "size" }, entrant.size),
         element("td", { class: "aggregate", "data-aggregate": chosen.aggregate }, ...score),
         element("td", { class: "forest-cell" }, plotted ? forest(plotted, low, high) : ""));
-      if (chosen.unit === "bpb") line.append(element("td", {}, level ? (12.5 * level[0]).toFixed(2) : "–"));
+      if (chosen.unit === "bpb") line.append(element("td", {}, level ? fixed(12.5 * level[0], 2) : "–"));
       for (const corpus of columns) line.append(cell(row, corpus, chosen, reference, best.get(corpus)));
       body.append(line);
     }
@@ -224,6 +224,7 @@
 
   load("data/leaderboard.js").then((found) => {
     data = found;
+    if (!data.entrants.length) return;  // only probes
     form.hidden = false;
     if (matchMedia("(min-width: 64rem)").matches) document.getElementById("filters").open = true;
     recall();

@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+import evalkit
+from evalkit.cell_files import content_sha256
 from evalkit.corpus import make_corpus, make_document, save_corpus
+from evalkit.files import strict_json
 from evalkit.report import build_site
 from tests.evalkit.report.conftest import Large, Small
-from tests.evalkit.report.stores import Counted
+from tests.evalkit.report.stores import Counted, _documents, _write_cell
 from tests.evalkit.report.test_numbers import read_data
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -443,3 +447,73 @@ def test_a_large_store_loads_fast(page: Page, large: Large) -> None:
     expect(page.locator("#leaderboard tbody tr")).to_have_count(40)
     expect(page.locator("#leaderboard tbody td.cell")).to_have_count(800)
     assert fits(page)
+
+
+def test_a_store_of_probes_alone(page: Page, tmp_path: Path) -> None:
+    content: dict[str, Any] = {"kind": "probe", "task": {"name": "s3"}, "model": {"name": "m"}, "summary": []}
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "1.json").write_text(strict_json({**content, "sha256": content_sha256(content)}))
+    build_site(tmp_path / "runs", tmp_path / "site")
+    for name in ("index.html", "compare.html"):
+        with page.expect_event("requestfinished", lambda one: one.url.endswith("leaderboard.js")):
+            page.goto(url(tmp_path / "site", name))
+        expect(page.locator(".notice").first).to_contain_text("No model was scored on a corpus here")
+        expect(page.locator("#status")).to_be_empty()
+        expect(page.locator("#controls")).to_be_hidden()
+
+
+def test_long_names_fit(browser: Browser, tmp_path: Path) -> None:
+    models = [Counted("m" * 200, "the of", 1), Counted("org/" + "n" * 90, "text", 2)]
+    corpus = make_corpus("c" * 200, _documents(1, 9, source="x", license="MIT"))
+    evalkit.run(models=models, corpora=[corpus], output=tmp_path / "runs", token_bits=True)
+    save_corpus(corpus)
+    build_site(tmp_path / "runs", tmp_path / "site")
+    with browser.new_context(viewport={"width": 390, "height": 800}) as context:
+        page = context.new_page()
+        for path in sorted((tmp_path / "site").rglob("*.html")):
+            page.goto(path.as_uri())
+            if path.name != "document.html" and page.locator("#controls").count():
+                expect(page.locator("#controls")).to_be_visible()
+            assert fits(page), path.name
+
+
+def test_numbers_in_the_middle_between_two_texts(browser: Browser, page: Page, tmp_path: Path) -> None:
+    num_bytes = np.array([1600, 3200, 4800])
+    for model, level in enumerate((1.0625, 1.77, 2.1875)):  # 12.5 * 1.77 is 22.125 exactly
+        _write_cell(
+            tmp_path / "runs",
+            0,
+            model,
+            num_bytes=num_bytes,
+            bits=num_bytes * level,
+            clusters=["a", "b", "c"],
+            interval=(level, level),
+        )
+    build_site(tmp_path / "runs", tmp_path / "site")
+    open_leaderboard(page, tmp_path / "site")
+    with browser.new_context(java_script_enabled=False) as context:
+        plain = context.new_page()
+        plain.goto(url(tmp_path / "site", "index.html"))
+        for one, place in ((plain, 6), (page, 5)):  # the rate's column
+            rows = one.locator("#leaderboard tbody tr")
+            assert [text.split()[0] for text in rows.locator(".cell").all_inner_texts()] == [
+                "1.062",
+                "1.770",
+                "2.188",
+            ]
+            assert rows.nth(1).locator("th, td").nth(place).inner_text() == "22.12"
+
+
+def test_what_one_document_cannot_say_is_no_tie(page: Page, tmp_path: Path) -> None:
+    corpora = [
+        make_corpus("one", _documents(1, 1, source="x")),
+        make_corpus("many", _documents(2, 20, source="x")),
+    ]
+    models = [Counted("bytes", "the of and text", 1), Counted("pairs", "zzz", 1)]
+    assert not evalkit.run(models=models, corpora=corpora, output=tmp_path / "runs").failures
+    build_site(tmp_path / "runs", tmp_path / "site")
+    page.goto(url(tmp_path / "site", "compare.html#a=bytes&b=pairs"))
+    expect(page.locator("#status")).to_have_text(
+        "bytes is better on 1, pairs on 0 of 2 corpora; on 1 it cannot be said; ties: 0."
+    )
+    expect(page.locator("tr[data-corpus=one] td").last).to_have_text("cannot be said: one cluster")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import evalkit
 from evalkit.cli import app
-from evalkit.corpus import make_corpus, make_document
+from evalkit.corpus import make_corpus, make_document, save_corpus
 from evalkit.errors import UsageError
 from evalkit.files import strict_json
 from evalkit.plots import draw_all
@@ -26,7 +26,7 @@ from evalkit.report.passages import cut, lowest
 from evalkit.report.slices import per_byte, slices_of
 from evalkit.report.text import decimals, may_show, number, parameters, signed, visible
 from tests.evalkit.report.conftest import Large, Small
-from tests.evalkit.report.stores import Counted, _write_cell, write_synthetic_store
+from tests.evalkit.report.stores import Counted, _documents, _write_cell, write_synthetic_store
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -355,3 +355,82 @@ def test_passages_do_not_overlap_nor_cut_characters() -> None:
     assert windows.ends[first] <= windows.starts[second]
     assert min(windows.bits[:, 0]) in windows.bits[chosen, 0]
     assert lowest(windows, windows.bits[:, 0], below=0) == []
+
+
+def test_a_site_among_the_results_is_no_result(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    tiny_run(runs)
+    for path, name in ((runs / "tasks" / "a.json", "a"), (runs / "b.json", "b")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(strict_json(probe(name, task={"name": "parity"})), encoding="utf-8")
+    first = build_site(runs, runs / "site", warn=pytest.fail)
+    before = files_of(runs / "site")
+    assert build_site(runs, runs / "site", warn=pytest.fail)[1:] == first[1:]
+    assert first.num_cells == 4 and files_of(runs / "site") == before
+
+
+def test_a_link_to_a_site_stays_a_link(tmp_path: Path) -> None:
+    tiny_run(tmp_path / "runs")
+    (tmp_path / "www").mkdir()
+    (tmp_path / "site").symlink_to("www")
+    build_site(tmp_path / "runs", tmp_path / "site")
+    assert (tmp_path / "site").is_symlink() and (tmp_path / "www" / "index.html").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "site", "www"]
+
+
+def test_models_without_a_document_in_common(tmp_path: Path) -> None:
+    texts = [f"{word} text {number} " * 30 for number in range(2) for word in ("aaa", "bbb")]
+    corpus = make_corpus("apart", [make_document(text, source="x", license="MIT") for text in texts])
+    models = [Counted("no-a", "text of", 3, refuses="aaa"), Counted("no-b", "text", 3, refuses="bbb")]
+    evalkit.run(models=models, corpora=[corpus], output=tmp_path / "runs", token_bits=True)
+    save_corpus(corpus)
+    assert build_site(tmp_path / "runs", tmp_path / "site", warn=pytest.fail).num_explored == 1
+    page = lxml.html.fromstring((tmp_path / "site" / "explorer" / "apart.html").read_text(encoding="utf-8"))
+    assert page.xpath("//ol[@class='passages']/li/text()") == ["None.", "None."]
+    assert len(page.xpath("//table[@id='documents']/tbody/tr")) == 4
+
+
+def test_a_corpus_of_compressors_alone_is_not_lost_among_policies(tmp_path: Path) -> None:
+    corpora = [make_corpus(name, _documents(seed, 6, source="x")) for seed, name in enumerate(("one", "two"))]
+    model = Counted("bytes", "text", 1)
+    for policy in ("document", "uncheatable"):
+        evalkit.run(models=[model], corpora=corpora[:1], output=tmp_path / "runs", policy=policy)
+    evalkit.run(models=["xz", "zstd"], corpora=corpora[1:], output=tmp_path / "runs")
+    build_site(tmp_path / "runs", tmp_path / "site")
+    page = lxml.html.fromstring((tmp_path / "site" / "corpora" / "two.html").read_text(encoding="utf-8"))
+    [table] = page.xpath("//table[contains(@class, 'standings')]")
+    assert sorted(table.xpath("./tbody/tr/th/a/text()")) == ["xz", "zstd"]
+    front = lxml.html.fromstring((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
+    assert front.xpath("//table[@id='leaderboard']/tbody//th/a/text()") == ["bytes"]
+    [elsewhere] = front.xpath("//p[a/@href='corpora/two.html']")
+    assert "No model was scored under the policy document" in elsewhere.text_content()
+
+
+def test_names_as_long_as_a_file_name_may_be(tmp_path: Path) -> None:
+    corpus = make_corpus("tiny", _documents(1, 4, source="x"))
+    for seed in ("of", "the"):  # two weights under one name
+        evalkit.run(models=[Counted("m" * 240, seed, 1)], corpora=[corpus], output=tmp_path / "runs")
+    folder = tmp_path / "runs" / "tasks" / "state-tracking" / ("m" * 240)
+    folder.mkdir(parents=True)
+    (folder / "1.json").write_text(strict_json(probe("m" * 240, task={"name": "s3"})), encoding="utf-8")
+    built = build_site(tmp_path / "runs", tmp_path / "site")
+    assert (built.num_models, built.num_cells) == (1, 3)
+    assert len(list((tmp_path / "site" / "cells" / "tiny").iterdir())) == 2
+
+
+def test_plots_are_of_the_policy_that_the_site_begins_with(tmp_path: Path) -> None:
+    corpus = make_corpus("tiny", _documents(1, 9, source="x"))
+    models = [Counted("bytes", "text", 1), Counted("pairs", "text", 2)]
+    evalkit.run(models=models, corpora=[corpus], output=tmp_path / "runs", policy="uncheatable")
+    figures = draw_all(tmp_path / "runs")
+    assert {"heatmap", "differences"} <= {figure.name for figure in figures}
+    build_site(tmp_path / "runs", tmp_path / "site", SiteOptions(figures=figures))
+    page = (tmp_path / "site" / "plots.html").read_text(encoding="utf-8")
+    assert "evalkit plot heatmap RESULTS --policy uncheatable -o heatmap.svg" in page
+
+
+def test_a_wrong_corpus_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
+    tiny_run(tmp_path / "runs")
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "--corpora", "tyni"])
+    assert isinstance(done.exception, UsageError) and "unknown corpus 'tyni'" in str(done.exception)
+    assert done.output == ""
