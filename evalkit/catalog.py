@@ -75,6 +75,9 @@ class CatalogEntry:
         return path if path.is_absolute() else None
 
 
+MIN_CONTEXT_LIMIT = 4
+"""The least in which a window can slide behind a document start, see `evalkit.policy`."""
+
 _COUNTS = ("num_parameters", "context_limit")
 _DATES = ("released", "knowledge_cutoff")
 _TYPES: dict[str, type] = {
@@ -82,6 +85,12 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(_COUNTS, int),
     "trust_remote_code": bool,
 }
+_WITHOUT_MEANING = {
+    "rwkv7": ("tokenizer", "trust_remote_code"),
+    "hf": ("file",),
+    "codec": ("file", "revision", "prefix", "context_limit", "tokenizer", "trust_remote_code"),
+}
+"""Keys that a built-in loader would not look at: better refused than passed over."""
 _KINDS = {str: "text", int: "a whole number", bool: "true or false"}
 
 
@@ -201,14 +210,18 @@ def _entries(content: dict[str, Any], where: str, folder: Path) -> dict[str, Cat
     models = content.get("models", {})
     if not isinstance(models, dict):
         raise UsageError(f"{where}: models must be tables [models.NAME]")
+    for name in models:
+        if not name or name != name.strip() or {":", ","}.intersection(name) or not name.isprintable():
+            raise UsageError(
+                f"{where}, model {name!r}: a name must not be empty, begin or end with a space, or hold a "
+                "colon (LOADER:TARGET has one), a comma (--models takes names by commas) or a line break"
+            )
     return {name: _entry(name, table, f"{where}, model {name}", folder) for name, table in models.items()}
 
 
 def _entry(name: str, table: Any, where: str, folder: Path) -> CatalogEntry:
     if not isinstance(table, dict):
         raise UsageError(f"{where}: must be a table [models.NAME]")
-    if ":" in name or not name.strip():
-        raise UsageError(f"{where}: a name must not be empty or hold a colon (LOADER:TARGET has one)")
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in _TYPES:
@@ -223,6 +236,9 @@ def _entry(name: str, table: Any, where: str, folder: Path) -> CatalogEntry:
     loader = values["loader"]
     if loader not in BUILTIN_LOADERS and loader not in known_loaders():  # which reads all distributions
         raise UsageError(f"{where}: {_unknown_loader(loader)}")
+    for key in _WITHOUT_MEANING.get(loader, ()):
+        if key in values:
+            raise UsageError(f"{where}: {key} means nothing to the loader {loader}; leave it out")
     if loader in ("rwkv7", "hf"):
         located = _locate(loader, values["target"], folder)
         if located is None:
@@ -246,6 +262,8 @@ def _value(key: str, value: Any, where: str) -> Any:
         raise UsageError(f"{where}: {key} must be {_KINDS[kind]}, not {value!r}")
     if value == "" or (key in _COUNTS and value <= 0):
         raise UsageError(f"{where}: {key} must not be {value!r}; leave it out if it is not known")
+    if key == "context_limit" and value < MIN_CONTEXT_LIMIT:
+        raise UsageError(f"{where}: context_limit {value} is too small; give {MIN_CONTEXT_LIMIT} or more")
     if key == "prefix" and not _PREFIX.fullmatch(value):
         raise UsageError(f"{where}: prefix must be bos, eos, none or token:ID, not {value!r}")
     if key in _DATES and not _is_date(value):

@@ -27,13 +27,17 @@ def is_whole(path: Path, *, warn: Callable[[str], None], again: str, dry_run: bo
         warn: gets one line.
         again: what will be done about damage, e.g. ``scored again``.
         dry_run: tell of damage and leave the files where they are.
+
+    Raises:
+        ScoringError: the files cannot be read, or cannot be moved.
     """
     if not path.is_file():
         return False
-    if damage(path) is None:
+    problem = damage(path)
+    if problem is None:
         return True
     if dry_run:
-        warn(f"{path} {damage(path)}; it will be moved aside and {again}")
+        warn(f"{path} {problem}; it will be moved aside and {again}")
         return False
     with locked(path.parent):
         problem = damage(path)
@@ -52,7 +56,7 @@ def read_content(path: Path, *, remedy: str) -> dict[str, Any]:
         remedy: what to do if it is damaged.
 
     Raises:
-        ScoringError: the files are not what was written.
+        ScoringError: the files are not what was written, or cannot be read.
     """
     if problem := damage(path):
         raise ScoringError(f"{path} {problem}; {remedy}")
@@ -65,6 +69,8 @@ def write(
 ) -> dict[str, Any]:
     """Write a cell's files, the JSON last; where another run has finished the same cell, that one stays.
 
+    Damaged files that lie there are moved aside, as by `is_whole`.
+
     Args:
         path: the JSON file.
         write_rows: writes the Parquet file that it is given.
@@ -74,7 +80,9 @@ def write(
         The content as any later run will read it.
     """
     with locked(path.parent):
-        if not path.is_file() or damage(path) is not None:
+        if path.is_file() and damage(path) is not None:
+            _move_aside(path)
+        if not path.is_file():
             with atomic_write(path.with_suffix(".parquet")) as temporary:
                 write_rows(temporary)
                 parquet_sha256 = _parquet_digest(temporary)
@@ -87,7 +95,11 @@ def write(
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a cell's files, or None."""
+    """What is wrong with a cell's files, or None.
+
+    Raises:
+        ScoringError: they cannot be read, so that nothing is known of them.
+    """
     parquet = path.with_suffix(".parquet")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -97,11 +109,17 @@ def damage(path: Path) -> str | None:
             return "was changed after it was written"
         if not parquet.is_file():
             return f"has lost {parquet.name}"
-        rows = content["items"] if "items" in content else content["documents"]
+        rows = content.get("items", content.get("documents"))
+        if not isinstance(rows, dict) or "parquet_sha256" not in rows:
+            return f"is not a cell of schema {SCHEMA_VERSION}"
         if _parquet_digest(parquet) != rows["parquet_sha256"]:
             return f"does not fit {parquet.name}"
+    except FileNotFoundError:
+        return "is not there"
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        raise ScoringError(
+            f"{path} and its .parquet cannot be read: {error.strerror}; make them readable or move them away"
+        ) from error
     except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
         return "is not strict JSON"
     return None
@@ -114,13 +132,23 @@ def content_sha256(content: dict[str, Any]) -> str:
 
 
 def _move_aside(path: Path) -> str:
-    """Rename a cell's files, over none that were moved before; returns the new name of the JSON."""
-    files = [path, path.with_suffix(".parquet")]
+    """Rename a cell's files, over none that were moved before; returns the new name of the JSON.
+
+    Raises:
+        ScoringError: they cannot be renamed.
+    """
+    # The JSON last: whoever is stopped in between leaves a Parquet file that no cell will be written over.
+    files = [path.with_suffix(".parquet"), path]
     endings = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
-    ending = next(e for e in endings if not any(Path(f"{file}{e}").exists() for file in files))
-    for file in files:
-        with contextlib.suppress(FileNotFoundError):
-            file.rename(f"{file}{ending}")
+    try:
+        ending = next(e for e in endings if not any(Path(f"{file}{e}").exists() for file in files))
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):
+                file.rename(f"{file}{ending}")
+    except OSError as error:
+        raise ScoringError(
+            f"{path} is damaged and cannot be moved aside: {error.strerror}; move or delete it"
+        ) from error
     return f"{path.name}{ending}"
 
 

@@ -113,8 +113,15 @@ def find_cell(task: Task, output: Path, *, warn: Callable[[str], None], dry_run:
     for token_bits in sorted({task.token_bits, True}):
         path = task.folder(output) / f"{task.key(token_bits=token_bits)}.json"
         if cell_files.is_whole(path, warn=warn, again="scored again", dry_run=dry_run):
-            return read_cell(path)
+            return _named(read_cell(path), task)
     return None
+
+
+def _named(cell: Cell, task: Task) -> Cell:
+    """A cell under the name asked for: ``a/b`` and ``a-b`` share a folder, and a model may be both."""
+    if cell.model == task.identity.name:
+        return cell
+    return Cell(cell.path, cell.content | {"model": cell.content["model"] | {"name": task.identity.name}})
 
 
 def read_cell(path: Path) -> Cell:
@@ -171,7 +178,7 @@ def write_cell(
             parquet_sha256=parquet_sha256,
         ),
     )
-    return Cell(path, content)
+    return _named(Cell(path, content), task)
 
 
 def _content(

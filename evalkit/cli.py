@@ -3,6 +3,9 @@
 Exit codes: 0 done, 1 something failed (what succeeded is kept), 2 the request was wrong, 130 interrupted.
 """
 
+import codecs
+import io
+import json
 import sys
 import traceback
 from importlib.metadata import entry_points
@@ -117,9 +120,10 @@ def run_command(
     """Score models on corpora, as far as that is not done yet, and print the ranking.
 
     Without arguments: the embedded models and the classical compressors on the standard library of
-    this Python. With --tasks the
-    models are asked questions instead, --limit of each length; with --corpora too, both.
+    this Python. With --tasks the models are asked questions instead, --limit of each length; with
+    --corpora too, both.
     """
+    from evalkit.corpus import check_corpus_name
     from evalkit.errors import UsageError
     from evalkit.files import strict_json
     from evalkit.progress import reporter_for
@@ -131,8 +135,10 @@ def run_command(
 
     if tasks is None and (shots or lengths or date or seed or hidden_state_probe):
         raise UsageError("--shots, --lengths, --date, --seed and --hidden-state-probe need --tasks")
+    if tasks is not None and corpora is None and (policy != "document" or token_bits):
+        raise UsageError("--policy and --token-bits are about corpora; give --corpora too")
     names = None if models is None else _names(models)
-    reporter = reporter_for(sys.stdout if dry_run and not as_json else sys.stderr)
+    told = sys.stdout if dry_run and not as_json else sys.stderr
     asked = result = None
     if tasks is not None:
         options = parse_options(
@@ -143,6 +149,8 @@ def run_command(
             num_items=limit,
             hidden_state_probe=hidden_state_probe,
         )
+        for name in _names(corpora or ""):  # before anything is asked
+            check_corpus_name(name)
         asked = run_tasks(
             DEFAULT_TASK_MODELS if names is None else names,
             _names(tasks),
@@ -154,7 +162,7 @@ def run_command(
             trust_remote_code=trust_remote_code,
             dry_run=dry_run,
             debug=_debug,
-            reporter=reporter,
+            reporter=reporter_for(told, "items"),
         )
     if tasks is None or corpora is not None:
         result = run(
@@ -170,7 +178,7 @@ def run_command(
             trust_remote_code=trust_remote_code,
             dry_run=dry_run,
             debug=_debug,
-            reporter=reporter,
+            reporter=reporter_for(told),
         )
     if as_json:
         printed = (result.to_json() if result else {}) | ({"tasks": asked.to_json()} if asked else {})
@@ -212,8 +220,13 @@ def compare_command(
     from evalkit.progress import reporter_for
     from evalkit.runner import run
 
-    paths = [Path(name) for name in (a, b) if name.endswith(".json") and Path(name).is_file()]
-    if len(paths) == 2:
+    paths = [Path(name) for name in (a, b) if name.endswith(".json")]
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"there is no file {path}; cells lie under runs/CORPUS/MODEL/")
+    if len(paths) == 1:
+        raise UsageError(f"{paths[0]} is a cell's file; give another cell's, or two models and --corpus")
+    if paths:
         cells = [read_cell(path) for path in paths]
     elif corpus is None:
         raise UsageError("give --corpus NAME, or two cells' .json files")
@@ -304,8 +317,19 @@ def _complain(text: str) -> None:
     typer.echo(f"evalkit: {' '.join(text.split())}", err=True)
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
 def main() -> None:
     """The program ``evalkit``."""
+    # What a stream's encoding lacks is written as JSON does it (``\\u00b1``), so that nothing ends with a
+    # UnicodeEncodeError after hours of scoring, and JSON stays JSON.
+    codecs.register_error("json-escapes", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="json-escapes")
     try:
         _add_commands_of_other_packages()
         app()

@@ -7,7 +7,7 @@ from typing import Any
 
 from evalkit.cells import Cell
 from evalkit.errors import UsageError
-from evalkit.stats import Interval, percentile_interval, resampled_ratios
+from evalkit.stats import MIN_CLUSTERS, Interval, percentile_interval, resampled_ratios
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Comparison:
     difference: float
     """Bits per byte of A minus B over all bytes: negative where A is better."""
     interval: Interval | None
-    """95 % of the difference, over resampled clusters; None with fewer than two."""
+    """95 % of the difference, over resampled clusters; None with fewer than `MIN_CLUSTERS`."""
     num_better_a: int
     """Documents on which A costs fewer bits."""
     documents: tuple[DocumentDifference, ...]
@@ -152,7 +152,7 @@ def comparison_lines(comparison: Comparison, num_documents: int) -> list[str]:
         + (
             f"  (95 % interval {interval.low:+.4f} to {interval.high:+.4f})"
             if interval
-            else "  (no interval: one cluster)"
+            else f"  (no interval: fewer than {MIN_CLUSTERS} clusters)"
         ),
         f"  {_verdict(comparison)}; {a} is better on {comparison.num_better_a} of "
         f"{comparison.num_documents} documents",

@@ -86,7 +86,7 @@ def continuation_nats(model: TokenModel, requests: Sequence[Request]) -> Continu
     Raises:
         ScoringError: a request is longer than the model's context, or the model breaks its protocol.
     """
-    _check_lengths(model, requests)
+    check_lengths(model, requests)
     unshared = sum(request.num_positions for request in requests)
     if isinstance(model, ReadingModel) and model.carries_state:
         nats, num_read = _read_tree(model, requests)
@@ -115,7 +115,12 @@ def distinct_inputs(endings: Sequence[Sequence[int]]) -> tuple[list[tuple[int, .
     return list(places), of_ending
 
 
-def _check_lengths(model: TokenModel, requests: Sequence[Request]) -> None:
+def check_lengths(model: TokenModel, requests: Sequence[Request]) -> None:
+    """Refuse requests that a model cannot read.
+
+    Raises:
+        ScoringError: one is longer than the model's context, or has nothing to pay for.
+    """
     longest = max((request.num_positions for request in requests), default=0)
     if model.context_limit is not None and longest > model.context_limit:
         raise ScoringError(

@@ -17,8 +17,8 @@ from evalkit import hf_reading
 from evalkit.catalog import CatalogEntry
 from evalkit.continuations import distinct_inputs
 from evalkit.devices import resolve_device, resolve_dtype
-from evalkit.errors import ModelError
-from evalkit.hf_checkpoint import Checkpoint, first_line, open_checkpoint, quiet
+from evalkit.errors import LossyTextError, ModelError
+from evalkit.hf_checkpoint import Checkpoint, first_line, open_checkpoint, quiet, stated_length
 from evalkit.hf_head import hidden_at_head, understand_head
 from evalkit.hf_reading import HfReading
 from evalkit.model import Encoding, LoadOptions, ModelIdentity
@@ -52,11 +52,13 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
     """
     checkpoint = open_checkpoint(entry, options)
     device = resolve_device(options.device)
+    token_bytes = TokenBytes(checkpoint.tokenizer, checkpoint.identity.name)
     model = _load_weights(checkpoint, resolve_dtype(options)).to(device).eval()
+    _check_positions(model, checkpoint.identity)
     use_in(model)
     return HfModel(
         model,
-        TokenBytes(checkpoint.tokenizer),
+        token_bytes,
         identity=checkpoint.identity,
         prefix=checkpoint.prefix,
         policy_prefixes=checkpoint.policy_prefixes,
@@ -104,7 +106,7 @@ class HfModel:
         if any(not 0 <= token < self.vocab_size for token in prefix):
             raise ModelError(f"{identity.name}: prefix {prefix} lies outside the {self.vocab_size} tokens")
         with torch.inference_mode(), quiet():
-            self._head = understand_head(model, token_bytes.encode(_PROBE).ids[:16].tolist(), identity.name)
+            self._head = understand_head(model, _probe_ids(token_bytes), identity.name)
         self._device = self._head.weight.device
         self.tokens_per_batch = _tokens_per_batch(model, self._device)
 
@@ -153,7 +155,7 @@ class HfModel:
     def carries_state(self) -> bool:
         """Whether the model reads on from its cache as it should, tried when first asked."""
         with torch.inference_mode(), quiet():
-            return hf_reading.carries_state(self._model, self._token_bytes.encode(_PROBE).ids[:16].tolist())
+            return hf_reading.carries_state(self._model, _probe_ids(self._token_bytes))
 
     @torch.inference_mode()
     def read_on(self, ids: Sequence[int], reading: HfReading | None = None) -> HfReading:
@@ -245,6 +247,31 @@ def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
                 f"{problem} {', '.join(keys[:3])}{more}"
             )
     return model
+
+
+def _check_positions(model: Any, identity: ModelIdentity) -> None:
+    """Refuse a context beyond a table of learned positions, which on a GPU would take the process down."""
+    stated, limit = stated_length(model.config), identity.context_limit
+    if stated is None or limit is None or limit <= stated:
+        return
+    for part, module in model.named_modules():
+        # OPT's table has two rows more than positions.
+        if isinstance(module, torch.nn.Embedding) and stated <= module.num_embeddings <= stated + 2:
+            if module is model.get_input_embeddings():
+                continue
+            raise ModelError(
+                f"{identity.name}: context_limit {limit} is more than the {stated} positions that "
+                f"{type(model).__name__} has learned ({part}); give {stated} or less"
+            )
+
+
+def _probe_ids(token_bytes: TokenBytes) -> list[int]:
+    """A few ids to try a model with: of ordinary text, or any where the vocabulary cannot spell that."""
+    try:
+        ids: list[int] = token_bytes.encode(_PROBE).ids[:16].tolist()
+    except LossyTextError:
+        ids = [number % max(1, token_bytes.num_ids) for number in range(16)]
+    return ids
 
 
 def _tokens_per_batch(model: Any, device: torch.device) -> int:

@@ -81,6 +81,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         raise ModelError(
             f"{entry.name}: {entry.target} has no model.safetensors or pytorch_model.bin (nor shards of one)"
         )
+    _check_shards(folder, names, entry.name)
     weights = {name: snapshot.files[name] if snapshot else file_sha256(folder / name) for name in names}
     tokenizer_folder = folder
     if entry.tokenizer:
@@ -110,7 +111,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
         identity=identity,
-        prefix=_prefix_ids(rule, tokenizer, entry.name),
+        prefix=_prefix_ids(rule, tokenizer, _stated(config, "vocab_size"), entry.name),
         policy_prefixes={
             "lm-eval": () if start is None else (int(start),),
             "uncheatable": put_in_front,
@@ -126,7 +127,7 @@ def context_limit(config: Any, entry: CatalogEntry, options: LoadOptions) -> int
     """
     limit = entry.context_limit
     if limit is None:
-        limit = _stated_length(config)
+        limit = stated_length(config)
         if limit is None and not _is_recurrent(config) and options.max_context is None:
             raise ModelError(
                 f"{entry.name}: its config.json states no context length; pass --max-context or give "
@@ -259,11 +260,14 @@ def _default_prefix(tokenizer: Any, put_in_front: tuple[int, ...]) -> str:
     return "none" if tokenizer.bos_token_id is None else "bos"
 
 
-def _prefix_ids(rule: str, tokenizer: Any, name: str) -> tuple[int, ...]:
+def _prefix_ids(rule: str, tokenizer: Any, vocab_size: int | None, name: str) -> tuple[int, ...]:
     if rule == "none":
         return ()
     if rule.startswith("token:"):
-        return (int(rule.removeprefix("token:")),)
+        token_id = int(rule.removeprefix("token:"))
+        if vocab_size is not None and token_id >= vocab_size:
+            raise ModelError(f"{name}: prefix {rule} lies outside the {vocab_size} tokens; give a smaller ID")
+        return (token_id,)
     token_id = tokenizer.bos_token_id if rule == "bos" else tokenizer.eos_token_id
     if token_id is None:
         raise ModelError(f"{name}: the prefix is to be {rule}, but the tokenizer defines no such token")
@@ -276,7 +280,8 @@ def _stated(config: Any, key: str) -> Any:
     return text_config.to_dict().get(text_config.attribute_map.get(key, key))
 
 
-def _stated_length(config: Any) -> int | None:
+def stated_length(config: Any) -> int | None:
+    """The context length that an attention model's config states; None for a recurrent one."""
     if _is_recurrent(config):
         return None
     lengths = [_stated(config, key) for key in _LENGTH_NAMES]
@@ -306,6 +311,28 @@ def weight_names(names: Collection[str]) -> list[str]:
         if shards:
             return shards
     return []
+
+
+def _check_shards(folder: Path, names: Collection[str], name: str) -> None:
+    """Refuse weights in several files of which some are missing, before the others are read or fetched."""
+    shard = re.fullmatch(r"(.+)-\d+-of-\d+(\.\w+)", min(names))
+    if shard is None:
+        return
+    index = folder / f"{shard[1]}{shard[2]}.index.json"
+    try:
+        needed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except FileNotFoundError:
+        raise ModelError(
+            f"{name}: {folder} has weights in several files and no {index.name}, which says what is where; "
+            "fetch it from where they come from"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{name}: {index} is no index of weight files; fetch it again") from error
+    if missing := sorted(needed.difference(names)):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelError(
+            f"{name}: {folder} lacks {missing[0]}{more} of {len(needed)} weight files; fetch what is missing"
+        )
 
 
 def _combined_sha256(paths: list[Path]) -> str:

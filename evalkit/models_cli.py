@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -45,8 +44,8 @@ def list_models(as_json: _Json = False) -> None:
             entry.license or "",
             "" if entry.loader == "codec" else entry.target,
         )
-    # Into a pipe or a file goes one line per model, however long.
-    Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False).print(table)
+    # One line per model, however long: columns squeezed into a narrow terminal cannot be read.
+    Console(width=10_000, highlight=False, markup=False).print(table)
 
 
 @app.command("show")

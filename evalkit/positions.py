@@ -24,7 +24,7 @@ class PositionBits(NamedTuple):
     """Offset behind the last."""
     bits_per_byte: float
     interval: Interval | None
-    """95 %, over resampled clusters of documents; None with fewer than two."""
+    """95 %, over resampled clusters of documents; None with fewer than `stats.MIN_CLUSTERS`."""
 
 
 def position_curve(cell: Cell, edges: Sequence[int] = EDGES) -> list[PositionBits]:

@@ -15,14 +15,21 @@ LINE_INTERVAL_S = 10.0
 """Without a terminal, a line at most this often."""
 
 
-def reporter_for(stream: TextIO) -> Reporter:
-    """The reporter that fits the stream: a terminal, or a file, a pipe or a log."""
-    return BarReporter(Console(file=stream)) if stream.isatty() else LineReporter(stream)
+def reporter_for(stream: TextIO, counted: str = "documents") -> Reporter:
+    """The reporter that fits the stream: a terminal, or a file, a pipe or a log.
+
+    Args:
+        stream: where it writes.
+        counted: what a cell has many of: ``documents`` of a corpus, ``items`` of a task.
+    """
+    if stream.isatty():
+        return BarReporter(Console(file=stream), counted=counted)
+    return LineReporter(stream, counted=counted)
 
 
-def describe(done: Done, num_documents: int) -> str:
-    """Documents, speed, running bits per byte and time left, as one short text."""
-    parts = [f"{done.num_documents}/{num_documents} documents"]
+def describe(done: Done, num_documents: int, counted: str = "documents") -> str:
+    """Documents (or what else is counted), speed, running bits per byte and time left, as one short text."""
+    parts = [f"{done.num_documents}/{num_documents} {counted}"]
     if done.elapsed_s > 0 and done.num_bytes:
         parts.append(f"{done.num_bytes / done.elapsed_s / 1e6:.3f} MB/s")
         parts.append(f"{done.total_bits / done.num_bytes:.3f} bits/byte")
@@ -58,9 +65,15 @@ def plan_lines(planned: Sequence[PlannedCell]) -> list[str]:
 class LineReporter:
     """Plain lines, few enough for a log."""
 
-    def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
-        """Write to ``stream``; ``clock`` tells seconds."""
-        self._stream, self._clock = stream, clock
+    def __init__(
+        self,
+        stream: TextIO = sys.stderr,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        counted: str = "documents",
+    ) -> None:
+        """Write to ``stream``; ``clock`` tells seconds; ``counted`` as for `reporter_for`."""
+        self._stream, self._clock, self._counted = stream, clock, counted
         self._label, self._num_documents, self._last_line_s = "", 0, 0.0
         self._done: Done | None = None
 
@@ -84,21 +97,21 @@ class LineReporter:
         self._done = progress
         if progress.done < 1 and self._clock() - self._last_line_s >= LINE_INTERVAL_S:
             self._last_line_s = self._clock()
-            self.message(f"{self._label}: {describe(progress, self._num_documents)}")
+            self.message(f"{self._label}: {describe(progress, self._num_documents, self._counted)}")
 
     def finish(self) -> None:
         """See `evalkit.runner.Reporter`."""
         if self._done is not None and self._done.done >= 1:
-            self.message(f"{self._label}: {describe(self._done, self._num_documents)}")
+            self.message(f"{self._label}: {describe(self._done, self._num_documents, self._counted)}")
         self._done = None
 
 
 class BarReporter:
     """A progress bar per cell."""
 
-    def __init__(self, console: Console) -> None:
-        """Draw on ``console``."""
-        self._console = console
+    def __init__(self, console: Console, *, counted: str = "documents") -> None:
+        """Draw on ``console``; ``counted`` as for `reporter_for`."""
+        self._console, self._counted = console, counted
         self._bars: Progress | None = None
         self._task = TaskID(0)
         self._num_documents = 0
@@ -128,7 +141,7 @@ class BarReporter:
     def advance(self, progress: Done) -> None:
         """See `evalkit.runner.Reporter`."""
         if self._bars:
-            state = describe(progress, self._num_documents)
+            state = describe(progress, self._num_documents, self._counted)
             self._bars.update(self._task, completed=progress.done, state=state)
 
     def finish(self) -> None:

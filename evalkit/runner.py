@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from evalkit import environment
+from evalkit.catalog import MIN_CONTEXT_LIMIT
 from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task, find_cell, write_cell
-from evalkit.corpus import Corpus, check_corpus_name, load_corpus
+from evalkit.corpus import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.loading import FoundModel, find_models
 from evalkit.model import Codec, LoadOptions, Model, TokenModel
@@ -283,8 +284,10 @@ def _plan(
         raise UsageError("nothing to do: name at least one model and one corpus")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
-    if options.max_context is not None and options.max_context < 4:
-        raise UsageError(f"--max-context {options.max_context} is too small; give 4 or more")
+    if options.max_context is not None and options.max_context < MIN_CONTEXT_LIMIT:
+        raise UsageError(
+            f"--max-context {options.max_context} is too small; give {MIN_CONTEXT_LIMIT} or more"
+        )
     check_device_and_dtype(options)
     for corpus in corpora:
         if isinstance(corpus, str):
@@ -295,6 +298,11 @@ def _plan(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"two corpora of the name {', '.join(twice)}; import one under another name")
+    for corpus in loaded:
+        dropped = ", ".join(f"{count} {reason}" for reason, count in corpus.manifest.num_dropped.items())
+        # `corpora import` has told so of a stored corpus.
+        if dropped and corpus.manifest.parquet_file is None and corpus.name not in BUILTIN_NAMES:
+            reporter.message(f"{corpus.name}: documents left out on reading: {dropped}")
     planned = []
     for found in found_models:
         for corpus in loaded:

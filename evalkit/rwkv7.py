@@ -60,10 +60,7 @@ class RWKV7Model:
         self.vocab_size = network.shape.vocab_size
         self.tokenizer = tokenizer_for(self.vocab_size, identity.name)
         self.prefix = self.tokenizer.prefix if prefix is None else prefix
-        if any(not 0 <= token < self.vocab_size for token in self.prefix):
-            raise ModelError(
-                f"{identity.name}: prefix {self.prefix} lies outside the {self.vocab_size} tokens"
-            )
+        _check_prefix(self.prefix, self.vocab_size, identity.name)
         self.policy_prefixes = {"uncheatable": ()}  # the published protocol feeds RWKV no document start
         self.device = network.emb.weight.device
         self._slice_tokens = _SLICE_TOKENS.get(self.device.type, _SLICE_TOKENS["cpu"])
@@ -202,10 +199,12 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         ModelError: the model cannot be found, or is not RWKV-7.
     """
     dtype = resolve_dtype(options)
+    prefix = _prefix_ids(entry)
     revision = None
     if path := _local_file(entry):
         shape = network_shape(read_tensors(path), path)
         tokenizer_for(shape.vocab_size, str(path))
+        _check_prefix(prefix or (), shape.vocab_size, entry.name)
         digest = _digest_of({file.name: file_sha256(file) for file in weight_files(path)})
     else:
         from evalkit import hub
@@ -259,6 +258,11 @@ def _prefix_ids(entry: CatalogEntry) -> tuple[int, ...] | None:
     raise UsageError(
         f"{entry.name}: prefix {entry.prefix!r} means nothing to an RWKV-7 vocabulary; use token:ID"
     )
+
+
+def _check_prefix(prefix: tuple[int, ...], vocab_size: int, name: str) -> None:
+    if any(not 0 <= token < vocab_size for token in prefix):
+        raise ModelError(f"{name}: prefix {prefix} lies outside the {vocab_size} tokens")
 
 
 def _chosen_files(entry: CatalogEntry, files: Mapping[str, str]) -> dict[str, str]:

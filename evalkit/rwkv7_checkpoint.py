@@ -82,6 +82,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     for file in weight_files(path):
         read = _read_safetensors if file.suffix == ".safetensors" else _read_pth
         tensors.update(read(file))
+    for name, value in tensors.items():
+        if not value.is_floating_point():
+            dtype = str(value.dtype).removeprefix("torch.")
+            raise ModelError(f"{path}: tensor {name!r} is {dtype}; evalkit reads no quantised weights")
     if any(name.startswith("model.layers.") for name in tensors):
         tensors = _from_fla(tensors, path)
     # Some official files carry an unused value residual in layer 0.
@@ -92,7 +96,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
-        is_zip_start = file.read(2) == b"PK"
+        start = file.read(2)
+    if not start:
+        raise ModelError(f"{path} is empty; fetch the file again")
+    is_zip_start = start == b"PK"
     if is_zip_start and not zipfile.is_zipfile(path):
         raise ModelError(f"{path} is truncated: its table of contents is missing; fetch the file again")
     try:
@@ -100,11 +107,11 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols: refused anyway
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip_start)
     except pickle.UnpicklingError as error:
-        refused = re.search(r"Unsupported (?:global|class|operand)[^.\n]*|GLOBAL [\w.]+", str(error))
+        refused = re.search(r"Unsupported (?:global|class)[^.\n]*|GLOBAL [\w.]+", str(error))
         why = refused.group() if refused else "it is no file of torch tensors"
         raise ModelError(f"{path} was refused and nothing in it was run: {why}") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().split("\n")[0][:200]
+        first_line = str(error).strip().split("\n")[0].split("  (")[0][:200]
         raise ModelError(f"{path} cannot be read as torch tensors ({first_line}); fetch it again") from error
     if not isinstance(loaded, Mapping) or not loaded:
         raise ModelError(f"{path} holds a {type(loaded).__name__}, not named tensors; is it an RWKV-7 file?")

@@ -13,9 +13,8 @@ from evalkit.stats import Interval
 
 def print_result(result: RunResult, stream: TextIO) -> None:
     """Print the ranking, what to know when reading it, and what failed."""
-    # Into a pipe or a file goes one line per model, however long.
-    width = None if stream.isatty() else 10_000
-    console = Console(file=stream, width=width, highlight=False, markup=False, soft_wrap=True)
+    # One line per model, however long: a narrow terminal may wrap it, but must not cut numbers short.
+    console = Console(file=stream, width=10_000, highlight=False, markup=False, soft_wrap=True)
     if result.cells:
         console.print(_table(result), soft_wrap=False)
     for line in notes(result):
@@ -102,7 +101,7 @@ def notes(result: RunResult) -> Iterator[str]:
                 f"documents left out, for their tokens do not decode to their bytes: {lossy[0]['id']} "
                 f"({lossy[0]['reason']})" + (", …" if len(lossy) > 1 else "")
             )
-    if result.policy == "uncheatable":
+    if any(cell.content["policy"]["name"] == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
     for cell in result.cells:
         known = cell.content["model"].get("knowledge_cutoff") or cell.content["model"].get("released")

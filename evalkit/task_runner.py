@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import environment
+from evalkit.catalog import MIN_CONTEXT_LIMIT
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.loading import FoundModel, find_models
 from evalkit.model import Codec, LoadOptions, Model, TokenModel
@@ -96,6 +97,8 @@ def run_tasks(
     reporter = reporter or Silent()
     if not models:
         raise UsageError("nothing to do: name at least one model to ask")
+    if max_context is not None and max_context < MIN_CONTEXT_LIMIT:
+        raise UsageError(f"--max-context {max_context} is too small; give {MIN_CONTEXT_LIMIT} or more")
     load_options = LoadOptions(device, dtype, trust_remote_code, max_context)
     check_device_and_dtype(load_options)
     made = make_tasks(tasks, options or TaskOptions(default_date()))

@@ -157,6 +157,8 @@ def parse_options(
             raise ValueError
     except ValueError:
         raise UsageError(f"--date {date!r} is no day; write it as YYYY-MM-DD") from None
+    if seed < 0:
+        raise UsageError(f"--seed {seed} must be 0 or more")
     if num_items is not None and num_items < 1:
         raise UsageError(f"--limit {num_items} leaves no item; give 1 or more")
     return TaskOptions(

@@ -45,16 +45,17 @@ class TokenBytes:
     parsing of special tokens) is changed in a copy.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, name: str | None = None) -> None:
         """Read the vocabulary.
 
         Args:
             tokenizer: a `transformers.PreTrainedTokenizerFast` (``TokenizersBackend`` since version 5).
+            name: what messages call the model; None: the folder that the tokenizer came from.
 
         Raises:
             ModelError: the tokenizer is not a fast one, or does more than its ``tokenizer.json`` says.
         """
-        self.name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+        self.name = name or str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError(
                 f"{self.name}: {type(tokenizer).__name__} is not a fast tokenizer, so the bytes of its "

@@ -13,7 +13,7 @@ from evalkit.report.sources import Background
 from evalkit.report.store import ScoredCorpus
 from evalkit.report.text import decimals, may_show
 from evalkit.report.writer import Writer, shown_deep
-from evalkit.stats import CONFIDENCE, NUM_RESAMPLES, SEED
+from evalkit.stats import CONFIDENCE, MIN_CLUSTERS, NUM_RESAMPLES, SEED
 
 
 def write(
@@ -58,6 +58,7 @@ def write(
         used_policies=store.policies,
         confidence=CONFIDENCE,
         num_resamples=NUM_RESAMPLES,
+        min_clusters=MIN_CLUSTERS,
         seed=SEED,
         aggregates=AGGREGATE_NAMES,
     )

@@ -73,7 +73,7 @@ def resampled_columns(columns: Array, clusters: Sequence[str], *, stream: int) -
 
     Args:
         columns: ``[D, N]``.
-        clusters: ``[D]``; with fewer than two distinct ones R is 0.
+        clusters: ``[D]``; with fewer than `stats.MIN_CLUSTERS` distinct ones R is 0.
         stream: see `evalkit.stats.resampled_ratios`.
     """
     measured = columns.sum(axis=0, keepdims=True)
@@ -128,7 +128,7 @@ def aggregate(kind: str, bits: Sequence[Array], num_bytes: Sequence[Array]) -> A
         num_bytes: per corpus, ``[N, 1 + R]`` or ``[1, 1 + R]``.
     """
     lengths = {rows.shape[1] for rows in bits}
-    # A corpus of one cluster has no resamples: no interval for the whole.
+    # A corpus of too few clusters has no resamples: no interval for the whole.
     end = 1 if len(lengths) > 1 else max(lengths)
     with np.errstate(divide="ignore", invalid="ignore"):
         if kind == "micro":

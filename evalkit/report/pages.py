@@ -13,6 +13,7 @@ from evalkit.report.leaderboard import Leaderboard
 from evalkit.report.sources import Background
 from evalkit.report.store import ScoredCorpus, unique
 from evalkit.report.text import decimals, number, parameters, signed, web_link
+from evalkit.stats import MIN_CLUSTERS
 
 AGGREGATE_NAMES = {"macro": "macro average", "micro": "micro average", "geometric": "geometric mean"}
 HEADLINE = "macro"
@@ -105,7 +106,7 @@ class Pages:
         notes += (
             [f"95 % interval {level.low:.6f} to {level.high:.6f}"]
             if level.low is not None
-            else ["no interval: one cluster"]
+            else [f"no interval: fewer than {MIN_CLUSTERS} clusters"]
         )
         notes += [f"policy {content['policy']['name']}"]
         notes += (

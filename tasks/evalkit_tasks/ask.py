@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.continuations import Request, continuation_nats
+from evalkit.continuations import Request, check_lengths, continuation_nats
 from evalkit.errors import LossyTextError, ScoringError
 from evalkit.model import Encoding, TokenModel
 
@@ -54,6 +54,9 @@ def answer_costs(
     Raises:
         ScoringError: a text cannot be represented or is too long for the model.
     """
+    if questions:  # before hours of asking the shorter ones
+        longest = max(questions, key=lambda question: len(question.text))
+        check_lengths(model, answer_requests(model, longest))
     nats: list[NDArray[np.float64]] = []
     num_read = num_unshared = 0
     for first in range(0, len(questions), _QUESTIONS_AT_ONCE):

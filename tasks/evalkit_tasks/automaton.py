@@ -28,6 +28,12 @@ from evalkit_tasks.groups import Group
 MAX_REVERSE_STATES = 4096
 """Where `Automaton.reverse` gives up: the reverse of n states can have 2^n."""
 
+MAX_STATES = 4096
+"""Of a regular expression's automaton, which can have 2^n states for an expression of n letters."""
+
+MAX_WRITTEN_OUT = 10_000
+"""Letters of a regular expression with its ``{m,n}`` written out."""
+
 _NOT_LETTERS = re.compile(r"\{[\d,\s]*\}|\\[sSdDwW]|(?<=\[)\^")
 _OPERATORS = frozenset("*|()?&+.^{}[] \t")
 
@@ -236,13 +242,17 @@ class Automaton:
             alphabet: single characters; by default those that the pattern reads, sorted.
 
         Raises:
-            UsageError: it is no regular expression, uses letters outside the alphabet, or no string
-                matches it.
+            UsageError: it is no regular expression, uses letters outside the alphabet, no string matches
+                it, or its automaton is too large.
         """
         written = set(_NOT_LETTERS.sub("", pattern)) - _OPERATORS
         symbols = written if alphabet is None else set(alphabet)
         if wrong := [letter for letter in symbols if len(letter) != 1 or letter in _OPERATORS]:
             raise UsageError(f"{wrong[0]!r} cannot be a letter of a regular expression")
+        if _written_out(pattern) > MAX_WRITTEN_OUT:
+            raise UsageError(
+                f"{pattern!r} is too long: over {MAX_WRITTEN_OUT:,} letters with its {{}} written out"
+            )
         try:
             nfa = NFA.from_regex(pattern, input_symbols=symbols)
             read = {letter for paths in nfa.transitions.values() for letter in paths} - {""}
@@ -261,6 +271,8 @@ class Automaton:
         letters = tuple(sorted(symbols) if alphabet is None else alphabet)
         if not letters:
             raise UsageError(f"{pattern!r} names no letter; write one, or give the alphabet")
+        if _has_more_states(nfa, MAX_STATES):
+            raise UsageError(f"{pattern!r} is too large: its automaton has over {MAX_STATES} states")
         dfa = DFA.from_nfa(nfa, minify=True)
         if dfa.isempty():
             raise UsageError(
@@ -315,6 +327,43 @@ class Automaton:
             initial_state=self.start,
             final_states=set(self.accepting),
         )
+
+
+def _written_out(pattern: str) -> int:
+    """About how many letters a regular expression has when its repetitions are written out."""
+    sizes, lasts = [0], [0]  # of each open bracket, and of the last thing in it
+    for token in re.findall(r"\{[^{}]*\}|\[[^\]]*\]|\\.|.", pattern, re.DOTALL):
+        if token == "(":
+            sizes.append(0)
+            lasts.append(0)
+        elif token == ")" and len(sizes) > 1:
+            lasts.pop()
+            lasts[-1] = sizes.pop()
+            sizes[-1] += lasts[-1]
+        elif token[0] == "{":
+            times = max(map(int, re.findall(r"\d{1,9}", token)), default=1)
+            sizes[-1] += lasts[-1] * (max(times, 1) - 1)
+            lasts[-1] *= max(times, 1)
+        elif token not in _OPERATORS:
+            lasts[-1] = 1
+            sizes[-1] += 1
+    return sum(sizes)
+
+
+def _has_more_states(nfa: NFA, bound: int) -> bool:
+    """Whether the subset construction finds more states, the empty subset left out."""
+    nfa = nfa.eliminate_lambda()
+    known = {frozenset({nfa.initial_state})}
+    todo = list(known)
+    for subset in todo:
+        for letter in nfa.input_symbols:
+            after = frozenset().union(*(nfa.transitions.get(state, {}).get(letter, ()) for state in subset))
+            if after and after not in known:
+                if len(known) == bound:
+                    return True
+                known.add(after)
+                todo.append(after)
+    return False
 
 
 def _from_library(dfa: DFA, alphabet: tuple[str, ...], name: str) -> Automaton:

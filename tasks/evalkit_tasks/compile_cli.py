@@ -26,7 +26,7 @@ def compile_command(
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder for the weights and strings to score.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random strings.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random strings.", min=0)] = 0,
 ) -> None:
     """Compile a regular language into RWKV-7 weights that accept exactly its strings, and check them.
 
@@ -37,15 +37,19 @@ def compile_command(
 
     automaton = get_language(language)
     import numpy as np
+    import torch
 
-    from evalkit.errors import unknown_name
-    from evalkit_kernels.wkv7 import BACKENDS
+    from evalkit.errors import UsageError, unknown_name
+    from evalkit.runner import check_writable
+    from evalkit_kernels.wkv7 import BACKENDS, cannot_serve
     from evalkit_tasks import compiled_check
     from evalkit_tasks.compile import compile_automaton
     from evalkit_tasks.theory import analyse
 
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS, f"Known: {', '.join(BACKENDS)}.")
+    if output is not None:
+        check_writable(output)
     compiled = compile_automaton(automaton, layers)
     typer.echo(f"{automaton.name}: {analyse(automaton).summary()}")
     typer.echo(
@@ -53,6 +57,8 @@ def compile_command(
         f"{compiled.num_registers} registers, {compiled.num_parameters:,} parameters, c = 2"
     )
     network = compiled_check.build_network(compiled)
+    if reason := cannot_serve(backend, *[torch.zeros(1, 1, 1, network.shape.head_size)] * 6):
+        raise UsageError(f"--backend {backend} cannot serve: {reason}")
     long = compiled_check.long_strings(automaton, check_length, np.random.default_rng(seed))
     all_short = compiled_check.check_all_strings(
         network, compiled, compiled_check.exhaustive_length(automaton), backend=backend

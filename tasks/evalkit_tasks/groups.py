@@ -40,10 +40,16 @@ class Group:
     @functools.cached_property
     def products(self) -> NDArray[np.int64]:
         """``[order, order]``: the index of ``elements[i] elements[j]``."""
-        index = {tuple(row): i for i, row in enumerate(self.elements.tolist())}
-        composed = self.elements[None, :, :].repeat(self.order, 0)
-        composed = np.take_along_axis(composed, self.elements[:, None, :].repeat(self.order, 1), 2)
-        found = np.array([[index[tuple(p)] for p in row] for row in composed.tolist()], np.int64)
+        points = self.elements.astype(np.uint16)  # rows are looked up by their bytes: the fewer, the faster
+        index = {row.tobytes(): i for i, row in enumerate(points)}
+        found = np.array([[index[q.tobytes()] for q in points[:, p]] for p in self.elements], np.int64)
+        found.flags.writeable = False
+        return found
+
+    @functools.cached_property
+    def parities(self) -> NDArray[np.int64]:
+        """``[order]``: 0 for even permutations of the points, 1 for odd ones."""
+        found = np.array([not is_even(tuple(p)) for p in self.elements.tolist()], np.int64)
         found.flags.writeable = False
         return found
 
@@ -98,15 +104,19 @@ def parse_group(name: str) -> Group | None:
     """The group that ``z60``, ``s5``, ``a5`` or a product such as ``a4xz5`` names; None if it names none.
 
     Raises:
-        UsageError: the group has more than `MAX_ORDER` elements.
+        UsageError: the group has more than `MAX_ORDER` elements, or a number is 0.
     """
     parts = [re.fullmatch(r"([zsa])(\d{1,4})", part) for part in name.split("x")]
     groups: list[Group] = []
     order = 1
     for part in parts:
-        if part is None or int(part[2]) < 1:
+        if part is None:
             return None
         family, size = part[1], int(part[2])
+        if size < 1:
+            raise UsageError(
+                f"there is no group {name!r}; its numbers start at 1 (for the pattern: regex:{name})"
+            )
         order *= size if family == "z" else _factorial_up_to(size)
         if order > MAX_ORDER:
             raise UsageError(f"group {name!r} has more than {MAX_ORDER} elements; choose a smaller one")

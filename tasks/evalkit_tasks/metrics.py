@@ -60,6 +60,24 @@ def score_items(
     )
 
 
+def parity_accuracy(
+    predictions: NDArray[np.int64], labels: NDArray[np.int64], parities: NDArray[np.int64]
+) -> float:
+    """Share of the scored positions at which the predicted permutation has the parity of the true one.
+
+    High where the accuracy is not: the network has learnt the sign of the permutation, a shortcut on the
+    way to the permutation itself (Li et al., "(How) do language models track state?", arXiv 2503.02854).
+    Guessing gives 1/2 where both parities are equally frequent.
+
+    Args:
+        predictions: see `score_items`.
+        labels: see there.
+        parities: ``[num_labels]``, 0 or 1.
+    """
+    scored = labels != NOT_SCORED
+    return float((parities[predictions[scored]] == parities[labels[scored]]).mean())
+
+
 def wilson_interval(num_successes: float, num_trials: int) -> Interval:
     """Wilson's score interval of a proportion (E. B. Wilson 1927), `evalkit.stats.CONFIDENCE` wide.
 
@@ -95,8 +113,7 @@ def length_at_share(items: ItemScores, share: float) -> int | None:
 def summary(items: ItemScores, num_labels: int) -> dict[str, float | int | None]:
     """All metrics of a set of items.
 
-    Intervals are over items. Positions of one string are not independent, so the interval of the token
-    accuracy takes each item for one trial, which is wide rather than narrow.
+    Intervals are those of `accuracy_entries`.
     """
     num_items = len(items.num_scored)
     sequence = float((items.num_correct == items.num_scored).mean())
@@ -104,12 +121,7 @@ def summary(items: ItemScores, num_labels: int) -> dict[str, float | int | None]
     token = float(items.num_correct.sum() / items.num_scored.sum())
     found: dict[str, float | int | None] = {"num_items": num_items}
     for name, value in (("token", token), ("sequence", sequence), ("last_position", last)):
-        low, high = wilson_interval(value * num_items, num_items)
-        found |= {
-            f"{name}_accuracy": value,
-            f"{name}_accuracy_low": low,
-            f"{name}_accuracy_high": high,
-        }
+        found |= accuracy_entries(f"{name}_accuracy", value, num_items)
     found["scaled_token_accuracy"] = scaled_accuracy(token, num_labels)
     found["scaled_last_position_accuracy"] = scaled_accuracy(last, num_labels)
     # An item without an error errs beyond its end, wherever that is: None where the quantile is one of these.
@@ -118,6 +130,16 @@ def summary(items: ItemScores, num_labels: int) -> dict[str, float | int | None]
         value_at = float(np.quantile(errors, quantile, method="inverted_cdf"))
         found[name] = int(value_at) if np.isfinite(value_at) else None
     return found
+
+
+def accuracy_entries(name: str, accuracy: float | None, num_items: int) -> dict[str, float | None]:
+    """An accuracy with its Wilson interval over items as entries of a cell; all None where there is none.
+
+    Positions of one string are not independent, so the interval of an accuracy over positions takes each
+    item for one trial, which is wide rather than narrow.
+    """
+    low, high = (None, None) if accuracy is None else wilson_interval(accuracy * num_items, num_items)
+    return {name: accuracy, f"{name}_low": low, f"{name}_high": high}
 
 
 def min_layers(accuracy_by_layers: dict[int, float], threshold: float) -> int | None:

@@ -46,6 +46,8 @@ class Architecture(NamedTuple):
     """What trains it well at width 64."""
     eigenvalues: tuple[str, ...] = ("off",)
     """The `EIGENVALUES` that it can have."""
+    head_multiple: int = 1
+    """A head's channels are a multiple of this: rotations take pairs, and a norm over one channel gives 0."""
 
 
 def build_network(name: str, options: NetworkOptions) -> "SequenceNetwork":
@@ -57,14 +59,28 @@ def build_network(name: str, options: NetworkOptions) -> "SequenceNetwork":
     import torch
 
     architecture = find_architecture(name, options.negative_eigenvalues)
-    if options.num_layers < 1 or options.width < 1 or options.width % options.head_size:
-        raise UsageError(
-            f"{options.num_layers} layers of width {options.width} in heads of {options.head_size} cannot be "
-            "built; give at least 1 layer and a width that is a multiple of the head size"
-        )
+    check_sizes(name, options.num_layers, options.width, options.head_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         return architecture.build(options)
+
+
+def check_sizes(name: str, num_layers: int, width: int, head_size: int) -> None:
+    """Refuse sizes that no network of this architecture can have.
+
+    Raises:
+        UsageError: so it is.
+    """
+    if num_layers < 1 or head_size < 1 or width < 1 or width % head_size:
+        raise UsageError(
+            f"{num_layers} layers of width {width} in heads of {head_size} cannot be built; "
+            "give at least 1 layer and a width that is a multiple of the head size"
+        )
+    multiple = ARCHITECTURES[name].head_multiple
+    if head_size % multiple:
+        raise UsageError(
+            f"{name} cannot have heads of {head_size}; give --head-size a multiple of {multiple}"
+        )
 
 
 def find_architecture(name: str, negative_eigenvalues: str = "off") -> Architecture:
@@ -167,11 +183,11 @@ def _stack(mixer: str, hidden_factor: float) -> Callable[[NetworkOptions], "Sequ
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "rwkv7": Architecture(_rwkv7, 4e-3, EIGENVALUES),
+    "rwkv7": Architecture(_rwkv7, 4e-3, EIGENVALUES, head_multiple=2),
     "deltanet": Architecture(_stack("deltanet", 2), 2e-3, ("off", "full")),
     "mamba2": Architecture(_stack("mamba2", 0), 2e-3, ("off", "full")),
-    "retnet": Architecture(_stack("retnet", 2), 1e-3),
-    "transformer-rope": Architecture(_transformer("rope"), 1e-3),
+    "retnet": Architecture(_stack("retnet", 2), 1e-3, head_multiple=2),
+    "transformer-rope": Architecture(_transformer("rope"), 1e-3, head_multiple=2),
     "transformer-nope": Architecture(_transformer("nope"), 1e-3),
     "transformer-learned": Architecture(_transformer("learned"), 1e-3),
     "lstm": Architecture(_torch_recurrent("LSTM"), 4e-3),

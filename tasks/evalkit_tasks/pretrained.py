@@ -193,6 +193,7 @@ class HiddenStateTask:
                 f"{model.identity.name}: {type(model).__name__} does not show its hidden states; it can be "
                 "asked without --hidden-state-probe"
             )
+        _read(model, max(self.items, key=lambda item: len(item.story.text)))  # before the shorter ones
         places = self._places()
         features, where = [], []
         for number, (item, operations) in enumerate(zip(self.items, places, strict=True), start=1):
@@ -260,19 +261,29 @@ class HiddenStateTask:
         return places
 
 
-def _hidden_states(model: HiddenStateModel, item: Item, operations: Sequence[int]) -> NDArray[np.float32]:
-    """``[num_layers, len(operations), C]`` at the tokens that end the operations' sentences."""
-    assert isinstance(model, TokenModel)
-    text = item.story.text
-    encoding = encode(model, text)
+def _read(model: TokenModel, item: Item) -> tuple[list[int], NDArray[np.int64]]:
+    """The ids of a story, the prefix included, and where the text's tokens end.
+
+    Raises:
+        ScoringError: they are too many for the model.
+    """
+    encoding = encode(model, item.story.text)
     ids = [*model.prefix, *encoding.ids.tolist()]
     if model.context_limit is not None and len(ids) > model.context_limit:
         raise ScoringError(
             f"{model.identity.name}: {item.id} has {len(ids)} tokens, the model's context holds "
             f"{model.context_limit}; ask for shorter stories (--lengths)"
         )
+    return ids, encoding.ends
+
+
+def _hidden_states(model: HiddenStateModel, item: Item, operations: Sequence[int]) -> NDArray[np.float32]:
+    """``[num_layers, len(operations), C]`` at the tokens that end the operations' sentences."""
+    assert isinstance(model, TokenModel)
+    ids, token_ends = _read(model, item)
+    text = item.story.text
     ends = [len(text[: item.story.marks[operation]].encode()) for operation in operations]
-    positions = len(model.prefix) + np.searchsorted(encoding.ends, ends, side="left")
+    positions = len(model.prefix) + np.searchsorted(token_ends, ends, side="left")
     states = model.hidden_states(ids, positions.tolist())
     if not np.isfinite(states).all():
         raise ScoringError(f"{model.identity.name}: hidden states of {item.id} are not finite")

@@ -6,10 +6,12 @@ that is being trained.
 
 Schema 1 of the Parquet: ``test, num_letters, num_scored, num_correct, first_error`` (letters read up to and
 with the first wrong answer; null for none), ``last_correct``.
+
+Each of the JSON's ``tests`` has the metrics of `evalkit_tasks.metrics.summary`, and ``parity_accuracy`` with
+its interval: null where the task has no parities, absent from cells that are older than it.
 """
 
 import datetime as dt
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +21,7 @@ import numpy as np
 from evalkit import cell_files
 from evalkit.cell_files import SCHEMA_VERSION
 from evalkit.files import slug
-from evalkit_tasks.metrics import ItemScores, length_at_share, summary
+from evalkit_tasks.metrics import ItemScores, accuracy_entries, length_at_share, summary
 from evalkit_tasks.networks import display_name
 from evalkit_tasks.probe_data import NEGATIVE_CONTROLS, ProbeTask
 from evalkit_tasks.trained import TRAINER_VERSION, TrainResult, TrainSpec, spec_json, steps_to_loss
@@ -75,10 +77,16 @@ def partial_folder(spec: TrainSpec, output: Path) -> Path:
     return cell_path(spec, output).with_suffix(".partial")
 
 
-def find_cell(spec: TrainSpec, output: Path, warn: Callable[[str], None]) -> ProbeCell | None:
-    """The finished cell of a spec, or None; damaged files are moved aside, and ``warn`` is told."""
+def find_cell(
+    spec: TrainSpec, output: Path, warn: Callable[[str], None], *, dry_run: bool = False
+) -> ProbeCell | None:
+    """The finished cell of a spec, or None; damaged files are moved aside, and ``warn`` is told.
+
+    In a dry run they stay where they are.
+    """
     path = cell_path(spec, output)
-    return read_cell(path) if cell_files.is_whole(path, warn=warn, again="trained again") else None
+    whole = cell_files.is_whole(path, warn=warn, again="trained again", dry_run=dry_run)
+    return read_cell(path) if whole else None
 
 
 def read_cell(path: Path) -> ProbeCell:
@@ -98,9 +106,9 @@ def read_cells(output: Path) -> list[ProbeCell]:
     """
     cells = []
     for path in sorted((output / FOLDER).glob("*/*/*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.get("kind") == KIND:  # other probes' cells lie here too
-            cells.append(read_cell(path))
+        cell = read_cell(path)
+        if cell.content.get("kind") == KIND:  # other probes' cells may lie here too
+            cells.append(cell)
     return cells
 
 
@@ -147,6 +155,7 @@ def _content(
                 "longest": spec.test_lengths()[name][1],
                 "majority_label_accuracy": result.majority_accuracy[name],
                 **summary(items, task.num_labels),
+                **accuracy_entries("parity_accuracy", result.parity_accuracy[name], len(items.num_scored)),
             }
             for name, items in result.tests.items()
         },

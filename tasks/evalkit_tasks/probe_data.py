@@ -44,6 +44,9 @@ class ProbeTask(NamedTuple):
     """Strings of one length, without regard to training and test: (length, number, chance)."""
     label: Callable[[Strings], Strings]
     """The label after each letter, `NOT_SCORED` where there is none."""
+    parities: NDArray[np.int64] | None = None
+    """``[num_labels]``, 0 for even and 1 for odd permutations; None where labels are no permutations, or
+    all of one parity."""
 
     @property
     def vocab_size(self) -> int:
@@ -88,8 +91,8 @@ def get_task(name: str) -> ProbeTask:
     try:
         automaton = get_language(name)
     except UsageError:
-        is_group = re.fullmatch(r"[zsa]\d+(x[zsa]\d+)*", name)  # too large: the error says so
-        if re.fullmatch(r"[a-z][a-z0-9-]+", name) and not is_group:
+        is_sized = re.fullmatch(r"[zsa]\d+(x[zsa]\d+)*|mod-\d+", name)  # too large: the error says so
+        if re.fullmatch(r"[a-z][a-z0-9-]+", name) and not is_sized:
             hint = f"Known: {', '.join(task_names())}, random:SEED[:STATES[:LETTERS]], regex:PATTERN."
             raise unknown_name("task", name, task_names(), hint) from None
         raise
@@ -118,7 +121,9 @@ def training_strings(
     """
     found = _draw_kept(task, length, num_strings, generator, for_test=False, distinct=False)
     if not len(found):
-        raise UsageError(f"{task.name}: no training string of length {length}; choose a longer one")
+        raise UsageError(
+            f"{task.name}: no training string of length {length}; longer ones or more letters are needed"
+        )
     return found[np.arange(num_strings) % len(found)]
 
 
@@ -198,6 +203,7 @@ def _automaton_task(name: str, automaton: Automaton) -> ProbeTask:
         if uniform
         else (lambda length, number, chance: _recognition_strings(automaton, length, number, chance)),
         automaton.label,
+        _parities(automaton),
     )
 
 
@@ -212,7 +218,14 @@ def _codeword_task(name: str, automaton: Automaton) -> ProbeTask:
         at_end = np.arange(1, strings.shape[1] + 1) % size == 0
         return np.where(at_end, automaton.label(strings), NOT_SCORED)
 
-    return ProbeTask(name, automaton.num_letters, automaton.num_labels, draw, label)
+    return ProbeTask(name, automaton.num_letters, automaton.num_labels, draw, label, _parities(automaton))
+
+
+def _parities(automaton: Automaton) -> NDArray[np.int64] | None:
+    """Of a word problem's labels, where there are both."""
+    if automaton.group is None or not automaton.group.parities.any():
+        return None
+    return automaton.group.parities
 
 
 def _expressions(

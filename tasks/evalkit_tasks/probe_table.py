@@ -110,6 +110,41 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         )
 
 
+def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
+    """Accuracy by position beside that of the permutation's parity, for the cells that have it."""
+    measured = [
+        cell
+        for cell in cells
+        if all(metrics.get("parity_accuracy") is not None for metrics in cell.tests.values())
+    ]
+    if not measured:
+        return
+    from rich.table import Table
+
+    table = Table(
+        title="share of right labels, and of labels of the right parity, each seed",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+    )
+    for name in ("task", "model"):
+        table.add_column(name, no_wrap=True)
+    for name in ("layers", "labels", "T", "steps"):
+        table.add_column(name, justify="right")
+    for name in ("letters", "label", "parity"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for group in groups(measured):
+        spec = group.spec
+        heads = [spec["task"], group.model]
+        heads += [str(spec[name]) for name in ("num_layers", "labels", "train_length", "num_steps")]
+        for test in group.cells[0].tests:
+            shares = [_seeds(group.values(test, f"{name}_accuracy")) for name in ("token", "parity")]
+            table.add_row(*heads, test, *shares)
+            heads = [""] * len(heads)
+    print(file=stream)
+    _print(table, stream)
+
+
 def print_min_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
     """The fewest layers that suffice, where more than one number of layers was tried."""
     rows = [row for row in min_layers_rows(cells) if len(row["layers_tried"].split()) > 1]
@@ -310,7 +345,8 @@ def to_json(cells: Sequence[ProbeCell]) -> dict[str, Any]:
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """A CSV file with a header; empty fields for what is not known."""
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+        # Cells of different ages may have different metrics.
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows(rows)
 

@@ -1,6 +1,7 @@
 """``evalkit probe train`` and ``evalkit probe table``."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -59,7 +60,9 @@ def train_command(
     output: _Output = Path("runs"),
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", help="Processes of one thread at a time.", show_default="as many as CPUs"),
+        typer.Option(
+            "--jobs", help="Processes of one thread at a time.", min=1, show_default="as many as CPUs"
+        ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -77,7 +80,7 @@ def train_command(
     """
     from evalkit.devices import resolve_device
     from evalkit.errors import UsageError
-    from evalkit_tasks.probe_table import print_cells, print_claims
+    from evalkit_tasks.probe_table import print_cells, print_claims, print_parity
     from evalkit_tasks.train_runner import say, train
     from evalkit_tasks.train_suites import cost_lines, suite_specs
     from evalkit_tasks.trained import TrainSpec
@@ -116,7 +119,7 @@ def train_command(
             for one_task in _names(task or "", "--task")
             for one_model in _names(model or "", "--model")
             for eigenvalues in _names(negative_eigenvalues, "--negative-eigenvalues")
-            for num_layers in map(_whole_number, _names(layers, "--layers"))
+            for num_layers in dict.fromkeys(map(_whole_number, _names(layers, "--layers")))
             for seed in range(seeds)
         ]
     if dry_run:
@@ -127,6 +130,7 @@ def train_command(
     num_jobs = jobs or (1 if where.startswith("cuda") else os.cpu_count() or 1)
     cells, failures = train(specs, output, num_jobs=num_jobs, device=where, tell=say)
     print_cells(cells, sys.stdout)
+    print_parity(cells, sys.stdout)
     held = print_claims(cells, sys.stdout) if suite == "quick" else True
     for failure in failures:
         typer.echo(f"FAILED {failure.spec.name}: {failure.reason}")
@@ -146,11 +150,15 @@ def table_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Print every trained probe by length and seed, beside published numbers and their sources."""
+    from evalkit.errors import UsageError
     from evalkit.files import strict_json
     from evalkit_tasks import probe_table
     from evalkit_tasks.probe_cells import read_cells
 
     cells = read_cells(output)
+    advice = f"no trained probe in {output}; evalkit probe train --suite quick --output {output} makes some"
+    if not cells and (curves or min_layers):
+        raise UsageError(advice)
     if curves is not None:
         probe_table.write_csv(curves, probe_table.curve_rows(cells))
     if min_layers is not None:
@@ -159,10 +167,9 @@ def table_command(
         typer.echo(strict_json(probe_table.to_json(cells)), nl=False)
         return
     if not cells:
-        typer.echo(
-            f"no trained probe in {output}; evalkit probe train --suite quick --output {output} makes some"
-        )
+        typer.echo(advice)
     probe_table.print_cells(cells, sys.stdout)
+    probe_table.print_parity(cells, sys.stdout)
     probe_table.print_min_layers(cells, sys.stdout)
     probe_table.print_claims(cells, sys.stdout, only_trained=True)
     probe_table.print_published(cells, sys.stdout)
@@ -171,7 +178,8 @@ def table_command(
 def _names(text: str, option: str) -> list[str]:
     from evalkit.errors import UsageError
 
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    # A comma within braces is a regular expression's, as in a{1,3}.
+    names = [name.strip() for name in re.split(r",(?![^{}]*\})", text) if name.strip()]
     if not names:
         raise UsageError(f"{option} names nothing")
     return list(dict.fromkeys(names))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from evalkit.errors import EvalkitError
 from evalkit.files import locked
+from evalkit.runner import check_writable
 from evalkit_tasks.probe_cells import ProbeCell, find_cell, partial_folder, write_cell
 from evalkit_tasks.trained import TrainSpec, check_spec, run_spec
 
@@ -52,12 +53,16 @@ def train(
         tell: takes a line of progress.
 
     Raises:
-        UsageError: a spec that cannot be trained.
+        UsageError: a spec that cannot be trained, or an output folder that cannot be written.
     """
     for spec in specs:
         check_spec(spec)
     done = {spec: cell for spec in specs if (cell := find_cell(spec, output, tell))}
     missing = [spec for spec in dict.fromkeys(specs) if spec not in done]
+    if missing:
+        check_writable(output)
+    for spec in done:  # of a run that ended between the cell and its checkpoint's removal
+        shutil.rmtree(partial_folder(spec, output), ignore_errors=True)
     tell(f"{len(done)} of {len(specs)} cells done, {len(missing)} to train")
     failures = []
     for spec, outcome in _outcomes(missing, output, device, min(num_jobs, len(missing))):

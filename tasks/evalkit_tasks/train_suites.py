@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from evalkit.errors import unknown_name
 from evalkit_tasks.networks import NetworkOptions, build_network, display_name
-from evalkit_tasks.probe_cells import ProbeCell, cell_path
+from evalkit_tasks.probe_cells import ProbeCell, find_cell
 from evalkit_tasks.trained import TrainSpec, check_spec
 
 SUITES = ("quick", "paper")
@@ -155,8 +155,9 @@ def _paper() -> Iterator[TrainSpec]:
 
 def cost_lines(specs: Sequence[TrainSpec], output: Path) -> list[str]:
     """What a set of cells would cost: how many are missing, tokens and operations of their training."""
-    missing = [spec for spec in specs if not cell_path(spec, output).is_file()]
-    lines = [f"{len(specs) - len(missing)} of {len(specs)} cells done, {len(missing)} to train"]
+    lines: list[str] = []
+    missing = [spec for spec in specs if not find_cell(spec, output, lines.append, dry_run=True)]
+    lines.append(f"{len(specs) - len(missing)} of {len(specs)} cells done, {len(missing)} to train")
     total_tokens = total_operations = 0
     by_name: dict[tuple[str, str], list[int]] = {}
     for spec in missing:

@@ -16,11 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evalkit.errors import UsageError
+from evalkit.errors import ScoringError, UsageError
 from evalkit.files import atomic_write
-from evalkit_tasks.metrics import NOT_SCORED, ItemScores, score_items
-from evalkit_tasks.networks import NetworkOptions, build_network, display_name, find_architecture
+from evalkit_tasks.metrics import NOT_SCORED, ItemScores, parity_accuracy, score_items
+from evalkit_tasks.networks import (
+    NetworkOptions,
+    build_network,
+    check_sizes,
+    display_name,
+    find_architecture,
+)
 from evalkit_tasks.probe_data import Batch, ProbeTask, get_task, make_batch, test_strings, training_strings
 
 if TYPE_CHECKING:
@@ -36,6 +43,9 @@ HISTORY_STEPS = 25
 
 _TRAINING, _TESTING = 1, 2
 """Streams of random numbers."""
+
+_FEW_STRINGS = 1 << 12
+"""Of a length with more strings than this, some are for training and some for testing."""
 
 _TEST_TOKENS = 1 << 15
 _BETAS = (0.9, 0.99)
@@ -113,6 +123,8 @@ class TrainResult(NamedTuple):
     """By the test's name."""
     majority_accuracy: dict[str, float]
     """For each test, the token accuracy of always giving its commonest label."""
+    parity_accuracy: dict[str, float | None]
+    """For each test, see `evalkit_tasks.metrics.parity_accuracy`; None where the task has no parities."""
     history: list[tuple[int, float]]
     """Steps done, and the mean loss of the last `HISTORY_STEPS`, in nats per label."""
     num_parameters: int
@@ -130,11 +142,7 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
     """
     task = get_task(spec.task)
     find_architecture(spec.model, spec.negative_eigenvalues)
-    if spec.num_layers < 1 or spec.head_size < 1 or spec.width < 1 or spec.width % spec.head_size:
-        raise UsageError(
-            f"{spec.num_layers} layers of width {spec.width} in heads of {spec.head_size} cannot be built; "
-            "give at least 1 layer and a width that is a multiple of the head size"
-        )
+    check_sizes(spec.model, spec.num_layers, spec.width, spec.head_size)
     if spec.labels not in LABELS:
         raise UsageError(f"--labels {spec.labels} is unknown; it is {' or '.join(LABELS)}")
     numbers = {
@@ -143,18 +151,37 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
         "--items": spec.num_items,
         "--train-length": spec.train_length,
         **({} if spec.budget_s is None else {"--budget-s": spec.budget_s}),
+        **({} if spec.learning_rate is None else {"--learning-rate": spec.learning_rate}),
     }
     for option, number in numbers.items():
-        if number <= 0:
-            raise UsageError(f"{option} must be more than 0, not {number}")
+        if not 0 < number < math.inf:
+            raise UsageError(f"{option} must be more than 0 and finite, not {number}")
+    if not 0 <= spec.weight_decay < math.inf:
+        raise UsageError(f"--weight-decay must be 0 or more and finite, not {spec.weight_decay}")
     shortest = spec.resolved().min_train_length or 1
     if not 1 <= shortest <= spec.train_length:
         raise UsageError(f"--min-train-length {shortest} must lie between 1 and {spec.train_length}")
     if spec.test_range is not None and not 1 <= spec.test_range[0] <= spec.test_range[1]:
         raise UsageError(f"--test-range {spec.test_range[0]}-{spec.test_range[1]} must rise, from at least 1")
-    chance = np.random.default_rng(0)
-    training_strings(task, shortest, 1, chance)  # a task may have no string that short
+    _check_strings(task, spec, shortest)
     return task
+
+
+def _check_strings(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
+    """Refuse lengths of which there is no string to train on or to test with, or nothing to ask."""
+    chance = np.random.default_rng(0)
+    for length in range(shortest, spec.train_length + 1):
+        if length > shortest and task.num_letters**length > _FEW_STRINGS:
+            break
+        strings = training_strings(task, length, 1, chance)
+        if (task.label(strings) == NOT_SCORED).all():
+            raise UsageError(
+                f"{task.name}: nothing can be asked of a string of {length} letters; "
+                "give a greater --min-train-length"
+            )
+    for first, last in spec.test_lengths().values():
+        if first < shortest or task.num_letters**first <= _FEW_STRINGS:
+            test_batch(task, spec, first, last)
 
 
 def run_spec(
@@ -177,6 +204,7 @@ def run_spec(
 
     Raises:
         UsageError: see `check_spec`.
+        ScoringError: training diverged.
     """
     import torch
 
@@ -202,15 +230,21 @@ def run_spec(
         before = time.process_time()
         network.eval()
         tests, majority = {}, {}
+        parity: dict[str, float | None] = {}
         with torch.inference_mode():
             for name, (first, last) in spec.test_lengths().items():
                 batch = test_batch(task, spec, first, last)
-                tests[name] = _scores(network, batch, device)
+                # Column 0 is the start token, of which nothing is asked.
+                predictions, labels = _predictions(network, batch, device)[:, 1:], batch.labels[:, 1:]
+                tests[name] = score_items(predictions, labels, batch.num_letters)
+                known = task.parities
+                parity[name] = None if known is None else parity_accuracy(predictions, labels, known)
                 asked = batch.labels[batch.labels != NOT_SCORED]
                 majority[name] = float(np.bincount(asked).max() / len(asked))
     return TrainResult(
         tests,
         majority,
+        parity,
         training.history,
         sum(parameter.numel() for parameter in network.parameters()),
         stopped_by,
@@ -223,7 +257,7 @@ def test_batch(task: ProbeTask, spec: TrainSpec, first: int, last: int) -> Batch
     """The test strings of lengths ``first`` to ``last``: the same for every model and seed.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or one too short to ask anything of.
     """
     chance = np.random.default_rng([_TESTING, first, last])
     lengths, numbers = np.unique(chance.integers(first, last + 1, size=spec.num_items), return_counts=True)
@@ -234,7 +268,12 @@ def test_batch(task: ProbeTask, spec: TrainSpec, first: int, last: int) -> Batch
     groups = [group for group in groups if len(group)]
     if not groups:
         raise UsageError(f"{task.name}: no test string of {first} to {last} letters exists; test longer ones")
-    return make_batch(task, groups, last_only=spec.labels == "last")
+    batch = make_batch(task, groups, last_only=spec.labels == "last")
+    if not (batch.labels != NOT_SCORED).any(1).all():
+        raise UsageError(
+            f"{task.name}: nothing can be asked of a string of {first} letters; test longer ones"
+        )
+    return batch
 
 
 class _Training:
@@ -302,7 +341,12 @@ class _Training:
         loss = F.cross_entropy(logits[asked], labels[asked])
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP, error_if_nonfinite=True)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        if not norm.isfinite():
+            raise ScoringError(
+                f"training diverged at step {self.step + 1}, where the gradient is not finite; "
+                "give a lower --learning-rate"
+            )
         self.optimizer.step()
         self.losses.append(loss.item())
         self.step += 1
@@ -336,7 +380,7 @@ class _Training:
         try:
             state = torch.load(path, weights_only=True, map_location=self.device)
             known = state["key"]
-        except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
             raise UsageError(f"{path} is no checkpoint ({type(error).__name__}); delete it") from error
         if known != self.spec.key():
             raise UsageError(f"{path} is the checkpoint of another cell; delete it")
@@ -352,7 +396,8 @@ def _learning_rate_factor(step: int, warmup_steps: int, num_steps: int) -> float
     return warmup * (_LAST_LEARNING_RATE + (1 - _LAST_LEARNING_RATE) * cosine)
 
 
-def _scores(network: "SequenceNetwork", batch: Batch, device: str) -> ItemScores:
+def _predictions(network: "SequenceNetwork", batch: Batch, device: str) -> NDArray[np.int64]:
+    """The likeliest label after each token, ``[num_strings, 1 + T]``."""
     import torch
 
     num_rows = max(1, _TEST_TOKENS // batch.tokens.shape[1])
@@ -363,8 +408,7 @@ def _scores(network: "SequenceNetwork", batch: Batch, device: str) -> ItemScores
         .numpy()
         for first in range(0, len(batch.tokens), num_rows)
     ]
-    # Column 0 is the start token, of which nothing is asked.
-    return score_items(np.concatenate(predictions)[:, 1:], batch.labels[:, 1:], batch.num_letters)
+    return np.concatenate(predictions)
 
 
 @contextlib.contextmanager

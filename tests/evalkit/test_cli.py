@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.evalkit.toys import (
     TEXTS,
     Outcome,
     cell_files,
+    command_line,
     plugin_environment,
     run_cli,
     run_process,
@@ -328,3 +330,38 @@ def test_what_nobody_foresaw_is_one_line_too(tmp_path: Path) -> None:
     assert debug.exit_code == 1
     assert "Traceback" in debug.stderr
     assert "crash" in debug.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_encoding_lacks_is_escaped_and_json_stays_json(
+    encoding: str, texts: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    path = write_texts(tmp_path / "few.json", ["文字を数える。", "é"])
+    Path("evalkit.toml").write_text('[models."é-文"]\nloader = "codec"\ntarget = "xz"\n', encoding="utf-8")
+    known = subprocess.run(
+        command_line("compare", "é-文", "ppmd", "--corpus", path, "--json"),
+        env=environment,
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    written = "utf-8" if encoding == "ascii" else encoding  # click takes ASCII for a mistake
+    assert json.loads(known.stdout.decode(written))["model_a"] == "é-文"
+    table = subprocess.run(
+        command_line("run", "--models", "é-文", "--corpora", texts),
+        env=environment,
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    assert "\\u6587" in table.stdout.decode(encoding)
+
+
+def test_compare_says_which_file_is_missing(texts: Path, tmp_path: Path) -> None:
+    outcome = run_cli("compare", "nowhere.json", "xz", "--corpus", texts)
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
+    assert "there is no file nowhere.json" in outcome.stderr
+    outcome = run_cli("compare", texts, "xz", "--corpus", texts)
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
+    assert "is a cell's file; give another cell's, or two models and --corpus" in outcome.stderr

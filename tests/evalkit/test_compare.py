@@ -88,12 +88,12 @@ def test_the_verdict_follows_the_interval(tmp_path: Path) -> None:
     assert "  a is better; worse is better on 0 of 7 documents" in comparison_lines(compare_cells(b, a), 0)
 
 
-def test_one_cluster_says_nothing_of_chance(tmp_path: Path) -> None:
-    one = corpus_of(TEXTS[:2], clusters=["x", "x"])
-    found = compare_cells(*run([A, B], [one], output=tmp_path).cells)
+def test_few_clusters_say_nothing_of_chance(tmp_path: Path) -> None:
+    few = corpus_of(TEXTS[:6], clusters=["x", "x", "x", "y", "z", "w"])
+    found = compare_cells(*run([A, B], [few], output=tmp_path).cells)
     assert found.interval is None
     lines = "\n".join(comparison_lines(found, 1))
-    assert "(no interval: one cluster)" in lines
+    assert "(no interval: fewer than 5 clusters)" in lines
     assert "cannot be said" in lines
     assert found.to_json(1)["interval"] is None
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from evalkit import hf, hf_checkpoint
-from evalkit.errors import ModelError
+from evalkit.errors import LossyTextError, ModelError
 from evalkit.hub import HubSnapshot
 from evalkit.model import LoadOptions, TokenModel
 from evalkit.token_bytes import TokenBytes
@@ -444,6 +445,12 @@ def _unlink(folder: Path, *patterns: str) -> None:
             path.unlink()
 
 
+def _shard(folder: Path) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    _unlink(folder, "model.safetensors")
+    model.save_pretrained(folder, max_shard_size="40KB")
+
+
 BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no config": (lambda folder: _unlink(folder, "config.json"), r"has no config\.json"),
     "config is not JSON": (lambda folder: _cut(folder / "config.json", 20), r"config\.json is not JSON"),
@@ -490,6 +497,18 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         "wrong vocabulary: the tokenizer has ids up to 387, the model's head 378 rows",
     ),
     "no weights": (lambda folder: _unlink(folder, "*.safetensors"), r"has no model\.safetensors or"),
+    "lost shard": (
+        lambda folder: [_shard(folder), _unlink(folder, "model-00002-of-*")],
+        r"lacks model-00002-of-\d+\.safetensors of \d+ weight files; fetch what is missing",
+    ),
+    "lost index of shards": (
+        lambda folder: [_shard(folder), _unlink(folder, "*.index.json")],
+        r"has weights in several files and no model\.safetensors\.index\.json",
+    ),
+    "damaged index of shards": (
+        lambda folder: [_shard(folder), _cut(folder / "model.safetensors.index.json", 30)],
+        r"model\.safetensors\.index\.json is no index of weight files",
+    ),
     "truncated weights": (lambda folder: _cut(folder / "model.safetensors", 9000), "damaged weights in"),
     "weights without a header": (lambda folder: _cut(folder / "model.safetensors", 4), "damaged weights in"),
     "missing tensor": (
@@ -544,3 +563,46 @@ def test_a_prefix_that_the_model_does_not_have(prefix: str, message: str, llama:
 def test_a_file_is_not_a_checkpoint(llama: Path) -> None:
     with pytest.raises(ModelError, match=r"config\.json is not a folder"):
         load(llama / "config.json")
+
+
+def test_missing_shards_and_impossible_prefixes_are_known_before_loading(llama: Path) -> None:
+    with pytest.raises(ModelError, match="prefix token:378 lies outside the 378 tokens"):
+        hf.identify(entry(llama, prefix="token:378"), LoadOptions())
+    assert hf.identify(entry(llama, prefix="token:377"), LoadOptions()).prefix == "token:377"
+    _shard(llama)
+    _unlink(llama, "model-00001-of-*")
+    with pytest.raises(ModelError, match=r"lacks model-00001-of-\d+\.safetensors"):
+        hf.identify(entry(llama), LoadOptions())
+
+
+def test_a_context_beyond_learned_positions_is_refused(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    stated = 48
+    config = transformers.GPT2Config(
+        vocab_size=len(tokenizer()), n_positions=stated, n_embd=16, n_layer=1, n_head=2
+    )
+    folder = save_checkpoint(tmp_path / "gpt2", transformers.GPT2LMHeadModel(config).eval(), tokenizer())
+    assert load(folder).context_limit == stated
+    with pytest.raises(
+        ModelError, match=f"is more than the {stated} positions that GPT2LMHeadModel has learned"
+    ):
+        load(folder, context_limit=stated + 1)
+    assert load(checkpoint("llama"), context_limit=100_000).context_limit == 100_000  # rotary: any length
+
+
+def test_a_vocabulary_that_cannot_spell_english_sentences(tmp_path: Path) -> None:
+    """Letters and blanks only, as for text8."""
+    letters = "abcdefghijklmnopqrstuvwxyz "
+    vocabulary = {letter: number for number, letter in enumerate(letters)} | {"[UNK]": len(letters)}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    backend.decoder = decoders.Fuse()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+    model = load(save_checkpoint(tmp_path / "letters", random_model("llama", len(letters) + 1), fast))
+    assert model.encode("a bet").ids.tolist() == [0, 26, 1, 4, 19]
+    with pytest.raises(
+        LossyTextError, match="the tokenizer of hf:letters cannot represent the text"
+    ) as caught:
+        model.encode("A bet")
+    assert str(tmp_path) not in str(caught.value)  # results quote it, and should not tell of folders

@@ -11,7 +11,7 @@ from evalkit.positions import position_curve, token_rows
 from evalkit.runner import run
 from tests.evalkit.toys import BigramModel, corpus_of
 
-TEXTS = ["abc" * 40, "the quick brown fox " * 7, "é€𝄞" * 20, "short"]
+TEXTS = ["abc" * 40, "the quick brown fox " * 7, "é€𝄞" * 20, "cab" * 40, "fox quick the brown " * 7, "short"]
 
 
 def scored(tmp_path: Path, *, token_bits: bool = True) -> Cell:

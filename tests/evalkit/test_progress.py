@@ -7,6 +7,9 @@ from rich.console import Console
 from evalkit.progress import BarReporter, LineReporter, describe, duration, reporter_for
 from evalkit.runner import run
 from evalkit.scoring import Progress
+from evalkit.task_runner import run_tasks
+from evalkit.tasks import TaskOptions
+from tests.evalkit.test_tasks import Counting
 from tests.evalkit.toys import TEXTS, BigramModel, BrokenModel, corpus_of
 
 
@@ -80,6 +83,19 @@ def test_a_run_tells_its_plan_and_its_end(tmp_path: Path) -> None:
     assert lines[3].startswith("new on corpus: 7/7 documents, ")
     bits_per_byte = sum(map(BigramModel(seed=1).bits, TEXTS)) / corpus.num_bytes
     assert f"{bits_per_byte:.3f} bits/byte" in lines[3]
+
+
+def test_of_a_task_items_are_counted(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    tasks = Counting().make(["sheep"], TaskOptions("2026-11-01"))
+    run_tasks([BigramModel("one")], tasks, output=tmp_path, reporter=reporter_for(stream, "items"))
+    assert stream.getvalue().splitlines()[-1] == "one on sheep (counting): 3/3 items"
+    shown, console = terminal()
+    reporter = BarReporter(console, counted="items")
+    reporter.start("one", "sheep", 10)
+    reporter.advance(Progress(5, 0, 0.0, 0.5, 2.0))
+    reporter.finish()
+    assert "5/10 items, 2 s left" in shown.getvalue()
 
 
 def test_a_failed_cell_has_no_last_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import evalkit
 from evalkit.errors import CorpusError, ModelError, UsageError
-from evalkit.runner import RunResult, run
+from evalkit.runner import RunResult, Silent, run
 from tests.evalkit.tiny_models import TEXTS as HF_TEXTS
 from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
 from tests.evalkit.toys import (
@@ -35,7 +35,7 @@ from tests.evalkit.toys import (
 )
 
 CORPUS = corpus_of(TEXTS)
-OTHER = corpus_of(TEXTS[:3], "other")
+OTHER = corpus_of(TEXTS[:5], "other")
 
 
 def unchanged(before: dict[str, Any], folder: Path) -> bool:
@@ -495,3 +495,36 @@ def test_many_runs_of_one_process_on_one_folder_agree(tmp_path: Path) -> None:
     assert all(result.cells == results[0].cells for result in results)
     assert all(np.isfinite(result.cells[0].bits_per_byte) for result in results)
     assert len(cell_files(tmp_path)) == 1
+
+
+# --- what a reader might miss
+
+
+def test_names_that_share_a_folder_share_the_cell_under_their_own_names(tmp_path: Path) -> None:
+    Path("evalkit.toml").write_text(
+        "".join(f'[models."{name}"]\nloader = "codec"\ntarget = "xz"\n' for name in ("a/b", "a b"))
+    )
+    for _ in range(2):
+        result = run(["a/b", "a b"], [CORPUS], output=tmp_path / "runs")
+        assert [standing.model for standing in result.ranking()] == ["a/b", "a b"]
+        assert [len(standing.cells) for standing in result.ranking()] == [1, 1]
+        assert not result.failures
+    assert len(list((tmp_path / "runs").rglob("*.json"))) == 1
+
+
+def test_documents_that_reading_leaves_out_are_told_of(tmp_path: Path) -> None:
+    class Listener(Silent):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def message(self, text: str) -> None:
+            self.lines.append(text)
+
+    listener = Listener()
+    path = write_texts(tmp_path / "some.json", ["one", "", "two", "one", ""])
+    result = run(["xz"], [str(path)], output=tmp_path / "runs", reporter=listener)
+    assert result.cells[0].content["corpus"]["num_documents"] == 2
+    assert listener.lines == ["some: documents left out on reading: 2 empty, 1 exact duplicate"]
+    listener.lines.clear()
+    run(["xz"], ["python-stdlib"], output=tmp_path / "runs", reporter=listener, limit=1)
+    assert not listener.lines

@@ -292,12 +292,24 @@ def test_other_generations_are_named(tmp_path: Path, name: str, generation: str)
     refused(tmp_path / "old.pth", rf"is a {generation}.*reads RWKV-7")
 
 
+def test_quantised_weights_are_refused_and_not_taken_for_numbers(tmp_path: Path) -> None:
+    tensors = random_tensors(vocab_size=256, num_channels=64, num_layers=1)
+    name = "blocks.0.att.key.weight"
+    tensors[name] = (100 * tensors[name]).to(torch.int8)
+    torch.save(tensors, tmp_path / "model.pth")
+    refused(tmp_path / "model.pth", rf"tensor '{name}' is int8; evalkit reads no quantised weights")
+    save_file(tensors, tmp_path / "model.safetensors")
+    refused(tmp_path / "model.safetensors", rf"tensor '{name}' is int8; evalkit reads no quantised weights")
+
+
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     for keep in (10, 1000, TINY.stat().st_size - 1):
         (tmp_path / "cut.pth").write_bytes(TINY.read_bytes()[:keep])
         refused(tmp_path / "cut.pth", "truncated")
     (tmp_path / "cut.pth").write_bytes(b"")
-    refused(tmp_path / "cut.pth", "cannot be read as torch tensors|no file of torch tensors")
+    refused(tmp_path / "cut.pth", "is empty; fetch the file again")
+    (tmp_path / "cut.pth").write_text("<html>404</html>")
+    refused(tmp_path / "cut.pth", "it is no file of torch tensors")
     save_file({"emb.weight": torch.zeros(256, 64)}, tmp_path / "cut.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "cut.safetensors").read_bytes()[:-5])
     refused(tmp_path / "cut.safetensors", "not a whole safetensors file")

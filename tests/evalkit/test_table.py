@@ -155,7 +155,7 @@ def test_a_corpus_that_a_model_may_have_read_is_noted(
 
 def test_without_a_terminal_no_number_is_cut_however_many_corpora(tmp_path: Path) -> None:
     corpora: list[str | Corpus] = [
-        corpus_of(TEXTS[:2], f"a-rather-long-name-{number}") for number in range(14)
+        corpus_of(TEXTS[:5], f"a-rather-long-name-{number}") for number in range(14)
     ]
     result = run([BigramModel("m" * 60)], corpora, output=tmp_path)
     lines = printed(result)
@@ -169,3 +169,23 @@ def test_nothing_scored_prints_no_table(tmp_path: Path) -> None:
     result = run([BrokenModel("nan")], [corpus_of(["BREAK"])], output=tmp_path)
     [line] = printed(result)
     assert line.startswith("FAILED broken-nan on corpus: ")
+
+
+def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    result = run([BigramModel()], [CORPUS, OTHER], output=tmp_path)
+    stream = Terminal()
+    print_result(result, stream)
+    for cell in result.cells:
+        assert f"{cell.bits_per_byte:.4f}" in stream.getvalue()
+    assert "…" not in stream.getvalue()
+
+
+def test_codecs_alone_have_no_note_on_the_policy(tmp_path: Path) -> None:
+    lines = printed(run(["xz"], [CORPUS], output=tmp_path, policy="uncheatable"))
+    assert rows(lines)["xz"][-1] == "document"
+    assert not any(line.startswith("policy ") for line in lines)

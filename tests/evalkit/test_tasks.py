@@ -121,6 +121,8 @@ def test_an_unknown_task_is_one_line_before_anything_is_loaded(plugin: Path, mon
         (("--tasks", "sheep", "--lengths", "1,0"), "--lengths '1,0' is no list of numbers from 1 on"),
         (("--tasks", "sheep", "--shots", "few"), "--shots 'few' is no list of numbers from 0 on"),
         (("--tasks", "sheep", "--limit", "0"), "--limit 0 leaves no item"),
+        (("--tasks", "sheep", "--seed", "-1"), "--seed -1 must be 0 or more"),
+        (("--tasks", "sheep", "--max-context", "3"), "--max-context 3 is too small"),
         (("--shots", "3"), "need --tasks"),
         (("--tasks", "sheep", "--models", "xz"), "xz is a compressor, it cannot be asked"),
         (("--tasks", "sheep", "--models", ""), "name at least one model to ask"),

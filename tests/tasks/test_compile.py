@@ -279,6 +279,8 @@ def test_the_file_says_what_c_its_weights_need(tmp_path: Path) -> None:
         (["a5", "--layers", "4"], "a5 compiles to 7 layers, not 4 .the table of 4 layers would have"),
         (["tomita-3", "--layers", "1"], "tomita-3 compiles to 4 or 7 layers, not 1"),
         (["parity", "--backend", "cuda"], "unknown backend 'cuda'"),
+        (["parity", "--backend", "triton"], "--backend triton cannot serve"),
+        (["parity", "--output", "/dev/null"], "cannot write to the output folder /dev/null"),
         (["s4xz6"], "144 letters; a byte-level network has room for 126"),
     ],
 )

@@ -181,12 +181,23 @@ def test_random_automata_are_minimal_and_repeatable() -> None:
         ("random:x", "write random:SEED"),
         ("random:1:900", "states must be 2 to 64"),
         ("regex:a b", "is not a regular expression"),
+        ("s0xz2", "there is no group 's0xz2'"),
+        ("regex:(ab){3000}{3000}", "is too long: over 10,000 letters"),
+        ("regex:a{99999999999999999999}", "is too long: over 10,000 letters"),
+        ("regex:((a{100}){100}){100}", "is too long: over 10,000 letters"),
+        # The minimal automaton remembers the last 26 letters: 2^26 states.
+        ("regex:(a|b)*a(a|b){25}", "is too large: its automaton has over 4096 states"),
     ],
 )
 def test_what_names_nothing_is_one_clear_line(name: str, words: str) -> None:
     with pytest.raises(UsageError, match=re.escape(words)) as error:
         get_language(name)
     assert "\n" not in str(error.value)
+
+
+def test_expressions_up_to_the_bounds_are_taken() -> None:
+    assert get_language("regex:(a|b)*a(a|b){10}").num_states == 2**11
+    assert get_language("regex:((a{20}){20}){10}").num_states == 4000 + 2
 
 
 def test_every_name_is_listed_and_found() -> None:

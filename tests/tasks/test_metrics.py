@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from evalkit_tasks.metrics import (
     ItemScores,
+    accuracy_entries,
     length_at_share,
     min_layers,
+    parity_accuracy,
     scaled_accuracy,
     score_items,
     summary,
@@ -46,6 +48,28 @@ def test_summary_by_hand():
     assert metrics["first_error_median"] == 3
     assert metrics["first_error_5_percent"] == 1
     assert metrics["num_items"] == 4
+
+
+def test_parity_by_hand():
+    # Of six permutations the first three are even. At -1 nothing is asked.
+    parities = np.array([0, 0, 0, 1, 1, 1])
+    labels = np.array([[0, 3, 5, -1], [4, 1, -1, 2]])
+    predictions = np.array([[0, 4, 5, 3], [1, 2, 0, 3]])
+    # right: 0, 5; right in parity alone: 3 -> 4, 1 -> 2; wrong in parity: 4 -> 1, 2 -> 3.
+    assert parity_accuracy(predictions, labels, parities) == 4 / 6
+    assert summary(scores(predictions, labels), 6)["token_accuracy"] == 2 / 6
+
+
+def test_an_accuracy_s_interval_is_over_items():
+    found = accuracy_entries("parity_accuracy", 81 / 263, 263)
+    assert list(found) == ["parity_accuracy", "parity_accuracy_low", "parity_accuracy_high"]
+    # Newcombe (1998), as below.
+    assert list(found.values()) == [
+        81 / 263,
+        pytest.approx(0.2553, abs=5e-5),
+        pytest.approx(0.3662, abs=5e-5),
+    ]
+    assert set(accuracy_entries("parity_accuracy", None, 263).values()) == {None}
 
 
 def test_a_flawless_network_has_no_first_error():

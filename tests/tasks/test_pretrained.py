@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from evalkit.errors import UsageError
+from evalkit.errors import ScoringError, UsageError
 from evalkit.runner import Silent
 from evalkit.task_runner import TaskRunResult, run_tasks
 from evalkit.tasks import TaskOptions
@@ -232,6 +232,17 @@ def test_a_state_that_hidden_states_hold_is_found() -> None:
     trained = {item.id for item in task.items[::2]}
     assert {row["id"] for row in outcome.rows} == {item.id for item in task.items[1::2]}
     assert not trained & {row["id"] for row in outcome.rows}
+
+
+def test_a_story_too_long_for_a_probe_is_found_before_any_is_read() -> None:
+    options = TaskOptions("2026-11-01", lengths=(2, 9), shots=(0,), num_items=20, hidden_state_probe=True)
+    _, task = made("clock-walk", options)
+    model = Transparent(COPY)
+    model.context_limit = 1 + len(task.items[0].story.text)
+    read: list[int] = []
+    with pytest.raises(ScoringError, match=r"clock-walk/2026-11-01/0/9/\d+ has \d+ tokens.*shorter stories"):
+        task.score(model, read.append)
+    assert not read
 
 
 def test_the_number_of_positions_is_bounded() -> None:

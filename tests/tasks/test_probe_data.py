@@ -147,6 +147,19 @@ def test_the_same_chance_gives_the_same_strings():
         assert (one != training_strings(task, 24, 20, chance(8))).any()
 
 
+@pytest.mark.parametrize("name", ["s3", "s4", "s5", "s5-swaps", "s5-4tokens", "s3xz3"])
+def test_parities_are_those_of_the_determinants(name):
+    elements = get_language(name).group.elements
+    signs = [round(np.linalg.det(np.eye(len(p))[p])) for p in elements]
+    assert [(-1) ** parity for parity in get_task(name).parities.tolist()] == signs
+    assert signs.count(1) == signs.count(-1)
+
+
+@pytest.mark.parametrize("name", ["a4", "a5", "z3", "z5", "a4xz5", "cycle-navigation", "parity", "mqar"])
+def test_where_there_is_one_parity_or_no_permutation_there_are_none(name):
+    assert get_task(name).parities is None
+
+
 def test_every_negative_control_is_a_task():
     assert set(NEGATIVE_CONTROLS) < set(task_names())
 
@@ -158,6 +171,8 @@ def test_every_negative_control_is_a_task():
         ("mqarr", "unknown task 'mqarr'. Did you mean mqar?"),
         ("regex:(0|1", "(0|1"),
         ("s9", "more than 1000 elements"),
+        ("mod-1001", "mod-1001: the modulus must lie between 1 and 1000"),
+        ("z0", "there is no group 'z0'; its numbers start at 1"),
     ],
 )
 def test_an_unknown_task_is_a_line(name, message):

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from evalkit.cell_files import content_sha256
 from evalkit.errors import EvalkitError, ScoringError, UsageError
+from evalkit.files import strict_json
 from evalkit_tasks import probe_table
 from evalkit_tasks.cli import app
 from evalkit_tasks.networks import ARCHITECTURES
@@ -95,6 +97,68 @@ def test_a_damaged_cell_is_moved_aside_and_trained_again(tmp_path):
     assert len(list(tmp_path.rglob("*.damaged"))) == 2
 
 
+@pytest.mark.parametrize("damage", [b'{"kind": "trained-pro', b"\xff\xfe", b"[]", b"{}"])
+def test_the_table_names_a_damaged_cell(tmp_path, damage):
+    trained(tmp_path, "--task", "parity", "--model", "lstm")
+    (cell,) = read_cells(tmp_path)
+    cell.path.write_bytes(damage)
+    with pytest.raises(ScoringError, match=rf"{cell.path.name} is not .*; train it again, or move it away"):
+        probe("table", str(tmp_path))
+    arguments = ("--task", "parity", "--model", "lstm", "--output", str(tmp_path))
+    plan = probe("train", *arguments, *words(FAST), "--dry-run").stdout
+    assert "it will be moved aside and trained again\n0 of 1 cells done, 1 to train" in plan
+    assert cell.path.read_bytes() == damage
+
+
+def test_what_a_run_left_behind_is_taken_away(tmp_path):
+    arguments = ("--task", "parity", "--model", "lstm")
+    trained(tmp_path, *arguments)
+    (cell,) = read_cells(tmp_path)
+    partial = cell.path.with_suffix(".partial")
+    partial.mkdir()
+    (partial / "checkpoint.pt").write_bytes(b"of a run that ended when its cell was written")
+    trained(tmp_path, *arguments)
+    assert not partial.exists()
+    assert read_cell(cell.path).content == cell.content
+
+
+def test_numbers_of_layers_are_compared_as_numbers_and_braces_keep_their_commas(tmp_path):
+    task = "parity,regex:(a|b){2,30}b"
+    result = trained(tmp_path, "--task", task, "--model", "lstm", "--layers", "1,01")
+    assert "0 of 2 cells done, 2 to train" in result.stderr
+    assert {cell.spec["task"] for cell in read_cells(tmp_path)} == {"parity", "regex:(a|b){2,30}b"}
+
+
+def without_parity(cell):
+    """Make of a cell what it would have been before it held the parities."""
+    content = json.loads(cell.path.read_text())
+    for metrics in content["tests"].values():
+        for name in [name for name in metrics if name.startswith("parity_accuracy")]:
+            del metrics[name]
+    content["sha256"] = content_sha256(content)
+    cell.path.write_text(strict_json(content))
+
+
+def test_the_table_shows_parities_where_cells_have_them(tmp_path):
+    first = trained(tmp_path, "--task", "s3,parity", "--model", "lstm", "--seeds", "2")
+    title = "share of right labels, and of labels of the right parity, each seed"
+    assert title in first.stdout
+    cells = read_cells(tmp_path)
+    for cell in cells:
+        for metrics in cell.tests.values():
+            low, value, high = (metrics[f"parity_accuracy{bound}"] for bound in ("_low", "", "_high"))
+            if cell.spec["task"] == "parity":
+                assert (low, value, high) == (None, None, None)
+            else:
+                assert low < value < high and metrics["token_accuracy"] <= value
+    assert title in probe("table", str(tmp_path)).stdout
+    for cell in cells:
+        without_parity(cell)
+    old = probe("table", str(tmp_path), "--curves", str(tmp_path / "old.csv"))
+    assert title not in old.stdout
+    assert "parity_accuracy" not in (tmp_path / "old.csv").read_text()
+
+
 def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path):
     options = ("--task", "parity", "--model", "gru", *words({**FAST, "--steps": 250}))
     probe("train", *options, "--output", "whole")
@@ -159,6 +223,9 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
         ("--suite quik", "unknown suite 'quik'. Did you mean quick?"),
         ("--suite quick --steps 5", "--suite quick says itself what to train; leave out --steps"),
         ("--task , --model lstm", "--task names nothing"),
+        ("--task regex:a{1,2 --model lstm", "is not a regular expression"),
+        ("--task parity --model lstm --budget-s inf", "--budget-s must be more than 0 and finite"),
+        ("--task parity --model lstm --output /dev/null", "cannot write to the output folder /dev/null"),
     ],
 )
 def test_a_bad_request_is_a_line_and_trains_nothing(tmp_path, arguments, message):
@@ -239,8 +306,27 @@ def test_plot_data_are_csv(tmp_path):
         assert [row["min_layers_0.99"] for row in csv.DictReader(file)] == [""] * 5
 
 
+def test_cells_of_different_ages_make_one_csv(tmp_path):
+    trained(tmp_path, "--task", "s3", "--model", "lstm", "--seeds", "2")
+    old, new = sorted(read_cells(tmp_path), key=lambda cell: cell.spec["seed"])
+    without_parity(old)
+    curves = tmp_path / "curves.csv"
+    printed = probe("table", str(tmp_path), "--curves", str(curves)).stdout
+    with curves.open() as file:
+        rows = [(row["seed"], row["test"], row["parity_accuracy"]) for row in csv.DictReader(file)]
+    tests = list(new.tests)
+    assert rows[:5] == [("0", test, "") for test in tests]
+    assert rows[5:] == [("1", test, str(new.tests[test]["parity_accuracy"])) for test in tests]
+    last = new.tests[tests[-1]]
+    shown = f"{tests[-1]} {last['token_accuracy']:.2f} {last['parity_accuracy']:.2f}"
+    assert shown in [" ".join(line.split()) for line in printed.splitlines()]
+
+
 def test_an_empty_folder_is_told_what_to_do(tmp_path):
     assert "evalkit probe train --suite quick" in probe("table", str(tmp_path)).stdout
+    with pytest.raises(UsageError, match=r"no trained probe in .*; evalkit probe train --suite quick"):
+        probe("table", str(tmp_path), "--curves", str(tmp_path / "curves.csv"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_published_numbers_name_known_tasks_and_sources():

@@ -1,9 +1,10 @@
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 
-from evalkit.errors import UsageError
+from evalkit.errors import ScoringError, UsageError
 from evalkit_tasks.metrics import summary
 from evalkit_tasks.probe_data import get_task
 from evalkit_tasks.trained import TrainSpec, check_spec, run_spec, steps_to_loss
@@ -69,6 +70,42 @@ def test_a_foreign_checkpoint_is_refused_in_a_line(tmp_path):
     checkpoint.write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(UsageError, match="is no checkpoint"):
         run_spec(TINY, checkpoint)
+    checkpoint.write_bytes(b"")
+    with pytest.raises(UsageError, match="is no checkpoint"):
+        run_spec(TINY, checkpoint)
+
+
+def test_a_training_that_diverges_says_so_in_a_line():
+    with pytest.raises(ScoringError, match=r"diverged at step \d+, .*; give a lower --learning-rate"):
+        run_spec(dataclasses.replace(TINY, model="lstm", learning_rate=1e38))
+
+
+def test_the_parity_of_permutations_is_measured_where_there_are_two():
+    spec = dataclasses.replace(TINY, model="lstm", num_items=64)
+    for task, has_parity in (("s3", True), ("s5-4tokens", True), ("z3", False), ("parity", False)):
+        result = run_spec(dataclasses.replace(spec, task=task, min_train_length=4))
+        for name, parity in result.parity_accuracy.items():
+            assert (parity is not None) == has_parity
+            items = result.tests[name]
+            assert not has_parity or items.num_correct.sum() / items.num_scored.sum() < parity < 1
+
+
+def test_a_shortcut_to_the_parity_is_seen(monkeypatch):
+    # Labels that tell the parity and leave the rest to chance: a network can learn nothing else of S3.
+    from evalkit_tasks import trained
+
+    task = get_task("s3")
+    chance = np.random.default_rng(0)
+    of_parity = np.array([np.flatnonzero(task.parities == parity) for parity in (0, 1)])
+
+    def label(strings):
+        return of_parity[task.parities[task.label(strings)], chance.integers(3, size=strings.shape)]
+
+    monkeypatch.setattr(trained, "get_task", lambda name: task._replace(label=label))
+    spec = TrainSpec("s3", "lstm", num_steps=300, train_length=12, width=32, num_items=128, batch_size=32)
+    result = run_spec(dataclasses.replace(spec, test_multiples=(1,)))
+    assert result.parity_accuracy["12"] > 0.95
+    assert summary(result.tests["12"], 6)["token_accuracy"] == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_lstm_learns_parity_and_keeps_it_at_16_times_the_length():
@@ -149,6 +186,21 @@ def test_the_key_is_of_what_determines_the_numbers():
         ({"budget_s": -1.0}, "--budget-s must be more than 0"),
         ({"min_train_length": 9}, "--min-train-length 9 must lie between 1 and 8"),
         ({"test_range": (20, 10)}, "--test-range 20-10 must rise"),
+        ({"budget_s": math.inf}, "--budget-s must be more than 0 and finite, not inf"),
+        ({"budget_s": math.nan}, "--budget-s must be more than 0 and finite, not nan"),
+        ({"learning_rate": -1e-3}, "--learning-rate must be more than 0 and finite, not -0.001"),
+        ({"weight_decay": -0.1}, "--weight-decay must be 0 or more and finite, not -0.1"),
+        ({"model": "transformer-rope", "head_size": 1}, "transformer-rope cannot have heads of 1"),
+        ({"head_size": 1}, "rwkv7 cannot have heads of 1"),
+        ({"task": "s5-4tokens"}, "nothing can be asked of a string of 2 letters; give a greater --min-train"),
+        ({"task": "copy", "min_train_length": 1}, "nothing can be asked of a string of 1 letters"),
+        ({"task": "s5-4tokens", "min_train_length": 4, "test_range": (1, 9)}, "1 letters; test longer ones"),
+        # Of each length there is one string, for training or for testing.
+        ({"task": "regex:(aa)*"}, "no training string of length 3"),
+        (
+            {"task": "regex:a*", "train_length": 2, "min_train_length": 2, "test_multiples": (1,)},
+            "no test string of 2 to 2 letters exists; test longer ones",
+        ),
         ({"task": "mqar"}, "mqar: a string has at least 3 letters"),
     ],
 )

@@ -56,7 +56,7 @@
 
   function verdict(gap, first, second) {
     if (gap === null) return "no document in common";
-    if (gap[1] === null) return "cannot be said: one cluster";
+    if (gap[1] === null) return "cannot be said: too few clusters";
     return ["" + first.label + " is better", "tie", "" + second.label + " is better"][sign(gap) + 1];
   }
 
