@@ -139,7 +139,7 @@ def train_command(
 
 
 def table_command(
-    output: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = Path("results"),
+    output: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = Path("runs"),
     curves: Annotated[
         Path | None, typer.Option("--curves", help="Write accuracy by length and seed to this CSV file.")
     ] = None,

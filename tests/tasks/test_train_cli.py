@@ -97,6 +97,11 @@ def test_a_damaged_cell_is_moved_aside_and_trained_again(tmp_path):
     assert len(list(tmp_path.rglob("*.damaged"))) == 2
 
 
+def test_the_table_finds_by_itself_what_was_trained():
+    probe("train", "--task", "parity", "--model", "lstm", *words(FAST))
+    assert "parity  lstm" in probe("table").stdout
+
+
 @pytest.mark.parametrize("damage", [b'{"kind": "trained-pro', b"\xff\xfe", b"[]", b"{}"])
 def test_the_table_names_a_damaged_cell(tmp_path, damage):
     trained(tmp_path, "--task", "parity", "--model", "lstm")
