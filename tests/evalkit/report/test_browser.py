@@ -516,4 +516,4 @@ def test_what_one_document_cannot_say_is_no_tie(page: Page, tmp_path: Path) -> N
     expect(page.locator("#status")).to_have_text(
         "bytes is better on 1, pairs on 0 of 2 corpora; on 1 it cannot be said; ties: 0."
     )
-    expect(page.locator("tr[data-corpus=one] td").last).to_have_text("cannot be said: one cluster")
+    expect(page.locator("tr[data-corpus=one] td").last).to_have_text("cannot be said: too few clusters")
