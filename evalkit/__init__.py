@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.corpus import Corpus, Document, load_corpus
+    from evalkit.corpora.store import Corpus, Document, load_corpus
     from evalkit.errors import (
         CorpusError,
         CrawlError,
@@ -33,10 +33,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Codec": "model",
-    "Corpus": "corpus",
+    "Corpus": "corpora.store",
     "CorpusError": "errors",
     "CrawlError": "errors",
-    "Document": "corpus",
+    "Document": "corpora.store",
     "Encoding": "model",
     "EvalkitError": "errors",
     "LossyTextError": "errors",
@@ -45,7 +45,7 @@ _HOME = {
     "ScoringError": "errors",
     "TokenModel": "model",
     "UsageError": "errors",
-    "load_corpus": "corpus",
+    "load_corpus": "corpora.store",
     "load_model": "loading",
     "run": "runner",
 }

@@ -36,7 +36,7 @@ def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = N
     import numpy as np
     import torch
 
-    from evalkit.corpus import load_corpus
+    from evalkit.corpora.store import load_corpus
     from evalkit.loading import load_model
     from evalkit.rwkv7 import RWKV7Model
     from evalkit.rwkv_tokenizer import encode_world

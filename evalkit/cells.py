@@ -20,7 +20,7 @@ import numpy as np
 
 from evalkit import cell_files
 from evalkit.cell_files import SCHEMA_VERSION
-from evalkit.corpus import Corpus
+from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug
 from evalkit.model import ModelIdentity

@@ -123,7 +123,7 @@ def run_command(
     this Python. With --tasks the models are asked questions instead, --limit of each length; with
     --corpora too, both.
     """
-    from evalkit.corpus import check_corpus_name
+    from evalkit.corpora.store import check_corpus_name
     from evalkit.errors import UsageError
     from evalkit.files import strict_json
     from evalkit.progress import reporter_for

@@ -58,7 +58,7 @@ def import_corpus(
     Texts are kept byte for byte. Source, license and dates must be given where the data do not state
     them.
     """
-    from evalkit.corpus import import_corpus, store_folder
+    from evalkit.corpora.store import import_corpus, store_folder
 
     corpus = import_corpus(
         path,
@@ -85,7 +85,7 @@ def import_corpus(
 @app.command("list")
 def list_corpora(as_json: _Json = False, store: _Store = None) -> None:
     """List the built-in corpora and those in the store. Exits with 1 if one has no sound manifest."""
-    from evalkit.corpus import list_corpora, read_manifest
+    from evalkit.corpora.store import list_corpora, read_manifest
     from evalkit.errors import CorpusError
     from evalkit.files import strict_json
 
@@ -137,7 +137,7 @@ def show_corpus(
     store: _Store = None,
 ) -> None:
     """Read a corpus and show everything that is known of it."""
-    from evalkit.corpus import load_corpus
+    from evalkit.corpora.store import load_corpus
     from evalkit.files import strict_json
 
     manifest = dataclasses.asdict(load_corpus(corpus, store=store).manifest)
@@ -155,7 +155,7 @@ def verify_corpus(
     store: _Store = None,
 ) -> None:
     """Recompute every digest and count of a corpus. Exits with 1 if anything is not as stored."""
-    from evalkit.corpus import verify_corpus
+    from evalkit.corpora.store import verify_corpus
     from evalkit.files import strict_json
 
     problems = verify_corpus(name, store)
@@ -188,9 +188,9 @@ def publish_corpus(
 
     The folder has a dataset card; look at it before you push.
     """
-    from evalkit.corpus import BUILTIN_NAMES, load_corpus
+    from evalkit.corpora.publish import check_repo, prepare_dataset, push_dataset
+    from evalkit.corpora.store import BUILTIN_NAMES, load_corpus
     from evalkit.errors import UsageError
-    from evalkit.publish import check_repo, prepare_dataset, push_dataset
 
     check_repo(repo)
     if name in BUILTIN_NAMES:

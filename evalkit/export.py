@@ -260,7 +260,7 @@ def eval_results(
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    from evalkit.publish import check_repo
+    from evalkit.corpora.publish import check_repo
 
     check_repo(dataset)
     models = _distinct([cell for cell in cells if cell.content["totals"]["num_tokens"] is not None])

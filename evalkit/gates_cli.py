@@ -31,7 +31,7 @@ def check_command(
 
     Exits with 1 if a gate is not passed.
     """
-    from evalkit import gates
+    from evalkit.corpora import gates
     from evalkit.errors import UsageError
     from evalkit.files import strict_json
 

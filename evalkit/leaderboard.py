@@ -4,7 +4,7 @@
 refresh that is repeated, means the same corpora. Each step does what is missing:
 
 * crawl: a corpus per source into the corpus store;
-* publish: those that pass the gates (`evalkit.gates`) against their source's previous window; of each
+* publish: those that pass the gates (`evalkit.corpora.gates`) against their source's previous window; of each
   ``<results>/corpora/<name>/`` gets the manifest, the profile for the next window and a row per document
   (address, date, licence, digest; no text), and ``<results>/cells/<name>/`` the manifest for the site;
 * score: the published ones, into ``<results>/cells``;
@@ -23,10 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit.catalog import load_catalog, resolve_spec
-from evalkit.corpus import Corpus, load_corpus, store_folder
-from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, unknown_name
-from evalkit.files import atomic_write
-from evalkit.gates import (
+from evalkit.corpora.gates import (
     PROFILE_FILE,
     Finding,
     Limits,
@@ -36,6 +33,9 @@ from evalkit.gates import (
     read_profile,
     write_profile,
 )
+from evalkit.corpora.store import Corpus, load_corpus, store_folder
+from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, unknown_name
+from evalkit.files import atomic_write
 from evalkit.policy import POLICIES
 
 CONFIG_NAME = "leaderboard.toml"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from evalkit.corpus import list_corpora, load_corpus
+from evalkit.corpora.store import list_corpora, load_corpus
 from evalkit.errors import UsageError
 from evalkit.plots_base import (
     BITS_AXIS,

@@ -33,7 +33,7 @@ def report_command(
 
     It needs no server and no network: open site/index.html. Cells of --limit runs are refused.
     """
-    from evalkit.corpus import load_corpus
+    from evalkit.corpora.store import load_corpus
     from evalkit.report import SiteOptions, build_site, check_output
 
     def warn(text: str) -> None:

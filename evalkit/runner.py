@@ -15,7 +15,7 @@ import numpy as np
 from evalkit import environment
 from evalkit.catalog import MIN_CONTEXT_LIMIT
 from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task, find_cell, write_cell
-from evalkit.corpus import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
+from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.loading import FoundModel, find_models
 from evalkit.model import Codec, LoadOptions, Model, TokenModel

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.document import Document
+from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError
 from evalkit.model import Codec, Model, TokenModel
 from evalkit.policy import Window, windows

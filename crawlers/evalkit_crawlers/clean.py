@@ -28,7 +28,7 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
-from evalkit.corpus import Document
+from evalkit.corpora.store import Document
 from evalkit_crawlers import duplicates, language, licenses
 from evalkit_crawlers.source import Drop
 

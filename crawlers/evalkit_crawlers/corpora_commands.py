@@ -41,7 +41,7 @@ def rebuild_command(
 
     Exits with 1 if a document cannot be had any more or has another text now. What was fetched is kept.
     """
-    from evalkit.corpus import store_folder
+    from evalkit.corpora.store import store_folder
     from evalkit.errors import CrawlError
     from evalkit_crawlers.contact import contact_of_user
     from evalkit_crawlers.options import parse_endpoints

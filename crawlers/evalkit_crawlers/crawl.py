@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from evalkit.corpus import (
+from evalkit.corpora.store import (
     BUILTIN_NAMES,
     Corpus,
     Document,

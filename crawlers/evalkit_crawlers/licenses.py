@@ -1,5 +1,5 @@
-"""License names for the crawlers' sources; `evalkit.licenses` knows them."""
+"""License names for the crawlers' sources; `evalkit.corpora.licenses` knows them."""
 
-from evalkit.licenses import ARXIV_LICENSE, PUBLIC_DOMAIN, may_publish, normalise
+from evalkit.corpora.licenses import ARXIV_LICENSE, PUBLIC_DOMAIN, may_publish, normalise
 
 __all__ = ["ARXIV_LICENSE", "PUBLIC_DOMAIN", "may_publish", "normalise"]

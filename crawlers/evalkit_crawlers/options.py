@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from evalkit.corpus import check_new_name
+from evalkit.corpora.store import check_new_name
 from evalkit.errors import UsageError
 from evalkit_crawlers.source import FetchRefused, Window
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from evalkit import __version__
-from evalkit.corpus import check_new_name, list_corpora, read_manifest, store_folder
+from evalkit.corpora.store import check_new_name, list_corpora, read_manifest, store_folder
 from evalkit.errors import CrawlError, UsageError
 from evalkit.files import strict_json
 from evalkit_crawlers.captures import CaptureStore

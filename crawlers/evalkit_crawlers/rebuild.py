@@ -1,6 +1,6 @@
 """A published corpus made whole again: what it could not contain is fetched, extracted and verified.
 
-`evalkit.publish` writes datasets in which documents without a free license stand as URL and SHA-256. Each of
+`evalkit.corpora.publish` writes datasets in which documents without a free license stand as URL and SHA-256. Each of
 these is fetched from its URL as a crawl would, the source's extractor and the cleaning of the original crawl
 are applied, and the text is taken only if it is the very same. The corpus then has the digest of the
 original; results on both are comparable.
@@ -15,7 +15,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from evalkit.corpus import (
+from evalkit.corpora.publish import PublishedDataset, fetch_dataset, read_dataset
+from evalkit.corpora.readers import readable_name
+from evalkit.corpora.store import (
     HUB_PREFIX,
     Corpus,
     Document,
@@ -27,8 +29,6 @@ from evalkit.corpus import (
     store_folder,
 )
 from evalkit.errors import CorpusError, CrawlError, UsageError
-from evalkit.publish import PublishedDataset, fetch_dataset, read_dataset
-from evalkit.readers import readable_name
 from evalkit_crawlers import clean
 from evalkit_crawlers.captures import CaptureStore
 from evalkit_crawlers.fetch import Fetcher
@@ -121,7 +121,7 @@ def rebuild_dataset(
     Args:
         path_or_hub_id: a folder, or ``hub:OWNER/NAME@REVISION``.
         contact: whom a server's operator may write to.
-        store: see `evalkit.corpus.store_folder`.
+        store: see `evalkit.corpora.store.store_folder`.
         partial: store what there is also where something is missing, under a name that says so.
         endpoints: host → base URL that is asked in its place.
         allow_private_hosts: connect to this machine and private networks too.
@@ -233,7 +233,7 @@ def rebuild(
     """Fetch and verify what a dataset withholds, hosts in parallel.
 
     Args:
-        dataset: see `evalkit.publish.read_dataset`.
+        dataset: see `evalkit.corpora.publish.read_dataset`.
         get: fetches politely; called from a thread for every host.
         extractors: by source; see `installed_extractors`.
         tell: is called at every tenth of the documents with a line that says how many were tried.

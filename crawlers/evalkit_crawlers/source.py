@@ -64,7 +64,7 @@ class Candidate:
     corpus: str = ""
     """Suffix of the corpus that it goes to (``abstracts``); empty: the source's main one."""
     cluster: str | None = None
-    """What dependent documents share; see `evalkit.corpus.Document.cluster`."""
+    """What dependent documents share; see `evalkit.corpora.store.Document.cluster`."""
     text: str | None = None
     """The document itself where the listing holds it whole: then nothing is fetched."""
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)

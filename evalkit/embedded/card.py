@@ -21,7 +21,7 @@ from typing import Any
 
 from evalkit.cells import Cell
 from evalkit.compare import compare_cells
-from evalkit.corpus import Corpus, load_corpus, make_corpus, make_document, save_corpus
+from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_document, save_corpus
 from evalkit.embedded.data import DataSet
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, file_sha256, slug, strict_json

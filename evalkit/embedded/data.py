@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.corpora.importers import dates_of_file_name
 from evalkit.errors import CorpusError, UsageError
-from evalkit.importers import dates_of_file_name
 
 START_ID = 256
 """Stands before every document; the other 256 ids are the bytes."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cells import Cell
-from evalkit.corpus import Corpus, Document
+from evalkit.corpora.store import Corpus, Document
 from evalkit.report import passages
 from evalkit.report.estimates import Estimate, estimates, resampled_columns
 from evalkit.report.slices import WAYS, per_byte, slices_of

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.document import Document
+from evalkit.corpora.document import Document
 
 WAYS = ("characters", "code or prose", "language")
 

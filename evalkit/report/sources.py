@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evalkit.corpus import UNKNOWN, Corpus, Manifest, list_corpora, load_corpus, read_manifest
+from evalkit.corpora.store import UNKNOWN, Corpus, Manifest, list_corpora, load_corpus, read_manifest
 from evalkit.errors import EvalkitError
 from evalkit.report.store import ScoredCorpus
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from evalkit.licenses import may_publish, normalise
+from evalkit.corpora.licenses import may_publish, normalise
 
 _PERMISSIVE = re.compile(
     r"(MIT|MIT-0|Apache-2\.0|0BSD|BSD-[123]-Clause(-[\w-]+)?|PSF-2\.0|Python-2\.0(\.1)?|ISC|Zlib|BSL-1\.0|Unlicense)",
@@ -16,7 +16,7 @@ def may_show(license: str | None) -> bool:
     """Whether a text of this licence may be republished: CC0, CC BY, CC BY-SA, public domain, permissive.
 
     Args:
-        license: an SPDX identifier or expression, a licence's name or address as `evalkit.licenses` knows
+        license: an SPDX identifier or expression, a licence's name or address as `evalkit.corpora.licenses` knows
             them, or None where nobody stated one. Of alternatives (``OR``) one must allow it, of joint terms
             (``AND``) all must.
     """

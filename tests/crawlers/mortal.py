@@ -16,7 +16,7 @@ import hishel.httpx2  # noqa: F401
 import protego  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 
-from evalkit.corpus import make_document
+from evalkit.corpora.store import make_document
 from evalkit_crawlers import clean, crawl
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.progress import CrawlProgress

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from evalkit.corpus import Document, make_corpus, make_document
+from evalkit.corpora.store import Document, make_corpus, make_document
 from evalkit_crawlers import language
 from evalkit_crawlers.clean import LINES_KEY, clean_documents, normal_text, without_lines
 from evalkit_crawlers.licenses import ARXIV_LICENSE, PUBLIC_DOMAIN, may_publish, normalise

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.corpus import Document, make_document
+from evalkit.corpora.store import Document, make_document
 from evalkit_crawlers import language
 from evalkit_crawlers.clean import clean_documents
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.corpus import load_corpus, verify_corpus
+from evalkit.corpora.store import load_corpus, verify_corpus
 from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit_crawlers.contact import contact_of_user
 from evalkit_crawlers.crawl import crawl

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import evalkit
-from evalkit.publish import prepare_dataset
+from evalkit.corpora.publish import prepare_dataset
 from evalkit_crawlers.arxiv import ArxivSource
 from evalkit_crawlers.crawl import crawl
 from evalkit_crawlers.licenses import ARXIV_LICENSE

@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 from pathlib import Path
 
-from evalkit.corpus import load_corpus, verify_corpus
+from evalkit.corpora.store import load_corpus, verify_corpus
 from evalkit.runner import run
 from evalkit_crawlers.feeds import load_feeds
 from evalkit_crawlers.news import NewsSource

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evalkit.corpus import Corpus, load_corpus, make_corpus, make_document, save_corpus, verify_corpus
+from evalkit.corpora.publish import prepare_dataset
+from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_document, save_corpus, verify_corpus
 from evalkit.errors import CorpusError, CrawlError, UsageError
-from evalkit.publish import prepare_dataset
 from evalkit_crawlers.clean import LINES_KEY, clean_documents
 from evalkit_crawlers.corpora_commands import app
 from evalkit_crawlers.news import NewsSource

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from evalkit.corpora.store import load_corpus
 from evalkit.corpora_cli import app
-from evalkit.corpus import load_corpus
 from evalkit.errors import CorpusError, UsageError
 
 OPTIONS = ["--source", "test", "--license", "CC0-1.0", "--date-from", "2026-01-01", "--date-to", "2026-01-31"]

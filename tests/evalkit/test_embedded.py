@@ -268,7 +268,7 @@ MEMORY = """
 import resource, sys
 from evalkit.loading import load_model
 from evalkit.scoring import score_documents
-from evalkit.document import make_document
+from evalkit.corpora.document import make_document
 model = load_model("rwkv7-nano", device="cpu", dtype="float32")
 text = "All that is gold does not glitter, not all those who wander are lost. 0123456789\\n" * 12346
 peaks = []

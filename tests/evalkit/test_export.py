@@ -11,7 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 
-from evalkit.corpus import make_corpus
+from evalkit.corpora.store import make_corpus
 from evalkit.export import eval_results, lm_eval_results, read_cells
 from evalkit.runner import run
 from tests.evalkit.report.stores import HOSTILE_NAME, Counted, _documents, score_small_store

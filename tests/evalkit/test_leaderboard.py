@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.corpus import load_corpus
+from evalkit.corpora.store import load_corpus
 from evalkit.errors import ScoringError, UsageError
 from evalkit.leaderboard import commit, crawl, last_window, read_config
 from tests.evalkit.toys import ROOT, plugin_environment, run_process
@@ -37,7 +37,7 @@ source = "down"
 SOURCES = """
 from typing import Annotated
 import typer
-from evalkit.corpus import make_corpus, make_document, save_corpus
+from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import CrawlError
 from tests.crawlers.toy_source import prose
 

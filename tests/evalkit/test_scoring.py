@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evalkit import Document, Encoding, LossyTextError, ModelIdentity, ScoringError, TokenModel, load_corpus
 from evalkit.classical import NAMES
-from evalkit.corpus import make_document
+from evalkit.corpora.store import make_document
 from evalkit.loading import load_model
 from evalkit.policy import Window
 from evalkit.scoring import Piece, Progress, batches, score_documents

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.corpus import Corpus
+from evalkit.corpora.store import Corpus
 from evalkit.runner import RunResult, run
 from evalkit.table import notes, print_result
 from tests.evalkit.toys import TEXTS, BigramModel, BrokenModel, corpus_of

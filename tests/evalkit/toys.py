@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evalkit import cli
 from evalkit.catalog import CatalogEntry
-from evalkit.corpus import Corpus, make_corpus, make_document
+from evalkit.corpora.store import Corpus, make_corpus, make_document
 from evalkit.errors import LossyTextError
 from evalkit.model import Encoding, LoadOptions, ModelIdentity
 

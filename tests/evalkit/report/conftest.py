@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from evalkit.corpus import Corpus, save_corpus
+from evalkit.corpora.store import Corpus, save_corpus
 from evalkit.plots import draw_all
 from evalkit.report import SiteOptions, build_site
 from evalkit.report.site import Built

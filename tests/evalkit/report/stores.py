@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import evalkit
-from evalkit.corpus import Corpus, make_corpus, make_document
+from evalkit.corpora.store import Corpus, make_corpus, make_document
 from evalkit.errors import LossyTextError
 from evalkit.files import strict_json
 from evalkit.stats import percentile_interval, resampled_ratios

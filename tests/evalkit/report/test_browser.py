@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 import evalkit
 from evalkit.cell_files import content_sha256
-from evalkit.corpus import make_corpus, make_document, save_corpus
+from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.files import strict_json
 from evalkit.report import build_site
 from tests.evalkit.report.conftest import Large, Small

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t as student
 
-from evalkit.corpus import Corpus
+from evalkit.corpora.store import Corpus
 from tests.evalkit.report.conftest import Small
 
 LOSSY = "lossy"

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import evalkit
 from evalkit.cli import app
-from evalkit.corpus import make_corpus, make_document, save_corpus
+from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import UsageError
 from evalkit.files import strict_json
 from evalkit.plots import draw_all

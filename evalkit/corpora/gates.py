@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from evalkit.corpus import UNKNOWN, Corpus
+from evalkit.corpora.store import UNKNOWN, Corpus
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import atomic_write, strict_json
 
@@ -238,7 +238,7 @@ def profile_of(name_or_path: str, store: Path | None = None) -> Profile:
         UsageError: nothing has this name.
         CorpusError: it cannot be read.
     """
-    from evalkit.corpus import load_corpus
+    from evalkit.corpora.store import load_corpus
 
     path = Path(name_or_path)
     if path.name == PROFILE_FILE or path.name.endswith(f".{PROFILE_FILE}"):

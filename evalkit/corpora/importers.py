@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit import __version__
-from evalkit.document import UNKNOWN, Document, make_document, utc_date
+from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
-from evalkit.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
+from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
 
 _TEXT_COLUMNS = ("text", "content")
 _DOCUMENT_FIELDS = tuple(field.name for field in dataclasses.fields(Document))

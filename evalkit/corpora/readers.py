@@ -84,7 +84,7 @@ def read_rows(
     split: str | None,
     plain_text: bool,
 ) -> Rows:
-    """Rows of any input that `evalkit.importers.read_documents` names, in its order, read as they go.
+    """Rows of any input that `evalkit.corpora.importers.read_documents` names, in its order, read as they go.
 
     Args:
         name: a path or ``hub:OWNER/NAME[/CONFIG][@REVISION]``.

@@ -11,7 +11,7 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
-from evalkit.corpus import (
+from evalkit.corpora.store import (
     Corpus,
     check_corpus_name,
     list_corpora,
@@ -26,7 +26,7 @@ from evalkit.corpus import (
     verify_corpus,
 )
 from evalkit.errors import CorpusError, UsageError
-from evalkit.stdlib_corpus import release_date
+from evalkit.corpora.stdlib import release_date
 
 AWKWARD_TEXTS = [
     "plain",
@@ -349,7 +349,7 @@ def test_names_are_listed_in_order(tmp_path: Path) -> None:
 
 SAVE_MANY = """
 import itertools, pathlib, sys
-from evalkit.corpus import make_corpus, make_document, save_corpus
+from evalkit.corpora.store import make_corpus, make_document, save_corpus
 for number in itertools.count():
     document = make_document(f"{number} " * 20000, source="test")
     save_corpus(make_corpus(f"c{number}", [document]), pathlib.Path(sys.argv[1]))
@@ -389,7 +389,7 @@ def test_documents_without_a_manifest_are_no_corpus(tmp_path: Path) -> None:
 
 SAVE_ONE = """
 import pathlib, sys
-from evalkit.corpus import make_corpus, make_document, save_corpus
+from evalkit.corpora.store import make_corpus, make_document, save_corpus
 import pyarrow.parquet
 corpus = make_corpus("contested", [make_document(sys.argv[2], source="test")])
 print("ready", flush=True)

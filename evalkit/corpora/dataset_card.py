@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.document import UNKNOWN, Corpus
-from evalkit.licenses import normalise
+from evalkit.corpora.document import UNKNOWN, Corpus
+from evalkit.corpora.licenses import normalise
 
 # What a dataset card may say (the Hub's documentation, "Licenses"); everything else is "other".
 _HUB_LICENSES = {

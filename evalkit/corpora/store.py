@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evalkit.document import (
+from evalkit.corpora.document import (
     SCHEMA_VERSION,
     UNKNOWN,
     Corpus,
@@ -30,7 +30,7 @@ from evalkit.document import (
 )
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import atomic_write, locked, slug, strict_json
-from evalkit.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
+from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
 
 __all__ = [
     "BUILTIN_NAMES",
@@ -149,7 +149,7 @@ def import_corpus(
     text_column: str | None = None,
     store: Path | None = None,
 ) -> Corpus:
-    """Read documents as `evalkit.importers.read_documents` does and store them under a name.
+    """Read documents as `evalkit.corpora.importers.read_documents` does and store them under a name.
 
     Every document needs a source, a license and a date, or lie between ``date_from`` and ``date_to``.
 
@@ -157,7 +157,7 @@ def import_corpus(
         UsageError: an option is missing or malformed, or the name cannot be used.
         CorpusError: the input cannot be read, or the name holds something else already.
     """
-    from evalkit import importers
+    from evalkit.corpora import importers
 
     check_new_name(name)
     imported = importers.read_documents(
@@ -242,7 +242,7 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
     Args:
         name_or_path: in this order: ``hub:OWNER/NAME[/CONFIG]@REVISION``, a built-in name
             (``python-stdlib``), a name in the store, a path of anything that
-            `evalkit.importers.read_documents` reads. A file that is named like Uncheatable Eval's
+            `evalkit.corpora.importers.read_documents` reads. A file that is named like Uncheatable Eval's
             (``..._20240601to20240615.json``) takes its dates from its name; others may be undated.
         store: see `store_folder`.
 
@@ -250,12 +250,12 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
         UsageError: nothing has this name.
         CorpusError: it cannot be read, is empty, or is not what its manifest says.
     """
-    from evalkit import importers
+    from evalkit.corpora import importers
 
     name = os.fspath(name_or_path)
     check_corpus_name(name, store)
     if name in BUILTIN_NAMES:
-        from evalkit.stdlib_corpus import python_stdlib
+        from evalkit.corpora.stdlib import python_stdlib
 
         return python_stdlib()
     if not name.startswith(HUB_PREFIX):

@@ -4,7 +4,7 @@ A document is a text with a date, a source and a license. A corpus is an ordered
 digest is the SHA-256 of the lines ``id sha256\n`` of its documents in order, so that it names exactly
 what is scored and in which order, whatever file the documents came from.
 
-Import these names from `evalkit.corpus`, which also stores and loads corpora.
+Import these names from `evalkit.corpora.store`, which also stores and loads corpora.
 """
 
 import dataclasses

@@ -16,10 +16,10 @@ import yaml
 from typer.testing import CliRunner
 
 from evalkit.corpora_cli import app
-from evalkit.corpus import Corpus, make_corpus, make_document, save_corpus
+from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpus
 from evalkit.errors import CorpusError, UsageError
-from evalkit.licenses import PUBLIC_DOMAIN
-from evalkit.publish import check_repo, prepare_dataset, read_dataset
+from evalkit.corpora.licenses import PUBLIC_DOMAIN
+from evalkit.corpora.publish import check_repo, prepare_dataset, read_dataset
 from tests.evalkit.upload_hub import TOKEN, UploadHub, serve
 
 SECRET = "A sentence that nobody may publish."
@@ -291,7 +291,7 @@ def test_a_dataset_is_fetched_from_the_hub(hub: UploadHub, tmp_path: Path) -> No
     hub.datasets["me/news"] = [(commit, {**files, "unrelated.bin": b"x" * 100})]
     script = """
 import sys
-from evalkit.publish import fetch_dataset, read_dataset
+from evalkit.corpora.publish import fetch_dataset, read_dataset
 print(read_dataset(fetch_dataset(sys.argv[1])).manifest.sha256)
 """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}

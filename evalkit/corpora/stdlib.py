@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from evalkit import __version__
-from evalkit.document import Corpus, make_corpus, make_document
+from evalkit.corpora.document import Corpus, make_corpus, make_document
 from evalkit.errors import CorpusError
 
 NAME = "python-stdlib"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.corpus import Corpus, Document, make_corpus, make_document, save_corpus
+from evalkit.corpora.store import Corpus, Document, make_corpus, make_document, save_corpus
 from evalkit.errors import CorpusError, UsageError
-from evalkit.gates import (
+from evalkit.corpora.gates import (
     Limits,
     check,
     num_near_duplicates,

@@ -7,7 +7,7 @@ The folder that `prepare_dataset` writes is the dataset repository:
     data/test-00000-of-00001.parquet         documents whose license lets anybody publish them
     manifest/test-00000-of-00001.parquet     all others, without their text and title
 
-Both tables have the fields of `evalkit.corpus.Document` and ``position``, the document's place in the
+Both tables have the fields of `evalkit.corpora.store.Document` and ``position``, the document's place in the
 corpus. ``evalkit corpora rebuild`` makes the whole corpus of it again: it fetches what is not here from
 where it was published and accepts it only with the SHA-256 that stands here.
 
@@ -23,12 +23,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalkit.dataset_card import dataset_card
-from evalkit.document import SCHEMA_VERSION, UNKNOWN, Corpus, Document, Manifest, counts
+from evalkit.corpora.dataset_card import dataset_card
+from evalkit.corpora.document import SCHEMA_VERSION, UNKNOWN, Corpus, Document, Manifest, counts
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import atomic_write, locked, strict_json
-from evalkit.licenses import may_publish, normalise
-from evalkit.readers import HUB_PREFIX, parse_hub_id
+from evalkit.corpora.licenses import may_publish, normalise
+from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
 
 CORPUS_FILE = "corpus.json"
 PARQUET_NAME = "test-00000-of-00001.parquet"
