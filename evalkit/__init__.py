@@ -25,28 +25,28 @@ if TYPE_CHECKING:
         ScoringError,
         UsageError,
     )
-    from evalkit.loading import load_model
-    from evalkit.model import Codec, Encoding, ModelIdentity, TokenModel
+    from evalkit.models.loading import load_model
+    from evalkit.models.protocol import Codec, Encoding, ModelIdentity, TokenModel
     from evalkit.runner import run
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Codec": "model",
+    "Codec": "models.protocol",
     "Corpus": "corpora.store",
     "CorpusError": "errors",
     "CrawlError": "errors",
     "Document": "corpora.store",
-    "Encoding": "model",
+    "Encoding": "models.protocol",
     "EvalkitError": "errors",
     "LossyTextError": "errors",
     "ModelError": "errors",
-    "ModelIdentity": "model",
+    "ModelIdentity": "models.protocol",
     "ScoringError": "errors",
-    "TokenModel": "model",
+    "TokenModel": "models.protocol",
     "UsageError": "errors",
     "load_corpus": "corpora.store",
-    "load_model": "loading",
+    "load_model": "models.loading",
     "run": "runner",
 }
 

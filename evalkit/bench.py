@@ -37,9 +37,9 @@ def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = N
     import torch
 
     from evalkit.corpora.store import load_corpus
-    from evalkit.loading import load_model
-    from evalkit.rwkv7 import RWKV7Model
-    from evalkit.rwkv_tokenizer import encode_world
+    from evalkit.models.loading import load_model
+    from evalkit.models.rwkv7.model import RWKV7Model
+    from evalkit.models.rwkv7.tokenizer import encode_world
 
     if num_threads:
         torch.set_num_threads(num_threads)
@@ -108,7 +108,7 @@ def write_random_checkpoint(
     """An official-format ``.pth`` of RWKV-7 with random weights of usual sizes and the World vocabulary."""
     import torch
 
-    from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+    from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 
     layers = tuple(
         LayerShape(64, 128, 32 if layer else 0, 64, 4 * num_channels) for layer in range(num_layers)

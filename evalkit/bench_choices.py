@@ -13,7 +13,7 @@ import torch
 
 import evalkit_kernels
 from evalkit.bench_kernels import inputs_like_rwkv7, time_in_turn
-from evalkit.devices import resolve_device
+from evalkit.models.devices import resolve_device
 from evalkit_kernels import wkv7
 from evalkit_kernels.wkv7 import BACKENDS, cannot_serve
 

@@ -53,7 +53,7 @@ def bench_kernels(*, device: str = "auto", num_rounds: int = 5) -> list[Row]:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         num_rounds: how often to time each contender.
     """
-    from evalkit.devices import resolve_device
+    from evalkit.models.devices import resolve_device
 
     where = resolve_device(device)
     on_gpu = where.type == "cuda"
@@ -304,7 +304,7 @@ def _head(
 
 def _layers(where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int) -> Row:
     """All layers of RWKV-7 between embedding and head: 2.9B shape on a GPU, 0.1B on a CPU."""
-    from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+    from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 
     if where.type == "cuda":
         num_layers, num_channels, ranks, num_batch, num_tokens = (

@@ -23,7 +23,7 @@ from evalkit.cell_files import SCHEMA_VERSION
 from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug
-from evalkit.model import ModelIdentity
+from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring import SCORER_VERSION, DocumentScore
 from evalkit.stats import CONFIDENCE, ratio_interval
 

@@ -41,7 +41,7 @@ def torch_environment(device: str) -> dict[str, Any]:
     """The part that needs torch: threads, the accelerator in use, and which CPU kernels serve."""
     import torch
 
-    from evalkit.devices import resolve_device
+    from evalkit.models.devices import resolve_device
     from evalkit_kernels import wkv7_cpu
     from evalkit_kernels.linear import onednn_is_faster
 

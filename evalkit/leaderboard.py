@@ -22,7 +22,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalkit.catalog import load_catalog, resolve_spec
 from evalkit.corpora.gates import (
     PROFILE_FILE,
     Finding,
@@ -36,6 +35,7 @@ from evalkit.corpora.gates import (
 from evalkit.corpora.store import Corpus, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, unknown_name
 from evalkit.files import atomic_write
+from evalkit.models.catalog import load_catalog, resolve_spec
 from evalkit.policy import POLICIES
 
 CONFIG_NAME = "leaderboard.toml"

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from evalkit.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.files import strict_json
+from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 
 app = typer.Typer(help="The models that have names.", no_args_is_help=True)
 
@@ -83,7 +83,7 @@ def _local_copy(entry: CatalogEntry) -> str | None:
         return None
     if entry.local_path:
         return str(entry.local_path)
-    from evalkit.hub import cached_files, weight_files
+    from evalkit.models.hub import cached_files, weight_files
 
     snapshot = cached_files(entry.target, entry.revision)
     if snapshot is None or snapshot.local_folder is None:

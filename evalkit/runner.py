@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from evalkit import environment
-from evalkit.catalog import MIN_CONTEXT_LIMIT
 from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task, find_cell, write_cell
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
 from evalkit.errors import EvalkitError, UsageError
-from evalkit.loading import FoundModel, find_models
-from evalkit.model import Codec, LoadOptions, Model, TokenModel
+from evalkit.models.catalog import MIN_CONTEXT_LIMIT
+from evalkit.models.loading import FoundModel, find_models
+from evalkit.models.protocol import Codec, LoadOptions, Model, TokenModel
 from evalkit.policy import check_policy
 from evalkit.scoring import Progress, score_documents
 from evalkit.stats import Interval, percentile_interval, resampled_ratios
@@ -320,7 +320,7 @@ def _plan(
 def check_device_and_dtype(options: LoadOptions) -> None:
     """Refuse what this machine does not have, also where no model of this run would ask for it."""
     if (options.device, options.dtype) != ("auto", "auto"):
-        from evalkit.devices import resolve_device, resolve_dtype
+        from evalkit.models.devices import resolve_device, resolve_dtype
 
         resolve_device(options.device)
         resolve_dtype(options)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError
-from evalkit.model import Codec, Model, TokenModel
+from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.policy import Window, windows
 
 SCORER_VERSION = 2

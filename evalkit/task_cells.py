@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from evalkit import cell_files
 from evalkit.cell_files import SCHEMA_VERSION
 from evalkit.files import slug
-from evalkit.model import ModelIdentity
+from evalkit.models.protocol import ModelIdentity
 from evalkit.tasks import EvalTask, SummaryRow, TaskOutcome
 
 FOLDER = "tasks"
 TASKS_VERSION = 1
-"""Part of every key; raised by a change of how `evalkit.continuations` computes what a task asks for."""
+"""Part of every key; raised by a change of how `evalkit.models.continuations` computes what a task asks for."""
 
 
 class TaskCell(NamedTuple):

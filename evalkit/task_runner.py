@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import environment
-from evalkit.catalog import MIN_CONTEXT_LIMIT
 from evalkit.errors import EvalkitError, UsageError
-from evalkit.loading import FoundModel, find_models
-from evalkit.model import Codec, LoadOptions, Model, TokenModel
+from evalkit.models.catalog import MIN_CONTEXT_LIMIT
+from evalkit.models.loading import FoundModel, find_models
+from evalkit.models.protocol import Codec, LoadOptions, Model, TokenModel
 from evalkit.runner import (
     DEFAULT_OUTPUT,
     Failure,

@@ -20,7 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from evalkit.errors import UsageError, unknown_name
-from evalkit.model import TokenModel
+from evalkit.models.protocol import TokenModel
 
 TASK_GROUP = "evalkit.tasks"
 """Entry-point group of the suites."""

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from evalkit.embedded.data import START_ID
-from evalkit.embedded.rwkv7_init import initialise, parameter_groups
 from evalkit.errors import unknown_name
-from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape, State
+from evalkit.models.rwkv7.init import initialise, parameter_groups
+from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape, State
 from evalkit_kernels import linear
 from evalkit_kernels.linear import use_in
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.catalog import CatalogEntry
+from evalkit.models.catalog import CatalogEntry
 from evalkit.policy import POLICIES
 from evalkit.report import explorer, leaderboard
 from evalkit.report.leaderboard import Leaderboard

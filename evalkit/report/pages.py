@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.catalog import CatalogEntry
 from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
 from evalkit.files import slug
+from evalkit.models.catalog import CatalogEntry
 from evalkit.report.cutoff import cutoff_note
 from evalkit.report.estimates import AGGREGATES, Estimate
 from evalkit.report.leaderboard import Leaderboard

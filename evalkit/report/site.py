@@ -72,7 +72,7 @@ def build_site(
         CorpusError: a corpus that was named cannot be read.
         ScoringError: cells contradict one another.
     """
-    from evalkit.catalog import load_catalog
+    from evalkit.models.catalog import load_catalog
 
     options = options or SiteOptions()
     if options.num_explorer_documents < 0:

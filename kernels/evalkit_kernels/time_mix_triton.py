@@ -9,7 +9,7 @@ rounded. What passes between the kernels and the state update in 16 bits, its ou
 included, does so in the official CUDA kernel as well. Inference alone: nothing here has a gradient.
 
 The twins in torch, which serve everywhere else, are `evalkit_kernels.wkv7_cpu.token_shift` and ``_mix`` of
-`evalkit.rwkv7_network.TimeMix`; the equations are also those of `wkv7_cpu.c`.
+`evalkit.models.rwkv7.network.TimeMix`; the equations are also those of `wkv7_cpu.c`.
 
 No program adds to what another one writes, so that the same call gives the same bits. Importing this needs
 triton, and ``TRITON_INTERPRET=1`` must be set before that to run on CPU tensors.

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.continuations import Request, check_lengths, continuation_nats
 from evalkit.errors import LossyTextError, ScoringError
-from evalkit.model import Encoding, TokenModel
+from evalkit.models.continuations import Request, check_lengths, continuation_nats
+from evalkit.models.protocol import Encoding, TokenModel
 
 _QUESTIONS_AT_ONCE = 128
 """Among these, what begins alike is read once; after each lot, progress is told."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalkit.rwkv7_network import REMOVAL_STRENGTHS, RWKV7, State
+from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, State
 from evalkit_tasks.automaton import Automaton
 from evalkit_tasks.compile import END, FIRST_LABEL, START_TOKEN, Compiled
 from evalkit_tasks.sampling import live_walks, uniform_strings
@@ -36,7 +36,7 @@ class Check(NamedTuple):
 
 def build_network(compiled: Compiled, negative_eigenvalues: str = "full") -> RWKV7:
     """The network with the compiled weights, in memory."""
-    from evalkit.rwkv7_checkpoint import network_shape
+    from evalkit.models.rwkv7.checkpoint import network_shape
 
     shape = network_shape(compiled.tensors, compiled.path_name)
     network = RWKV7(shape, REMOVAL_STRENGTHS[negative_eigenvalues])

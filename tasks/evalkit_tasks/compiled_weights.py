@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from evalkit.rwkv7_network import GROUP_NORM_EPS, RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.network import GROUP_NORM_EPS, RWKV7, LayerShape, NetworkShape
 
 LAYER_NORM_EPS = 1e-5
 SATURATED = 200.0

@@ -18,7 +18,7 @@ EIGENVALUES = ("off", "stable", "full")
 
 ``off`` is each architecture as published. ``full`` doubles the removal (RWKV-7: c = 2; DeltaNet: beta up to
 2) or spans the decay over [-1, 1] (Mamba-2). ``stable`` is RWKV-7 with c = 1 + exp(-exp(-0.5)) = 1.5452, the
-largest at which no eigenvalue falls below -1. See `evalkit.rwkv7_network.REMOVAL_STRENGTHS`.
+largest at which no eigenvalue falls below -1. See `evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
 """
 
 _RWKV7_NAMES = {"off": "rwkv7 c=1", "stable": "rwkv7 c=1.5452", "full": "rwkv7 c=2"}
@@ -114,7 +114,7 @@ def display_name(name: str, negative_eigenvalues: str) -> str:
 
 
 def _rwkv7(options: NetworkOptions) -> "SequenceNetwork":
-    from evalkit.rwkv7_network import REMOVAL_STRENGTHS
+    from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS
     from evalkit_tasks.networks_rwkv7 import RWKV7Network
 
     return RWKV7Network(

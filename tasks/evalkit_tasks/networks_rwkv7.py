@@ -5,8 +5,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from evalkit.embedded.rwkv7_init import initialise, parameter_groups
-from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.init import initialise, parameter_groups
+from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit_tasks.networks_parts import SequenceNetwork, State
 
 LOW_RANK = 16
@@ -14,7 +14,7 @@ LOW_RANK = 16
 
 
 class RWKV7Network(SequenceNetwork):
-    """The network of `evalkit.rwkv7_network`; the first rows of its head are the labels'.
+    """The network of `evalkit.models.rwkv7.network`; the first rows of its head are the labels'.
 
     Args:
         vocab_size: number of input tokens.
@@ -22,7 +22,7 @@ class RWKV7Network(SequenceNetwork):
         num_layers: number of layers.
         width: channels.
         head_size: channels of a head.
-        removal_strength: c; see `evalkit.rwkv7_network.REMOVAL_STRENGTHS`.
+        removal_strength: c; see `evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
         seed: of the initial values.
     """
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import ScoringError, UsageError
-from evalkit.hidden_states import HiddenStateModel
-from evalkit.model import TokenModel
+from evalkit.models.hidden_states import HiddenStateModel
+from evalkit.models.protocol import TokenModel
 from evalkit.stats import ratio_interval
 from evalkit.tasks import EvalTask, SummaryRow, TaskOptions, TaskOutcome
 from evalkit_tasks.ask import Question, answer_costs, encode

@@ -78,8 +78,8 @@ def train_command(
 
     A training that was stopped, however, goes on from its last checkpoint when the same command runs again.
     """
-    from evalkit.devices import resolve_device
     from evalkit.errors import UsageError
+    from evalkit.models.devices import resolve_device
     from evalkit_tasks.probe_table import print_cells, print_claims, print_parity
     from evalkit_tasks.train_runner import say, train
     from evalkit_tasks.train_suites import cost_lines, suite_specs

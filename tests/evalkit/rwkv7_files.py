@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 
 TINY = Path(__file__).parents[1] / "data" / "rwkv-tiny" / "tiny-rwkv-7v0-834K.pth"
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
 from tests.evalkit.toys import (
     TEXTS,

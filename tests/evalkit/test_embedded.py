@@ -17,11 +17,11 @@ from evalkit.embedded import train as recipe_module
 from evalkit.embedded.card import card_lines, read_card
 from evalkit.embedded.data import START_ID, DataSet, byte_ids, code, prose, token_stream
 from evalkit.embedded.networks import NETWORKS, build
-from evalkit.embedded.rwkv7_init import initialise, parameter_groups
 from evalkit.embedded.train import Recipe, checked_steps, learning_rate_factor, rows, sweep, train
 from evalkit.errors import CorpusError, UsageError
-from evalkit.loading import load_model
-from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+from evalkit.models.loading import load_model
+from evalkit.models.rwkv7.init import initialise, parameter_groups
+from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit.scoring import score_documents
 from tests.evalkit.toys import corpus_of
 
@@ -266,7 +266,7 @@ def test_a_shipped_model_scores_as_its_network(name: str) -> None:
 
 MEMORY = """
 import resource, sys
-from evalkit.loading import load_model
+from evalkit.models.loading import load_model
 from evalkit.scoring import score_documents
 from evalkit.corpora.document import make_document
 model = load_model("rwkv7-nano", device="cpu", dtype="float32")

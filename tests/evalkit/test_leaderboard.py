@@ -216,7 +216,7 @@ def test_the_last_window(today: str, kind: str, since: str, until: str, tmp_path
 
 
 def test_the_projects_own_leaderboard_names_models_that_exist() -> None:
-    from evalkit.catalog import load_catalog
+    from evalkit.models.catalog import load_catalog
 
     config = read_config(ROOT / "leaderboard.toml")
     known = load_catalog()

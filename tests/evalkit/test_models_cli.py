@@ -7,8 +7,8 @@ import pytest
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
-from evalkit.catalog import load_catalog
 from evalkit.errors import ModelError, UsageError
+from evalkit.models.catalog import load_catalog
 from evalkit.models_cli import app
 
 

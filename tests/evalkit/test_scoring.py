@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from evalkit import Document, Encoding, LossyTextError, ModelIdentity, ScoringError, TokenModel, load_corpus
-from evalkit.classical import NAMES
 from evalkit.corpora.store import make_document
-from evalkit.loading import load_model
+from evalkit.models.compressors import NAMES
+from evalkit.models.loading import load_model
 from evalkit.policy import Window
 from evalkit.scoring import Piece, Progress, batches, score_documents
 from tests.evalkit import tiny_models

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.model import TokenModel
+from evalkit.models.protocol import TokenModel
 from evalkit.runner import DEFAULT_MODELS
 from evalkit.task_runner import run_tasks
 from evalkit.tasks import (

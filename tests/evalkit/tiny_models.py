@@ -9,7 +9,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from evalkit.catalog import CatalogEntry
+from evalkit.models.catalog import CatalogEntry
 
 BYTE_LEVEL_SPECIAL = ["<|endoftext|>", "<|startoftext|>"]
 SENTENCEPIECE_SPECIAL = ["<unk>", "<s>", "</s>"]

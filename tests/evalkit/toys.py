@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit import cli
-from evalkit.catalog import CatalogEntry
 from evalkit.corpora.store import Corpus, make_corpus, make_document
 from evalkit.errors import LossyTextError
-from evalkit.model import Encoding, LoadOptions, ModelIdentity
+from evalkit.models.catalog import CatalogEntry
+from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evalkit.rwkv7_network import GROUP_NORM_EPS, LOG_DECAY_BOUND, RWKV7, LayerShape, NetworkShape, TimeMix
+from evalkit.models.rwkv7.network import (
+    GROUP_NORM_EPS,
+    LOG_DECAY_BOUND,
+    RWKV7,
+    LayerShape,
+    NetworkShape,
+    TimeMix,
+)
 from evalkit_kernels import wkv7_cpu
 
 triton = pytest.importorskip("triton")

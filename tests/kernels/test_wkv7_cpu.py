@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit_kernels import wkv7
 from evalkit_kernels.wkv7 import choose_backend
 from evalkit_kernels.wkv7_cpu import squared_relu, token_shift
@@ -275,7 +275,7 @@ def run_python(code: str, **environment: str) -> str:
 
 STATUS = """
 import torch
-from evalkit.rwkv7_network import RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit_kernels import wkv7, wkv7_cpu
 x = torch.full((1, 40, 2, 16), 0.1)
 y, state = wkv7(x, -x, x, x, -x, x)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.model import Encoding
+from evalkit.models.protocol import Encoding
 from tests.evalkit.toys import identity
 
 RIGHT = "right"

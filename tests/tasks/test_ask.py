@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import ScoringError
-from evalkit.hf import HfModel
-from evalkit.model import Encoding
-from evalkit.token_bytes import TokenBytes
+from evalkit.models.hf.model import HfModel
+from evalkit.models.hf.token_bytes import TokenBytes
+from evalkit.models.protocol import Encoding
 from evalkit_tasks.ask import Question, answer_costs, answer_requests
 from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, sentencepiece_tokenizer
 from tests.evalkit.toys import BigramModel, identity

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 import evalkit
 from evalkit.errors import ModelError, UsageError
-from evalkit.rwkv7_checkpoint import load_network, recorded_eigenvalues
-from evalkit.rwkv7_network import RWKV7
+from evalkit.models.rwkv7.checkpoint import load_network, recorded_eigenvalues
+from evalkit.models.rwkv7.network import RWKV7
 from evalkit_tasks.cli import app
 from evalkit_tasks.compile import (
     END,

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from evalkit.embedded.rwkv7_init import initialise
 from evalkit.errors import UsageError
-from evalkit.rwkv7_network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.init import initialise
+from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
 from evalkit_tasks.networks import (
     ARCHITECTURES,
     NetworkOptions,

@@ -13,11 +13,12 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from evalkit import hf, hf_checkpoint
 from evalkit.errors import ModelError
-from evalkit.hub import HubSnapshot
-from evalkit.model import LoadOptions, TokenModel
-from evalkit.token_bytes import TokenBytes
+from evalkit.models.hf import checkpoint as hf_checkpoint
+from evalkit.models.hf import model as hf
+from evalkit.models.hf.token_bytes import TokenBytes
+from evalkit.models.hub import HubSnapshot
+from evalkit.models.protocol import LoadOptions, TokenModel
 from tests.evalkit.tiny_models import (
     CONFIGS,
     TEXTS,

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from evalkit.catalog import CatalogEntry
-from evalkit.continuations import ReadingModel, Request, continuation_nats, distinct_inputs
 from evalkit.errors import ScoringError
-from evalkit.hf import HfModel
-from evalkit.model import LoadOptions, TokenModel
-from evalkit.rwkv7 import RWKV7Model, load
-from evalkit.token_bytes import TokenBytes
+from evalkit.models.catalog import CatalogEntry
+from evalkit.models.continuations import ReadingModel, Request, continuation_nats, distinct_inputs
+from evalkit.models.hf.model import HfModel
+from evalkit.models.hf.token_bytes import TokenBytes
+from evalkit.models.protocol import LoadOptions, TokenModel
+from evalkit.models.rwkv7.model import RWKV7Model, load
 from tests.evalkit.rwkv7_files import TINY, save_official
 from tests.evalkit.tiny_models import CONFIGS, as_fast, byte_level_tokenizer, random_model
 from tests.evalkit.toys import BigramModel, BrokenModel, identity

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from evalkit import ModelError, UsageError, load_model
-from evalkit.model import TokenModel
-from evalkit.rwkv7 import RWKV7Model
-from evalkit.rwkv7_checkpoint import load_network, network_shape, read_tensors
-from evalkit.rwkv_tokenizer import encode_bytes, encode_world
+from evalkit.models.protocol import TokenModel
+from evalkit.models.rwkv7.checkpoint import load_network, network_shape, read_tensors
+from evalkit.models.rwkv7.model import RWKV7Model
+from evalkit.models.rwkv7.tokenizer import encode_bytes, encode_world
 from tests.evalkit.rwkv7_files import TINY, fla_layout, random_tensors, save_fla_folder, save_official
 
 EXPECTED_LOGITS = TINY.with_name("expected-logits-7v0-834K.bin")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evalkit.errors import ModelError
-from evalkit.hub import weight_files, weights_sha256
+from evalkit.models.hub import weight_files, weights_sha256
 from tests.evalkit.local_hub import COMMIT, HubServer, digest, serve
 
 FILES = {
@@ -41,7 +41,7 @@ def client(script: str, endpoint: str, home: Path, **variables: str) -> list[Any
     prelude = """
 import dataclasses, json
 from evalkit.errors import ModelError
-from evalkit.hub import cached_files, download, hub_files, weights_sha256
+from evalkit.models.hub import cached_files, download, hub_files, weights_sha256
 def say(value):
     print(json.dumps(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value, default=str))
 def refused(call, *args):

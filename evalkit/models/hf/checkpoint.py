@@ -19,12 +19,12 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from evalkit.catalog import CatalogEntry
-from evalkit.devices import resolve_dtype
 from evalkit.errors import ModelError
 from evalkit.files import file_sha256
-from evalkit.hub import HubSnapshot, download, hub_files, weights_sha256
-from evalkit.model import LoadOptions, ModelIdentity
+from evalkit.models.catalog import CatalogEntry
+from evalkit.models.devices import resolve_dtype
+from evalkit.models.hub import HubSnapshot, download, hub_files, weights_sha256
+from evalkit.models.protocol import LoadOptions, ModelIdentity
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -102,7 +102,9 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         prefix=rule,
         dtype=str(resolve_dtype(options)).removeprefix("torch."),
         context_limit=limit,
-        details={"model_type": str(config.model_type)},  # what the catalog knows, `evalkit.loading` adds
+        details={
+            "model_type": str(config.model_type)
+        },  # what the catalog knows, `evalkit.models.loading` adds
     )
     return Checkpoint(
         folder=folder,

@@ -109,8 +109,8 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
     Raises:
         UsageError: the file is missing, not TOML, or says something that is not understood.
     """
-    builtin = importlib.resources.files("evalkit").joinpath("models.toml").read_text(encoding="utf-8")
-    catalog = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parent)
+    builtin = importlib.resources.files("evalkit.models").joinpath("models.toml").read_text(encoding="utf-8")
+    catalog = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parents[1])
     if config_path is None and os.environ.get("EVALKIT_CONFIG"):
         config_path = Path(os.environ["EVALKIT_CONFIG"]).expanduser()
     if config_path is None and Path(CONFIG_NAME).is_file():

@@ -12,9 +12,9 @@ import lzma
 from collections.abc import Callable
 from typing import NamedTuple
 
-from evalkit.catalog import CatalogEntry
 from evalkit.errors import ModelError
-from evalkit.model import LoadOptions, ModelIdentity
+from evalkit.models.catalog import CatalogEntry
+from evalkit.models.protocol import LoadOptions, ModelIdentity
 
 _PPMD_ORDER, _PPMD_MEMORY_BYTES = 32, 192 << 20
 """What 7-Zip takes at its highest level."""
@@ -32,7 +32,7 @@ class _Compressor(NamedTuple):
 
 
 class ClassicalCodec:
-    """A compressor as `evalkit.model.Codec`."""
+    """A compressor as `evalkit.models.protocol.Codec`."""
 
     def __init__(self, name: str, identity: ModelIdentity) -> None:
         """Take a compressor by its name, one of `NAMES`."""
@@ -48,7 +48,7 @@ class ClassicalCodec:
         return self._compressor.decode(code, num_bytes)
 
     def code_length_bytes(self, data: bytes) -> int:
-        """See `evalkit.model.Codec.code_length_bytes`."""
+        """See `evalkit.models.protocol.Codec.code_length_bytes`."""
         return len(self.encode(data))
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evalkit.errors import LossyTextError, ModelError
-from evalkit.model import Encoding
+from evalkit.models.protocol import Encoding
 
 WORLD_VOCAB_SIZE = 65536
 

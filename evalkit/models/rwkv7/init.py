@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evalkit.rwkv7_network import RWKV7
+from evalkit.models.rwkv7.network import RWKV7
 
 
 def initialise(network: RWKV7, seed: int) -> None:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from evalkit.errors import LossyTextError, ModelError
-from evalkit.model import Encoding
+from evalkit.models.protocol import Encoding
 
 _SPACE_SYMBOL = "▁"
 _NO_BYTES = b"\xff"

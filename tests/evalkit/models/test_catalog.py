@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from evalkit import catalog as catalog_module
-from evalkit.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.errors import EvalkitError, ModelError, UsageError
+from evalkit.models import catalog as catalog_module
+from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 
 CATALOG = load_catalog()
 
@@ -38,7 +38,7 @@ def write_config(text: str, path: Path = Path("evalkit.toml")) -> Path:
 
 
 def test_the_catalog_is_package_data() -> None:
-    assert importlib.resources.files("evalkit").joinpath("models.toml").is_file()
+    assert importlib.resources.files("evalkit.models").joinpath("models.toml").is_file()
     assert len(CATALOG) >= 45
 
 

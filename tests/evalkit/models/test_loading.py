@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import ModelError, UsageError
-from evalkit.loading import find_models, load_model
-from evalkit.model import Codec, LoadOptions, TokenModel
+from evalkit.models.loading import find_models, load_model
+from evalkit.models.protocol import Codec, LoadOptions, TokenModel
 from tests.evalkit.toys import (
     BigramModel,
     SlowCodec,

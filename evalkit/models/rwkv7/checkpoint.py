@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from evalkit.errors import ModelError
-from evalkit.rwkv7_network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
 
 _FLA_BLOCK = {
     "attn_norm.weight": "ln1.weight",
@@ -162,7 +162,7 @@ def recorded_eigenvalues(path: Path) -> str:
     """The ``negative_eigenvalues`` that a safetensors file's metadata names; ``off`` where nothing does.
 
     Raises:
-        ModelError: it is none of `evalkit.rwkv7_network.REMOVAL_STRENGTHS`.
+        ModelError: it is none of `evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
     """
     found = set()
     for file in weight_files(path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit import Codec, load_corpus, load_model
-from evalkit.classical import NAMES, ClassicalCodec
+from evalkit.models.compressors import NAMES, ClassicalCodec
 
 
 def codec(name: str) -> ClassicalCodec:

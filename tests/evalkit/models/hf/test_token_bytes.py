@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from evalkit.errors import LossyTextError, ModelError
-from evalkit.token_bytes import TokenBytes
+from evalkit.models.hf.token_bytes import TokenBytes
 from tests.evalkit.tiny_models import TEXTS, as_fast, byte_level_tokenizer, sentencepiece_tokenizer
 
 TOKENIZERS = {
@@ -208,7 +208,7 @@ LOSSY = {
 def test_a_text_that_cannot_be_told_from_its_tokens_is_refused(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evalkit.token_bytes._PROBE", "D" if case == "no unknown token" else "a")
+    monkeypatch.setattr("evalkit.models.hf.token_bytes._PROBE", "D" if case == "no unknown token" else "a")
     tokenizer, text, what = LOSSY[case]
     token_bytes = TokenBytes(as_fast(tokenizer, name_or_path="tiny/tokenizer"))
     with pytest.raises(LossyTextError, match=what) as caught:

@@ -16,11 +16,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from evalkit.catalog import LOADER_GROUP, CatalogEntry, load_catalog, resolve_spec
 from evalkit.errors import EvalkitError, ModelError, UsageError
-from evalkit.model import Codec, LoadOptions, Model, ModelIdentity, TokenModel
+from evalkit.models.catalog import LOADER_GROUP, CatalogEntry, load_catalog, resolve_spec
+from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
 
-_BUILT_IN = {"rwkv7": "evalkit.rwkv7", "hf": "evalkit.hf", "codec": "evalkit.classical"}
+_BUILT_IN = {
+    "rwkv7": "evalkit.models.rwkv7.model",
+    "hf": "evalkit.models.hf.model",
+    "codec": "evalkit.models.compressors",
+}
 
 
 class Loader(Protocol):
@@ -63,7 +67,7 @@ def find_models(
     Args:
         specs: catalog names, ``LOADER:TARGET``, or objects with the members of a protocol.
         options: device, precision, trust.
-        config_path: the user's catalog, see `evalkit.catalog.load_catalog`.
+        config_path: the user's catalog, see `evalkit.models.catalog.load_catalog`.
 
     Raises:
         UsageError: an unknown name, an object that is no model, or the same model twice.
@@ -86,7 +90,7 @@ def find_models(
         else:
             raise UsageError(
                 f"{entry!r} is neither a model's name nor an object with the members of "
-                "evalkit.model.TokenModel or Codec"
+                "evalkit.models.protocol.TokenModel or Codec"
             )
     names = [model.identity.name for model in found]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -3,7 +3,7 @@
 import torch
 
 from evalkit.errors import UsageError
-from evalkit.model import LoadOptions
+from evalkit.models.protocol import LoadOptions
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

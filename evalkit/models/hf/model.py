@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
-from evalkit import hf_reading
-from evalkit.catalog import CatalogEntry
-from evalkit.continuations import distinct_inputs
-from evalkit.devices import resolve_device, resolve_dtype
 from evalkit.errors import LossyTextError, ModelError
-from evalkit.hf_checkpoint import Checkpoint, first_line, open_checkpoint, quiet, stated_length
-from evalkit.hf_head import hidden_at_head, understand_head
-from evalkit.hf_reading import HfReading
-from evalkit.model import Encoding, LoadOptions, ModelIdentity
-from evalkit.token_bytes import TokenBytes
+from evalkit.models.catalog import CatalogEntry
+from evalkit.models.continuations import distinct_inputs
+from evalkit.models.devices import resolve_device, resolve_dtype
+from evalkit.models.hf import cache as hf_reading
+from evalkit.models.hf.cache import HfReading
+from evalkit.models.hf.checkpoint import Checkpoint, first_line, open_checkpoint, quiet, stated_length
+from evalkit.models.hf.head import hidden_at_head, understand_head
+from evalkit.models.hf.token_bytes import TokenBytes
+from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 from evalkit_kernels import linear_nll
 from evalkit_kernels.linear import use_in
 
@@ -66,7 +66,7 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
 
 
 class HfModel:
-    """A transformers causal LM with its tokenizer; see `evalkit.model.TokenModel`."""
+    """A transformers causal LM with its tokenizer; see `evalkit.models.protocol.TokenModel`."""
 
     def __init__(
         self,
@@ -111,14 +111,14 @@ class HfModel:
         self.tokens_per_batch = _tokens_per_batch(model, self._device)
 
     def encode(self, text: str) -> Encoding:
-        """Tokens that tile the text's bytes, see `evalkit.token_bytes.TokenBytes.encode`."""
+        """Tokens that tile the text's bytes, see `evalkit.models.hf.token_bytes.TokenBytes.encode`."""
         return self._token_bytes.encode(text)
 
     @torch.inference_mode()
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
     ) -> list[NDArray[np.float32]]:
-        """See `evalkit.model.TokenModel.nats`.
+        """See `evalkit.models.protocol.TokenModel.nats`.
 
         The rows are padded on the right. No token sees a later one (`understand_head` checked that), so
         the padding changes nothing and needs no mask, and attention keeps its fast causal path.
@@ -159,13 +159,13 @@ class HfModel:
 
     @torch.inference_mode()
     def read_on(self, ids: Sequence[int], reading: HfReading | None = None) -> HfReading:
-        """See `evalkit.continuations.ReadingModel.read_on`."""
+        """See `evalkit.models.continuations.ReadingModel.read_on`."""
         with quiet():
             return hf_reading.read_on(self._model, ids, reading)
 
     @torch.inference_mode()
     def branch_nats(self, reading: HfReading, endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """See `evalkit.continuations.ReadingModel.branch_nats`."""
+        """See `evalkit.models.continuations.ReadingModel.branch_nats`."""
         inputs, places = distinct_inputs(endings)
         hidden: list[Tensor] = []
         while len(hidden) < len(inputs):
@@ -182,7 +182,7 @@ class HfModel:
 
     @torch.inference_mode()
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
-        """See `evalkit.hidden_states.HiddenStateModel`.
+        """See `evalkit.models.hidden_states.HiddenStateModel`.
 
         Raises:
             ModelError: the model does not show its hidden states.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from evalkit.hf_head import hidden_at_head
+from evalkit.models.hf.head import hidden_at_head
 
 _NUM_TRIED_BEFORE = 7
 """Tokens of the trial that go into the cache; the rest is read from it."""
@@ -30,7 +30,7 @@ class HfReading(NamedTuple):
 
 
 def read_on(model: Any, ids: Sequence[int], reading: HfReading | None) -> HfReading:
-    """See `evalkit.continuations.ReadingModel.read_on`."""
+    """See `evalkit.models.continuations.ReadingModel.read_on`."""
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config) if reading is None else copy.deepcopy(reading.cache)

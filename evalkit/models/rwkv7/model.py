@@ -1,4 +1,4 @@
-"""The ``rwkv7`` loader: RWKV-7 checkpoints as `evalkit.model.TokenModel`."""
+"""The ``rwkv7`` loader: RWKV-7 checkpoints as `evalkit.models.protocol.TokenModel`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evalkit.catalog import CatalogEntry
-from evalkit.continuations import distinct_inputs
-from evalkit.devices import resolve_device, resolve_dtype
 from evalkit.errors import ModelError, UsageError
 from evalkit.files import file_sha256
-from evalkit.hidden_states import captured_inputs
-from evalkit.model import Encoding, LoadOptions, ModelIdentity
-from evalkit.rwkv7_checkpoint import load_network, network_shape, read_tensors, weight_files
-from evalkit.rwkv7_network import RWKV7, Block, State
-from evalkit.rwkv_tokenizer import tokenizer_for
+from evalkit.models.catalog import CatalogEntry
+from evalkit.models.continuations import distinct_inputs
+from evalkit.models.devices import resolve_device, resolve_dtype
+from evalkit.models.hidden_states import captured_inputs
+from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
+from evalkit.models.rwkv7.checkpoint import load_network, network_shape, read_tensors, weight_files
+from evalkit.models.rwkv7.network import RWKV7, Block, State
+from evalkit.models.rwkv7.tokenizer import tokenizer_for
 from evalkit_kernels import linear_nll
 from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
 
@@ -39,7 +39,7 @@ class RWKV7Model:
     """An RWKV-7 network with its tokenizer; any length, in memory that does not grow with it."""
 
     carries_state = True
-    """See `evalkit.continuations.ReadingModel`."""
+    """See `evalkit.models.continuations.ReadingModel`."""
 
     def __init__(
         self, network: RWKV7, identity: ModelIdentity, prefix: tuple[int, ...] | None = None
@@ -74,7 +74,7 @@ class RWKV7Model:
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
     ) -> list[NDArray[np.float32]]:
-        """See `evalkit.model.TokenModel.nats`.
+        """See `evalkit.models.protocol.TokenModel.nats`.
 
         All rows advance together, a slice of time at a step with the state carried over; rows that have
         ended leave the batch, so that unequal lengths cost next to nothing.
@@ -143,7 +143,7 @@ class RWKV7Model:
 
     @torch.inference_mode()
     def read_on(self, ids: Sequence[int], reading: Reading | None = None) -> Reading:
-        """See `evalkit.continuations.ReadingModel.read_on`; unlike `read`, it adds no prefix."""
+        """See `evalkit.models.continuations.ReadingModel.read_on`; unlike `read`, it adds no prefix."""
         for start in range(0, len(ids), self._slice_tokens):
             reading = self._advance(ids[start : start + self._slice_tokens], reading)[1]
         assert reading is not None, "nothing was read"
@@ -151,7 +151,7 @@ class RWKV7Model:
 
     @torch.inference_mode()
     def branch_nats(self, reading: Reading, endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """See `evalkit.continuations.ReadingModel.branch_nats`."""
+        """See `evalkit.models.continuations.ReadingModel.branch_nats`."""
         inputs, places = distinct_inputs(endings)
         hidden: list[Tensor] = []
         while len(hidden) < len(inputs):
@@ -172,7 +172,7 @@ class RWKV7Model:
 
     @torch.inference_mode()
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
-        """See `evalkit.hidden_states.HiddenStateModel`; the residual stream."""
+        """See `evalkit.models.hidden_states.HiddenStateModel`; the residual stream."""
         blocks = cast(Sequence[Block], self.network.blocks)
         norms = [block.ln1 for block in blocks] + [self.network.ln_out]
         return captured_inputs(norms, lambda: self._advance(ids, None), positions)
@@ -207,7 +207,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         _check_prefix(prefix or (), shape.vocab_size, entry.name)
         digest = _digest_of({file.name: file_sha256(file) for file in weight_files(path)})
     else:
-        from evalkit import hub
+        from evalkit.models import hub
 
         snapshot = hub.hub_files(entry.target, entry.revision)
         revision = snapshot.commit
@@ -228,12 +228,12 @@ def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
     """The model, ready to score.
 
     Raises:
-        ModelError: see `identify` and `evalkit.rwkv7_checkpoint.load_network`.
+        ModelError: see `identify` and `evalkit.models.rwkv7.checkpoint.load_network`.
     """
     identity = identify(entry, options)
     path = _local_file(entry)
     if path is None:
-        from evalkit import hub
+        from evalkit.models import hub
 
         assert identity.revision is not None
         patterns = [entry.file] if entry.file else ["*.safetensors", "*.pth"]
@@ -267,7 +267,7 @@ def _check_prefix(prefix: tuple[int, ...], vocab_size: int, name: str) -> None:
 
 def _chosen_files(entry: CatalogEntry, files: Mapping[str, str]) -> dict[str, str]:
     """The weight files of a repository that the entry means, with their digests."""
-    from evalkit import hub
+    from evalkit.models import hub
 
     if entry.file:
         if entry.file not in files:
@@ -287,6 +287,6 @@ def _chosen_files(entry: CatalogEntry, files: Mapping[str, str]) -> dict[str, st
 
 def _digest_of(files: Mapping[str, str]) -> str:
     """The digest of the file, or of all files where a model is in several."""
-    from evalkit import hub
+    from evalkit.models import hub
 
     return next(iter(files.values())) if len(files) == 1 else hub.weights_sha256(files)

@@ -5,7 +5,7 @@ A question with ten answers, or a hundred questions behind the same examples, ar
 contexts share, and reads it once: depth first through the tree of their common beginnings, with what the
 model knows at a branching carried over (an RNN's state, a Transformer's key-value cache).
 
-That needs two more methods than `evalkit.model.TokenModel` has, those of `ReadingModel`. A model without
+That needs two more methods than `evalkit.models.protocol.TokenModel` has, those of `ReadingModel`. A model without
 them is asked through `nats`, each pair from its start: the same numbers, more tokens read.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import ScoringError
-from evalkit.model import ModelIdentity, TokenModel
+from evalkit.models.protocol import ModelIdentity, TokenModel
 
 
 class Request(NamedTuple):

@@ -7,9 +7,9 @@ import pytest
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from evalkit import hf
 from evalkit.errors import LossyTextError, ModelError
-from evalkit.model import LoadOptions
+from evalkit.models.hf import model as hf
+from evalkit.models.protocol import LoadOptions
 from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, entry, random_model, save_checkpoint
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class HiddenStateModel(Protocol):
-    """A `evalkit.model.TokenModel` that shows what is inside."""
+    """A `evalkit.models.protocol.TokenModel` that shows what is inside."""
 
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
         """Hidden states of a text at some of its tokens.
