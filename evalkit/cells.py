@@ -24,7 +24,7 @@ from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug
 from evalkit.models.protocol import ModelIdentity
-from evalkit.scoring import SCORER_VERSION, DocumentScore
+from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
 from evalkit.stats import CONFIDENCE, ratio_interval
 
 COMPRESSION_RATE_PERCENT_PER_BPB = 12.5

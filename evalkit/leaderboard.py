@@ -36,7 +36,7 @@ from evalkit.corpora.store import Corpus, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, unknown_name
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
-from evalkit.policy import POLICIES
+from evalkit.scoring.policy import POLICIES
 
 CONFIG_NAME = "leaderboard.toml"
 WINDOWS = ("half-month", "month")

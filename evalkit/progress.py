@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from evalkit.runner import PlannedCell, Reporter
-from evalkit.scoring import Progress as Done
+from evalkit.scoring.documents import Progress as Done
 
 LINE_INTERVAL_S = 10.0
 """Without a terminal, a line at most this often."""

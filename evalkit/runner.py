@@ -19,8 +19,8 @@ from evalkit.errors import EvalkitError, UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.loading import FoundModel, find_models
 from evalkit.models.protocol import Codec, LoadOptions, Model, TokenModel
-from evalkit.policy import check_policy
-from evalkit.scoring import Progress, score_documents
+from evalkit.scoring.documents import Progress, score_documents
+from evalkit.scoring.policy import check_policy
 from evalkit.stats import Interval, percentile_interval, resampled_ratios
 
 DEFAULT_MODELS = ("rwkv7-nano", "llama-nano", "xz", "zstd", "brotli", "ppmd")
@@ -199,7 +199,7 @@ def run(
     Args:
         models: catalog names, ``LOADER:TARGET``, or model objects; None: `DEFAULT_MODELS`.
         corpora: names, paths, or `Corpus` objects; None: `DEFAULT_CORPORA`.
-        policy: one of `evalkit.policy.POLICIES`.
+        policy: one of `evalkit.scoring.policy.POLICIES`.
         limit: how many documents of each corpus to score; None: all.
         output: folder of the result cells.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.

@@ -21,7 +21,7 @@ from evalkit.runner import (
     check_device_and_dtype,
     check_writable,
 )
-from evalkit.scoring import Progress
+from evalkit.scoring.documents import Progress
 from evalkit.task_cells import TaskCell, cell_path, find_task_cell, write_task_cell
 from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
 

@@ -14,7 +14,7 @@ from evalkit import plots
 from evalkit.bench import bench_lines
 from evalkit.cells import Cell, read_cell
 from evalkit.leaderboard import read_config, site
-from evalkit.scoring import SCORER_VERSION
+from evalkit.scoring.documents import SCORER_VERSION
 from evalkit_tasks.probe_cells import read_cells as read_probe_cells
 from evalkit_tasks.trained import TRAINER_VERSION
 from tests.evalkit.toys import ROOT, run_cli

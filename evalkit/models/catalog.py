@@ -76,7 +76,7 @@ class CatalogEntry:
 
 
 MIN_CONTEXT_LIMIT = 4
-"""The least in which a window can slide behind a document start, see `evalkit.policy`."""
+"""The least in which a window can slide behind a document start, see `evalkit.scoring.policy`."""
 
 _COUNTS = ("num_parameters", "context_limit")
 _DATES = ("released", "knowledge_cutoff")

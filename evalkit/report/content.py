@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalkit.models.catalog import CatalogEntry
-from evalkit.policy import POLICIES
 from evalkit.report import explorer, leaderboard
 from evalkit.report.leaderboard import Leaderboard
 from evalkit.report.pages import AGGREGATE_NAMES, Pages, cell_file, difference, estimate
@@ -13,6 +12,7 @@ from evalkit.report.sources import Background
 from evalkit.report.store import ScoredCorpus
 from evalkit.report.text import decimals, may_show
 from evalkit.report.writer import Writer, shown_deep
+from evalkit.scoring.policy import POLICIES
 from evalkit.stats import CONFIDENCE, MIN_CLUSTERS, NUM_RESAMPLES, SEED
 
 

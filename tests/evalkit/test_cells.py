@@ -13,7 +13,7 @@ import pytest
 from evalkit.cells import Cell, Task, find_cell, read_cell, write_cell
 from evalkit.errors import ScoringError
 from evalkit.runner import Silent, run
-from evalkit.scoring import score_documents
+from evalkit.scoring.documents import score_documents
 from tests.evalkit.toys import TEXTS, BigramModel, cell_files, corpus_of, snapshot
 
 MODEL = BigramModel()

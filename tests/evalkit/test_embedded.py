@@ -22,7 +22,7 @@ from evalkit.errors import CorpusError, UsageError
 from evalkit.models.loading import load_model
 from evalkit.models.rwkv7.init import initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
-from evalkit.scoring import score_documents
+from evalkit.scoring.documents import score_documents
 from tests.evalkit.toys import corpus_of
 
 NAMES = list(NETWORKS)
@@ -267,7 +267,7 @@ def test_a_shipped_model_scores_as_its_network(name: str) -> None:
 MEMORY = """
 import resource, sys
 from evalkit.models.loading import load_model
-from evalkit.scoring import score_documents
+from evalkit.scoring.documents import score_documents
 from evalkit.corpora.document import make_document
 model = load_model("rwkv7-nano", device="cpu", dtype="float32")
 text = "All that is gold does not glitter, not all those who wander are lost. 0123456789\\n" * 12346

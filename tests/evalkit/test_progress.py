@@ -6,7 +6,7 @@ from rich.console import Console
 
 from evalkit.progress import BarReporter, LineReporter, describe, duration, reporter_for
 from evalkit.runner import run
-from evalkit.scoring import Progress
+from evalkit.scoring.documents import Progress
 from evalkit.task_runner import run_tasks
 from evalkit.tasks import TaskOptions
 from tests.evalkit.test_tasks import Counting

@@ -16,8 +16,8 @@ from evalkit import Document, Encoding, LossyTextError, ModelIdentity, ScoringEr
 from evalkit.corpora.store import make_document
 from evalkit.models.compressors import NAMES
 from evalkit.models.loading import load_model
-from evalkit.policy import Window
-from evalkit.scoring import Piece, Progress, batches, score_documents
+from evalkit.scoring.documents import Piece, Progress, batches, score_documents
+from evalkit.scoring.policy import Window
 from tests.evalkit import tiny_models
 from tests.evalkit.rwkv7_files import TINY, save_official
 

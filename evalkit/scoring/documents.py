@@ -1,6 +1,6 @@
 """From documents to bits: windows are sorted and batched, and each document's costs are summed.
 
-What is paid for is decided in `evalkit.policy`; this module only decides in which batches it is
+What is paid for is decided in `evalkit.scoring.policy`; this module only decides in which batches it is
 computed, which must not change a document's bits beyond 1e-5 relative in float32.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError
 from evalkit.models.protocol import Codec, Model, TokenModel
-from evalkit.policy import Window, windows
+from evalkit.scoring.policy import Window, windows
 
 SCORER_VERSION = 2
 """Part of every cell's key; raised by any change that can change a document's bits or a cell's interval."""
@@ -68,7 +68,7 @@ def score_documents(
     Args:
         model: tokens or a codec; a codec knows no policy and codes each document whole.
         documents: what to score.
-        policy: one of `evalkit.policy.POLICIES`.
+        policy: one of `evalkit.scoring.policy.POLICIES`.
         keep_tokens: whether to keep the bits and byte offsets of every token.
         progress: called now and then.
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from evalkit import policy
 from evalkit.models.hf import model as hf
 from evalkit.models.protocol import LoadOptions
+from evalkit.scoring import policy
 from tests.evalkit.tiny_models import (
     TEXTS,
     as_fast,

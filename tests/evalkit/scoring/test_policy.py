@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalkit.errors import ScoringError, UsageError
-from evalkit.policy import check_policy, windows
+from evalkit.scoring.policy import check_policy, windows
 
 PREFIXES = st.sampled_from([(), (7,), (7, 8)])
 

@@ -1,0 +1,1 @@
+"""Scoring: which tokens are paid for (`policy`), and in which batches that is computed (`documents`)."""
