@@ -213,7 +213,7 @@ def compare_command(
     as_json: _Json = False,
 ) -> None:
     """Compare two models document by document, scoring what is missing first."""
-    from evalkit.cells import read_cell
+    from evalkit.cells.corpus_cell import read_cell
     from evalkit.compare import compare_cells, comparison_lines
     from evalkit.errors import ScoringError, UsageError
     from evalkit.files import strict_json

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.cells import Cell
+from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import UsageError
 from evalkit.stats import MIN_CLUSTERS, Interval, percentile_interval, resampled_ratios
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.cells import Cell, read_cell
+from evalkit.cells.corpus_cell import Cell, read_cell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, slug, strict_json
 from evalkit.report.store import entrants_of, json_files, unique

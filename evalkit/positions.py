@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.cells import Cell
+from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import UsageError
 from evalkit.stats import Interval, ratio_interval
 

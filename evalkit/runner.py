@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from evalkit import environment
-from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task, find_cell, write_cell
+from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task, find_cell, write_cell
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT

@@ -6,7 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
+from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
 from evalkit.runner import RunResult
 from evalkit.stats import Interval
 

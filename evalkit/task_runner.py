@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import environment
+from evalkit.cells.task_cell import TaskCell, cell_path, find_task_cell, write_task_cell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.loading import FoundModel, find_models
@@ -22,7 +23,6 @@ from evalkit.runner import (
     check_writable,
 )
 from evalkit.scoring.documents import Progress
-from evalkit.task_cells import TaskCell, cell_path, find_task_cell, write_task_cell
 from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
 
 

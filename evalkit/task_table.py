@@ -6,7 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from evalkit.task_cells import TaskCell
+from evalkit.cells.task_cell import TaskCell
 from evalkit.task_runner import TaskRunResult
 from evalkit.tasks import SummaryRow
 

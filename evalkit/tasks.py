@@ -7,7 +7,7 @@ A suite is an object registered under the entry-point group ``evalkit.tasks``::
 
 It lists its tasks (`TaskSuite.members`), each of which may be asked for by its own name, and makes them
 for given options. A task (`EvalTask`) knows, before any model is loaded, a digest of everything that
-determines its numbers; evalkit files them under it (`evalkit.task_cells`), loads models, goes on where a
+determines its numbers; evalkit files them under it (`evalkit.cells.task_cell`), loads models, goes on where a
 run was interrupted, and prints the summaries side by side. What is asked, and how answers are scored,
 is the task's own business.
 """

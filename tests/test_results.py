@@ -12,7 +12,7 @@ import pytest
 
 from evalkit import plots
 from evalkit.bench import bench_lines
-from evalkit.cells import Cell, read_cell
+from evalkit.cells.corpus_cell import Cell, read_cell
 from evalkit.leaderboard import read_config, site
 from evalkit.scoring.documents import SCORER_VERSION
 from evalkit_tasks.probe_cells import read_cells as read_probe_cells

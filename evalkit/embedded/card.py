@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.cells import Cell
+from evalkit.cells.corpus_cell import Cell
 from evalkit.compare import compare_cells
 from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_document, save_corpus
 from evalkit.embedded.data import DataSet

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.cells import Cell
+from evalkit.cells.corpus_cell import Cell
 from evalkit.corpora.store import Corpus, Document
 from evalkit.report import passages
 from evalkit.report.estimates import Estimate, estimates, resampled_columns

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.cells import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
+from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
 from evalkit.files import slug
 from evalkit.models.catalog import CatalogEntry
 from evalkit.report.cutoff import cutoff_note

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.cell_files import content_sha256
-from evalkit.cells import Cell, read_cell
+from evalkit.cells.corpus_cell import Cell, read_cell
+from evalkit.cells.files import content_sha256
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import slug
 from evalkit.report.writer import LISTING

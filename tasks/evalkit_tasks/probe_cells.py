@@ -1,4 +1,4 @@
-"""Cells of the trained probes, kept as evalkit keeps all cells (`evalkit.cell_files`).
+"""Cells of the trained probes, kept as evalkit keeps all cells (`evalkit.cells.files`).
 
 ``<output>/probes/<task>/<model>/<key>.json`` says what was measured and how; ``<key>.parquet`` has a row per
 test string, from which every other metric can be computed. ``<key>.partial/`` holds the checkpoint of a cell
@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evalkit import cell_files
-from evalkit.cell_files import SCHEMA_VERSION
+from evalkit.cells import files as cell_files
+from evalkit.cells.files import SCHEMA_VERSION
 from evalkit.files import slug
 from evalkit_tasks.metrics import ItemScores, accuracy_entries, length_at_share, summary
 from evalkit_tasks.networks import display_name

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit.cells import Cell
+from evalkit.cells.corpus_cell import Cell
 from evalkit.compare import compare_cells, comparison_lines
 from evalkit.errors import ScoringError, UsageError
 from evalkit.runner import run

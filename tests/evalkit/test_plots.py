@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evalkit import plots
-from evalkit.cell_files import content_sha256
+from evalkit.cells.files import content_sha256
 from evalkit.files import strict_json
 from evalkit.plots_base import _spread, ink
 from evalkit.plots_text import last_day

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit.cells import Cell
+from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import UsageError
 from evalkit.positions import position_curve, token_rows
 from evalkit.runner import run

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evalkit.cell_files import content_sha256
+from evalkit.cells.files import content_sha256
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import strict_json
 from evalkit_tasks import probe_table

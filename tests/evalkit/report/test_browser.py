@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 import evalkit
-from evalkit.cell_files import content_sha256
+from evalkit.cells.files import content_sha256
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.files import strict_json
 from evalkit.report import build_site

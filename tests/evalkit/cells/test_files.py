@@ -1,4 +1,4 @@
-"""What `evalkit.cell_files` does that `tests/evalkit/test_cells.py` does not show of whole cells."""
+"""What `evalkit.cells.files` does that `tests/evalkit/cells/test_corpus_cell.py` does not show of whole cells."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evalkit import cell_files
+from evalkit.cells import files as cell_files
 from evalkit.errors import ScoringError
 from evalkit.files import strict_json
 

@@ -1,7 +1,7 @@
 """Cells of tasks: what one model answered to one task, on disk and whole or absent.
 
 ``<output>/tasks/<task>/<model>/<key>.json`` and ``.parquet``, under the rules of all cells
-(`evalkit.cell_files`); the key is a digest of everything that determines the numbers, and the Parquet file
+(`evalkit.cells.files`); the key is a digest of everything that determines the numbers, and the Parquet file
 has a row per item.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalkit import cell_files
-from evalkit.cell_files import SCHEMA_VERSION
+from evalkit.cells import files as cell_files
+from evalkit.cells.files import SCHEMA_VERSION
 from evalkit.files import slug
 from evalkit.models.protocol import ModelIdentity
 from evalkit.tasks import EvalTask, SummaryRow, TaskOutcome

@@ -2,7 +2,7 @@
 
 ``<output>/<corpus>/<model>/<key>.json`` holds the totals and where they come from;
 ``<key>.parquet`` a row per document. The key is a digest of everything that determines the numbers, so
-that a change of anything makes a new cell and nothing is overwritten (`evalkit.cell_files`).
+that a change of anything makes a new cell and nothing is overwritten (`evalkit.cells.files`).
 
 Schema 1 of the Parquet: ``id, sha256, title, cluster, num_bytes, num_tokens, total_bits, lossy``, and
 with ``--token-bits`` the lists ``token_bits`` (float32, null where unpaid) and ``token_ends`` (byte offsets).
@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evalkit import cell_files
-from evalkit.cell_files import SCHEMA_VERSION
+from evalkit.cells import files as cell_files
+from evalkit.cells.files import SCHEMA_VERSION
 from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug

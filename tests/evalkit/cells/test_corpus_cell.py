@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from evalkit.cells import Cell, Task, find_cell, read_cell, write_cell
+from evalkit.cells.corpus_cell import Cell, Task, find_cell, read_cell, write_cell
 from evalkit.errors import ScoringError
 from evalkit.runner import Silent, run
 from evalkit.scoring.documents import score_documents

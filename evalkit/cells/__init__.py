@@ -1,0 +1,1 @@
+"""Cells: what one model scored on one corpus or answered to one task, on disk, whole or absent."""
