@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from evalkit.models.loading import load_model
     from evalkit.models.protocol import Codec, Encoding, ModelIdentity, TokenModel
-    from evalkit.runner import run
+    from evalkit.runner.corpora import run
 
 __version__ = "0.1.0"
 
@@ -47,7 +47,7 @@ _HOME = {
     "UsageError": "errors",
     "load_corpus": "corpora.store",
     "load_model": "models.loading",
-    "run": "runner",
+    "run": "runner.corpora",
 }
 
 __all__ = [

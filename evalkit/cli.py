@@ -126,11 +126,11 @@ def run_command(
     from evalkit.corpora.store import check_corpus_name
     from evalkit.errors import UsageError
     from evalkit.files import strict_json
-    from evalkit.progress import reporter_for
-    from evalkit.runner import DEFAULT_CORPORA, DEFAULT_MODELS, run
-    from evalkit.table import print_result
-    from evalkit.task_runner import run_tasks
-    from evalkit.task_table import print_task_result
+    from evalkit.runner.corpora import DEFAULT_CORPORA, DEFAULT_MODELS, run
+    from evalkit.runner.corpora_table import print_result
+    from evalkit.runner.progress import reporter_for
+    from evalkit.runner.tasks import run_tasks
+    from evalkit.runner.tasks_table import print_task_result
     from evalkit.tasks import DEFAULT_TASK_MODELS, parse_options
 
     if tasks is None and (shots or lengths or date or seed or hidden_state_probe):
@@ -217,8 +217,8 @@ def compare_command(
     from evalkit.compare import compare_cells, comparison_lines
     from evalkit.errors import ScoringError, UsageError
     from evalkit.files import strict_json
-    from evalkit.progress import reporter_for
-    from evalkit.runner import run
+    from evalkit.runner.corpora import run
+    from evalkit.runner.progress import reporter_for
 
     paths = [Path(name) for name in (a, b) if name.endswith(".json")]
     for path in paths:

@@ -312,7 +312,7 @@ def score(
         config: which models, which policies.
         window: of the corpora.
         hardware: ``gpu``, ``cpu``, or ``auto``: ``gpu`` where torch sees one.
-        reporter: see `evalkit.runner.Reporter`.
+        reporter: see `evalkit.runner.corpora.Reporter`.
 
     Returns:
         How many cells there are, and how many of these were scored now.
@@ -322,7 +322,7 @@ def score(
         CorpusError: nothing was published.
         ScoringError: a cell failed; the others are kept.
     """
-    from evalkit.runner import Failure, run
+    from evalkit.runner.corpora import Failure, run
 
     names = published_names(config, window)
     if not names:

@@ -73,7 +73,7 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
     import sys
 
     from evalkit.leaderboard import score
-    from evalkit.progress import reporter_for
+    from evalkit.runner.progress import reporter_for
 
     settings, window = _read(config, date)
     num_cells, num_scored = score(settings, window, hardware=hardware, reporter=reporter_for(sys.stderr))

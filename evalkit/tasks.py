@@ -26,7 +26,7 @@ TASK_GROUP = "evalkit.tasks"
 """Entry-point group of the suites."""
 
 DEFAULT_TASK_MODELS = ("rwkv7-nano", "llama-nano")
-"""The language models among `evalkit.runner.DEFAULT_MODELS`."""
+"""The language models among `evalkit.runner.corpora.DEFAULT_MODELS`."""
 
 DEFAULT_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 DEFAULT_SHOTS = (0, 4)

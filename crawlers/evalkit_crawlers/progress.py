@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from evalkit.progress import duration
+from evalkit.runner.progress import duration
 from evalkit_crawlers.pacing import Clock
 
 LINE_INTERVAL_S = 60.0

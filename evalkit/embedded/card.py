@@ -70,8 +70,8 @@ def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dic
     Raises:
         EvalkitError: one could not be scored.
     """
-    from evalkit.progress import reporter_for
-    from evalkit.runner import run
+    from evalkit.runner.corpora import run
+    from evalkit.runner.progress import reporter_for
 
     cells: dict[str, dict[str, Cell]] = {}
     for corpora, token_bits in ((held_out, False), ([load_corpus("python-stdlib")], True)):

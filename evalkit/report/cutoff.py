@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from evalkit.runner import last_day_of
+from evalkit.runner.corpora import last_day_of
 
 
 class CutoffNote(NamedTuple):

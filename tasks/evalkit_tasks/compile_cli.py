@@ -40,7 +40,7 @@ def compile_command(
     import torch
 
     from evalkit.errors import UsageError, unknown_name
-    from evalkit.runner import check_writable
+    from evalkit.runner.corpora import check_writable
     from evalkit_kernels.wkv7 import BACKENDS, cannot_serve
     from evalkit_tasks import compiled_check
     from evalkit_tasks.compile import compile_automaton

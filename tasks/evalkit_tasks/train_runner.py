@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from evalkit.errors import EvalkitError
 from evalkit.files import locked
-from evalkit.runner import check_writable
+from evalkit.runner.corpora import check_writable
 from evalkit_tasks.probe_cells import ProbeCell, find_cell, partial_folder, write_cell
 from evalkit_tasks.trained import TrainSpec, check_spec, run_spec
 

@@ -5,7 +5,7 @@ import datetime as dt
 from pathlib import Path
 
 from evalkit.corpora.store import load_corpus, verify_corpus
-from evalkit.runner import run
+from evalkit.runner.corpora import run
 from evalkit_crawlers.feeds import load_feeds
 from evalkit_crawlers.news import NewsSource
 from evalkit_crawlers.robots import FORBIDDEN

@@ -7,7 +7,7 @@ import pytest
 from evalkit.cells.corpus_cell import Cell
 from evalkit.compare import compare_cells, comparison_lines
 from evalkit.errors import ScoringError, UsageError
-from evalkit.runner import run
+from evalkit.runner.corpora import run
 from tests.evalkit.toys import ROOT, TEXTS, BigramModel, corpus_of, run_cli, write_plugin, write_texts
 
 CLUSTERS = ["x", "x", "y", "z", "z", "w", "v"]

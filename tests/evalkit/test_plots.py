@@ -16,7 +16,7 @@ from evalkit.plots_base import _spread, ink
 from evalkit.plots_text import last_day
 from evalkit.positions import position_curve
 from evalkit.report.store import read_store
-from evalkit.runner import run
+from evalkit.runner.corpora import run
 from tests.evalkit.report.stores import Counted, _documents, write_synthetic_store
 from tests.evalkit.toys import ROOT, corpus_of, run_cli
 

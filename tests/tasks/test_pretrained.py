@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.errors import ScoringError, UsageError
-from evalkit.runner import Silent
-from evalkit.task_runner import TaskRunResult, run_tasks
+from evalkit.runner.corpora import Silent
+from evalkit.runner.tasks import TaskRunResult, run_tasks
 from evalkit.tasks import TaskOptions
 from evalkit_tasks.heuristics import CONSTANT, heuristic_accuracies
 from evalkit_tasks.pretrained import HiddenStateTask, LikelihoodTask, regular_languages, state_tracking

@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.cells.corpus_cell import Cell, Task, find_cell, read_cell, write_cell
 from evalkit.errors import ScoringError
-from evalkit.runner import Silent, run
+from evalkit.runner.corpora import Silent, run
 from evalkit.scoring.documents import score_documents
 from tests.evalkit.toys import TEXTS, BigramModel, cell_files, corpus_of, snapshot
 

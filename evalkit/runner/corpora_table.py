@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
-from evalkit.runner import RunResult
+from evalkit.runner.corpora import RunResult
 from evalkit.stats import Interval
 
 

@@ -8,7 +8,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-from evalkit.runner import PlannedCell, Reporter
+from evalkit.runner.corpora import PlannedCell, Reporter
 from evalkit.scoring.documents import Progress as Done
 
 LINE_INTERVAL_S = 10.0
@@ -78,29 +78,29 @@ class LineReporter:
         self._done: Done | None = None
 
     def message(self, text: str) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         print(text, file=self._stream, flush=True)
 
     def plan(self, planned: Sequence[PlannedCell]) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         for line in plan_lines(planned):
             self.message(line)
 
     def start(self, model: str, corpus: str, num_documents: int) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         self._label, self._num_documents = f"{model} on {corpus}", num_documents
         self._last_line_s = self._clock()
         self._done = None
 
     def advance(self, progress: Done) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         self._done = progress
         if progress.done < 1 and self._clock() - self._last_line_s >= LINE_INTERVAL_S:
             self._last_line_s = self._clock()
             self.message(f"{self._label}: {describe(progress, self._num_documents, self._counted)}")
 
     def finish(self) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         if self._done is not None and self._done.done >= 1:
             self.message(f"{self._label}: {describe(self._done, self._num_documents, self._counted)}")
         self._done = None
@@ -117,16 +117,16 @@ class BarReporter:
         self._num_documents = 0
 
     def message(self, text: str) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def plan(self, planned: Sequence[PlannedCell]) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         for line in plan_lines(planned):
             self.message(line)
 
     def start(self, model: str, corpus: str, num_documents: int) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         self._num_documents = num_documents
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -139,13 +139,13 @@ class BarReporter:
         self._bars.start()
 
     def advance(self, progress: Done) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         if self._bars:
             state = describe(progress, self._num_documents, self._counted)
             self._bars.update(self._task, completed=progress.done, state=state)
 
     def finish(self) -> None:
-        """See `evalkit.runner.Reporter`."""
+        """See `evalkit.runner.corpora.Reporter`."""
         if self._bars:
             self._bars.stop()
             self._bars = None

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evalkit.cells.task_cell import TaskCell
-from evalkit.task_runner import TaskRunResult
+from evalkit.runner.tasks import TaskRunResult
 from evalkit.tasks import SummaryRow
 
 _LEAST_WIDTH = 150

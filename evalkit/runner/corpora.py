@@ -29,7 +29,7 @@ DEFAULT_OUTPUT = Path("runs")
 
 
 class Reporter(Protocol):
-    """Who is told how a run goes; see `evalkit.progress` for those of the command line."""
+    """Who is told how a run goes; see `evalkit.runner.progress` for those of the command line."""
 
     def message(self, text: str) -> None:
         """Something worth a line."""

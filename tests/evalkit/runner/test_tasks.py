@@ -8,8 +8,8 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit.models.protocol import TokenModel
-from evalkit.runner import DEFAULT_MODELS
-from evalkit.task_runner import run_tasks
+from evalkit.runner.corpora import DEFAULT_MODELS
+from evalkit.runner.tasks import run_tasks
 from evalkit.tasks import (
     DEFAULT_TASK_MODELS,
     SummaryRow,
@@ -53,7 +53,7 @@ class CountingTask:
 
 
 suite = Counting()
-GROUP = "[evalkit.tasks]\ncounting = tests.evalkit.test_tasks:suite\n"
+GROUP = "[evalkit.tasks]\ncounting = tests.evalkit.runner.test_tasks:suite\n"
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_a_broken_suite_is_named(tmp_path, monkeypatch) -> None:
 
 
 def test_what_a_model_may_have_read_is_said(tmp_path: Path) -> None:
-    from evalkit.task_table import notes
+    from evalkit.runner.tasks_table import notes
 
     tasks = suite.make(["sheep"], TaskOptions("2026-11-01"))
     models = [

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evalkit.progress import BarReporter, LineReporter, describe, duration, reporter_for
-from evalkit.runner import run
+from evalkit.runner.corpora import run
+from evalkit.runner.progress import BarReporter, LineReporter, describe, duration, reporter_for
+from evalkit.runner.tasks import run_tasks
 from evalkit.scoring.documents import Progress
-from evalkit.task_runner import run_tasks
 from evalkit.tasks import TaskOptions
-from tests.evalkit.test_tasks import Counting
+from tests.evalkit.runner.test_tasks import Counting
 from tests.evalkit.toys import TEXTS, BigramModel, BrokenModel, corpus_of
 
 

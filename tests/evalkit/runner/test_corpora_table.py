@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from evalkit.corpora.store import Corpus
-from evalkit.runner import RunResult, run
-from evalkit.table import notes, print_result
+from evalkit.runner.corpora import RunResult, run
+from evalkit.runner.corpora_table import notes, print_result
 from tests.evalkit.toys import TEXTS, BigramModel, BrokenModel, corpus_of
 
 CORPUS = corpus_of(TEXTS, "first", date="2026-03-04")

@@ -14,7 +14,7 @@ from evalkit.errors import EvalkitError, UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.loading import FoundModel, find_models
 from evalkit.models.protocol import Codec, LoadOptions, Model, TokenModel
-from evalkit.runner import (
+from evalkit.runner.corpora import (
     DEFAULT_OUTPUT,
     Failure,
     Reporter,
@@ -78,7 +78,7 @@ def run_tasks(
     stop the others.
 
     Args:
-        models: as for `evalkit.runner.run`; compressors cannot be asked.
+        models: as for `evalkit.runner.corpora.run`; compressors cannot be asked.
         tasks: names of suites and of their members, or `evalkit.tasks.EvalTask` objects.
         options: what items to make; None: the defaults, of this month.
         output: folder of the result cells.

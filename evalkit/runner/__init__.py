@@ -1,0 +1,1 @@
+"""Runs: what is missing is scored, what is there is kept, what failed is named."""
