@@ -213,8 +213,8 @@ def compare_command(
     as_json: _Json = False,
 ) -> None:
     """Compare two models document by document, scoring what is missing first."""
+    from evalkit.analysis.compare import compare_cells, comparison_lines
     from evalkit.cells.corpus_cell import read_cell
-    from evalkit.compare import compare_cells, comparison_lines
     from evalkit.errors import ScoringError, UsageError
     from evalkit.files import strict_json
     from evalkit.runner.corpora import run

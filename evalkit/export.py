@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.analysis.results import entrants_of, json_files, unique
 from evalkit.cells.corpus_cell import Cell, read_cell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, slug, strict_json
-from evalkit.report.store import entrants_of, json_files, unique
 
 FORMATS = ("csv", "parquet", "lm-eval", "eval-results")
 LM_EVAL_VERSION = "0.4.13"

@@ -109,9 +109,9 @@ def months_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Chain the months by the anchors: how the texts drifted, and levels without the drift."""
+    from evalkit.analysis.months import months_json, months_lines, read_months
     from evalkit.files import strict_json
     from evalkit.leaderboard import CELLS, read_config
-    from evalkit.months import months_json, months_lines, read_months
 
     settings = read_config(config)
     months = read_months(settings.results / CELLS, settings.anchors, policy=policy, warn=_tell)

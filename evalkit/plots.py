@@ -15,6 +15,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from evalkit.analysis.results import read_store
 from evalkit.errors import ScoringError, UsageError, unknown_name
 from evalkit.plots_base import check_file, figure_bytes, save
 from evalkit.plots_models import differences, heatmap, parameters, ranks
@@ -23,7 +24,6 @@ from evalkit.plots_probes import min_layers, probe_lengths
 from evalkit.plots_speed import speed
 from evalkit.plots_text import dates, positions
 from evalkit.report import SiteFigure
-from evalkit.report.store import read_store
 
 __all__ = [
     "PLOTS",

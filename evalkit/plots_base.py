@@ -21,10 +21,10 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from evalkit.analysis.rankings import Choice, Leaderboard, View, compute
+from evalkit.analysis.results import Entrant, ScoredCorpus, Store, read_store
 from evalkit.errors import UsageError, unknown_name
 from evalkit.files import atomic_write
-from evalkit.report.leaderboard import Choice, Leaderboard, View, compute
-from evalkit.report.store import Entrant, ScoredCorpus, Store, read_store
 
 STYLE = str(Path(__file__).with_name("evalkit.mplstyle"))
 BLUE, RED, GREEN, YELLOW, CYAN, PURPLE, GREY = (

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from evalkit.analysis.estimates import AGGREGATES, Estimate, difference_of, rank_interval
+from evalkit.analysis.rankings import Choice
 from evalkit.errors import UsageError, unknown_name
 from evalkit.plots_base import (
     BITS_AXIS,
@@ -31,8 +33,6 @@ from evalkit.plots_base import (
     short,
     styled,
 )
-from evalkit.report.estimates import AGGREGATES, Estimate, difference_of, rank_interval
-from evalkit.report.leaderboard import Choice
 
 _SIZE_AT_END = re.compile(r"[-_ ]\d+(\.\d+)?[bm]\b.*", re.IGNORECASE)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from evalkit.analysis.months import Month, read_months
 from evalkit.errors import unknown_name
-from evalkit.months import Month, read_months
 from evalkit.plots_base import (
     BITS_AXIS,
     FAINT,

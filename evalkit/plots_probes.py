@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
+from evalkit.analysis.results import read_store
 from evalkit.errors import ScoringError, UsageError, unknown_name
 from evalkit.plots_base import FAINT, LABEL_SIZE, EndLabel, Warn, frame, label_ends, line_style, styled
-from evalkit.report.store import read_store
 
 KIND = "trained-probe"
 THRESHOLD = 0.9

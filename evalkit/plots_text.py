@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from evalkit.analysis.positions import EDGES, PositionBits, position_curve
+from evalkit.analysis.results import ScoredCorpus
 from evalkit.corpora.store import list_corpora, load_corpus
 from evalkit.errors import UsageError
 from evalkit.plots_base import (
@@ -29,8 +31,6 @@ from evalkit.plots_base import (
     styled,
 )
 from evalkit.plots_models import find_entrant
-from evalkit.positions import EDGES, PositionBits, position_curve
-from evalkit.report.store import ScoredCorpus
 from evalkit.stats import ratio_interval
 
 _DAYS_PER_MONTH = 365.25 / 12

@@ -19,13 +19,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.analysis.compare import compare_cells
+from evalkit.analysis.positions import position_curve
 from evalkit.cells.corpus_cell import Cell
-from evalkit.compare import compare_cells
 from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_document, save_corpus
 from evalkit.embedded.data import DataSet
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, file_sha256, slug, strict_json
-from evalkit.positions import position_curve
 
 CARD_NAME = "card.json"
 CODECS = ("xz", "zstd", "brotli", "ppmd")

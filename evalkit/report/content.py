@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from evalkit.analysis import rankings as leaderboard
+from evalkit.analysis.rankings import Leaderboard
+from evalkit.analysis.results import ScoredCorpus
 from evalkit.models.catalog import CatalogEntry
-from evalkit.report import explorer, leaderboard
-from evalkit.report.leaderboard import Leaderboard
+from evalkit.report import explorer
 from evalkit.report.pages import AGGREGATE_NAMES, Pages, cell_file, difference, estimate
 from evalkit.report.probes import probe_groups
 from evalkit.report.sources import Background
-from evalkit.report.store import ScoredCorpus
 from evalkit.report.text import decimals, may_show
 from evalkit.report.writer import Writer, shown_deep
 from evalkit.scoring.policy import POLICIES

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis import passages
+from evalkit.analysis.estimates import Estimate, estimates, resampled_columns
+from evalkit.analysis.results import ScoredCorpus, Store
+from evalkit.analysis.slices import WAYS, per_byte, slices_of
 from evalkit.cells.corpus_cell import Cell
 from evalkit.corpora.store import Corpus, Document
-from evalkit.report import passages
-from evalkit.report.estimates import Estimate, estimates, resampled_columns
-from evalkit.report.slices import WAYS, per_byte, slices_of
-from evalkit.report.store import ScoredCorpus, Store
 from evalkit.report.text import may_show
 
 MAX_ENTRANTS = 12

@@ -4,14 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from evalkit.analysis.cutoff import cutoff_note
+from evalkit.analysis.estimates import AGGREGATES, Estimate
+from evalkit.analysis.rankings import Leaderboard
+from evalkit.analysis.results import ScoredCorpus, unique
 from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
 from evalkit.files import slug
 from evalkit.models.catalog import CatalogEntry
-from evalkit.report.cutoff import cutoff_note
-from evalkit.report.estimates import AGGREGATES, Estimate
-from evalkit.report.leaderboard import Leaderboard
 from evalkit.report.sources import Background
-from evalkit.report.store import ScoredCorpus, unique
 from evalkit.report.text import decimals, number, parameters, signed, web_link
 from evalkit.stats import MIN_CLUSTERS
 
@@ -285,7 +285,7 @@ class Pages:
         }
 
     def _rank(self, corpus: int, group: Sequence[int], entrant: int) -> tuple[int, int]:
-        from evalkit.report.estimates import rank_interval
+        from evalkit.analysis.estimates import rank_interval
 
         return rank_interval(self.board.pairs[corpus], group, entrant)
 

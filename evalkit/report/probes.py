@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evalkit.analysis.results import unique
 from evalkit.files import slug, strict_json
-from evalkit.report.store import unique
 
 _PLUMBING = ("kind", "schema_version", "status", "created", "environment", "sha256", "documents", "items")
 _MAX_LIST = 12

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import evalkit
+from evalkit.analysis import rankings as leaderboard
+from evalkit.analysis import results as store
+from evalkit.analysis.results import SITE_LISTING
 from evalkit.environment import environment
 from evalkit.errors import UsageError
-from evalkit.report import content, leaderboard, sources, store
-from evalkit.report.writer import LISTING, Writer
+from evalkit.report import content, sources
+from evalkit.report.writer import Writer
 
 
 class SiteFigure(NamedTuple):
@@ -117,7 +120,7 @@ def check_output(output: Path, results: Path) -> None:
         raise UsageError(f"--output {output} holds the results themselves; give another folder")
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output} is a file; give a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / LISTING).is_file():
+    if output.is_dir() and any(output.iterdir()) and not (output / SITE_LISTING).is_file():
         raise UsageError(f"--output {output} holds something else than a site; give a new or empty folder")
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from evalkit.analysis.results import ScoredCorpus
 from evalkit.corpora.store import UNKNOWN, Corpus, Manifest, list_corpora, load_corpus, read_manifest
 from evalkit.errors import EvalkitError
-from evalkit.report.store import ScoredCorpus
 
 
 class Background(NamedTuple):

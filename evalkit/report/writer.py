@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.analysis.results import SITE_LISTING
 from evalkit.files import strict_json
 from evalkit.report.text import may_show, number, parameters, visible, web_link
 
-LISTING = "site.json"
 """Lists every file of a site with its digest; where it is, the folder is a site and may be replaced."""
 
 _STYLE = "style.css"
@@ -98,7 +98,7 @@ class Writer:
     def finish(self) -> dict[str, str]:
         """Write the listing; returns the digest of every file."""
         listing = strict_json({"schema_version": 1, "files": self._digests})
-        (self.folder / LISTING).write_text(listing, encoding="utf-8")
+        (self.folder / SITE_LISTING).write_text(listing, encoding="utf-8")
         return self._digests
 
 

@@ -7,8 +7,8 @@ intervals are those of the leaderboard and of ``evalkit compare``.
 import numpy as np
 import pytest
 
-from evalkit.report.estimates import Estimate, differences, resampled_sums
-from evalkit.report.store import ScoredCorpus
+from evalkit.analysis.estimates import Estimate, differences, resampled_sums
+from evalkit.analysis.results import ScoredCorpus
 from evalkit.stats import percentile_interval, resampled_ratios
 
 NUM_DRAWS = 1000

@@ -15,15 +15,15 @@ import pytest
 from typer.testing import CliRunner
 
 import evalkit
+from evalkit.analysis.estimates import Estimate, rank_interval
+from evalkit.analysis.passages import cut, lowest
+from evalkit.analysis.slices import per_byte, slices_of
 from evalkit.cli import app
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import UsageError
 from evalkit.files import strict_json
 from evalkit.plots import draw_all
 from evalkit.report import SiteOptions, build_site
-from evalkit.report.estimates import Estimate, rank_interval
-from evalkit.report.passages import cut, lowest
-from evalkit.report.slices import per_byte, slices_of
 from evalkit.report.text import decimals, may_show, number, parameters, signed, visible
 from tests.evalkit.report.conftest import Large, Small
 from tests.evalkit.report.stores import Counted, _documents, _write_cell, write_synthetic_store

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from evalkit.report.estimates import (
+from evalkit.analysis.estimates import (
     AGGREGATES,
     Estimate,
     difference_of,
@@ -18,7 +18,7 @@ from evalkit.report.estimates import (
     rank_interval,
     resampled_sums,
 )
-from evalkit.report.store import Store
+from evalkit.analysis.results import Store
 
 Pairs = dict[tuple[int, int], Estimate]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalkit.analysis.positions import position_curve, token_rows
 from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import UsageError
-from evalkit.positions import position_curve, token_rows
 from evalkit.runner.corpora import run
 from tests.evalkit.toys import BigramModel, corpus_of
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.report.store import ScoredCorpus
+from evalkit.analysis.results import ScoredCorpus
 from evalkit.stats import resampled_ratios, tails
 
 AGGREGATES = ("macro", "micro", "geometric")

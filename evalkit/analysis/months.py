@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from evalkit.analysis.estimates import Array, Estimate, aggregate, estimates, resampled_sums
+from evalkit.analysis.results import Store
 from evalkit.errors import UsageError, unknown_name
-from evalkit.report.estimates import Array, Estimate, aggregate, estimates, resampled_sums
-from evalkit.report.store import Store
 
 UNDATED = "undated"
 
@@ -201,7 +201,7 @@ def read_months(
     warn: Any = lambda _: None,
 ) -> list[Month]:
     """`chain_months` of the cells under a folder."""
-    from evalkit.report.store import read_store
+    from evalkit.analysis.results import read_store
 
     return chain_months(read_store(Path(results), warn=warn), anchors, policy=policy)
 

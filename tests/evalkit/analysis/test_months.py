@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalkit.analysis.months import chain_months, months_json, months_lines, read_months
+from evalkit.analysis.results import Entrant, ScoredCorpus, Store
 from evalkit.errors import UsageError
-from evalkit.months import chain_months, months_json, months_lines, read_months
-from evalkit.report.store import Entrant, ScoredCorpus, Store
 from tests.evalkit.report.stores import write_synthetic_store
 
 DRIFT = {"2026-01": 1.0, "2026-02": 1.1, "2026-03": 0.9}

@@ -16,9 +16,11 @@ from evalkit.cells.corpus_cell import Cell, read_cell
 from evalkit.cells.files import content_sha256
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import slug
-from evalkit.report.writer import LISTING
 
 _COLUMNS = ["id", "sha256", "title", "cluster", "num_bytes", "total_bits"]
+SITE_LISTING = "site.json"
+"""The file that lists a built site's files; a folder with it is a site and holds no cells."""
+
 _MANIFEST = "manifest.json"
 _MAX_KEY = 200  # file systems know names of 255 bytes, and endings are added
 
@@ -158,7 +160,7 @@ def read_store(results: Path, *, warn: Callable[[str], None]) -> Store:
 
 def json_files(results: Path) -> list[Path]:
     """The files under a folder that may be cells: no manifests, nothing hidden, no copies in a built site."""
-    sites = {path.parent for path in results.rglob(LISTING)}
+    sites = {path.parent for path in results.rglob(SITE_LISTING)}
     return [
         path
         for path in sorted(results.rglob("*.json"))

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalkit.analysis.compare import compare_cells, comparison_lines
 from evalkit.cells.corpus_cell import Cell
-from evalkit.compare import compare_cells, comparison_lines
 from evalkit.errors import ScoringError, UsageError
 from evalkit.runner.corpora import run
 from tests.evalkit.toys import ROOT, TEXTS, BigramModel, corpus_of, run_cli, write_plugin, write_texts

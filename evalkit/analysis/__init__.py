@@ -1,0 +1,1 @@
+"""Analysis: every number that reports, plots and exports show, computed from cells."""
