@@ -16,7 +16,7 @@ from evalkit.analysis.positions import EDGES, PositionBits, position_curve
 from evalkit.analysis.results import ScoredCorpus
 from evalkit.corpora.store import list_corpora, load_corpus
 from evalkit.errors import UsageError
-from evalkit.plots_base import (
+from evalkit.plots.frame import (
     BITS_AXIS,
     FAINT,
     LABEL_SIZE,
@@ -30,7 +30,7 @@ from evalkit.plots_base import (
     load_scores,
     styled,
 )
-from evalkit.plots_models import find_entrant
+from evalkit.plots.models import find_entrant
 from evalkit.stats import ratio_interval
 
 _DAYS_PER_MONTH = 365.25 / 12

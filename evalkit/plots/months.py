@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from evalkit.analysis.months import Month, read_months
 from evalkit.errors import unknown_name
-from evalkit.plots_base import (
+from evalkit.plots.frame import (
     BITS_AXIS,
     FAINT,
     TEXT,

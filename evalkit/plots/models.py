@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from evalkit.analysis.estimates import AGGREGATES, Estimate, difference_of, rank_interval
 from evalkit.analysis.rankings import Choice
 from evalkit.errors import UsageError, unknown_name
-from evalkit.plots_base import (
+from evalkit.plots.frame import (
     BITS_AXIS,
     BLUE,
     COLORS,

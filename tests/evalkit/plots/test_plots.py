@@ -14,8 +14,8 @@ from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_store
 from evalkit.cells.files import content_sha256
 from evalkit.files import strict_json
-from evalkit.plots_base import _spread, ink
-from evalkit.plots_text import last_day
+from evalkit.plots.frame import _spread, ink
+from evalkit.plots.text import last_day
 from evalkit.runner.corpora import run
 from tests.evalkit.report.stores import Counted, _documents, write_synthetic_store
 from tests.evalkit.toys import ROOT, corpus_of, run_cli

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from evalkit.analysis.results import read_store
 from evalkit.errors import ScoringError, UsageError, unknown_name
-from evalkit.plots_base import FAINT, LABEL_SIZE, EndLabel, Warn, frame, label_ends, line_style, styled
+from evalkit.plots.frame import FAINT, LABEL_SIZE, EndLabel, Warn, frame, label_ends, line_style, styled
 
 KIND = "trained-probe"
 THRESHOLD = 0.9

@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 
 from evalkit.analysis.results import read_store
 from evalkit.errors import ScoringError, UsageError, unknown_name
-from evalkit.plots_base import check_file, figure_bytes, save
-from evalkit.plots_models import differences, heatmap, parameters, ranks
-from evalkit.plots_months import months
-from evalkit.plots_probes import min_layers, probe_lengths
-from evalkit.plots_speed import speed
-from evalkit.plots_text import dates, positions
+from evalkit.plots.frame import check_file, figure_bytes, save
+from evalkit.plots.models import differences, heatmap, parameters, ranks
+from evalkit.plots.months import months
+from evalkit.plots.probes import min_layers, probe_lengths
+from evalkit.plots.speed import speed
+from evalkit.plots.text import dates, positions
 from evalkit.report import SiteFigure
 
 __all__ = [
