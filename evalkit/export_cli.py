@@ -33,8 +33,8 @@ def export_command(
     lm-eval writes <model>/results_*.json. eval-results writes <model>/.eval_results/<corpus>.yaml, to be
     copied into the models' repositories.
     """
-    from evalkit import export
     from evalkit.errors import UsageError, unknown_name
+    from evalkit.exports import formats as export
 
     if format_name not in export.FORMATS:
         raise unknown_name("format", format_name, export.FORMATS, f"Known: {', '.join(export.FORMATS)}.")
