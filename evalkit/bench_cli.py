@@ -25,7 +25,7 @@ def bench_rwkv7_command(
     """
     if context.invoked_subcommand:
         return
-    from evalkit.bench import bench_lines, bench_rwkv7
+    from evalkit.bench.whole_model import bench_lines, bench_rwkv7
     from evalkit.environment import environment, torch_environment
     from evalkit.files import strict_json
 
@@ -48,7 +48,7 @@ def bench_kernels_command(
     ] = False,
 ) -> None:
     """Time WKV-7 and the scoring head against other implementations and against the machine's limits."""
-    from evalkit.bench_kernels import bench_kernels, lines, rows_to_json
+    from evalkit.bench.kernels import bench_kernels, lines, rows_to_json
     from evalkit.environment import environment, torch_environment
     from evalkit.files import strict_json
 
@@ -68,7 +68,7 @@ def _write_choices(device: str, num_rounds: int) -> None:
     """Replace this device's rows in the table of the operators, and say what they are."""
     import json
 
-    from evalkit.bench_choices import choices_path, measure_choices
+    from evalkit.bench.choices import choices_path, measure_choices
     from evalkit.environment import environment, torch_environment
     from evalkit.files import atomic_write, strict_json
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import plots
-from evalkit.bench import bench_lines
+from evalkit.bench.whole_model import bench_lines
 from evalkit.cells.corpus_cell import Cell, read_cell
 from evalkit.leaderboard import read_config, site
 from evalkit.scoring.documents import SCORER_VERSION

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from evalkit.bench_choices import NUM_TOKENS, choices_path, measure_choices
-from evalkit.bench_kernels import inputs_like_rwkv7
+from evalkit.bench.choices import NUM_TOKENS, choices_path, measure_choices
+from evalkit.bench.kernels import inputs_like_rwkv7
 from evalkit_kernels import wkv7_cpu
 from evalkit_kernels.wkv7 import BACKENDS, choose_backend
 
@@ -67,7 +67,7 @@ def test_the_table_is_followed() -> None:
 
 
 def test_measuring_gives_rows_for_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.bench_choices.NUM_TOKENS", (1, 64))
+    monkeypatch.setattr("evalkit.bench.choices.NUM_TOKENS", (1, 64))
     rows = measure_choices(device="cpu", num_rounds=1)
     assert {row["gradient"] for row in rows} == {False, True}
     assert all(row["from_tokens"] in (1, 64) for row in rows)

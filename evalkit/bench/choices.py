@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import evalkit_kernels
-from evalkit.bench_kernels import inputs_like_rwkv7, time_in_turn
+from evalkit.bench.kernels import inputs_like_rwkv7, time_in_turn
 from evalkit.models.devices import resolve_device
 from evalkit_kernels import wkv7
 from evalkit_kernels.wkv7 import BACKENDS, cannot_serve

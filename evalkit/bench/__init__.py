@@ -1,0 +1,1 @@
+"""Benchmarks: how fast this machine scores, beside other programs on the same machine."""
