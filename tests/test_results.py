@@ -13,7 +13,7 @@ import pytest
 from evalkit import plots
 from evalkit.bench.whole_model import bench_lines
 from evalkit.cells.corpus_cell import Cell, read_cell
-from evalkit.leaderboard import read_config, site
+from evalkit.refresh import read_config, site
 from evalkit.scoring.documents import SCORER_VERSION
 from evalkit_tasks.probe_cells import read_cells as read_probe_cells
 from evalkit_tasks.trained import TRAINER_VERSION

@@ -126,7 +126,7 @@ def test_every_step_is_a_command_that_exists() -> None:
     """A make target, or a command of evalkit with options that it has; the commands' own tests run them."""
     from typer.main import get_command
 
-    from evalkit.cli import app
+    from evalkit.cli.main import app
 
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     num_commands = 0

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-import evalkit.cli
+import evalkit.cli.main
 from evalkit.errors import UsageError
 from evalkit_crawlers.cli import app
 from evalkit_crawlers.command import crawl_command
@@ -105,8 +105,8 @@ def test_bad_input_is_one_line_before_anything_is_fetched() -> None:
 
 def test_help_imports_no_crawler() -> None:
     code = (
-        "import sys\nimport evalkit.cli\nsys.argv = ['evalkit', '--help']\n"
-        "try:\n    evalkit.cli.main()\nexcept SystemExit:\n    pass\n"
+        "import sys\nimport evalkit.cli.main\nsys.argv = ['evalkit', '--help']\n"
+        "try:\n    evalkit.cli.main.main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'httpx2', 'lxml', 'trafilatura', 'feedparser', 'evalkit_crawlers.fetch'}\n"
         "sys.exit(' '.join(sorted(heavy & set(sys.modules))) or None)"
     )
@@ -188,7 +188,7 @@ def test_a_crawled_corpus_goes_straight_into_run(monkeypatch: pytest.MonkeyPatch
     names = ["arxiv-2026-11-01-2026-11-15", "arxiv-2026-11-01-2026-11-15-abstracts"]
     assert [line.partition(":")[0] for line in result.stdout.splitlines()[::2]] == names
     run = CliRunner().invoke(
-        evalkit.cli.app,
+        evalkit.cli.main.app,
         ["run", "--models", "zstd", "--corpora", ",".join(names), "--json"],
         catch_exceptions=False,
     )

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit import cli
+from evalkit.cli import main as cli
 from evalkit.corpora.store import Corpus, make_corpus, make_document
 from evalkit.errors import LossyTextError
 from evalkit.models.catalog import CatalogEntry

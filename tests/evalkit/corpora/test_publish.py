@@ -15,7 +15,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from evalkit.corpora_cli import app
+from evalkit.cli.corpora import app
 from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpus
 from evalkit.errors import CorpusError, UsageError
 from evalkit.corpora.licenses import PUBLIC_DOMAIN

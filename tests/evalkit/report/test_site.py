@@ -18,7 +18,7 @@ import evalkit
 from evalkit.analysis.estimates import Estimate, rank_interval
 from evalkit.analysis.passages import cut, lowest
 from evalkit.analysis.slices import per_byte, slices_of
-from evalkit.cli import app
+from evalkit.cli.main import app
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import UsageError
 from evalkit.files import strict_json

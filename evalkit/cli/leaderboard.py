@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from evalkit.leaderboard import LeaderboardConfig, Window
+    from evalkit.refresh import LeaderboardConfig, Window
 
 app = typer.Typer(
     help="Refresh a leaderboard: crawl the last window, check, score, build the site.", no_args_is_help=True
@@ -34,7 +34,7 @@ def window_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
 @app.command("crawl")
 def crawl_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Crawl the window's corpora into the store, as far as they are not there."""
-    from evalkit.leaderboard import crawl
+    from evalkit.refresh import crawl
 
     settings, window = _read(config, date)
     crawl(settings, window, tell=_tell)
@@ -43,7 +43,7 @@ def crawl_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
 @app.command("check")
 def check_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Check the window's corpora against the previous window's. Exits with 1 if a gate is not passed."""
-    from evalkit.leaderboard import gate, gate_lines
+    from evalkit.refresh import gate, gate_lines
 
     gated = gate(*_read(config, date))
     for line in gate_lines(gated):
@@ -55,7 +55,7 @@ def check_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
 @app.command("publish")
 def publish_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Keep manifest, profile and list of documents of the corpora that pass. Exits with 1 if one does not."""
-    from evalkit.leaderboard import gate, gate_lines, publish
+    from evalkit.refresh import gate, gate_lines, publish
 
     settings, window = _read(config, date)
     gated = gate(settings, window)
@@ -72,7 +72,7 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
     """Score the models on the window's published corpora, as far as that is not done yet."""
     import sys
 
-    from evalkit.leaderboard import score
+    from evalkit.refresh import score
     from evalkit.runner.progress import reporter_for
 
     settings, window = _read(config, date)
@@ -83,7 +83,7 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
 @app.command("site")
 def site_command(config: _Config = _DEFAULT, output: _Site = Path("site")) -> None:
     """Build the site of all cells, with the plots."""
-    from evalkit.leaderboard import read_config, site
+    from evalkit.refresh import read_config, site
 
     drawn = site(read_config(config), output, tell=_tell)
     typer.echo(f"{output}/index.html; {len(drawn)} plots in {output}/plots: {', '.join(drawn)}")
@@ -96,7 +96,7 @@ def commit_command(
     push: Annotated[bool, typer.Option("--push", help="Push it too, after the commits of others.")] = False,
 ) -> None:
     """Commit what is new in the results, and nothing else; CI is skipped for that commit."""
-    from evalkit.leaderboard import commit
+    from evalkit.refresh import commit
 
     settings, window = _read(config, date)
     commit(settings, f"Results of {window.since} to {window.until}", push=push, tell=_tell)
@@ -111,7 +111,7 @@ def months_command(
     """Chain the months by the anchors: how the texts drifted, and levels without the drift."""
     from evalkit.analysis.months import months_json, months_lines, read_months
     from evalkit.files import strict_json
-    from evalkit.leaderboard import CELLS, read_config
+    from evalkit.refresh import CELLS, read_config
 
     settings = read_config(config)
     months = read_months(settings.results / CELLS, settings.anchors, policy=policy, warn=_tell)
@@ -149,7 +149,7 @@ def refresh_command(
 
 def _read(config: Path, date: str | None) -> "tuple[LeaderboardConfig, Window]":
     from evalkit.errors import UsageError
-    from evalkit.leaderboard import last_window, read_config
+    from evalkit.refresh import last_window, read_config
 
     settings = read_config(config)
     try:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from evalkit.cli.corpora import app
 from evalkit.corpora.store import load_corpus
-from evalkit.corpora_cli import app
 from evalkit.errors import CorpusError, UsageError
 
 OPTIONS = ["--source", "test", "--license", "CC0-1.0", "--date-from", "2026-01-01", "--date-to", "2026-01-31"]
@@ -97,7 +97,7 @@ def test_import_refuses(stored: Path, tmp_path: Path) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys, evalkit.corpora_cli;"
+        "import sys, evalkit.cli.corpora;"
         "print({'pyarrow', 'datasets', 'pandas', 'numpy', 'torch'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

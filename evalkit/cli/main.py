@@ -14,16 +14,14 @@ from typing import Annotated
 
 import typer
 
-from evalkit import (
-    __version__,
-    bench_cli,
-    corpora_cli,
-    export_cli,
-    leaderboard_cli,
-    models_cli,
-    plot_cli,
-    report_cli,
-)
+from evalkit import __version__
+from evalkit.cli import bench as bench_cli
+from evalkit.cli import corpora as corpora_cli
+from evalkit.cli import export as export_cli
+from evalkit.cli import leaderboard as leaderboard_cli
+from evalkit.cli import models as models_cli
+from evalkit.cli import plot as plot_cli
+from evalkit.cli import report as report_cli
 from evalkit.errors import EvalkitError
 
 COMMAND_GROUP = "evalkit.commands"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evalkit import gates_cli
+from evalkit.cli import corpora_check as gates_cli
 
 app = typer.Typer(help="The corpora that models are scored on.", no_args_is_help=True)
 app.command("check")(gates_cli.check_command)

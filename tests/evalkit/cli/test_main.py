@@ -9,7 +9,7 @@ import pytest
 import typer
 
 import evalkit
-from evalkit.cli import app
+from evalkit.cli.main import app
 from tests.evalkit.toys import (
     TEXTS,
     Outcome,
@@ -120,7 +120,7 @@ def test_help_and_version() -> None:
 def test_help_imports_nothing_heavy() -> None:
     script = """
 import sys
-from evalkit.cli import main
+from evalkit.cli.main import main
 sys.argv = ["evalkit", *sys.argv[1:]]
 try:
     main()

@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.corpora.store import load_corpus
 from evalkit.errors import ScoringError, UsageError
-from evalkit.leaderboard import commit, crawl, last_window, read_config
+from evalkit.refresh import commit, crawl, last_window, read_config
 from tests.evalkit.toys import ROOT, plugin_environment, run_process
 
 CONFIG = """

@@ -7,9 +7,9 @@ import pytest
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
+from evalkit.cli.models import app
 from evalkit.errors import ModelError, UsageError
 from evalkit.models.catalog import load_catalog
-from evalkit.models_cli import app
 
 
 def run(*arguments: str) -> str:
@@ -117,7 +117,7 @@ def test_show_refuses_what_the_hub_would_not_take_for_a_name() -> None:
 
 def test_importing_the_commands_loads_nothing_heavy() -> None:
     script = (
-        "import sys, evalkit.models_cli; heavy = {'torch', 'transformers', 'huggingface_hub', 'httpx2'}; "
+        "import sys, evalkit.cli.models; heavy = {'torch', 'transformers', 'huggingface_hub', 'httpx2'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

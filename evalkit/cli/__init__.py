@@ -1,0 +1,1 @@
+"""The command line: each module one command or one group of commands."""
