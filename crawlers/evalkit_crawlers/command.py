@@ -37,7 +37,7 @@ def crawl_command(make_source: Callable[..., Source]) -> Callable[..., None]:
 
     def command(**given: Any) -> None:
         # Heavy, and `--help` does not need it.
-        from evalkit_crawlers import crawl
+        from evalkit_crawlers.crawling import crawl
 
         options = signature.bind(**given)
         options.apply_defaults()

@@ -43,9 +43,9 @@ def rebuild_command(
     """
     from evalkit.corpora.store import store_folder
     from evalkit.errors import CrawlError
-    from evalkit_crawlers.contact import contact_of_user
+    from evalkit_crawlers.crawling.rebuild import rebuild_dataset
+    from evalkit_crawlers.http.contact import contact_of_user
     from evalkit_crawlers.options import parse_endpoints
-    from evalkit_crawlers.rebuild import rebuild_dataset
 
     try:
         outcome = rebuild_dataset(

@@ -120,7 +120,7 @@ def parse_endpoints(values: Sequence[str]) -> dict[str, str]:
         UsageError: one has another form, its URL is not http(s) or has more than a path, or a host is there
             twice.
     """
-    from evalkit_crawlers.addresses import host_of
+    from evalkit_crawlers.http.addresses import host_of
 
     endpoints: dict[str, str] = {}
     for value in values:

@@ -120,7 +120,7 @@ class Source(Protocol):
 
     Two more attributes are looked for and may be missing: ``not_found_reason`` (what it means here that a
     page is not there, instead of ``HTTP 404``) and ``host_policies`` (a sequence of
-    `evalkit_crawlers.hosts.HostPolicy`, for hosts whose operators publish their limits).
+    `evalkit_crawlers.http.hosts.HostPolicy`, for hosts whose operators publish their limits).
     """
 
     @property

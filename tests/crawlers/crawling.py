@@ -4,10 +4,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from evalkit_crawlers.crawl import Crawled, crawl
-from evalkit_crawlers.fetch import Limits
+from evalkit_crawlers.crawling.crawl import Crawled, crawl
+from evalkit_crawlers.crawling.progress import CrawlProgress
+from evalkit_crawlers.http.fetch import Limits
 from evalkit_crawlers.options import CommonOptions
-from evalkit_crawlers.progress import CrawlProgress
 from evalkit_crawlers.source import Source, Window
 from tests.crawlers.replay import FakeClock, Server
 from tests.crawlers.toy_source import WINDOW

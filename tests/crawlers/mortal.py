@@ -17,9 +17,10 @@ import protego  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 
 from evalkit.corpora.store import make_document
-from evalkit_crawlers import clean, crawl
+from evalkit_crawlers.crawling import crawl
+from evalkit_crawlers.crawling.progress import CrawlProgress
 from evalkit_crawlers.options import CommonOptions
-from evalkit_crawlers.progress import CrawlProgress
+from evalkit_crawlers.text import clean
 from tests.crawlers.crawling import CONTACT
 from tests.crawlers.replay import FakeClock
 from tests.crawlers.toy_source import WINDOW, ToySource, prose

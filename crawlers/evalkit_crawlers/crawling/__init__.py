@@ -1,0 +1,1 @@
+"""Crawls: planned, sampled, told of, gone on with, rebuilt."""

@@ -1,0 +1,181 @@
+"""How a crawl tells of itself: every queue's speed, why it waits, how long it will take."""
+
+import contextlib
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from evalkit.runner.progress import duration
+from evalkit_crawlers.http.pacing import Clock
+
+LINE_INTERVAL_S = 60.0
+"""Without a terminal, the state is told at most this often: a crawl takes hours."""
+
+_MAX_QUEUES_SHOWN = 12
+
+
+@dataclasses.dataclass(slots=True)
+class _Queue:
+    num_pages: int
+    delay_s: float
+    started_s: float
+    num_done: int = 0
+    num_answers: int = 0
+    waited_s: float = 0.0
+    wakes_at_s: float = 0.0
+
+    def left_s(self, now_s: float) -> float:
+        """At the pace so far, and not faster than politeness allows."""
+        pace_s = (now_s - self.started_s) / self.num_answers if self.num_answers else 0.0
+        return (self.num_pages - self.num_done) * max(pace_s, self.delay_s)
+
+
+class CrawlProgress:
+    """Counts, from several threads, and tells; a `evalkit_crawlers.http.fetch.Watcher`.
+
+    On a terminal the counts stand still at its foot, elsewhere they come as lines now and then.
+    """
+
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        self._stream, self._clock = stream, clock
+        self._console = Console(file=stream, highlight=False, markup=False) if stream.isatty() else None
+        self._lock = threading.RLock()
+        self._queues: dict[str, _Queue] = {}
+        self._num_listings, self._num_named = 0, 0
+        self._num_kept = 0
+        self._dropped: Counter[str] = Counter()
+        self._last_lines_s = clock.monotonic()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """While it lasts, the counts are shown."""
+        if self._console is None:
+            yield
+            return
+        with Live(
+            console=self._console,
+            refresh_per_second=2,
+            transient=True,
+            get_renderable=lambda: Text("\n".join(self.lines())),
+        ):
+            yield
+
+    def message(self, text: str) -> None:
+        """Something that the user should read."""
+        with self._lock:
+            if self._console is not None:
+                self._console.print(text, soft_wrap=True)
+            else:
+                print(text, file=self._stream, flush=True)
+
+    def waits(self, queue: str, seconds: float) -> None:
+        """See `evalkit_crawlers.http.fetch.Watcher`."""
+        with self._lock:
+            if queue in self._queues:
+                self._queues[queue].waited_s += seconds
+                self._queues[queue].wakes_at_s = self._clock.monotonic() + seconds
+
+    def answered(self, queue: str, num_bytes: int) -> None:  # noqa: ARG002 - part of the protocol
+        """See `evalkit_crawlers.http.fetch.Watcher`."""
+        with self._lock:
+            if queue in self._queues:
+                self._queues[queue].num_answers += 1
+            else:
+                self._num_listings += 1
+        self._tell()
+
+    def named(self) -> None:
+        """A listing named a document."""
+        self._num_named += 1
+
+    def expect(self, pages: Mapping[str, tuple[int, float]]) -> None:
+        """How many pages will be fetched from every queue, and the delay there in seconds."""
+        now_s = self._clock.monotonic()
+        with self._lock:
+            self._queues = {
+                queue: _Queue(num_pages, delay_s, now_s) for queue, (num_pages, delay_s) in pages.items()
+            }
+        for line in estimate_lines(pages):
+            self.message(line)
+
+    def page_done(self, queue: str) -> None:
+        """A page of a queue is here, or was refused."""
+        with self._lock:
+            self._queues[queue].num_done += 1
+
+    def kept(self) -> None:
+        """A page became a document."""
+        self._num_kept += 1
+        self._tell()
+
+    def dropped(self, reason: str) -> None:
+        """A document will not be in a corpus."""
+        with self._lock:
+            self._dropped[reason] += 1
+
+    def lines(self) -> list[str]:
+        """The state of everything, the slowest queue first."""
+        now_s = self._clock.monotonic()
+        with self._lock:
+            if not self._queues:
+                return [f"listings: {self._num_listings} answers, {self._num_named:,} documents named"]
+            slowest_first = sorted(self._queues.items(), key=lambda item: -item[1].left_s(now_s))
+            lines = [_queue_line(name, queue, now_s) for name, queue in slowest_first[:_MAX_QUEUES_SHOWN]]
+            if len(slowest_first) > _MAX_QUEUES_SHOWN:
+                lines.append(f"and {len(slowest_first) - _MAX_QUEUES_SHOWN} more hosts")
+            reasons = drops_text(self._dropped)
+            lines.append(f"{self._num_kept} documents; dropped: {reasons or 'none'}")
+            return lines
+
+    def _tell(self) -> None:
+        if self._console is not None:
+            return
+        with self._lock:
+            if self._clock.monotonic() - self._last_lines_s >= LINE_INTERVAL_S:
+                self._last_lines_s = self._clock.monotonic()
+                print("\n".join(self.lines()), file=self._stream, flush=True)
+
+
+def estimate_lines(pages: Mapping[str, tuple[int, float]]) -> list[str]:
+    """How long the fetching will take at least, a line for each queue that takes a minute or more."""
+    by_time = sorted(pages.items(), key=lambda item: -item[1][0] * item[1][1])
+    long = [(queue, n, delay_s) for queue, (n, delay_s) in by_time if n * delay_s >= 60]
+    lines = [
+        f"{queue}: {n:,} pages at {delay_s:g} s: about {duration(n * delay_s)}"
+        for queue, n, delay_s in long[:_MAX_QUEUES_SHOWN]
+    ]
+    num_pages = sum(n for n, _ in pages.values())
+    if num_pages:
+        whole_s = max(n * delay_s for n, delay_s in pages.values())
+        hosts = f"{len(pages)} hosts in parallel" if len(pages) > 1 else "one host"
+        lines.append(
+            f"{num_pages:,} pages to fetch from {hosts}, about {duration(whole_s)}; "
+            "it may be interrupted at any time and goes on where it was"
+        )
+    return lines
+
+
+def drops_text(dropped: Mapping[str, int]) -> str:
+    """Reasons with their counts, the commonest first."""
+    return ", ".join(
+        f"{n:,} {reason}" for reason, n in sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def _queue_line(name: str, queue: _Queue, now_s: float) -> str:
+    elapsed_s = now_s - queue.started_s
+    parts = [f"{name}: {queue.num_done:,}/{queue.num_pages:,} pages"]
+    if queue.num_answers and elapsed_s > 0:
+        parts.append(f"{queue.num_answers / elapsed_s:.3g} pages/s")
+        parts.append(f"{min(queue.waited_s / elapsed_s, 1.0):.0%} of the time waiting out of politeness")
+    if queue.wakes_at_s > now_s:
+        parts.append(f"next request in {duration(queue.wakes_at_s - now_s)}")
+    if left_s := queue.left_s(now_s):
+        parts.append(f"{duration(left_s)} left")
+    return ", ".join(parts)

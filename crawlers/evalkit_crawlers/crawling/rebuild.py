@@ -1,0 +1,338 @@
+"""A published corpus made whole again: what it could not contain is fetched, extracted and verified.
+
+`evalkit.corpora.publish` writes datasets in which documents without a free license stand as URL and SHA-256. Each of
+these is fetched from its URL as a crawl would, the source's extractor and the cleaning of the original crawl
+are applied, and the text is taken only if it is the very same. The corpus then has the digest of the
+original; results on both are comparable.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from evalkit.corpora.publish import PublishedDataset, fetch_dataset, read_dataset
+from evalkit.corpora.readers import readable_name
+from evalkit.corpora.store import (
+    HUB_PREFIX,
+    Corpus,
+    Document,
+    check_new_name,
+    list_corpora,
+    make_corpus,
+    read_manifest,
+    save_corpus,
+    store_folder,
+)
+from evalkit.errors import CorpusError, CrawlError, UsageError
+from evalkit_crawlers.crawling.plan import CAPTURES
+from evalkit_crawlers.crawling.progress import estimate_lines
+from evalkit_crawlers.http.captures import CaptureStore
+from evalkit_crawlers.http.fetch import Fetcher
+from evalkit_crawlers.http.pacing import Clock, SystemClock
+from evalkit_crawlers.http.parallel import in_parallel
+from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get
+from evalkit_crawlers.text import clean
+
+EXTRACTOR_GROUP = "evalkit.extractors"
+"""Entry points: a source's name → what, called without arguments, gives an `Extractor`."""
+
+CHANGED_PAGE = "another text than published: the page has changed"
+OTHER_EXTRACTOR = "another text than published, by another version of the extractor"
+NO_EXTRACTOR = "nothing installed extracts this source"
+
+
+class Extractor(Protocol):
+    """The part of a `evalkit_crawlers.source.Source` that makes text; from a page alone."""
+
+    @property
+    def extractor(self) -> str:
+        """Program and version."""
+
+    def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
+        """See `Source.extract`.
+
+        The candidate has what the dataset knows: no title, and of attributes only ``source_version``.
+        """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What became of the documents of a dataset."""
+
+    documents: Mapping[int, Document]
+    """By position: verified, with their text."""
+    missing: tuple[Drop, ...]
+    """What could not be had, or is another text now."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `rebuild_dataset` did."""
+
+    corpus: Corpus | None
+    """As stored; None where something is missing and no part was wanted."""
+    folder: Path | None
+    num_documents: int
+    """Of the published corpus."""
+    missing: tuple[Drop, ...]
+
+    def lines(self) -> list[str]:
+        """The outcome for people: what is missing and why, then what was stored."""
+        lines = []
+        for reason, count in sorted(Counter(drop.reason for drop in self.missing).items()):
+            ids = ", ".join(drop.id for drop in self.missing if drop.reason == reason)
+            lines.append(f"missing: {count} {reason}: {ids}")
+        if self.corpus is None:
+            lines.append(
+                f"{len(self.missing)} of {self.num_documents} documents are missing, nothing was stored; "
+                "what was fetched is kept: run it again later, or with --partial to store the others"
+            )
+        else:
+            lines.append(
+                f"{self.corpus.name}: {len(self.corpus.documents)} of {self.num_documents} documents, "
+                f"{self.corpus.num_bytes} bytes, every text as published, SHA-256 {self.corpus.sha256[:16]}, "
+                f"in {self.folder}"
+            )
+        return lines
+
+
+def rebuild_dataset(
+    path_or_hub_id: str,
+    *,
+    contact: str,
+    store: Path | None = None,
+    partial: bool = False,
+    endpoints: Mapping[str, str] | None = None,
+    allow_private_hosts: bool = False,
+    skip_unreachable: bool = False,
+    offline: bool = False,
+    tell: Callable[[str], object],
+    clock: Clock | None = None,
+) -> Outcome:
+    """Rebuild a published corpus and store it; see `rebuild`, and `evalkit_crawlers.http.fetch.Fetcher`.
+
+    Pages that were fetched before, by this or by a crawl into the same store, are not fetched again.
+
+    Args:
+        path_or_hub_id: a folder, or ``hub:OWNER/NAME@REVISION``.
+        contact: whom a server's operator may write to.
+        store: see `evalkit.corpora.store.store_folder`.
+        partial: store what there is also where something is missing, under a name that says so.
+        endpoints: host → base URL that is asked in its place.
+        allow_private_hosts: connect to this machine and private networks too.
+        skip_unreachable: a host that cannot be reached makes its documents missing, and no error.
+        offline: only what was fetched before.
+        tell: is called with lines for the user: the plan, then how far it is.
+        clock: time.
+
+    Raises:
+        UsageError: there is no such dataset, its name is a built-in corpus's, or nothing that is installed
+            can extract its documents.
+        CorpusError: the dataset is damaged, or the store holds another corpus of its name.
+        CrawlError: a host cannot be reached.
+    """
+    dataset = read_dataset(fetch_dataset(path_or_hub_id))
+    name = dataset.manifest.name
+    check_new_name(name)
+    _refuse_other(name, dataset.manifest.sha256, store)
+    clock = clock or SystemClock()
+    sources = {document.source for document in dataset.withheld.values()}
+    extractors = installed_extractors(sources)
+    unknown = sorted(sources - set(extractors))
+    if unknown and not partial:
+        raise UsageError(
+            f"{name}: nothing installed extracts documents of {', '.join(unknown)}; install the package that "
+            f"registers it under {EXTRACTOR_GROUP}, or go without with --partial"
+        )
+    # One of its own for every run: what was refused may be there the next time.
+    scope = f"rebuilds/{dataset.manifest.sha256[:16]}/{clock.now():%Y%m%dT%H%M%S%f}"
+    with Fetcher(
+        CaptureStore(store_folder(store) / CAPTURES),
+        scope,
+        contact=contact,
+        endpoints=endpoints,
+        allow_private_hosts=allow_private_hosts,
+        skip_unreachable=skip_unreachable,
+        offline=offline,
+        clock=clock,
+    ) as fetcher:
+        for line in _plan(dataset, fetcher):
+            tell(line)
+        rebuilt = rebuild(dataset, fetcher.get, extractors, tell=tell)
+    if rebuilt.missing and not (partial and rebuilt.documents):
+        return Outcome(None, None, dataset.manifest.num_documents, rebuilt.missing)
+    if path_or_hub_id.startswith(HUB_PREFIX):
+        origin = path_or_hub_id
+    else:
+        origin = readable_name(Path(path_or_hub_id).resolve().name)
+    corpus = rebuilt_corpus(dataset, rebuilt, origin)
+    folder = store_folder(store) / corpus.name
+    _refuse_other(corpus.name, corpus.sha256, store)
+    if corpus.name not in list_corpora(store):  # it may be, with the titles that a dataset leaves out
+        save_corpus(corpus, store)
+    return Outcome(corpus, folder, dataset.manifest.num_documents, rebuilt.missing)
+
+
+def _refuse_other(name: str, sha256: str, store: Path | None) -> None:
+    """Refuse a name under which the store has other documents."""
+    if name in list_corpora(store) and read_manifest(name, store).sha256 != sha256:
+        raise CorpusError(
+            f"corpus {name}: {store_folder(store) / name} holds other documents under this name and is never "
+            "overwritten; give another --store"
+        )
+
+
+def _plan(dataset: PublishedDataset, fetcher: Fetcher) -> list[str]:
+    pages: dict[str, tuple[int, float]] = {}
+    for document in dataset.withheld.values():
+        url = document.url or ""
+        try:
+            policy = fetcher.policy(url)
+        except FetchRefused:  # counted when it is tried
+            continue
+        if not fetcher.is_kept(url):
+            num_pages, _ = pages.get(policy.queue, (0, 0.0))
+            pages[policy.queue] = num_pages + 1, policy.delay_s
+    return [
+        f"{dataset.manifest.name}: {len(dataset.documents)} documents with their text, "
+        f"{len(dataset.withheld)} without",
+        *estimate_lines(pages),
+    ]
+
+
+def installed_extractors(names: Collection[str]) -> dict[str, Extractor]:
+    """The extractors of these sources, as far as they are installed.
+
+    Raises:
+        CrawlError: one is registered and cannot be loaded.
+    """
+    found = {}
+    for point in entry_points(group=EXTRACTOR_GROUP):
+        if point.name in names:
+            try:
+                found[point.name] = point.load()()
+            except (ImportError, AttributeError, TypeError) as error:
+                raise CrawlError(
+                    f"the extractor {point.name} ({point.value}) does not load: {error}"
+                ) from error
+    return found
+
+
+def rebuild(
+    dataset: PublishedDataset,
+    get: Get,
+    extractors: Mapping[str, Extractor],
+    *,
+    tell: Callable[[str], object],
+) -> Rebuilt:
+    """Fetch and verify what a dataset withholds, hosts in parallel.
+
+    Args:
+        dataset: see `evalkit.corpora.publish.read_dataset`.
+        get: fetches politely; called from a thread for every host.
+        extractors: by source; see `installed_extractors`.
+        tell: is called at every tenth of the documents with a line that says how many were tried.
+
+    Raises:
+        CorpusError: a text in the dataset is not the one that its row says.
+        CrawlError: a host cannot be reached.
+    """
+    for document in dataset.documents.values():
+        if document.sha256 != hashlib.sha256(document.data).hexdigest():
+            raise CorpusError(
+                f"corpus {dataset.manifest.name}: the text of document {document.id} is not the one that was "
+                "published; fetch the dataset again"
+            )
+    lines = frozenset(dataset.manifest.provenance.get(clean.LINES_KEY, "").split())
+    hosts: dict[str, list[int]] = {}
+    for position, document in sorted(dataset.withheld.items()):
+        hosts.setdefault(clean.site_of(document.url), []).append(position)
+
+    pages: dict[int, Capture | FetchRefused] = {}
+
+    def fetch(position: int) -> None:
+        document = dataset.withheld[position]
+        if document.source in extractors:
+            try:
+                pages[position] = get(document.url or "")
+            except FetchRefused as refusal:
+                pages[position] = refusal
+
+    results: dict[int, Document | Drop] = {}
+    total = len(dataset.withheld)
+    for count, position in enumerate(in_parallel(list(hosts.values()), fetch), start=1):
+        document = dataset.withheld[position]
+        extractor = extractors.get(document.source)
+        if extractor is None:
+            results[position] = Drop(document.id, NO_EXTRACTOR)
+        else:
+            results[position] = _rebuilt(document, pages.pop(position), extractor, lines)
+        if count * 10 // total > (count - 1) * 10 // total:
+            tell(f"{count} of {total} documents tried")
+    found = {position: result for position, result in results.items() if isinstance(result, Document)}
+    missing = tuple(result for _, result in sorted(results.items()) if isinstance(result, Drop))
+    return Rebuilt({**dataset.documents, **found}, missing)
+
+
+def rebuilt_corpus(dataset: PublishedDataset, rebuilt: Rebuilt, origin: str) -> Corpus:
+    """The corpus: the original's if nothing is missing, else one of its own named ``NAME-partial``.
+
+    Args:
+        dataset: what was published.
+        rebuilt: what became of it.
+        origin: where the dataset came from, for the provenance.
+
+    Raises:
+        CorpusError: nothing is missing and the digest is still not the published one, or nothing is left.
+    """
+    original = dataset.manifest
+    reasons = Counter(f"not rebuilt: {drop.reason}" for drop in rebuilt.missing)
+    corpus = make_corpus(
+        f"{original.name}-partial" if reasons else original.name,
+        [rebuilt.documents[position] for position in sorted(rebuilt.documents)],
+        description=original.description,
+        date_from=original.date_from,
+        date_to=original.date_to,
+        provenance={**original.provenance, "rebuilt_from": origin},
+        num_dropped={**original.num_dropped, **reasons},
+    )
+    if not reasons and corpus.sha256 != original.sha256:
+        raise CorpusError(
+            f"corpus {original.name}: every text is right but its digest is {corpus.sha256[:16]}, not "
+            f"{original.sha256[:16]}: the dataset's corpus.json does not belong to its tables"
+        )
+    return corpus
+
+
+def _rebuilt(
+    document: Document, page: Capture | FetchRefused, extractor: Extractor, lines: frozenset[str]
+) -> Document | Drop:
+    if isinstance(page, FetchRefused):
+        return Drop(document.id, page.reason)
+    result = extractor.extract(_candidate(document), page)
+    if isinstance(result, Drop):
+        return Drop(document.id, result.reason)
+    text = clean.without_lines(clean.normal_text(result.text), document.url, lines)
+    if hashlib.sha256(text.encode()).hexdigest() != document.sha256:
+        same = extractor.extractor == document.extractor
+        return Drop(document.id, CHANGED_PAGE if same else OTHER_EXTRACTOR)
+    return dataclasses.replace(document, text=text, title=result.candidate.title)
+
+
+def _candidate(document: Document) -> Candidate:
+    published_at = dt.datetime.fromisoformat(document.published_at or "1970-01-01")
+    version = document.source_version
+    return Candidate(
+        id=document.id,
+        url=document.url or "",
+        published_at=published_at if published_at.tzinfo else published_at.replace(tzinfo=dt.UTC),
+        license=document.license,
+        language=document.language,
+        cluster=document.cluster,
+        attributes={} if version is None else {"source_version": version},
+    )

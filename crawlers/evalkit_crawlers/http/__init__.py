@@ -1,0 +1,1 @@
+"""Polite HTTP: pacing, robots.txt, checked addresses, bounded bodies, and captures that are kept."""

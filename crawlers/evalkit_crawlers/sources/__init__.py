@@ -1,0 +1,1 @@
+"""Sources of dated text, and the formats that they speak."""

@@ -1,0 +1,269 @@
+"""Feeds: which ones a crawl reads, and what a fetched one (RSS, Atom, RDF) names.
+
+feedparser reads them, from bytes that we fetched: it never touches the network here. Feeds are written
+by anybody, so whatever a body does, the outcome is entries or a reason.
+
+A file of feeds has a table for each, whose name goes into corpora and reports:
+
+    [feeds.global-voices-es]
+    url = "https://es.globalvoices.org/feed/"
+    site = "es.globalvoices.org"      # articles on other hosts than this one and its subdomains are left out
+    license = "CC-BY-3.0"             # SPDX, or "unknown"; a page or entry that states its own overrides it
+    language = "es"                   # BCP 47
+    license_stated_at = "https://…"   # optional: where the site says so
+    paged = true                      # optional: ?paged=2, 3 … lead back in time (WordPress)
+"""
+
+import calendar
+import dataclasses
+import datetime as dt
+import difflib
+import html.entities
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from evalkit.errors import UsageError
+from evalkit.files import slug
+from evalkit_crawlers import licenses
+from evalkit_crawlers.source import Capture, FetchRefused
+from evalkit_crawlers.text import charsets
+
+MAX_FEED_BYTES = 4 << 20
+MAX_ELEMENTS = 50_000
+"""Of one body; a feed lists ten to a hundred articles with ten to a hundred elements each."""
+
+_REQUIRED = {"url": str, "site": str, "license": str, "language": str}
+_OPTIONAL = {"license_stated_at": str, "paged": bool}
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,31});")
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# What campaigns add to an article's address does not make it another article.
+_TRACKING = re.compile(r"utm_\w+|fbclid|gclid|mc_[ce]id|at_(medium|campaign)", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Feed:
+    """A feed, and what its articles have in common."""
+
+    name: str
+    url: str
+    site: str
+    """Host of its articles, or the domain above their hosts."""
+    license: str | None
+    """SPDX identifier where there is one; None: unknown."""
+    language: str
+    license_stated_at: str | None = None
+    paged: bool = False
+    """Whether ``?paged=2``, ``3`` … lead to older entries, as WordPress has it."""
+
+    def page(self, number: int) -> str:
+        """Address of the feed's first, second … page."""
+        if number == 1:
+            return self.url
+        parts = urlsplit(self.url)
+        query = [*parse_qsl(parts.query, keep_blank_values=True), ("paged", str(number))]
+        return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """What a feed says of one article."""
+
+    url: str | None
+    """Absolute, http(s), without fragment and tracking parameters; None: it names none."""
+    title: str | None
+    published_at: dt.datetime | None
+    """Aware, in UTC; None where the feed gives no date that can be read."""
+    is_change_date: bool
+    """The feed says when it was last changed, and not when it was published."""
+    license: str | None
+
+
+def load_feeds(path: Path | None = None) -> tuple[Feed, ...]:
+    """The feeds of a file, or the ones that come with evalkit; in the file's order.
+
+    Raises:
+        UsageError: the file cannot be read, or something in it is not as the module's docstring says.
+    """
+    if path is None:
+        text = resources.files("evalkit_crawlers.sources").joinpath("feeds.toml").read_text(encoding="utf-8")
+    else:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise UsageError(f"--feeds {path}: it cannot be read: {reason}") from None
+    where = path.name if path else "feeds.toml"
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: it is not TOML: {error}") from None
+    tables = content.get("feeds")
+    others = sorted(set(content) - {"feeds"})
+    if others or not isinstance(tables, dict) or not tables:
+        found = f"it has {', '.join(others)}" if others else "it has none"
+        raise UsageError(f"{where}: {found}; write a table [feeds.NAME] for each feed")
+    feeds = tuple(_feed(name, fields, f"{where}: [feeds.{name}]") for name, fields in tables.items())
+    first_by_url: dict[str, str] = {}
+    for feed in feeds:
+        first = first_by_url.setdefault(feed.url, feed.name)
+        if first != feed.name:
+            raise UsageError(
+                f"{where}: [feeds.{feed.name}] has the url of [feeds.{first}]; remove one of them"
+            )
+    return feeds
+
+
+def parse_feed(capture: Capture) -> tuple[Entry, ...]:
+    """The entries of a fetched feed, in its order.
+
+    Raises:
+        FetchRefused: it is no feed, or one that nobody writes in good faith.
+    """
+    import feedparser
+
+    if len(capture.body) > MAX_FEED_BYTES:
+        raise FetchRefused(f"feed larger than {MAX_FEED_BYTES >> 20} MiB")
+    text = charsets.decode(capture.body, capture.headers.get("content-type"))
+    if re.search(r"<!ENTITY", text, re.IGNORECASE):
+        # Nested or repeated, a few kilobytes of them become gigabytes; no feed needs its own.
+        raise FetchRefused("feed declares XML entities")
+    parsed = feedparser.parse(
+        _well_formed(text),
+        response_headers={
+            "content-type": "application/xml; charset=utf-8",
+            "content-location": capture.final_url,
+        },
+        sanitize_html=False,  # of the entries' HTML nothing is used
+        resolve_relative_uris=False,
+    )
+    if not parsed.get("version") and not parsed.entries:
+        raise FetchRefused("not a feed")
+    return tuple(_entry(entry) for entry in parsed.entries)
+
+
+def _well_formed(text: str) -> bytes:
+    """A feed as XML without errors, in UTF-8.
+
+    feedparser has a second parser for malformed feeds, which can take hours for a few megabytes;
+    libxml2 repairs most of them in no time, as far as its limits (256 levels) allow.
+    """
+    from lxml import etree
+
+    text = _NO_XML.sub("", text[text.index("<") :] if "<" in text else "")
+    text = re.sub(r"^<\?xml[^>]*>", "", text)  # the encoding that it states is not its encoding any more
+    text = _ENTITY.sub(lambda match: html.entities.html5.get(f"{match[1]};", match[0]), text)
+    parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, encoding="utf-8")
+    try:
+        root = etree.fromstring(text.encode("utf-8"), parser)
+    except etree.XMLSyntaxError:
+        root = None
+    if any("xcessive depth" in entry.message for entry in parser.error_log):
+        raise FetchRefused("feed nested too deeply")
+    if root is None:
+        raise FetchRefused("not a feed")
+    if sum(1 for _ in root.iter()) > MAX_ELEMENTS:
+        raise FetchRefused(f"feed of more than {MAX_ELEMENTS} elements")
+    etree.strip_tags(root, etree.Entity)  # what nobody defined
+    repaired: bytes = etree.tostring(root, encoding="utf-8")
+    return repaired
+
+
+def is_on_site(host: str, site: str) -> bool:
+    """Whether a host is a site's: its own name, or one below it."""
+    return host == site or host.endswith(f".{site}")
+
+
+def article_url(address: str) -> str | None:
+    """An address in the form that articles are told apart by; None if it is none that can be fetched."""
+    try:
+        parts = urlsplit(address.strip())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if parts.scheme.lower() not in ("http", "https") or not host or any(map(str.isspace, address.strip())):
+        return None
+    query = [
+        (key, value)
+        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+        if not _TRACKING.fullmatch(key)
+    ]
+    # As it was written where nothing was removed: some servers know only one of several encodings.
+    kept = (
+        urlencode(query) if len(query) < len(parse_qsl(parts.query, keep_blank_values=True)) else parts.query
+    )
+    netloc = f"{host}:{port}" if port else host
+    return urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", kept, ""))
+
+
+def _entry(entry: Mapping[str, Any]) -> Entry:
+    link = entry.get("link")
+    published = _moment(entry, "published_parsed") or _moment(entry, "created_parsed")
+    changed = _moment(entry, "updated_parsed") if published is None else None
+    title = " ".join(str(entry.get("title") or "").split())
+    return Entry(
+        url=article_url(link) if isinstance(link, str) else None,
+        title=title or None,
+        published_at=published or changed,
+        is_change_date=changed is not None,
+        license=_license(entry),
+    )
+
+
+def _moment(entry: Mapping[str, Any], key: str) -> dt.datetime | None:
+    if not dict.__contains__(entry, key):  # get() takes one date for another
+        return None
+    value = entry[key]
+    try:
+        return dt.datetime.fromtimestamp(calendar.timegm(value), dt.UTC) if value else None
+    except (TypeError, ValueError, OverflowError, OSError):  # the year 0, or 292277026596
+        return None
+
+
+def _license(entry: Mapping[str, Any]) -> str | None:
+    """The license that an entry states by itself: a link, or rights that are one's name."""
+    for link in entry.get("links") or ():
+        if link.get("rel") == "license" and link.get("href"):
+            return licenses.normalise(str(link["href"]))
+    rights = licenses.normalise(str(entry.get("rights") or ""))
+    return rights if rights is not None and licenses.may_publish(rights) else None
+
+
+def _feed(name: str, fields: object, where: str) -> Feed:
+    if name != slug(name):
+        raise UsageError(f"{where}: the name is not plain; {slug(name)!r} would be")
+    if not isinstance(fields, dict):
+        raise UsageError(f"{where}: write a table with {', '.join(_REQUIRED)}")
+    for problem in _problems(fields):
+        raise UsageError(f"{where}: {problem}")
+    license = None if fields["license"] == "unknown" else licenses.normalise(fields["license"])
+    return Feed(**{**fields, "name": name, "license": license})
+
+
+def _problems(fields: Mapping[str, object]) -> Iterator[str]:
+    known = _REQUIRED | _OPTIONAL
+    for key in fields:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            yield f"unknown key {key!r}; " + (
+                f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            )
+    for key in _REQUIRED:
+        if key not in fields:
+            yield f"{key} is missing"
+    for key, value in fields.items():
+        if not isinstance(value, known[key]) or value == "":
+            yield f"{key} must be a {'true or false' if known[key] is bool else 'text'}"
+    for key in ("url", "license_stated_at"):
+        if key in fields and article_url(str(fields[key])) is None:
+            yield f"{key} {fields[key]!r} is not an http(s) address"
+    if not _HOST.fullmatch(str(fields["site"])):
+        yield f"site {fields['site']!r} is not a host name, e.g. globalvoices.org"
+    if not _LANGUAGE.fullmatch(str(fields["language"])):
+        yield f"language {fields['language']!r} is not a BCP 47 tag, e.g. es or pt-BR"

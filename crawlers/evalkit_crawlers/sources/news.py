@@ -1,0 +1,209 @@
+"""News under open licenses: what feeds name in the window, article by article from the pages themselves.
+
+    evalkit crawl news --since 2026-11-01 --until 2026-11-15
+    evalkit crawl news --since 2026-11-01 --until 2026-11-15 --feeds my-feeds.toml
+
+An article's date is the feed's, and the page must not contradict it: where the two are more than a day
+apart, one of them is that of something else (a repost, a republished archive, a changed template), and
+the document falls out. Feeds that do not say when an article was published leave it to the page.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote, urlsplit
+
+import typer
+
+from evalkit_crawlers.command import crawl_command
+from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
+from evalkit_crawlers.sources.feeds import Entry, Feed, is_on_site, load_feeds, parse_feed
+from evalkit_crawlers.text import pages
+
+MAX_PAGES = 200
+"""Of one paged feed: some answer to every page number, for ever."""
+
+FEED_TYPES = (
+    "application/atom+xml, application/rss+xml, application/rdf+xml, application/xml;q=0.9, */*;q=0.5"
+)
+OUTSIDE = "published outside of the window"
+DISAGREE = "feed and page disagree on the date"
+UNDATED = "no date in feed or page"
+
+_MAX_DAYS_APART = 1
+_DATE_IN_PATH = re.compile(r"/((?:19|20)\d\d)[/-](\d\d?)[/-](\d\d?)(?=[/-]|$)")
+
+
+@dataclasses.dataclass(frozen=True)
+class NewsSource:
+    """See the module's docstring."""
+
+    feeds: tuple[Feed, ...] = ()
+    """None are needed to extract."""
+    name: str = "news"
+    extractor: str = f"{pages.EXTRACTOR}, evalkit news 1"
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The feeds by name, and a digest of all that is known of them."""
+        content = json.dumps([dataclasses.asdict(feed) for feed in self.feeds], sort_keys=True)
+        return {
+            "feeds": " ".join(feed.name for feed in self.feeds),
+            "feeds_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        }
+
+    def discover(self, window: Window, get: Get) -> Iterator[Candidate | Drop]:
+        """See `Source.discover`; feed by feed, in the order of their file."""
+        listed: dict[str, str] = {}
+        for feed in self.feeds:
+            yield from _discover(feed, window, get, listed)
+
+    def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
+        """See `Source.extract`."""
+        site, host = candidate.attributes.get("site"), urlsplit(capture.final_url).hostname or ""
+        if site and not is_on_site(host, site):
+            return Drop(candidate.id, "redirected to another site")
+        try:
+            page = pages.read_page(capture)
+        except FetchRefused as refusal:
+            return Drop(candidate.id, refusal.reason)
+        if not page.text:
+            return Drop(candidate.id, "no text found on the page")
+        problem = _contradiction(candidate, page.published_on)
+        if problem:
+            return Drop(candidate.id, problem)
+        corrected = dataclasses.replace(
+            candidate,
+            title=candidate.title or page.title,
+            license=_license(candidate, page.licenses),
+            language=candidate.language or page.language,
+        )
+        return Extracted(corrected, page.text)
+
+
+def _discover(feed: Feed, window: Window, get: Get, listed: dict[str, str]) -> Iterator[Candidate | Drop]:
+    """One feed's candidates; `listed` holds the articles of all feeds so far, by id."""
+    oldest: dt.date | None = None
+    for number in range(1, MAX_PAGES + 1):
+        try:
+            capture = get(feed.page(number), accept=FEED_TYPES, revalidate=True)
+            entries = parse_feed(capture)
+        except FetchRefused as refusal:
+            # WordPress answers 404 to the page after the last one.
+            if number == 1 or "404" not in refusal.reason:
+                yield Drop(_page_id(feed, number), f"feed: {refusal.reason}")
+            break
+        if number == 1 and not entries:
+            yield Drop(feed.name, "feed: it has no entries")
+        num_listed = len(listed)
+        for position, entry in enumerate(entries):
+            yield from _of_entry(feed, entry, f"{_page_id(feed, number)}#{position}", window, get, listed)
+        days = [entry.published_at.date() for entry in entries if entry.published_at]
+        oldest = min([*days, *filter(None, [oldest])], default=None)
+        # An older entry on top is pinned there; a page of nothing but older ones is past the window.
+        if not feed.paged or len(listed) == num_listed or (days and max(days) < window.since):
+            break
+    else:
+        yield Drop(feed.name, f"feed: more than {MAX_PAGES} pages")
+    if oldest is not None and oldest > window.since and not feed.paged:
+        yield Drop(feed.name, "feed: its oldest entry is newer than the window's first day")
+
+
+def _of_entry(
+    feed: Feed, entry: Entry, position: str, window: Window, get: Get, listed: dict[str, str]
+) -> Iterator[Candidate | Drop]:
+    if entry.url is None:
+        yield Drop(position, "entry without an address")
+        return
+    id = _document_id(entry.url)
+    is_own = is_on_site(urlsplit(entry.url).hostname or "", feed.site)
+    # That one feed mentions it must not keep it from the feed of its own site.
+    if listed.setdefault(id if is_own else f"{feed.name} {id}", position) != position:
+        yield Drop(id, "listed more than once")
+        return
+    if not is_own:
+        yield Drop(id, "entry of another site")
+        return
+    published_at: dt.datetime | Drop | None = entry.published_at
+    basis = "change" if entry.is_change_date else "feed"
+    if published_at is None:
+        published_at, basis = _date_without_feed(entry.url, get), "page"
+    if isinstance(published_at, Drop):
+        yield published_at
+    elif published_at not in window:
+        yield Drop(id, OUTSIDE)
+    else:
+        yield Candidate(
+            id=id,
+            url=entry.url,
+            published_at=published_at,
+            license=entry.license or feed.license,
+            title=entry.title,
+            language=feed.language.partition("-")[0],
+            stratum=feed.name,
+            cluster=urlsplit(entry.url).hostname,
+            attributes={"feed": feed.name, "date_from": basis, "site": feed.site},
+        )
+
+
+def _date_without_feed(url: str, get: Get) -> dt.datetime | Drop:
+    """The day that an article's address or else its page states."""
+    match = _DATE_IN_PATH.search(urlsplit(url).path)
+    day = _day(*map(int, match.groups())) if match else None
+    if day is None:
+        try:
+            day = pages.read_page(get(url, accept="text/html")).published_on
+        except FetchRefused as refusal:
+            return Drop(_document_id(url), refusal.reason)
+    if day is None:
+        return Drop(_document_id(url), UNDATED)
+    return dt.datetime.combine(day, dt.time(12), dt.UTC)  # in the middle: the day in any zone is near
+
+
+def _contradiction(candidate: Candidate, published_on: dt.date | None) -> str | None:
+    if published_on is None:
+        # When something was changed says nothing of when it was published.
+        return UNDATED if candidate.attributes.get("date_from") == "change" else None
+    days_apart = abs((candidate.published_at.date() - published_on).days)
+    return DISAGREE if days_apart > _MAX_DAYS_APART else None
+
+
+def _license(candidate: Candidate, stated: frozenset[str]) -> str | None:
+    """The page's own license before the feed's; None where it states several and not the feed's."""
+    if not stated or candidate.license in stated:
+        return candidate.license
+    return next(iter(stated)) if len(stated) == 1 else None
+
+
+def _document_id(url: str) -> str:
+    """The address without its scheme, in ASCII."""
+    return quote(url.partition("://")[2].removesuffix("/"), safe="/%:?=&;,+~@!$*()'-._")
+
+
+def _page_id(feed: Feed, number: int) -> str:
+    return feed.name if number == 1 else f"{feed.name}?paged={number}"
+
+
+def _day(year: int, month: int, day: int) -> dt.date | None:
+    try:
+        return dt.date(year, month, day)
+    except ValueError:
+        return None
+
+
+@crawl_command
+def command(
+    feeds: Annotated[
+        Path | None, typer.Option("--feeds", help="TOML file of feeds; by default those that come along.")
+    ] = None,
+) -> Source:
+    """News articles that feeds name, under the license of each.
+
+    By default: Global Voices in 20 languages and agencies of the United States' government.
+    """
+    return NewsSource(load_feeds(feeds))

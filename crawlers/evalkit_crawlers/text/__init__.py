@@ -1,0 +1,1 @@
+"""From what was fetched to clean text: encodings, extraction, language, duplicates."""

@@ -1,0 +1,167 @@
+"""A fetched HTML page as text, title, date, license and language: a pure function of the capture.
+
+trafilatura and htmldate do the work; here is what makes them depend on nothing but the page: we decode
+it ourselves, nothing is downloaded, and the latest date that a page can have is the day we fetched it.
+"""
+
+import dataclasses
+import datetime as dt
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from evalkit_crawlers import licenses
+from evalkit_crawlers.source import Capture, FetchRefused
+from evalkit_crawlers.text import charsets
+
+MAX_PAGE_BYTES = 8 << 20
+"""Larger pages are refused: articles are a few hundred kilobytes, and trees take 20 times as much."""
+
+MAX_ELEMENTS = 20_000
+"""Of a page; an article's has a few thousand. trafilatura's time grows with the square."""
+
+EXTRACTOR = f"trafilatura {version('trafilatura')}, htmldate {version('htmldate')}"
+
+_EARLIEST = "1995-01-01"
+_HTML_TYPES = ("text/html", "application/xhtml+xml")
+# Characters that HTML forbids; libxml2 ends a document at the first U+0000.
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """What an HTML page says."""
+
+    text: str
+    """Main text, paragraphs as lines; empty where there is none."""
+    title: str | None
+    published_on: dt.date | None
+    """As its metadata state it, in whatever time zone the site lives in; None: they don't."""
+    licenses: frozenset[str]
+    """SPDX identifiers (or addresses) that the page links to as its license."""
+    language: str | None
+    """Primary tag of the document's ``lang``."""
+
+
+def read_page(capture: Capture) -> Page:
+    """The article on a page.
+
+    Raises:
+        FetchRefused: the body is no HTML page, or cannot be read as one.
+    """
+    check_html(capture)
+    tree = parse_html(charsets.decode(capture.body, capture.headers.get("content-type")))
+    latest = (capture.fetched_at.astimezone(dt.UTC) + dt.timedelta(days=1)).date()
+    return Page(
+        text=main_text(tree),
+        title=_title(tree),
+        published_on=_published_on(tree, latest),
+        licenses=_licenses(tree),
+        language=_language(tree),
+    )
+
+
+def check_html(capture: Capture) -> None:
+    """Refuse what is not a page of HTML, or too large a one.
+
+    Raises:
+        FetchRefused: the server says that it is something else, or it is larger than `MAX_PAGE_BYTES`.
+    """
+    # Sent twice, a header's values stand in one line.
+    media_type = re.split("[;,]", capture.headers.get("content-type", ""))[0].strip().lower()
+    if media_type and media_type not in _HTML_TYPES:
+        raise FetchRefused("not an HTML page")
+    if len(capture.body) > MAX_PAGE_BYTES:
+        raise FetchRefused(f"page larger than {MAX_PAGE_BYTES >> 20} MiB")
+
+
+def parse_html(text: str) -> Any:
+    """The tree of an HTML document (an `lxml.html.HtmlElement`).
+
+    Raises:
+        FetchRefused: there is none; it has too many elements, or is nested more deeply than lxml reads:
+            rather none than half.
+    """
+    from lxml import etree, html
+
+    parser = html.HTMLParser(
+        encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False, default_doctype=False
+    )
+    try:
+        tree = html.document_fromstring(_CONTROLS.sub("", text).encode(), parser=parser)
+    except (etree.ParserError, etree.XMLSyntaxError):  # nothing but white space or comments
+        raise FetchRefused("empty page") from None
+    if any("xcessive depth" in entry.message for entry in parser.error_log):
+        raise FetchRefused("page nested too deeply")
+    if sum(1 for _ in tree.iter()) > MAX_ELEMENTS:
+        raise FetchRefused(f"page of more than {MAX_ELEMENTS} elements")
+    return tree
+
+
+def main_text(tree: Any, *, whole: bool = False, prune: Sequence[str] = ()) -> str:
+    """The main text of a page.
+
+    Args:
+        tree: see `parse_html`; may be changed.
+        whole: the tree holds little but the text, so that all that looks like text is taken.
+        prune: XPath expressions of what is no text.
+    """
+    from trafilatura import bare_extraction
+
+    document = bare_extraction(
+        tree,
+        favor_recall=whole,
+        fast=whole,
+        include_comments=False,
+        include_tables=not whole,
+        prune_xpath=list(prune) or None,
+    )
+    text = getattr(document, "text", None) or ""
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip()
+
+
+def _published_on(tree: Any, latest: dt.date) -> dt.date | None:
+    from copy import deepcopy
+
+    from htmldate import find_date
+
+    # htmldate takes the earliest date that it finds, and what stands beside an article has older ones.
+    core = deepcopy(tree)
+    for beside in core.xpath("//aside|//nav|//footer"):
+        if beside.getparent() is not None:
+            beside.drop_tree()
+    for part in (core, deepcopy(tree)):
+        found = find_date(
+            part,
+            original_date=True,
+            extensive_search=False,  # only what says of itself that it is the date
+            min_date=_EARLIEST,
+            max_date=latest.isoformat(),
+        )
+        if found:
+            return dt.date.fromisoformat(found)
+    return None
+
+
+def _title(tree: Any) -> str | None:
+    candidates = (
+        *tree.xpath("//meta[@property='og:title']/@content"),
+        *(element.text_content() for element in tree.xpath("//h1[1]")),
+        *(element.text_content() for element in tree.xpath("//title[1]")),
+    )
+    titles = (" ".join(str(candidate).split()) for candidate in candidates)
+    return next(filter(None, titles), None)
+
+
+def _licenses(tree: Any) -> frozenset[str]:
+    addresses = tree.xpath(
+        "//*[self::a or self::link][contains(concat(' ', normalize-space(@rel), ' '), ' license ')]/@href"
+    )
+    known = (licenses.normalise(str(address).strip()) for address in addresses)
+    return frozenset(license for license in known if license)
+
+
+def _language(tree: Any) -> str | None:
+    stated = str(tree.get("lang") or "").strip().replace("_", "-").partition("-")[0].lower()
+    return stated if re.fullmatch(r"[a-z]{2,3}", stated) else None

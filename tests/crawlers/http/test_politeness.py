@@ -1,0 +1,225 @@
+"""Politeness, measured where it is felt: at the server."""
+
+import datetime as dt
+import itertools
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit_crawlers.http.captures import CaptureStore
+from evalkit_crawlers.http.fetch import Fetcher
+from evalkit_crawlers.http.hosts import HostPolicy, policy_of
+from evalkit_crawlers.http.pacing import Pacer
+from evalkit_crawlers.http.robots import Robots, Rules
+from evalkit_crawlers.source import Capture
+from tests.crawlers.crawling import CONTACT, crawl_from, reasons
+from tests.crawlers.replay import FakeClock, Reply, Request, Server, serve
+from tests.crawlers.toy_source import Page, ToySource, pages, toy_site
+
+HOSTS = ["listing.example", "one.example", "two.example", "three.example"]
+
+
+def gaps_s(server: Server, host: str) -> list[float]:
+    times = [entry.time_s for entry in server.log if entry.request.host == host]
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+def test_one_connection_and_no_request_before_its_time() -> None:
+    robots = {
+        "one.example": b"User-agent: *\nCrawl-delay: 7\n",
+        "two.example": b"User-agent: *\nRequest-rate: 1/20\n",
+        "three.example": b"User-agent: *\nCrawl-delay: 0.01\n",
+    }
+    inner = toy_site(pages(30, HOSTS[1:]))
+
+    def site(request: Request) -> Reply:
+        if request.path == "/robots.txt":
+            rules = robots.get(request.host)
+            return Reply(rules) if rules else Reply(status=404)
+        return inner(request)
+
+    with serve(site, HOSTS, FakeClock()) as server:
+        (crawled,) = crawl_from(server, ToySource())
+        most_open = dict(server.most_open)
+        assert crawled.corpus.manifest.num_documents == 30
+        assert most_open == dict.fromkeys(HOSTS, 1)
+        # Ours is 1 s; the longer one counts. Where several sleep, one may wake later than it asked for.
+        assert min(gaps_s(server, "listing.example")) == 1
+        assert min(gaps_s(server, "one.example")) >= 7
+        assert min(gaps_s(server, "two.example")) == 20
+        assert min(gaps_s(server, "three.example")) >= 1
+        assert all(server.requests(host)[0].path == "/robots.txt" for host in HOSTS)
+        agents = {request.headers["user-agent"] for request in server.requests()}
+        assert len(agents) == 1
+        assert CONTACT in agents.pop()
+
+
+def test_robots_txt_is_obeyed_in_redirects_too() -> None:
+    documents = [*pages(6), Page("secret/one"), Page("moved"), Page("fine")]
+    special = {
+        "/robots.txt": Reply(b"User-agent: *\nDisallow: /\n\nUser-agent: evalkit\nDisallow: /secret/\n"),
+        "/moved": Reply(status=301, headers={"Location": "/secret/two"}),
+    }
+    with serve(toy_site(documents, special), ["listing.example", "pages.example"]) as server:
+        (crawled,) = crawl_from(server, ToySource())
+        asked = {request.path for request in server.requests()}
+    forbidden = "robots.txt forbids it"
+    assert reasons(crawled) == {"secret/one": forbidden, "moved": forbidden}
+    assert not {path for path in asked if path.startswith("/secret")}
+    assert "/moved" in asked
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply(status=404), {}),
+        (Reply(status=403), {}),  # RFC 9309, 2.3.1.3: "unavailable" means no restrictions
+        (Reply(b"\xff\xfe\x00 nonsense"), {}),
+        (
+            Reply(b"User-agent: *\nCrawl-delay: 86400"),
+            {"doc0000": "robots.txt allows less than a page an hour"},
+        ),
+        (Reply(status=500), {"doc0000": "robots.txt: HTTP 500"}),
+        (Reply(b"User-agent: *\nDisallow: /doc0000", cut_after=9), {"doc0000": "robots.txt: body cut short"}),
+    ],
+)
+def test_a_robots_txt_that_cannot_be_had(reply: Reply, expected: dict[str, str]) -> None:
+    def site(request: Request) -> Reply:
+        if request.path == "/robots.txt" and request.host == "one.example":
+            return reply
+        return toy_site([Page("doc0000", "one.example"), Page("doc0001", "two.example")])(request)
+
+    with serve(site, HOSTS) as server:
+        (crawled,) = crawl_from(server, ToySource())
+    assert reasons(crawled) == expected
+
+
+def test_hosts_are_asked_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=60)
+    inner = toy_site(pages(2, ["one.example", "two.example"]))
+
+    def site(request: Request) -> Reply:
+        if request.path.startswith("/doc"):
+            meeting.wait()  # breaks, and the crawl fails, unless both hosts are being asked now
+        return inner(request)
+
+    with serve(site, HOSTS) as server:
+        (crawled,) = crawl_from(server, ToySource())
+    assert crawled.corpus.manifest.num_documents == 2
+
+
+def test_hosts_of_one_operator_share_a_queue() -> None:
+    class Policed(ToySource):
+        host_policies = (HostPolicy("operator", ("one.example", "*.two.example"), delay_s=5.0),)
+
+    hosts = ["listing.example", "one.example", "a.two.example"]
+    with serve(toy_site(pages(8, hosts[1:])), hosts) as server:
+        crawl_from(server, Policed())
+        times = [entry.time_s for entry in server.log if entry.request.host != "listing.example"]
+        # Two robots.txt and eight pages; at most one connection to all of them together is open.
+        assert len(times) == 10
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 5
+
+
+def test_two_crawlers_on_one_machine_share_the_pace() -> None:
+    clock = FakeClock(calendar_moves=True)
+    with serve(toy_site(pages(10, ["one.example"])), ["one.example"], clock) as server:
+
+        def fetch(numbers: range, folder: str) -> None:
+            with Fetcher(
+                CaptureStore(Path(folder)),
+                "crawls/x",
+                contact=CONTACT,
+                endpoints=server.endpoints,
+                allow_private_hosts=True,
+                clock=clock,
+            ) as fetcher:
+                for number in numbers:
+                    fetcher.get(f"https://one.example/doc{number:04d}")
+
+        threads = [
+            threading.Thread(target=fetch, args=(range(0, 5), "a")),
+            threading.Thread(target=fetch, args=(range(5, 10), "b")),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(server.log) == 12
+        assert min(gaps_s(server, "one.example")) >= 1 - 1e-6
+
+
+def test_a_restarted_crawler_waits_for_its_predecessors_delay() -> None:
+    clock = FakeClock(calendar_moves=True)
+    first = Pacer(Path("pace"), clock, lambda queue, wait_s: None)
+    with first.turn("host", 15):
+        first.hold("host", 100)
+    waited: list[float] = []
+    second = Pacer(Path("pace"), clock, lambda queue, wait_s: waited.append(wait_s))
+    clock.sleep(30)
+    with second.turn("host", 15):
+        pass
+    with second.turn("host", 15):
+        pass
+    assert waited == [pytest.approx(70), pytest.approx(15)]
+    # A clock that was set back does not stop anybody for longer than one delay.
+    long_ago = FakeClock(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    third = Pacer(Path("pace"), long_ago, lambda queue, wait_s: waited.append(wait_s))
+    with third.turn("host", 15):
+        pass
+    assert waited[2:] == [pytest.approx(15)]
+
+
+def test_what_is_known_of_hosts() -> None:
+    # https://info.arxiv.org/help/api/tou.html: a request every three seconds, one connection, over all
+    apis = {policy_of(host).queue for host in ("oaipmh.arxiv.org", "export.arxiv.org", "rss.arxiv.org")}
+    assert apis == {"arxiv-api"}
+    assert policy_of("oaipmh.arxiv.org").delay_s == 3
+    assert policy_of("arxiv.org").delay_s == 15  # https://arxiv.org/robots.txt
+    assert policy_of("zh.wikipedia.org").queue == policy_of("de.wikinews.org").queue == "wikimedia"
+    assert policy_of("notwikipedia.org").queue == "notwikipedia.org"
+    assert policy_of("example.org").delay_s == 1
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=2000),
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    [
+                        "User-agent",
+                        "Disallow",
+                        "Allow",
+                        "Crawl-delay",
+                        "Request-rate",
+                        "Sitemap",
+                        "Visit-time",
+                    ]
+                ),
+                st.text(max_size=30)
+                | st.sampled_from(["*", "evalkit", "/", "/*$", "1e999", "-5", "nan", "1/0"]),
+            ),
+            max_size=20,
+        ).map(
+            lambda lines: "\n".join(f"{name}: {value}" for name, value in lines).encode("utf-8", "replace")
+        ),
+    )
+)
+def test_no_robots_txt_is_too_odd(body: bytes) -> None:
+    capture = Capture("", "", dt.datetime(2026, 11, 20, tzinfo=dt.UTC), {}, body, "")
+    rules = Robots(lambda url: capture).rules_for("https://x.example/a")
+    assert isinstance(rules, Rules)
+    assert rules.allow("https://x.example/a?b=%zz") in (True, False)
+    assert 0 <= rules.delay_s < float("inf")
+
+
+def test_a_byte_order_mark_does_not_hide_the_first_line() -> None:
+    body = b"\xef\xbb\xbfUser-agent: *\nDisallow: /a\n"
+    capture = Capture("", "", dt.datetime(2026, 11, 20, tzinfo=dt.UTC), {}, body, "")
+    rules = Robots(lambda url: capture).rules_for("https://x.example/a")
+    assert not rules.allow("https://x.example/a") and rules.allow("https://x.example/b")
