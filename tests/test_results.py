@@ -15,8 +15,8 @@ from evalkit.bench.whole_model import bench_lines
 from evalkit.cells.corpus_cell import Cell, read_cell
 from evalkit.refresh import read_config, site
 from evalkit.scoring.documents import SCORER_VERSION
-from evalkit_tasks.probe_cells import read_cells as read_probe_cells
-from evalkit_tasks.trained import TRAINER_VERSION
+from evalkit_tasks.training.cells import read_cells as read_probe_cells
+from evalkit_tasks.training.training import TRAINER_VERSION
 from tests.evalkit.toys import ROOT, run_cli
 
 RESULTS = ROOT / "results"

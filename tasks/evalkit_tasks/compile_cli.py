@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from evalkit_tasks.compile import Compiled
-    from evalkit_tasks.compiled_check import Check
+    from evalkit_tasks.compiling.check import Check
+    from evalkit_tasks.compiling.compile import Compiled
 
 
 def compile_command(
@@ -33,7 +33,7 @@ def compile_command(
     The check compares acceptance and label of every prefix, of all short strings and of long random ones,
     and shows that the same weights fail with c = 1.
     """
-    from evalkit_tasks.languages import get_language
+    from evalkit_tasks.formal.languages import get_language
 
     automaton = get_language(language)
     import numpy as np
@@ -42,9 +42,9 @@ def compile_command(
     from evalkit.errors import UsageError, unknown_name
     from evalkit.runner.corpora import check_writable
     from evalkit_kernels.wkv7 import BACKENDS, cannot_serve
-    from evalkit_tasks import compiled_check
-    from evalkit_tasks.compile import compile_automaton
-    from evalkit_tasks.theory import analyse
+    from evalkit_tasks.compiling import check as compiled_check
+    from evalkit_tasks.compiling.compile import compile_automaton
+    from evalkit_tasks.formal.theory import analyse
 
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS, f"Known: {', '.join(BACKENDS)}.")
@@ -106,8 +106,8 @@ def _write(compiled: "Compiled", folder: Path, seed: int) -> None:
 
     import numpy as np
 
-    from evalkit_tasks.compile import save
-    from evalkit_tasks.sampling import some_members
+    from evalkit_tasks.compiling.compile import save
+    from evalkit_tasks.formal.sampling import some_members
 
     weights = folder / compiled.path_name
     save(compiled, weights)

@@ -80,10 +80,10 @@ def train_command(
     """
     from evalkit.errors import UsageError
     from evalkit.models.devices import resolve_device
-    from evalkit_tasks.probe_table import print_cells, print_claims, print_parity
-    from evalkit_tasks.train_runner import say, train
-    from evalkit_tasks.train_suites import cost_lines, suite_specs
-    from evalkit_tasks.trained import TrainSpec
+    from evalkit_tasks.training.runner import say, train
+    from evalkit_tasks.training.suites import cost_lines, suite_specs
+    from evalkit_tasks.training.table import print_cells, print_claims, print_parity
+    from evalkit_tasks.training.training import TrainSpec
 
     if suite is None and (task is None or model is None):
         raise UsageError("give --task and --model, or --suite quick")
@@ -152,8 +152,8 @@ def table_command(
     """Print every trained probe by length and seed, beside published numbers and their sources."""
     from evalkit.errors import UsageError
     from evalkit.files import strict_json
-    from evalkit_tasks import probe_table
-    from evalkit_tasks.probe_cells import read_cells
+    from evalkit_tasks.training import table as probe_table
+    from evalkit_tasks.training.cells import read_cells
 
     cells = read_cells(output)
     advice = f"no trained probe in {output}; evalkit probe train --suite quick --output {output} makes some"

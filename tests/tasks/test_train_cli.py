@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 from evalkit.cells.files import content_sha256
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import strict_json
-from evalkit_tasks import probe_table
 from evalkit_tasks.cli import app
-from evalkit_tasks.networks import ARCHITECTURES
-from evalkit_tasks.probe_cells import read_cell, read_cells
-from evalkit_tasks.probe_data import task_names
-from evalkit_tasks.train_suites import quick_claims, suite_specs
-from evalkit_tasks.trained import check_spec
+from evalkit_tasks.training import table as probe_table
+from evalkit_tasks.training.cells import read_cell, read_cells
+from evalkit_tasks.training.networks import ARCHITECTURES
+from evalkit_tasks.training.probe_data import task_names
+from evalkit_tasks.training.suites import quick_claims, suite_specs
+from evalkit_tasks.training.training import check_spec
 
 FAST = {
     "--steps": 3,
@@ -168,7 +168,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path):
     options = ("--task", "parity", "--model", "gru", *words({**FAST, "--steps": 250}))
     probe("train", *options, "--output", "whole")
     code = (
-        "import evalkit_tasks.train_runner as r, functools; "
+        "import evalkit_tasks.training.runner as r, functools; "
         "r.run_spec = functools.partial(r.run_spec, checkpoint_every_s=0.05); "
         "from evalkit_tasks.cli import app; app()"
     )
@@ -200,7 +200,7 @@ def test_processes_give_what_one_process_gives(tmp_path):
 
 
 def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
-    from evalkit_tasks import train_runner
+    from evalkit_tasks.training import runner as train_runner
 
     real = train_runner.run_spec
 

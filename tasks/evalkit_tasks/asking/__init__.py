@@ -1,0 +1,1 @@
+"""Questions to pretrained models, answered by likelihood."""

@@ -1,0 +1,1 @@
+"""Regular languages compiled to RWKV-7 weights."""

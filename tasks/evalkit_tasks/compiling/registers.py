@@ -1,0 +1,163 @@
+"""A language as registers that letters rewrite: the form in which linear recurrences can carry automata.
+
+A head's state holds register contents as columns. A letter a replaces them by ``new[x] = old[maps[a][x]]``:
+a product on the right with a matrix that has a single one per column. After a word ``a_1 ... a_T`` register
+x holds what register ``maps[a_1](maps[a_2](... maps[a_T](x)))`` held at first: the letters are read from
+the last to the first, so the registers of a recogniser are the states of the *reversed* automaton.
+
+Equivalently, a register is a yes-or-no question about a state; it becomes the question "what will the
+answer be after an a", and at first the registers hold the answers for the start state.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import UsageError
+from evalkit_tasks.formal.automaton import Automaton
+from evalkit_tasks.formal.groups import Group
+
+MAX_REGISTERS = 32
+"""Both banks of them, two coordinates each, have to fit a head of 128."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Registers:
+    """What the registers hold, how letters rewrite them, and what they say about the label."""
+
+    maps: NDArray[np.int64]
+    """``[num_letters, num_registers]``."""
+    contents: NDArray[np.int64]
+    """``[num_registers, num_bits]``, the bits at first, -1 or 1."""
+    read: tuple[int, ...]
+    """The registers that are read out after each letter."""
+    patterns: NDArray[np.int64]
+    """``[num_labels, len(read) * num_bits]``: the bits that are read out under each label, -1 or 1."""
+    accepting_labels: frozenset[int]
+
+    @property
+    def num_registers(self) -> int:
+        """How many registers there are."""
+        return len(self.contents)
+
+
+class Step(NamedTuple):
+    """One elementary rewriting: ``copy`` gives ``target`` what ``source`` holds, ``swap`` exchanges them."""
+
+    operation: str
+    """``copy``, ``swap`` or ``none``."""
+    target: int = 0
+    source: int = 0
+
+
+NO_STEP = Step("none")
+
+
+def registers_of(automaton: Automaton) -> Registers:
+    """The registers of an automaton.
+
+    A word problem has a register for each point that its group moves; any other automaton one for each
+    question about states that can come up.
+
+    Raises:
+        UsageError: more than `MAX_REGISTERS` are needed.
+    """
+    if automaton.group is not None and np.array_equal(automaton.labels, np.arange(automaton.group.order)):
+        registers: Registers | None = _points(automaton, automaton.group)
+    else:
+        registers = _questions(automaton)
+    if registers is None or registers.num_registers > MAX_REGISTERS:
+        raise UsageError(
+            f"{automaton.name}: its reverse automaton has more than {MAX_REGISTERS} states, "
+            "and each of them takes a register"
+        )
+    return registers
+
+
+def program(function: tuple[int, ...]) -> list[Step]:
+    """Steps that make registers ``s`` into ``s[function[x]]`` in place; at most one fewer than registers.
+
+    Registers whose content nobody needs any more are overwritten first; what remains are cycles, and a
+    cycle of length L is L - 1 swaps. Every function has a cycle, if only a fixed point, which saves a step.
+    """
+    pending = {x for x, y in enumerate(function) if x != y}
+    steps = []
+    while unread := sorted(x for x in pending if all(function[y] != x for y in pending if y != x)):
+        steps.append(Step("copy", unread[0], function[unread[0]]))
+        pending.remove(unread[0])
+    while pending:
+        x = min(pending)
+        while function[x] in pending:
+            pending.remove(x)
+            if function[x] in pending:
+                steps.append(Step("swap", x, function[x]))
+            x = function[x]
+        pending.discard(x)
+    return steps
+
+
+def apply_steps(steps: list[Step], num_registers: int) -> tuple[int, ...]:
+    """The function that steps amount to: register x gets what register ``result[x]`` held."""
+    held = list(range(num_registers))
+    for operation, target, source in steps:
+        if operation == "copy":
+            held[target] = held[source]
+        elif operation == "swap":
+            held[target], held[source] = held[source], held[target]
+    return tuple(held)
+
+
+def _points(automaton: Automaton, group: Group) -> Registers:
+    """The letters' inverses move the points; where the points come from determines the product."""
+    inverses = group.elements.argsort(1)  # inverses[g][x]: the point that g sends to x
+    letters = automaton.transitions[automaton.start]
+    num_bits = max(1, (group.degree - 1).bit_length())
+    contents = _bits(np.arange(group.degree), num_bits)
+    read: list[int] = []
+    num_known = 1
+    for point in range(group.degree):
+        num_distinct = len(np.unique(inverses[:, [*read, point]], axis=0))
+        if num_distinct > num_known:
+            read.append(point)
+            num_known = num_distinct
+    patterns = contents[inverses[:, read]].reshape(group.order, -1)
+    return Registers(inverses[letters], contents, tuple(read), patterns, frozenset(automaton.accepting))
+
+
+def _questions(automaton: Automaton) -> Registers | None:
+    """The bits of the label, and whatever they turn into when letters are read before them."""
+    reachable = automaton.reachable_states()
+    table = np.searchsorted(reachable, automaton.transitions[reachable])
+    start = int(np.searchsorted(reachable, automaton.start))
+    labels = automaton.labels[reachable]
+    num_bits = max(1, (automaton.num_labels - 1).bit_length())
+    todo: list[NDArray[np.int64]] = []
+    known: dict[bytes, int] = {}
+
+    def register(answers: NDArray[np.int64]) -> int:
+        key = answers.tobytes()
+        if key not in known:
+            known[key] = len(todo)
+            todo.append(answers)
+        return known[key]
+
+    read = tuple(register(answers) for answers in np.ascontiguousarray(_bits(labels, num_bits).T))
+    maps = []
+    for answers in todo:
+        if len(todo) > MAX_REGISTERS:
+            return None
+        maps.append([register(answers[table[:, letter]]) for letter in range(automaton.num_letters)])
+    contents = np.array([[answers[start]] for answers in todo])
+    is_accepting = np.isin(reachable, list(automaton.accepting))
+    accepting, rejecting = set(labels[is_accepting].tolist()), set(labels[~is_accepting].tolist())
+    if accepting & rejecting:
+        raise UsageError(f"{automaton.name}: a label stands for accepting and for rejecting states")
+    patterns = _bits(np.arange(automaton.num_labels), num_bits)
+    return Registers(np.array(maps).T.copy(), contents, read, patterns, frozenset(accepting))
+
+
+def _bits(numbers: NDArray[np.int64], num_bits: int) -> NDArray[np.int64]:
+    """``[len(numbers), num_bits]``, lowest bit first, -1 or 1."""
+    return 2 * (numbers[:, None] >> np.arange(num_bits) & 1) - 1

@@ -1,0 +1,1 @@
+"""Automata, groups and languages: the mathematics that every probe draws on."""

@@ -1,0 +1,386 @@
+"""Deterministic finite automata: what every probe draws its strings, labels and weights from.
+
+Regular expressions, complements and minimisation are automata-lib's work (MIT; kept up, typed, with lazy
+products and a parser that reports errors; pyformlang serves the tests as the independent second opinion).
+What it needs help with, in version 9.2:
+
+* it takes every character of a pattern for a letter, also the digits of ``a{2}`` and the dash of ``[0-9]``:
+  `Automaton.from_regex` keeps only letters that some transition reads;
+* its automata are partial, with arbitrary state names: here every automaton is complete and its states
+  are numbered in the order in which a breadth-first search finds them, so that equal languages give equal
+  tables;
+* the empty pattern is the empty string, and nothing stands for the empty language.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from automata.base.exceptions import AutomatonException, RegexException
+from automata.fa.dfa import DFA
+from automata.fa.nfa import NFA
+from numpy.typing import ArrayLike, NDArray
+
+from evalkit.errors import UsageError
+from evalkit_tasks.formal.groups import Group
+
+MAX_REVERSE_STATES = 4096
+"""Where `Automaton.reverse` gives up: the reverse of n states can have 2^n."""
+
+MAX_STATES = 4096
+"""Of a regular expression's automaton, which can have 2^n states for an expression of n letters."""
+
+MAX_WRITTEN_OUT = 10_000
+"""Letters of a regular expression with its ``{m,n}`` written out."""
+
+_NOT_LETTERS = re.compile(r"\{[\d,\s]*\}|\\[sSdDwW]|(?<=\[)\^")
+_OPERATORS = frozenset("*|()?&+.^{}[] \t")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Automaton:
+    """A complete deterministic automaton, with a label for each state.
+
+    A recogniser's labels are 0 and 1, for rejecting and accepting states; a word problem's label is the
+    state itself; other machines label states as they like.
+    """
+
+    name: str
+    alphabet: tuple[str, ...]
+    """The letters' names; a letter is its index."""
+    transitions: NDArray[np.int64]
+    """``[num_states, num_letters]``, read-only: the state after a letter."""
+    start: int
+    accepting: frozenset[int]
+    labels: NDArray[np.int64]
+    """``[num_states]``, read-only, from 0 to `num_labels` - 1."""
+    group: Group | None = None
+    """For a word problem: the group whose elements the states are."""
+    codewords: NDArray[np.int64] | None = None
+    """``[num_codewords, length]``: strings are made of these, and labels are asked for after each; None:
+    of single letters."""
+
+    @property
+    def num_states(self) -> int:
+        """Rows of the transition table."""
+        return len(self.transitions)
+
+    @property
+    def num_letters(self) -> int:
+        """Size of the alphabet."""
+        return len(self.alphabet)
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels there are."""
+        return int(self.labels.max()) + 1
+
+    @property
+    def is_recogniser(self) -> bool:
+        """Whether the labels are those of acceptance."""
+        return bool((self.labels == self._acceptance).all())
+
+    def run(self, letters: ArrayLike) -> NDArray[np.int64]:
+        """States after each non-empty prefix.
+
+        Args:
+            letters: integers ``[..., T]``, below `num_letters`.
+
+        Returns:
+            ``[..., T]``; entry t is the state after ``letters[..., : t + 1]``.
+
+        Raises:
+            ValueError: a letter is not in the alphabet.
+        """
+        letters = np.asarray(letters, np.int64)
+        if letters.size and not 0 <= letters.min() <= letters.max() < self.num_letters:
+            span = f"{letters.min()} to {letters.max()}"
+            raise ValueError(f"{self.name} has letters 0 to {self.num_letters - 1}; these are {span}")
+        if not letters.size:
+            return letters.copy()
+        rows = letters.reshape(-1, letters.shape[-1])
+        states = np.empty_like(rows)
+        if len(rows) == 1:  # plain integers are faster than arrays of one
+            table, state = self.transitions.tolist(), self.start
+            states[0] = [state := table[state][letter] for letter in rows[0].tolist()]
+        else:
+            now = np.full(len(rows), self.start)
+            for t in range(rows.shape[1]):
+                now = self.transitions[now, rows[:, t]]
+                states[:, t] = now
+        return states.reshape(letters.shape)
+
+    def accepts(self, letters: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each non-empty prefix is in the language; shapes as in `run`."""
+        return self._acceptance[self.run(letters)]
+
+    def label(self, letters: ArrayLike) -> NDArray[np.int64]:
+        """The label after each non-empty prefix; shapes as in `run`."""
+        return self.labels[self.run(letters)]
+
+    def is_accepting(self, states: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each of these states accepts."""
+        return self._acceptance[np.asarray(states, np.int64)]
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Letters of a text in which each character is a letter.
+
+        Raises:
+            ValueError: a character is not in the alphabet.
+        """
+        return np.array([self.alphabet.index(character) for character in text], np.int64)
+
+    def reachable_states(self) -> NDArray[np.int64]:
+        """The states that some string leads to, in rising order."""
+        found = np.zeros(self.num_states, bool)
+        found[self.start] = True
+        while not found[after := self.transitions[found]].all():
+            found[after] = True
+        return np.flatnonzero(found)
+
+    def minimal(self) -> "Automaton":
+        """The smallest automaton of the same language; its labels are those of acceptance."""
+        return _from_library(self._library_dfa().minify(), self.alphabet, self.name)
+
+    def complement(self) -> "Automaton":
+        """The automaton of all other strings; its labels are those of acceptance."""
+        others = frozenset(range(self.num_states)) - self.accepting
+        return Automaton.from_table(
+            self.name, self.alphabet, self.transitions, start=self.start, accepting=others
+        )
+
+    def reverse(self, max_states: int = MAX_REVERSE_STATES) -> "Automaton":
+        """The smallest automaton of the reversed strings.
+
+        Reversing the arrows of an automaton all of whose states can be reached and making the result
+        deterministic gives a minimal automaton (Brzozowski 1962), so nothing is left to minimise. Done
+        here, and not by automata-lib, because the number of states has to be bounded.
+
+        Raises:
+            UsageError: it has more than ``max_states`` states.
+        """
+        source = self.minimal()
+        membership = source._acceptance
+        known = {membership.tobytes(): 0}
+        todo, rows = [membership], []
+        for subset in todo:
+            row = []
+            for letter in range(self.num_letters):
+                before = subset[source.transitions[:, letter]]
+                key = before.tobytes()
+                if key not in known:
+                    if len(known) == max_states:
+                        raise UsageError(f"{self.name}: its reverse automaton has over {max_states} states")
+                    known[key] = len(todo)
+                    todo.append(before)
+                row.append(known[key])
+            rows.append(row)
+        accepting = [i for i, subset in enumerate(todo) if subset[source.start]]
+        name = f"{self.name} reversed"
+        return Automaton.from_table(name, self.alphabet, rows, start=0, accepting=accepting)
+
+    def is_equivalent(self, other: "Automaton") -> bool:
+        """Whether both accept the same strings over the same alphabet."""
+        return self.alphabet == other.alphabet and self._library_dfa() == other._library_dfa()
+
+    @classmethod
+    def from_table(
+        cls,
+        name: str,
+        alphabet: Sequence[str],
+        transitions: ArrayLike,
+        *,
+        start: int = 0,
+        accepting: Sequence[int] | frozenset[int] = (),
+        labels: ArrayLike | None = None,
+        group: Group | None = None,
+        codewords: NDArray[np.int64] | None = None,
+    ) -> "Automaton":
+        """An automaton from its transition table.
+
+        Args:
+            name: what it is called in tables and messages.
+            alphabet: the letters' names.
+            transitions: ``[num_states, num_letters]``.
+            start: the state before the first letter.
+            accepting: states after which a string is in the language.
+            labels: ``[num_states]``; by default 1 for accepting states, else 0.
+            group: of a word problem.
+            codewords: see the attribute.
+
+        Raises:
+            UsageError: the table is not complete, or names states that do not exist.
+        """
+        table = np.array(transitions, np.int64)
+        num_states = len(table)
+        if table.ndim != 2 or not num_states or table.shape[1] != len(alphabet):
+            raise UsageError(
+                f"{name}: the transition table must have a row for each state and a column for each of the "
+                f"{len(alphabet)} letters; its shape is {table.shape}"
+            )
+        if len(set(alphabet)) < len(alphabet) or not alphabet:
+            raise UsageError(f"{name}: the letters must be distinct and at least one: {list(alphabet)}")
+        wanted = [*table.ravel().tolist(), start, *accepting]
+        if wrong := [state for state in wanted if not 0 <= state < num_states]:
+            raise UsageError(f"{name}: there is no state {wrong[0]}; there are {num_states}, from 0")
+        if labels is None:
+            labels = np.isin(np.arange(num_states), list(accepting))
+        found = np.array(labels, np.int64)
+        if found.shape != (num_states,) or found.min() < 0:
+            raise UsageError(f"{name}: labels must be one number, at least 0, for each state")
+        table.flags.writeable = found.flags.writeable = False
+        return cls(name, tuple(alphabet), table, start, frozenset(accepting), found, group, codewords)
+
+    @classmethod
+    def from_regex(cls, pattern: str, alphabet: Sequence[str] | None = None) -> "Automaton":
+        """The smallest automaton of a regular expression.
+
+        Args:
+            pattern: letters, ``*``, ``+``, ``?``, ``|``, ``&`` (intersection), ``^`` (shuffle), ``.``,
+                ``[...]``, ``[^...]``, ``{m,n}``, ``()`` for the empty string; see automata-lib.
+            alphabet: single characters; by default those that the pattern reads, sorted.
+
+        Raises:
+            UsageError: it is no regular expression, uses letters outside the alphabet, no string matches
+                it, or its automaton is too large.
+        """
+        written = set(_NOT_LETTERS.sub("", pattern)) - _OPERATORS
+        symbols = written if alphabet is None else set(alphabet)
+        if wrong := [letter for letter in symbols if len(letter) != 1 or letter in _OPERATORS]:
+            raise UsageError(f"{wrong[0]!r} cannot be a letter of a regular expression")
+        if _written_out(pattern) > MAX_WRITTEN_OUT:
+            raise UsageError(
+                f"{pattern!r} is too long: over {MAX_WRITTEN_OUT:,} letters with its {{}} written out"
+            )
+        try:
+            nfa = NFA.from_regex(pattern, input_symbols=symbols)
+            read = {letter for paths in nfa.transitions.values() for letter in paths} - {""}
+            if alphabet is None:
+                symbols = read | (written - {"-"})  # an intersection may read less than what is written
+                nfa = NFA.from_regex(pattern, input_symbols=symbols)
+        except (AutomatonException, RegexException) as error:
+            reason = str(error).strip().split("\n")[0].rstrip(".")
+            raise UsageError(
+                f"{pattern!r} is not a regular expression over {sorted(symbols)}: {reason}"
+            ) from error
+        if outside := sorted(read - symbols):
+            raise UsageError(
+                f"{pattern!r} uses {outside[0]!r}, which is not among the letters {sorted(symbols)}"
+            )
+        letters = tuple(sorted(symbols) if alphabet is None else alphabet)
+        if not letters:
+            raise UsageError(f"{pattern!r} names no letter; write one, or give the alphabet")
+        if _has_more_states(nfa, MAX_STATES):
+            raise UsageError(f"{pattern!r} is too large: its automaton has over {MAX_STATES} states")
+        dfa = DFA.from_nfa(nfa, minify=True)
+        if dfa.isempty():
+            raise UsageError(
+                f"no string matches {pattern!r}: its language over {', '.join(letters)} is empty"
+            )
+        return _from_library(dfa, letters, pattern)
+
+    @classmethod
+    def from_group(
+        cls,
+        group: Group,
+        letters: Sequence[int] | None = None,
+        *,
+        name: str | None = None,
+        codewords: NDArray[np.int64] | None = None,
+    ) -> "Automaton":
+        """The word problem of a group: the state, and the label, is the product of the letters.
+
+        The accepted strings are those whose product is the identity.
+
+        Args:
+            group: its elements are the states.
+            letters: indices of the elements that are letters; by default all.
+            name: by default the group's.
+            codewords: see the attribute.
+        """
+        letters = range(group.order) if letters is None else letters
+        return cls.from_table(
+            name or group.name,
+            [group.element_names[element] for element in letters],
+            group.products[:, list(letters)],
+            start=0,
+            accepting=[0],
+            labels=np.arange(group.order),
+            group=group,
+            codewords=codewords,
+        )
+
+    @property
+    def _acceptance(self) -> NDArray[np.bool_]:
+        return np.isin(np.arange(self.num_states), list(self.accepting))
+
+    def _library_dfa(self) -> DFA:
+        symbols = [str(letter) for letter in range(self.num_letters)]
+        return DFA(
+            states=set(range(self.num_states)),
+            input_symbols=set(symbols),
+            transitions={
+                state: dict(zip(symbols, row, strict=True))
+                for state, row in enumerate(self.transitions.tolist())
+            },
+            initial_state=self.start,
+            final_states=set(self.accepting),
+        )
+
+
+def _written_out(pattern: str) -> int:
+    """About how many letters a regular expression has when its repetitions are written out."""
+    sizes, lasts = [0], [0]  # of each open bracket, and of the last thing in it
+    for token in re.findall(r"\{[^{}]*\}|\[[^\]]*\]|\\.|.", pattern, re.DOTALL):
+        if token == "(":
+            sizes.append(0)
+            lasts.append(0)
+        elif token == ")" and len(sizes) > 1:
+            lasts.pop()
+            lasts[-1] = sizes.pop()
+            sizes[-1] += lasts[-1]
+        elif token[0] == "{":
+            times = max(map(int, re.findall(r"\d{1,9}", token)), default=1)
+            sizes[-1] += lasts[-1] * (max(times, 1) - 1)
+            lasts[-1] *= max(times, 1)
+        elif token not in _OPERATORS:
+            lasts[-1] = 1
+            sizes[-1] += 1
+    return sum(sizes)
+
+
+def _has_more_states(nfa: NFA, bound: int) -> bool:
+    """Whether the subset construction finds more states, the empty subset left out."""
+    nfa = nfa.eliminate_lambda()
+    known = {frozenset({nfa.initial_state})}
+    todo = list(known)
+    for subset in todo:
+        for letter in nfa.input_symbols:
+            after = frozenset().union(*(nfa.transitions.get(state, {}).get(letter, ()) for state in subset))
+            if after and after not in known:
+                if len(known) == bound:
+                    return True
+                known.add(after)
+                todo.append(after)
+    return False
+
+
+def _from_library(dfa: DFA, alphabet: tuple[str, ...], name: str) -> Automaton:
+    """A complete automaton with its states in breadth-first order."""
+    own_letters = dfa.input_symbols <= set(alphabet)
+    symbols = alphabet if own_letters else tuple(map(str, range(len(alphabet))))
+    trap = object()
+    known = {dfa.initial_state: 0}
+    todo, rows = [dfa.initial_state], []
+    for state in todo:
+        row = []
+        for symbol in symbols:
+            after = dfa.transitions.get(state, {}).get(symbol, trap)
+            if after not in known:
+                known[after] = len(todo)
+                todo.append(after)
+            row.append(known[after])
+        rows.append(row)
+    accepting = [number for state, number in known.items() if state in dfa.final_states]
+    return Automaton.from_table(name, alphabet, rows, start=0, accepting=accepting)

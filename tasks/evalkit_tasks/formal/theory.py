@@ -1,0 +1,168 @@
+"""What theory says of a language before anything is measured.
+
+The class of a regular language is that of its syntactic monoid, the maps that strings induce on the states
+of the minimal automaton:
+
+* aperiodic (no group in it): star-free; identity-reset cascades recognise it (Krohn and Rhodes 1965), and
+  masked transformers of fixed depth do (Yang et al., arXiv 2310.13897);
+* groups, all solvable: in ACC0. A linear recurrence without negative eigenvalues recognises it at no depth
+  in finite precision (Grazzi et al., arXiv 2411.12537, theorem 1, for parity);
+* a group that is not solvable: complete for NC1 (Barrington 1989); a transformer of fixed depth tracks it at
+  no length beyond what its depth allows, unless TC0 = NC1.
+"""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import UsageError
+from evalkit_tasks.formal.automaton import Automaton
+
+MAX_MONOID = 5000
+MAX_REVERSE = 4096
+
+_Map = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Theory:
+    """The algebra of a language; None where an answer would need more than the bounds of this module."""
+
+    num_minimal_states: int
+    num_reverse_states: int | None
+    """States of the smallest automaton of the reversed strings; None: over `MAX_REVERSE`."""
+    monoid_size: int | None
+    """Size of the syntactic monoid; None: over `MAX_MONOID`."""
+    is_group: bool
+    """Whether every letter permutes the states: the syntactic monoid is a group."""
+    is_aperiodic: bool | None
+    is_solvable: bool | None
+    """Whether every group in the monoid is solvable; true of aperiodic languages."""
+
+    @property
+    def language_class(self) -> str:
+        """``aperiodic``, ``solvable``, ``non-solvable``, or ``unknown`` where the monoid is too large."""
+        if self.is_aperiodic is None:
+            return "unknown"
+        if self.is_aperiodic:
+            return "aperiodic"
+        return "solvable" if self.is_solvable else "non-solvable"
+
+    def summary(self) -> str:
+        """All of it in a line."""
+        reverse = f"over {MAX_REVERSE}" if self.num_reverse_states is None else self.num_reverse_states
+        monoid = f"over {MAX_MONOID}" if self.monoid_size is None else self.monoid_size
+        kind = f"{self.language_class} group" if self.is_group else self.language_class
+        return (
+            f"{kind}; states: {self.num_minimal_states} (minimal), {reverse} (reverse automaton); "
+            f"syntactic monoid: {monoid}"
+        )
+
+    def min_layers(self) -> dict[str, str]:
+        """Layers that suffice for every length, by family: a number, ``constant``, ``growing``, ``none``.
+
+        ``none``: no number of layers suffices in finite precision; ``growing``: more for longer strings.
+        """
+        if self.is_aperiodic is None:
+            positive = transformer = "unknown"
+        elif self.is_aperiodic:
+            positive = transformer = "constant"
+        else:
+            positive, transformer = "none", "growing"
+        return {
+            "rwkv7 c = 1": positive,
+            "rwkv7 c = 2": "4",
+            "transformer": transformer,
+            "rnn": "1",
+        }
+
+
+def analyse(automaton: Automaton) -> Theory:
+    """The theory of the automaton's labels: of the language where they say what is accepted."""
+    try:
+        num_reverse = automaton.reverse(MAX_REVERSE).num_states
+    except UsageError:
+        num_reverse = None
+    minimal = _merged(automaton)
+    letters = [tuple(column) for column in minimal.transitions.T.tolist()]
+    is_group = all(len(set(letter)) == minimal.num_states for letter in letters)
+    monoid = transition_monoid(minimal)
+    is_aperiodic = is_solvable = None
+    if monoid is not None:
+        groups = _subgroups(monoid)
+        is_aperiodic = all(len(group) == 1 for group in groups)
+        is_solvable = is_aperiodic or all(_is_solvable(group) for group in groups)
+    return Theory(
+        minimal.num_states,
+        num_reverse,
+        None if monoid is None else len(monoid),
+        is_group,
+        is_aperiodic,
+        is_solvable,
+    )
+
+
+def transition_monoid(automaton: Automaton, max_size: int = MAX_MONOID) -> NDArray[np.int64] | None:
+    """All maps of states that strings induce, the empty string's included.
+
+    Returns:
+        ``[size, num_states]``, or None where there are more than ``max_size``.
+    """
+    identity = tuple(range(automaton.num_states))
+    columns = [np.array(column) for column in automaton.transitions.T.tolist()]
+    known: dict[_Map, None] = {identity: None}
+    todo = [identity]
+    for element in todo:
+        images = np.array(element)
+        for column in columns:
+            after = tuple(column[images].tolist())
+            if after not in known:
+                if len(known) == max_size:
+                    return None
+                known[after] = None
+                todo.append(after)
+    return np.array(list(known), np.int64)
+
+
+def _merged(automaton: Automaton) -> Automaton:
+    """The smallest machine with the same labels, by splitting states that letters tell apart (Moore 1956)."""
+    if automaton.is_recogniser:
+        return automaton.minimal()
+    reachable = automaton.reachable_states()
+    table = np.searchsorted(reachable, automaton.transitions[reachable])
+    classes = np.unique(automaton.labels[reachable], return_inverse=True)[1]
+    while True:
+        signatures = np.column_stack((classes, classes[table]))
+        _, first, finer = np.unique(signatures, axis=0, return_index=True, return_inverse=True)
+        if len(first) == classes.max() + 1:
+            break
+        classes = finer
+    start = int(finer[np.searchsorted(reachable, automaton.start)])
+    return Automaton.from_table(automaton.name, automaton.alphabet, finer[table[first]], start=start)
+
+
+def _subgroups(monoid: NDArray[np.int64]) -> list[list[_Map]]:
+    """The maximal groups in a monoid of maps, as permutations of the points that their identity fixes.
+
+    An element x lies in a group exactly if x e = x for the idempotent e among its powers; the group's
+    elements permute the image of e, and differ there.
+    """
+    groups: dict[_Map, list[_Map]] = {}
+    for element in monoid:
+        power = element
+        while not np.array_equal(power[power], power):
+            power = element[power]
+        if np.array_equal(element[power], element):
+            image = np.unique(power)
+            places = np.searchsorted(image, element[image])
+            groups.setdefault(tuple(power.tolist()), []).append(tuple(places.tolist()))
+    return list(groups.values())
+
+
+def _is_solvable(group: list[_Map]) -> bool:
+    if len(group) < 60:  # the smallest group that is not solvable is A5
+        return True
+    from sympy.combinatorics import Permutation, PermutationGroup
+
+    return bool(PermutationGroup([Permutation(list(element)) for element in group]).is_solvable)

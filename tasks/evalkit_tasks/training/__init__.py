@@ -1,0 +1,1 @@
+"""Small networks trained on formal tasks."""

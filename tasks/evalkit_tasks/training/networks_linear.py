@@ -1,0 +1,170 @@
+"""Linear recurrences with a matrix-valued state: DeltaNet, Mamba-2, RetNet.
+
+Shape legend: B = batch, T = time, H = heads, N = head size, Q = chunk length, C = channels.
+
+What a linear recurrence can track is decided by the eigenvalues of its transition (arXiv 2411.12537):
+within [0, 1] not even parity; within [-1, 1] parity, and DeltaNet all swaps of two.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from evalkit_kernels import wkv7
+from evalkit_tasks.training.networks_attention import rotate
+from evalkit_tasks.training.networks_parts import Mixer, ShortConvolution, State
+
+CHUNK_TOKENS = 64
+_SMALLEST_DECAY = 1e-6
+"""A decay nearer to 0 counts as this, so that its logarithm and gradient stay finite."""
+
+
+def scalar_decay_attention(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """``S_t = decay_t S_{t-1} + v_t k_t^T``, ``y_t = S_t q_t``, in chunks of matrix products.
+
+    The quadratic ("dual") form of Mamba-2 (arXiv 2405.21060, section 6) inside a chunk; a negative decay is
+    split into its sign and its logarithm.
+
+    Args:
+        q: ``[B, T, H, N]``.
+        k: ``[B, T, H, N]``.
+        v: ``[B, T, H, M]``.
+        decay: ``[B, T, H]``, within [-1, 1].
+        state: ``[B, H, M, N]`` before the first token; zeros if None.
+
+    Returns:
+        ``y`` ``[B, T, H, M]`` and the state after the last token.
+    """
+    q, k, v, decay = (x.transpose(1, 2) for x in (q, k, v, decay))  # time next to last
+    if state is None:
+        state = q.new_zeros(*v.shape[:2], v.shape[-1], k.shape[-1])
+    log_decay = decay.abs().clamp_min(_SMALLEST_DECAY).log()
+    sign = torch.where(decay < 0, -1.0, 1.0).to(decay.dtype)
+    outputs = []
+    for first in range(0, q.shape[2], CHUNK_TOKENS):
+        chunk = slice(first, first + CHUNK_TOKENS)
+        keys, values = k[:, :, chunk], v[:, :, chunk]
+        decay_sum = log_decay[:, :, chunk].cumsum(-1)
+        sign_product = sign[:, :, chunk].cumprod(-1)
+        # The decay from token s to token t; above the diagonal there is nothing, and exp must not see it.
+        between = (decay_sum[..., :, None] - decay_sum[..., None, :]).tril()
+        signs = sign_product[..., :, None] * sign_product[..., None, :]
+        scores = (q[:, :, chunk] @ keys.mT * between.exp() * signs).tril()
+        into = (sign_product * decay_sum.exp())[..., None]
+        outputs.append(scores @ values + (q[:, :, chunk] * into) @ state.mT)
+        rest = (sign_product[..., -1:] * sign_product * (decay_sum[..., -1:] - decay_sum).exp())[..., None]
+        state = into[..., -1:, :] * state + (values * rest).mT @ keys
+    return torch.cat(outputs, 2).transpose(1, 2), state
+
+
+class DeltaNet(Mixer):
+    """The delta rule (arXiv 2406.06484): ``S_t = S_{t-1} (I - beta k k^T) + beta v k^T``, ``y_t = S_t q_t``.
+
+    It is WKV-7 without decay, with ``a = -k`` and ``b = beta k``. As in fla's layer: short convolutions
+    with SiLU on q, k and v, q and k of length 1, RMSNorm on each head's output.
+
+    Args:
+        width: C.
+        head_size: N.
+        beta_bound: 1 keeps the transition's eigenvalues within [0, 1], 2 within [-1, 1].
+    """
+
+    def __init__(self, width: int, head_size: int, beta_bound: float) -> None:
+        super().__init__()
+        self.num_heads, self.head_size, self.beta_bound = width // head_size, head_size, beta_bound
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.convolution = ShortConvolution(3 * width)
+        self.beta = nn.Linear(width, self.num_heads, bias=False)
+        self.norm = nn.RMSNorm(head_size)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """See `Mixer`."""
+        seen, memory = (None, None) if state is None else state
+        qkv, seen = self.convolution(self.qkv(x), seen)
+        heads = (*x.shape[:2], self.num_heads, self.head_size)
+        q, k, v = (part.reshape(heads) for part in qkv.chunk(3, -1))
+        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+        beta = self.beta_bound * torch.sigmoid(self.beta(x))[..., None]
+        y, memory = wkv7(q, torch.zeros_like(q), k, beta * v, -k, beta * k, memory)
+        return self.output(self.norm(y).reshape(x.shape)), (seen, memory)
+
+
+class Mamba2(Mixer):
+    """Mamba-2 (arXiv 2405.21060): a scalar decay per head and token, keys and queries shared by the heads.
+
+    Args:
+        width: C; inside, twice that.
+        head_size: of the values, M.
+        state_size: of keys and queries, N.
+        signed: whether the decay is ``2 exp(dt A) - 1`` in (-1, 1) (arXiv 2411.12537) in place of
+            ``exp(dt A)`` in (0, 1).
+    """
+
+    def __init__(self, width: int, head_size: int, state_size: int, *, signed: bool) -> None:
+        super().__init__()
+        inner = 2 * width
+        self.head_size, self.signed, self.num_heads = head_size, signed, inner // head_size
+        self.sizes = (inner, inner + 2 * state_size, self.num_heads)
+        self.input = nn.Linear(width, sum(self.sizes), bias=False)
+        self.convolution = ShortConvolution(inner + 2 * state_size)
+        # Initial values as in the authors' code: A uniform in [1, 16], dt log-uniform in [0.001, 0.1].
+        self.log_rate = nn.Parameter(torch.empty(self.num_heads).uniform_(1, 16).log())
+        step = torch.empty(self.num_heads).uniform_(math.log(1e-3), math.log(1e-1)).exp()
+        self.step_bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))
+        self.skip = nn.Parameter(torch.ones(self.num_heads))
+        self.norm = nn.RMSNorm(inner)
+        self.output = nn.Linear(inner, width, bias=False)
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """See `Mixer`."""
+        seen, memory = (None, None) if state is None else state
+        gate, xbc, step_logit = self.input(x).split(self.sizes, -1)
+        xbc, seen = self.convolution(xbc, seen)
+        inner, state_size = gate.shape[-1], (xbc.shape[-1] - gate.shape[-1]) // 2
+        values, keys, queries = xbc.split((inner, state_size, state_size), -1)
+        values = values.reshape(*x.shape[:2], self.num_heads, self.head_size)
+        shared = (*x.shape[:2], self.num_heads, state_size)
+        step = F.softplus(step_logit + self.step_bias)
+        decay = torch.exp(-step * self.log_rate.exp())
+        if self.signed:
+            decay = 2 * decay - 1
+        y, memory = scalar_decay_attention(
+            queries[:, :, None].expand(shared),
+            keys[:, :, None].expand(shared),
+            values * step[..., None],
+            decay,
+            memory,
+        )
+        y = (y + self.skip[:, None] * values).reshape(gate.shape)
+        return self.output(self.norm(y * F.silu(gate))), (seen, memory)
+
+
+class RetNet(Mixer):
+    """Retention (arXiv 2307.08621): the decay of a head is a constant, ``1 - 2^(-5 - head)``.
+
+    With rotary queries and keys, a norm per head and a gate, as in the paper's equation 8.
+    """
+
+    def __init__(self, width: int, head_size: int) -> None:
+        super().__init__()
+        self.num_heads, self.head_size = width // head_size, head_size
+        self.qkvg = nn.Linear(width, 4 * width, bias=False)
+        self.norm = nn.RMSNorm(head_size)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """See `Mixer`."""
+        first, memory = (0, None) if state is None else state
+        heads = (*x.shape[:2], self.num_heads, self.head_size)
+        q, k, v, gate = self.qkvg(x).chunk(4, -1)
+        q, k = (rotate(part.reshape(heads).transpose(1, 2), first).transpose(1, 2) for part in (q, k))
+        exponents = torch.arange(self.num_heads, device=x.device, dtype=x.dtype)
+        decay = (1 - 2.0 ** (-5 - exponents)).expand(heads[:-1])
+        y, memory = scalar_decay_attention(q, k * self.head_size**-0.5, v.reshape(heads), decay, memory)
+        y = self.norm(y).reshape(x.shape) * F.silu(gate)
+        return self.output(y), (first + x.shape[1], memory)

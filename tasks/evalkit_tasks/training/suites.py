@@ -1,0 +1,206 @@
+"""Named sets of cells: ``quick`` checks published claims on a CPU, ``paper`` is for a GPU."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalkit.errors import unknown_name
+from evalkit_tasks.training.cells import ProbeCell, find_cell
+from evalkit_tasks.training.networks import NetworkOptions, build_network, display_name
+from evalkit_tasks.training.training import TrainSpec, check_spec
+
+SUITES = ("quick", "paper")
+PUBLISHED_RANGE = (40, 256)
+"""Lengths that the literature tests after training on up to 40 letters."""
+
+
+class Claim(NamedTuple):
+    """What every seed of a spec has to show."""
+
+    text: str
+    spec: TrainSpec
+    """With seed 0; the suite says how many there are."""
+    test: str
+    metric: str
+    low: float
+    high: float
+    source: str
+    num_seeds: int = 3
+
+    def specs(self) -> list[TrainSpec]:
+        """A spec per seed."""
+        return [dataclasses.replace(self.spec, seed=seed) for seed in range(self.num_seeds)]
+
+    def values(self, cells: Iterable[ProbeCell]) -> dict[int, float]:
+        """The metric of each seed that has been trained."""
+        keys = {spec.key(): spec.seed for spec in self.specs()}
+        return {
+            keys[cell.path.stem]: float(cell.tests[self.test][self.metric])
+            for cell in cells
+            if cell.path.stem in keys
+        }
+
+    def holds(self, values: dict[int, float]) -> bool:
+        """Whether all seeds are there and within the bounds."""
+        return len(values) == self.num_seeds and all(self.low <= v <= self.high for v in values.values())
+
+
+def suite_specs(name: str) -> list[TrainSpec]:
+    """The cells of a suite.
+
+    Raises:
+        UsageError: an unknown suite.
+    """
+    if name not in SUITES:
+        raise unknown_name("suite", name, SUITES, f"Known: {', '.join(SUITES)}.")
+    if name == "paper":
+        return list(_paper())
+    return list(dict.fromkeys(spec for claim in quick_claims() for spec in claim.specs()))
+
+
+def quick_claims() -> list[Claim]:
+    """What the quick suite has to show.
+
+    Budgets are in steps, so that the outcome does not depend on how busy the machine is.
+    """
+    to_published: dict[str, Any] = {"train_length": 40, "test_range": PUBLISHED_RANGE, "num_items": 512}
+    between = "40-256"
+    last, every = "last_position_accuracy", "sequence_accuracy"
+    parity = functools.partial(TrainSpec, task="parity", **to_published)
+    c1 = parity(model="rwkv7", num_steps=300, learning_rate=2e-3, test_multiples=(1, 2, 4))
+    c2 = dataclasses.replace(c1, negative_eigenvalues="full")
+    delta = parity(
+        model="deltanet", num_layers=2, num_steps=600, learning_rate=4e-3, test_multiples=(1, 2, 4)
+    )
+    signed_delta = dataclasses.replace(delta, negative_eigenvalues="full")
+    transformer = parity(model="transformer-rope", num_layers=2, num_steps=300, test_multiples=(1, 2, 4))
+    lstm = parity(model="lstm", num_steps=200)
+    lstm_s3 = TrainSpec("s3", "lstm", num_steps=600)
+    swaps = TrainSpec(
+        "s5-swaps", "rwkv7", negative_eigenvalues="full", num_steps=600, test_multiples=(1, 2, 4, 8)
+    )
+    swaps_c1 = dataclasses.replace(swaps, negative_eigenvalues="off")
+    return [
+        Claim("LSTM solves parity at 16x", lstm, "640", every, 0.99, 1.0, _CHOMSKY),
+        Claim("LSTM solves S3 at 16x", lstm_s3, "512", every, 0.99, 1.0, "own measurement"),
+        Claim("RWKV-7 c=1 fails parity, 40 to 256", c1, between, last, 0.46, 0.56, _SLICE),
+        Claim("RWKV-7 c=2 solves parity at 2x, 1 layer", c2, "80", every, 0.99, 1.0, _RWKV7),
+        Claim("RWKV-7 c=2 solves parity at 4x, 1 layer", c2, "160", every, 0.95, 1.0, _RWKV7),
+        Claim("RWKV-7 c=2 solves S5 by swaps at 2x, 1 layer", swaps, "64", every, 0.99, 1.0, _RWKV7),
+        Claim("RWKV-7 c=2 solves S5 by swaps at 4x, 1 layer", swaps, "128", every, 0.95, 1.0, _RWKV7),
+        Claim(
+            "RWKV-7 c=1 cannot fit S5 by swaps, 1 layer", swaps_c1, "32", every, 0.0, 0.1, "own measurement"
+        ),
+        Claim("DeltaNet [0,1] fails parity, 40 to 256", delta, between, last, 0.45, 0.63, _SLICE),
+        Claim("DeltaNet [-1,1] solves parity at 2x", signed_delta, "80", every, 0.95, 1.0, _SLICE),
+        Claim("DeltaNet [-1,1] tracks parity, 40 to 256", signed_delta, between, last, 0.85, 1.0, _SLICE),
+        Claim("Transformer fails parity, 40 to 256", transformer, between, last, 0.47, 0.57, _SLICE),
+    ]
+
+
+_SLICE = "Terzic et al. 2025, table 2"
+_RWKV7 = "arXiv 2503.14456, theorem 2"
+_CHOMSKY = "Deletang et al. 2022"
+
+
+def _paper() -> Iterator[TrainSpec]:
+    """Fewest layers for word problems (RWKV-7 paper, figure 8), and S5 from 128 to 512 letters.
+
+    Nobody has run this yet: it wants a GPU for days.
+    """
+    networks = [
+        ("rwkv7", "off"),
+        ("rwkv7", "full"),
+        ("deltanet", "full"),
+        ("mamba2", "off"),
+        ("transformer-rope", "off"),
+        ("lstm", "off"),
+    ]
+    sizes: dict[str, Any] = {"width": 128, "head_size": 32, "batch_size": 512}
+    for task, (model, eigenvalues), layers, length, seed in itertools.product(
+        ("a5", "a4xz5", "z60"), networks, (1, 2, 3, 4), (5, 10, 15, 20), range(3)
+    ):
+        yield TrainSpec(
+            task,
+            model,
+            layers,
+            seed,
+            eigenvalues,
+            train_length=length,
+            min_train_length=2,
+            num_steps=20_000,
+            test_multiples=(1, 2, 4),
+            num_items=1024,
+            **sizes,
+        )
+    for task, (model, eigenvalues), layers, seed in itertools.product(
+        ("s5", "s5-swaps", "s5-4tokens"), networks, (1, 2, 4), range(3)
+    ):
+        yield TrainSpec(
+            task,
+            model,
+            layers,
+            seed,
+            eigenvalues,
+            train_length=128,
+            num_steps=100_000,
+            test_multiples=(1, 2, 4),
+            num_items=1024,
+            **sizes,
+        )
+
+
+def cost_lines(specs: Sequence[TrainSpec], output: Path) -> list[str]:
+    """What a set of cells would cost: how many are missing, tokens and operations of their training."""
+    lines: list[str] = []
+    missing = [spec for spec in specs if not find_cell(spec, output, lines.append, dry_run=True)]
+    lines.append(f"{len(specs) - len(missing)} of {len(specs)} cells done, {len(missing)} to train")
+    total_tokens = total_operations = 0
+    by_name: dict[tuple[str, str], list[int]] = {}
+    for spec in missing:
+        num_tokens = training_tokens(spec)
+        # Forward and backward of the matrix products; what carries the state comes on top.
+        operations = 6 * _num_parameters(dataclasses.replace(spec, seed=0)) * num_tokens
+        row = by_name.setdefault((spec.task, display_name(spec.model, spec.negative_eigenvalues)), [0, 0, 0])
+        for place, amount in enumerate((1, num_tokens, operations)):
+            row[place] += amount
+        total_tokens, total_operations = total_tokens + num_tokens, total_operations + operations
+    lines += [
+        f"  {task}, {model}: {number} cells, {tokens / 1e6:,.1f} M tokens, {operations / 1e12:,.2f} TFLOP"
+        for (task, model), (number, tokens, operations) in by_name.items()
+    ]
+    lines.append(
+        f"  training in all: {total_tokens / 1e6:,.1f} M tokens, {total_operations / 1e12:,.2f} TFLOP"
+    )
+    return lines
+
+
+def training_tokens(spec: TrainSpec) -> int:
+    """Tokens that training reads: every batch at its mean length, with the start token."""
+    spec = spec.resolved()
+    mean_length = (spec.train_length + (spec.min_train_length or 1)) / 2 + 1
+    return round(spec.num_steps * spec.batch_size * mean_length)
+
+
+def _num_parameters(spec: TrainSpec) -> int:
+    task = check_spec(spec)
+    return _network_size(
+        spec.model,
+        NetworkOptions(
+            task.vocab_size,
+            task.num_labels,
+            spec.num_layers,
+            spec.width,
+            spec.head_size,
+            spec.negative_eigenvalues,
+            1,
+        ),
+    )
+
+
+@functools.cache
+def _network_size(model: str, options: NetworkOptions) -> int:
+    return sum(parameter.numel() for parameter in build_network(model, options).parameters())

@@ -1,0 +1,265 @@
+"""The suites asked of models that know, that follow a heuristic, that know nothing, and that die."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from evalkit.errors import ScoringError, UsageError
+from evalkit.runner.corpora import Silent
+from evalkit.runner.tasks import TaskRunResult, run_tasks
+from evalkit.tasks import TaskOptions
+from evalkit_tasks.asking.heuristics import CONSTANT, heuristic_accuracies
+from evalkit_tasks.asking.suites import HiddenStateTask, LikelihoodTask, regular_languages, state_tracking
+from tests.evalkit.rwkv7_files import random_tensors
+from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
+from tests.evalkit.toys import snapshot
+from tests.tasks.planted import COPY, LAST, NEAREST, RIGHT, PlantedModel
+
+OPTIONS = TaskOptions("2026-11-01", lengths=(1, 2, 5, 32), shots=(0, 3), num_items=10)
+SUITES = (state_tracking, regular_languages)
+NAMES = [name for suite in SUITES for name in suite.members]
+
+
+def made(name: str, options: TaskOptions = OPTIONS) -> list[Any]:
+    [suite] = [suite for suite in SUITES if name in suite.members]
+    return suite.make([name], options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_knows_is_always_right(name: str) -> None:
+    for task in made(name):
+        outcome = task.score(PlantedModel(RIGHT), lambda _: None)
+        assert [row.bucket for row in outcome.summary] == ["1–2", "5", "32", "all"]
+        for row in outcome.summary:
+            assert row.accuracy == row.further["per byte"] == row.further["PMI"] == 1
+            assert row.high == pytest.approx(1)
+            assert row.further["both orders"] in (1, None)
+            assert row.low < 1
+        orders = outcome.details["orders"]
+        assert orders["num_both_right"] == orders["num_pairs"] > 0
+        assert orders["num_answered_otherwise"] == orders["num_other_answer"]
+        assert outcome.details["half_length"] == 32
+        assert len(outcome.rows) == task.num_items
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [(name, way) for name in state_tracking.members for way in (COPY, LAST)]
+    + [(name, way) for name in regular_languages.members for way in (LAST, NEAREST)],
+)
+def test_a_model_that_follows_a_heuristic_is_right_as_often_as_it(name: str, way: str) -> None:
+    for task in made(name):
+        outcome = task.score(PlantedModel(way), lambda _: None)
+        expected = outcome.details["heuristics"][way]
+        row = outcome.summary[-1]
+        assert row.accuracy == row.further["per byte"] == row.further["PMI"] == expected < 1
+        assert row.baseline_accuracy == max(outcome.details["heuristics"].values())
+        for given in outcome.rows:
+            assert given["answer by likelihood"] == given[f"answer by {way}"]
+
+
+def test_always_the_same_answer_is_a_baseline_where_answers_are_the_same() -> None:
+    for name in NAMES:
+        singles = [item for item in made(name)[0].items if item.twin_of is None]
+        accuracies = heuristic_accuracies(singles)
+        if name in ("shell-game-3", "shell-game-5", "boxes", "python-swaps"):
+            assert CONSTANT not in accuracies
+        else:
+            labels = np.bincount([item.story.label for item in singles])
+            assert accuracies[CONSTANT] == labels.max() / len(singles) >= 1 / len(singles[0].story.answers)
+
+
+def random_models(folder: Path) -> list[str]:
+    tokenizer = as_fast(byte_level_tokenizer())
+    llama = random_model("llama", len(tokenizer), max_position_embeddings=4096)
+    save_checkpoint(folder / "llama", llama, tokenizer)
+    torch.save(random_tensors(vocab_size=257, num_channels=64, head_size=32), folder / "goose.pth")
+    return [f"hf:{folder / 'llama'}", f"rwkv7:{folder / 'goose.pth'}"]
+
+
+def test_models_that_know_nothing_are_near_chance_and_reported_so(tmp_path: Path) -> None:
+    options = TaskOptions("2026-11-01", lengths=(1, 3), shots=(0,), num_items=24)
+    tasks = state_tracking.make(["flip-flop", "python-swaps"], options)
+    result = run_tasks(random_models(tmp_path), tasks, output=tmp_path / "runs")
+    assert not result.failures and len(result.cells) == 4
+    for cell in result.cells:
+        row = cell.summary[-1]
+        deviation = math.sqrt(row.chance * (1 - row.chance) / row.num_items)
+        assert row.num_items == 48
+        assert abs(row.accuracy - row.chance) < 4 * deviation
+        assert row.low < row.accuracy < row.high
+        details = cell.content["details"]
+        assert details["num_tokens_read"] * 2 < details["num_tokens_unshared"]
+        assert cell.content["model"]["prefix_ids"] in ([0], [256])
+        for given in cell.rows():
+            assert given["answer by likelihood"] == int(np.argmin(given["nats"]))
+            assert given["answers"][given["label"]] and given["question"]
+
+
+class Killed(PlantedModel):
+    """Is interrupted when it is asked for the n-th time."""
+
+    def __init__(self, calls_left: int) -> None:
+        super().__init__(RIGHT)
+        self.calls_left = calls_left
+
+    def nats(
+        self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        if not self.calls_left:
+            raise KeyboardInterrupt
+        self.calls_left -= 1
+        return super().nats(sequences, contexts=contexts)
+
+
+class Messages(Silent):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def run_planted(model: PlantedModel, output: Path) -> tuple[TaskRunResult, list[str]]:
+    told = Messages()
+    tasks = state_tracking.make(["clock-walk", "flip-flop"], OPTIONS)
+    return run_tasks([model], tasks, output=output, reporter=told), told.texts
+
+
+def test_what_is_done_when_a_run_dies_is_not_done_again(tmp_path: Path) -> None:
+    # A cell takes two calls, one for its questions and one for its cues.
+    with pytest.raises(KeyboardInterrupt):
+        run_planted(Killed(5), tmp_path)
+    begun = snapshot(tmp_path)
+    assert sum(name.endswith(".json") for name in begun) == 2
+    assert not any(".tmp" in name for name in begun)
+    resumed, told = run_planted(Killed(4), tmp_path)
+    assert told[0] == "2 of 4 cells done, 2 to ask"
+    assert resumed.num_scored == 2 and len(resumed.cells) == 4
+    after = snapshot(tmp_path)
+    assert {name: after[name] for name in begun if name.endswith("json")} == {
+        name: begun[name] for name in begun if name.endswith("json")
+    }
+    again, told = run_planted(Killed(0), tmp_path)
+    assert told == ["4 of 4 cells done, 0 to ask"]
+    assert again.num_scored == 0
+    assert again.cells == resumed.cells
+
+
+def test_a_damaged_cell_is_moved_aside_and_asked_again(tmp_path: Path) -> None:
+    first, _ = run_planted(PlantedModel(RIGHT), tmp_path)
+    path = first.cells[0].path
+    assert path.parts[-4:-1] == ("tasks", "clock-walk", "planted-right")
+    path.write_text(path.read_text().replace('"accuracy": 1.0', '"accuracy": 0.5', 1))
+    again, told = run_planted(PlantedModel(RIGHT), tmp_path)
+    assert again.num_scored == 1
+    assert "was changed after it was written; it was moved to" in told[0]
+    assert path.with_name(f"{path.name}.damaged").is_file()
+    assert again.cells[0].summary == first.cells[0].summary
+    assert json.loads(path.read_text())["kind"] == "probe"
+
+
+def test_a_cell_is_another_for_another_date_seed_and_number_of_shots() -> None:
+    digests = {
+        task.sha256
+        for options in (
+            OPTIONS,
+            TaskOptions("2026-11-02", lengths=OPTIONS.lengths, num_items=10),
+            TaskOptions("2026-11-01", seed=1, lengths=OPTIONS.lengths, num_items=10),
+            TaskOptions("2026-11-01", lengths=(1, 2, 5), num_items=10),
+        )
+        for task in made("boxes", options)
+    }
+    assert len(digests) == 8
+    assert {task.sha256 for task in made("boxes")} <= digests
+
+
+def test_options_that_make_no_sense_are_refused() -> None:
+    for options, message in (
+        (TaskOptions("2026-11-01", lengths=(1, 257)), "--lengths 257 is too long a story; 256 at most"),
+        (TaskOptions("2026-11-01", shots=(0, 9)), "--shots 9 are too many; 8 at most"),
+        (TaskOptions("2026-11-01", lengths=(3,), num_items=3, hidden_state_probe=True), "needs 4 items"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            state_tracking.make(["boxes"], options)
+
+
+def test_the_longest_stories_and_most_examples_can_be_made() -> None:
+    options = TaskOptions("2026-11-01", lengths=(256,), shots=(8,), num_items=1)
+    for name in NAMES:
+        [task] = made(name, options)
+        assert isinstance(task, LikelihoodTask)
+        assert task.items[0].length == 256 and len(task.shots) == 8
+
+
+class Transparent(PlantedModel):
+    """Shows hidden states that hold, in their second layer, the answer to the story so far."""
+
+    def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
+        text = bytes(ids[1:]).decode()
+        rng = np.random.default_rng(len(text))
+        states = rng.standard_normal((2, len(positions), 16)).astype(np.float32)
+        start = int(text.split("pointer is at ")[1][0])
+        steps = {"one forward": 1, "two forward": 2, "one back": -1, "two back": -2, "nowhere": 0}
+        for row, position in enumerate(positions):
+            told = bytes(ids[1 : position + 1]).decode()
+            assert told.endswith(".")
+            moves = [part.removesuffix(".") for part in told.split("It moves ")[1:]]
+            states[1, row, (start + sum(steps[move.strip(". ")] for move in moves)) % 5] += 20
+        return states
+
+
+def test_a_state_that_hidden_states_hold_is_found() -> None:
+    options = TaskOptions("2026-11-01", lengths=(2, 9), shots=(0,), num_items=20, hidden_state_probe=True)
+    _, task = made("clock-walk", options)
+    assert isinstance(task, HiddenStateTask)
+    outcome = task.score(Transparent(COPY), lambda _: None)
+    assert outcome.details["layer"] == 1
+    assert outcome.details["num_train"] == outcome.details["num_test"] == 10 * 2 + 10 * 9
+    assert [row.bucket for row in outcome.summary] == ["1–2", "3–4", "5–8", "9", "all"]
+    for row in outcome.summary:
+        assert row.accuracy == 1
+        assert row.chance < 0.4
+    noise = outcome.details["layers"][0]
+    assert noise["accuracy"] < 0.5
+    trained = {item.id for item in task.items[::2]}
+    assert {row["id"] for row in outcome.rows} == {item.id for item in task.items[1::2]}
+    assert not trained & {row["id"] for row in outcome.rows}
+
+
+def test_a_story_too_long_for_a_probe_is_found_before_any_is_read() -> None:
+    options = TaskOptions("2026-11-01", lengths=(2, 9), shots=(0,), num_items=20, hidden_state_probe=True)
+    _, task = made("clock-walk", options)
+    model = Transparent(COPY)
+    model.context_limit = 1 + len(task.items[0].story.text)
+    read: list[int] = []
+    with pytest.raises(ScoringError, match=r"clock-walk/2026-11-01/0/9/\d+ has \d+ tokens.*shorter stories"):
+        task.score(model, read.append)
+    assert not read
+
+
+def test_the_number_of_positions_is_bounded() -> None:
+    options = TaskOptions("2026-11-01", lengths=(256,), shots=(0,), num_items=10, hidden_state_probe=True)
+    _, task = made("parity-toggles", options)
+    places = task._places()
+    assert [sum(map(len, places[side::2])) for side in (0, 1)] == [1000, 1000]
+    assert all(some == sorted(set(some)) for some in places)
+
+
+def test_real_models_show_their_hidden_states(tmp_path: Path) -> None:
+    options = TaskOptions("2026-11-01", lengths=(3,), shots=(0,), num_items=12, hidden_state_probe=True)
+    tasks = state_tracking.make(["parity-toggles"], options)
+    result = run_tasks([*random_models(tmp_path), PlantedModel(RIGHT)], tasks, output=tmp_path / "runs")
+    probed = [cell for cell in result.cells if cell.method == "hidden-state probe"]
+    assert [len(cell.content["details"]["layers"]) for cell in probed] == [3, 3]
+    assert all(0 <= cell.summary[-1].accuracy <= 1 for cell in probed)
+    [failure] = result.failures
+    assert failure.corpus == "parity-toggles (hidden-state probe)"
+    assert "PlantedModel does not show its hidden states" in failure.reason

@@ -1,0 +1,290 @@
+"""Compiled weights accept exactly their language, as files that evalkit loads like any other."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+import evalkit
+from evalkit.errors import ModelError, UsageError
+from evalkit.models.rwkv7.checkpoint import load_network, recorded_eigenvalues
+from evalkit.models.rwkv7.network import RWKV7
+from evalkit_tasks.cli import app
+from evalkit_tasks.compiling.check import (
+    build_network,
+    check_all_strings,
+    check_strings,
+    exhaustive_length,
+    long_strings,
+)
+from evalkit_tasks.compiling.compile import (
+    END,
+    REJECTION_BITS,
+    START_TOKEN,
+    Compiled,
+    compile_automaton,
+    save,
+)
+from evalkit_tasks.compiling.forms import forms, table_size
+from evalkit_tasks.compiling.registers import apply_steps, program, registers_of
+from evalkit_tasks.formal.languages import get_language
+from evalkit_tasks.formal.sampling import live_walks, members, uniform_strings
+from evalkit_tasks.formal.theory import analyse
+
+
+def _compiled(name: str, num_layers: int | None = None) -> tuple[Compiled, RWKV7]:
+    compiled = compile_automaton(get_language(name), num_layers)
+    return compiled, build_network(compiled)
+
+
+_BINARY = ["parity", "even-pairs", "repeat01", *(f"tomita-{number}" for number in range(1, 8))]
+
+
+@pytest.mark.parametrize("name", [*_BINARY, "mod-7", "(0|1)*1(0|1)"])
+def test_exact_on_all_strings_up_to_12_letters(name: str) -> None:
+    compiled, network = _compiled(name)
+    assert exhaustive_length(compiled.automaton) == 12
+    check = check_all_strings(network, compiled, 12)
+    assert (check.num_strings, check.num_prefixes) == (4096, 8191)
+    assert check.first_wrong is None
+    # The two ways of checking agree, also where there is something to find.
+    control = build_network(compiled, "off")
+    words = np.array(list(itertools.product(range(2), repeat=4)))
+    found = check_all_strings(control, compiled, 4), check_strings(control, compiled, words)
+    assert found[0].first_wrong == found[1].first_wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "num_layers", "num_registers"),
+    [
+        ("parity", "direct", 1, 2),
+        ("flip-flop", "direct", 1, 3),
+        ("s5-swaps", "direct", 1, 5),
+        ("s5-4tokens", "direct", 1, 5),
+        ("tomita-3", "table", 4, 5),
+        ("mod-7", "table", 4, 7),
+        ("cycle-navigation", "table", 4, 5),
+        ("s3", "table", 4, 3),
+        ("s4", "scan", 6, 4),
+        ("a5", "scan", 7, 5),
+        ("s5", "scan", 7, 5),
+        ("mod-8", "scan", 8, 8),
+    ],
+)
+def test_exact_on_300_letters_and_wrong_with_c_1(
+    name: str, form: str, num_layers: int, num_registers: int
+) -> None:
+    compiled, network = _compiled(name)
+    assert (compiled.form, compiled.num_layers) == (form, num_layers)
+    assert compiled.num_registers == num_registers and len(network.shape.layers) == num_layers
+    generator = np.random.default_rng(0)
+    drawn = [draw(compiled.automaton, 300, 4, generator) for draw in (uniform_strings, live_walks)]
+    strings = np.concatenate(drawn)
+    assert check_strings(network, compiled, strings).first_wrong is None
+    control = check_strings(build_network(compiled, "off"), compiled, strings)
+    assert control.first_wrong is not None
+    # A register that is mixed up instead of copied may still be right most of the time; a swap may not.
+    assert analyse(compiled.automaton).is_aperiodic or control.accuracy < 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "num_layers", "num_registers"),
+    [("parity", 4, 2), ("parity", 5, 2), ("tomita-3", 7, 5), ("mod-12", 8, 12), ("mod-13", 10, 13)],
+)
+def test_exact_in_the_other_forms(name: str, num_layers: int, num_registers: int) -> None:
+    compiled, network = _compiled(name, num_layers)
+    assert (compiled.num_layers, compiled.num_registers) == (num_layers, num_registers)
+    strings = long_strings(compiled.automaton, 110, np.random.default_rng(1))
+    assert check_strings(network, compiled, strings).first_wrong is None
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "backend"),
+    [
+        ("parity", 100_000, "cpu"),
+        ("s5-swaps", 100_000, "cpu"),
+        ("s5-swaps", 20_000, "torch"),
+        ("tomita-3", 20_000, "cpu"),
+        ("tomita-5", 20_000, "torch"),
+        ("tomita-5", 2_000, "reference"),
+        ("a5", 2_000, "torch"),
+    ],
+)
+def test_exact_on_long_strings(name: str, length: int, backend: str) -> None:
+    compiled, network = _compiled(name)
+    strings = long_strings(compiled.automaton, length, np.random.default_rng(2))
+    assert check_strings(network, compiled, strings, backend=backend).first_wrong is None
+
+
+def test_exact_through_triton_s_interpreter() -> None:
+    script = """
+import numpy as np
+from evalkit_tasks.compiling.compile import compile_automaton
+from evalkit_tasks.compiling.check import build_network, check_strings, long_strings
+from evalkit_tasks.formal.languages import get_language
+compiled = compile_automaton(get_language("tomita-6"))
+strings = long_strings(compiled.automaton, 18, np.random.default_rng(0))
+print(check_strings(build_network(compiled), compiled, strings, backend="triton"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "num_strings=2, length=18, num_prefixes=38, num_wrong=0" in done.stdout, done.stderr
+
+
+def test_registers_stay_exact_after_20_000_tokens() -> None:
+    # All products in the last layer are of powers of two; see `compiled_layers`.
+    compiled, network = _compiled("s5-swaps")
+    strings = uniform_strings(compiled.automaton, 20_000, 1, np.random.default_rng(3))
+    ids = np.concatenate((np.full((1, 1), START_TOKEN), compiled.letter_bytes[strings]), 1)
+    with torch.inference_mode():
+        state = network.zero_state(1)
+        for first in range(0, ids.shape[1], 4096):
+            _, state = network(torch.from_numpy(ids[:, first : first + 4096]), state)
+    columns = state.wkv[0, 0, :-1, 0, :10]  # the first value coordinate of each register, twice each
+    assert (columns.abs() == columns[0, 0].abs()).all()
+
+
+def test_layer_normalisation_changes_nothing() -> None:
+    # Features make its mean 0 and its variance known: that is what lets a feature be read as it was written.
+    compiled, network = _compiled("tomita-7")
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    letters = np.random.default_rng(4).integers(2, size=(2, 50))
+    with torch.inference_mode():
+        network(torch.from_numpy(np.insert(compiled.letter_bytes[letters], 0, START_TOKEN, axis=1)))
+    assert len(seen) == 10  # one on the embedding, two in each of 4 layers, one before the head
+    for before, after in seen:
+        torch.testing.assert_close(after, before, rtol=0, atol=2e-5)
+
+
+def test_bits_are_known_in_advance_and_rejection_is_dear(tmp_path: Path) -> None:
+    automaton = get_language("tomita-4")
+    compiled = compile_automaton(automaton)
+    save(compiled, tmp_path / "tomita-4.safetensors")
+    model = evalkit.load_model(f"rwkv7:{tmp_path}/tomita-4.safetensors", device="cpu")
+    assert isinstance(model, evalkit.TokenModel)
+    for accepted in (True, False):
+        for letters in members(automaton, 40, 5, np.random.default_rng(5), accepted=accepted):
+            bits = model.nats([model.encode(compiled.text(letters) + "\n").ids])[0] / np.log(2)
+            expected = compiled.expected_bits(letters)
+            np.testing.assert_allclose(bits[:-1], expected[:-1], atol=1e-4)
+            assert np.isfinite(expected[-1]) == accepted
+            if accepted:
+                assert abs(bits[-1] - expected[-1]) < 1e-4
+            else:
+                assert bits[-1] > REJECTION_BITS
+
+
+def test_scored_by_evalkit_run_as_computed_by_the_automaton(tmp_path: Path) -> None:
+    command = CliRunner().invoke(
+        app, ["compile", "s5-swaps", "--check-length", "50", "--output", str(tmp_path)]
+    )
+    assert command.exit_code == 0, command.output
+    assert "compiled: 1 layer (direct), 5 registers" in command.output
+    assert "exact on all 1,331 strings of 3 letters" in command.output
+    assert "exact on 2 strings of 50 letters" in command.output
+    promised = float(command.output.split("has to come to ")[1].split()[0])
+    result = evalkit.run(
+        models=[f"rwkv7:{tmp_path}/s5-swaps.safetensors"],
+        corpora=[str(tmp_path / "s5-swaps.jsonl")],
+        output=tmp_path / "runs",
+        device="cpu",
+    )
+    [standing] = result.ranking()
+    assert abs(standing.bits_per_byte - promised) < 1e-4
+    lines = (tmp_path / "s5-swaps.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["content"] for line in lines]
+    assert len(texts) == 100 and all(text.endswith("\n") for text in texts)
+    # Independent of the compiler: 11 letters, and a twelfth choice wherever the product is the identity.
+    places: list[int]
+    num_bits = 0.0
+    swaps = [(x, y) for x in range(5) for y in range(x + 1, 5)]
+    for text in texts:
+        places = list(range(5))
+        for byte in text:
+            num_bits += np.log2(11 + (places == list(range(5))))
+            if byte not in "0\n":
+                x, y = swaps["123456789a".index(byte)]
+                places[x], places[y] = places[y], places[x]
+        assert places == list(range(5))
+    assert abs(num_bits / sum(map(len, texts)) - promised) < 1e-4
+
+
+def test_after_a_byte_that_is_no_letter_nothing_is_accepted() -> None:
+    network = _compiled("tomita-1")[1]
+    with torch.inference_mode():
+        logits = network.head(network(torch.tensor([[START_TOKEN, *b"11x11111"]]))[0])[0]
+    assert (logits[:, END] > 0).tolist() == [True] * 3 + [False] * 6
+
+
+@given(st.integers(1, 8).flatmap(lambda n: st.lists(st.integers(0, n - 1), min_size=n, max_size=n)))
+def test_programs_do_what_they_should_in_fewer_steps_than_registers(images: list[int]) -> None:
+    steps = program(tuple(images))
+    assert apply_steps(steps, len(images)) == tuple(images)
+    assert len(steps) <= len(images) - 1
+
+
+def test_registers_of_a_recogniser_are_the_states_of_its_reverse() -> None:
+    for name in ("tomita-3", "tomita-7", "even-pairs", "random:3", "dyck-2-3"):
+        automaton = get_language(name)
+        assert registers_of(automaton).num_registers == automaton.reverse().num_states
+
+
+def test_what_a_table_holds() -> None:
+    # 2 letters in blocks of 4: (2^4 + 1) blocks before, 2 + 4 + 8 + 16 beginnings of the block at hand.
+    assert table_size(registers_of(get_language("tomita-3"))) == 17 * 30
+    assert forms(registers_of(get_language("tomita-3"))) == {4: "table", 7: "scan"}
+    assert forms(registers_of(get_language("a5"))) == {7: "scan"}
+
+
+def test_the_file_says_what_c_its_weights_need(tmp_path: Path) -> None:
+    compiled = compile_automaton(get_language("parity"))
+    options = {"dtype": torch.float32, "device": torch.device("cpu")}
+    for strength, eigenvalues in ((2.0, "full"), (1.0, "off")):
+        path = tmp_path / f"{eigenvalues}.safetensors"
+        save(compiled, path, negative_eigenvalues=eigenvalues)
+        assert recorded_eigenvalues(path) == eigenvalues
+        assert load_network(path, **options).blocks[0].att.removal_strength == strength
+    save_file(compiled.tensors, path, metadata={"negative_eigenvalues": "some"})
+    with pytest.raises(ModelError, match="says negative_eigenvalues some; evalkit knows off, stable, full"):
+        load_network(path, **options)
+    torch.save(compiled.tensors, tmp_path / "plain.pth")
+    assert recorded_eigenvalues(tmp_path / "plain.pth") == "off"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tomita-33"], "Did you mean tomita-3"),
+        (["(0|1"], "is not a regular expression"),
+        (["0&1"], "its language over 0, 1 is empty"),
+        (["random:1:12"], "its reverse automaton has more than 32 states"),
+        (["a5", "--layers", "4"], "a5 compiles to 7 layers, not 4 .the table of 4 layers would have"),
+        (["tomita-3", "--layers", "1"], "tomita-3 compiles to 4 or 7 layers, not 1"),
+        (["parity", "--backend", "cuda"], "unknown backend 'cuda'"),
+        (["parity", "--backend", "triton"], "--backend triton cannot serve"),
+        (["parity", "--output", "/dev/null"], "cannot write to the output folder /dev/null"),
+        (["s4xz6"], "144 letters; a byte-level network has room for 126"),
+    ],
+)
+def test_what_cannot_be_compiled_is_one_clear_line(arguments: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as error:
+        CliRunner().invoke(app, ["compile", *arguments], catch_exceptions=False)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,205 @@
+"""The named automata against their definitions, written here in another way, on every short string."""
+
+import itertools
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from evalkit.errors import UsageError
+from evalkit_tasks.formal import groups
+from evalkit_tasks.formal.languages import get_language, language_names, random_automaton
+
+_LONGEST = 12
+
+
+def _tomita_3(text: str) -> bool:
+    runs = [(letter, len(list(run))) for letter, run in itertools.groupby(text)]
+    odd_ones = [i for i, (letter, size) in enumerate(runs) if letter == "1" and size % 2]
+    odd_zeros = [i for i, (letter, size) in enumerate(runs) if letter == "0" and size % 2]
+    return not (odd_ones and odd_zeros and odd_ones[0] < odd_zeros[-1])
+
+
+# Tomita 1982 as restated by Weiss, Goldberg, Yahav, "Extracting Automata from Recurrent Neural Networks"
+# (arXiv 1711.09576), table 1; parity, even pairs: Deletang et al. (arXiv 2207.02098), appendix.
+_DEFINITIONS: dict[str, Callable[[str], bool]] = {
+    "parity": lambda w: w.count("1") % 2 == 1,
+    "even-pairs": lambda w: sum(x != y for x, y in itertools.pairwise(w)) % 2 == 0,
+    "tomita-1": lambda w: "0" not in w,
+    "tomita-2": lambda w: w == "10" * (len(w) // 2),
+    "tomita-3": _tomita_3,
+    "tomita-4": lambda w: "000" not in w,
+    "tomita-5": lambda w: w.count("0") % 2 == w.count("1") % 2 == 0,
+    "tomita-6": lambda w: (w.count("0") - w.count("1")) % 3 == 0,
+    "tomita-7": lambda w: sum(x != y for x, y in itertools.pairwise("0" + w)) <= 3,
+    "mod-7": lambda w: w.count("1") % 7 == 0,
+    "repeat01": lambda w: w == "01" * (len(w) // 2),
+}
+
+
+@pytest.mark.parametrize("name", _DEFINITIONS)
+def test_named_language_is_its_definition_on_all_strings(name: str) -> None:
+    automaton = get_language(name)
+    assert automaton.alphabet == ("0", "1")
+    assert (automaton.start in automaton.accepting) == _DEFINITIONS[name]("")
+    longest = np.array(list(itertools.product(range(2), repeat=_LONGEST)))
+    accepted = automaton.accepts(longest)
+    for letters, prefixes in zip(longest.tolist(), accepted.tolist(), strict=True):
+        text = "".join(map(str, letters))
+        assert prefixes[-1] == _DEFINITIONS[name](text), text
+    for length in range(1, _LONGEST):  # the shorter strings are the prefixes of the longest
+        stride = 2 ** (_LONGEST - length)
+        wanted = [_DEFINITIONS[name]("".join(map(str, row[:length]))) for row in longest[::stride].tolist()]
+        assert accepted[::stride, length - 1].tolist() == wanted
+
+
+def test_flip_flop_remembers_the_last_bit_written() -> None:
+    automaton = get_language("flip-flop")
+    for word in itertools.product("01-", repeat=6):
+        written = re.sub("-", "", "".join(word))
+        assert automaton.accepts(automaton.encode("".join(word)))[-1] == written.endswith("1")
+
+
+def test_dyck_accepts_what_collapses_and_is_not_too_deep() -> None:
+    automaton = get_language("dyck-2-3")
+
+    def balanced(text: str, depth: int) -> bool:
+        shorter = text
+        for _ in range(depth):  # takes away the innermost pairs, one level at a time
+            shorter = re.sub(r"\((\x00*)\)|\[(\x00*)\]", lambda pair: "\0" * len(pair[0]), shorter)
+        return set(shorter) <= {"\0"}
+
+    for length in range(1, 7):
+        for word in itertools.product("()[]", repeat=length):
+            text = "".join(word)
+            assert automaton.accepts(automaton.encode(text))[-1] == balanced(text, 3), text
+    assert not automaton.accepts(automaton.encode("(((())))"))[-1]
+    assert automaton.accepts(automaton.encode("([()])"))[-1]
+
+
+def test_modular_arithmetic_is_python_s() -> None:
+    automaton = get_language("modular-arithmetic")
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        text = "".join(
+            f"{digit}{operator}"
+            for digit, operator in zip(
+                generator.integers(5, size=9), generator.choice(list("+-*"), 9), strict=True
+            )
+        )
+        letters = automaton.encode(text)
+        values = automaton.label(letters)
+        for t in range(0, len(letters), 2):
+            assert values[t] == eval(text[: t + 1]) % 5
+        assert (values[1::2] == 5).all()
+        assert automaton.accepts(letters).tolist() == [True, False] * 9
+    assert automaton.label(automaton.encode("1++1"))[-1] == 5
+    assert automaton.label(automaton.encode("12+"))[-1] == 5
+
+
+def test_cycle_navigation_counts_steps() -> None:
+    automaton = get_language("cycle-navigation")
+    letters = np.random.default_rng(1).integers(3, size=(20, 50))
+    steps = np.array([0, 1, -1])[letters].cumsum(1) % 5
+    assert (automaton.label(letters) == steps).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "order", "degree", "num_classes"),
+    # Orders and numbers of conjugacy classes: Conway et al., ATLAS of Finite Groups; products multiply.
+    [
+        ("s3", 6, 3, 3),
+        ("a4", 12, 4, 4),
+        ("s4", 24, 4, 5),
+        ("a5", 60, 5, 5),
+        ("s5", 120, 5, 7),
+        ("z60", 60, 12, 60),
+        ("a4xz5", 60, 9, 20),
+        ("z5", 5, 5, 5),
+    ],
+)
+def test_groups_have_their_order_and_conjugacy_classes(
+    name: str, order: int, degree: int, num_classes: int
+) -> None:
+    group = groups.parse_group(name)
+    assert group is not None and (group.order, group.degree) == (order, degree)
+    products = group.products
+    assert sorted(products[0]) == list(range(order)) and (products[:, 0] == np.arange(order)).all()
+    triples = np.random.default_rng(2).integers(order, size=(3, 500))
+    left = products[products[triples[0], triples[1]], triples[2]]
+    assert (left == products[triples[0], products[triples[1], triples[2]]]).all()
+    inverse = (products == 0).argmax(1)
+    elements = np.arange(order)
+    conjugates = products[products[inverse[:, None], elements], elements[:, None]]  # g^-1 x g
+    assert len({frozenset(conjugates[:, x].tolist()) for x in elements}) == num_classes
+
+
+def test_word_problem_multiplies_from_left_to_right() -> None:
+    automaton = get_language("s5")
+    assert automaton.group is not None and automaton.num_labels == 120
+    letters = np.random.default_rng(3).integers(120, size=40)
+    places = np.arange(5)
+    for letter, state in zip(letters, automaton.label(letters), strict=True):
+        places = automaton.group.elements[letter][places]
+        assert (automaton.group.elements[state] == places).all()
+
+
+def test_s5_swaps_letters_are_the_identity_and_ten_transpositions() -> None:
+    automaton = get_language("s5-swaps")
+    assert automaton.num_letters == 11 and automaton.alphabet[0] == "01234"
+    moved = [sum(int(c) != i for i, c in enumerate(name)) for name in automaton.alphabet]
+    assert moved == [0] + [2] * 10
+
+
+def test_s5_four_tokens_spells_every_element() -> None:
+    automaton = get_language("s5-4tokens")
+    assert automaton.codewords is not None and automaton.codewords.shape == (120, 4)
+    assert automaton.run(automaton.codewords)[:, -1].tolist() == list(range(120))
+
+
+def test_random_automata_are_minimal_and_repeatable() -> None:
+    for seed in range(5):
+        automaton = random_automaton(seed, 8, 3)
+        assert automaton.num_states == automaton.minimal().num_states == 8
+        again = get_language(f"random:{seed}:8:3")
+        assert (automaton.transitions == again.transitions).all()
+        assert automaton.accepting == again.accepting
+    assert (random_automaton(0).transitions != random_automaton(1).transitions).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("parrity", r"unknown language 'parrity'. Did you mean parity"),
+        ("tomita-8", "unknown language 'tomita-8'"),
+        ("(0|1", "is not a regular expression"),
+        ("a&b", "no string matches"),
+        ("", "names no letter"),
+        ("s9", "more than 1000 elements"),
+        ("mod-0", "modulus must lie"),
+        ("random:x", "write random:SEED"),
+        ("random:1:900", "states must be 2 to 64"),
+        ("regex:a b", "is not a regular expression"),
+        ("s0xz2", "there is no group 's0xz2'"),
+        ("regex:(ab){3000}{3000}", "is too long: over 10,000 letters"),
+        ("regex:a{99999999999999999999}", "is too long: over 10,000 letters"),
+        ("regex:((a{100}){100}){100}", "is too long: over 10,000 letters"),
+        # The minimal automaton remembers the last 26 letters: 2^26 states.
+        ("regex:(a|b)*a(a|b){25}", "is too large: its automaton has over 4096 states"),
+    ],
+)
+def test_what_names_nothing_is_one_clear_line(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)) as error:
+        get_language(name)
+    assert "\n" not in str(error.value)
+
+
+def test_expressions_up_to_the_bounds_are_taken() -> None:
+    assert get_language("regex:(a|b)*a(a|b){10}").num_states == 2**11
+    assert get_language("regex:((a{20}){20}){10}").num_states == 4000 + 2
+
+
+def test_every_name_is_listed_and_found() -> None:
+    for name in language_names():
+        assert get_language(name).name == name

@@ -1,0 +1,187 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from evalkit.errors import UsageError
+from evalkit_tasks.formal.languages import get_language
+from evalkit_tasks.training import probe_data
+from evalkit_tasks.training.probe_data import (
+    COPY_LETTERS,
+    MQAR_KEYS,
+    NEGATIVE_CONTROLS,
+    get_task,
+    is_test_string,
+    make_batch,
+    task_names,
+    training_strings,
+)
+
+draw_tests = probe_data.test_strings
+
+
+def chance(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("name", [*task_names(), "random:3", "z7", "regex:(0|1)*11"])
+def test_no_test_string_is_trained_on_and_labels_are_in_range(name):
+    task = get_task(name)
+    for length in (9, 20):
+        trained = training_strings(task, length, 300, chance(1))
+        tested = draw_tests(task, length, 100, chance(2))
+        assert trained.shape == (300, length)
+        assert not is_test_string(trained).any()
+        assert is_test_string(tested).all()
+        assert len(np.unique(tested, axis=0)) == len(tested) > 0
+        for strings in (trained, tested):
+            assert 0 <= strings.min() <= strings.max() < task.num_letters
+            labels = task.label(strings)
+            assert labels.shape == strings.shape
+            assert -1 <= labels.min() <= labels.max() < task.num_labels
+            assert (labels >= 0).any(1).all()
+
+
+def test_the_hash_splits_evenly_and_tells_lengths_and_letters_apart():
+    strings = np.array(list(itertools.product(range(2), repeat=14)))
+    assert is_test_string(strings).mean() == pytest.approx(1 / 8, abs=0.01)
+    # The split of a string says nothing about the split of its neighbours.
+    flipped = strings ^ np.eye(14, dtype=np.int64)[3]
+    both = is_test_string(strings) & is_test_string(flipped)
+    assert both.mean() == pytest.approx(1 / 64, abs=0.005)
+
+
+def test_short_strings_are_tested_exhaustively():
+    task = get_task("parity")
+    everything = np.array(list(itertools.product(range(2), repeat=6)))
+    tested = draw_tests(task, 6, 256, chance())
+    assert {tuple(s) for s in tested} == {tuple(s) for s in everything[is_test_string(everything)]}
+
+
+@pytest.mark.parametrize("name", ["even-pairs", "tomita-3", "tomita-5", "dyck-2-3", "random:5:12:4"])
+def test_half_the_strings_of_a_recognition_task_are_members(name):
+    strings = training_strings(get_task(name), 24, 1200, chance())
+    share = get_language(name).accepts(strings)[:, -1].mean()
+    assert share == pytest.approx(0.5, abs=0.06)
+
+
+def test_modular_arithmetic_is_what_python_says():
+    task = get_task("modular-arithmetic")
+    alphabet = get_language("modular-arithmetic").alphabet
+    for strings in (training_strings(task, 9, 50, chance()), training_strings(task, 10, 50, chance())):
+        labels = task.label(strings)
+        for letters, row in zip(strings, labels, strict=True):
+            text = "".join(alphabet[letter] for letter in letters)
+            for end in range(len(text)):
+                expected = eval(text[: end + 1]) % 5 if end % 2 == 0 else -1
+                assert row[end] == expected
+
+
+def test_majority_by_counting():
+    strings = training_strings(get_task("majority"), 15, 40, chance())
+    for letters, labels in zip(strings.tolist(), get_task("majority").label(strings).tolist(), strict=True):
+        for end in range(1, 16):
+            assert labels[end - 1] == (letters[:end].count(1) > letters[:end].count(0))
+
+
+def test_anbn_by_looking():
+    strings = training_strings(get_task("anbn"), 12, 300, chance())
+    labels = get_task("anbn").label(strings)
+    for letters, row in zip(strings.tolist(), labels.tolist(), strict=True):
+        for end in range(1, 13):
+            text = "".join("ab"[letter] for letter in letters[:end])
+            num_a = len(text) - len(text.lstrip("a"))
+            rest = text[num_a:]
+            alive = set(rest) <= {"b"} and len(rest) <= num_a
+            assert row[end - 1] == (1 if alive and len(rest) == num_a else 0 if alive else 2)
+    assert (labels[:, -1] == 1).mean() > 0.1
+
+
+def test_copy_asks_for_the_next_letter():
+    task = get_task("copy")
+    (letters,) = task.draw(9, 1, chance())
+    assert letters[4] == COPY_LETTERS
+    assert letters[:4].tolist() == letters[5:].tolist()
+    assert task.label(letters[None])[0].tolist() == [-1] * 4 + letters[:4].tolist() + [-1]
+
+
+def test_mqar_answers_are_the_values_of_the_keys():
+    task = get_task("mqar")
+    strings = training_strings(task, 64, 30, chance())
+    labels = task.label(strings)
+    assert (labels >= 0).sum(1).tolist() == [8] * 30
+    for letters, row in zip(strings.tolist(), labels.tolist(), strict=True):
+        values = dict(zip(letters[0:16:2], letters[1:16:2], strict=True))
+        assert len(values) == 8
+        for letter, label in zip(letters[16:], row[16:], strict=True):
+            assert label == (values[letter] - MQAR_KEYS if letter in values else -1)
+
+
+def test_four_tokens_are_asked_for_after_each_element():
+    task = get_task("s5-4tokens")
+    labels = task.label(training_strings(task, 18, 5, chance()))
+    assert ((labels >= 0) == (np.arange(1, 19) % 4 == 0)).all()
+
+
+def test_a_batch_begins_with_the_start_token_and_pads_on_the_right():
+    task = get_task("parity")
+    short, long = np.array([[1, 0]]), np.array([[1, 1, 1], [0, 0, 0]])
+    batch = make_batch(task, [short, long], last_only=False)
+    assert batch.tokens.tolist() == [[2, 1, 0, 2], [2, 1, 1, 1], [2, 0, 0, 0]]
+    assert batch.labels.tolist() == [[-1, 1, 1, -1], [-1, 1, 0, 1], [-1, 0, 0, 0]]
+    assert batch.num_letters.tolist() == [2, 3, 3]
+
+
+def test_the_last_label_is_asked_for_by_a_token():
+    task = get_task("parity")
+    batch = make_batch(task, [np.array([[1, 0]]), np.array([[1, 1, 1]])], last_only=True)
+    assert batch.tokens.tolist() == [[2, 1, 0, 3, 2], [2, 1, 1, 1, 3]]
+    assert batch.labels.tolist() == [[-1, -1, -1, 1, -1], [-1, -1, -1, -1, 1]]
+
+
+def test_the_same_chance_gives_the_same_strings():
+    for name in ("s3", "dyck-2-3", "mqar"):
+        task = get_task(name)
+        one, same = (training_strings(task, 24, 20, chance(7)) for _ in range(2))
+        assert (one == same).all()
+        assert (one != training_strings(task, 24, 20, chance(8))).any()
+
+
+@pytest.mark.parametrize("name", ["s3", "s4", "s5", "s5-swaps", "s5-4tokens", "s3xz3"])
+def test_parities_are_those_of_the_determinants(name):
+    elements = get_language(name).group.elements
+    signs = [round(np.linalg.det(np.eye(len(p))[p])) for p in elements]
+    assert [(-1) ** parity for parity in get_task(name).parities.tolist()] == signs
+    assert signs.count(1) == signs.count(-1)
+
+
+@pytest.mark.parametrize("name", ["a4", "a5", "z3", "z5", "a4xz5", "cycle-navigation", "parity", "mqar"])
+def test_where_there_is_one_parity_or_no_permutation_there_are_none(name):
+    assert get_task(name).parities is None
+
+
+def test_every_negative_control_is_a_task():
+    assert set(NEGATIVE_CONTROLS) < set(task_names())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("partiy", "unknown task 'partiy'. Did you mean parity"),
+        ("mqarr", "unknown task 'mqarr'. Did you mean mqar?"),
+        ("regex:(0|1", "(0|1"),
+        ("s9", "more than 1000 elements"),
+        ("mod-1001", "mod-1001: the modulus must lie between 1 and 1000"),
+        ("z0", "there is no group 'z0'; its numbers start at 1"),
+    ],
+)
+def test_an_unknown_task_is_a_line(name, message):
+    with pytest.raises(UsageError) as caught:
+        get_task(name)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_length_without_strings_is_refused():
+    with pytest.raises(UsageError, match="mqar: a string has at least 3 letters"):
+        training_strings(get_task("mqar"), 2, 1, chance())

@@ -1,0 +1,211 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from evalkit.errors import ScoringError, UsageError
+from evalkit_tasks.metrics import summary
+from evalkit_tasks.training.probe_data import get_task
+from evalkit_tasks.training.training import TrainSpec, check_spec, run_spec, steps_to_loss
+from evalkit_tasks.training.training import test_batch as batch_for_test
+
+TINY = TrainSpec(
+    "parity",
+    "rwkv7",
+    num_steps=12,
+    train_length=8,
+    batch_size=4,
+    width=16,
+    num_items=16,
+    test_multiples=(1, 2),
+)
+
+
+def same(a, b):
+    return (
+        a.history == b.history
+        and a.tests.keys() == b.tests.keys()
+        and all((x == y).all() for test in a.tests for x, y in zip(a.tests[test], b.tests[test], strict=True))
+    )
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("model", ["rwkv7", "lstm", "slstm", "mamba2"])
+def test_a_resumed_training_ends_with_the_same_bits(model, tmp_path, monkeypatch):
+    from evalkit_tasks.training import training as trained
+
+    monkeypatch.setattr(trained, "HISTORY_STEPS", 5)  # a checkpoint then falls between two entries
+    spec = dataclasses.replace(TINY, model=model)
+    whole = run_spec(spec)
+    checkpoint = tmp_path / "checkpoint.pt"
+
+    def stop(step, loss):
+        if step == 7:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_spec(spec, checkpoint, checkpoint_every_s=0, on_step=stop)
+    steps = []
+    resumed = run_spec(spec, checkpoint, on_step=lambda step, loss: steps.append(step))
+    assert steps == [8, 9, 10, 11, 12]
+    assert same(whole, resumed)
+    assert [step for step, _ in whole.history] == [5, 10, 12]
+
+
+def test_the_seed_is_the_result_and_other_seeds_give_others():
+    one, again = run_spec(TINY), run_spec(TINY)
+    assert same(one, again)
+    assert run_spec(dataclasses.replace(TINY, seed=1)).history != one.history
+
+
+def test_a_foreign_checkpoint_is_refused_in_a_line(tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    run_spec(TINY, checkpoint, checkpoint_every_s=0)
+    with pytest.raises(UsageError, match="checkpoint of another cell; delete it"):
+        run_spec(dataclasses.replace(TINY, seed=1), checkpoint)
+    checkpoint.write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(UsageError, match="is no checkpoint"):
+        run_spec(TINY, checkpoint)
+    checkpoint.write_bytes(b"")
+    with pytest.raises(UsageError, match="is no checkpoint"):
+        run_spec(TINY, checkpoint)
+
+
+def test_a_training_that_diverges_says_so_in_a_line():
+    with pytest.raises(ScoringError, match=r"diverged at step \d+, .*; give a lower --learning-rate"):
+        run_spec(dataclasses.replace(TINY, model="lstm", learning_rate=1e38))
+
+
+def test_the_parity_of_permutations_is_measured_where_there_are_two():
+    spec = dataclasses.replace(TINY, model="lstm", num_items=64)
+    for task, has_parity in (("s3", True), ("s5-4tokens", True), ("z3", False), ("parity", False)):
+        result = run_spec(dataclasses.replace(spec, task=task, min_train_length=4))
+        for name, parity in result.parity_accuracy.items():
+            assert (parity is not None) == has_parity
+            items = result.tests[name]
+            assert not has_parity or items.num_correct.sum() / items.num_scored.sum() < parity < 1
+
+
+def test_a_shortcut_to_the_parity_is_seen(monkeypatch):
+    # Labels that tell the parity and leave the rest to chance: a network can learn nothing else of S3.
+    from evalkit_tasks.training import training as trained
+
+    task = get_task("s3")
+    chance = np.random.default_rng(0)
+    of_parity = np.array([np.flatnonzero(task.parities == parity) for parity in (0, 1)])
+
+    def label(strings):
+        return of_parity[task.parities[task.label(strings)], chance.integers(3, size=strings.shape)]
+
+    monkeypatch.setattr(trained, "get_task", lambda name: task._replace(label=label))
+    spec = TrainSpec("s3", "lstm", num_steps=300, train_length=12, width=32, num_items=128, batch_size=32)
+    result = run_spec(dataclasses.replace(spec, test_multiples=(1,)))
+    assert result.parity_accuracy["12"] > 0.95
+    assert summary(result.tests["12"], 6)["token_accuracy"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_lstm_learns_parity_and_keeps_it_at_16_times_the_length():
+    spec = TrainSpec("parity", "lstm", num_steps=150, train_length=24, width=32, num_items=64, batch_size=48)
+    result = run_spec(spec)
+    assert summary(result.tests["384"], 2)["sequence_accuracy"] == 1
+    assert steps_to_loss(result.history) is not None
+    assert result.history[0][1] == pytest.approx(np.log(2), abs=0.02)  # in the beginning it guesses
+
+
+def test_rwkv7_flips_with_full_removal_and_cannot_without():
+    spec = TrainSpec(
+        "parity", "rwkv7", num_steps=150, learning_rate=4e-3, num_items=64, test_multiples=(1, 2)
+    )
+    flips = run_spec(dataclasses.replace(spec, negative_eigenvalues="full"))
+    assert summary(flips.tests["64"], 2)["sequence_accuracy"] > 0.9
+    fails = run_spec(spec)
+    assert summary(fails.tests["64"], 2)["sequence_accuracy"] < 0.1
+    assert summary(fails.tests["64"], 2)["token_accuracy"] < 0.75
+
+
+def test_a_negative_control_is_not_solved_at_other_lengths():
+    spec = TrainSpec("copy", "lstm", num_steps=150, train_length=17, width=32, num_items=64, batch_size=32)
+    result = run_spec(spec)
+    assert summary(result.tests["272"], 4)["token_accuracy"] < 0.4  # chance is 0.25
+
+
+def test_shuffled_labels_cannot_be_learnt(monkeypatch):
+    # The whole path with a task whose labels are chance: anything above 1/2 would be a leak.
+    from evalkit_tasks.training import training as trained
+
+    labels = np.random.default_rng(0)
+    task = get_task("parity")._replace(label=lambda strings: labels.integers(2, size=strings.shape))
+    monkeypatch.setattr(trained, "get_task", lambda name: task)
+    spec = TrainSpec("parity", "lstm", num_steps=100, train_length=16, width=32, num_items=128, batch_size=32)
+    found = summary(run_spec(spec).tests["32"], 2)
+    assert found["token_accuracy"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_test_strings_are_those_of_the_task_whatever_the_model_and_seed():
+    task = get_task("s3")
+    specs = [TrainSpec("s3", "lstm"), TrainSpec("s3", "rwkv7", seed=2, num_layers=3)]
+    one, other = (batch_for_test(task, spec, 40, 60) for spec in specs)
+    assert (one.tokens == other.tokens).all()
+    assert 40 <= one.num_letters.min() < one.num_letters.max() <= 60
+
+
+def test_a_budget_ends_a_training_and_says_so():
+    result = run_spec(dataclasses.replace(TINY, num_steps=100_000, budget_s=0.2))
+    assert result.stopped_by == "budget"
+    assert 0.2 <= result.training_cpu_s < 5
+    assert result.tests.keys() == {"8", "16"}
+
+
+def test_the_last_label_alone_can_be_asked_for():
+    result = run_spec(dataclasses.replace(TINY, labels="last", test_range=(8, 20)))
+    assert result.tests.keys() == {"8", "16", "8-20"}
+    assert all((items.num_scored == 1).all() for items in result.tests.values())
+
+
+def test_the_key_is_of_what_determines_the_numbers():
+    assert TINY.key() == dataclasses.replace(TINY, learning_rate=4e-3, min_train_length=2).key()
+    others = {"seed": 1, "num_steps": 13, "negative_eigenvalues": "full", "labels": "last", "num_layers": 2}
+    keys = {dataclasses.replace(TINY, **{name: value}).key() for name, value in others.items()}
+    assert len(keys | {TINY.key()}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "partiy"}, "unknown task 'partiy'. Did you mean parity"),
+        ({"model": "rwkv8"}, "unknown model 'rwkv8'. Did you mean rwkv7"),
+        ({"model": "gru", "negative_eigenvalues": "full"}, "gru has no variant"),
+        ({"width": 24}, "a multiple of the head size"),
+        ({"num_layers": 0}, "at least 1 layer"),
+        ({"labels": "first"}, "--labels first is unknown; it is every or last"),
+        ({"num_steps": 0}, "--steps must be more than 0"),
+        ({"budget_s": -1.0}, "--budget-s must be more than 0"),
+        ({"min_train_length": 9}, "--min-train-length 9 must lie between 1 and 8"),
+        ({"test_range": (20, 10)}, "--test-range 20-10 must rise"),
+        ({"budget_s": math.inf}, "--budget-s must be more than 0 and finite, not inf"),
+        ({"budget_s": math.nan}, "--budget-s must be more than 0 and finite, not nan"),
+        ({"learning_rate": -1e-3}, "--learning-rate must be more than 0 and finite, not -0.001"),
+        ({"weight_decay": -0.1}, "--weight-decay must be 0 or more and finite, not -0.1"),
+        ({"model": "transformer-rope", "head_size": 1}, "transformer-rope cannot have heads of 1"),
+        ({"head_size": 1}, "rwkv7 cannot have heads of 1"),
+        ({"task": "s5-4tokens"}, "nothing can be asked of a string of 2 letters; give a greater --min-train"),
+        ({"task": "copy", "min_train_length": 1}, "nothing can be asked of a string of 1 letters"),
+        ({"task": "s5-4tokens", "min_train_length": 4, "test_range": (1, 9)}, "1 letters; test longer ones"),
+        # Of each length there is one string, for training or for testing.
+        ({"task": "regex:(aa)*"}, "no training string of length 3"),
+        (
+            {"task": "regex:a*", "train_length": 2, "min_train_length": 2, "test_multiples": (1,)},
+            "no test string of 2 to 2 letters exists; test longer ones",
+        ),
+        ({"task": "mqar"}, "mqar: a string has at least 3 letters"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_a_line(change, message):
+    with pytest.raises(UsageError) as caught:
+        check_spec(dataclasses.replace(TINY, **change))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
