@@ -17,7 +17,7 @@ from evalkit.refresh import read_config, site
 from evalkit.scoring.documents import SCORER_VERSION
 from evalkit_tasks.training.cells import read_cells as read_probe_cells
 from evalkit_tasks.training.training import TRAINER_VERSION
-from tests.evalkit.toys import ROOT, run_cli
+from tests.support.toys import ROOT, run_cli
 
 RESULTS = ROOT / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")

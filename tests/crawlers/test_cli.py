@@ -19,11 +19,11 @@ from evalkit.errors import UsageError
 from evalkit_crawlers.cli import app
 from evalkit_crawlers.command import crawl_command
 from evalkit_crawlers.source import Source
-from tests.crawlers.crawling import CONTACT
-from tests.crawlers.crawling.test_thousand import paper
-from tests.crawlers.replay import FakeClock, Reply, Request, Server, serve
-from tests.crawlers.site_arxiv import ARXIV_HOSTS, arxiv_site
-from tests.crawlers.toy_source import pages, toy_site
+from tests.support.crawling import CONTACT
+from tests.support.crawling.test_thousand import paper
+from tests.support.replay import FakeClock, Reply, Request, Server, serve
+from tests.support.site_arxiv import ARXIV_HOSTS, arxiv_site
+from tests.support.toy_source import pages, toy_site
 
 ROOT = Path(__file__).parents[2]
 WINDOW = ["--since", "2026-11-01", "--until", "2026-11-15"]
@@ -32,7 +32,7 @@ PLUGIN = '''
 from typing import Annotated
 import typer
 from evalkit_crawlers.command import crawl_command
-from tests.crawlers.toy_source import ToySource
+from tests.support.toy_source import ToySource
 
 @crawl_command
 def command(colour: Annotated[str, typer.Option("--colour", help="Of the toys.")] = "red"):

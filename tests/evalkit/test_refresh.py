@@ -13,7 +13,7 @@ import pytest
 from evalkit.corpora.store import load_corpus
 from evalkit.errors import ScoringError, UsageError
 from evalkit.refresh import commit, crawl, last_window, read_config
-from tests.evalkit.toys import ROOT, plugin_environment, run_process
+from tests.support.toys import ROOT, plugin_environment, run_process
 
 CONFIG = """
 title = "a small board"
@@ -39,7 +39,7 @@ from typing import Annotated
 import typer
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import CrawlError
-from tests.crawlers.toy_source import prose
+from tests.support.toy_source import prose
 
 
 def toy(
@@ -158,8 +158,8 @@ def test_a_refresh_step_by_step_and_the_next_as_one(place: tuple[Path, dict[str,
 
 def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wikipedia as the projects' own leaderboard crawls it, from a server that answers as MediaWiki does."""
-    from tests.crawlers.replay import serve
-    from tests.crawlers.site_wikipedia import wiki_page, wiki_site
+    from tests.support.replay import serve
+    from tests.support.site_wikipedia import wiki_page, wiki_site
 
     day = dt.datetime(2024, 10, 7, 12, tzinfo=dt.UTC)
     pages = [

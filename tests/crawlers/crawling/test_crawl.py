@@ -18,9 +18,9 @@ from evalkit_crawlers.crawling.sampling import sample
 from evalkit_crawlers.http.contact import contact_of_user
 from evalkit_crawlers.options import CommonOptions, common_options, endpoint, parse_endpoints
 from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, Window
-from tests.crawlers.crawling import crawl_from, parquet, reasons
-from tests.crawlers.replay import FakeClock, Reply, Request, serve
-from tests.crawlers.toy_source import Page, ToySource, pages, prose, toy_site
+from tests.support.crawling import crawl_from, parquet, reasons
+from tests.support.replay import FakeClock, Reply, Request, serve
+from tests.support.toy_source import Page, ToySource, pages, prose, toy_site
 
 HOSTS = ["listing.example", "pages.example", "other.example"]
 

@@ -13,9 +13,10 @@ from evalkit_crawlers.licenses import ARXIV_LICENSE
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.source import Window
 from evalkit_crawlers.sources.arxiv import ArxivSource
-from tests.crawlers.crawling.test_rebuild import register
-from tests.crawlers.replay import FakeClock, serve
-from tests.crawlers.site_arxiv import (
+from tests.crawlers.text.test_clean import story
+from tests.support.crawling.test_rebuild import register
+from tests.support.replay import FakeClock, serve
+from tests.support.site_arxiv import (
     ARXIV_HOSTS,
     ARXIV_ONLY,
     CC_BY,
@@ -25,7 +26,6 @@ from tests.crawlers.site_arxiv import (
     paragraph,
     words,
 )
-from tests.crawlers.text.test_clean import story
 
 
 def paper(number: int) -> Paper:

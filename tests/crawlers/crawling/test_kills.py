@@ -11,9 +11,9 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from tests.crawlers.crawling import crawl_from, parquet
-from tests.crawlers.replay import Reply, Request, serve
-from tests.crawlers.toy_source import ToySource, pages, toy_site
+from tests.support.crawling import crawl_from, parquet
+from tests.support.replay import Reply, Request, serve
+from tests.support.toy_source import ToySource, pages, toy_site
 
 ROOT = Path(__file__).parents[2]
 HOSTS = ["listing.example", "one.example", "two.example", "three.example"]
@@ -44,7 +44,7 @@ def test_fifty_kills_lose_nothing_and_repeat_only_what_was_in_flight() -> None:
     starts = [0]
     with serve(reaper, HOSTS) as server:
         mortal = subprocess.Popen(
-            [sys.executable, "-m", "tests.crawlers.mortal", json.dumps(server.endpoints)],
+            [sys.executable, "-m", "tests.support.mortal", json.dumps(server.endpoints)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},

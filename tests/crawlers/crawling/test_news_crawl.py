@@ -10,11 +10,11 @@ from evalkit_crawlers.http.robots import FORBIDDEN
 from evalkit_crawlers.sources.feeds import load_feeds
 from evalkit_crawlers.sources.news import NewsSource
 from evalkit_crawlers.sources.wikipedia import WikipediaSource
-from tests.crawlers.crawling import crawl_from, parquet
-from tests.crawlers.direct import token_f1
-from tests.crawlers.replay import serve
-from tests.crawlers.site_news import LANGUAGES, MAKES, ServedFeed, article, feed_table, news_site
-from tests.crawlers.site_wikipedia import wiki_page, wiki_site
+from tests.support.crawling import crawl_from, parquet
+from tests.support.direct import token_f1
+from tests.support.replay import serve
+from tests.support.site_news import LANGUAGES, MAKES, ServedFeed, article, feed_table, news_site
+from tests.support.site_wikipedia import wiki_page, wiki_site
 
 MIDDLE = dt.datetime(2026, 11, 7, 12, tzinfo=dt.UTC)
 

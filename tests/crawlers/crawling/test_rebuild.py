@@ -23,8 +23,8 @@ from evalkit_crawlers.crawling.rebuild import (
 from evalkit_crawlers.source import Candidate, Capture, Extracted
 from evalkit_crawlers.sources.news import NewsSource
 from evalkit_crawlers.text.clean import LINES_KEY, clean_documents
-from tests.crawlers.replay import FakeClock, Reply, Request, Server, serve
 from tests.crawlers.text.test_clean import BANNER, story
+from tests.support.replay import FakeClock, Reply, Request, Server, serve
 
 HOSTS = ("news.example", "other.example")
 NUM_PAGES = 16

@@ -12,9 +12,9 @@ from evalkit_crawlers.sources.arxiv import ArxivSource
 from evalkit_crawlers.sources.feeds import load_feeds
 from evalkit_crawlers.sources.news import NewsSource
 from evalkit_crawlers.sources.wikipedia import WikipediaSource
-from tests.crawlers.crawling import crawl_from, reasons
-from tests.crawlers.replay import FakeClock, serve
-from tests.crawlers.site_arxiv import (
+from tests.support.crawling import crawl_from, reasons
+from tests.support.replay import FakeClock, serve
+from tests.support.site_arxiv import (
     ARXIV_HOSTS,
     ARXIV_ONLY,
     CC_BY,
@@ -25,10 +25,10 @@ from tests.crawlers.site_arxiv import (
     paragraph,
     section,
 )
-from tests.crawlers.site_news import Article, ServedFeed, article, feed_table, news_site
-from tests.crawlers.site_news import prose as news_prose
-from tests.crawlers.site_wikipedia import WikiPage, wiki_page, wiki_site
-from tests.crawlers.toy_source import prose
+from tests.support.site_news import Article, ServedFeed, article, feed_table, news_site
+from tests.support.site_news import prose as news_prose
+from tests.support.site_wikipedia import WikiPage, wiki_page, wiki_site
+from tests.support.toy_source import prose
 
 MIDDLE = dt.datetime(2026, 11, 7, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

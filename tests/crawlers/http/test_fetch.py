@@ -21,7 +21,7 @@ from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.fetch import Fetcher, Limits
 from evalkit_crawlers.http.transport import decoded
 from evalkit_crawlers.source import FetchRefused
-from tests.crawlers.replay import FakeClock, Reply, Request, Server, Site, serve
+from tests.support.replay import FakeClock, Reply, Request, Server, Site, serve
 
 HOST = "pages.example"
 PAGE = f"https://{HOST}/page"

@@ -15,9 +15,9 @@ from evalkit_crawlers.http.hosts import HostPolicy, policy_of
 from evalkit_crawlers.http.pacing import Pacer
 from evalkit_crawlers.http.robots import Robots, Rules
 from evalkit_crawlers.source import Capture
-from tests.crawlers.crawling import CONTACT, crawl_from, reasons
-from tests.crawlers.replay import FakeClock, Reply, Request, Server, serve
-from tests.crawlers.toy_source import Page, ToySource, pages, toy_site
+from tests.support.crawling import CONTACT, crawl_from, reasons
+from tests.support.replay import FakeClock, Reply, Request, Server, serve
+from tests.support.toy_source import Page, ToySource, pages, toy_site
 
 HOSTS = ["listing.example", "one.example", "two.example", "three.example"]
 

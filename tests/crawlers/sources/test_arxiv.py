@@ -14,10 +14,10 @@ from evalkit_crawlers.http.fetch import Fetcher
 from evalkit_crawlers.source import Candidate, Drop, Extracted, FetchRefused, Window
 from evalkit_crawlers.sources.arxiv import ArxivSource
 from evalkit_crawlers.sources.arxiv_taxonomy import ARCHIVES, CATEGORIES, parse_categories, set_spec
-from tests.crawlers import site_arxiv
-from tests.crawlers.replay import FakeClock, serve
-from tests.crawlers.site_arxiv import ARXIV_HOSTS, ARXIV_ONLY, CC_BY, CC_BY_NC_ND, Paper
 from tests.crawlers.sources.test_oai import KeepingGet
+from tests.support import site_arxiv
+from tests.support.replay import FakeClock, serve
+from tests.support.site_arxiv import ARXIV_HOSTS, ARXIV_ONLY, CC_BY, CC_BY_NC_ND, Paper
 
 WINDOW = Window(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
 BODY = site_arxiv.section("1", "Words", site_arxiv.paragraph("The words of the paper."))

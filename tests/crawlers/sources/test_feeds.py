@@ -9,8 +9,8 @@ from evalkit.errors import UsageError
 from evalkit_crawlers import licenses
 from evalkit_crawlers.source import FetchRefused
 from evalkit_crawlers.sources.feeds import Feed, article_url, is_on_site, load_feeds, parse_feed
-from tests.crawlers.direct import capture
-from tests.crawlers.site_news import FORMATS, LANGUAGES, article
+from tests.support.direct import capture
+from tests.support.site_news import FORMATS, LANGUAGES, article
 
 MOMENT = dt.datetime(2026, 11, 5, 22, 30, tzinfo=dt.timezone(dt.timedelta(hours=-5)))
 ITEM = "<item><title>T</title><link>https://news.example/a</link>{}</item>"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evalkit_crawlers.source import FetchRefused
 from evalkit_crawlers.sources.latexml import read_article
 from tests.conftest import DATA
-from tests.crawlers import site_arxiv as site
+from tests.support import site_arxiv as site
 
 FOLDER = DATA / "crawlers" / "arxiv"
 FLOOR = 0.95

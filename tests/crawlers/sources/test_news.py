@@ -11,9 +11,9 @@ from evalkit.errors import UsageError
 from evalkit_crawlers.source import Candidate, Drop, Window
 from evalkit_crawlers.sources.feeds import Feed, load_feeds
 from evalkit_crawlers.sources.news import DISAGREE, OUTSIDE, UNDATED, NewsSource, command
-from tests.crawlers.direct import WINDOW, DirectGet, capture, crawl_directly, reasons, token_f1
-from tests.crawlers.replay import Reply, Request
-from tests.crawlers.site_news import (
+from tests.support.direct import WINDOW, DirectGet, capture, crawl_directly, reasons, token_f1
+from tests.support.replay import Reply, Request
+from tests.support.site_news import (
     FORMATS,
     LANGUAGES,
     MAKES,

@@ -23,10 +23,10 @@ from evalkit_crawlers.sources.feeds import load_feeds, parse_feed
 from evalkit_crawlers.sources.news import NewsSource
 from evalkit_crawlers.sources.wikipedia import WikipediaSource, article_text
 from evalkit_crawlers.text import pages
-from tests.crawlers.direct import NOW, WINDOW, DirectGet, capture
-from tests.crawlers.replay import Reply, Request
-from tests.crawlers.site_news import FORMATS, LANGUAGES, MAKES, article, page
-from tests.crawlers.site_wikipedia import wiki_page, wiki_site
+from tests.support.direct import NOW, WINDOW, DirectGet, capture
+from tests.support.replay import Reply, Request
+from tests.support.site_news import FORMATS, LANGUAGES, MAKES, article, page
+from tests.support.site_wikipedia import wiki_page, wiki_site
 
 MIDDLE = dt.datetime(2026, 11, 7, 12, tzinfo=dt.UTC)
 LONGEST_S = 10.0

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from evalkit.errors import CrawlError
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.sources import oai
-from tests.crawlers import site_arxiv
-from tests.crawlers.replay import Request, Site
-from tests.crawlers.site_arxiv import Paper
+from tests.support import site_arxiv
+from tests.support.replay import Request, Site
+from tests.support.site_arxiv import Paper
 
 URL = "https://oaipmh.arxiv.org/oai"
 DAY = dt.date(2026, 11, 20)

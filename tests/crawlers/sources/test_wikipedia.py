@@ -11,10 +11,10 @@ from evalkit_crawlers.source import Candidate, Drop, FetchRefused
 from evalkit_crawlers.sources import mediawiki
 from evalkit_crawlers.sources.wikipedia import MAX_QUESTION_CHARACTERS, WikipediaSource, article_text, command
 from evalkit_crawlers.sources.wikipedia_languages import DEFAULT, EDITIONS, language_tag, parse_languages
-from tests.crawlers.direct import NOW, WINDOW, DirectGet, capture, crawl_directly, reasons, token_f1
-from tests.crawlers.replay import Reply, Request
-from tests.crawlers.site_news import LANGUAGES
-from tests.crawlers.site_wikipedia import WikiPage, rendered, wiki_page, wiki_site
+from tests.support.direct import NOW, WINDOW, DirectGet, capture, crawl_directly, reasons, token_f1
+from tests.support.replay import Reply, Request
+from tests.support.site_news import LANGUAGES
+from tests.support.site_wikipedia import WikiPage, rendered, wiki_page, wiki_site
 
 MIDDLE = dt.datetime(2026, 11, 7, 12, 30, 15, tzinfo=dt.UTC)
 API = "https://en.wikipedia.org/w/api.php"

@@ -9,8 +9,8 @@ import pytest
 
 from evalkit_crawlers.source import FetchRefused
 from evalkit_crawlers.text import charsets, pages
-from tests.crawlers.direct import capture, token_f1
-from tests.crawlers.site_news import LANGUAGES, MAKES, Article, article, page
+from tests.support.direct import capture, token_f1
+from tests.support.site_news import LANGUAGES, MAKES, Article, article, page
 
 PUBLISHED = dt.datetime(2026, 11, 5, 10, tzinfo=dt.UTC)
 

@@ -8,7 +8,7 @@ from evalkit.analysis.compare import compare_cells, comparison_lines
 from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import ScoringError, UsageError
 from evalkit.runner.corpora import run
-from tests.evalkit.toys import ROOT, TEXTS, BigramModel, corpus_of, run_cli, write_plugin, write_texts
+from tests.support.toys import ROOT, TEXTS, BigramModel, corpus_of, run_cli, write_plugin, write_texts
 
 CLUSTERS = ["x", "x", "y", "z", "z", "w", "v"]
 CORPUS = corpus_of(TEXTS, clusters=CLUSTERS)

@@ -9,7 +9,7 @@ import pytest
 from evalkit.analysis.months import chain_months, months_json, months_lines, read_months
 from evalkit.analysis.results import Entrant, ScoredCorpus, Store
 from evalkit.errors import UsageError
-from tests.evalkit.report.stores import write_synthetic_store
+from tests.support.stores import write_synthetic_store
 
 DRIFT = {"2026-01": 1.0, "2026-02": 1.1, "2026-03": 0.9}
 SKILL = {"old": 1.2, "steady": 1.0, "late": 0.8}

@@ -9,7 +9,7 @@ from evalkit.analysis.positions import position_curve, token_rows
 from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import UsageError
 from evalkit.runner.corpora import run
-from tests.evalkit.toys import BigramModel, corpus_of
+from tests.support.toys import BigramModel, corpus_of
 
 TEXTS = ["abc" * 40, "the quick brown fox " * 7, "é€𝄞" * 20, "cab" * 40, "fox quick the brown " * 7, "short"]
 

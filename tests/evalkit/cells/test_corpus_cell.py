@@ -14,7 +14,7 @@ from evalkit.cells.corpus_cell import Cell, Task, find_cell, read_cell, write_ce
 from evalkit.errors import ScoringError
 from evalkit.runner.corpora import Silent, run
 from evalkit.scoring.documents import score_documents
-from tests.evalkit.toys import TEXTS, BigramModel, cell_files, corpus_of, snapshot
+from tests.support.toys import TEXTS, BigramModel, cell_files, corpus_of, snapshot
 
 MODEL = BigramModel()
 CORPUS = corpus_of(TEXTS)

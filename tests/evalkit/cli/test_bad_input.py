@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
-from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
-from tests.evalkit.toys import (
+from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
+from tests.support.toys import (
     TEXTS,
     Outcome,
     plugin_environment,

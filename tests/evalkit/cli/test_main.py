@@ -10,7 +10,7 @@ import typer
 
 import evalkit
 from evalkit.cli.main import app
-from tests.evalkit.toys import (
+from tests.support.toys import (
     TEXTS,
     Outcome,
     cell_files,
@@ -278,7 +278,7 @@ def fail() -> None:
 
 
 def test_an_installed_package_adds_a_loader_and_a_command(texts: Path, tmp_path: Path) -> None:
-    source = f"{COMMAND}\nfrom tests.evalkit.toys import identify, load\n"
+    source = f"{COMMAND}\nfrom tests.support.toys import identify, load\n"
     folder = write_plugin(tmp_path / "plugin", commands="greet = toy_plugin:app", source=source)
     env = plugin_environment(folder)
     scored = run_process(

@@ -17,8 +17,8 @@ from evalkit.corpora.gates import (
     read_profile,
     write_profile,
 )
-from tests.crawlers.toy_source import prose
-from tests.evalkit.toys import run_cli
+from tests.support.toy_source import prose
+from tests.support.toys import run_cli
 
 
 def documents(first: int, count: int, *, words: int = 200, language: str = "en") -> list[Document]:

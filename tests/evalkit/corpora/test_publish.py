@@ -20,7 +20,7 @@ from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpu
 from evalkit.errors import CorpusError, UsageError
 from evalkit.corpora.licenses import PUBLIC_DOMAIN
 from evalkit.corpora.publish import check_repo, prepare_dataset, read_dataset
-from tests.evalkit.upload_hub import TOKEN, UploadHub, serve
+from tests.support.upload_hub import TOKEN, UploadHub, serve
 
 SECRET = "A sentence that nobody may publish."
 FREE = ("CC-BY-4.0", "CC0-1.0", "CC-BY-SA-3.0", PUBLIC_DOMAIN, "http://creativecommons.org/licenses/by/2.5/")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import evalkit
-from tests.evalkit.rwkv7_files import TINY
+from tests.support.rwkv7_files import TINY
 
 FOLDER = Path(os.environ.get("EVALKIT_UNCHEATABLE_DATA") or "/nonexistent")
 ENGLISH = "wikipedia_english_20241015to20241030"

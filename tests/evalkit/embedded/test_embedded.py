@@ -23,7 +23,7 @@ from evalkit.models.loading import load_model
 from evalkit.models.rwkv7.init import initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit.scoring.documents import score_documents
-from tests.evalkit.toys import corpus_of
+from tests.support.toys import corpus_of
 
 NAMES = list(NETWORKS)
 FOLDER = Path(str(importlib.resources.files("evalkit.embedded")))

@@ -14,8 +14,8 @@ from huggingface_hub import parse_eval_result_entries
 from evalkit.corpora.store import make_corpus
 from evalkit.exports.formats import eval_results, lm_eval_results, read_cells
 from evalkit.runner.corpora import run
-from tests.evalkit.report.stores import HOSTILE_NAME, Counted, _documents, score_small_store
-from tests.evalkit.toys import run_cli
+from tests.support.stores import HOSTILE_NAME, Counted, _documents, score_small_store
+from tests.support.toys import run_cli
 
 
 @pytest.fixture(scope="module")

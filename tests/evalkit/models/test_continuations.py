@@ -16,9 +16,9 @@ from evalkit.models.hf.model import HfModel
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.protocol import LoadOptions, TokenModel
 from evalkit.models.rwkv7.model import RWKV7Model, load
-from tests.evalkit.rwkv7_files import TINY, save_official
-from tests.evalkit.tiny_models import CONFIGS, as_fast, byte_level_tokenizer, random_model
-from tests.evalkit.toys import BigramModel, BrokenModel, identity
+from tests.support.rwkv7_files import TINY, save_official
+from tests.support.tiny_models import CONFIGS, as_fast, byte_level_tokenizer, random_model
+from tests.support.toys import BigramModel, BrokenModel, identity
 
 SHOTS = "The compression of a text is a bet on what comes next.\n\n" * 5
 QUESTIONS = ("In the beginning there was", "In the end there was", "The stake is paid in", "It")

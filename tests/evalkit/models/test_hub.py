@@ -13,7 +13,7 @@ import pytest
 
 from evalkit.errors import ModelError
 from evalkit.models.hub import weight_files, weights_sha256
-from tests.evalkit.local_hub import COMMIT, HubServer, digest, serve
+from tests.support.local_hub import COMMIT, HubServer, digest, serve
 
 FILES = {
     "config.json": b'{"model_type": "tiny"}',

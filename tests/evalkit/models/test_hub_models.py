@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.evalkit import tiny_models
-from tests.evalkit.local_hub import COMMIT, serve
-from tests.evalkit.rwkv7_files import TINY
+from tests.support import tiny_models
+from tests.support.local_hub import COMMIT, serve
+from tests.support.rwkv7_files import TINY
 
 
 @pytest.fixture(scope="module")

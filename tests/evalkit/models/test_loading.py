@@ -5,7 +5,7 @@ import pytest
 from evalkit.errors import ModelError, UsageError
 from evalkit.models.loading import find_models, load_model
 from evalkit.models.protocol import Codec, LoadOptions, TokenModel
-from tests.evalkit.toys import (
+from tests.support.toys import (
     BigramModel,
     SlowCodec,
     plugin_environment,

@@ -17,8 +17,8 @@ from evalkit.files import strict_json
 from evalkit.plots.frame import _spread, ink
 from evalkit.plots.text import last_day
 from evalkit.runner.corpora import run
-from tests.evalkit.report.stores import Counted, _documents, write_synthetic_store
-from tests.evalkit.toys import ROOT, corpus_of, run_cli
+from tests.support.stores import Counted, _documents, write_synthetic_store
+from tests.support.toys import ROOT, corpus_of, run_cli
 
 PNG, SVG = b"\x89PNG\r\n\x1a\n", b"<?xml"
 

@@ -10,7 +10,7 @@ from evalkit.corpora.store import Corpus, save_corpus
 from evalkit.plots import draw_all
 from evalkit.report import SiteOptions, build_site
 from evalkit.report.site import Built
-from tests.evalkit.report.stores import score_small_store, write_synthetic_store
+from tests.support.stores import score_small_store, write_synthetic_store
 
 
 class Small(NamedTuple):

@@ -21,8 +21,8 @@ from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.files import strict_json
 from evalkit.report import build_site
 from tests.evalkit.report.conftest import Large, Small
-from tests.evalkit.report.stores import Counted, _documents, _write_cell
 from tests.evalkit.report.test_numbers import read_data
+from tests.support.stores import Counted, _documents, _write_cell
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [

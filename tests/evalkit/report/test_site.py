@@ -26,7 +26,7 @@ from evalkit.plots import draw_all
 from evalkit.report import SiteOptions, build_site
 from evalkit.report.text import decimals, may_show, number, parameters, signed, visible
 from tests.evalkit.report.conftest import Large, Small
-from tests.evalkit.report.stores import Counted, _documents, _write_cell, write_synthetic_store
+from tests.support.stores import Counted, _documents, _write_cell, write_synthetic_store
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -15,9 +15,9 @@ import pytest
 import evalkit
 from evalkit.errors import CorpusError, ModelError, UsageError
 from evalkit.runner.corpora import RunResult, Silent, run
-from tests.evalkit.tiny_models import TEXTS as HF_TEXTS
-from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
-from tests.evalkit.toys import (
+from tests.support.tiny_models import TEXTS as HF_TEXTS
+from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
+from tests.support.toys import (
     BLOCK,
     TEXTS,
     BigramModel,

@@ -7,7 +7,7 @@ import pytest
 from evalkit.corpora.store import Corpus
 from evalkit.runner.corpora import RunResult, run
 from evalkit.runner.corpora_table import notes, print_result
-from tests.evalkit.toys import TEXTS, BigramModel, BrokenModel, corpus_of
+from tests.support.toys import TEXTS, BigramModel, BrokenModel, corpus_of
 
 CORPUS = corpus_of(TEXTS, "first", date="2026-03-04")
 OTHER = corpus_of(TEXTS[:3], "second", date="2026-03-05")

@@ -10,7 +10,7 @@ from evalkit.runner.tasks import run_tasks
 from evalkit.scoring.documents import Progress
 from evalkit.tasks import TaskOptions
 from tests.evalkit.runner.test_tasks import Counting
-from tests.evalkit.toys import TEXTS, BigramModel, BrokenModel, corpus_of
+from tests.support.toys import TEXTS, BigramModel, BrokenModel, corpus_of
 
 
 def at(done: float, *, elapsed_s: float = 2.0) -> Progress:

@@ -19,7 +19,7 @@ from evalkit.tasks import (
     make_tasks,
     parse_options,
 )
-from tests.evalkit.toys import BigramModel, Outcome, run_cli, write_plugin
+from tests.support.toys import BigramModel, Outcome, run_cli, write_plugin
 
 
 class Counting:

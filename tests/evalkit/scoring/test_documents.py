@@ -18,8 +18,8 @@ from evalkit.models.compressors import NAMES
 from evalkit.models.loading import load_model
 from evalkit.scoring.documents import Piece, Progress, batches, score_documents
 from evalkit.scoring.policy import Window
-from tests.evalkit import tiny_models
-from tests.evalkit.rwkv7_files import TINY, save_official
+from tests.support import tiny_models
+from tests.support.rwkv7_files import TINY, save_official
 
 
 def documents(*texts: str) -> list[Document]:

@@ -8,7 +8,7 @@ import pytest
 from evalkit.models.hf import model as hf
 from evalkit.models.protocol import LoadOptions
 from evalkit.scoring import policy
-from tests.evalkit.tiny_models import (
+from tests.support.tiny_models import (
     TEXTS,
     as_fast,
     byte_level_tokenizer,

@@ -13,8 +13,8 @@ from evalkit.models.hf.model import HfModel
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.protocol import Encoding
 from evalkit_tasks.asking.answer_likelihood import Question, answer_costs, answer_requests
-from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, sentencepiece_tokenizer
-from tests.evalkit.toys import BigramModel, identity
+from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, sentencepiece_tokenizer
+from tests.support.toys import BigramModel, identity
 
 
 def hf_model(tokenizer: Any, prefix: tuple[int, ...]) -> HfModel:

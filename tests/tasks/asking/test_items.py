@@ -14,7 +14,7 @@ from evalkit_tasks.asking.items_formal import FORMAL_FAMILIES, MEMBERSHIP
 from evalkit_tasks.asking.items_stories import STORY_FAMILIES
 from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.languages import get_language
-from tests.tasks.planted import RIGHT, solve
+from tests.support.planted import RIGHT, solve
 
 FAMILIES = {family.name: family for family in (*STORY_FAMILIES, *FORMAL_FAMILIES, MEMBERSHIP)}
 LENGTHS = (1, 2, 3, 8, 32)

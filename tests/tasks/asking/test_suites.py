@@ -17,10 +17,10 @@ from evalkit.runner.tasks import TaskRunResult, run_tasks
 from evalkit.tasks import TaskOptions
 from evalkit_tasks.asking.heuristics import CONSTANT, heuristic_accuracies
 from evalkit_tasks.asking.suites import HiddenStateTask, LikelihoodTask, regular_languages, state_tracking
-from tests.evalkit.rwkv7_files import random_tensors
-from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
-from tests.evalkit.toys import snapshot
-from tests.tasks.planted import COPY, LAST, NEAREST, RIGHT, PlantedModel
+from tests.support.planted import COPY, LAST, NEAREST, RIGHT, PlantedModel
+from tests.support.rwkv7_files import random_tensors
+from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
+from tests.support.toys import snapshot
 
 OPTIONS = TaskOptions("2026-11-01", lengths=(1, 2, 5, 32), shots=(0, 3), num_items=10)
 SUITES = (state_tracking, regular_languages)

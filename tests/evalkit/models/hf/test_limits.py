@@ -10,7 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from evalkit.errors import LossyTextError, ModelError
 from evalkit.models.hf import model as hf
 from evalkit.models.protocol import LoadOptions
-from tests.evalkit.tiny_models import as_fast, byte_level_tokenizer, entry, random_model, save_checkpoint
+from tests.support.tiny_models import as_fast, byte_level_tokenizer, entry, random_model, save_checkpoint
 
 
 def load(folder: Path, **fields: Any) -> hf.HfModel:

@@ -19,7 +19,7 @@ from evalkit.models.hf import model as hf
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hub import HubSnapshot
 from evalkit.models.protocol import LoadOptions, TokenModel
-from tests.evalkit.tiny_models import (
+from tests.support.tiny_models import (
     CONFIGS,
     TEXTS,
     as_fast,

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 from evalkit.errors import LossyTextError, ModelError
 from evalkit.models.hf.token_bytes import TokenBytes
-from tests.evalkit.tiny_models import TEXTS, as_fast, byte_level_tokenizer, sentencepiece_tokenizer
+from tests.support.tiny_models import TEXTS, as_fast, byte_level_tokenizer, sentencepiece_tokenizer
 
 TOKENIZERS = {
     "byte-level": byte_level_tokenizer(),

@@ -19,7 +19,7 @@ from evalkit.models.protocol import TokenModel
 from evalkit.models.rwkv7.checkpoint import load_network, network_shape, read_tensors
 from evalkit.models.rwkv7.model import RWKV7Model
 from evalkit.models.rwkv7.tokenizer import encode_bytes, encode_world
-from tests.evalkit.rwkv7_files import TINY, fla_layout, random_tensors, save_fla_folder, save_official
+from tests.support.rwkv7_files import TINY, fla_layout, random_tensors, save_fla_folder, save_official
 
 EXPECTED_LOGITS = TINY.with_name("expected-logits-7v0-834K.bin")
 ENGLISH = (Path(pydoc_data.__file__).with_name("topics.py")).read_text(encoding="utf-8")[3000:9000]

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, Get, Window
-from tests.crawlers.replay import Reply, Request, Site
+from tests.support.replay import Reply, Request, Site
 
 LISTING = "https://listing.example/list"
 WINDOW = Window(dt.date(2026, 11, 1), dt.date(2026, 11, 15))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
-from tests.crawlers.replay import Reply, Request, Site
+from tests.support.replay import Reply, Request, Site
 
 ARXIV_HOSTS = ("oaipmh.arxiv.org", "arxiv.org")
 CC_BY = "http://creativecommons.org/licenses/by/4.0/"

@@ -21,9 +21,9 @@ from evalkit_crawlers.crawling import crawl
 from evalkit_crawlers.crawling.progress import CrawlProgress
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.text import clean
-from tests.crawlers.crawling import CONTACT
-from tests.crawlers.replay import FakeClock
-from tests.crawlers.toy_source import WINDOW, ToySource, prose
+from tests.support.crawling import CONTACT
+from tests.support.replay import FakeClock
+from tests.support.toy_source import WINDOW, ToySource, prose
 
 _OPERATIONS = ("open", "os.", "socket.", "fcntl.", "tempfile.", "sqlite3.", "shutil.")
 

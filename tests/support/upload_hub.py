@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.evalkit.local_hub import git_blob_id
+from tests.support.local_hub import git_blob_id
 
 TOKEN = "hf_test"
 

@@ -184,7 +184,7 @@ def write_plugin(folder: Path, *, loaders: str = "", commands: str = "", source:
     (info / "entry_points.txt").write_text(
         f"[evalkit.loaders]\n{loaders or 'toy = toy_plugin'}\n\n[evalkit.commands]\n{commands}\n"
     )
-    (folder / "toy_plugin.py").write_text(source or "from tests.evalkit.toys import identify, load\n")
+    (folder / "toy_plugin.py").write_text(source or "from tests.support.toys import identify, load\n")
     return folder
 
 

@@ -9,8 +9,8 @@ from evalkit_crawlers.crawling.progress import CrawlProgress
 from evalkit_crawlers.http.fetch import Limits
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.source import Source, Window
-from tests.crawlers.replay import FakeClock, Server
-from tests.crawlers.toy_source import WINDOW
+from tests.support.replay import FakeClock, Server
+from tests.support.toy_source import WINDOW
 
 CONTACT = "tests@example.org"
 LIMITS = Limits(max_tries=3, timeout_s=30.0)

@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.crawlers.replay import Reply, Request, Site
-from tests.crawlers.site_news import prose
+from tests.support.replay import Reply, Request, Site
+from tests.support.site_news import prose
 
 ROBOTS = (
     b"User-agent: *\nAllow: /w/api.php?action=mobileview&\nAllow: /w/load.php?\n"

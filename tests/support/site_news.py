@@ -14,7 +14,7 @@ import random
 from collections.abc import Mapping, Sequence
 from email.utils import format_datetime
 
-from tests.crawlers.replay import Reply, Request, Site
+from tests.support.replay import Reply, Request, Site
 
 NO_HEADERS: Mapping[str, str] = {}
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.models.protocol import Encoding
-from tests.evalkit.toys import identity
+from tests.support.toys import identity
 
 RIGHT = "right"
 COPY, LAST, NEAREST = "copy initial state", "last mention", "nearest example"

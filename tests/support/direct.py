@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Source, Window
-from tests.crawlers.replay import Request, Site
+from tests.support.replay import Request, Site
 
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 WINDOW = Window(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
