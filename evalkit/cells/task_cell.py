@@ -20,7 +20,7 @@ from evalkit.tasks import EvalTask, SummaryRow, TaskOutcome
 
 FOLDER = "tasks"
 TASKS_VERSION = 1
-"""Part of every key; raised by a change of how `evalkit.models.continuations` computes what a task asks for."""
+"""Part of every key; raised by a change of how `evalkit.models.continuations` computes answers."""
 
 
 class TaskCell(NamedTuple):

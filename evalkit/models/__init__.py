@@ -1,1 +1,1 @@
-"""Models: what turns bytes into a code length, the catalog that names them, and the loaders that bring them."""
+"""Models: what turns bytes into a code length, the catalog that names them, the loaders."""

@@ -5,8 +5,8 @@ A question with ten answers, or a hundred questions behind the same examples, ar
 contexts share, and reads it once: depth first through the tree of their common beginnings, with what the
 model knows at a branching carried over (an RNN's state, a Transformer's key-value cache).
 
-That needs two more methods than `evalkit.models.protocol.TokenModel` has, those of `ReadingModel`. A model without
-them is asked through `nats`, each pair from its start: the same numbers, more tokens read.
+That needs two more methods than `evalkit.models.protocol.TokenModel` has, those of `ReadingModel`. A model
+without them is asked through `nats`, each pair from its start: the same numbers, more tokens read.
 """
 
 from collections.abc import Iterator, Sequence

@@ -5,7 +5,8 @@ Two small protocols serve everything that can be scored.
 `TokenModel`: a tokenizer and a next-token distribution (RWKV-7, any Hugging Face causal LM, yours).
 It says what its tokens are (`encode`), what it reads before a document (`prefix`), how much it can
 read at once (`context_limit`), and what each token costs (`nats`). Which tokens are paid for, and in
-which context, is the business of `evalkit.scoring.policy`; how they are batched that of `evalkit.scoring.documents`.
+which context, is the business of `evalkit.scoring.policy`; how they are batched that of
+`evalkit.scoring.documents`.
 
 `Codec`: a compressor, which has no tokens, only a code length per document.
 

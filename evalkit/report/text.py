@@ -16,9 +16,9 @@ def may_show(license: str | None) -> bool:
     """Whether a text of this licence may be republished: CC0, CC BY, CC BY-SA, public domain, permissive.
 
     Args:
-        license: an SPDX identifier or expression, a licence's name or address as `evalkit.corpora.licenses` knows
-            them, or None where nobody stated one. Of alternatives (``OR``) one must allow it, of joint terms
-            (``AND``) all must.
+        license: an SPDX identifier or expression, a licence's name or address as `evalkit.corpora.licenses`
+            knows them, or None where nobody stated one. Of alternatives (``OR``) one must allow it, of
+            joint terms (``AND``) all must.
     """
     if not license:
         return False

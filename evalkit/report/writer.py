@@ -12,8 +12,6 @@ from evalkit.analysis.results import SITE_LISTING
 from evalkit.files import strict_json
 from evalkit.report.text import may_show, number, parameters, visible, web_link
 
-"""Lists every file of a site with its digest; where it is, the folder is a site and may be replaced."""
-
 _STYLE = "style.css"
 
 

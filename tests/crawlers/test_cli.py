@@ -19,8 +19,8 @@ from evalkit.errors import UsageError
 from evalkit_crawlers.cli import app
 from evalkit_crawlers.command import crawl_command
 from evalkit_crawlers.source import Source
+from tests.crawlers.crawling.test_thousand import paper
 from tests.support.crawling import CONTACT
-from tests.support.crawling.test_thousand import paper
 from tests.support.replay import FakeClock, Reply, Request, Server, serve
 from tests.support.site_arxiv import ARXIV_HOSTS, arxiv_site
 from tests.support.toy_source import pages, toy_site

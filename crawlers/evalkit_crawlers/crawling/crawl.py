@@ -2,10 +2,10 @@
 
     discover → window → sample → fetch (hosts in parallel) and extract → clean → store
 
-Nothing is kept between these steps but captures (`evalkit_crawlers.http.captures`). A crawl that was killed is
-simply run again: it goes through the same steps, and whatever was fetched is answered from there. All steps
-but the fetching are functions of the captures, the options and the versions that the manifest names, so that
-the same captures give the same corpora.
+Nothing is kept between these steps but captures (`evalkit_crawlers.http.captures`). A crawl that was
+killed is simply run again: it goes through the same steps, and whatever was fetched is answered
+from there. All steps but the fetching are functions of the captures, the options and the versions that the
+manifest names, so that the same captures give the same corpora.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 """A published corpus made whole again: what it could not contain is fetched, extracted and verified.
 
-`evalkit.corpora.publish` writes datasets in which documents without a free license stand as URL and SHA-256. Each of
-these is fetched from its URL as a crawl would, the source's extractor and the cleaning of the original crawl
-are applied, and the text is taken only if it is the very same. The corpus then has the digest of the
-original; results on both are comparable.
+`evalkit.corpora.publish` writes datasets in which documents without a free license stand as URL and
+SHA-256. Each of these is fetched from its URL as a crawl would, the source's extractor and the cleaning of
+the original crawl are applied, and the text is taken only if it is the very same. The corpus then has the
+digest of the original; results on both are comparable.
 """
 
 import dataclasses

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.corpora.licenses import ARXIV_LICENSE, normalise
 from evalkit_crawlers.command import crawl_command
-from evalkit_crawlers.licenses import ARXIV_LICENSE, normalise
 from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
 from evalkit_crawlers.sources import latexml
 from evalkit_crawlers.sources.arxiv_taxonomy import ALIASES, archive_of, parse_categories, set_spec

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from evalkit.corpora import licenses
 from evalkit.errors import UsageError
 from evalkit.files import slug
-from evalkit_crawlers import licenses
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.text import charsets
 

@@ -28,8 +28,8 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
+from evalkit.corpora import licenses
 from evalkit.corpora.store import Document
-from evalkit_crawlers import licenses
 from evalkit_crawlers.source import Drop
 from evalkit_crawlers.text import duplicates, language
 

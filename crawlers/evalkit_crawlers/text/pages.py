@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from evalkit_crawlers import licenses
+from evalkit.corpora import licenses
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.text import charsets
 

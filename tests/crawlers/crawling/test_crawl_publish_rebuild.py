@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 import evalkit
+from evalkit.corpora.licenses import ARXIV_LICENSE
 from evalkit.corpora.publish import prepare_dataset
 from evalkit_crawlers.crawling.crawl import crawl
 from evalkit_crawlers.crawling.rebuild import rebuild_dataset
-from evalkit_crawlers.licenses import ARXIV_LICENSE
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.source import Window
 from evalkit_crawlers.sources.arxiv import ArxivSource
+from tests.crawlers.crawling.test_rebuild import register
 from tests.crawlers.text.test_clean import story
-from tests.support.crawling.test_rebuild import register
 from tests.support.replay import FakeClock, serve
 from tests.support.site_arxiv import (
     ARXIV_HOSTS,

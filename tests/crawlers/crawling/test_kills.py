@@ -15,7 +15,7 @@ from tests.support.crawling import crawl_from, parquet
 from tests.support.replay import Reply, Request, serve
 from tests.support.toy_source import ToySource, pages, toy_site
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOSTS = ["listing.example", "one.example", "two.example", "three.example"]
 NUM_KILLS = 50
 NUM_PAGES = 45

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from evalkit.corpora.licenses import ARXIV_LICENSE
 from evalkit_crawlers.crawling.crawl import Crawled
-from evalkit_crawlers.licenses import ARXIV_LICENSE
 from evalkit_crawlers.sources.arxiv import ArxivSource
 from evalkit_crawlers.sources.feeds import load_feeds
 from evalkit_crawlers.sources.news import NewsSource

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.corpora import licenses
 from evalkit.errors import UsageError
-from evalkit_crawlers import licenses
 from evalkit_crawlers.source import FetchRefused
 from evalkit_crawlers.sources.feeds import Feed, article_url, is_on_site, load_feeds, parse_feed
 from tests.support.direct import capture

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from evalkit.corpora.licenses import ARXIV_LICENSE, PUBLIC_DOMAIN, may_publish, normalise
 from evalkit.corpora.store import Document, make_corpus, make_document
-from evalkit_crawlers.licenses import ARXIV_LICENSE, PUBLIC_DOMAIN, may_publish, normalise
 from evalkit_crawlers.source import Drop
 from evalkit_crawlers.text import language
 from evalkit_crawlers.text.clean import LINES_KEY, clean_documents, normal_text, without_lines

@@ -1,4 +1,4 @@
-"""What `evalkit.cells.files` does that `tests/evalkit/cells/test_corpus_cell.py` does not show of whole cells."""
+"""What `evalkit.cells.files` does that `test_corpus_cell.py` does not show of whole cells."""
 
 from collections.abc import Callable
 from pathlib import Path
