@@ -39,7 +39,7 @@ class Loader(Protocol):
         ...
 
 
-class FoundModel(NamedTuple):
+class LocatedModel(NamedTuple):
     """A model that is known to exist and not loaded yet, or an object that needs no loading."""
 
     identity: ModelIdentity
@@ -59,9 +59,9 @@ class FoundModel(NamedTuple):
         return _loader(self.entry.loader).load(self.entry, self.options)
 
 
-def find_models(
+def locate_models(
     specs: Iterable[str | Model], options: LoadOptions, *, config_path: Path | None = None
-) -> list[FoundModel]:
+) -> list[LocatedModel]:
     """Models by name or as objects; every name is checked before any file is read.
 
     Args:
@@ -77,26 +77,26 @@ def find_models(
     catalog = load_catalog(config_path) if any(isinstance(spec, str) for spec in specs) else {}
     entries = [resolve_spec(spec, catalog) if isinstance(spec, str) else spec for spec in specs]
     file_names = [_short_name(entry) for entry in entries]
-    found = []
+    located_models = []
     for entry, short_name in zip(entries, file_names, strict=True):
         if isinstance(entry, CatalogEntry):
             if short_name and file_names.count(short_name) == 1:
                 entry = dataclasses.replace(entry, name=short_name)
             identity = _identify(entry, options)
             identity = dataclasses.replace(identity, details={**_provenance(entry), **identity.details})
-            found.append(FoundModel(identity, entry, options))
+            located_models.append(LocatedModel(identity, entry, options))
         elif isinstance(entry, TokenModel | Codec):
-            found.append(FoundModel(entry.identity, None, options, entry))
+            located_models.append(LocatedModel(entry.identity, None, options, entry))
         else:
             raise UsageError(
                 f"{entry!r} is neither a model's name nor an object with the members of "
                 "evalkit.models.protocol.TokenModel or Codec"
             )
-    names = [model.identity.name for model in found]
+    names = [located.identity.name for located in located_models]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"asked for twice: {', '.join(twice)}; name each model once")
-    return found
+    return located_models
 
 
 def load_model(
@@ -120,8 +120,8 @@ def load_model(
         UsageError: an unknown name.
         ModelError: the model cannot be found or read.
     """
-    [found] = find_models([spec], LoadOptions(device, dtype, trust_remote_code, max_context))
-    return found.load()
+    [located] = locate_models([spec], LoadOptions(device, dtype, trust_remote_code, max_context))
+    return located.load()
 
 
 def _short_name(entry: CatalogEntry | Model) -> str | None:

@@ -17,7 +17,7 @@ from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Ta
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
-from evalkit.models.loading import FoundModel, find_models
+from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, LoadOptions, Model, TokenModel
 from evalkit.scoring.documents import Progress, score_documents
 from evalkit.scoring.policy import check_policy
@@ -75,7 +75,7 @@ class Silent:
 class PlannedCell:
     """A cell of the plan: already there, or to be scored."""
 
-    found: FoundModel
+    located: LocatedModel
     task: Task
     cell: Cell | None
 
@@ -90,7 +90,7 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class RankedModel:
     """A model's place in the ranking."""
 
     model: str
@@ -115,21 +115,19 @@ class RunResult:
     num_predating: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
     """By model and corpus: documents that were published before the model's cutoff, or release, was over."""
 
-    def ranking(self) -> list[Standing]:
+    def ranking(self) -> list[RankedModel]:
         """Models by macro average, lowest first; those with a missing corpus come last."""
-        standings = []
+        ranking = []
         for model in self.models:
             cells = {cell.corpus: cell for cell in self.cells if cell.model == model}
             complete = len(cells) == len(self.corpora)
             mean = math.fsum(cell.bits_per_byte for cell in cells.values()) / len(self.corpora)
-            standings.append(
-                Standing(
+            ranking.append(
+                RankedModel(
                     model, mean if complete else None, self._interval(cells) if complete else None, cells
                 )
             )
-        return sorted(
-            standings, key=lambda standing: (standing.bits_per_byte is None, standing.bits_per_byte)
-        )
+        return sorted(ranking, key=lambda ranked: (ranked.bits_per_byte is None, ranked.bits_per_byte))
 
     def _interval(self, cells: dict[str, Cell]) -> Interval | None:
         samples = []
@@ -159,15 +157,15 @@ class RunResult:
             "num_scored": self.num_scored,
             "ranking": [
                 {
-                    "model": standing.model,
-                    "bits_per_byte_macro": standing.bits_per_byte,
-                    "bits_per_byte_macro_low": standing.interval.low if standing.interval else None,
-                    "bits_per_byte_macro_high": standing.interval.high if standing.interval else None,
+                    "model": ranked.model,
+                    "bits_per_byte_macro": ranked.bits_per_byte,
+                    "bits_per_byte_macro_low": ranked.interval.low if ranked.interval else None,
+                    "bits_per_byte_macro_high": ranked.interval.high if ranked.interval else None,
                     "compression_rate_percent_macro": None
-                    if standing.bits_per_byte is None
-                    else COMPRESSION_RATE_PERCENT_PER_BPB * standing.bits_per_byte,
+                    if ranked.bits_per_byte is None
+                    else COMPRESSION_RATE_PERCENT_PER_BPB * ranked.bits_per_byte,
                 }
-                for standing in self.ranking()
+                for ranked in self.ranking()
             ],
             "cells": [{"file": str(cell.path), **cell.content} for cell in self.cells],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
@@ -234,10 +232,10 @@ def run(
     failures: list[Failure] = []
     num_scored = 0
     if not dry_run:
-        for found in {id(cell.found): cell.found for cell in planned}.values():
-            missing = [cell for cell in planned if cell.found is found and cell.cell is None]
+        for located in {id(cell.located): cell.located for cell in planned}.values():
+            missing = [cell for cell in planned if cell.located is located and cell.cell is None]
             if missing:
-                failed = _score_model(found, missing, Path(output), device, reporter, debug)
+                failed = _score_model(located, missing, Path(output), device, reporter, debug)
                 failures += failed
                 num_scored += len(missing) - len(failed)
     return RunResult(
@@ -292,7 +290,7 @@ def _plan(
     for corpus in corpora:
         if isinstance(corpus, str):
             check_corpus_name(corpus)
-    found_models = find_models(models, options)
+    located_models = locate_models(models, options)
     loaded = [corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in corpora]
     names = [corpus.name for corpus in loaded]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -304,16 +302,20 @@ def _plan(
         if dropped and corpus.manifest.parquet_file is None and corpus.name not in BUILTIN_NAMES:
             reporter.message(f"{corpus.name}: documents left out on reading: {dropped}")
     planned = []
-    for found in found_models:
+    for located in located_models:
         for corpus in loaded:
             limited = corpus if limit is None else corpus.limited(limit)
             cut = limit if len(limited.documents) < len(corpus.documents) else None
-            is_codec = found.identity.loader == "codec" or isinstance(found.instance, Codec)
+            is_codec = located.identity.loader == "codec" or isinstance(located.instance, Codec)
             task = Task(
-                found.identity, limited, "document" if is_codec else policy, cut, token_bits and not is_codec
+                located.identity,
+                limited,
+                "document" if is_codec else policy,
+                cut,
+                token_bits and not is_codec,
             )
             cell = find_cell(task, output, warn=reporter.message, dry_run=dry_run)
-            planned.append(PlannedCell(found, task, cell))
+            planned.append(PlannedCell(located, task, cell))
     return planned
 
 
@@ -339,7 +341,7 @@ def check_writable(output: Path) -> None:
 
 
 def _score_model(
-    found: FoundModel,
+    located: LocatedModel,
     missing: Sequence[PlannedCell],
     output: Path,
     device: str,
@@ -356,12 +358,12 @@ def _score_model(
         if not isinstance(error, EvalkitError):
             reason = f"{type(error).__name__}: {reason} (run with --debug to see where)"
         for corpus in corpora:
-            failures.append(Failure(found.identity.name, corpus, reason))
-            reporter.message(f"FAILED {found.identity.name} on {corpus}: {reason}")
+            failures.append(Failure(located.identity.name, corpus, reason))
+            reporter.message(f"FAILED {located.identity.name} on {corpus}: {reason}")
 
     # Whatever a model does, it is named as failed and the other cells go on.
     try:
-        model = found.load()
+        model = located.load()
     except Exception as error:
         failed(error, [cell.task.corpus.name for cell in missing])
         return failures
@@ -372,7 +374,7 @@ def _score_model(
             failed(error, [cell.task.corpus.name])
         finally:
             reporter.finish()
-    frees_memory = found.instance is None and isinstance(model, TokenModel)
+    frees_memory = located.instance is None and isinstance(model, TokenModel)
     del model
     if frees_memory:
         gc.collect()  # the next model needs it

@@ -38,13 +38,13 @@ def _table(result: RunResult) -> Table:
     table.add_column("tokens/s", justify="right")
     table.add_column("kB/s", justify="right")
     table.add_column("policy")
-    for rank, standing in enumerate(result.ranking(), start=1):
-        cells = list(standing.cells.values())
-        row = ["–" if standing.bits_per_byte is None else str(rank), standing.model]
-        row += [_cell(standing.cells.get(corpus)) for corpus in result.corpora]
+    for rank, ranked in enumerate(result.ranking(), start=1):
+        cells = list(ranked.cells.values())
+        row = ["–" if ranked.bits_per_byte is None else str(rank), ranked.model]
+        row += [_cell(ranked.cells.get(corpus)) for corpus in result.corpora]
         if several:
-            row.append(_number(standing.bits_per_byte, standing.interval))
-        rate = standing.bits_per_byte and COMPRESSION_RATE_PERCENT_PER_BPB * standing.bits_per_byte
+            row.append(_number(ranked.bits_per_byte, ranked.interval))
+        rate = ranked.bits_per_byte and COMPRESSION_RATE_PERCENT_PER_BPB * ranked.bits_per_byte
         row.append("failed" if rate is None else f"{rate:.2f}")
         row += [_speed(cells, "num_tokens", 1), _speed(cells, "num_bytes", 1000)]
         row.append(", ".join(sorted({_policy(cell) for cell in cells})))

@@ -12,7 +12,7 @@ from evalkit import environment
 from evalkit.cells.task_cell import TaskCell, cell_path, find_task_cell, write_task_cell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
-from evalkit.models.loading import FoundModel, find_models
+from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, LoadOptions, Model, TokenModel
 from evalkit.runner.corpora import (
     DEFAULT_OUTPUT,
@@ -28,7 +28,7 @@ from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
 
 @dataclasses.dataclass
 class _Planned:
-    found: FoundModel
+    located: LocatedModel
     task: EvalTask
     path: Path
     cell: TaskCell | None
@@ -102,36 +102,36 @@ def run_tasks(
     load_options = LoadOptions(device, dtype, trust_remote_code, max_context)
     check_device_and_dtype(load_options)
     made = make_tasks(tasks, options or TaskOptions(default_date()))
-    found_models = find_models(models, load_options)
-    for found in found_models:
-        if found.identity.loader == "codec" or isinstance(found.instance, Codec):
+    located_models = locate_models(models, load_options)
+    for located in located_models:
+        if located.identity.loader == "codec" or isinstance(located.instance, Codec):
             raise UsageError(
-                f"{found.identity.name} is a compressor, it cannot be asked; name language models"
+                f"{located.identity.name} is a compressor, it cannot be asked; name language models"
             )
     planned = []
     for task in made:
-        for found in found_models:
-            path = cell_path(found.identity, task, Path(output))
+        for located in located_models:
+            path = cell_path(located.identity, task, Path(output))
             cell = find_task_cell(path, warn=reporter.message, dry_run=dry_run)
-            planned.append(_Planned(found, task, path, cell))
+            planned.append(_Planned(located, task, path, cell))
     missing = [one for one in planned if one.cell is None]
     if missing and not dry_run:
         check_writable(Path(output))
     reporter.message(f"{len(planned) - len(missing)} of {len(planned)} cells done, {len(missing)} to ask")
     for one in missing:
-        reporter.message(f"  {one.found.identity.name}: {one.label}, {one.task.num_items} items")
+        reporter.message(f"  {one.located.identity.name}: {one.label}, {one.task.num_items} items")
     failures: list[Failure] = []
     if not dry_run:
-        for found in found_models:
-            of_model = [one for one in missing if one.found is found]
-            failures += _ask_model(found, of_model, device, reporter, debug) if of_model else []
+        for located in located_models:
+            of_model = [one for one in missing if one.located is located]
+            failures += _ask_model(located, of_model, device, reporter, debug) if of_model else []
     cells = tuple(one.cell for one in planned if one.cell is not None)
     num_scored = 0 if dry_run else len(missing) - len(failures)
     return TaskRunResult(cells, tuple(failures), num_scored)
 
 
 def _ask_model(
-    found: FoundModel, missing: Sequence[_Planned], device: str, reporter: Reporter, debug: bool
+    located: LocatedModel, missing: Sequence[_Planned], device: str, reporter: Reporter, debug: bool
 ) -> list[Failure]:
     failures: list[Failure] = []
 
@@ -142,12 +142,12 @@ def _ask_model(
         if not isinstance(error, EvalkitError):
             reason = f"{type(error).__name__}: {reason} (run with --debug to see where)"
         for cell in cells:
-            failures.append(Failure(found.identity.name, cell.label, reason))
-            reporter.message(f"FAILED {found.identity.name} on {cell.label}: {reason}")
+            failures.append(Failure(located.identity.name, cell.label, reason))
+            reporter.message(f"FAILED {located.identity.name} on {cell.label}: {reason}")
 
     # Whatever a model does, it is named as failed and the other cells go on.
     try:
-        model = found.load()
+        model = located.load()
     except Exception as error:
         failed(error, missing)
         return failures
@@ -159,16 +159,16 @@ def _ask_model(
         finally:
             reporter.finish()
     del model
-    if found.instance is None:
+    if located.instance is None:
         gc.collect()  # the next model needs the memory
     return failures
 
 
 def _ask_cell(model: Model, planned: _Planned, device: str, reporter: Reporter) -> None:
     if not isinstance(model, TokenModel):
-        raise UsageError(f"{planned.found.identity.name} has no tokens, it cannot be asked")
+        raise UsageError(f"{planned.located.identity.name} has no tokens, it cannot be asked")
     num_items = planned.task.num_items
-    reporter.start(planned.found.identity.name, planned.label, num_items)
+    reporter.start(planned.located.identity.name, planned.label, num_items)
     # Before the asking: what goes wrong here should not cost hours.
     where = environment.environment() | environment.torch_environment(device)
     started = time.perf_counter()
@@ -180,7 +180,7 @@ def _ask_cell(model: Model, planned: _Planned, device: str, reporter: Reporter) 
     outcome = planned.task.score(model, advance)
     planned.cell = write_task_cell(
         planned.path,
-        planned.found.identity,
+        planned.located.identity,
         planned.task,
         outcome,
         prefix=model.prefix,

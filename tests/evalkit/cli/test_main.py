@@ -192,15 +192,15 @@ def test_json_is_one_object_and_is_what_the_cells_say(texts: Path, tmp_path: Pat
     assert {cell.pop("file"): cell for cell in content["cells"]} == on_disk
     assert len(on_disk) == content["num_scored"] == 4
     assert (content["corpora"], content["failures"]) == (["texts", "other"], [])
-    assert sorted(standing["model"] for standing in content["ranking"]) == ["brotli", "zstd"]
-    for standing in content["ranking"]:
+    assert sorted(ranked["model"] for ranked in content["ranking"]) == ["brotli", "zstd"]
+    for ranked in content["ranking"]:
         values = [
             cell["metrics"]["bits_per_byte"]
             for cell in on_disk.values()
-            if cell["model"]["name"] == standing["model"]
+            if cell["model"]["name"] == ranked["model"]
         ]
-        assert standing["bits_per_byte_macro"] == pytest.approx(sum(values) / 2, rel=1e-12)
-        assert standing["compression_rate_percent_macro"] == 12.5 * standing["bits_per_byte_macro"]
+        assert ranked["bits_per_byte_macro"] == pytest.approx(sum(values) / 2, rel=1e-12)
+        assert ranked["compression_rate_percent_macro"] == 12.5 * ranked["bits_per_byte_macro"]
     again = strict(run_cli(*command).stdout)
     assert again.pop("num_scored") == 0
     assert again["ranking"] == content["ranking"]

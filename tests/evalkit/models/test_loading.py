@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import ModelError, UsageError
-from evalkit.models.loading import find_models, load_model
+from evalkit.models.loading import load_model, locate_models
 from evalkit.models.protocol import Codec, LoadOptions, TokenModel
 from tests.support.toys import (
     BigramModel,
@@ -27,11 +27,11 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_plug_ins_loader_is_found_by_name(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = plugin / "log"
     monkeypatch.setenv("TOY_LOG", str(log))
-    [found, codec] = find_models(["toy:abc", "toy:codec"], OPTIONS)
-    assert (found.identity.name, found.identity.loader) == ("toy:abc", "toy")
-    assert found.identity.details["target"] == "abc"
+    [located, codec] = locate_models(["toy:abc", "toy:codec"], OPTIONS)
+    assert (located.identity.name, located.identity.loader) == ("toy:abc", "toy")
+    assert located.identity.details["target"] == "abc"
     assert not log.exists()  # finding is not loading
-    assert isinstance(found.load(), TokenModel)
+    assert isinstance(located.load(), TokenModel)
     assert isinstance(codec.load(), Codec)
     assert log.read_text() == "abc\ncodec\n"
     assert isinstance(load_model("toy:abc"), BigramModel)
@@ -39,34 +39,34 @@ def test_a_plug_ins_loader_is_found_by_name(plugin: Path, monkeypatch: pytest.Mo
 
 def test_objects_are_taken_as_they_are() -> None:
     model = BigramModel()
-    [found] = find_models([model], OPTIONS)
-    assert found.load() is model
-    assert found.identity is model.identity
+    [located] = locate_models([model], OPTIONS)
+    assert located.load() is model
+    assert located.identity is model.identity
 
 
 def test_objects_need_no_catalog() -> None:
     Path("evalkit.toml").write_text("not toml")
-    assert len(find_models([BigramModel()], OPTIONS)) == 1
+    assert len(locate_models([BigramModel()], OPTIONS)) == 1
     with pytest.raises(UsageError, match="is not TOML"):
-        find_models(["xz"], OPTIONS)
+        locate_models(["xz"], OPTIONS)
 
 
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(UsageError, match="is neither a model's name nor an object"):
-        find_models([object()], OPTIONS)  # type: ignore[list-item]
+        locate_models([object()], OPTIONS)  # type: ignore[list-item]
     with pytest.raises(UsageError, match="asked for twice: bigram; name each model once"):
-        find_models([BigramModel(), BigramModel(seed=1)], OPTIONS)
-    assert len(find_models([BigramModel(), SlowCodec("codec")], OPTIONS)) == 2
+        locate_models([BigramModel(), BigramModel(seed=1)], OPTIONS)
+    assert len(locate_models([BigramModel(), SlowCodec("codec")], OPTIONS)) == 2
 
 
 def test_every_name_is_checked_before_any_plug_in_is_asked(plugin: Path) -> None:
     with pytest.raises(UsageError, match="unknown model 'nonsense'"):
-        find_models(["toy:cannot-identify", "nonsense"], OPTIONS)
+        locate_models(["toy:cannot-identify", "nonsense"], OPTIONS)
 
 
 def test_a_plug_in_that_fails_to_identify_is_named(plugin: Path) -> None:
     with pytest.raises(ModelError, match=r"toy:cannot-identify: loader 'toy' failed .*KeyError") as raised:
-        find_models(["toy:cannot-identify"], OPTIONS)
+        locate_models(["toy:cannot-identify"], OPTIONS)
     assert isinstance(raised.value.__cause__, KeyError)
 
 
@@ -97,5 +97,5 @@ def test_a_folder_in_a_models_path_is_not_told(tmp_path: Path, plugin: Path) -> 
     secret = tmp_path / "secret" / "model.bin"
     secret.parent.mkdir()
     secret.touch()
-    [found] = find_models([f"toy:{secret}"], OPTIONS)
-    assert found.identity.details["target"] == "model.bin"
+    [located] = locate_models([f"toy:{secret}"], OPTIONS)
+    assert located.identity.details["target"] == "model.bin"

@@ -188,13 +188,13 @@ def test_the_ranking_is_by_the_plain_mean_over_corpora_with_the_incomplete_last(
         ]
         means[model.identity.name] = sum(per_corpus) / 2
     ranking = result.ranking()
-    assert [standing.model for standing in ranking[:2]] == sorted(means, key=lambda name: means[name])
-    for standing in ranking[:2]:
-        assert standing.bits_per_byte == pytest.approx(means[standing.model], rel=1e-6)
-        assert standing.interval is not None
-        assert standing.interval.low < means[standing.model] < standing.interval.high
-    assert [(standing.bits_per_byte, standing.interval) for standing in ranking[2:]] == [(None, None)] * 2
-    assert [list(standing.cells) for standing in ranking[2:]] == [["other"]] * 2
+    assert [ranked.model for ranked in ranking[:2]] == sorted(means, key=lambda name: means[name])
+    for ranked in ranking[:2]:
+        assert ranked.bits_per_byte == pytest.approx(means[ranked.model], rel=1e-6)
+        assert ranked.interval is not None
+        assert ranked.interval.low < means[ranked.model] < ranked.interval.high
+    assert [(ranked.bits_per_byte, ranked.interval) for ranked in ranking[2:]] == [(None, None)] * 2
+    assert [list(ranked.cells) for ranked in ranking[2:]] == [["other"]] * 2
 
 
 # --- failures
@@ -506,8 +506,8 @@ def test_names_that_share_a_folder_share_the_cell_under_their_own_names(tmp_path
     )
     for _ in range(2):
         result = run(["a/b", "a b"], [CORPUS], output=tmp_path / "runs")
-        assert [standing.model for standing in result.ranking()] == ["a/b", "a b"]
-        assert [len(standing.cells) for standing in result.ranking()] == [1, 1]
+        assert [ranked.model for ranked in result.ranking()] == ["a/b", "a b"]
+        assert [len(ranked.cells) for ranked in result.ranking()] == [1, 1]
         assert not result.failures
     assert len(list((tmp_path / "runs").rglob("*.json"))) == 1
 
