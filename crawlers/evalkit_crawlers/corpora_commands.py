@@ -45,7 +45,7 @@ def rebuild_command(
     from evalkit.errors import CrawlError
     from evalkit_crawlers.crawling.rebuild import rebuild_dataset
     from evalkit_crawlers.http.contact import contact_of_user
-    from evalkit_crawlers.options import parse_endpoints
+    from evalkit_crawlers.http.endpoints import parse_endpoints
 
     try:
         outcome = rebuild_dataset(

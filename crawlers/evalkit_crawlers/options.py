@@ -2,17 +2,15 @@
 
 import dataclasses
 import datetime as dt
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
 from evalkit.corpora.store import check_new_name
 from evalkit.errors import UsageError
-from evalkit_crawlers.source import FetchRefused, Window
+from evalkit_crawlers.source import CrawlWindow
 
 SinceOption = Annotated[str, typer.Option("--since", help="First day of publication, YYYY-MM-DD (UTC).")]
 UntilOption = Annotated[str, typer.Option("--until", help="Last day of publication, included.")]
@@ -57,7 +55,7 @@ RefreshOption = Annotated[
 class CommonOptions:
     """What every crawl is told, checked."""
 
-    window: Window
+    window: CrawlWindow
     max_documents: int | None = None
     seed: int = 0
     name: str | None = None
@@ -91,7 +89,10 @@ def common_options(
         UsageError: a day is no day, the window is empty or lies in the future, an endpoint or a name is
             malformed.
     """
-    window = Window(_day("--since", since), _day("--until", until))
+    # Heavy, and `--help` does not need it.
+    from evalkit_crawlers.http.endpoints import parse_endpoints
+
+    window = CrawlWindow(_day("--since", since), _day("--until", until))
     if window.until < window.since:
         raise UsageError(f"--until {until} lies before --since {since}; swap them")
     if offline and refresh:
@@ -111,48 +112,6 @@ def common_options(
         offline=offline,
         refresh=refresh,
     )
-
-
-def parse_endpoints(values: Sequence[str]) -> dict[str, str]:
-    """``HOST=URL`` options as a mapping.
-
-    Raises:
-        UsageError: one has another form, its URL is not http(s) or has more than a path, or a host is there
-            twice.
-    """
-    from evalkit_crawlers.http.addresses import host_of
-
-    endpoints: dict[str, str] = {}
-    for value in values:
-        host, _, base = value.partition("=")
-        host = host.strip().lower()
-        try:
-            host_of(base)
-            known = re.fullmatch(r"[\w.-]+", host) and not {"?", "#"} & set(base)
-        except FetchRefused:
-            known = None
-        if not known:
-            raise UsageError(f"--endpoint {value!r} is not HOST=URL, e.g. arxiv.org=http://127.0.0.1:8001")
-        if host in endpoints:
-            raise UsageError(f"--endpoint {host} is given twice; give one URL for it")
-        endpoints[host] = base.rstrip("/")
-    return endpoints
-
-
-def endpoint(endpoints: Mapping[str, str], url: str) -> str:
-    """The URL that is really asked for a canonical one.
-
-    The fetch layer applies this to every URL it is given (and to redirects), so that a source needs
-    to know canonical addresses only; it changes nothing in a URL that was mapped before.
-    """
-    try:
-        parts = urlsplit(url)
-        base = endpoints.get(parts.hostname or "")
-    except ValueError:
-        return url
-    if base is None:
-        return url
-    return base + url.partition("://")[2].removeprefix(parts.netloc)
 
 
 def _day(option: str, text: str) -> dt.date:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Window:
+class CrawlWindow:
     """The days whose documents are wanted, both ends included, in UTC."""
 
     since: dt.date
@@ -135,7 +135,7 @@ class Source(Protocol):
     def query(self) -> Mapping[str, str]:
         """The options that choose documents, for the manifest: the same query finds the same ones."""
 
-    def discover(self, window: Window, get: Get) -> Iterator[Candidate | Drop]:
+    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
         """Everything that the listings name in the window, in an order that depends on them alone.
 
         What lies outside of the window, is a later version, or cannot be dated is a `Drop`.

@@ -8,7 +8,7 @@ from evalkit_crawlers.crawling.crawl import Crawled, crawl
 from evalkit_crawlers.crawling.progress import CrawlProgress
 from evalkit_crawlers.http.fetch import Limits
 from evalkit_crawlers.options import CommonOptions
-from evalkit_crawlers.source import Source, Window
+from evalkit_crawlers.source import CrawlWindow, Source
 from tests.support.replay import FakeClock, Server
 from tests.support.toy_source import WINDOW
 
@@ -21,7 +21,7 @@ def crawl_from(
     source: Source,
     *,
     clock: FakeClock | None = None,
-    window: Window = WINDOW,
+    window: CrawlWindow = WINDOW,
     lines: list[str] | None = None,
     limits: Limits = LIMITS,
     **options: Any,

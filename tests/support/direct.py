@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Source, Window
+from evalkit_crawlers.source import Candidate, Capture, CrawlWindow, Drop, Extracted, FetchRefused, Source
 from tests.support.replay import Request, Site
 
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
-WINDOW = Window(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
+WINDOW = CrawlWindow(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
 
 
 def capture(
@@ -50,7 +50,7 @@ class DirectGet:
 
 
 def crawl_directly(
-    source: Source, site: Site, window: Window = WINDOW
+    source: Source, site: Site, window: CrawlWindow = WINDOW
 ) -> tuple[list[Extracted], list[Drop], DirectGet]:
     """Discover, fetch and extract, without sampling and cleaning."""
     get = DirectGet(site)

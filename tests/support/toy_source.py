@@ -6,11 +6,11 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, Get, Window
+from evalkit_crawlers.source import Candidate, Capture, CrawlWindow, Drop, Extracted, Get
 from tests.support.replay import Reply, Request, Site
 
 LISTING = "https://listing.example/list"
-WINDOW = Window(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
+WINDOW = CrawlWindow(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
 PAGE_SIZE = 10
 
 _WORDS = [
@@ -185,7 +185,7 @@ class ToySource:
     def __init__(self) -> None:
         self.query = {"kind": "all"}
 
-    def discover(self, window: Window, get: Get) -> Iterator[Candidate | Drop]:
+    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
         start: int | None = 0
         while start is not None:
             listing = json.loads(get(f"{LISTING}?from={start}", revalidate=True).body)

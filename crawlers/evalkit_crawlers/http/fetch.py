@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import NoReturn, Protocol
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpcore2
 import httpx2
@@ -24,6 +24,7 @@ from evalkit.files import cache_dir
 from evalkit_crawlers.http.addresses import host_of
 from evalkit_crawlers.http.captures import PAGES, CaptureStore
 from evalkit_crawlers.http.contact import user_agent
+from evalkit_crawlers.http.endpoints import canonical_url, mirrored_url
 from evalkit_crawlers.http.hosts import HostPolicy, policy_of
 from evalkit_crawlers.http.pacing import MAX_HOLD_S, Clock, Pacer, SystemClock
 from evalkit_crawlers.http.robots import FORBIDDEN, Robots
@@ -35,7 +36,6 @@ from evalkit_crawlers.http.transport import (
     QueueTransport,
     decoded,
 )
-from evalkit_crawlers.options import endpoint
 from evalkit_crawlers.source import Capture, FetchRefused
 
 NOT_CAPTURED = "not fetched before (offline)"
@@ -171,7 +171,7 @@ class Fetcher:
 
     def is_kept(self, url: str) -> bool:
         """Whether `get` would answer for a page without asking anybody."""
-        asked = endpoint(self._endpoints, url)
+        asked = mirrored_url(self._endpoints, url)
         return self._store.has(PAGES, asked) or self._store.has(self._scope, asked)
 
     def policy(self, url: str) -> HostPolicy:
@@ -194,7 +194,7 @@ class Fetcher:
             self._robots.rules_for(url)
 
     def _kept(self, url: str, accept: str, revalidate: bool, *, ask_robots: bool) -> Capture:
-        asked = endpoint(self._endpoints, url)
+        asked = mirrored_url(self._endpoints, url)
         capture = self._store.read(self._scope, asked)
         if capture is None and not revalidate:
             capture = self._store.read(PAGES, asked)
@@ -212,20 +212,23 @@ class Fetcher:
         return capture
 
     def _fetched(self, url: str, accept: str, revalidate: bool, ask_robots: bool) -> Capture:
-        here = url
+        """The body under a URL, from the network; every hop of its redirects is checked like the first."""
+        hop_url = url
         for _ in range(self._limits.max_redirects + 1):
-            host = host_of(here)
-            if ask_robots and not self._is_interface(here):
-                rules = self._robots.rules_for(here)
-                if not rules.allow(here):
+            host = host_of(hop_url)
+            if ask_robots and not self._is_interface(hop_url):
+                rules = self._robots.rules_for(hop_url)
+                if not rules.allow(hop_url):
                     raise FetchRefused(FORBIDDEN)
                 if rules.delay_s > MAX_HOLD_S:
                     raise FetchRefused(TOO_RARELY)
-            answer = self._answer(host, here, accept, revalidate)
+            answer = self._answer(host, hop_url, accept, revalidate)
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 break
             try:
-                here = self._canonical(urljoin(endpoint(self._endpoints, here), answer.headers["location"]))
+                # Relative to what was really asked: a mirror's "/x" is the mirror's.
+                location = urljoin(mirrored_url(self._endpoints, hop_url), answer.headers["location"])
+                hop_url = canonical_url(self._endpoints, location)
             except ValueError:
                 raise FetchRefused("malformed redirect") from None
         else:
@@ -234,7 +237,7 @@ class Fetcher:
             raise FetchRefused(f"HTTP {answer.status}")
         return Capture(
             url=url,
-            final_url=here,
+            final_url=hop_url,
             fetched_at=self._clock.now(),
             headers=answer.headers,
             body=answer.body,
@@ -303,7 +306,7 @@ class Fetcher:
         started_s = self._clock.monotonic()
         request = httpx2.Request(
             "GET",
-            endpoint(self._endpoints, url),
+            mirrored_url(self._endpoints, url),
             headers={
                 "User-Agent": self._agent,
                 "Accept": accept,
@@ -374,13 +377,6 @@ class Fetcher:
                     self._transport, storage=storage, rfc=CacheOptions(shared=False, allow_stale=False)
                 )
             return self._cache
-
-    def _canonical(self, url: str) -> str:
-        """The address under its own host of one that a mirror redirected to."""
-        for host, base in self._endpoints.items():
-            if url == base or url.startswith((base + "/", base + "?")):
-                return f"https://{host}{url.removeprefix(base)}"
-        return urlunsplit(urlsplit(url)._replace(fragment=""))
 
     def _is_interface(self, url: str) -> bool:
         return urlsplit(url).path.startswith(policy_of(host_of(url), self._policies).interfaces or ("\n",))

@@ -27,7 +27,16 @@ import typer
 
 from evalkit.corpora.licenses import ARXIV_LICENSE, normalise
 from evalkit_crawlers.command import crawl_command
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
+from evalkit_crawlers.source import (
+    Candidate,
+    Capture,
+    CrawlWindow,
+    Drop,
+    Extracted,
+    FetchRefused,
+    Get,
+    Source,
+)
 from evalkit_crawlers.sources import latexml
 from evalkit_crawlers.sources.arxiv_taxonomy import ALIASES, archive_of, parse_categories, set_spec
 from evalkit_crawlers.sources.oai import Record, list_records
@@ -78,7 +87,7 @@ class ArxivSource:
         self.extractor = f"evalkit latexml {latexml.VERSION}, lxml {metadata.version('lxml')}"
         self.query: Mapping[str, str] = {"categories": ",".join(categories) or "all"}
 
-    def discover(self, window: Window, get: Get) -> Iterator[Candidate | Drop]:
+    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
         """Two candidates for every paper, its text and its abstract; see `Source`.
 
         Raises:
@@ -93,7 +102,7 @@ class ArxivSource:
                     seen.add(record.identifier)
                     yield from self._of_record(record, window)
 
-    def _of_record(self, record: Record, window: Window) -> Iterator[Candidate | Drop]:
+    def _of_record(self, record: Record, window: CrawlWindow) -> Iterator[Candidate | Drop]:
         name = "".join(record.identifier.removeprefix("oai:arXiv.org:").split())
         if record.deleted:
             yield Drop(name, "deleted")

@@ -21,7 +21,16 @@ from urllib.parse import quote, urlsplit
 import typer
 
 from evalkit_crawlers.command import crawl_command
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
+from evalkit_crawlers.source import (
+    Candidate,
+    Capture,
+    CrawlWindow,
+    Drop,
+    Extracted,
+    FetchRefused,
+    Get,
+    Source,
+)
 from evalkit_crawlers.sources.feeds import Entry, Feed, is_on_site, load_feeds, parse_feed
 from evalkit_crawlers.text import pages
 
@@ -57,7 +66,7 @@ class NewsSource:
             "feeds_sha256": hashlib.sha256(content.encode()).hexdigest(),
         }
 
-    def discover(self, window: Window, get: Get) -> Iterator[Candidate | Drop]:
+    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
         """See `Source.discover`; feed by feed, in the order of their file."""
         listed: dict[str, str] = {}
         for feed in self.feeds:
@@ -86,7 +95,9 @@ class NewsSource:
         return Extracted(corrected, page.text)
 
 
-def _discover(feed: Feed, window: Window, get: Get, listed: dict[str, str]) -> Iterator[Candidate | Drop]:
+def _discover(
+    feed: Feed, window: CrawlWindow, get: Get, listed: dict[str, str]
+) -> Iterator[Candidate | Drop]:
     """One feed's candidates; `listed` holds the articles of all feeds so far, by id."""
     oldest: dt.date | None = None
     for number in range(1, MAX_PAGES + 1):
@@ -115,7 +126,7 @@ def _discover(feed: Feed, window: Window, get: Get, listed: dict[str, str]) -> I
 
 
 def _of_entry(
-    feed: Feed, entry: Entry, position: str, window: Window, get: Get, listed: dict[str, str]
+    feed: Feed, entry: Entry, position: str, window: CrawlWindow, get: Get, listed: dict[str, str]
 ) -> Iterator[Candidate | Drop]:
     if entry.url is None:
         yield Drop(position, "entry without an address")

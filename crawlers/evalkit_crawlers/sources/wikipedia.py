@@ -26,7 +26,16 @@ from urllib.parse import quote
 import typer
 
 from evalkit_crawlers.command import crawl_command
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get, Source, Window
+from evalkit_crawlers.source import (
+    Candidate,
+    Capture,
+    CrawlWindow,
+    Drop,
+    Extracted,
+    FetchRefused,
+    Get,
+    Source,
+)
 from evalkit_crawlers.sources import mediawiki
 from evalkit_crawlers.sources.wikipedia_languages import language_tag, parse_languages
 from evalkit_crawlers.text import pages
@@ -108,7 +117,7 @@ class WikipediaSource:
         """Editions and what counts as a stub."""
         return {"languages": " ".join(self.languages), "min_wikitext_bytes": str(MIN_WIKITEXT_BYTES)}
 
-    def discover(self, window: Window, get: Get) -> Iterator[Candidate | Drop]:
+    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
         """See `Source.discover`; language by language, in the order of the log."""
         for language in self.languages:
             try:
@@ -164,7 +173,7 @@ def _api(language: str) -> str:
     return f"https://{language}.wikipedia.org/w/api.php"
 
 
-def _discover(language: str, window: Window, get: Get) -> Iterator[Candidate | Drop]:
+def _discover(language: str, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
     parts = mediawiki.query(
         get,
         _api(language),

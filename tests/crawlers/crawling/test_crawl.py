@@ -16,8 +16,8 @@ from evalkit_crawlers.crawling.crawl import crawl
 from evalkit_crawlers.crawling.progress import estimate_lines
 from evalkit_crawlers.crawling.sampling import sample
 from evalkit_crawlers.http.contact import contact_of_user
-from evalkit_crawlers.options import CommonOptions, common_options, endpoint, parse_endpoints
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, Window
+from evalkit_crawlers.options import CommonOptions, common_options
+from evalkit_crawlers.source import Candidate, Capture, CrawlWindow, Drop, Extracted
 from tests.support.crawling import crawl_from, parquet, reasons
 from tests.support.replay import FakeClock, Reply, Request, serve
 from tests.support.toy_source import Page, ToySource, pages, prose, toy_site
@@ -130,7 +130,7 @@ def test_documents_of_earlier_corpora_are_dropped() -> None:
     repost = Page("repost", day="2026-11-18", text=prose("doc0002") + " Reposted.")
     with serve(toy_site([*pages(5), repost, Page("fresh", day="2026-11-19")]), HOSTS) as server:
         crawl_from(server, ToySource())
-        window = Window(dt.date(2026, 11, 16), dt.date(2026, 11, 20))
+        window = CrawlWindow(dt.date(2026, 11, 16), dt.date(2026, 11, 20))
         (later,) = crawl_from(server, ToySource(), window=window)
     assert [document.id for document in later.corpus.documents] == ["fresh"]
     assert "earlier corpus" in reasons(later)["repost"]
@@ -255,7 +255,7 @@ def test_bad_options_are_refused_in_one_line(options: dict[str, Any], message: s
 
 
 def test_a_window_in_the_future_and_a_missing_contact_are_refused() -> None:
-    future = CommonOptions(Window(dt.date(2026, 11, 1), dt.date(2026, 11, 21)), contact="me@example.org")
+    future = CommonOptions(CrawlWindow(dt.date(2026, 11, 1), dt.date(2026, 11, 21)), contact="me@example.org")
     with pytest.raises(UsageError, match="lies in the future"):
         crawl(ToySource(), future, clock=FakeClock())
 
@@ -271,13 +271,6 @@ def test_the_contact_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for bad in ("me", "a@b c.org", "x@example.org\r\nX-Evil: 1", "(a@example.org)"):
         with pytest.raises(UsageError, match="neither an e-mail address nor a web address"):
             contact_of_user(bad)
-
-
-def test_endpoints_map_hosts_and_nothing_else() -> None:
-    endpoints = parse_endpoints(["arXiv.org=http://127.0.0.1:8001/"])
-    assert endpoint(endpoints, "https://arxiv.org/html/1?x=1") == "http://127.0.0.1:8001/html/1?x=1"
-    assert endpoint(endpoints, "https://oaipmh.arxiv.org/oai") == "https://oaipmh.arxiv.org/oai"
-    assert endpoint(endpoints, "https://notarxiv.org/") == "https://notarxiv.org/"
 
 
 def test_a_listing_that_is_refused_is_one_line() -> None:

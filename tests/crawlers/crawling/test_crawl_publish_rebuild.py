@@ -11,7 +11,7 @@ from evalkit.corpora.publish import prepare_dataset
 from evalkit_crawlers.crawling.crawl import crawl
 from evalkit_crawlers.crawling.rebuild import rebuild_dataset
 from evalkit_crawlers.options import CommonOptions
-from evalkit_crawlers.source import Window
+from evalkit_crawlers.source import CrawlWindow
 from evalkit_crawlers.sources.arxiv import ArxivSource
 from tests.crawlers.crawling.test_rebuild import register
 from tests.crawlers.text.test_clean import story
@@ -46,7 +46,7 @@ def test_from_crawl_to_dataset_and_back(tmp_path: Path, monkeypatch: pytest.Monk
     clock = FakeClock()
     with serve(arxiv_site([paper(number) for number in range(9)]), ARXIV_HOSTS, clock) as server:
         options = CommonOptions(
-            Window(dt.date(2026, 11, 1), dt.date(2026, 11, 15)),
+            CrawlWindow(dt.date(2026, 11, 1), dt.date(2026, 11, 15)),
             name="papers",
             output=tmp_path / "here",
             endpoints=server.endpoints,

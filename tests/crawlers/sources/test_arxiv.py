@@ -11,7 +11,7 @@ import pytest
 from evalkit.errors import UsageError
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.fetch import Fetcher
-from evalkit_crawlers.source import Candidate, Drop, Extracted, FetchRefused, Window
+from evalkit_crawlers.source import Candidate, CrawlWindow, Drop, Extracted, FetchRefused
 from evalkit_crawlers.sources.arxiv import ArxivSource
 from evalkit_crawlers.sources.arxiv_taxonomy import ARCHIVES, CATEGORIES, parse_categories, set_spec
 from tests.crawlers.sources.test_oai import KeepingGet
@@ -19,7 +19,7 @@ from tests.support import site_arxiv
 from tests.support.replay import FakeClock, serve
 from tests.support.site_arxiv import ARXIV_HOSTS, ARXIV_ONLY, CC_BY, CC_BY_NC_ND, Paper
 
-WINDOW = Window(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
+WINDOW = CrawlWindow(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
 BODY = site_arxiv.section("1", "Words", site_arxiv.paragraph("The words of the paper."))
 
 
@@ -193,7 +193,7 @@ def test_the_same_listing_gives_the_same_candidates() -> None:
 
 def test_a_window_before_the_servers_first_day_is_listed_from_that_day() -> None:
     get = KeepingGet(site_arxiv.arxiv_site([paper(1)]))
-    list(ArxivSource().discover(Window(dt.date(1999, 1, 1), dt.date(1999, 2, 1)), get))
+    list(ArxivSource().discover(CrawlWindow(dt.date(1999, 1, 1), dt.date(1999, 2, 1)), get))
     assert "from=2005-09-16" in get.asked[0]
 
 

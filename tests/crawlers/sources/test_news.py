@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit_crawlers.source import Candidate, Drop, Window
+from evalkit_crawlers.source import Candidate, CrawlWindow, Drop
 from evalkit_crawlers.sources.feeds import Feed, load_feeds
 from evalkit_crawlers.sources.news import DISAGREE, OUTSIDE, UNDATED, NewsSource, command
 from tests.support.direct import WINDOW, DirectGet, capture, crawl_directly, reasons, token_f1
@@ -179,7 +179,7 @@ def paged(num_articles: int, **changes: object) -> ServedFeed:
 
 def test_a_paged_feed_is_read_back_to_the_window_and_no_further() -> None:
     served = paged(100)
-    window = Window(dt.date(2026, 10, 1), dt.date(2026, 10, 7))  # the 32nd to 38th article
+    window = CrawlWindow(dt.date(2026, 10, 1), dt.date(2026, 10, 7))  # the 32nd to 38th article
     kept, drops, get = crawl_directly(NewsSource((feed(served),)), news_site([served]), window)
     assert len(kept) == 7
     assert reasons(drops) == {OUTSIDE: 43}
@@ -191,7 +191,7 @@ def test_a_paged_feed_is_read_back_to_the_window_and_no_further() -> None:
 def test_a_paged_feed_ends() -> None:
     served = paged(25)
     kept, drops, get = crawl_directly(
-        NewsSource((feed(served),)), news_site([served]), Window(dt.date(2020, 1, 1), WINDOW.until)
+        NewsSource((feed(served),)), news_site([served]), CrawlWindow(dt.date(2020, 1, 1), WINDOW.until)
     )
     assert len(kept) == 25 and not drops
     assert get.asked[:4] == [
@@ -205,7 +205,7 @@ def test_a_feed_that_repeats_its_first_page_ends() -> None:
     kept, _, get = crawl_directly(
         NewsSource((feed(served, paged=True),)),
         news_site([served]),
-        Window(dt.date(2020, 1, 1), WINDOW.until),
+        CrawlWindow(dt.date(2020, 1, 1), WINDOW.until),
     )
     assert len(kept) == 10
     assert len([url for url in get.asked if "/feed/" in url]) == 2
