@@ -1,41 +1,25 @@
 """Deterministic finite automata: what every probe draws its strings, labels and weights from.
 
-Regular expressions, complements and minimisation are automata-lib's work (MIT; kept up, typed, with lazy
-products and a parser that reports errors; pyformlang serves the tests as the independent second opinion).
-What it needs help with, in version 9.2:
-
-* it takes every character of a pattern for a letter, also the digits of ``a{2}`` and the dash of ``[0-9]``:
-  `Automaton.from_regex` keeps only letters that some transition reads;
-* its automata are partial, with arbitrary state names: here every automaton is complete and its states
-  are numbered in the order in which a breadth-first search finds them, so that equal languages give equal
-  tables;
-* the empty pattern is the empty string, and nothing stands for the empty language.
+Minimisation and the reading of regular expressions (`evalkit_tasks.formal.patterns`) are automata-lib's work
+(MIT; kept up, typed, with lazy products and a parser that reports errors; pyformlang serves the tests as the
+independent second opinion). Its automata are partial, with arbitrary state names: here every automaton is
+complete and its states are numbered in the order in which a breadth-first search finds them, so that equal
+languages give equal minimal tables.
 """
 
 import dataclasses
-import re
 from collections.abc import Sequence
 
 import numpy as np
-from automata.base.exceptions import AutomatonException, RegexException
 from automata.fa.dfa import DFA
-from automata.fa.nfa import NFA
 from numpy.typing import ArrayLike, NDArray
 
 from evalkit.errors import UsageError
 from evalkit_tasks.formal.groups import Group
+from evalkit_tasks.formal.patterns import parse_pattern
 
 MAX_REVERSE_STATES = 4096
 """Where `Automaton.reverse` gives up: the reverse of n states can have 2^n."""
-
-MAX_STATES = 4096
-"""Of a regular expression's automaton, which can have 2^n states for an expression of n letters."""
-
-MAX_WRITTEN_OUT = 10_000
-"""Letters of a regular expression with its ``{m,n}`` written out."""
-
-_NOT_LETTERS = re.compile(r"\{[\d,\s]*\}|\\[sSdDwW]|(?<=\[)\^")
-_OPERATORS = frozenset("*|()?&+.^{}[] \t")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,21 +117,34 @@ class Automaton:
 
     def reachable_states(self) -> NDArray[np.int64]:
         """The states that some string leads to, in rising order."""
-        found = np.zeros(self.num_states, bool)
-        found[self.start] = True
-        while not found[after := self.transitions[found]].all():
-            found[after] = True
-        return np.flatnonzero(found)
+        is_reached = np.zeros(self.num_states, bool)
+        is_reached[self.start] = True
+        # A letter more at a time, until no letter leads out of the set.
+        while not is_reached[after := self.transitions[is_reached]].all():
+            is_reached[after] = True
+        return np.flatnonzero(is_reached)
 
     def minimal(self) -> "Automaton":
         """The smallest automaton of the same language; its labels are those of acceptance."""
-        return _from_library(self._library_dfa().minify(), self.alphabet, self.name)
+        # The library is told numbers, since a letter of a group has a name of several characters.
+        symbols = [str(letter) for letter in range(self.num_letters)]
+        dfa = DFA(
+            states=set(range(self.num_states)),
+            input_symbols=set(symbols),
+            transitions={
+                state: dict(zip(symbols, row, strict=True))
+                for state, row in enumerate(self.transitions.tolist())
+            },
+            initial_state=self.start,
+            final_states=set(self.accepting),
+        )
+        return _from_library(dfa.minify(), symbols, self.alphabet, self.name)
 
     def complement(self) -> "Automaton":
         """The automaton of all other strings; its labels are those of acceptance."""
-        others = frozenset(range(self.num_states)) - self.accepting
+        rejecting = frozenset(range(self.num_states)) - self.accepting
         return Automaton.from_table(
-            self.name, self.alphabet, self.transitions, start=self.start, accepting=others
+            self.name, self.alphabet, self.transitions, start=self.start, accepting=rejecting
         )
 
     def reverse(self, max_states: int = MAX_REVERSE_STATES) -> "Automaton":
@@ -161,28 +158,26 @@ class Automaton:
             UsageError: it has more than ``max_states`` states.
         """
         source = self.minimal()
+        # A state of the reverse is a set of states of the source, [num_states] of bool: those from which the
+        # letters read so far, backwards, lead to acceptance.
         membership = source._acceptance
-        known = {membership.tobytes(): 0}
-        todo, rows = [membership], []
-        for subset in todo:
+        number_of = {membership.tobytes(): 0}
+        subsets, rows = [membership], []
+        for subset in subsets:  # grows on the way
             row = []
             for letter in range(self.num_letters):
                 before = subset[source.transitions[:, letter]]
                 key = before.tobytes()
-                if key not in known:
-                    if len(known) == max_states:
+                if key not in number_of:
+                    if len(number_of) == max_states:
                         raise UsageError(f"{self.name}: its reverse automaton has over {max_states} states")
-                    known[key] = len(todo)
-                    todo.append(before)
-                row.append(known[key])
+                    number_of[key] = len(subsets)
+                    subsets.append(before)
+                row.append(number_of[key])
             rows.append(row)
-        accepting = [i for i, subset in enumerate(todo) if subset[source.start]]
+        accepting = [number for number, subset in enumerate(subsets) if subset[source.start]]
         name = f"{self.name} reversed"
         return Automaton.from_table(name, self.alphabet, rows, start=0, accepting=accepting)
-
-    def is_equivalent(self, other: "Automaton") -> bool:
-        """Whether both accept the same strings over the same alphabet."""
-        return self.alphabet == other.alphabet and self._library_dfa() == other._library_dfa()
 
     @classmethod
     def from_table(
@@ -221,16 +216,16 @@ class Automaton:
             )
         if len(set(alphabet)) < len(alphabet) or not alphabet:
             raise UsageError(f"{name}: the letters must be distinct and at least one: {list(alphabet)}")
-        wanted = [*table.ravel().tolist(), start, *accepting]
-        if wrong := [state for state in wanted if not 0 <= state < num_states]:
+        named_states = [*table.ravel().tolist(), start, *accepting]
+        if wrong := [state for state in named_states if not 0 <= state < num_states]:
             raise UsageError(f"{name}: there is no state {wrong[0]}; there are {num_states}, from 0")
         if labels is None:
             labels = np.isin(np.arange(num_states), list(accepting))
-        found = np.array(labels, np.int64)
-        if found.shape != (num_states,) or found.min() < 0:
+        label_array = np.array(labels, np.int64)
+        if label_array.shape != (num_states,) or label_array.min() < 0:
             raise UsageError(f"{name}: labels must be one number, at least 0, for each state")
-        table.flags.writeable = found.flags.writeable = False
-        return cls(name, tuple(alphabet), table, start, frozenset(accepting), found, group, codewords)
+        table.flags.writeable = label_array.flags.writeable = False
+        return cls(name, tuple(alphabet), table, start, frozenset(accepting), label_array, group, codewords)
 
     @classmethod
     def from_regex(cls, pattern: str, alphabet: Sequence[str] | None = None) -> "Automaton":
@@ -245,40 +240,8 @@ class Automaton:
             UsageError: it is no regular expression, uses letters outside the alphabet, no string matches
                 it, or its automaton is too large.
         """
-        written = set(_NOT_LETTERS.sub("", pattern)) - _OPERATORS
-        symbols = written if alphabet is None else set(alphabet)
-        if wrong := [letter for letter in symbols if len(letter) != 1 or letter in _OPERATORS]:
-            raise UsageError(f"{wrong[0]!r} cannot be a letter of a regular expression")
-        if _written_out(pattern) > MAX_WRITTEN_OUT:
-            raise UsageError(
-                f"{pattern!r} is too long: over {MAX_WRITTEN_OUT:,} letters with its {{}} written out"
-            )
-        try:
-            nfa = NFA.from_regex(pattern, input_symbols=symbols)
-            read = {letter for paths in nfa.transitions.values() for letter in paths} - {""}
-            if alphabet is None:
-                symbols = read | (written - {"-"})  # an intersection may read less than what is written
-                nfa = NFA.from_regex(pattern, input_symbols=symbols)
-        except (AutomatonException, RegexException) as error:
-            reason = str(error).strip().split("\n")[0].rstrip(".")
-            raise UsageError(
-                f"{pattern!r} is not a regular expression over {sorted(symbols)}: {reason}"
-            ) from error
-        if outside := sorted(read - symbols):
-            raise UsageError(
-                f"{pattern!r} uses {outside[0]!r}, which is not among the letters {sorted(symbols)}"
-            )
-        letters = tuple(sorted(symbols) if alphabet is None else alphabet)
-        if not letters:
-            raise UsageError(f"{pattern!r} names no letter; write one, or give the alphabet")
-        if _has_more_states(nfa, MAX_STATES):
-            raise UsageError(f"{pattern!r} is too large: its automaton has over {MAX_STATES} states")
-        dfa = DFA.from_nfa(nfa, minify=True)
-        if dfa.isempty():
-            raise UsageError(
-                f"no string matches {pattern!r}: its language over {', '.join(letters)} is empty"
-            )
-        return _from_library(dfa, letters, pattern)
+        dfa, letters = parse_pattern(pattern, alphabet)
+        return _from_library(dfa, letters, letters, pattern)
 
     @classmethod
     def from_group(
@@ -315,72 +278,27 @@ class Automaton:
     def _acceptance(self) -> NDArray[np.bool_]:
         return np.isin(np.arange(self.num_states), list(self.accepting))
 
-    def _library_dfa(self) -> DFA:
-        symbols = [str(letter) for letter in range(self.num_letters)]
-        return DFA(
-            states=set(range(self.num_states)),
-            input_symbols=set(symbols),
-            transitions={
-                state: dict(zip(symbols, row, strict=True))
-                for state, row in enumerate(self.transitions.tolist())
-            },
-            initial_state=self.start,
-            final_states=set(self.accepting),
-        )
 
+def _from_library(dfa: DFA, symbols: Sequence[str], alphabet: tuple[str, ...], name: str) -> Automaton:
+    """A complete automaton with its states in breadth-first order.
 
-def _written_out(pattern: str) -> int:
-    """About how many letters a regular expression has when its repetitions are written out."""
-    sizes, lasts = [0], [0]  # of each open bracket, and of the last thing in it
-    for token in re.findall(r"\{[^{}]*\}|\[[^\]]*\]|\\.|.", pattern, re.DOTALL):
-        if token == "(":
-            sizes.append(0)
-            lasts.append(0)
-        elif token == ")" and len(sizes) > 1:
-            lasts.pop()
-            lasts[-1] = sizes.pop()
-            sizes[-1] += lasts[-1]
-        elif token[0] == "{":
-            times = max(map(int, re.findall(r"\d{1,9}", token)), default=1)
-            sizes[-1] += lasts[-1] * (max(times, 1) - 1)
-            lasts[-1] *= max(times, 1)
-        elif token not in _OPERATORS:
-            lasts[-1] = 1
-            sizes[-1] += 1
-    return sum(sizes)
-
-
-def _has_more_states(nfa: NFA, bound: int) -> bool:
-    """Whether the subset construction finds more states, the empty subset left out."""
-    nfa = nfa.eliminate_lambda()
-    known = {frozenset({nfa.initial_state})}
-    todo = list(known)
-    for subset in todo:
-        for letter in nfa.input_symbols:
-            after = frozenset().union(*(nfa.transitions.get(state, {}).get(letter, ()) for state in subset))
-            if after and after not in known:
-                if len(known) == bound:
-                    return True
-                known.add(after)
-                todo.append(after)
-    return False
-
-
-def _from_library(dfa: DFA, alphabet: tuple[str, ...], name: str) -> Automaton:
-    """A complete automaton with its states in breadth-first order."""
-    own_letters = dfa.input_symbols <= set(alphabet)
-    symbols = alphabet if own_letters else tuple(map(str, range(len(alphabet))))
-    trap = object()
-    known = {dfa.initial_state: 0}
-    todo, rows = [dfa.initial_state], []
-    for state in todo:
+    Args:
+        dfa: of automata-lib, complete or not.
+        symbols: what the library calls each letter of the alphabet.
+        alphabet: the letters' names.
+        name: of the automaton.
+    """
+    trap = object()  # the state from which nothing is accepted, which the library leaves out
+    number_of = {dfa.initial_state: 0}
+    states, rows = [dfa.initial_state], []
+    for state in states:  # grows on the way
         row = []
         for symbol in symbols:
             after = dfa.transitions.get(state, {}).get(symbol, trap)
-            if after not in known:
-                known[after] = len(todo)
-                todo.append(after)
-            row.append(known[after])
+            if after not in number_of:
+                number_of[after] = len(states)
+                states.append(after)
+            row.append(number_of[after])
         rows.append(row)
-    accepting = [number for state, number in known.items() if state in dfa.final_states]
+    accepting = [number for state, number in number_of.items() if state in dfa.final_states]
     return Automaton.from_table(name, alphabet, rows, start=0, accepting=accepting)

@@ -42,16 +42,17 @@ class Group:
         """``[order, order]``: the index of ``elements[i] elements[j]``."""
         points = self.elements.astype(np.uint16)  # rows are looked up by their bytes: the fewer, the faster
         index = {row.tobytes(): i for i, row in enumerate(points)}
-        found = np.array([[index[q.tobytes()] for q in points[:, p]] for p in self.elements], np.int64)
-        found.flags.writeable = False
-        return found
+        # Entry i of row q of points[:, p] is q[p[i]]: all products (p q) for one p.
+        table = np.array([[index[q.tobytes()] for q in points[:, p]] for p in self.elements], np.int64)
+        table.flags.writeable = False
+        return table
 
     @functools.cached_property
     def parities(self) -> NDArray[np.int64]:
         """``[order]``: 0 for even permutations of the points, 1 for odd ones."""
-        found = np.array([not is_even(tuple(p)) for p in self.elements.tolist()], np.int64)
-        found.flags.writeable = False
-        return found
+        parities = np.array([not is_even(tuple(p)) for p in self.elements.tolist()], np.int64)
+        parities.flags.writeable = False
+        return parities
 
     def index(self, permutation: tuple[int, ...]) -> int:
         """The index of an element.
@@ -59,10 +60,10 @@ class Group:
         Raises:
             ValueError: it is not in the group.
         """
-        found = np.flatnonzero((self.elements == np.asarray(permutation)).all(1))
-        if len(found) != 1:
+        matches = np.flatnonzero((self.elements == np.asarray(permutation)).all(1))
+        if len(matches) != 1:
             raise ValueError(f"{permutation} is no element of {self.name}")
-        return int(found[0])
+        return int(matches[0])
 
 
 def cyclic(order: int) -> Group:
@@ -125,7 +126,7 @@ def parse_group(name: str) -> Group | None:
 
 
 def is_even(permutation: tuple[int, ...]) -> bool:
-    """Whether it is a product of an even number of transpositions."""
+    """Whether a permutation, as its images, is a product of an even number of transpositions."""
     inversions = sum(x > y for x, y in itertools.combinations(permutation, 2))
     return inversions % 2 == 0
 

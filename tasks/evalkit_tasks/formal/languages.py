@@ -201,9 +201,9 @@ def random_automaton(seed: int, num_states: int = 6, num_letters: int = 2) -> Au
         table = generator.integers(num_states, size=(num_states, num_letters))
         accepting = np.flatnonzero(generator.random(num_states) < 0.5).tolist()
         name = f"random:{seed}:{num_states}:{num_letters}"
-        found = Automaton.from_table(name, alphabet, table, accepting=accepting).minimal()
-        if found.num_states == num_states:
-            return found
+        automaton = Automaton.from_table(name, alphabet, table, accepting=accepting).minimal()
+        if automaton.num_states == num_states:
+            return automaton
 
 
 def _parse_random(name: str) -> Automaton:

@@ -20,9 +20,12 @@ from evalkit.errors import UsageError
 from evalkit_tasks.formal.automaton import Automaton
 
 MAX_MONOID = 5000
+"""Elements of a syntactic monoid, which can have n^n for n states."""
 MAX_REVERSE = 4096
+"""States of a reverse automaton, which can have 2^n."""
 
 _Map = tuple[int, ...]
+"""Where each state goes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,18 +114,18 @@ def transition_monoid(automaton: Automaton, max_size: int = MAX_MONOID) -> NDArr
     """
     identity = tuple(range(automaton.num_states))
     columns = [np.array(column) for column in automaton.transitions.T.tolist()]
-    known: dict[_Map, None] = {identity: None}
-    todo = [identity]
-    for element in todo:
+    seen = {identity}
+    elements = [identity]
+    for element in elements:  # grows on the way
         images = np.array(element)
         for column in columns:
             after = tuple(column[images].tolist())
-            if after not in known:
-                if len(known) == max_size:
+            if after not in seen:
+                if len(seen) == max_size:
                     return None
-                known[after] = None
-                todo.append(after)
-    return np.array(list(known), np.int64)
+                seen.add(after)
+                elements.append(after)
+    return np.array(elements, np.int64)
 
 
 def _merged(automaton: Automaton) -> Automaton:

@@ -18,6 +18,9 @@ with warnings.catch_warnings():
 
 _LENGTH = 7
 _WORDS = np.array(list(itertools.product(range(2), repeat=_LENGTH)))
+_MOST_STATES = 6
+_TELLING_WORDS = np.array(list(itertools.product(range(2), repeat=2 * _MOST_STATES - 2)))
+"""Two automata of n and m states that differ do so on a string of at most n + m - 2 letters (Moore 1956)."""
 
 
 def _random_pattern(generator: np.random.Generator, depth: int = 4) -> tuple[str, str]:
@@ -43,13 +46,13 @@ def test_labels_are_pyformlang_s_for_200_random_expressions() -> None:
     for _ in range(200):
         ours, theirs = _random_pattern(generator)
         automaton = Automaton.from_regex(ours, "01")
-        other = Regex(theirs).to_epsilon_nfa().to_deterministic()
-        assert (automaton.start in automaton.accepting) == other.accepts([])
+        reference = Regex(theirs).to_epsilon_nfa().to_deterministic()
+        assert (automaton.start in automaton.accepting) == reference.accepts([])
         labels = automaton.accepts(_WORDS)
         for word, prefixes in zip(_WORDS[::3].tolist(), labels[::3].tolist(), strict=True):
             text = "".join(map(str, word))
             for length, label in enumerate(prefixes, start=1):
-                assert label == other.accepts(text[:length]), (ours, text[:length])
+                assert label == reference.accepts(text[:length]), (ours, text[:length])
         num_accepted += int(labels[:, -1].sum())
     assert 2000 < num_accepted < 24000  # neither all nor nothing: the comparison says something
 
@@ -58,7 +61,7 @@ def test_minimal_size_is_pyformlang_s() -> None:
     generator = np.random.default_rng(1)
     for _ in range(40):
         ours, theirs = _random_pattern(generator)
-        other = Regex(theirs).to_epsilon_nfa().to_deterministic().minimize()
+        reference = Regex(theirs).to_epsilon_nfa().to_deterministic().minimize()
         automaton = Automaton.from_regex(ours, "01").minimal()
         # pyformlang leaves out the state from which nothing is accepted.
         live = [
@@ -66,15 +69,21 @@ def test_minimal_size_is_pyformlang_s() -> None:
             for state in range(automaton.num_states)
             if state in automaton.accepting or (automaton.transitions[state] != state).any()
         ]
-        assert len(live) == len(other.states), ours
+        assert len(live) == len(reference.states), ours
 
 
 @st.composite
 def _automata(draw: st.DrawFn) -> Automaton:
-    num_states = draw(st.integers(1, 6))
+    num_states = draw(st.integers(1, _MOST_STATES))
     states = st.integers(0, num_states - 1)
     table = draw(st.lists(st.tuples(states, states), min_size=num_states, max_size=num_states))
     return Automaton.from_table("any", "01", table, start=draw(states), accepting=draw(st.frozensets(states)))
+
+
+def _accept_the_same(first: Automaton, second: Automaton) -> bool:
+    assert first.num_states <= _MOST_STATES and second.num_states <= _MOST_STATES
+    starts_alike = (first.start in first.accepting) == (second.start in second.accepting)
+    return starts_alike and bool((first.accepts(_TELLING_WORDS) == second.accepts(_TELLING_WORDS)).all())
 
 
 @settings(max_examples=60, deadline=None)
@@ -83,15 +92,15 @@ def test_reverse_accepts_the_reversed_strings(automaton: Automaton) -> None:
     backwards = automaton.reverse()
     assert (automaton.accepts(_WORDS)[:, -1] == backwards.accepts(_WORDS[:, ::-1])[:, -1]).all()
     assert backwards.num_states == backwards.minimal().num_states
-    assert backwards.reverse().is_equivalent(automaton)
+    assert _accept_the_same(backwards.reverse(), automaton)
 
 
 @settings(max_examples=60, deadline=None)
 @given(_automata())
 def test_minimal_and_complement(automaton: Automaton) -> None:
     minimal = automaton.minimal()
-    assert minimal.is_equivalent(automaton) and minimal.num_states <= automaton.num_states
-    assert (minimal.accepts(_WORDS) == automaton.accepts(_WORDS)).all()
+    assert minimal.num_states <= automaton.num_states
+    assert _accept_the_same(minimal, automaton)
     assert (automaton.complement().accepts(_WORDS) != automaton.accepts(_WORDS)).all()
 
 
@@ -110,6 +119,14 @@ def test_run_gives_the_state_after_every_prefix_in_any_shape() -> None:
         automaton.run([0, 3])
     with pytest.raises(ValueError, match="read-only"):
         automaton.transitions[0, 0] = 1
+
+
+def test_letters_keep_their_places_whatever_they_are_called() -> None:
+    # The digits name each other's places: the library must not take the one for the other.
+    automaton = Automaton.from_regex("1*0", "10")
+    assert automaton.accepts([0, 0, 1]).tolist() == [False, False, True]
+    assert automaton.minimal().accepts([0, 0, 1]).tolist() == [False, False, True]
+    assert automaton.reverse().accepts([1, 0, 0]).tolist() == [True, True, True]
 
 
 @pytest.mark.parametrize(

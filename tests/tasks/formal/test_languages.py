@@ -50,8 +50,8 @@ def test_named_language_is_its_definition_on_all_strings(name: str) -> None:
         assert prefixes[-1] == _DEFINITIONS[name](text), text
     for length in range(1, _LONGEST):  # the shorter strings are the prefixes of the longest
         stride = 2 ** (_LONGEST - length)
-        wanted = [_DEFINITIONS[name]("".join(map(str, row[:length]))) for row in longest[::stride].tolist()]
-        assert accepted[::stride, length - 1].tolist() == wanted
+        texts = ["".join(map(str, row[:length])) for row in longest[::stride].tolist()]
+        assert accepted[::stride, length - 1].tolist() == [_DEFINITIONS[name](text) for text in texts]
 
 
 def test_flip_flop_remembers_the_last_bit_written() -> None:
@@ -127,8 +127,8 @@ def test_groups_have_their_order_and_conjugacy_classes(
     products = group.products
     assert sorted(products[0]) == list(range(order)) and (products[:, 0] == np.arange(order)).all()
     triples = np.random.default_rng(2).integers(order, size=(3, 500))
-    left = products[products[triples[0], triples[1]], triples[2]]
-    assert (left == products[triples[0], products[triples[1], triples[2]]]).all()
+    first_two_first = products[products[triples[0], triples[1]], triples[2]]
+    assert (first_two_first == products[triples[0], products[triples[1], triples[2]]]).all()
     inverse = (products == 0).argmax(1)
     elements = np.arange(order)
     conjugates = products[products[inverse[:, None], elements], elements[:, None]]  # g^-1 x g

@@ -33,10 +33,10 @@ from evalkit_tasks.formal.theory import analyse
     ],
 )
 def test_class_of_a_language(name: str, language_class: str, is_group: bool, monoid_size: int | None) -> None:
-    found = analyse(get_language(name))
-    assert (found.language_class, found.is_group) == (language_class, is_group)
+    theory = analyse(get_language(name))
+    assert (theory.language_class, theory.is_group) == (language_class, is_group)
     if monoid_size is not None:
-        assert found.monoid_size == monoid_size
+        assert theory.monoid_size == monoid_size
 
 
 def test_a_group_inside_a_monoid_that_is_no_group_is_found() -> None:
@@ -47,9 +47,9 @@ def test_a_group_inside_a_monoid_that_is_no_group_is_found() -> None:
 
     a5 = get_language("a5")
     table = np.column_stack((a5.transitions, np.zeros(60, int)))
-    found = analyse(Automaton.from_table("reset", [*a5.alphabet, "reset"], table, accepting=[0]))
-    assert not found.is_group and found.language_class == "non-solvable"
-    assert found.monoid_size == 60 + 60  # the group and the constant maps
+    theory = analyse(Automaton.from_table("reset", [*a5.alphabet, "reset"], table, accepting=[0]))
+    assert not theory.is_group and theory.language_class == "non-solvable"
+    assert theory.monoid_size == 60 + 60  # the group and the constant maps
 
 
 def test_labels_count_not_only_acceptance() -> None:
@@ -60,10 +60,10 @@ def test_labels_count_not_only_acceptance() -> None:
 
 
 def test_what_is_too_large_is_said_to_be() -> None:
-    found = analyse(get_language("random:1:12"))
-    assert found.monoid_size is None and found.language_class == "unknown"
-    assert "over 5000" in found.summary()
-    layers = found.min_layers()
+    theory = analyse(get_language("random:1:12"))
+    assert theory.monoid_size is None and theory.language_class == "unknown"
+    assert "over 5000" in theory.summary()
+    layers = theory.min_layers()
     assert layers["rwkv7 c = 1"] == "unknown" and layers["rnn"] == "1"
 
 
