@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalkit.corpora.document import UNKNOWN, Corpus
-from evalkit.corpora.licenses import normalise
+from evalkit.corpora.licenses import Terms, normalise, terms
 
 # What a dataset card may say (the Hub's documentation, "Licenses"); everything else is "other".
 _HUB_LICENSES = {
-    *("cc0-1.0", "pddl", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0"),
-    *("cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0"),
+    **{"CC0-1.0": "cc0-1.0", "PDDL-1.0": "pddl", "Unlicense": "unlicense"},
+    **{f"CC-BY-{version}": f"cc-by-{version}" for version in ("2.0", "2.5", "3.0", "4.0")},
+    **{f"CC-BY-SA-{version}": f"cc-by-sa-{version}" for version in ("3.0", "4.0")},
+    **{f"CC-BY-NC-{kind}4.0": f"cc-by-nc-{kind.lower()}4.0" for kind in ("", "SA-", "ND-")},
+    **{"MIT": "mit", "Apache-2.0": "apache-2.0", "ISC": "isc", "Zlib": "zlib", "BSL-1.0": "bsl-1.0"},
+    **{"BSD-2-Clause": "bsd-2-clause", "BSD-3-Clause": "bsd-3-clause", "PostgreSQL": "postgresql"},
 }
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
 _MAX_CELL = 200
@@ -55,6 +59,10 @@ evalkit corpora rebuild hub:{{ repo }}@COMMIT
 ## Licenses
 
 Every document has its own, in the column `license`; attribution is by `url`, `title` and `license`.
+{%- if has_notices %}
+A license of programs asks that its notice goes with every copy: the words of license ID stand at \
+`https://spdx.org/licenses/ID.html`, who holds the copyright at the document's `url`.
+{%- endif %}
 
 | license | documents | with text |
 |---|---:|---:|
@@ -101,12 +109,12 @@ def dataset_card(corpus: Corpus, repo: str, published: Sequence[bool], file_name
         if wanted in published
     ]
     configs[0]["default"] = True
-    licenses = {(normalise(document.license) or UNKNOWN).lower() for document in corpus.documents}
+    licenses = {normalise(document.license) or UNKNOWN for document in corpus.documents}
     primary = {re.split("[-_]", document.language or "")[0].lower() for document in corpus.documents}
     languages = sorted(tag for tag in primary if re.fullmatch("[a-z]{2,3}", tag))  # not "simple"
     data = DatasetCardData(
         pretty_name=corpus.name,
-        license=sorted({name if name in _HUB_LICENSES else "other" for name in licenses}),
+        license=sorted({_HUB_LICENSES.get(name, "other") for name in licenses}),
         language=languages or None,
         size_categories=[
             next((name for limit, name in _SIZES if len(corpus.documents) < limit), "10M<n<100M")
@@ -136,6 +144,7 @@ def _page(corpus: Corpus, repo: str, published: Sequence[bool]) -> str:
         dates=f"{manifest.date_from} to {manifest.date_to}" if manifest.date_from else "not known",
         num_published=sum(published),
         num_withheld=len(published) - sum(published),
+        has_notices=any(Terms.NOTICE in terms(name) for name in with_text if with_text[name]),
         total=total,
         with_text=with_text,
     )

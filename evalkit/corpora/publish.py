@@ -27,7 +27,7 @@ from evalkit.corpora.dataset_card import dataset_card
 from evalkit.corpora.document import SCHEMA_VERSION, UNKNOWN, Corpus, Document, Manifest, counts
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import atomic_write, locked, strict_json
-from evalkit.corpora.licenses import may_publish, normalise
+from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
 
 CORPUS_FILE = "corpus.json"
@@ -83,7 +83,7 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
             published nor fetched again because it has no URL.
     """
     check_repo(repo)
-    published = [may_publish(normalise(document.license)) for document in corpus.documents]
+    published = [may_republish(document.license) for document in corpus.documents]
     lost = [
         document
         for document, has_text in zip(corpus.documents, published, strict=True)

@@ -6,12 +6,13 @@ from typing import Any
 from evalkit.analysis import rankings as leaderboard
 from evalkit.analysis.rankings import Leaderboard
 from evalkit.analysis.results import ScoredCorpus
+from evalkit.corpora.licenses import may_republish
 from evalkit.models.catalog import CatalogEntry
 from evalkit.report import explorer
 from evalkit.report.pages import AGGREGATE_NAMES, Pages, cell_file, difference, estimate
 from evalkit.report.probes import probe_groups
 from evalkit.report.sources import Background
-from evalkit.report.text import decimals, may_show
+from evalkit.report.text import decimals
 from evalkit.report.writer import Writer, shown_deep
 from evalkit.scoring.policy import POLICIES
 from evalkit.stats import CONFIDENCE, MIN_CLUSTERS, NUM_RESAMPLES, SEED
@@ -97,7 +98,7 @@ def _write_documents(writer: Writer, pages: Pages, index: int) -> None:
 
 def _labels(corpus: ScoredCorpus) -> list[str]:
     """Titles where every licence in the corpus allows them, for the cells do not say whose is whose."""
-    free = all(may_show(license) for license in corpus.facts["licenses"])
+    free = all(may_republish(license) for license in corpus.facts["licenses"])
     return [(title if free else None) or own for title, own in zip(corpus.titles, corpus.ids, strict=True)]
 
 

@@ -16,8 +16,8 @@ from evalkit.analysis.estimates import Estimate, estimates, resampled_columns
 from evalkit.analysis.results import ScoredCorpus, Store
 from evalkit.analysis.slices import WAYS, per_byte, slices_of
 from evalkit.cells.corpus_cell import Cell
+from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.store import Corpus, Document
-from evalkit.report.text import may_show
 
 MAX_ENTRANTS = 12
 """Of a corpus: of more models, those of the first policy and the lowest bits per byte are explored."""
@@ -241,7 +241,7 @@ def _passage(
     document = int(windows.documents[index])
     start, end = int(windows.starts[index]), int(windows.ends[index])
     text = None
-    if may_show(documents[document].license):
+    if may_republish(documents[document].license):
         text = documents[document].data[start:end].decode("utf-8")
     bits = {entrant: float(windows.bits[index, number].round(2)) for entrant, number in place.items()}
     return Passage(document, start, end, bits, text)
@@ -262,7 +262,7 @@ def _opened(
 
 def document_data(document: Document) -> dict[str, Any]:
     """What the explorer's page needs of a document; its text only where its licence allows."""
-    shown = may_show(document.license)
+    shown = may_republish(document.license)
     return {
         "id": document.id,
         "title": document.title if shown else None,
@@ -343,4 +343,4 @@ def exploration_data(found: Exploration, names: Callable[[int], str], documents:
 
 def label_of(document: Document) -> str:
     """How a document is called on the pages: by its title where its licence allows, else by its id."""
-    return (document.title if may_show(document.license) else None) or document.id
+    return (document.title if may_republish(document.license) else None) or document.id

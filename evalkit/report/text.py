@@ -1,35 +1,8 @@
-"""Text for the pages: what may be shown, how numbers look, and characters that must not act."""
+"""Text for the pages: how numbers look, and characters that must not act."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
-
-from evalkit.corpora.licenses import may_publish, normalise
-
-_PERMISSIVE = re.compile(
-    r"(MIT|MIT-0|Apache-2\.0|0BSD|BSD-[123]-Clause(-[\w-]+)?|PSF-2\.0|Python-2\.0(\.1)?|ISC|Zlib|BSL-1\.0|Unlicense)",
-    re.I,
-)
-
-
-def may_show(license: str | None) -> bool:
-    """Whether a text of this licence may be republished: CC0, CC BY, CC BY-SA, public domain, permissive.
-
-    Args:
-        license: an SPDX identifier or expression, a licence's name or address as `evalkit.corpora.licenses`
-            knows them, or None where nobody stated one. Of alternatives (``OR``) one must allow it, of
-            joint terms (``AND``) all must.
-    """
-    if not license:
-        return False
-    return any(
-        all(_is_free(part.strip("() ")) for part in re.split(r"\s+AND\s+", choice))
-        for choice in re.split(r"\s+OR\s+", license)
-    )
-
-
-def _is_free(name: str) -> bool:
-    return bool(_PERMISSIVE.fullmatch(name)) or may_publish(normalise(name))
 
 
 def visible(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.analysis.results import SITE_LISTING
 from evalkit.files import strict_json
-from evalkit.report.text import may_show, number, parameters, visible, web_link
+from evalkit.report.text import number, parameters, visible, web_link
 
 _STYLE = "style.css"
 
@@ -36,7 +36,6 @@ class Writer:
             "provenance": provenance,
             "has_plots": has_plots,
             "web_link": web_link,
-            "may_show": may_show,
         }
         self._environment.filters |= {
             "number": number,

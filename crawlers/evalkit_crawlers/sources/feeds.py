@@ -232,7 +232,9 @@ def _license(entry: Mapping[str, Any]) -> str | None:
         if link.get("rel") == "license" and link.get("href"):
             return licenses.normalise(str(link["href"]))
     rights = licenses.normalise(str(entry.get("rights") or ""))
-    return rights if rights is not None and licenses.may_publish(rights) else None
+    # Rights name an owner as often as a license, and MIT and ISC are both.
+    is_owner = licenses.Terms.NOTICE in licenses.terms(rights)
+    return rights if licenses.may_republish(rights) and not is_owner else None
 
 
 def _feed(name: str, fields: object, where: str) -> Feed:

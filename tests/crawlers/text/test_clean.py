@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from evalkit.corpora.licenses import ARXIV_LICENSE, PUBLIC_DOMAIN, may_publish, normalise
 from evalkit.corpora.store import Document, make_corpus, make_document
 from evalkit_crawlers.source import Drop
 from evalkit_crawlers.text import language
@@ -237,51 +236,6 @@ def test_a_missing_language_is_filled_in_and_a_stated_one_kept() -> None:
     assert found == {tag: tag for tag in TEXTS}
     (kept,) = clean_documents([document("a", TEXTS["es"] * 2, language="es-AR")]).documents
     assert kept.language == "es-AR"
-
-
-@pytest.mark.parametrize(
-    ("written", "spdx", "publishable"),
-    [
-        # As OAI-PMH's arXiv format, feeds, MediaWiki's rightsinfo and pages write them.
-        ("http://creativecommons.org/licenses/by/4.0/", "CC-BY-4.0", True),
-        ("https://creativecommons.org/licenses/by-sa/4.0/deed.fr", "CC-BY-SA-4.0", True),
-        ("//creativecommons.org/licenses/by/2.5/", "CC-BY-2.5", True),
-        ("https://www.creativecommons.org/licenses/by/3.0/us/", "CC-BY-3.0-US", True),
-        ("https://creativecommons.org/licenses/by/3.0/es/deed.es", "CC-BY-3.0", True),
-        ("http://creativecommons.org/licenses/by-nc-sa/4.0/", "CC-BY-NC-SA-4.0", False),
-        ("http://creativecommons.org/licenses/by-nc-nd/4.0/", "CC-BY-NC-ND-4.0", False),
-        ("http://creativecommons.org/publicdomain/zero/1.0/", "CC0-1.0", True),
-        ("https://creativecommons.org/publicdomain/mark/1.0/", "CC-PDM-1.0", True),
-        ("http://creativecommons.org/licenses/publicdomain/", "CC-PDDC", True),
-        ("http://arxiv.org/licenses/nonexclusive-distrib/1.0/", ARXIV_LICENSE, False),
-        ("https://spdx.org/licenses/CC-BY-SA-4.0.html", "CC-BY-SA-4.0", True),
-        ("Creative Commons Attribution-Share Alike 4.0", "CC-BY-SA-4.0", True),
-        ("Creative Commons Attribution-ShareAlike 4.0 International License", "CC-BY-SA-4.0", True),
-        ("CC BY-SA 4.0", "CC-BY-SA-4.0", True),
-        ("cc-by-nc-4.0", "CC-BY-NC-4.0", False),
-        ("CC_BY 2.5", "CC-BY-2.5", True),
-        ("Public domain", PUBLIC_DOMAIN, True),
-        ("CC0", "CC0-1.0", True),
-        ("CC BY", "CC BY", False),  # which version?
-        ("© 2026 The Harbour Times", "© 2026 The Harbour Times", False),
-        ("https://news.example/terms", "https://news.example/terms", False),
-        ("https://evil.example/?creativecommons.org/licenses/by/4.0/", None, False),
-        ("https://creativecommons.org.evil.example/licenses/by/4.0/", None, False),
-        ("CC-BY-ND-4.0", "CC-BY-ND-4.0", False),
-        ("Apache-2.0", "Apache-2.0", False),
-    ],
-)
-def test_licenses(written: str, spdx: str | None, publishable: bool) -> None:
-    found = normalise(written)
-    assert found == (spdx or written)
-    assert normalise(found) == found
-    assert may_publish(found) is publishable
-
-
-def test_no_license_is_none() -> None:
-    assert normalise(None) is None
-    assert normalise(" ") is None
-    assert not may_publish(None)
 
 
 def test_counted_reasons_hold_no_particulars() -> None:

@@ -24,7 +24,7 @@ from evalkit.errors import UsageError
 from evalkit.files import strict_json
 from evalkit.plots import draw_all
 from evalkit.report import SiteOptions, build_site
-from evalkit.report.text import decimals, may_show, number, parameters, signed, visible
+from evalkit.report.text import decimals, number, parameters, signed, visible
 from tests.evalkit.report.conftest import Large, Small
 from tests.support.stores import Counted, _documents, _write_cell, write_synthetic_store
 
@@ -249,33 +249,6 @@ def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
     assert "99 values, in the cell" in tree.text_content()
     for href in tree.xpath("//table[contains(@class, 'probes')]//a/@href"):
         assert json.loads((tmp_path / "site" / href).read_text(encoding="utf-8")) in cells.values()
-
-
-@pytest.mark.parametrize(
-    ("license", "allowed"),
-    [
-        ("CC0-1.0", True),
-        ("CC-BY-4.0", True),
-        ("CC BY-SA 3.0", True),
-        ("https://creativecommons.org/licenses/by-sa/4.0/", True),
-        ("public domain", True),
-        ("PSF-2.0", True),
-        ("MIT", True),
-        ("BSD-3-Clause", True),
-        ("(MIT OR proprietary)", True),
-        ("MIT AND Apache-2.0", True),
-        ("MIT AND proprietary", False),
-        ("CC-BY-NC-4.0", False),
-        ("CC-BY-ND-4.0", False),
-        ("GPL-3.0-only", False),
-        ("submitted under MIT-like terms", False),
-        ("unknown", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_which_texts_may_be_shown(license: str | None, allowed: bool) -> None:
-    assert may_show(license) is allowed
 
 
 def test_characters_that_act_are_shown_by_their_codes() -> None:
