@@ -48,6 +48,20 @@ class LossyTextError(ScoringError):
     """A document's tokens do not decode to the document's bytes, so its code length is undefined."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error, for a message of our own.
+
+    A line that ends with a colon brings the next one with it; an error without a message gives its type.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+
+
+def one_line(text: str) -> str:
+    """A whole message in one line: every run of white space becomes a space."""
+    return " ".join(text.split())
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str) -> UsageError:
     """The error for a name that is not known, with the nearest known names.
 

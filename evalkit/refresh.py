@@ -33,7 +33,7 @@ from evalkit.corpora.gates import (
     write_profile,
 )
 from evalkit.corpora.store import Corpus, load_corpus, store_folder
-from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, unknown_name
+from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, one_line, unknown_name
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
 from evalkit.scoring.policy import POLICIES
@@ -410,6 +410,6 @@ def _git(folder: Path, *arguments: str) -> str:
             f"cannot run git ({error.strerror}); install it, or commit {folder} by hand"
         ) from error
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
+        said = one_line(done.stderr or done.stdout)
         raise ScoringError(f"git {arguments[0]} in {folder} failed: {said}")
     return done.stdout.strip()

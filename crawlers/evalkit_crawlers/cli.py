@@ -12,6 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from evalkit.errors import one_line
+
 SOURCE_GROUP = "evalkit.crawlers"
 """Entry-point group of the sources' commands."""
 
@@ -48,7 +50,7 @@ class _Sources(TyperGroup):
         if problem:
             self._broken.add(point.name)
             line = f"evalkit: source {point.name!r} ({point.value}) is not available: {problem}"
-            typer.echo(" ".join(line.split()), err=True)
+            typer.echo(one_line(line), err=True)
 
     def _add(self, name: str, function: Callable[..., None]) -> str | None:
         """Make a command of a function; what is wrong with it, if anything."""

@@ -22,7 +22,7 @@ from evalkit.cli import leaderboard as leaderboard_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import plot as plot_cli
 from evalkit.cli import report as report_cli
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, one_line
 
 COMMAND_GROUP = "evalkit.commands"
 """Entry-point group under which other packages add their `typer.Typer` as a command."""
@@ -312,7 +312,7 @@ def _add_command(name: str, command: typer.Typer) -> str | None:
 
 
 def _complain(text: str) -> None:
-    typer.echo(f"evalkit: {' '.join(text.split())}", err=True)
+    typer.echo(f"evalkit: {one_line(text)}", err=True)
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

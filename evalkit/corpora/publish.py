@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from evalkit.corpora.dataset_card import dataset_card
 from evalkit.corpora.document import SCHEMA_VERSION, UNKNOWN, Corpus, Document, Manifest, counts
-from evalkit.errors import CorpusError, UsageError
+from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import atomic_write, locked, strict_json
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
@@ -206,7 +206,7 @@ def read_dataset(folder: Path) -> PublishedDataset:
             schema = _schema(with_text=config == "data")
             table = pq.read_table(path, schema=schema)  # a missing column would be one of nulls
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise CorpusError(f"{path}: it is damaged: {_first_line(error)}") from error
+            raise CorpusError(f"{path}: it is damaged: {first_line(error)}") from error
         missing = [field.name for field in schema if not field.nullable and table[field.name].null_count]
         if missing:
             raise CorpusError(f"{path}: it is damaged: it has no {' and no '.join(missing)}; fetch it again")
@@ -239,7 +239,7 @@ def _manifest(folder: Path) -> Manifest:
             raise ValueError("what should be a number is none")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CorpusError(
-            f"{folder}: no dataset of an evalkit corpus: {CORPUS_FILE} cannot be read ({_first_line(error)})"
+            f"{folder}: no dataset of an evalkit corpus: {CORPUS_FILE} cannot be read ({first_line(error)})"
         ) from error
     return manifest
 
@@ -332,7 +332,3 @@ def _parquet(rows: list[dict[str, Any]], *, with_text: bool) -> bytes:
         row_group_size=1000,
     )
     return sink.getvalue()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalkit.errors import CorpusError, UsageError
+from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import file_sha256
 
 HUB_PREFIX = "hub:"
@@ -234,7 +234,7 @@ def _parquet_rows(path: Path, columns: Collection[str]) -> Rows:
             tables = (batch.to_pylist() for batch in batches)
             yield from _numbered(str(path), file.schema_arrow.names, tables)
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:  # two of odd times
-        raise CorpusError(f"{path}: not a readable Parquet file: {_first_line(error)}") from error
+        raise CorpusError(f"{path}: not a readable Parquet file: {first_line(error)}") from error
 
 
 def _saved_dataset_rows(
@@ -247,7 +247,7 @@ def _saved_dataset_rows(
         dataset = datasets.load_from_disk(str(path))
         yield from _dataset_rows(str(path), dataset, split, columns, provenance)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"{path}: not a readable datasets folder: {_first_line(error)}") from error
+        raise CorpusError(f"{path}: not a readable datasets folder: {first_line(error)}") from error
 
 
 def _hub_rows(
@@ -262,7 +262,7 @@ def _hub_rows(
         dataset = datasets.load_dataset(hub.repo, hub.config, revision=hub.revision, split=split)
         yield from _dataset_rows(name, dataset, split, columns, provenance)
     except failures as error:
-        raise CorpusError(f"{name}: the Hub did not give it: {_first_line(error)}") from error
+        raise CorpusError(f"{name}: the Hub did not give it: {first_line(error)}") from error
 
 
 def _dataset_rows(
@@ -290,7 +290,3 @@ def _numbered(
         for row in batch:
             number += 1
             yield f"{name}: row {number}", everything | row
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]

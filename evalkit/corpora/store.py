@@ -28,7 +28,7 @@ from evalkit.corpora.document import (
     repository_of_url,
     utc_date,
 )
-from evalkit.errors import CorpusError, UsageError, unknown_name
+from evalkit.errors import CorpusError, UsageError, unknown_name, first_line
 from evalkit.files import atomic_write, locked, slug, strict_json
 from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
 
@@ -418,8 +418,7 @@ def _read_stored(folder: Path) -> tuple[Corpus | None, list[str]]:
             return None, [*problems, f"{file_name}: its columns are not those of a corpus"]
         documents = tuple(Document(**row) for row in table.to_pylist())
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        return None, [*problems, f"{file_name}: it is damaged: {reason}"]
+        return None, [*problems, f"{file_name}: it is damaged: {first_line(error)}"]
     for document in documents:
         data = document.data
         if document.n_bytes != len(data) or document.sha256 != hashlib.sha256(data).hexdigest():

@@ -15,7 +15,7 @@ import numpy as np
 from evalkit import environment
 from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task, find_cell, write_cell
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
-from evalkit.errors import EvalkitError, UsageError
+from evalkit.errors import EvalkitError, UsageError, one_line
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, LoadOptions, Model, TokenModel
@@ -354,7 +354,7 @@ def _score_model(
     def failed(error: Exception, corpora: Sequence[str]) -> None:
         if debug:
             raise error
-        reason = " ".join(str(error).split())
+        reason = one_line(str(error))
         if not isinstance(error, EvalkitError):
             reason = f"{type(error).__name__}: {reason} (run with --debug to see where)"
         for corpus in corpora:

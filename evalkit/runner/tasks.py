@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit import environment
 from evalkit.cells.task_cell import TaskCell, cell_path, find_task_cell, write_task_cell
-from evalkit.errors import EvalkitError, UsageError
+from evalkit.errors import EvalkitError, UsageError, one_line
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, LoadOptions, Model, TokenModel
@@ -138,7 +138,7 @@ def _ask_model(
     def failed(error: Exception, cells: Sequence[_Planned]) -> None:
         if debug:
             raise error
-        reason = " ".join(str(error).split())
+        reason = one_line(str(error))
         if not isinstance(error, EvalkitError):
             reason = f"{type(error).__name__}: {reason} (run with --debug to see where)"
         for cell in cells:

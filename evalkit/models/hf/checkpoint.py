@@ -19,7 +19,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, first_line
 from evalkit.files import file_sha256
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
@@ -155,12 +155,6 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if had_bars:
             logging.enable_progress_bar()
-
-
-def first_line(error: BaseException) -> str:
-    """An error's message, cut to its first line and what that line announces."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def _small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapshot | None]:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
-from evalkit.errors import LossyTextError, ModelError
+from evalkit.errors import LossyTextError, ModelError, first_line
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hf import cache as hf_reading
 from evalkit.models.hf.cache import HfReading
-from evalkit.models.hf.checkpoint import Checkpoint, first_line, open_checkpoint, quiet, stated_length
+from evalkit.models.hf.checkpoint import Checkpoint, open_checkpoint, quiet, stated_length
 from evalkit.models.hf.head import hidden_at_head, understand_head
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity

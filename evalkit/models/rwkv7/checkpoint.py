@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, first_line
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
 
 _FLA_BLOCK = {
@@ -111,8 +111,8 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
         why = refused.group() if refused else "it is no file of torch tensors"
         raise ModelError(f"{path} was refused and nothing in it was run: {why}") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().split("\n")[0].split("  (")[0][:200]
-        raise ModelError(f"{path} cannot be read as torch tensors ({first_line}); fetch it again") from error
+        reason = first_line(error).split("  (")[0][:200]
+        raise ModelError(f"{path} cannot be read as torch tensors ({reason}); fetch it again") from error
     if not isinstance(loaded, Mapping) or not loaded:
         raise ModelError(f"{path} holds a {type(loaded).__name__}, not named tensors; is it an RWKV-7 file?")
     for name, value in loaded.items():

@@ -16,7 +16,7 @@ from automata.base.exceptions import AutomatonException, RegexException
 from automata.fa.dfa import DFA
 from automata.fa.nfa import NFA
 
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, first_line
 
 MAX_STATES = 4096
 """Of a regular expression's automaton, which can have 2^n states for an expression of n letters."""
@@ -63,7 +63,7 @@ def parse_pattern(pattern: str, alphabet: Sequence[str] | None = None) -> Parsed
             symbols = read | (written - {"-"})  # an intersection may read less than what is written
             nfa = NFA.from_regex(pattern, input_symbols=symbols)
     except (AutomatonException, RegexException) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise UsageError(
             f"{pattern!r} is not a regular expression over {sorted(symbols)}: {reason}"
         ) from error

@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, first_line
 from evalkit.files import locked
 from evalkit.runner.corpora import check_writable
 from evalkit_tasks.training.cells import ProbeCell, find_cell, partial_folder, write_cell
@@ -139,7 +139,7 @@ def _outcomes(
 
 def _reason(error: BaseException) -> str:
     kind = "" if isinstance(error, EvalkitError) else f"{type(error).__name__}: "
-    return kind + (str(error).strip().split("\n")[0] or "no reason given")
+    return kind + (first_line(error) if str(error) else "no reason given")
 
 
 def _begin_worker() -> None:
