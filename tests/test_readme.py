@@ -1,61 +1,130 @@
-"""README speaks the truth: its programs run, its commands and files exist."""
+"""README and the pages of docs/ speak the truth: what they name exists, what they show runs."""
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+from evalkit.cli import main as cli
+from tests.support.pages import (
+    GUIDES,
+    PAGES,
+    README,
+    all_commands,
+    blocks,
+    commands,
+    install,
+    options,
+    prose,
+    resolve,
+)
+from tests.support.toys import ROOT, run_cli
+
+EVERYWHERE = [README, *PAGES]
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["use", "add a model"])
-def test_the_programs_run(program: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", "-c", f"{program}\nassert not result.failures\n"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+@pytest.fixture(scope="module", autouse=True)
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The commands of other packages, and those that the guides add."""
+    with pytest.MonkeyPatch.context() as patch:
+        for guide in GUIDES.glob("*.md"):
+            folder = tmp_path_factory.mktemp(guide.stem)
+            install(guide, folder)
+            patch.syspath_prepend(folder)
+        cli._add_commands_of_other_packages()
+        yield
+
+
+def test_readme_is_for_a_newcomer() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.encode()) <= 8_000
+    # What has not run comes before what runs.
+    assert text.index("## Where this stands") < text.index("```")
+
+
+@pytest.mark.parametrize("page", EVERYWHERE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_their_options_exist(page: Path) -> None:
+    for command in commands(page):
+        resolved = resolve(command.words)
+        asked = {word.split("=")[0] for word in command.words if re.match(r"--?[a-z]", word)}
+        assert asked <= resolved.options, f"{page.name}: evalkit {' '.join(command.words)}"
+
+
+def test_every_command_is_told_of_and_every_option_named_exists() -> None:
+    named = {resolve(command.words).path for page in EVERYWHERE for command in commands(page)}
+    paths = all_commands()
+    assert len(paths) >= 25
+    assert set(paths) <= named
+    for path in (*paths, ("bench",)):
+        assert run_cli(*path, "--help").exit_code == 0, path
+    existing = set().union(*(resolve(path).options for path in (*paths, ("bench",))))
+    existing |= {"--version", "--debug"}
+    for program in ("evalkit.embedded.train", "evalkit.embedded.card"):
+        done = subprocess.run([sys.executable, "-m", program, "--help"], capture_output=True, text=True)
+        existing |= set(re.findall(r"--[a-z][a-z-]+", done.stdout))
+    for page in EVERYWHERE:
+        assert options(page) <= existing, page
+
+
+def test_files_links_and_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in EVERYWHERE:
+        text = prose(page)
+        for link in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+        folders = "evalkit|crawlers|tasks|kernels|tests|results|docs"
+        for name in re.findall(rf"`((?:{folders})/[\w/.-]+)`", text):
+            assert (ROOT / name).exists(), f"{page.name} names {name}"
+        for target in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
+            assert target in targets, f"{page.name}: make {target}"
+
+
+PROGRAMS = [
+    (page.name, number, block.code)
+    for page in EVERYWHERE
+    for number, block in enumerate(blocks(page))
+    if block.language == "python" and not block.title
+]
+
+
+@pytest.mark.parametrize(("page", "number", "code"), PROGRAMS, ids=[f"{row[0]}-{row[1]}" for row in PROGRAMS])
+def test_the_programs_run(page: str, number: int, code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    variables: dict[str, object] = {}
+    exec(compile(code, page, "exec"), variables)
+    result = variables.get("result")
+    assert result is None or not result.failures  # type: ignore[attr-defined]
+    assert capsys.readouterr().out
+
+
+def test_the_documentation_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "properdocs",
+            "build",
+            "--strict",
+            "-f",
+            str(ROOT / "mkdocs.yml"),
+            "-d",
+            str(tmp_path),
+        ],
+        env=os.environ | {"NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.glob("runs/python-stdlib/*/*.json"))
-
-
-def test_the_commands_are_there() -> None:
-    named = set(re.findall(r"^evalkit (\w+)", README, re.MULTILINE)) | set(
-        re.findall(r"`evalkit (\w+)", README)
-    )
-    assert {"run", "compare", "corpora", "models", "bench"} <= named
-    for command in sorted(named):
-        helped = subprocess.run(
-            [sys.executable, "-m", "evalkit", command, "--help"], capture_output=True, text=True
-        )
-        assert helped.returncode == 0, f"evalkit {command}: {helped.stderr}"
-
-
-def test_the_options_are_there() -> None:
-    groups = (
-        *(["run"], ["compare"], ["corpora", "import"], ["corpora", "publish"], ["corpora", "rebuild"]),
-        *(["crawl", "arxiv"], ["crawl", "news"], ["crawl", "wikipedia"], ["report"], ["plot"], ["export"]),
-        ["bench"],
-        *(["probe", name] for name in ("train", "compile", "table")),
-    )
-    programs = [["evalkit", *group] for group in groups] + [
-        ["evalkit.embedded.train"],
-        ["evalkit.embedded.card"],
-    ]
-    shown = "".join(
-        subprocess.run(
-            [sys.executable, "-m", *program, "--help"],
-            capture_output=True,
-            text=True,
-            env={"COLUMNS": "200", "PATH": "", "NO_COLOR": "1"},
-        ).stdout
-        for program in programs
-    )
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)):
-        assert option in shown, option
-
-
-def test_the_files_are_there() -> None:
-    for name in re.findall(r"`?((?:evalkit|tests|kernels)/[\w/]+\.py)`?|(CONTRIBUTING\.md)", README):
-        assert (ROOT / (name[0] or name[1])).is_file()
+    built = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.html")}
+    assert {str(page.relative_to(ROOT / "docs").with_suffix(".html")) for page in PAGES} <= built
+    for path in tmp_path.rglob("*.html"):
+        page = path.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|iframe)[^>]*\ssrc=\"?([^\" >]+)", page)
+        loaded += re.findall(r"<link[^>]*\shref=\"?([^\" >]+)", page)
+        assert loaded and not [address for address in loaded if re.match(r"(?:https?:)?//", address)], path
+    interface = (tmp_path / "api" / "evalkit.html").read_text(encoding="utf-8")
+    assert "evalkit.runner.corpora.run" in interface and "token_bits" in interface

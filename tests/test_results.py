@@ -20,7 +20,10 @@ from evalkit_tasks.training.training import TRAINER_VERSION
 from tests.support.toys import ROOT, run_cli
 
 RESULTS = ROOT / "results"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, PERFORMANCE, PROBES = (
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/performance.md", "docs/probes.md")
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def test_model_cards_say_what_the_cells_say(name: str, cells: dict[tuple[str, st
             assert beside["bits_per_byte"] == cells[row["corpus"], other].bits_per_byte
 
 
-def test_readme_shows_these_numbers(cells: dict[tuple[str, str], Cell]) -> None:
+def test_readme_and_the_pages_show_these_numbers(cells: dict[tuple[str, str], Cell]) -> None:
     rows = re.findall(r"^\d  ([\w-]+) +(\d\.\d{4}) ± (\d\.\d{4})", README, re.MULTILINE)
     assert len(rows) == 6
     for model, level, half_width in rows:
@@ -67,12 +70,12 @@ def test_readme_shows_these_numbers(cells: dict[tuple[str, str], Cell]) -> None:
         assert level == f"{metrics['bits_per_byte']:.4f}"
         assert half_width == f"{(metrics['bits_per_byte_high'] - metrics['bits_per_byte_low']) / 2:.4f}"
     for line in bench_lines(json.loads((RESULTS / "bench" / "rwkv7.json").read_text(encoding="utf-8"))):
-        assert f"\n{line}\n" in README
-    shown = re.search(r"\n(task +model +layers.*?)```", README, re.DOTALL)
+        assert f"\n{line}\n" in PERFORMANCE
+    shown = re.search(r"\n(task +model +layers.*?)```", PROBES, re.DOTALL)
     assert shown is not None
     printed = run_cli("probe", "table", str(RESULTS / "cells")).stdout
     for line in shown[1].splitlines():
-        # README leaves out the last columns.
+        # The page leaves out the last columns.
         assert any(one.startswith(line.rstrip()) for one in printed.splitlines()), line
 
 
