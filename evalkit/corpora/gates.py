@@ -19,16 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from evalkit.corpora.duplicates import find_duplicates
 from evalkit.corpora.store import UNKNOWN, Corpus
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import atomic_write, strict_json
 
 SCHEMA_VERSION = 1
 PROFILE_FILE = "profile.json"
-SHINGLE_CHARACTERS = 24
-NUM_PERMUTATIONS = 128
-NEAR_DUPLICATE_SIMILARITY = 0.8
-_MAX_SHINGLES = 20_000
 _QUANTILES = tuple(percent / 100 for percent in range(0, 101, 5))
 
 
@@ -46,7 +43,8 @@ class Limits:
     max_length_distance: float = 0.25
     """Kolmogorov-Smirnov distance of the lengths, from their 5 % quantiles."""
     max_duplicate_rate: float = 0.03
-    """Share of documents that repeat an earlier one of the same corpus, nearly or exactly."""
+    """Share of documents that repeat an earlier one of the same corpus, nearly or exactly; see
+    `evalkit.corpora.duplicates`. A crawl removes them all by the same rule, so that any are a broken crawl's."""
     max_overlap_rate: float = 0.01
     """Share of documents that are in the previous corpus, byte for byte."""
 
@@ -67,6 +65,7 @@ class Profile:
     length_quantiles: Sequence[int]
     """Bytes of a document at every 5 %, from the shortest to the longest."""
     num_near_duplicates: int
+    """Documents that repeat an earlier one, nearly or exactly; see `evalkit.corpora.duplicates`."""
     document_sha256: Sequence[str]
 
 
@@ -93,33 +92,9 @@ def profile(corpus: Corpus) -> Profile:
         corpus.num_bytes,
         dict(sorted(Counter(document.language or UNKNOWN for document in corpus.documents).items())),
         [int(value) for value in np.quantile(lengths, _QUANTILES, method="nearest")],
-        num_near_duplicates([document.text for document in corpus.documents]),
+        sum(match is not None for match in find_duplicates([document.text for document in corpus.documents])),
         sorted({document.sha256 for document in corpus.documents}),
     )
-
-
-def num_near_duplicates(texts: Sequence[str]) -> int:
-    """Texts of which an earlier one has 80 % of the shingles, as MinHash estimates it (Broder 1997)."""
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(threshold=NEAR_DUPLICATE_SIMILARITY, num_perm=NUM_PERMUTATIONS)
-    kept: dict[int, Any] = {}
-    for number, text in enumerate(texts):
-        sketch = MinHash(NUM_PERMUTATIONS, seed=1)
-        sketch.update_batch(_shingles(text))
-        # The index answers with candidates; the sketches decide.
-        if all(sketch.jaccard(kept[other]) < NEAR_DUPLICATE_SIMILARITY for other in index.query(sketch)):
-            index.insert(number, sketch)
-            kept[number] = sketch
-    return len(texts) - len(kept)
-
-
-def _shingles(text: str) -> list[bytes]:
-    """Runs of characters, white space aside; of a long text evenly spread ones."""
-    plain = " ".join(text.split()).casefold()
-    last = max(1, len(plain) - SHINGLE_CHARACTERS + 1)
-    step = max(1, -(-last // _MAX_SHINGLES))
-    return [plain[start : start + SHINGLE_CHARACTERS].encode() for start in range(0, last, step)]
 
 
 def check(new: Profile, old: Profile, limits: Limits | None = None) -> list[Finding]:

@@ -302,7 +302,7 @@ def _cleaned(
     corpora = []
     all_reasons = Counter(drop.reason for drop in drops if drop.corpus not in documents)
     for suffix, found in sorted(documents.items()):
-        cleaned = clean_documents(found, known=known_documents)
+        cleaned = clean_documents(found, earlier_documents=known_documents)
         dropped = (
             *(drop for drop in drops if drop.corpus == suffix),
             *(dataclasses.replace(drop, corpus=suffix) for drop in cleaned.drops),

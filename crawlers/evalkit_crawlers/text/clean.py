@@ -12,7 +12,7 @@ In this order, each document that falls out with its reason:
 3. Length: whatever is shorter than the minimum. There is no maximum, and nothing is ever cut.
 4. Language: a text that is clearly not in the stated language falls out; where none is stated, it is
    filled in if it can be told (`evalkit_crawlers.text.language`).
-5. Duplicates, exact and near (`evalkit_crawlers.text.duplicates`), of a document that was published earlier
+5. Duplicates, exact and near (`evalkit.corpora.duplicates`), of a document that was published earlier
    (of two at the same time, the one with the smaller id stays) or of an earlier corpus.
 
 The outcome does not depend on the order in which documents come. Two corpora of one crawl are cleaned
@@ -24,14 +24,15 @@ import hashlib
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from evalkit.corpora import licenses
+from evalkit.corpora.duplicates import find_duplicates
 from evalkit.corpora.store import Document
 from evalkit_crawlers.source import Drop
-from evalkit_crawlers.text import duplicates, language
+from evalkit_crawlers.text import language
 
 CLEANER = "evalkit clean 1"
 """Changes whenever the same documents may give another outcome."""
@@ -57,20 +58,19 @@ class Cleaned:
 
 
 def clean_documents(
-    documents: Iterable[Document], *, known: Iterable[Document] = (), min_bytes: int = 500
+    documents: Iterable[Document], *, earlier_documents: Iterable[Document] = (), min_bytes: int = 500
 ) -> Cleaned:
     """Keep what belongs into a corpus.
 
     Args:
         documents: texts as extracted.
-        known: documents of earlier corpora, which are not to be repeated; they are read once.
+        earlier_documents: those of earlier corpora, which are not to be repeated; they are read once.
         min_bytes: of UTF-8, after everything else was done to the text.
     """
     drops: list[Drop] = []
     ordered = sorted((_normal(document) for document in documents), key=_precedence)
-    ordered = _unique_ids(ordered, drops)
     sound = []
-    for document in ordered:
+    for document in _unique_ids(ordered, drops):
         if document.text.count("\ufffd") > len(document.text) * _REPLACEMENTS_PER_CHARACTER:
             drops.append(Drop(document.id, "damaged characters"))
         elif document.n_bytes < min_bytes:
@@ -78,31 +78,43 @@ def clean_documents(
         else:
             sound.append(document)
     lines = boilerplate_lines(sound)
-    kept = []
+    in_language = []
     for document in sound:
         document = _with_text(document, without_lines(document.text, document.url, lines))
         if document.n_bytes < max(1, min_bytes):
             drops.append(Drop(document.id, f"shorter than {min_bytes} bytes without boilerplate"))
         elif document.language is None:
-            kept.append(dataclasses.replace(document, language=language.language_of(document.text)))
+            in_language.append(dataclasses.replace(document, language=language.language_of(document.text)))
         elif language.contradicts(document.text, document.language):
             drops.append(Drop(document.id, "not in the stated language"))
         else:
-            kept.append(document)
-    matches = duplicates.find_duplicates(
-        [document.text for document in kept], (normal_text(document.text) for document in known)
-    )
-    for document, match in zip(kept, matches, strict=True):
-        if match is not None:
-            kind = "exact duplicate" if match.exact else "near-duplicate"
-            where = " of an earlier corpus" if match.original is None else ""
-            drops.append(Drop(document.id, kind + where))
-    survivors = tuple(document for document, match in zip(kept, matches, strict=True) if match is None)
+            in_language.append(document)
+    survivors = _without_duplicates(in_language, earlier_documents, drops)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("py3langid", "datasketch"))
     provenance = {"cleaner": f"{CLEANER} ({libraries}, Unicode {unicodedata.unidata_version})"}
     if lines:
         provenance[LINES_KEY] = " ".join(sorted(lines))
     return Cleaned(survivors, tuple(drops), provenance)
+
+
+def _without_duplicates(
+    documents: Sequence[Document], earlier_documents: Iterable[Document], drops: list[Drop]
+) -> tuple[Document, ...]:
+    """The documents that repeat none before them and no earlier one; the others are added to ``drops``."""
+    matches = find_duplicates(
+        [document.text for document in documents],
+        # Corpora made by other means than a crawl may not be in normal form.
+        (normal_text(document.text) for document in earlier_documents),
+    )
+    survivors = []
+    for document, match in zip(documents, matches, strict=True):
+        if match is None:
+            survivors.append(document)
+        else:
+            kind = "exact duplicate" if match.exact else "near-duplicate"
+            origin = " of an earlier corpus" if match.original is None else ""
+            drops.append(Drop(document.id, kind + origin))
+    return tuple(survivors)
 
 
 def normal_text(text: str) -> str:
@@ -151,15 +163,15 @@ def without_lines(text: str, url: str | None, digests: Collection[str]) -> str:
     host = site_of(url)
     if not host or not digests:
         return text
-    kept: list[str] = []
-    removed = False
+    lines: list[str] = []
+    after_removed = False
     for line in text.split("\n"):
         if _is_long(line) and _line_digest(host, line) in digests:
-            removed = True
-        elif line.strip() or not (removed and kept and not kept[-1].strip()):
-            kept.append(line)  # of the empty lines around a removed one, only those before it
-            removed = removed and not line.strip()
-    return "\n".join(kept).strip()
+            after_removed = True
+        elif line.strip() or not (after_removed and lines and not lines[-1].strip()):
+            lines.append(line)  # of the empty lines around a removed one, only those before it
+            after_removed = after_removed and not line.strip()
+    return "\n".join(lines).strip()
 
 
 def _long_lines(text: str, host: str) -> dict[str, int]:

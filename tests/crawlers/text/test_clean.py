@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from evalkit.corpora.gates import profile
 from evalkit.corpora.store import Document, make_corpus, make_document
 from evalkit_crawlers.source import Drop
 from evalkit_crawlers.text import language
@@ -108,7 +109,7 @@ def test_every_document_is_kept_or_dropped_for_one_reason() -> None:
         document("undated-copy", story("undated")),
     ]
     given_documents[-2] = dataclasses.replace(given_documents[-2], published_at=None)
-    cleaned = clean_documents(given_documents, known=iter([earlier]))
+    cleaned = clean_documents(given_documents, earlier_documents=iter([earlier]))
     assert [kept.id for kept in cleaned.documents] == [
         "fine",
         "undated-copy",
@@ -167,6 +168,28 @@ def test_boilerplate_lines_go_and_everything_else_stays() -> None:
     assert len(digests) == 2
     assert without_lines(documents[3].text, documents[3].url, digests) == texts["d3"]
     assert without_lines(elsewhere.text, elsewhere.url, digests) == elsewhere.text
+
+
+def with_every_nth_word_changed(text: str, n: int) -> str:
+    words = text.split()
+    return " ".join(f"edit{place}" if place % n == n - 1 else word for place, word in enumerate(words))
+
+
+def test_the_quality_gate_counts_exactly_what_cleaning_removes() -> None:
+    """One rule for both; the gate once counted 3 of these 9, by other shingles and another threshold."""
+    originals = [document(f"original-{n}", story(f"original {n}", 400), day=1) for n in range(4)]
+    # One word in n changed leaves (n - 5) / n of the shingles in both: J = 0.23, 0.60 and 0.78.
+    copies = [
+        document(f"copy-{place}-{n}", with_every_nth_word_changed(original.text, n), day=2 + place)
+        for place, original in enumerate(originals)
+        for n in (8, 20, 40)
+    ]
+    again = document("again", originals[0].text, day=9)
+    cleaned = clean_documents([*originals, *copies, again])
+    assert Counter(reasons(cleaned.drops).values()) == {"near-duplicate": 8, "exact duplicate": 1}
+    raw = make_corpus("raw", [*originals, *copies, again])
+    assert profile(raw).num_near_duplicates == len(cleaned.drops)
+    assert profile(make_corpus("cleaned", cleaned.documents)).num_near_duplicates == 0
 
 
 def test_what_is_rare_on_a_site_or_short_is_no_boilerplate() -> None:

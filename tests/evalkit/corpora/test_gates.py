@@ -11,7 +11,6 @@ from evalkit.errors import CorpusError, UsageError
 from evalkit.corpora.gates import (
     Limits,
     check,
-    num_near_duplicates,
     parse_limits,
     profile,
     read_profile,
@@ -72,8 +71,13 @@ def test_near_duplicates_are_counted_once_each() -> None:
     base = [prose(seed, 300) for seed in range(6)]
     near = [base[0].replace("was there", "was there", 1) + " One more sentence.", base[0].upper(), base[1]]
     other = [base[2][: len(base[2]) // 2] + prose(99, 150)]  # half of another's shingles: no duplicate
-    assert num_near_duplicates(base + near + other) == 3
-    assert num_near_duplicates(base) == 0
+    texts = {"all": base + near + other, "base": base}
+    corpora = {
+        name: make_corpus(name, [make_document(text, source="toy", id=str(place)) for place, text in enumerate(group)])
+        for name, group in texts.items()
+    }
+    assert profile(corpora["all"]).num_near_duplicates == 3
+    assert profile(corpora["base"]).num_near_duplicates == 0
 
 
 def test_a_profile_survives_its_file_and_nothing_else_is_one(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit_crawlers.text.duplicates import (
+from evalkit.corpora.duplicates import (
     NUM_PERMUTATIONS,
     SHINGLE_TOKENS,
     Match,
@@ -137,7 +137,7 @@ def test_agrees_with_brute_force_over_exact_sets() -> None:
 def test_case_punctuation_and_line_breaks_make_no_difference() -> None:
     words = essay(random.Random(4))
     shouted = ",\n".join(words).upper() + "!"
-    (match,) = find_duplicates([shouted], known=[" ".join(words)])
+    (match,) = find_duplicates([shouted], earlier_texts=[" ".join(words)])
     assert match == Match(None, False, 1.0)
 
 
@@ -156,7 +156,7 @@ def test_scripts_without_spaces(text: str) -> None:
     assert len(shingles(text)) > len(text) / 2  # not one shingle per sentence
     changed = text.replace(text[20], "＊", 1)
     half = text[: len(text) // 3]
-    assert [match is not None for match in find_duplicates([changed, half], known=[text])] == [True, False]
+    assert [match is not None for match in find_duplicates([changed, half], earlier_texts=[text])] == [True, False]
 
 
 def test_texts_with_few_or_no_words() -> None:
@@ -178,8 +178,8 @@ def test_exact_copies_follow_their_originals() -> None:
         (0, True),
         (2, True),
     ]
-    assert find_duplicates([near, other], known=[other, first])[1] == Match(None, True, 1.0)
-    (match,) = find_duplicates([near], known=iter([first]))
+    assert find_duplicates([near, other], earlier_texts=[other, first])[1] == Match(None, True, 1.0)
+    (match,) = find_duplicates([near], earlier_texts=iter([first]))
     assert match == Match(None, False, pytest.approx(exact_jaccard(words, changed), abs=0.06))
     assert find_duplicates([]) == []
 
