@@ -14,7 +14,6 @@ is the task's own business.
 
 import dataclasses
 import datetime as dt
-import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -50,7 +49,8 @@ class TaskOptions:
     """Whether to read the state off the hidden states as well."""
 
 
-class SummaryRow(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class SummaryRow:
     """A line of the table: the accuracy on some of a task's items, and what to compare it with."""
 
     bucket: str
@@ -65,7 +65,7 @@ class SummaryRow(NamedTuple):
     baseline: str | None = None
     """The best heuristic."""
     baseline_accuracy: float | None = None
-    further: Mapping[str, float | int | None] = types.MappingProxyType({})
+    further: Mapping[str, float | int | None] = dataclasses.field(default_factory=dict)
     """Other columns by a short name: shares, printed in percent, or whole numbers."""
 
 

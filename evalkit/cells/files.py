@@ -17,6 +17,14 @@ from evalkit.errors import ScoringError
 from evalkit.files import atomic_write, locked, strict_json
 
 SCHEMA_VERSION = 1
+"""Of the files that are written."""
+
+READABLE_SCHEMAS = (1, 2)
+KEY_SCHEMA = 1
+"""Part of every key. It stays where the schema of the files moves on: a key names the numbers, and these are
+the same in either schema, so that no finished cell is computed again."""
+
+_NO_CELL = f"is not a cell of schema {' or '.join(map(str, READABLE_SCHEMAS))}"
 
 
 def is_whole(path: Path, *, warn: Callable[[str], None], again: str, dry_run: bool = False) -> bool:
@@ -90,8 +98,8 @@ def write(
             content["sha256"] = content_sha256(content)
             with atomic_write(path) as temporary:
                 temporary.write_text(strict_json(content), encoding="utf-8")
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+        written: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return written
 
 
 def damage(path: Path) -> str | None:
@@ -103,15 +111,15 @@ def damage(path: Path) -> str | None:
     parquet = path.with_suffix(".parquet")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-            return f"is not a cell of schema {SCHEMA_VERSION}"
+        if not isinstance(content, dict) or content.get("schema_version") not in READABLE_SCHEMAS:
+            return _NO_CELL
         if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
             return "was changed after it was written"
         if not parquet.is_file():
             return f"has lost {parquet.name}"
         rows = content.get("items", content.get("documents"))
         if not isinstance(rows, dict) or "parquet_sha256" not in rows:
-            return f"is not a cell of schema {SCHEMA_VERSION}"
+            return _NO_CELL
         if _parquet_digest(parquet) != rows["parquet_sha256"]:
             return f"does not fit {parquet.name}"
     except FileNotFoundError:
@@ -127,8 +135,8 @@ def damage(path: Path) -> str | None:
 
 def content_sha256(content: dict[str, Any]) -> str:
     """Digest of a cell's JSON but for the entry that holds it."""
-    rest = {name: value for name, value in content.items() if name != "sha256"}
-    return hashlib.sha256(strict_json(rest).encode()).hexdigest()
+    digested = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(strict_json(digested).encode()).hexdigest()
 
 
 def _move_aside(path: Path) -> str:

@@ -5,6 +5,7 @@
 has a row per item.
 """
 
+import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -136,7 +137,7 @@ def write_task_cell(
                 "sha256": task.sha256,
                 "num_items": task.num_items,
             },
-            "summary": [{**row._asdict(), "further": dict(row.further)} for row in outcome.summary],
+            "summary": [dataclasses.asdict(row) for row in outcome.summary],
             "details": dict(outcome.details),
             "documents": {
                 "parquet": path.with_suffix(".parquet").name,

@@ -63,5 +63,5 @@ def test_a_cell_that_names_no_rows_is_of_another_schema(tmp_path: Path, rows: di
     content = {"schema_version": 1, "status": "success", **rows}
     content["sha256"] = cell_files.content_sha256(content)
     path.write_text(strict_json(content))
-    with pytest.raises(ScoringError, match="is not a cell of schema 1; move it away"):
+    with pytest.raises(ScoringError, match="is not a cell of schema 1 or 2; move it away"):
         cell_files.read_content(path, remedy="move it away")

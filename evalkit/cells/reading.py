@@ -1,0 +1,84 @@
+"""The one reader of cells, whatever their kind."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evalkit.cells import files as cell_files
+from evalkit.cells.fields import FieldError, from_json
+from evalkit.cells.schema import CorpusCell, ProbeCell, TaskCell, kind_in_file
+from evalkit.errors import ScoringError
+
+_KINDS = (CorpusCell, TaskCell, ProbeCell)
+_IN_WORDS = {CorpusCell: "a corpus", TaskCell: "a task", ProbeCell: "a trained probe"}
+_REMEDY = "move it away and run again"
+
+AnyCell = CorpusCell | TaskCell | ProbeCell
+C = TypeVar("C", CorpusCell, TaskCell, ProbeCell)
+
+
+def read_cell(path: Path, *, remedy: str = _REMEDY) -> AnyCell:
+    """A cell of any kind from its JSON file, whose Parquet file is checked too.
+
+    Args:
+        path: the JSON file.
+        remedy: what to do if it is not what was written, for the message.
+
+    Raises:
+        ScoringError: the files are no whole cell, or a field is missing, unknown or of the wrong type.
+    """
+    return cell_of(path, cell_files.read_content(path, remedy=remedy), remedy=remedy)
+
+
+def read_cell_of(cls: type[C], path: Path, *, remedy: str = _REMEDY) -> C:
+    """A cell of one kind from its JSON file.
+
+    Args:
+        cls: `CorpusCell`, `TaskCell` or `ProbeCell`.
+        path: the JSON file.
+        remedy: what to do if it is not what was written, for the message.
+
+    Raises:
+        ScoringError: as by `read_cell`, and where the cell is of another kind.
+    """
+    return check_kind(cls, read_cell(path, remedy=remedy))
+
+
+def check_kind(cls: type[C], cell: AnyCell) -> C:
+    """The cell, which is of this kind.
+
+    Raises:
+        ScoringError: it is of another one.
+    """
+    if not isinstance(cell, cls):
+        raise ScoringError(f"{cell.path} is a cell of {_IN_WORDS[type(cell)]}; give one of {_IN_WORDS[cls]}")
+    return cell
+
+
+def cell_of(path: Path, content: Mapping[str, Any], *, remedy: str = _REMEDY) -> AnyCell:
+    """A cell from what its JSON file says, whether or not that is on disk.
+
+    Raises:
+        ScoringError: a field is missing, unknown or of the wrong type.
+    """
+    fields = dict(content)
+    try:
+        if fields.pop("status", None) != "success":
+            raise FieldError("status must be 'success'")
+        version = fields.get("schema_version")
+        if version not in cell_files.READABLE_SCHEMAS or isinstance(version, bool | float):
+            readable = " or ".join(map(str, cell_files.READABLE_SCHEMAS))
+            raise FieldError(f"schema_version is {version!r}, not {readable}")
+        cls = _class_of(fields.pop("kind", None), version)
+        return from_json(cls, fields, path=path)
+    except FieldError as error:
+        raise ScoringError(f"{path}: {error}; {remedy}") from error
+
+
+def _class_of(kind: Any, version: int) -> type[AnyCell]:
+    kinds = {kind_in_file(cls, version): cls for cls in _KINDS}
+    if kind is None and None not in kinds:
+        raise FieldError("kind is missing")
+    if kind not in list(kinds):  # not `in kinds`: a list or an object has no hash
+        raise FieldError(f"kind is {kind!r}, not {' or '.join(repr(name) for name in kinds if name)}")
+    return kinds[kind]

@@ -1,0 +1,460 @@
+"""What a cell says, typed: one frozen dataclass for each kind of cell, and the parts that they share.
+
+========================  ==================  ==========================================================
+class                     ``kind``            what it is
+========================  ==================  ==========================================================
+`CorpusCell`              ``corpus``          what one model paid for one corpus under one policy
+`TaskCell`                ``task``            what one model answered to one task
+`ProbeCell`               ``trained-probe``   how far one network, trained on one task, generalizes
+========================  ==================  ==========================================================
+
+Fields are named as in the file and are all in it, but where `evalkit.cells.fields` says otherwise;
+`evalkit.cells.reading` reads them, and refuses a file with a field more, or less, or of another type.
+
+Schema 2, which is written, has the ``kind`` in every file. Schema 1 is read as well: there cells of corpora
+have no kind, and those of tasks have the kind ``probe``. `content_of` gives back either as it was read.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, NamedTuple, TypeAlias
+
+from evalkit.cells import files as cell_files
+from evalkit.cells.fields import Called, Mark, to_json
+from evalkit.tasks import SummaryRow
+
+Scalar: TypeAlias = str | int | float | bool | None
+JsonValue: TypeAlias = Scalar | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+Fact: TypeAlias = Annotated[str | None, Mark.MAY_BE_ABSENT]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GitState:
+    """The checkout that evalkit ran from."""
+
+    commit: str
+    dirty: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TorchEnvironment:
+    """What torch computed on."""
+
+    device: str
+    gpu: str | None
+    cuda: str | None
+    num_threads: int
+    cpu_capability: str
+    cpu_float32_gemm: str
+    wkv7_cpu: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What a cell was computed on; see `evalkit.environment`."""
+
+    evalkit: str
+    git: GitState | None
+    """None for an installed package."""
+    python: str
+    platform: str
+    cpu: str
+    num_cpus: int | None
+    packages: Mapping[str, str]
+    """Versions by name."""
+    torch: Annotated[TorchEnvironment | None, Mark.FLAT]
+    """None where torch took no part: a compressor's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What cells of every kind say."""
+
+    kind: ClassVar[str]
+    path: Annotated[Path, Mark.NOT_IN_FILE]
+    """The JSON file."""
+    schema_version: int
+    created: str
+    """When, in UTC, as ISO 8601 has it."""
+    environment: Environment
+    sha256: str
+    """Digest of the rest of the file."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellModel:
+    """The model of a cell. The facts that may be absent do not change the numbers."""
+
+    name: str
+    loader: str
+    revision: str | None
+    weights_sha256: str
+    tokenizer_sha256: str
+    dtype: str
+    num_parameters: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
+    released: Fact = None
+    """``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+    knowledge_cutoff: Fact = None
+    """The same."""
+    cutoff_source: Fact = None
+    license: Fact = None
+    source: Fact = None
+    target: Fact = None
+    """Repository on the hub, or name of the local folder or file."""
+    file: Fact = None
+    model_type: Fact = None
+    """As transformers calls it."""
+    library: Fact = None
+    """A compressor's, with its version."""
+    settings: Fact = None
+    """A compressor's."""
+    details: Annotated[Mapping[str, Scalar], Mark.FLAT]
+    """Whatever else a loader says of its model."""
+
+    @property
+    def is_codec(self) -> bool:
+        """Whether it is a compressor, which has no tokens."""
+        return self.loader == "codec"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellCorpus:
+    """The corpus of a cell."""
+
+    name: str
+    sha256: str
+    date_from: str | None
+    """First day (``YYYY-MM-DD``) on which a document can have been published; None: not known."""
+    date_to: str | None
+    """Last such day, included."""
+    num_documents: int
+    num_bytes: int
+    limit: int | None
+    """How many documents ``--limit`` left of it; None where no document was left out."""
+    licenses: Mapping[str, int]
+    """Documents by license."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellPolicy:
+    """What was paid for, and what was read before it."""
+
+    name: str
+    context_limit: int | None
+    """Most token positions of one forward pass; None where there is no limit."""
+    prefix_rule: str
+    prefix_ids: tuple[int, ...] | None
+    """Ids that were read before each document; None for a compressor."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellTotals:
+    """Sums over the documents that were scored."""
+
+    num_documents: int
+    num_bytes: int
+    num_tokens: int | None
+    """None for a compressor."""
+    total_bits: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellMetrics:
+    """What follows from the totals."""
+
+    bits_per_byte: float
+    bits_per_byte_low: float | None
+    """Lower end of the interval; None where there are too few clusters for one."""
+    bits_per_byte_high: float | None
+    confidence: float
+    num_clusters: int
+    compression_rate_percent: float
+    tokens_per_s: float | None
+    bytes_per_s: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossyDocument:
+    """A document that a model's tokens cannot represent, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellDocuments:
+    """The rows, which are in a file of their own."""
+
+    parquet: str
+    parquet_sha256: str
+    num_lossy: int
+    lossy: tuple[LossyDocument, ...]
+    token_bits: bool
+    """Whether the rows have the bits of every token."""
+
+
+class DocumentRow(NamedTuple):
+    """A document of a cell of a corpus."""
+
+    id: str
+    sha256: str
+    title: str | None
+    cluster: str
+    """What it is resampled with."""
+    num_bytes: int
+    num_tokens: int | None
+    """None for a compressor, and where the document could not be represented."""
+    total_bits: float | None
+    """None where the document could not be represented."""
+    lossy: str | None
+    """Why it could not."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorpusCell(Cell):
+    """What one model paid for one corpus under one policy."""
+
+    kind: ClassVar[str] = "corpus"
+    seconds: float
+    """Time that the scoring took, without loading."""
+    model: CellModel
+    corpus: CellCorpus
+    policy: CellPolicy
+    totals: CellTotals
+    metrics: CellMetrics
+    documents: CellDocuments
+    scorer_version: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The metric."""
+        return self.metrics.bits_per_byte
+
+    def rows(self) -> list[DocumentRow]:
+        """A row per document, without the tokens.
+
+        Raises:
+            ScoringError: the files are not what was written.
+        """
+        import pyarrow.parquet as pq
+
+        cell_files.read_content(self.path, remedy="delete it and run again")
+        table = pq.read_table(self.path.with_suffix(".parquet"), columns=list(DocumentRow._fields))
+        columns = [table[name].to_pylist() for name in DocumentRow._fields]
+        return [DocumentRow(*values) for values in zip(*columns, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskCellModel(CellModel):
+    """The model of a cell of a task, and what it read before every question."""
+
+    context_limit: int | None
+    prefix_rule: str
+    prefix_ids: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellTask:
+    """The task of a cell."""
+
+    name: str
+    method: str
+    """How it was asked."""
+    sha256: str
+    """Of everything but the model that determines the numbers."""
+    num_items: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellItems:
+    """The rows, which are in a file of their own."""
+
+    parquet: str
+    parquet_sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskCell(Cell):
+    """What one model answered to one task."""
+
+    kind: ClassVar[str] = "task"
+    seconds: float
+    """Time that the asking took, without loading."""
+    model: TaskCellModel
+    task: CellTask
+    summary: tuple[SummaryRow, ...]
+    """The lines of the table."""
+    details: Annotated[Mapping[str, JsonValue], Mark.ANY_JSON]
+    """Whatever else the task says of its results."""
+    documents: CellItems
+    tasks_version: int
+
+    @property
+    def date(self) -> str | None:
+        """The day for which the items were made, where the task says it."""
+        return _text(self.details.get("date"))
+
+    @property
+    def note(self) -> str | None:
+        """A line to be printed below the table, where there is one."""
+        return _text(self.details.get("note"))
+
+    @property
+    def num_tokens_read(self) -> int | None:
+        """How many tokens were read, where the task says it."""
+        return _count(self.details.get("num_tokens_read"))
+
+    @property
+    def num_tokens_unshared(self) -> int | None:
+        """How many would have been read if no beginning had been shared, where the task says it."""
+        return _count(self.details.get("num_tokens_unshared"))
+
+
+def _text(value: JsonValue) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: JsonValue) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeSpec:
+    """How a network was trained and tested: `evalkit_tasks.training.TrainSpec`, every default filled in."""
+
+    task: str
+    model: str
+    num_layers: int
+    seed: int
+    negative_eigenvalues: str
+    labels: str
+    train_length: int
+    min_train_length: int
+    num_steps: int
+    budget_s: float | None
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    width: int
+    head_size: int
+    test_multiples: tuple[int, ...]
+    test_range: tuple[int, int] | None
+    num_items: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeModel:
+    """The network of a cell."""
+
+    name: str
+    num_parameters: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeTask:
+    """What a network was trained on."""
+
+    name: str
+    num_letters: int
+    num_labels: int
+    is_negative_control: bool
+    """Whether it is no regular language, so that being right at every length would be a leak."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeParity:
+    """Accuracy of the parity of the answers; all None where the task has no parities."""
+
+    parity_accuracy: float | None
+    parity_accuracy_low: float | None
+    parity_accuracy_high: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeTest:
+    """The metrics of the strings of one length, or range of lengths; see `evalkit_tasks.metrics`."""
+
+    shortest: int
+    longest: int
+    majority_label_accuracy: float
+    num_items: int
+    token_accuracy: float
+    token_accuracy_low: float
+    token_accuracy_high: float
+    sequence_accuracy: float
+    sequence_accuracy_low: float
+    sequence_accuracy_high: float
+    last_position_accuracy: float
+    last_position_accuracy_low: float
+    last_position_accuracy_high: float
+    scaled_token_accuracy: float
+    scaled_last_position_accuracy: float
+    first_error_median: int | None
+    first_error_5_percent: int | None
+    parity: Annotated[ProbeParity | None, Mark.FLAT]
+    """None in cells that are older than it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LengthAtShare:
+    """The length by which fewer than 90 % of a test's strings are without an error; None if never."""
+
+    test: str
+    length: int | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeTraining:
+    """How the training went."""
+
+    num_steps: int
+    stopped_by: str
+    """``steps``, or ``budget`` where the CPU seconds ran out before."""
+    last_loss_nats: float | None
+    steps_to_solved_loss: Annotated[int | None, Called("steps_to_loss_0.02")]
+    """Steps after which the mean loss was first below 0.02 nats; None if it never was."""
+    history: tuple[tuple[int, float], ...]
+    """Steps done, and the mean loss of the last ones, in nats per label."""
+    training_cpu_s: float
+    testing_cpu_s: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeRows:
+    """The rows, which are in a file of their own."""
+
+    parquet_sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeCell(Cell):
+    """How far one network, trained on one task, generalizes."""
+
+    kind: ClassVar[str] = "trained-probe"
+    spec: ProbeSpec
+    model: ProbeModel
+    task: ProbeTask
+    tests: Mapping[str, ProbeTest]
+    """By the test's name: a length, or a range of lengths."""
+    l90: LengthAtShare
+    training: ProbeTraining
+    items: ProbeRows
+    trainer_version: int
+
+
+def content_of(cell: Cell) -> dict[str, JsonValue]:
+    """A cell as its file has it."""
+    content: dict[str, JsonValue] = {"status": "success", **to_json(cell)}
+    kind = kind_in_file(type(cell), cell.schema_version)
+    return content if kind is None else {"kind": kind, **content}
+
+
+def kind_in_file(cls: type[Cell], schema_version: int) -> str | None:
+    """What a file of a schema says under ``kind``; None where it does not have it."""
+    if schema_version == 1 and cls is CorpusCell:
+        return None
+    if schema_version == 1 and cls is TaskCell:
+        return "probe"
+    return cls.kind
