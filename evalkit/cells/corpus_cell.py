@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.files import SCHEMA_VERSION
@@ -289,7 +290,10 @@ def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -
     pq.write_table(pa.table(columns), path, compression="zstd")
 
 
-def _nulls_for_nans(bits: Any) -> Any:
+def _nulls_for_nans(bits: NDArray[np.float32] | None) -> list[float | None] | None:
     import pyarrow as pa
 
-    return None if bits is None else pa.array(bits, pa.float32(), mask=np.isnan(bits)).to_pylist()
+    if bits is None:
+        return None
+    nullable: list[float | None] = pa.array(bits, pa.float32(), mask=np.isnan(bits)).to_pylist()
+    return nullable

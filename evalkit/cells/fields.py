@@ -6,12 +6,17 @@ fields, a group of fields that is there or not as a whole, fields that may be ab
 
 import dataclasses
 import enum
-import functools
 import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+Scalar: TypeAlias = str | int | float | bool | None
+JsonValue: TypeAlias = Scalar | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+
+_Hint: TypeAlias = Any
+"""A type as `typing.get_args` takes it apart; Python has no type for these."""
 
 _TYPE_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -30,7 +35,7 @@ class Mark(enum.Enum):
     MAY_BE_ABSENT = enum.auto()
     """None where the file does not have it, and left out of the file where it is None."""
     ANY_JSON = enum.auto()
-    """Its type is not looked at: whatever JSON can hold."""
+    """An object whose entries are not looked at: whatever JSON can hold."""
     NOT_IN_FILE = enum.auto()
     """It says something of the object and is none of its content."""
 
@@ -44,17 +49,21 @@ class Called(NamedTuple):
 class _Field(NamedTuple):
     name: str
     json_name: str
-    hint: Any
+    hint: _Hint
     marks: frozenset[Mark | Called]
 
 
-def _fields(cls: Any) -> tuple[_Field, ...]:
-    fields: tuple[_Field, ...] = _cached_fields(cls)
-    return fields
+_FIELDS: dict[_Hint, tuple[_Field, ...]] = {}
+"""Of the classes that were read so far."""
 
 
-@functools.cache
-def _cached_fields(cls: Any) -> tuple[_Field, ...]:
+def _fields(cls: _Hint) -> tuple[_Field, ...]:
+    if cls not in _FIELDS:
+        _FIELDS[cls] = _read_fields(cls)
+    return _FIELDS[cls]
+
+
+def _read_fields(cls: _Hint) -> tuple[_Field, ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = []
     for field in dataclasses.fields(cls):
@@ -69,25 +78,31 @@ def _cached_fields(cls: Any) -> tuple[_Field, ...]:
     return tuple(fields)
 
 
-def to_json(value: Any) -> Any:
-    """A dataclass, and whatever it holds, as JSON objects, lists and scalars."""
+def to_json(instance: object) -> dict[str, object]:
+    """The JSON object of a dataclass, and of whatever dataclasses it holds."""
+    content: dict[str, object] = {}
+    for field in _fields(type(instance)):
+        value = getattr(instance, field.name)
+        if Mark.FLAT in field.marks:
+            content |= {} if value is None else dict(value) if isinstance(value, Mapping) else to_json(value)
+        elif Mark.ANY_JSON in field.marks:
+            content[field.json_name] = value
+        elif value is not None or Mark.MAY_BE_ABSENT not in field.marks:
+            content[field.json_name] = _json_value(value)
+    return content
+
+
+def _json_value(value: object) -> object:
     if dataclasses.is_dataclass(value):
-        content: dict[str, Any] = {}
-        for field in _fields(type(value)):
-            part = getattr(value, field.name)
-            if Mark.FLAT in field.marks:
-                content |= {} if part is None else to_json(part)
-            elif part is not None or Mark.MAY_BE_ABSENT not in field.marks:
-                content[field.json_name] = to_json(part)
-        return content
+        return to_json(value)
     if isinstance(value, Mapping):
-        return {name: to_json(part) for name, part in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_json(part) for part in value]
+        return {name: _json_value(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return [_json_value(part) for part in value]
     return value
 
 
-def from_json(cls: type[T], content: Any, place: str = "", **not_in_file: Any) -> T:
+def from_json(cls: type[T], content: object, place: str = "", **not_in_file: object) -> T:
     """A dataclass from a JSON object.
 
     Args:
@@ -102,21 +117,24 @@ def from_json(cls: type[T], content: Any, place: str = "", **not_in_file: Any) -
     if not isinstance(content, Mapping):
         raise _expected("an object", content, place or "the file")
     remaining = dict(content)
-    values: dict[str, Any] = dict(not_in_file)
+    values: dict[str, object] = dict(not_in_file)
     open_field = None
     for field in _fields(cls):
         if Mark.FLAT in field.marks:
-            group = _alternatives(field.hint)[0]
-            if not dataclasses.is_dataclass(group):
+            group: _Hint = _alternatives(field.hint)[0]
+            if typing.get_origin(group) is not None:
                 open_field = field
                 continue
             names = [member.json_name for member in _fields(group)]
             part = {name: remaining.pop(name) for name in names if name in remaining}
-            values[field.name] = from_json(group, part, place) if part else None  # type: ignore[arg-type]
+            values[field.name] = from_json(group, part, place) if part else None
         elif field.json_name in remaining:
-            path = _join(place, field.json_name)
-            value = remaining.pop(field.json_name)
-            values[field.name] = value if Mark.ANY_JSON in field.marks else _value(field.hint, value, path)
+            value, path = remaining.pop(field.json_name), _join(place, field.json_name)
+            if Mark.ANY_JSON not in field.marks:
+                value = _value(field.hint, value, path)
+            elif not isinstance(value, Mapping):
+                raise _expected("an object", value, path)
+            values[field.name] = value
         elif Mark.MAY_BE_ABSENT not in field.marks:
             raise FieldError(f"{_join(place, field.json_name)} is missing")
     if open_field is not None:
@@ -126,8 +144,9 @@ def from_json(cls: type[T], content: Any, place: str = "", **not_in_file: Any) -
     return cls(**values)
 
 
-def _value(hint: Any, value: Any, place: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+def _value(hint: _Hint, value: object, place: str) -> object:
+    origin: _Hint = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return _one_of(arguments, value, place)
     if origin is typing.Literal:
@@ -141,13 +160,14 @@ def _value(hint: Any, value: Any, place: str) -> Any:
             raise _expected("an object", value, place)
         return {name: _value(arguments[1], part, _join(place, name)) for name, part in value.items()}
     if dataclasses.is_dataclass(hint):
-        return from_json(hint, value, place)  # type: ignore[arg-type]
+        cls: _Hint = hint
+        return from_json(cls, value, place)
     if not _is_scalar(hint, value):
         raise _expected(_TYPE_NAMES[hint], value, place)
     return value
 
 
-def _one_of(hints: Sequence[Any], value: Any, place: str) -> Any:
+def _one_of(hints: Sequence[_Hint], value: object, place: str) -> object:
     """A value of one of several types: None, several scalars, or one type that is more than a scalar."""
     if value is None and type(None) in hints:
         return None
@@ -159,7 +179,7 @@ def _one_of(hints: Sequence[Any], value: Any, place: str) -> Any:
     return value
 
 
-def _sequence(hints: Sequence[Any], value: Any, place: str) -> tuple[Any, ...]:
+def _sequence(hints: Sequence[_Hint], value: object, place: str) -> tuple[object, ...]:
     if not isinstance(value, list):
         raise _expected("a list", value, place)
     if hints[-1] is Ellipsis:
@@ -172,12 +192,12 @@ def _sequence(hints: Sequence[Any], value: Any, place: str) -> tuple[Any, ...]:
     )
 
 
-def _is_scalar(hint: Any, value: Any) -> bool:
+def _is_scalar(hint: _Hint, value: object) -> bool:
     if hint is float:  # JSON has one type of number: 2 is as good as 2.0
         return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    return type(value) is hint
 
 
 def _is_finite(value: float) -> bool:
@@ -187,14 +207,15 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _alternatives(hint: Any) -> list[Any]:
+def _alternatives(hint: _Hint) -> list[_Hint]:
     """The types of a union but None."""
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+    origin: _Hint = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
         return [argument for argument in typing.get_args(hint) if argument is not type(None)]
     return [hint]
 
 
-def _expected(expected: str, value: Any, place: str) -> FieldError:
+def _expected(expected: str, value: object, place: str) -> FieldError:
     if value is None:
         shown = "null"
     elif isinstance(value, Mapping):

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.fields import FieldError, from_json
-from evalkit.cells.schema import CorpusCell, ProbeCell, TaskCell, kind_in_file
+from evalkit.cells.probe_schema import ProbeCell
+from evalkit.cells.schema import CorpusCell, TaskCell, kind_in_file
 from evalkit.errors import ScoringError
 
 _KINDS = (CorpusCell, TaskCell, ProbeCell)
@@ -55,7 +56,7 @@ def check_kind(cls: type[C], cell: AnyCell) -> C:
     return cell
 
 
-def cell_of(path: Path, content: Mapping[str, Any], *, remedy: str = _REMEDY) -> AnyCell:
+def cell_of(path: Path, content: Mapping[str, object], *, remedy: str = _REMEDY) -> AnyCell:
     """A cell from what its JSON file says, whether or not that is on disk.
 
     Raises:
@@ -66,7 +67,7 @@ def cell_of(path: Path, content: Mapping[str, Any], *, remedy: str = _REMEDY) ->
         if fields.pop("status", None) != "success":
             raise FieldError("status must be 'success'")
         version = fields.get("schema_version")
-        if version not in cell_files.READABLE_SCHEMAS or isinstance(version, bool | float):
+        if not isinstance(version, int) or version not in cell_files.READABLE_SCHEMAS:
             readable = " or ".join(map(str, cell_files.READABLE_SCHEMAS))
             raise FieldError(f"schema_version is {version!r}, not {readable}")
         cls = _class_of(fields.pop("kind", None), version)
@@ -75,10 +76,10 @@ def cell_of(path: Path, content: Mapping[str, Any], *, remedy: str = _REMEDY) ->
         raise ScoringError(f"{path}: {error}; {remedy}") from error
 
 
-def _class_of(kind: Any, version: int) -> type[AnyCell]:
+def _class_of(kind: object, version: int) -> type[AnyCell]:
     kinds = {kind_in_file(cls, version): cls for cls in _KINDS}
     if kind is None and None not in kinds:
         raise FieldError("kind is missing")
-    if kind not in list(kinds):  # not `in kinds`: a list or an object has no hash
+    if not isinstance(kind, str | None) or kind not in kinds:
         raise FieldError(f"kind is {kind!r}, not {' or '.join(repr(name) for name in kinds if name)}")
     return kinds[kind]

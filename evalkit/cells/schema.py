@@ -8,6 +8,8 @@ class                     ``kind``            what it is
 `ProbeCell`               ``trained-probe``   how far one network, trained on one task, generalizes
 ========================  ==================  ==========================================================
 
+The last is in `evalkit.cells.probe_schema`.
+
 Fields are named as in the file and are all in it, but where `evalkit.cells.fields` says otherwise;
 `evalkit.cells.reading` reads them, and refuses a file with a field more, or less, or of another type.
 
@@ -16,16 +18,14 @@ have no kind, and those of tasks have the kind ``probe``. `content_of` gives bac
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.fields import Called, Mark, to_json
+from evalkit.cells.fields import JsonValue, Mark, Scalar, to_json
 from evalkit.tasks import SummaryRow
 
-Scalar: TypeAlias = str | int | float | bool | None
-JsonValue: TypeAlias = Scalar | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 Fact: TypeAlias = Annotated[str | None, Mark.MAY_BE_ABSENT]
 
 
@@ -319,136 +319,10 @@ def _count(value: JsonValue) -> int | None:
     return value if isinstance(value, int) else None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeSpec:
-    """How a network was trained and tested: `evalkit_tasks.training.TrainSpec`, every default filled in."""
-
-    task: str
-    model: str
-    num_layers: int
-    seed: int
-    negative_eigenvalues: str
-    labels: str
-    train_length: int
-    min_train_length: int
-    num_steps: int
-    budget_s: float | None
-    batch_size: int
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    width: int
-    head_size: int
-    test_multiples: tuple[int, ...]
-    test_range: tuple[int, int] | None
-    num_items: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeModel:
-    """The network of a cell."""
-
-    name: str
-    num_parameters: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeTask:
-    """What a network was trained on."""
-
-    name: str
-    num_letters: int
-    num_labels: int
-    is_negative_control: bool
-    """Whether it is no regular language, so that being right at every length would be a leak."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeParity:
-    """Accuracy of the parity of the answers; all None where the task has no parities."""
-
-    parity_accuracy: float | None
-    parity_accuracy_low: float | None
-    parity_accuracy_high: float | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeTest:
-    """The metrics of the strings of one length, or range of lengths; see `evalkit_tasks.metrics`."""
-
-    shortest: int
-    longest: int
-    majority_label_accuracy: float
-    num_items: int
-    token_accuracy: float
-    token_accuracy_low: float
-    token_accuracy_high: float
-    sequence_accuracy: float
-    sequence_accuracy_low: float
-    sequence_accuracy_high: float
-    last_position_accuracy: float
-    last_position_accuracy_low: float
-    last_position_accuracy_high: float
-    scaled_token_accuracy: float
-    scaled_last_position_accuracy: float
-    first_error_median: int | None
-    first_error_5_percent: int | None
-    parity: Annotated[ProbeParity | None, Mark.FLAT]
-    """None in cells that are older than it."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LengthAtShare:
-    """The length by which fewer than 90 % of a test's strings are without an error; None if never."""
-
-    test: str
-    length: int | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeTraining:
-    """How the training went."""
-
-    num_steps: int
-    stopped_by: str
-    """``steps``, or ``budget`` where the CPU seconds ran out before."""
-    last_loss_nats: float | None
-    steps_to_solved_loss: Annotated[int | None, Called("steps_to_loss_0.02")]
-    """Steps after which the mean loss was first below 0.02 nats; None if it never was."""
-    history: tuple[tuple[int, float], ...]
-    """Steps done, and the mean loss of the last ones, in nats per label."""
-    training_cpu_s: float
-    testing_cpu_s: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeRows:
-    """The rows, which are in a file of their own."""
-
-    parquet_sha256: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeCell(Cell):
-    """How far one network, trained on one task, generalizes."""
-
-    kind: ClassVar[str] = "trained-probe"
-    spec: ProbeSpec
-    model: ProbeModel
-    task: ProbeTask
-    tests: Mapping[str, ProbeTest]
-    """By the test's name: a length, or a range of lengths."""
-    l90: LengthAtShare
-    training: ProbeTraining
-    items: ProbeRows
-    trainer_version: int
-
-
-def content_of(cell: Cell) -> dict[str, JsonValue]:
+def content_of(cell: Cell) -> dict[str, object]:
     """A cell as its file has it."""
-    content: dict[str, JsonValue] = {"status": "success", **to_json(cell)}
     kind = kind_in_file(type(cell), cell.schema_version)
-    return content if kind is None else {"kind": kind, **content}
+    return {"status": "success", **({} if kind is None else {"kind": kind}), **to_json(cell)}
 
 
 def kind_in_file(cls: type[Cell], schema_version: int) -> str | None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import read_cell
-from evalkit.cells.schema import CorpusCell, ProbeCell, content_of
+from evalkit.cells.schema import CorpusCell, content_of
 from evalkit.files import strict_json
 from tests.support.toys import ROOT
 
