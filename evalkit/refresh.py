@@ -36,7 +36,7 @@ from evalkit.corpora.store import Corpus, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, one_line, unknown_name
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
-from evalkit.scoring.policy import POLICIES
+from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 CONFIG_NAME = "leaderboard.toml"
 WINDOWS = ("half-month", "month")
@@ -138,7 +138,7 @@ def read_config(path: Path) -> LeaderboardConfig:
         raise unknown_name("window", window, WINDOWS, f"{path} may say {' or '.join(WINDOWS)}.")
     if not 0 <= content.get("delay_days", 0) <= _MAX_DELAY_DAYS:
         raise UsageError(f"{path}: delay_days must be from 0 to {_MAX_DELAY_DAYS}")
-    policies = _words(content, "policies", str(path)) or (POLICIES[0],)
+    policies = _words(content, "policies", str(path)) or (DEFAULT_POLICY,)
     for policy in policies:
         if policy not in POLICIES:
             raise unknown_name("policy", policy, POLICIES, f"{path} may say {', '.join(POLICIES)}.")

@@ -17,22 +17,20 @@ not paid for while its bytes count. It understates the cost and is here to repro
 last one as much as fits.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evalkit.errors import ScoringError, unknown_name
 
-POLICIES = ("document", "uncheatable", "lm-eval")
+if TYPE_CHECKING:  # the command line lists the policies, and `evalkit --help` imports nothing heavy
+    import numpy as np
+    from numpy.typing import NDArray
 
 UNCHEATABLE_CHUNK_TOKENS = 1024
 LM_EVAL_DEFAULT_CONTEXT = 2048
 """What lm-evaluation-harness takes for a model whose config states no length."""
 
-
-Ids = NDArray[np.int64]
+Ids: TypeAlias = "NDArray[np.int64]"
 
 
 class Window(NamedTuple):
@@ -49,6 +47,16 @@ class Window(NamedTuple):
         return len(self.context) + len(self.targets) - 1
 
 
+class Policy(NamedTuple):
+    """A context policy, as the command line and the pages list it."""
+
+    name: str
+    help: str
+    """What is paid for and what is looked back on, in a few words."""
+    cut: "Callable[[Ids, Ids, int | None], list[Window]]"
+    """Windows of a document's ids (at least one), given the prefix and the model's limit of positions."""
+
+
 def check_policy(policy: str) -> str:
     """The policy's name if it is one.
 
@@ -61,7 +69,7 @@ def check_policy(policy: str) -> str:
 
 
 def windows(
-    policy: str, ids: Sequence[int] | Ids, *, prefix: tuple[int, ...], context_limit: int | None
+    policy: str, ids: "Sequence[int] | Ids", *, prefix: tuple[int, ...], context_limit: int | None
 ) -> list[Window]:
     """Windows that pay for each of a document's tokens once (for ``uncheatable``: see above).
 
@@ -74,50 +82,63 @@ def windows(
     Raises:
         ScoringError: the limit is too small to slide a window.
     """
-    check_policy(policy)
+    import numpy as np
+
+    cut = POLICIES[check_policy(policy)].cut
     ids = np.asarray(ids, dtype=np.int64)
-    start = np.asarray(prefix, dtype=np.int64)
-    if not len(ids):
-        return []
-    if policy == "uncheatable":
-        return _uncheatable(ids, start, context_limit)
-    if policy == "lm-eval":
-        return _lm_eval(ids, start, context_limit or LM_EVAL_DEFAULT_CONTEXT)
-    return _document(ids, start, context_limit)
+    return cut(ids, np.asarray(prefix, dtype=np.int64), context_limit) if len(ids) else []
 
 
 def _document(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
+    import numpy as np
+
     if limit is None or len(start) + len(ids) - 1 <= limit:
         return [Window(start, ids, 0)]
     if limit < 2 * len(start) + 2:
         raise ScoringError(f"a context limit of {limit} tokens is too small to slide a window; raise it")
     stride = limit // 2
     num_first = limit - len(start) + 1
-    found = [Window(start, ids[:num_first], 0)]
+    pieces = [Window(start, ids[:num_first], 0)]
     for first in range(num_first, len(ids), stride):
         targets = ids[first : first + stride]
         num_context = limit - len(start) - len(targets) + 1
-        found.append(Window(np.concatenate((start, ids[first - num_context : first])), targets, first))
-    return found
+        pieces.append(Window(np.concatenate((start, ids[first - num_context : first])), targets, first))
+    return pieces
 
 
 def _uncheatable(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
+    import numpy as np
+
     size = min(UNCHEATABLE_CHUNK_TOKENS, limit or UNCHEATABLE_CHUNK_TOKENS)
     whole = np.concatenate((start, ids))
-    found = []
+    pieces = []
     for first in range(0, len(whole), size):
         chunk = whole[first : first + size]
         num_read = max(1, len(start) - first)  # of several start tokens none is paid for
         if len(chunk) > num_read:
-            found.append(Window(chunk[:num_read], chunk[num_read:], first + num_read - len(start)))
-    return found
+            pieces.append(Window(chunk[:num_read], chunk[num_read:], first + num_read - len(start)))
+    return pieces
 
 
-def _lm_eval(ids: Ids, start: Ids, limit: int) -> list[Window]:
+def _lm_eval(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
+    limit = limit or LM_EVAL_DEFAULT_CONTEXT
     if not len(start):
         raise ScoringError("the lm-eval policy needs a BOS or end-of-text token; this model has neither")
-    found = [Window(start, ids[:limit], 0)]
+    pieces = [Window(start, ids[:limit], 0)]
     for first in range(limit, len(ids), limit):
         end = min(first + limit, len(ids))
-        found.append(Window(ids[end - limit - 1 : first], ids[first:end], first))
-    return found
+        pieces.append(Window(ids[end - limit - 1 : first], ids[first:end], first))
+    return pieces
+
+
+POLICIES: Mapping[str, Policy] = {
+    policy.name: policy
+    for policy in (
+        Policy("document", "every token, given the whole document before it", _document),
+        Policy("uncheatable", "chunks of 1024 tokens, the first of each unpaid", _uncheatable),
+        Policy("lm-eval", "the rolling windows of lm-evaluation-harness", _lm_eval),
+    )
+}
+"""Every policy by its name, in the order in which they are listed."""
+
+DEFAULT_POLICY = "document"
