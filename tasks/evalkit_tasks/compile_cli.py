@@ -33,19 +33,14 @@ def compile_command(
     The check compares acceptance and label of every prefix, of all short strings and of long random ones,
     and shows that the same weights fail with c = 1.
     """
-    from evalkit_tasks.formal.languages import get_language
-
-    automaton = get_language(language)
-    import numpy as np
-    import torch
-
-    from evalkit.errors import UsageError, unknown_name
+    from evalkit.errors import unknown_name
     from evalkit.runner.corpora import check_writable
-    from evalkit_kernels.wkv7 import BACKENDS, cannot_serve
-    from evalkit_tasks.compiling import check as compiled_check
+    from evalkit_kernels.wkv7 import BACKENDS
     from evalkit_tasks.compiling.compile import compile_automaton
+    from evalkit_tasks.formal.languages import get_language
     from evalkit_tasks.formal.theory import analyse
 
+    automaton = get_language(language)
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS, f"Known: {', '.join(BACKENDS)}.")
     if output is not None:
@@ -56,25 +51,42 @@ def compile_command(
         f"compiled: {compiled.num_layers} layer{'s' * (compiled.num_layers > 1)} ({compiled.form}), "
         f"{compiled.num_registers} registers, {compiled.num_parameters:,} parameters, c = 2"
     )
-    network = compiled_check.build_network(compiled)
-    if reason := cannot_serve(backend, *[torch.zeros(1, 1, 1, network.shape.head_size)] * 6):
-        raise UsageError(f"--backend {backend} cannot serve: {reason}")
-    long = compiled_check.long_strings(automaton, check_length, np.random.default_rng(seed))
-    all_short = compiled_check.check_all_strings(
-        network, compiled, compiled_check.exhaustive_length(automaton), backend=backend
-    )
-    _report("all ", automaton.name, all_short)
-    _report("", automaton.name, compiled_check.check_strings(network, compiled, long, backend=backend))
-    del network
-    control = compiled_check.check_strings(
-        compiled_check.build_network(compiled, "off"), compiled, long[:, :1000]
-    )
-    typer.echo(f"c = 1: {_failure(control)}")
+    _check(compiled, check_length, seed, backend)
     if output is not None:
         _write(compiled, output, seed)
 
 
-def _report(which: str, language: str, check: "Check") -> None:
+def _check(compiled: "Compiled", check_length: int, seed: int, backend: str) -> None:
+    """Compare the weights with the automaton on all short strings and on two long ones, and say how it went.
+
+    Raises:
+        UsageError: the backend cannot run networks of this size.
+        ModelError: the weights are wrong somewhere.
+    """
+    import numpy as np
+    import torch
+
+    from evalkit.errors import UsageError
+    from evalkit_kernels.wkv7 import cannot_serve
+    from evalkit_tasks.compiling import check as compiled_check
+
+    automaton = compiled.automaton
+    network = compiled_check.build_network(compiled)
+    if reason := cannot_serve(backend, *[torch.zeros(1, 1, 1, network.shape.head_size)] * 6):
+        raise UsageError(f"--backend {backend} cannot serve: {reason}")
+    long = compiled_check.long_strings(automaton, check_length, np.random.default_rng(seed))
+    exhaustive_length = compiled_check.exhaustive_length(automaton)
+    all_short = compiled_check.check_all_strings(network, compiled, exhaustive_length, backend=backend)
+    _report("all ", automaton.name, all_short)
+    _report("", automaton.name, compiled_check.check_strings(network, compiled, long, backend=backend))
+    del network  # before there is a second one
+    control = compiled_check.check_strings(
+        compiled_check.build_network(compiled, "off"), compiled, long[:, :1000]
+    )
+    typer.echo(f"c = 1: {_failure(control)}")
+
+
+def _report(quantifier: str, language: str, check: "Check") -> None:
     """Say that a check held.
 
     Raises:
@@ -83,7 +95,7 @@ def _report(which: str, language: str, check: "Check") -> None:
     from evalkit.errors import ModelError
 
     letters = "letter" if check.length == 1 else "letters"
-    strings = f"{which}{check.num_strings:,} strings of {check.length:,} {letters}"
+    strings = f"{quantifier}{check.num_strings:,} strings of {check.length:,} {letters}"
     if check.first_wrong is not None:
         raise ModelError(
             f"{language}: the compiled weights are wrong at letter {check.first_wrong:,} ({strings})"
@@ -101,7 +113,7 @@ def _failure(control: "Check") -> str:
 
 
 def _write(compiled: "Compiled", folder: Path, seed: int) -> None:
-    """The weights, members to score with them, and what that has to come to."""
+    """Write the weights and members to score with them, and say what that has to come to."""
     import json
 
     import numpy as np

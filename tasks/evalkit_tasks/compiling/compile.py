@@ -1,9 +1,9 @@
 r"""Any regular language as explicit RWKV-7 weights that accept exactly its strings.
 
 The construction follows the proof that RWKV-7 recognises every regular language (arXiv 2503.14456, theorem 3
-and appendix D), derived anew: registers that letters rewrite (`compiled_registers`), one elementary rewriting
-per token and layer, which takes a removal strength c = 2 (``negative_eigenvalues = "full"``).
-`compiled_forms` has the three forms that this can take.
+and appendix D), derived anew: registers that letters rewrite (`evalkit_tasks.compiling.registers`), one
+elementary rewriting per token and layer, which takes a removal strength c = 2 (``negative_eigenvalues =
+"full"``). `evalkit_tasks.compiling.forms` has the three forms that this can take.
 
 Logits are those of a byte-level language model with a document start (vocabulary 257): uniform over the
 letters, and over the end of the line as well exactly where the string so far is in the language. So
@@ -49,7 +49,7 @@ class Compiled:
 
     automaton: Automaton
     form: str
-    """``direct``, ``table`` or ``scan``."""
+    """``direct``, ``table`` or ``scan``; see `evalkit_tasks.compiling.forms`."""
     num_layers: int
     block: int
     """Letters per block; 1 in the direct form."""
@@ -101,18 +101,18 @@ def compile_automaton(automaton: Automaton, num_layers: int | None = None) -> Co
     """
     letter_bytes = choose_bytes(automaton)
     registers = registers_of(automaton)
-    known = forms(registers)
+    form_by_num_layers = forms(registers)
     if num_layers is None:
-        num_layers = min(known)
-    if num_layers not in known:
+        num_layers = min(form_by_num_layers)
+    if num_layers not in form_by_num_layers:
         reason = ""
         if num_layers == 4:
             size = table_size(registers)
             entries = f"{size:,} entries" if size < TOO_LARGE else "blocks of more than 12 letters"
             reason = f" (the table of 4 layers would have {entries}; the most is {MAX_TABLE:,})"
-        counts = " or ".join(str(count) for count in sorted(known))
+        counts = " or ".join(str(count) for count in sorted(form_by_num_layers))
         raise UsageError(f"{automaton.name} compiles to {counts} layers, not {num_layers}{reason}")
-    form = known[num_layers]
+    form = form_by_num_layers[num_layers]
     features = Features()
     features.add([ONE, START, LETTER, FOREIGN])
     embedding: list[list[tuple[Feature, float]]] = [[(ONE, 1.0), (FOREIGN, 1.0)] for _ in range(VOCAB_SIZE)]

@@ -11,6 +11,7 @@ Registers that have to last are two equal coordinates each: ``k = (1, 1, -1, -1)
 that is ever multiplied is a power of two and the registers stay exact for any number of tokens.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from evalkit_tasks.compiling.registers import Registers
@@ -64,14 +65,15 @@ def position_layer(features: Features, block: int) -> LayerDraft:
     thirds, quarters = block % 3 == 0, block % 2 == 0
     even, odd = ("phase", 0), ("phase", 1)
     period = 2 * (3 if thirds else 1) * (4 if quarters else 1)
-    wanted: list[list[tuple[Feature, float]]] = [[((odd, even)[t % 2 == 0], 1.0)] for t in range(period)]
+    # What the marks and turns say at each time, simulated: the unit of a position needs all of it.
+    signature: list[list[tuple[Feature, float]]] = [[((odd, even)[t % 2 == 0], 1.0)] for t in range(period)]
     if thirds:
         marks = features.add(("mark", place) for place in range(3))
         mark = 0
         for t in range(1, period + 1):
             x, y = (0, 1) if t % 2 else (1, 2)
             mark = {x: y, y: x}.get(mark, mark)
-            wanted[t % period].append((marks[mark], 1.0))
+            signature[t % period].append((marks[mark], 1.0))
         for place in range(3):
             head = HeadDraft(value=[(0, START, 1.0)], output=[(0, marks[place])])
             for twin in range(2):
@@ -86,7 +88,7 @@ def position_layer(features: Features, block: int) -> LayerDraft:
         turn = [1, 0]
         for t in range(1, period + 1):
             turn = [-turn[0], turn[1]] if t % 2 else [turn[1], turn[0]]
-            wanted[t % period] += [(turns[axis], float(turn[axis])) for axis in range(2) if turn[axis]]
+            signature[t % period] += [(turns[axis], float(turn[axis])) for axis in range(2) if turn[axis]]
         for axis in range(2):
             head = HeadDraft(value=[(0, START, 1.0)], output=[(0, turns[axis])])
             head.key = [(0, START, 1.0), (0, odd, 1.0), (0, even, 1.0), (1, even, -1.0)]
@@ -95,7 +97,7 @@ def position_layer(features: Features, block: int) -> LayerDraft:
             layer.heads.append(head)
         layer.num_written_by_heads += 1
     positions = features.add(("position", 0, place) for place in [*range(2 * block), START])
-    for t, inputs in enumerate(wanted):
+    for t, inputs in enumerate(signature):
         place = (t - 1) % period % (2 * block)
         layer.units.append(([*inputs, (ONE, 1.0 - len(inputs))], [(positions[place], 1.0)]))
     layer.units.append(([(("phase", START), 1.0)], [(positions[-1], 1.0)]))
@@ -148,14 +150,14 @@ def memory_heads(
     per_head = head_size // 2 // len(groups[0])
     heads = []
     for first in range(0, len(groups), per_head):
-        kept = groups[first : first + per_head]
-        head = HeadDraft(num_active=len(kept))
+        group_slice = groups[first : first + per_head]
+        head = HeadDraft(num_active=len(group_slice))
         head.key = [(address, feature, 1.0) for feature, address in write.items()]
         head.key += [(address, start, 1.0) for address in range(num_addresses)]
         head.receptance = [(address, feature, 1.0) for feature, address in read.items()]
         head.receptance.append((0, start, 1.0))
         head.erases(range(num_addresses))
-        for place, feature in enumerate(item for group in kept for item in group):
+        for place, feature in enumerate(itertools.chain(*group_slice)):
             head.value.append((place, feature, 1.0))
             head.output.append((place, (name, feature)))
         heads.append(head)

@@ -3,7 +3,8 @@
 A head's state holds register contents as columns. A letter a replaces them by ``new[x] = old[maps[a][x]]``:
 a product on the right with a matrix that has a single one per column. After a word ``a_1 ... a_T`` register
 x holds what register ``maps[a_1](maps[a_2](... maps[a_T](x)))`` held at first: the letters are read from
-the last to the first, so the registers of a recogniser are the states of the *reversed* automaton.
+the last to the first, so the registers of a recogniser are the states of the *reversed* automaton
+(Brzozowski, "Canonical regular expressions and minimal state graphs for definite events", 1962).
 
 Equivalently, a register is a yes-or-no question about a state; it becomes the question "what will the
 answer be after an a", and at first the registers hold the answers for the start state.
@@ -115,13 +116,14 @@ def _points(automaton: Automaton, group: Group) -> Registers:
     letters = automaton.transitions[automaton.start]
     num_bits = max(1, (group.degree - 1).bit_length())
     contents = _bits(np.arange(group.degree), num_bits)
+    # Read are as few points as tell all elements apart: each that tells more of them than those before it.
     read: list[int] = []
-    num_known = 1
+    num_told_apart = 1
     for point in range(group.degree):
         num_distinct = len(np.unique(inverses[:, [*read, point]], axis=0))
-        if num_distinct > num_known:
+        if num_distinct > num_told_apart:
             read.append(point)
-            num_known = num_distinct
+            num_told_apart = num_distinct
     patterns = contents[inverses[:, read]].reshape(group.order, -1)
     return Registers(inverses[letters], contents, tuple(read), patterns, frozenset(automaton.accepting))
 
@@ -133,23 +135,24 @@ def _questions(automaton: Automaton) -> Registers | None:
     start = int(np.searchsorted(reachable, automaton.start))
     labels = automaton.labels[reachable]
     num_bits = max(1, (automaton.num_labels - 1).bit_length())
-    todo: list[NDArray[np.int64]] = []
-    known: dict[bytes, int] = {}
+    # A question is its answers, -1 or 1, in every state: [num_states].
+    questions: list[NDArray[np.int64]] = []
+    number_of: dict[bytes, int] = {}
 
     def register(answers: NDArray[np.int64]) -> int:
         key = answers.tobytes()
-        if key not in known:
-            known[key] = len(todo)
-            todo.append(answers)
-        return known[key]
+        if key not in number_of:
+            number_of[key] = len(questions)
+            questions.append(answers)
+        return number_of[key]
 
     read = tuple(register(answers) for answers in np.ascontiguousarray(_bits(labels, num_bits).T))
     maps = []
-    for answers in todo:
-        if len(todo) > MAX_REGISTERS:
+    for answers in questions:  # grows on the way
+        if len(questions) > MAX_REGISTERS:
             return None
         maps.append([register(answers[table[:, letter]]) for letter in range(automaton.num_letters)])
-    contents = np.array([[answers[start]] for answers in todo])
+    contents = np.array([[answers[start]] for answers in questions])
     is_accepting = np.isin(reachable, list(automaton.accepting))
     accepting, rejecting = set(labels[is_accepting].tolist()), set(labels[~is_accepting].tolist())
     if accepting & rejecting:

@@ -9,7 +9,7 @@ coordinates, so that group normalisation is a known gain.
 
 import dataclasses
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -58,18 +58,29 @@ class Features:
         """How many channels they take."""
         return 2 * len(self._places)
 
-    def reader(self, weighted: Weighted, num_channels: int) -> Tensor:
+    def place(self, name: Feature) -> int:
+        """The first of a feature's two channels."""
+        return 2 * self._places[name]
+
+
+class _Channels(NamedTuple):
+    """The stream, C channels wide, of which features take the first."""
+
+    features: Features
+    num_channels: int
+
+    def reader(self, weighted: Weighted) -> Tensor:
         """The vector ``[C]`` whose product with the stream is the weighted sum of features."""
-        vector = torch.zeros(num_channels)
+        vector = torch.zeros(self.num_channels)
         for name, weight in weighted:
-            place = 2 * self._places[name]
+            place = self.features.place(name)
             vector[place] += weight / 2
             vector[place + 1] -= weight / 2
         return vector
 
-    def writer(self, weighted: Weighted, num_channels: int) -> Tensor:
+    def writer(self, weighted: Weighted) -> Tensor:
         """The vector ``[C]`` that adds these amounts to features."""
-        return 2 * self.reader(weighted, num_channels)
+        return 2 * self.reader(weighted)
 
 
 @dataclasses.dataclass
@@ -114,8 +125,9 @@ class LayerDraft:
     def when(self, needed: Sequence[Feature], then: Weighted) -> None:
         """A hidden unit that adds ``then`` where all the needed features (or any of an `AnyOf`) are 1."""
         inputs: list[tuple[Feature, float]] = [(ONE, 1.0 - len(needed))]
-        for item in needed:
-            inputs += [(name, 1.0) for name in (item.names if isinstance(item, AnyOf) else (item,))]
+        for feature in needed:
+            names = feature.names if isinstance(feature, AnyOf) else (feature,)
+            inputs += [(name, 1.0) for name in names]
         self.units.append((inputs, list(then)))
 
 
@@ -142,15 +154,37 @@ def assemble(
     """
     num_heads = max(max(len(layer.heads) for layer in layers), -(-features.num_channels // head_size))
     num_channels = num_heads * head_size
+    channels = _Channels(features, num_channels)
+    network = RWKV7(_network_shape(len(embedding), num_channels, head_size, layers))
+    tensors = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    tensors["emb.weight"] = torch.stack([channels.writer(weighted) for weighted in embedding])
+    tensors["head.weight"] = torch.stack([channels.reader(weighted) for weighted in head])
+    num_groups = num_embedded
 
-    def reader(weighted: Weighted) -> Tensor:
-        return features.reader(weighted, num_channels)
+    def scale() -> float:
+        """What layer normalisation divides by: each group that is written adds 1 to two channels' squares."""
+        return math.sqrt(2 * num_groups / num_channels + LAYER_NORM_EPS)
 
-    def writer(weighted: Weighted) -> Tensor:
-        return features.writer(weighted, num_channels)
+    tensors["blocks.0.ln0.weight"].fill_(scale())
+    for number, layer in enumerate(layers):
+        block = f"blocks.{number}."
+        tensors[f"{block}ln1.weight"].fill_(scale())
+        _time_mix(tensors, f"{block}att.", layer, channels, head_size)
+        num_groups += layer.num_written_by_heads
+        tensors[f"{block}ln2.weight"].fill_(scale())
+        inputs, outputs = zip(*layer.units, strict=True)
+        tensors[f"{block}ffn.key.weight"] = torch.stack([channels.reader(summed) for summed in inputs])
+        tensors[f"{block}ffn.value.weight"] = torch.stack([channels.writer(added) for added in outputs], 1)
+        num_groups += layer.num_written_by_units
+    tensors["ln_out.weight"].fill_(scale())
+    return {name: value.contiguous() for name, value in tensors.items()}
 
-    shape = NetworkShape(
-        vocab_size=len(embedding),
+
+def _network_shape(
+    vocab_size: int, num_channels: int, head_size: int, layers: Sequence[LayerDraft]
+) -> NetworkShape:
+    return NetworkShape(
+        vocab_size=vocab_size,
         num_channels=num_channels,
         head_size=head_size,
         layers=tuple(
@@ -164,28 +198,6 @@ def assemble(
             for number, layer in enumerate(layers)
         ),
     )
-    network = RWKV7(shape)
-    tensors = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
-    tensors["emb.weight"] = torch.stack([writer(weighted) for weighted in embedding])
-    tensors["head.weight"] = torch.stack([reader(weighted) for weighted in head])
-    num_groups = num_embedded
-
-    def scale() -> float:
-        """Of layer normalisation now."""
-        return math.sqrt(2 * num_groups / num_channels + LAYER_NORM_EPS)
-
-    tensors["blocks.0.ln0.weight"].fill_(scale())
-    for number, layer in enumerate(layers):
-        block = f"blocks.{number}."
-        tensors[f"{block}ln1.weight"].fill_(scale())
-        _time_mix(tensors, f"{block}att.", layer, reader, writer, head_size)
-        num_groups += layer.num_written_by_heads
-        tensors[f"{block}ln2.weight"].fill_(scale())
-        tensors[f"{block}ffn.key.weight"] = torch.stack([reader(inputs) for inputs, _ in layer.units])
-        tensors[f"{block}ffn.value.weight"] = torch.stack([writer(added) for _, added in layer.units], 1)
-        num_groups += layer.num_written_by_units
-    tensors["ln_out.weight"].fill_(scale())
-    return {name: value.contiguous() for name, value in tensors.items()}
 
 
 def _controls(layer: LayerDraft) -> list[Feature]:
@@ -195,40 +207,43 @@ def _controls(layer: LayerDraft) -> list[Feature]:
 
 def _time_mix(
     tensors: dict[str, Tensor],
-    where: str,
+    prefix: str,
     layer: LayerDraft,
-    reader: Callable[[Weighted], Tensor],
-    writer: Callable[[Weighted], Tensor],
+    channels: _Channels,
     head_size: int,
 ) -> None:
-    """Fill in a layer's heads; token shift, key mixing and bonus stay 0."""
+    """Fill in a layer's heads, whose tensors' names start with ``prefix``.
+
+    Token shift, key mixing and bonus stay 0.
+    """
+    reader, writer = channels.reader, channels.writer
     for name in ("k_k", "ln_x.weight"):
-        tensors[where + name].fill_(1.0)
+        tensors[prefix + name].fill_(1.0)
     # No decay, no value residual, and a gate that is always open.
-    tensors[where + "w0"].fill_(-SATURATED)
-    if where + "v0" in tensors:
-        tensors[where + "v0"].fill_(-SATURATED)
-    tensors[where + "g1"][:, 0] = reader([(ONE, SATURATED)])
-    tensors[where + "g2"].fill_(1.0)
-    rates = tensors[where + "a0"].view(-1)
+    tensors[prefix + "w0"].fill_(-SATURATED)
+    if prefix + "v0" in tensors:
+        tensors[prefix + "v0"].fill_(-SATURATED)
+    tensors[prefix + "g1"][:, 0] = reader([(ONE, SATURATED)])
+    tensors[prefix + "g2"].fill_(1.0)
+    rates = tensors[prefix + "a0"].view(-1)
     rates.fill_(-SATURATED)
     controls = {feature: rank for rank, feature in enumerate(_controls(layer))}
     for feature, rank in controls.items():
-        tensors[where + "a1"][:, rank] = reader([(feature, 1.0)])
+        tensors[prefix + "a1"][:, rank] = reader([(feature, 1.0)])
     for number, head in enumerate(layer.heads):
         first = number * head_size
         for coordinate, feature, weight in head.key:
-            tensors[where + "key.weight"][first + coordinate] += reader([(feature, weight)])
+            tensors[prefix + "key.weight"][first + coordinate] += reader([(feature, weight)])
         for coordinate, feature, weight in head.receptance:
-            tensors[where + "receptance.weight"][first + coordinate] += reader([(feature, weight)])
+            tensors[prefix + "receptance.weight"][first + coordinate] += reader([(feature, weight)])
         for place, feature, weight in head.value:
             read = reader([(feature, weight)])
-            tensors[where + "value.weight"][first + 2 * place] += read
-            tensors[where + "value.weight"][first + 2 * place + 1] -= read
+            tensors[prefix + "value.weight"][first + 2 * place] += read
+            tensors[prefix + "value.weight"][first + 2 * place + 1] -= read
         gain = 1 / math.sqrt(2 * head.num_active / head_size + GROUP_NORM_EPS)
         for place, feature in head.output:
-            tensors[where + "output.weight"][:, first + 2 * place] += writer([(feature, 1 / gain)])
+            tensors[prefix + "output.weight"][:, first + 2 * place] += writer([(feature, 1 / gain)])
         for coordinate, offset in head.rate_offsets.items():
             rates[first + coordinate] = offset
         for coordinate, feature, weight in head.rates:
-            tensors[where + "a2"][controls[feature], first + coordinate] += weight
+            tensors[prefix + "a2"][controls[feature], first + coordinate] += weight

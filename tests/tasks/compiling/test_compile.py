@@ -60,8 +60,8 @@ def test_exact_on_all_strings_up_to_12_letters(name: str) -> None:
     # The two ways of checking agree, also where there is something to find.
     control = build_network(compiled, "off")
     words = np.array(list(itertools.product(range(2), repeat=4)))
-    found = check_all_strings(control, compiled, 4), check_strings(control, compiled, words)
-    assert found[0].first_wrong == found[1].first_wrong
+    of_all, of_words = check_all_strings(control, compiled, 4), check_strings(control, compiled, words)
+    assert of_all.first_wrong == of_words.first_wrong
 
 
 @pytest.mark.parametrize(
