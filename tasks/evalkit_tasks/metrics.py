@@ -119,17 +119,17 @@ def summary(items: ItemScores, num_labels: int) -> dict[str, float | int | None]
     sequence = float((items.num_correct == items.num_scored).mean())
     last = float(items.last_correct.mean())
     token = float(items.num_correct.sum() / items.num_scored.sum())
-    found: dict[str, float | int | None] = {"num_items": num_items}
+    metrics: dict[str, float | int | None] = {"num_items": num_items}
     for name, value in (("token", token), ("sequence", sequence), ("last_position", last)):
-        found |= accuracy_entries(f"{name}_accuracy", value, num_items)
-    found["scaled_token_accuracy"] = scaled_accuracy(token, num_labels)
-    found["scaled_last_position_accuracy"] = scaled_accuracy(last, num_labels)
+        metrics |= accuracy_entries(f"{name}_accuracy", value, num_items)
+    metrics["scaled_token_accuracy"] = scaled_accuracy(token, num_labels)
+    metrics["scaled_last_position_accuracy"] = scaled_accuracy(last, num_labels)
     # An item without an error errs beyond its end, wherever that is: None where the quantile is one of these.
     errors = np.where(items.first_error > 0, items.first_error, np.inf)
     for name, quantile in (("first_error_median", 0.5), ("first_error_5_percent", 0.05)):
         value_at = float(np.quantile(errors, quantile, method="inverted_cdf"))
-        found[name] = int(value_at) if np.isfinite(value_at) else None
-    return found
+        metrics[name] = int(value_at) if np.isfinite(value_at) else None
+    return metrics
 
 
 def accuracy_entries(name: str, accuracy: float | None, num_items: int) -> dict[str, float | None]:

@@ -8,7 +8,6 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,8 @@ _STEPS = {"one forward": 1, "two forward": 2, "one back": -1, "two back": -2, "n
 def _parity(story: str) -> dict[str, str]:
     start = re.match(r"The \w+ \w+ is (on|off)\.", story)[1]
     flips = story.count(" presses its switch.")
-    other = {"on": "off", "off": "on"}
-    return {RIGHT: other[start] if flips % 2 else start, COPY: start, LAST: start}
+    opposite = {"on": "off", "off": "on"}
+    return {RIGHT: opposite[start] if flips % 2 else start, COPY: start, LAST: start}
 
 
 def _clock(story: str) -> dict[str, str]:
@@ -37,37 +36,37 @@ def _clock(story: str) -> dict[str, str]:
 
 def _shell(story: str) -> dict[str, str]:
     owner_of = {thing: name for name, thing in re.findall(r"(\w+) has the (\w+)", story)}
-    asked = re.search(r"The (\w+) is now with$", story)[1]
+    queried_thing = re.search(r"The (\w+) is now with$", story)[1]
     has = {name: thing for thing, name in owner_of.items()}
     swaps = re.findall(r"(\w+) and (\w+) swap what", story)
-    for one, other in swaps:
-        has[one], has[other] = has[other], has[one]
-    [right] = [name for name, thing in has.items() if thing == asked]
-    return {RIGHT: right, COPY: owner_of[asked], LAST: swaps[-1][1]}
+    for first, second in swaps:
+        has[first], has[second] = has[second], has[first]
+    [right] = [name for name, thing in has.items() if thing == queried_thing]
+    return {RIGHT: right, COPY: owner_of[queried_thing], LAST: swaps[-1][1]}
 
 
 def _boxes(story: str) -> dict[str, str]:
     boxes = dict(re.findall(r"Box (\d) holds (.+?)\.", story))
     listed = {box: re.split(r", | and ", content) for box, content in boxes.items()}
-    asked = re.search(r"Box (\d) now holds$", story)[1]
+    queried_box = re.search(r"Box (\d) now holds$", story)[1]
     last = listed["4"][-1]
-    start = list(listed[asked])
+    start = list(listed[queried_box])
     pattern = r"puts (the \w+ \w+) into box (\d)\.|box (\d) and box (\d) are swapped|Box (\d) is emptied"
-    for thing, into, one, other, emptied in re.findall(pattern, story):
+    for thing, into, first, second, emptied in re.findall(pattern, story):
         if thing:
             listed[into] = [*listed[into], thing]
             last = thing
         elif emptied:
             listed[emptied] = []
         else:
-            listed[one], listed[other] = listed[other], listed[one]
+            listed[first], listed[second] = listed[second], listed[first]
 
     def say(things: list[str]) -> str:
         return (
             " and ".join(filter(None, [", ".join(things[:-1]), *things[-1:]])) + "." if things else "nothing."
         )
 
-    return {RIGHT: say(listed[asked]), COPY: say(start), LAST: f"{last}."}
+    return {RIGHT: say(listed[queried_box]), COPY: say(start), LAST: f"{last}."}
 
 
 def _sign(story: str) -> dict[str, str]:
@@ -79,7 +78,7 @@ def _sign(story: str) -> dict[str, str]:
 
 def _arrays(story: str) -> dict[str, str]:
     start, *rearrangements = [
-        list(map(int, found.split(", "))) for found in re.findall(r"\[(\d[\d, ]*)\]", story)
+        list(map(int, entries.split(", "))) for entries in re.findall(r"\[(\d[\d, ]*)\]", story)
     ]
     array = start
     for places in rearrangements:
@@ -91,22 +90,22 @@ def _arrays(story: str) -> dict[str, str]:
 
 def _program(story: str) -> dict[str, str]:
     first, *swaps, question = story.split("\n")
-    asked = question.split()[1]
-    begun: dict[str, Any] = {}
+    queried_variable = question.split()[1]
+    begun: dict[str, int] = {}
     exec(first, {}, begun)
     ended = dict(begun)
     exec("\n".join(swaps), {}, ended)
-    return {RIGHT: str(ended[asked]), COPY: str(begun[asked]), LAST: first[-1]}
+    return {RIGHT: str(ended[queried_variable]), COPY: str(begun[queried_variable]), LAST: first[-1]}
 
 
 def _language(story: str) -> dict[str, str]:
     judged = re.findall(r"Word ([\w ]+): (yes|no)", story)
-    asked = re.search(r"Word ([\w ]+):$", story)[1]
+    queried_word = re.search(r"Word ([\w ]+):$", story)[1]
     letters = sorted(set("".join(word for word, _ in judged)) - {" "})
     words = [tuple(letters.index(letter) for letter in word.split()) for word, _ in judged]
-    word = tuple(letters.index(letter) for letter in asked.split())
+    word = tuple(letters.index(letter) for letter in queried_word.split())
     accepted = np.array([verdict == "yes" for _, verdict in judged])
-    distances = [_levenshtein(word, other) for other in words]
+    distances = [_levenshtein(word, judged_word) for judged_word in words]
     nearest = max(i for i, distance in enumerate(distances) if distance == min(distances))
     verdicts = {_verdict(*rule, word) for rule in _consistent(words, accepted)}
     assert len(verdicts) == 1, "the examples leave the answer open"
@@ -133,11 +132,11 @@ def _consistent(
             state = tables[np.arange(len(tables)), state, letter]
         ends.append(state)
     states = np.array(ends)
-    found = []
+    consistent = []
     for accepting in itertools.product((False, True), repeat=3):
         fits = (np.array(accepting)[states] == accepted[:, None]).all(0)
-        found += [(tables[i], accepting) for i in np.flatnonzero(fits)]
-    return found
+        consistent += [(tables[i], accepting) for i in np.flatnonzero(fits)]
+    return consistent
 
 
 def _verdict(table: NDArray[np.int64], accepting: tuple[int, ...], word: tuple[int, ...]) -> bool:
@@ -148,13 +147,15 @@ def _verdict(table: NDArray[np.int64], accepting: tuple[int, ...], word: tuple[i
 
 
 @functools.cache
-def _levenshtein(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    if not one or not other:
-        return len(one) + len(other)
-    if one[0] == other[0]:
-        return _levenshtein(one[1:], other[1:])
+def _levenshtein(first: tuple[int, ...], second: tuple[int, ...]) -> int:
+    if not first or not second:
+        return len(first) + len(second)
+    if first[0] == second[0]:
+        return _levenshtein(first[1:], second[1:])
     return 1 + min(
-        _levenshtein(one[1:], other), _levenshtein(one, other[1:]), _levenshtein(one[1:], other[1:])
+        _levenshtein(first[1:], second),
+        _levenshtein(first, second[1:]),
+        _levenshtein(first[1:], second[1:]),
     )
 
 

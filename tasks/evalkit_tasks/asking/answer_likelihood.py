@@ -9,6 +9,7 @@ probabilities of the whole texts. (lm-evaluation-harness takes the tokens after 
 length of the question encoded alone, which is wrong where that encoding is no beginning of the whole's.)
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -62,23 +63,26 @@ def answer_costs(
     for first in range(0, len(questions), _QUESTIONS_AT_ONCE):
         lot = questions[first : first + _QUESTIONS_AT_ONCE]
         requests = [answer_requests(model, question) for question in lot]
-        costs = continuation_nats(model, [request for some in requests for request in some])
+        costs = continuation_nats(model, list(itertools.chain(*requests)))
         num_read += costs.num_tokens_read
         num_unshared += costs.num_tokens_unshared
         sums = iter([float(np.sum(cost, dtype=np.float64)) for cost in costs.nats])
-        nats += [np.array([next(sums) for _ in some]) for some in requests]
+        nats += [np.array([next(sums) for _ in answers]) for answers in requests]
         advance(len(nats))
     return AnswerCosts(nats, num_read, num_unshared)
 
 
 def answer_requests(model: TokenModel, question: Question) -> list[Request]:
-    """For each answer the tokens that are read and those that are paid for; see the module's text.
+    """For each answer the tokens that are read, the model's prefix first, and those that are paid for.
+
+    Paid for is everything from the first token that any answer changes, and the same tokens in all answers.
 
     Raises:
         ScoringError: the tokenizer cannot represent the text.
     """
     encodings = [encode(model, question.text + answer) for answer in question.answers]
     num_bytes = len(question.text.encode())
+    # The first token that ends after the question's last byte, in the encoding where it comes earliest.
     beyond = min(int(np.searchsorted(encoding.ends, num_bytes, side="right")) for encoding in encodings)
     first = min(beyond, *(_num_shared(encodings[0], encoding) for encoding in encodings))
     return [
@@ -102,7 +106,8 @@ def encode(model: TokenModel, text: str) -> Encoding:
         raise ScoringError(f"{model.identity.name} cannot be asked: {error}") from error
 
 
-def _num_shared(one: Encoding, other: Encoding) -> int:
-    shorter = min(len(one.ids), len(other.ids))
-    differing = np.flatnonzero(one.ids[:shorter] != other.ids[:shorter])
+def _num_shared(first: Encoding, second: Encoding) -> int:
+    """With how many equal tokens two encodings begin."""
+    shorter = min(len(first.ids), len(second.ids))
+    differing = np.flatnonzero(first.ids[:shorter] != second.ids[:shorter])
     return int(differing[0]) if len(differing) else shorter

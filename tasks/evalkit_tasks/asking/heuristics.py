@@ -27,18 +27,27 @@ def heuristic_accuracies(items: Sequence[Item]) -> dict[str, float]:
     items, for that is what a model comes to that prefers one answer whatever is asked.
     """
     names = dict.fromkeys(name for item in items for name in item.story.guesses)
-    found = {name: accuracy(items, {item.id: item.story.guesses[name] for item in items}) for name in names}
+    accuracies = {
+        name: accuracy(items, {item.id: item.story.guesses[name] for item in items}) for name in names
+    }
     if len({item.story.answers for item in items}) == 1:
-        found[CONSTANT] = max(Counter(item.answer for item in items).values()) / len(items)
-    return found
+        accuracies[CONSTANT] = max(Counter(item.answer for item in items).values()) / len(items)
+    return accuracies
 
 
 def buckets(lengths: Sequence[int]) -> dict[str, list[int]]:
-    """Lengths between two powers of two together, under a name that says which there are."""
+    """Lengths between two powers of two together, under a name that says which there are.
+
+    Returns:
+        By name, such as ``3–4``, the different lengths in rising order: 1 and 2, 3 and 4, 5 to 8, ...
+    """
     grouped: dict[int, list[int]] = {}
     for length in sorted(set(lengths)):
         grouped.setdefault(max(1, (length - 1).bit_length()), []).append(length)
-    return {str(some[0]) if len(some) == 1 else f"{some[0]}–{some[-1]}": some for some in grouped.values()}
+    return {
+        str(bucket[0]) if len(bucket) == 1 else f"{bucket[0]}–{bucket[-1]}": bucket
+        for bucket in grouped.values()
+    }
 
 
 def summarise(
@@ -51,33 +60,35 @@ def summarise(
 
     Args:
         items: with their twins.
-        predictions: for each way of scoring, the answer by item's id.
-        main: the way whose accuracy heads the row.
+        predictions: for each score, the number of the answer that it prefers, by item's id.
+        main: the score whose accuracy heads the row.
     """
     singles = [item for item in items if item.twin_of is None]
     twins = {item.twin_of: item for item in items if item.twin_of is not None}
     rows = []
     groups = buckets([item.length for item in singles])
     for name, lengths in [*groups.items(), ("all", [item.length for item in singles])]:
-        some = [item for item in singles if item.length in lengths]
-        right = accuracy(some, predictions[main])
-        low, high = wilson_interval(right * len(some), len(some))
-        heuristics = heuristic_accuracies(some)
+        in_bucket = [item for item in singles if item.length in lengths]
+        right = accuracy(in_bucket, predictions[main])
+        low, high = wilson_interval(right * len(in_bucket), len(in_bucket))
+        heuristics = heuristic_accuracies(in_bucket)
         best = max(heuristics, key=heuristics.__getitem__)
-        pairs = [(item, twins[item.id]) for item in some if item.id in twins]
-        both = [all(predictions[main][one.id] == one.story.label for one in pair) for pair in pairs]
+        pairs = [(item, twins[item.id]) for item in in_bucket if item.id in twins]
+        are_both_right = [
+            all(predictions[main][item.id] == item.story.label for item in pair) for pair in pairs
+        ]
         further: dict[str, float | int | None] = {
-            way: accuracy(some, predicted) for way, predicted in predictions.items() if way != main
+            score: accuracy(in_bucket, predicted) for score, predicted in predictions.items() if score != main
         }
-        further["both orders"] = sum(both) / len(both) if both else None
+        further["both orders"] = sum(are_both_right) / len(are_both_right) if are_both_right else None
         rows.append(
             SummaryRow(
                 bucket=name,
-                num_items=len(some),
+                num_items=len(in_bucket),
                 accuracy=right,
                 low=low,
                 high=high,
-                chance=chance(some),
+                chance=chance(in_bucket),
                 baseline=best,
                 baseline_accuracy=heuristics[best],
                 further=further,
@@ -91,18 +102,18 @@ def length_curve(items: Sequence[Item], predictions: Mapping[str, int]) -> list[
     singles = [item for item in items if item.twin_of is None]
     curve = []
     for length in sorted({item.length for item in singles}):
-        some = [item for item in singles if item.length == length]
-        right = accuracy(some, predictions)
-        low, high = wilson_interval(right * len(some), len(some))
+        of_length = [item for item in singles if item.length == length]
+        right = accuracy(of_length, predictions)
+        low, high = wilson_interval(right * len(of_length), len(of_length))
         curve.append(
             {
                 "length": length,
-                "num_items": len(some),
+                "num_items": len(of_length),
                 "accuracy": right,
                 "low": low,
                 "high": high,
-                "chance": chance(some),
-                "scaled_accuracy": scaled_accuracy(right, round(1 / chance(some))),
+                "chance": chance(of_length),
+                "scaled_accuracy": scaled_accuracy(right, round(1 / chance(of_length))),
             }
         )
     return curve

@@ -15,9 +15,13 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+
+PROTOCOL_VERSION = 1
+"""Part of every digest of a task; raised by a change of what is made of a model's answers."""
 
 MAX_SHOTS = 8
+"""Solved examples before a question, at most."""
 SHOT_LENGTHS = (1, 2, 3, 4)
 """Lengths of the solved examples, in turn: short, so that eight of them fit before a long question."""
 
@@ -25,6 +29,8 @@ _NUM_SHUFFLES = 64
 """Orders tried to find one that changes the answer."""
 
 T = TypeVar("T")
+World = TypeVar("World")
+Operation = TypeVar("Operation")
 
 
 class Draw:
@@ -43,20 +49,20 @@ class Draw:
         return int(self._random.random() * bound)
 
     def choice(self, options: Sequence[T]) -> T:
-        """One of them."""
+        """One of the options, each as likely as the others."""
         return options[self.below(len(options))]
 
     def chance(self, probability: float) -> bool:
-        """True this often."""
+        """True with this probability."""
         return self._random.random() < probability
 
     def sample(self, options: Sequence[T], count: int) -> list[T]:
-        """``count`` different ones, in random order."""
+        """``count`` of the options, at different places, in random order."""
         pool = list(options)
         return [pool.pop(self.below(len(pool))) for _ in range(count)]
 
     def shuffle(self, items: MutableSequence[T]) -> None:
-        """Put them in random order (Fisher and Yates)."""
+        """Put a list in random order, in place (Fisher and Yates)."""
         for i in range(len(items) - 1, 0, -1):
             j = self.below(i + 1)
             items[i], items[j] = items[j], items[i]
@@ -83,21 +89,25 @@ class Story:
 
 
 @dataclasses.dataclass(frozen=True)
-class Family:
-    """A kind of item."""
+class Family(Generic[World, Operation]):
+    """A kind of item, by the types of its worlds and of its operations."""
 
     name: str
     description: str
     num_states: int
     """Classes that a linear probe tells apart."""
-    world: Callable[[Draw], Any]
+    world: Callable[[Draw], World]
     """What an item's story is about, and its first state."""
-    operations: Callable[[Draw, Any, int], Sequence[Any]]
+    operations: Callable[[Draw, World, int], Sequence[Operation]]
     """This many operations in a world."""
-    tell: Callable[[Any, Sequence[Any]], Story]
+    tell: Callable[[World, Sequence[Operation]], Story]
     """The story of operations, in any order."""
     after_answer: str = "."
     """What follows the answer of a solved example."""
+
+
+AnyFamily = Family[Any, Any]
+"""A family of whatever worlds: each goes only from its own functions to its own functions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +123,13 @@ class Item:
 
     @property
     def answer(self) -> str:
-        """The right one."""
+        """The right answer, with the white space before it."""
         return self.story.answers[self.story.label]
 
 
-def make_items(family: Family, *, date: str, seed: int, lengths: Iterable[int], num_items: int) -> list[Item]:
+def make_items(
+    family: AnyFamily, *, date: str, seed: int, lengths: Iterable[int], num_items: int
+) -> list[Item]:
     """Items of every length, each followed by its twin where it has one.
 
     Args:
@@ -134,7 +146,7 @@ def make_items(family: Family, *, date: str, seed: int, lengths: Iterable[int], 
     return items
 
 
-def make_shots(family: Family, *, date: str, seed: int, num_shots: int) -> list[Item]:
+def make_shots(family: AnyFamily, *, date: str, seed: int, num_shots: int) -> list[Item]:
     """Items to show with their answers before a question; fewer are the first of more."""
     return [
         _item_and_twin(family, (date, seed, SHOT_LENGTHS[index % len(SHOT_LENGTHS)], f"shot-{index}"))[0]
@@ -142,7 +154,7 @@ def make_shots(family: Family, *, date: str, seed: int, num_shots: int) -> list[
     ]
 
 
-def shots_text(family: Family, shots: Iterable[Item]) -> str:
+def shots_text(family: AnyFamily, shots: Iterable[Item]) -> str:
     """Solved examples as they stand before a question."""
     return "".join(f"{shot.story.text}{shot.answer}{family.after_answer}\n\n" for shot in shots)
 
@@ -153,7 +165,8 @@ def sha256_of(items: Iterable[Item]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _item_and_twin(family: Family, key: tuple[str, int, int, int | str]) -> list[Item]:
+def _item_and_twin(family: Family[World, Operation], key: tuple[str, int, int, int | str]) -> list[Item]:
+    """The item of a key (date, seed, length, index), and its twin where it has one."""
     length = key[2]
     draw = Draw(family.name, *key)
     world = family.world(draw)
@@ -165,16 +178,21 @@ def _item_and_twin(family: Family, key: tuple[str, int, int, int | str]) -> list
     return [item] if twin is None else [item, Item(f"{name}/twin", length, name, twin)]
 
 
-def _other_order(family: Family, world: Any, operations: list[Any], story: Story, draw: Draw) -> Story | None:
-    """The same operations in another order, with another answer if a few tries find one."""
-    found = None
+def _other_order(
+    family: Family[World, Operation], world: World, operations: list[Operation], story: Story, draw: Draw
+) -> Story | None:
+    """The same operations in another order, with another answer if a few tries find one.
+
+    None where there is no other order.
+    """
+    with_same_answer = None
     for _ in range(_NUM_SHUFFLES):
         shuffled = list(operations)
         draw.shuffle(shuffled)
         if shuffled == operations:
             continue
-        told = family.tell(world, shuffled)
-        if told.answers[told.label] != story.answers[story.label]:
-            return told
-        found = found or told
-    return found
+        retold = family.tell(world, shuffled)
+        if retold.answers[retold.label] != story.answers[story.label]:
+            return retold
+        with_same_answer = with_same_answer or retold
+    return with_same_answer

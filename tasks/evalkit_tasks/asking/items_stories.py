@@ -4,16 +4,16 @@ import dataclasses
 import itertools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
-from evalkit_tasks.asking.items import Draw, Family, Story
+from evalkit_tasks.asking.items import AnyFamily, Draw, Family, Story
 from evalkit_tasks.asking.words import ADJECTIVES, COLOURS, DEVICES, NAMES, NOUNS
 
 COPY_INITIAL = "copy initial state"
 LAST_MENTION = "last mention"
 
 
-def told(
+def tell_story(
     opening: str,
     sentences: Sequence[str],
     cue: str,
@@ -25,15 +25,27 @@ def told(
     states: Sequence[int],
     separator: str = " ",
 ) -> Story:
-    """A story of an opening, a sentence per operation and a question."""
-    told_so_far = list(itertools.accumulate([opening, *sentences], lambda a, b: f"{a}{separator}{b}"))
+    """A story of an opening, a sentence per operation and a question.
+
+    Args:
+        opening: the first state.
+        sentences: a text for each operation.
+        cue: the question, which the answer follows.
+        answers: see `Story`.
+        label: the right one's number.
+        initial: the number of the answer that was right before the first operation.
+        last_mention: the number of the answer that the text mentions last.
+        states: after each operation.
+        separator: between two of these.
+    """
+    beginnings = list(itertools.accumulate([opening, *sentences], lambda a, b: f"{a}{separator}{b}"))
     return Story(
-        text=f"{told_so_far[-1]}{separator}{cue}",
+        text=f"{beginnings[-1]}{separator}{cue}",
         cue=cue,
         answers=tuple(answers),
         label=label,
         guesses={COPY_INITIAL: initial, LAST_MENTION: last_mention},
-        marks=tuple(map(len, told_so_far[1:])),
+        marks=tuple(map(len, beginnings[1:])),
         states=tuple(states),
     )
 
@@ -58,7 +70,7 @@ def _tell_parity(world: _Switch, operations: Sequence[tuple[str, bool]]) -> Stor
     states = list(
         itertools.accumulate((int(pressed) for _, pressed in operations), operator.xor, initial=world.is_on)
     )
-    return told(
+    return tell_story(
         f"The {world.device} is {'on' if world.is_on else 'off'}.",
         [f"{name} {'presses' if pressed else 'walks past'} its switch." for name, pressed in operations],
         f"The {world.device} is now",
@@ -90,7 +102,7 @@ def _clock_operations(draw: Draw, _: _Pointer, length: int) -> list[int]:
 
 def _tell_clock(world: _Pointer, operations: Sequence[int]) -> Story:
     states = [state % 5 for state in itertools.accumulate(operations, initial=world.start)]
-    return told(
+    return tell_story(
         f"The {world.clock} has five positions in a circle, numbered 0 to 4. Its pointer is at "
         f"{world.start}.",
         [f"It moves {_STEPS[step]}." for step in operations],
@@ -109,7 +121,7 @@ def _tell_clock(world: _Pointer, operations: Sequence[int]) -> Story:
 class _Players(NamedTuple):
     names: tuple[str, ...]
     things: tuple[str, ...]
-    asked: int
+    queried_player: int
     """Whose thing, at the start, is asked for."""
 
 
@@ -121,31 +133,36 @@ def _shell_world(num_players: int) -> Callable[[Draw], _Players]:
     return world
 
 
-def swaps(draw: Draw, world: Any, length: int) -> list[tuple[int, int]]:
+class _Named(Protocol):
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+
+def swaps(draw: Draw, world: _Named, length: int) -> list[tuple[int, int]]:
     """Pairs of different places among ``world.names``."""
     return [two_of(draw, len(world.names)) for _ in range(length)]
 
 
 def two_of(draw: Draw, count: int) -> tuple[int, int]:
     """Two different numbers below ``count``."""
-    one, other = draw.sample(range(count), 2)
-    return one, other
+    first, second = draw.sample(range(count), 2)
+    return first, second
 
 
 def _tell_shell(world: _Players, operations: Sequence[tuple[int, int]]) -> Story:
     names = world.names
     *listed, last = [f"{name} has the {thing}" for name, thing in zip(names, world.things, strict=True)]
-    holder, states = world.asked, []
-    for one, other in operations:
-        holder = {one: other, other: one}.get(holder, holder)
+    holder, states = world.queried_player, []
+    for first, second in operations:
+        holder = {first: second, second: first}.get(holder, holder)
         states.append(holder)
-    return told(
+    return tell_story(
         f"{', '.join(listed)} and {last}.",
-        [f"{names[one]} and {names[other]} swap what they have." for one, other in operations],
-        f"The {world.things[world.asked]} is now with",
+        [f"{names[first]} and {names[second]} swap what they have." for first, second in operations],
+        f"The {world.things[world.queried_player]} is now with",
         answers=tuple(f" {name}" for name in names),
         label=holder,
-        initial=world.asked,
+        initial=world.queried_player,
         last_mention=operations[-1][1],
         states=states,
     )
@@ -162,7 +179,7 @@ _MOST_OBJECTS = 2
 @dataclasses.dataclass(frozen=True)
 class _Boxes:
     contents: tuple[tuple[str, ...], ...]
-    asked: int
+    queried_box: int
     order: tuple[int, ...]
     """A random order of the four answers."""
 
@@ -180,37 +197,37 @@ def _boxes_operations(draw: Draw, world: _Boxes, length: int) -> list[tuple[str,
     operations: list[tuple[str, int, int | str]] = []
     for thing in objects:
         kind = draw.choice(("put", "put", "empty", "swap", "swap"))
-        one, other = two_of(draw, _NUM_BOXES)
-        operations.append((kind, one, thing if kind == "put" else other))
+        box, second_box = two_of(draw, _NUM_BOXES)
+        operations.append((kind, box, thing if kind == "put" else second_box))
     return operations
 
 
 def _tell_boxes(world: _Boxes, operations: Sequence[tuple[str, int, int | str]]) -> Story:
-    boxes = [list(box) for box in world.contents]
+    boxes = [list(things) for things in world.contents]
     last_mentioned = boxes[-1][-1]
     sentences, states = [], []
-    for kind, one, other in operations:
-        if isinstance(other, str):
-            boxes[one].append(other)
-            last_mentioned = other
-            sentences.append(f"Somebody puts {other} into box {one + 1}.")
+    for kind, box, thing_or_box in operations:
+        if isinstance(thing_or_box, str):
+            boxes[box].append(thing_or_box)
+            last_mentioned = thing_or_box
+            sentences.append(f"Somebody puts {thing_or_box} into box {box + 1}.")
         elif kind == "swap":
-            boxes[one], boxes[other] = boxes[other], boxes[one]
-            sentences.append(f"The contents of box {one + 1} and box {other + 1} are swapped.")
+            boxes[box], boxes[thing_or_box] = boxes[thing_or_box], boxes[box]
+            sentences.append(f"The contents of box {box + 1} and box {thing_or_box + 1} are swapped.")
         else:
-            boxes[one] = []
-            sentences.append(f"Box {one + 1} is emptied.")
-        states.append(min(len(boxes[world.asked]), _MOST_OBJECTS))
-    right, initial = _content(boxes[world.asked]), _content(world.contents[world.asked])
+            boxes[box] = []
+            sentences.append(f"Box {box + 1} is emptied.")
+        states.append(min(len(boxes[world.queried_box]), _MOST_OBJECTS))
+    right, initial = _content(boxes[world.queried_box]), _content(world.contents[world.queried_box])
     last_mention = _content([last_mentioned])
-    others = [_content(box) for box in (*boxes, *world.contents)]
-    four = list(dict.fromkeys([right, initial, last_mention, *others]))[:4]
+    distractors = [_content(things) for things in (*boxes, *world.contents)]
+    four = list(dict.fromkeys([right, initial, last_mention, *distractors]))[:4]
     answers = [four[place] for place in world.order]
-    opening = [f"Box {i} holds{_content(box)}" for i, box in enumerate(world.contents, start=1)]
-    return told(
+    opening = [f"Box {i} holds{_content(things)}" for i, things in enumerate(world.contents, start=1)]
+    return tell_story(
         " ".join(opening),
         sentences,
-        f"Box {world.asked + 1} now holds",
+        f"Box {world.queried_box + 1} now holds",
         answers=answers,
         label=answers.index(right),
         initial=answers.index(initial),
@@ -256,7 +273,7 @@ def _tell_sign(world: _Sign, operations: Sequence[tuple[str, int, str]]) -> Stor
         else:
             sentences.append(f"{name} looks at the sign.")
         states.append(shown)
-    return told(
+    return tell_story(
         f"The {world.place} sign shows {COLOURS[world.start]}.",
         sentences,
         f"The {world.place} sign now shows",
@@ -268,7 +285,7 @@ def _tell_sign(world: _Sign, operations: Sequence[tuple[str, int, str]]) -> Stor
     )
 
 
-STORY_FAMILIES = (
+STORY_FAMILIES: tuple[AnyFamily, ...] = (
     Family(
         "parity-toggles",
         "a switch that is pressed or not (Z2)",

@@ -52,6 +52,8 @@ def probe_layers(train: Samples, test: Samples, num_states: int, *, seed: int = 
     targets = np.eye(num_states)[train.states]
     probes = []
     for layer in range(len(train.features)):
+        # Everything by inner products of samples: channels are many more than samples, and the eigenvectors
+        # of the kernel serve all penalties and all shuffles.
         kernel, cross = _kernels(train.features[layer], test.features[layer])
         values, vectors = np.linalg.eigh(kernel)
         values = values.clip(min=0)
@@ -79,9 +81,10 @@ def _kernels(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Inner products of standardised features, ``[train, train]`` and ``[test, train]``."""
     mean, spread = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
+    # A channel that does not vary says nothing: it counts as 0 in place of being divided by nearly nothing.
     scale = 1 / np.where(spread > 1e-6 * spread.max(initial=1e-30), spread, np.inf)
-    seen, new = (train - mean) * scale, (test - mean) * scale
-    return seen @ seen.T, new @ seen.T
+    train_scaled, test_scaled = (train - mean) * scale, (test - mean) * scale
+    return train_scaled @ train_scaled.T, test_scaled @ train_scaled.T
 
 
 def _fit(
@@ -105,6 +108,8 @@ def _fit(
     for penalty in _PENALTIES * max(values.mean(), 1e-30):
         shrunk = values / (values + penalty)
         fitted = mean + vectors @ (shrunk[:, None] * rotated)
+        # What a sample contributes to its own fit, the mean included; without it the residual is that of the
+        # whole fit divided by what is not its own (Allen 1974).
         leverage = 1 / len(targets) + (vectors**2 @ shrunk)
         left_out = targets - (targets - fitted) / np.maximum(1 - leverage, 1e-9)[:, None]
         accuracy = float((left_out.argmax(1) == labels).mean())

@@ -114,22 +114,22 @@ def test_what_cannot_be_asked_is_said() -> None:
 
 
 def test_a_question_that_is_too_long_is_found_before_any_is_asked() -> None:
-    asked: list[int] = []
+    num_sequences: list[int] = []
 
     class Short(BigramModel):
         def nats(self, sequences, *, contexts=None):
-            asked.append(len(sequences))
+            num_sequences.append(len(sequences))
             return super().nats(sequences, contexts=contexts)
 
     questions = [Question("0" * (1 + i // 100), (" a", " b")) for i in range(1000)]
     with pytest.raises(ScoringError, match="the longest question has 12 tokens"):
         answer_costs(Short("short", context_limit=11), questions)
-    assert not asked
+    assert not num_sequences
     assert len(answer_costs(Short("longer", context_limit=12), questions).nats) == 1000
 
 
 def test_progress_is_told_after_every_lot() -> None:
-    told: list[int] = []
+    num_done: list[int] = []
     questions: Sequence[Question] = [Question(f"{i}", (" a", " b")) for i in range(300)]
-    answer_costs(MODELS["bytes"], questions, told.append)
-    assert told == [128, 256, 300]
+    answer_costs(MODELS["bytes"], questions, num_done.append)
+    assert num_done == [128, 256, 300]

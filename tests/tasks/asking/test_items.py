@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evalkit_tasks.asking import items, items_formal, words
-from evalkit_tasks.asking.items import Draw, Family, Item, make_items, make_shots, sha256_of, shots_text
-from evalkit_tasks.asking.items_formal import FORMAL_FAMILIES, MEMBERSHIP
+from evalkit_tasks.asking import items, items_membership, words
+from evalkit_tasks.asking.items import AnyFamily, Draw, Item, make_items, make_shots, sha256_of, shots_text
+from evalkit_tasks.asking.items_formal import FORMAL_FAMILIES
+from evalkit_tasks.asking.items_membership import MEMBERSHIP
 from evalkit_tasks.asking.items_stories import STORY_FAMILIES
 from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.languages import get_language
@@ -23,7 +24,7 @@ DATE = "2026-11-01"
 each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
-def items_of(family: Family, date: str = DATE, *, seed: int = 0, num_items: int = 12) -> list[Item]:
+def items_of(family: AnyFamily, date: str = DATE, *, seed: int = 0, num_items: int = 12) -> list[Item]:
     return make_items(family, date=date, seed=seed, lengths=LENGTHS, num_items=num_items)
 
 
@@ -56,17 +57,17 @@ def test_the_random_choices_are_python_s_promised_sequence() -> None:
 
 
 @each_family
-def test_same_seed_and_date_same_items_another_date_others(family: Family) -> None:
-    made = items_of(family)
-    assert items_of(family) == made
-    texts = {item.story.text for item in made}
-    for others in (items_of(family, "2026-11-02"), items_of(family, seed=1)):
-        assert len(others) >= len(LENGTHS) * 12
-        assert len(texts & {item.story.text for item in others}) <= 0.02 * len(texts)
+def test_same_seed_and_date_same_items_another_date_others(family: AnyFamily) -> None:
+    first_items = items_of(family)
+    assert items_of(family) == first_items
+    texts = {item.story.text for item in first_items}
+    for fresh_items in (items_of(family, "2026-11-02"), items_of(family, seed=1)):
+        assert len(fresh_items) >= len(LENGTHS) * 12
+        assert len(texts & {item.story.text for item in fresh_items}) <= 0.02 * len(texts)
 
 
 @each_family
-def test_fewer_items_and_shots_are_the_first_of_more(family: Family) -> None:
+def test_fewer_items_and_shots_are_the_first_of_more(family: AnyFamily) -> None:
     few = items_of(family, num_items=3)
     assert few == [item for item in items_of(family) if int(item.id.split("/")[4]) < 3]
     shots = make_shots(family, date=DATE, seed=0, num_shots=8)
@@ -78,15 +79,15 @@ def test_fewer_items_and_shots_are_the_first_of_more(family: Family) -> None:
 
 
 @each_family
-def test_items_are_well_formed(family: Family) -> None:
+def test_items_are_well_formed(family: AnyFamily) -> None:
     for item in items_of(family):
         story = item.story
         assert story.text == story.text.strip()
         assert "\n\n" not in story.text
         assert story.text.endswith(story.cue)
         assert len(set(story.answers)) == len(story.answers) >= 2
-        for one, other in itertools.permutations(story.answers, 2):
-            assert one.startswith(" ") and not other.startswith(one)
+        for answer, rival in itertools.permutations(story.answers, 2):
+            assert answer.startswith(" ") and not rival.startswith(answer)
         assert 0 <= story.label < len(story.answers)
         assert all(0 <= guess < len(story.answers) for guess in story.guesses.values())
         assert len(story.marks) == len(story.states) == item.length
@@ -119,7 +120,7 @@ def test_states_of_boxes_and_programs_follow_what_is_asked_for() -> None:
 
 
 @each_family
-def test_twins_tell_the_same_operations_in_another_order(family: Family) -> None:
+def test_twins_tell_the_same_operations_in_another_order(family: AnyFamily) -> None:
     by_id = {item.id: item for item in items_of(family)}
     twins = [item for item in by_id.values() if item.twin_of]
     assert all(item.length > 1 for item in twins)
@@ -136,29 +137,29 @@ def test_twins_tell_the_same_operations_in_another_order(family: Family) -> None
 
 
 @each_family
-def test_a_twin_s_answer_differs_where_an_order_exists_that_changes_it(family: Family) -> None:
+def test_a_twin_s_answer_differs_where_an_order_exists_that_changes_it(family: AnyFamily) -> None:
     for index in range(20):
         draw = Draw(family.name, "orders", index)
         world = family.world(draw)
         operations = list(family.operations(draw, world, 3))
         story = family.tell(world, operations)
         orders = [family.tell(world, order) for order in itertools.permutations(operations)]
-        others = {told.answers[told.label] for told in orders} - {story.answers[story.label]}
+        other_answers = {retold.answers[retold.label] for retold in orders} - {story.answers[story.label]}
         twin = items._other_order(family, world, operations, story, draw)
-        if len({told.text for told in orders}) == 1:
+        if len({retold.text for retold in orders}) == 1:
             assert twin is None
         else:
             assert twin is not None and twin.text != story.text
-            assert (twin.answers[twin.label] in others) == bool(others)
+            assert (twin.answers[twin.label] in other_answers) == bool(other_answers)
 
 
 def test_answers_are_spread_over_the_labels() -> None:
     for family in FAMILIES.values():
         if family.name in ("boxes", "python-swaps", "in-context-language"):
             continue
-        made = make_items(family, date=DATE, seed=0, lengths=(8,), num_items=300)
-        labels = [item.story.label for item in made if not item.twin_of]
-        counts = [labels.count(label) for label in range(len(made[0].story.answers))]
+        long_items = make_items(family, date=DATE, seed=0, lengths=(8,), num_items=300)
+        labels = [item.story.label for item in long_items if not item.twin_of]
+        counts = [labels.count(label) for label in range(len(long_items[0].story.answers))]
         assert stats.chisquare(counts).pvalue > 1e-3, family.name
 
 
@@ -172,9 +173,9 @@ def test_the_switch_is_the_parity_automaton() -> None:
 
 
 def test_words_of_a_list_do_not_begin_one_another() -> None:
-    for some in (words.NAMES, words.DEVICES, words.COLOURS, words.ADJECTIVES, words.NOUNS):
-        for one, other in itertools.permutations(some, 2):
-            assert not other.startswith(one), (one, other)
+    for word_list in (words.NAMES, words.DEVICES, words.COLOURS, words.ADJECTIVES, words.NOUNS):
+        for first, second in itertools.permutations(word_list, 2):
+            assert not second.startswith(first), (first, second)
 
 
 def test_words_of_a_language_are_uniform_among_those_of_their_verdict() -> None:
@@ -182,14 +183,14 @@ def test_words_of_a_language_are_uniform_among_those_of_their_verdict() -> None:
     members = [word for word in itertools.product((0, 1), repeat=6) if automaton.accepts([word])[0, -1]]
     draw = Draw("uniform")
     drawn = collections.Counter(
-        tuple(items_formal._uniform_word(draw, automaton, True, 6)) for _ in range(3000)
+        tuple(items_membership._uniform_word(draw, automaton, True, 6)) for _ in range(3000)
     )
     assert set(drawn) == set(members)
     assert stats.chisquare([drawn[word] for word in members]).pvalue > 1e-3
 
 
 def test_candidates_are_all_languages_of_three_states() -> None:
-    candidates = items_formal._candidates()
+    candidates = items_membership._candidates()
     assert len(np.unique(candidates.verdicts, axis=0)) == len(candidates.automata)
     for index, (table, accepting) in list(enumerate(candidates.automata))[::50]:
         automaton = Automaton.from_table("candidate", "01", table, accepting=accepting)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from evalkit_tasks.asking import linear_probe as state_probe
+from evalkit_tasks.asking import linear_probe
 from evalkit_tasks.asking.linear_probe import Samples, best_layer, majority_accuracy, probe_layers
 
 NUM_STATES, NUM_CHANNELS = 4, 64
@@ -49,16 +49,16 @@ def test_more_channels_than_samples_are_no_hindrance() -> None:
 def test_the_fit_is_scikit_learn_s_ridge_and_leaving_out_is_refitting() -> None:
     train, test = samples(40, 4, strength=0.4), samples(50, 5, strength=0.4)
     targets = np.eye(NUM_STATES)[train.states]
-    kernel, cross = state_probe._kernels(train.features[1], test.features[1])
+    kernel, cross = linear_probe._kernels(train.features[1], test.features[1])
     values, vectors = np.linalg.eigh(kernel)
-    predictions, left_out, penalty = state_probe._fit(values.clip(0), vectors, cross, targets)
+    predictions, left_out, penalty = linear_probe._fit(values.clip(0), vectors, cross, targets)
     mean, spread = train.features[1].mean(0), train.features[1].std(0)
     seen, new = (train.features[1] - mean) / spread, (test.features[1] - mean) / spread
     ridge = Ridge(alpha=penalty).fit(seen, targets)
     assert predictions.tolist() == ridge.predict(new).argmax(1).tolist()
     right = 0
     for i in range(40):
-        others = np.arange(40) != i
-        refitted = Ridge(alpha=penalty).fit(seen[others], targets[others])
+        all_but_i = np.arange(40) != i
+        refitted = Ridge(alpha=penalty).fit(seen[all_but_i], targets[all_but_i])
         right += refitted.predict(seen[i : i + 1]).argmax() == train.states[i]
     assert left_out == pytest.approx(right / 40)

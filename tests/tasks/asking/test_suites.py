@@ -16,7 +16,9 @@ from evalkit.runner.corpora import Silent
 from evalkit.runner.tasks import TaskRunResult, run_tasks
 from evalkit.tasks import TaskOptions
 from evalkit_tasks.asking.heuristics import CONSTANT, heuristic_accuracies
-from evalkit_tasks.asking.suites import HiddenStateTask, LikelihoodTask, regular_languages, state_tracking
+from evalkit_tasks.asking.hidden_state_task import HiddenStateTask
+from evalkit_tasks.asking.likelihood_task import LikelihoodTask
+from evalkit_tasks.asking.suites import regular_languages, state_tracking
 from tests.support.planted import COPY, LAST, NEAREST, RIGHT, PlantedModel
 from tests.support.rwkv7_files import random_tensors
 from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
@@ -27,14 +29,14 @@ SUITES = (state_tracking, regular_languages)
 NAMES = [name for suite in SUITES for name in suite.members]
 
 
-def made(name: str, options: TaskOptions = OPTIONS) -> list[Any]:
+def tasks_of(name: str, options: TaskOptions = OPTIONS) -> list[Any]:
     [suite] = [suite for suite in SUITES if name in suite.members]
     return suite.make([name], options)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_that_knows_is_always_right(name: str) -> None:
-    for task in made(name):
+    for task in tasks_of(name):
         outcome = task.score(PlantedModel(RIGHT), lambda _: None)
         assert [row.bucket for row in outcome.summary] == ["1–2", "5", "32", "all"]
         for row in outcome.summary:
@@ -55,19 +57,19 @@ def test_a_model_that_knows_is_always_right(name: str) -> None:
     + [(name, way) for name in regular_languages.members for way in (LAST, NEAREST)],
 )
 def test_a_model_that_follows_a_heuristic_is_right_as_often_as_it(name: str, way: str) -> None:
-    for task in made(name):
+    for task in tasks_of(name):
         outcome = task.score(PlantedModel(way), lambda _: None)
         expected = outcome.details["heuristics"][way]
         row = outcome.summary[-1]
         assert row.accuracy == row.further["per byte"] == row.further["PMI"] == expected < 1
         assert row.baseline_accuracy == max(outcome.details["heuristics"].values())
-        for given in outcome.rows:
-            assert given["answer by likelihood"] == given[f"answer by {way}"]
+        for row in outcome.rows:
+            assert row["answer by likelihood"] == row[f"answer by {way}"]
 
 
 def test_always_the_same_answer_is_a_baseline_where_answers_are_the_same() -> None:
     for name in NAMES:
-        singles = [item for item in made(name)[0].items if item.twin_of is None]
+        singles = [item for item in tasks_of(name)[0].items if item.twin_of is None]
         accuracies = heuristic_accuracies(singles)
         if name in ("shell-game-3", "shell-game-5", "boxes", "python-swaps"):
             assert CONSTANT not in accuracies
@@ -98,9 +100,9 @@ def test_models_that_know_nothing_are_near_chance_and_reported_so(tmp_path: Path
         details = cell.content["details"]
         assert details["num_tokens_read"] * 2 < details["num_tokens_unshared"]
         assert cell.content["model"]["prefix_ids"] in ([0], [256])
-        for given in cell.rows():
-            assert given["answer by likelihood"] == int(np.argmin(given["nats"]))
-            assert given["answers"][given["label"]] and given["question"]
+        for item_row in cell.rows():
+            assert item_row["answer by likelihood"] == int(np.argmin(item_row["nats"]))
+            assert item_row["answers"][item_row["label"]] and item_row["question"]
 
 
 class Killed(PlantedModel):
@@ -128,9 +130,9 @@ class Messages(Silent):
 
 
 def run_planted(model: PlantedModel, output: Path) -> tuple[TaskRunResult, list[str]]:
-    told = Messages()
+    messages = Messages()
     tasks = state_tracking.make(["clock-walk", "flip-flop"], OPTIONS)
-    return run_tasks([model], tasks, output=output, reporter=told), told.texts
+    return run_tasks([model], tasks, output=output, reporter=messages), messages.texts
 
 
 def test_what_is_done_when_a_run_dies_is_not_done_again(tmp_path: Path) -> None:
@@ -140,15 +142,15 @@ def test_what_is_done_when_a_run_dies_is_not_done_again(tmp_path: Path) -> None:
     begun = snapshot(tmp_path)
     assert sum(name.endswith(".json") for name in begun) == 2
     assert not any(".tmp" in name for name in begun)
-    resumed, told = run_planted(Killed(4), tmp_path)
-    assert told[0] == "2 of 4 cells done, 2 to ask"
+    resumed, messages = run_planted(Killed(4), tmp_path)
+    assert messages[0] == "2 of 4 cells done, 2 to ask"
     assert resumed.num_scored == 2 and len(resumed.cells) == 4
     after = snapshot(tmp_path)
     assert {name: after[name] for name in begun if name.endswith("json")} == {
         name: begun[name] for name in begun if name.endswith("json")
     }
-    again, told = run_planted(Killed(0), tmp_path)
-    assert told == ["4 of 4 cells done, 0 to ask"]
+    again, messages = run_planted(Killed(0), tmp_path)
+    assert messages == ["4 of 4 cells done, 0 to ask"]
     assert again.num_scored == 0
     assert again.cells == resumed.cells
 
@@ -158,9 +160,9 @@ def test_a_damaged_cell_is_moved_aside_and_asked_again(tmp_path: Path) -> None:
     path = first.cells[0].path
     assert path.parts[-4:-1] == ("tasks", "clock-walk", "planted-right")
     path.write_text(path.read_text().replace('"accuracy": 1.0', '"accuracy": 0.5', 1))
-    again, told = run_planted(PlantedModel(RIGHT), tmp_path)
+    again, messages = run_planted(PlantedModel(RIGHT), tmp_path)
     assert again.num_scored == 1
-    assert "was changed after it was written; it was moved to" in told[0]
+    assert "was changed after it was written; it was moved to" in messages[0]
     assert path.with_name(f"{path.name}.damaged").is_file()
     assert again.cells[0].summary == first.cells[0].summary
     assert json.loads(path.read_text())["kind"] == "probe"
@@ -175,10 +177,10 @@ def test_a_cell_is_another_for_another_date_seed_and_number_of_shots() -> None:
             TaskOptions("2026-11-01", seed=1, lengths=OPTIONS.lengths, num_items=10),
             TaskOptions("2026-11-01", lengths=(1, 2, 5), num_items=10),
         )
-        for task in made("boxes", options)
+        for task in tasks_of("boxes", options)
     }
     assert len(digests) == 8
-    assert {task.sha256 for task in made("boxes")} <= digests
+    assert {task.sha256 for task in tasks_of("boxes")} <= digests
 
 
 def test_options_that_make_no_sense_are_refused() -> None:
@@ -194,7 +196,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
 def test_the_longest_stories_and_most_examples_can_be_made() -> None:
     options = TaskOptions("2026-11-01", lengths=(256,), shots=(8,), num_items=1)
     for name in NAMES:
-        [task] = made(name, options)
+        [task] = tasks_of(name, options)
         assert isinstance(task, LikelihoodTask)
         assert task.items[0].length == 256 and len(task.shots) == 8
 
@@ -209,16 +211,16 @@ class Transparent(PlantedModel):
         start = int(text.split("pointer is at ")[1][0])
         steps = {"one forward": 1, "two forward": 2, "one back": -1, "two back": -2, "nowhere": 0}
         for row, position in enumerate(positions):
-            told = bytes(ids[1 : position + 1]).decode()
-            assert told.endswith(".")
-            moves = [part.removesuffix(".") for part in told.split("It moves ")[1:]]
+            story_so_far = bytes(ids[1 : position + 1]).decode()
+            assert story_so_far.endswith(".")
+            moves = [part.removesuffix(".") for part in story_so_far.split("It moves ")[1:]]
             states[1, row, (start + sum(steps[move.strip(". ")] for move in moves)) % 5] += 20
         return states
 
 
 def test_a_state_that_hidden_states_hold_is_found() -> None:
     options = TaskOptions("2026-11-01", lengths=(2, 9), shots=(0,), num_items=20, hidden_state_probe=True)
-    _, task = made("clock-walk", options)
+    _, task = tasks_of("clock-walk", options)
     assert isinstance(task, HiddenStateTask)
     outcome = task.score(Transparent(COPY), lambda _: None)
     assert outcome.details["layer"] == 1
@@ -236,7 +238,7 @@ def test_a_state_that_hidden_states_hold_is_found() -> None:
 
 def test_a_story_too_long_for_a_probe_is_found_before_any_is_read() -> None:
     options = TaskOptions("2026-11-01", lengths=(2, 9), shots=(0,), num_items=20, hidden_state_probe=True)
-    _, task = made("clock-walk", options)
+    _, task = tasks_of("clock-walk", options)
     model = Transparent(COPY)
     model.context_limit = 1 + len(task.items[0].story.text)
     read: list[int] = []
@@ -247,10 +249,10 @@ def test_a_story_too_long_for_a_probe_is_found_before_any_is_read() -> None:
 
 def test_the_number_of_positions_is_bounded() -> None:
     options = TaskOptions("2026-11-01", lengths=(256,), shots=(0,), num_items=10, hidden_state_probe=True)
-    _, task = made("parity-toggles", options)
-    places = task._places()
-    assert [sum(map(len, places[side::2])) for side in (0, 1)] == [1000, 1000]
-    assert all(some == sorted(set(some)) for some in places)
+    _, task = tasks_of("parity-toggles", options)
+    operations = task._operations()
+    assert [sum(map(len, operations[parity::2])) for parity in (0, 1)] == [1000, 1000]
+    assert all(of_item == sorted(set(of_item)) for of_item in operations)
 
 
 def test_real_models_show_their_hidden_states(tmp_path: Path) -> None:

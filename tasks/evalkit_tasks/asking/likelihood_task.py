@@ -1,0 +1,149 @@
+"""A family's items asked of a pretrained model by the likelihood of their answers.
+
+Three scores decide which answer a model gives; all are kept, and the first is the one in the table's
+accuracy: the likelihood of the answer; the likelihood per byte, for answers of unequal length; and the
+pointwise mutual information with the question, where what an answer costs after the bare cue is taken off,
+so that an answer that is likely anywhere is not preferred (Holtzman et al. 2021, arXiv 2104.08315).
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.models.protocol import TokenModel
+from evalkit.tasks import TaskOutcome
+from evalkit_tasks.asking.answer_likelihood import Question, answer_costs
+from evalkit_tasks.asking.heuristics import half_length, heuristic_accuracies, length_curve, summarise
+from evalkit_tasks.asking.items import PROTOCOL_VERSION, AnyFamily, Item, sha256_of, shots_text
+
+MAIN_SCORE = "likelihood"
+
+
+@dataclasses.dataclass(frozen=True)
+class LikelihoodTask:
+    """A family's items, asked by the likelihood of their answers after some solved examples."""
+
+    family: AnyFamily
+    items: tuple[Item, ...]
+    shots: tuple[Item, ...]
+    date: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The family's."""
+        return self.family.name
+
+    @property
+    def method(self) -> str:
+        """With the number of examples."""
+        return f"{MAIN_SCORE}, {len(self.shots)} shots"
+
+    @property
+    def num_items(self) -> int:
+        """With twins."""
+        return len(self.items)
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that a model sees."""
+        parts = [PROTOCOL_VERSION, sha256_of(self.items), shots_text(self.family, self.shots)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def score(self, model: TokenModel, advance: Callable[[int], None]) -> TaskOutcome:
+        """See `evalkit.tasks.EvalTask.score`."""
+        before = shots_text(self.family, self.shots)
+        questions = [Question(before + item.story.text, item.story.answers) for item in self.items]
+        costs = answer_costs(model, questions, advance)
+        # The same cue may end many stories: what its answers cost on their own is asked once.
+        cues = [Question(item.story.cue, item.story.answers) for item in self.items]
+        distinct_cues = list(dict.fromkeys(cues))
+        nats_by_cue = dict(zip(distinct_cues, answer_costs(model, distinct_cues).nats, strict=True))
+        answered = [
+            _Answered(item, nats, nats_by_cue[cue])
+            for item, nats, cue in zip(self.items, costs.nats, cues, strict=True)
+        ]
+        predictions = {
+            score: {answer.item.id: answer.choices[score] for answer in answered}
+            for score in answered[0].choices
+        }
+        curve = length_curve(self.items, predictions[MAIN_SCORE])
+        details = {
+            "description": self.family.description,
+            "date": self.date,
+            "seed": self.seed,
+            "num_shots": len(self.shots),
+            "shots": before,
+            "lengths": curve,
+            "half_length": half_length(curve),
+            "orders": _orders(self.items, predictions[MAIN_SCORE]),
+            "heuristics": heuristic_accuracies([item for item in self.items if item.twin_of is None]),
+            "num_tokens_read": costs.num_tokens_read,
+            "num_tokens_unshared": costs.num_tokens_unshared,
+            "items_sha256": sha256_of(self.items),
+        }
+        rows = [answer.row() for answer in answered]
+        return TaskOutcome(rows, summarise(self.items, predictions, main=MAIN_SCORE), details)
+
+
+class _Answered(NamedTuple):
+    """What the answers to an item cost."""
+
+    item: Item
+    nats: NDArray[np.float64]
+    """``[num_answers]``, after the question."""
+    cue_nats: NDArray[np.float64]
+    """``[num_answers]``, after the bare cue."""
+
+    @property
+    def choices(self) -> dict[str, int]:
+        """The number of the answer that each score prefers."""
+        num_bytes = [len(answer.strip().encode()) for answer in self.item.story.answers]
+        return {
+            MAIN_SCORE: int(np.argmin(self.nats)),
+            "per byte": int(np.argmin(self.nats / num_bytes)),
+            "PMI": int(np.argmin(self.nats - self.cue_nats)),
+        }
+
+    def row(self) -> dict[str, object]:
+        """The item's row of the cell's Parquet file."""
+        story = self.item.story
+        return {
+            "id": self.item.id,
+            "length": self.item.length,
+            "twin_of": self.item.twin_of,
+            "question": story.text,
+            "answers": list(story.answers),
+            "label": story.label,
+            "nats": self.nats.tolist(),
+            "cue_nats": self.cue_nats.tolist(),
+            **{f"answer by {score}": choice for score, choice in self.choices.items()},
+            **{f"answer by {name}": choice for name, choice in story.guesses.items()},
+        }
+
+
+def _orders(items: Sequence[Item], predicted: Mapping[str, int]) -> dict[str, int]:
+    """Pairs of an item and its twin, and what a model makes of them.
+
+    Answers are compared as texts: a twin may list them in another order.
+    """
+    by_id = {item.id: item for item in items}
+    pairs = [(by_id[item.twin_of], item) for item in items if item.twin_of is not None]
+    answers = [
+        (item.story.answers[predicted[item.id]], twin.story.answers[predicted[twin.id]])
+        for item, twin in pairs
+    ]
+    return {
+        "num_pairs": len(pairs),
+        "num_other_answer": sum(item.answer != twin.answer for item, twin in pairs),
+        "num_answered_otherwise": sum(to_item != to_twin for to_item, to_twin in answers),
+        "num_both_right": sum(
+            (item.answer, twin.answer) == answered
+            for (item, twin), answered in zip(pairs, answers, strict=True)
+        ),
+    }
