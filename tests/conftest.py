@@ -30,8 +30,24 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
+@pytest.fixture(scope="session")
+def native_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what the C compiler makes of the kernels is kept for all tests, on all of pytest-xdist's workers.
+
+    A file's name is a digest of all that its content depends on, so no test sees another's.
+    """
+    of_worker = tmp_path_factory.getbasetemp()
+    folder = (of_worker.parent if "PYTEST_XDIST_WORKER" in os.environ else of_worker) / "native"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caches and relative paths of a test stay its own."""
-    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+def own_folders(
+    tmp_path_factory: pytest.TempPathFactory, native_kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caches and relative paths of a test stay its own, but for compiled kernels."""
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "native").symlink_to(native_kernels)
+    monkeypatch.setenv("EVALKIT_CACHE", str(cache))
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
