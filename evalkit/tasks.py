@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from evalkit.dates import parse_day
 from evalkit.errors import UsageError, unknown_name
 from evalkit.models.protocol import TokenModel
 
@@ -153,8 +154,7 @@ def parse_options(
     if date is None:
         date = default_date()
     try:
-        if dt.date.fromisoformat(date).isoformat() != date:
-            raise ValueError
+        parse_day(date)
     except ValueError:
         raise UsageError(f"--date {date!r} is no day; write it as YYYY-MM-DD") from None
     if seed < 0:

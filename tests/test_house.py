@@ -32,7 +32,7 @@ FOLDERS = {
 # From the ground up: what is on a floor imports only from lower floors, never from its neighbours.
 FLOORS = {
     "evalkit": (
-        {"errors", "files", "stats"},
+        {"dates", "errors", "files", "stats"},
         {"corpora", "models"},
         {"bench", "environment", "scoring", "tasks"},
         {"cells"},

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from evalkit.runner.corpora import last_day_of
+from evalkit.dates import last_day
 
 
 class CutoffNote(NamedTuple):
@@ -29,7 +29,7 @@ def cutoff_note(cell: dict[str, Any]) -> CutoffNote:
         return CutoffNote(None, "neither the model's cutoff nor its release date is known")
     if not first:
         return CutoffNote(None, f"the corpus is undated; the model's {word} is {known}")
-    if first <= last_day_of(known):
+    if first <= last_day(known).isoformat():
         return CutoffNote(
             True, f"may have been read in training: it starts on {first}, the model's {word} is {known}"
         )

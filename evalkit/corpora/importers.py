@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit import __version__
+from evalkit.dates import parse_day
 from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
@@ -137,8 +138,7 @@ def _window(date_from: str | None, date_to: str | None) -> tuple[str, str] | Non
                 raise UsageError(f"{option} is missing: a window has a first and a last day")
             return None
         try:
-            if dt.date.fromisoformat(value).isoformat() != value:
-                raise ValueError
+            parse_day(value)
         except ValueError:
             raise UsageError(f"{option} {value!r} is not a day; write it as YYYY-MM-DD") from None
     assert date_from and date_to

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from evalkit.dates import last_day
 from evalkit.errors import ModelError, UsageError, unknown_name
 
 CONFIG_NAME = "evalkit.toml"
@@ -30,7 +31,6 @@ _WEIGHT_SUFFIXES = (".pth", ".safetensors")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _REPO_FILE = re.compile(rf"({_REPO.pattern})/(.+\.pth)")
 _PREFIX = re.compile(r"bos|eos|none|token:\d+")
-_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,15 +271,13 @@ def _value(key: str, value: Any, where: str) -> Any:
     return value
 
 
-def _unknown_loader(loader: str) -> UsageError:
-    return unknown_name("loader", loader, known_loaders(), f"Known: {', '.join(known_loaders())}.")
-
-
 def _is_date(text: str) -> bool:
-    if not _DATE.fullmatch(text):
-        return False
     try:
-        datetime.date.fromisoformat(text + "0001-01-01"[len(text) :])
+        last_day(text)
     except ValueError:
         return False
-    return True
+    return len(text) <= len("YYYY-MM-DD")  # not a moment
+
+
+def _unknown_loader(loader: str) -> UsageError:
+    return unknown_name("loader", loader, known_loaders(), f"Known: {', '.join(known_loaders())}.")

@@ -1,6 +1,5 @@
 """Plots of where in the text bits go: along the context, and along documents' dates."""
 
-import calendar
 import datetime as dt
 import itertools
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from evalkit.analysis.positions import EDGES, PositionBits, position_curve
 from evalkit.analysis.results import ScoredCorpus
 from evalkit.corpora.store import list_corpora, load_corpus
+from evalkit.dates import last_day
 from evalkit.errors import UsageError
 from evalkit.plots.frame import (
     BITS_AXIS,
@@ -243,13 +243,6 @@ def dates(
     axes.set_ylabel(BITS_AXIS.replace("byte", f"byte{label}", 1))
     label_points(axes, ends, lines=[*lines, [(0.0, y) for y in axes.get_ylim()]])
     return figure
-
-
-def last_day(date: str) -> dt.date:
-    """The last day that ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` can mean."""
-    parts = [int(part) for part in date.split("-")]
-    year, month, day = [*parts, *(12, 31)[len(parts) - 1 :]]
-    return dt.date(year, month, min(day, calendar.monthrange(year, month)[1]))
 
 
 def _dated(

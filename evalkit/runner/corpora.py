@@ -15,6 +15,7 @@ import numpy as np
 from evalkit import environment
 from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task, find_cell, write_cell
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
+from evalkit.dates import last_day
 from evalkit.errors import EvalkitError, UsageError, one_line
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.loading import LocatedModel, locate_models
@@ -257,14 +258,9 @@ def _num_predating(task: Task) -> int:
     known = details.get("knowledge_cutoff") or details.get("released")
     if task.identity.loader == "codec" or not known:
         return 0
-    last_day = last_day_of(str(known))
+    last = last_day(str(known)).isoformat()
     days = [document.published_at or task.corpus.date_from or "" for document in task.corpus.documents]
-    return sum(day[: len("YYYY-MM-DD")] <= last_day for day in days)
-
-
-def last_day_of(date: str) -> str:
-    """The last day that ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` can mean."""
-    return date + "YYYY-12-31"[len(date) :]
+    return sum(day[: len("YYYY-MM-DD")] <= last for day in days)
 
 
 def _plan(

@@ -15,7 +15,6 @@ from evalkit.analysis.results import read_store
 from evalkit.cells.files import content_sha256
 from evalkit.files import strict_json
 from evalkit.plots.frame import _spread, ink
-from evalkit.plots.text import last_day
 from evalkit.runner.corpora import run
 from tests.support.stores import Counted, _documents, write_synthetic_store
 from tests.support.toys import ROOT, corpus_of, run_cli
@@ -186,13 +185,6 @@ def test_dates_count_from_the_cutoff(tokens: Path) -> None:
         float(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_marker() not in ("", "None")
     )
     assert xs == pytest.approx([2 / 30.4375, 61 / 30.4375])
-
-
-@pytest.mark.parametrize(
-    ("text", "day"), [("2024", "2024-12-31"), ("2024-02", "2024-02-29"), ("2026-06-05", "2026-06-05")]
-)
-def test_the_last_day_that_a_date_can_mean(text: str, day: str) -> None:
-    assert last_day(text).isoformat() == day
 
 
 def test_probe_lines_are_medians_of_seeds(probes: Path) -> None:
