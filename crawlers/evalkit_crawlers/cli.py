@@ -5,6 +5,7 @@ typer's annotations; see `evalkit_crawlers.options` for the options that all of 
 module is imported when its command is used or listed, and not before.
 """
 
+import functools
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -19,9 +20,12 @@ SOURCE_GROUP = "evalkit.crawlers"
 
 
 class _Sources(TyperGroup):
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self._broken: set[str] = set()
+    """The commands that are registered as entry points, loaded one by one as they are asked for."""
+
+    @functools.cached_property
+    def _broken(self) -> set[str]:
+        """Names of the sources that do not load; each is told of once."""
+        return set()
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all sources; see `TyperGroup`."""
@@ -37,11 +41,10 @@ class _Sources(TyperGroup):
         return super().get_command(ctx, cmd_name)
 
     def _load(self, point: EntryPoint) -> None:
-        problem = None
         try:
             function = point.load()
         except Exception as error:  # a broken plug-in must not take the others down, but must be seen
-            problem = repr(error)
+            problem: str | None = repr(error)
         else:
             if callable(function):
                 problem = self._add(point.name, function)
@@ -53,11 +56,11 @@ class _Sources(TyperGroup):
             typer.echo(one_line(line), err=True)
 
     def _add(self, name: str, function: Callable[..., None]) -> str | None:
-        """Make a command of a function; what is wrong with it, if anything."""
-        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(name)(function)
+        """Make a command of a function; what is wrong with it, None if nothing is."""
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single.command(name)(function)
         try:
-            self.commands[name] = typer.main.get_command(alone)
+            self.commands[name] = typer.main.get_command(single)
         except Exception as error:  # typer's, for options of a type that it does not know
             return repr(error)
         return None

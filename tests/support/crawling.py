@@ -6,14 +6,15 @@ from typing import Any
 
 from evalkit_crawlers.crawling.crawl import Crawled, crawl
 from evalkit_crawlers.crawling.progress import CrawlProgress
-from evalkit_crawlers.http.fetch import Limits
+from evalkit_crawlers.http.exchange import Limits
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.source import CrawlWindow, Source
 from tests.support.replay import FakeClock, Server
 from tests.support.toy_source import WINDOW
 
 CONTACT = "tests@example.org"
-LIMITS = Limits(max_tries=3, timeout_s=30.0)
+LIMITS = Limits(max_tries=3, timeout_s=600.0)
+"""Of an answer on loopback, however busy the machine is."""
 
 
 def crawl_from(

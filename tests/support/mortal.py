@@ -21,7 +21,7 @@ from evalkit_crawlers.crawling import crawl
 from evalkit_crawlers.crawling.progress import CrawlProgress
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.text import clean
-from tests.support.crawling import CONTACT
+from tests.support.crawling import CONTACT, LIMITS
 from tests.support.replay import FakeClock
 from tests.support.toy_source import WINDOW, ToySource, prose
 
@@ -43,7 +43,7 @@ def _crawl(endpoints: dict[str, str], kill_at: int) -> None:
     clock = FakeClock()
     if kill_at:
         _die_at(kill_at)
-    crawl.crawl(ToySource(), common, clock=clock, progress=CrawlProgress(sys.stderr, clock))
+    crawl.crawl(ToySource(), common, clock=clock, progress=CrawlProgress(sys.stderr, clock), limits=LIMITS)
 
 
 def _main() -> None:

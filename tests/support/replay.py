@@ -15,12 +15,15 @@ import contextlib
 import dataclasses
 import datetime as dt
 import http.server
+import select
 import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+import pytest
 
 
 class FakeClock:
@@ -73,7 +76,7 @@ class Reply:
     cut_after: int | None = None
     """Close the connection after so many bytes of the body, having promised all of it."""
     stall_after: int | None = None
-    """Send so many bytes of the body, then nothing until the client hangs up."""
+    """Send so many bytes of the body, then nothing until the client hangs up (`time_out_where_stalled`)."""
     endless: bool = False
     """Send the body again and again, chunked, until the client hangs up."""
     seconds_per_kib: float = 0.0
@@ -108,6 +111,8 @@ class Server:
         self.open: dict[str, set[socket.socket]] = {}
         self.most_open: dict[str, int] = {}
         self.num_connections = 0
+        self.stalled: set[tuple[str, int]] = set()
+        """Clients' ends of the connections on which nothing will come any more."""
         self._listeners = [_Listener(self, host) for host in ("127.0.0.1", *hosts)]
         self._threads = [
             threading.Thread(target=listener.serve_forever, args=(0.01,)) for listener in self._listeners
@@ -151,6 +156,28 @@ def serve(site: Site, hosts: Sequence[str] = (), clock: Any = None) -> Iterator[
         yield server
     finally:
         server.close()
+
+
+def time_out_where_stalled(server: Server, timeout_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reads that the server has stalled time out at once, and no other read ever, however slow we are.
+
+    Args:
+        server: what stalls.
+        timeout_s: as the client's sockets have it, so that a client without a timeout would wait for ever.
+        monkeypatch: undoes it.
+    """
+    receive = socket.socket.recv
+
+    def recv(connection: socket.socket, size: int, flags: int = 0) -> bytes:
+        while connection.gettimeout() == timeout_s:
+            is_stalled = connection.getsockname() in server.stalled  # before looking: what was sent is here
+            if select.select([connection], [], [], 0.01)[0]:
+                break
+            if is_stalled:
+                raise TimeoutError("timed out")
+        return receive(connection, size, flags)
+
+    monkeypatch.setattr(socket.socket, "recv", recv)
 
 
 class _Listener(socketserver.ThreadingTCPServer):
@@ -234,6 +261,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             if reply.stall_after is not None:
                 self.wfile.flush()
+                self.server.server.stalled.add(self.client_address)
                 self.connection.recv(1)
 
     def _wait(self, reply: Reply, num_bytes: int) -> None:

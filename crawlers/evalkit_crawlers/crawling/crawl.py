@@ -37,7 +37,8 @@ from evalkit_crawlers.crawling.progress import CrawlProgress, drops_text
 from evalkit_crawlers.crawling.sampling import sample
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.contact import contact_of_user
-from evalkit_crawlers.http.fetch import DEFAULT_LIMITS, Fetcher, Limits
+from evalkit_crawlers.http.exchange import DEFAULT_LIMITS, Limits
+from evalkit_crawlers.http.fetch import Fetcher
 from evalkit_crawlers.http.pacing import Clock, SystemClock
 from evalkit_crawlers.http.parallel import in_parallel
 from evalkit_crawlers.options import CommonOptions
@@ -213,7 +214,7 @@ def _pages(
         if candidate.text is not None:
             yield candidate, None
             continue
-        if fetcher.is_kept(candidate.url):
+        if fetcher.is_captured(candidate.url):
             yield candidate, _page(fetcher, candidate)
             continue
         try:

@@ -195,7 +195,7 @@ def _plan(dataset: PublishedDataset, fetcher: Fetcher) -> list[str]:
             policy = fetcher.policy(url)
         except FetchRefused:  # counted when it is tried
             continue
-        if not fetcher.is_kept(url):
+        if not fetcher.is_captured(url):
             num_pages, _ = pages.get(policy.queue, (0, 0.0))
             pages[policy.queue] = num_pages + 1, policy.delay_s
     return [

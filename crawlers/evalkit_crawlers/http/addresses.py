@@ -8,13 +8,16 @@ resolves differently the second time gains nothing.
 import ipaddress
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
 
 from evalkit_crawlers.source import FetchRefused
+
+if TYPE_CHECKING:
+    from httpcore2 import SOCKET_OPTION
 
 PRIVATE = "private address"
 """Reason of a refusal."""
@@ -56,6 +59,7 @@ def is_public(address: str) -> bool:
     """Whether an IP address is one of the open internet (IANA's registries, as Python knows them)."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
+        # Three ways to write an IPv4 address as IPv6: where they lead is what counts.
         inner = ip.ipv4_mapped or ip.sixtofour
         if ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
@@ -77,7 +81,7 @@ class CheckedBackend(httpcore2.NetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        socket_options: "Iterable[SOCKET_OPTION] | None" = None,
     ) -> httpcore2.NetworkStream:
         """A connection to the first of the host's permitted addresses that answers.
 
@@ -86,10 +90,10 @@ class CheckedBackend(httpcore2.NetworkBackend):
             httpcore2.ConnectError: the name does not resolve, or nothing answers.
         """
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore2.ConnectError(f"the name does not resolve ({error})") from None
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         permitted = [address for address in addresses if self._allow_private_hosts or is_public(address)]
         if not permitted:
             raise FetchRefused(PRIVATE)

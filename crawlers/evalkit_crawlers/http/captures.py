@@ -13,6 +13,7 @@ record names does no harm. No file is ever changed afterwards, so any number of 
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +55,22 @@ class CaptureStore:
         """
         path = self._record_path(scope, url)
         try:
-            content = path.read_bytes()
+            data = path.read_bytes()
         except FileNotFoundError:
             return None
         try:
-            record = json.loads(content)
+            record = json.loads(data)
             if record["format"] != _FORMAT:
                 raise ValueError(f"format {record['format']!r}")
-            refused = record.get("refused")
-            if refused is None:
+            reason = record.get("refused")
+            if reason is None:
                 return self._capture(record)
         except (ValueError, KeyError, TypeError, OSError, zstandard.ZstdError) as error:
             raise CrawlError(f"{path}: it is damaged ({error}); delete it and run again") from None
-        raise FetchRefused(str(refused))
+        raise FetchRefused(str(reason))
 
     def write(self, scope: str, url: str, capture: Capture) -> None:
-        """Keep a body; what is kept under its URL already stays."""
+        """Keep a body under a URL; where the scope has an answer under it already, that one stays."""
         body = self._body_path(capture.sha256)
         if not body.exists():
             with atomic_write(body) as temporary:
@@ -85,10 +86,10 @@ class CaptureStore:
         self._write_record(scope, url, record)
 
     def write_refusal(self, scope: str, url: str, reason: str) -> None:
-        """Remember that a URL was asked for in vain."""
+        """Remember that a URL was asked for in vain: within a scope it is not asked for again."""
         self._write_record(scope, url, {"url": url, "refused": reason})
 
-    def _write_record(self, scope: str, url: str, record: dict[str, Any]) -> None:
+    def _write_record(self, scope: str, url: str, record: Mapping[str, object]) -> None:
         path = self._record_path(scope, url)
         if not path.exists():
             with atomic_write(path) as temporary:

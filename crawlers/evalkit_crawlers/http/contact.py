@@ -11,16 +11,17 @@ from evalkit.files import atomic_write, cache_dir
 _CONTACT = re.compile(r"[!-~]+@[!-~]+\.[!-~]+|https?://[!-~]+")
 
 
-def contact_of_user(given: str | None = None) -> str:
-    """The contact that was given now, else ``$EVALKIT_CONTACT``, else the remembered one.
+def contact_of_user(option: str | None = None) -> str:
+    """The user's e-mail or web address: ``--contact``, else ``$EVALKIT_CONTACT``, else the remembered one.
 
-    One that is given is remembered.
+    Args:
+        option: value of ``--contact``; it is remembered for later crawls. None: the option is not used.
 
     Raises:
-        UsageError: there is none, or it is neither an e-mail address nor a web address.
+        UsageError: there is no address, or it is neither an e-mail address nor a web address.
     """
-    if given is not None:
-        contact = _checked(given, "--contact")
+    if option is not None:
+        contact = _checked(option, "--contact")
         with atomic_write(_memory()) as temporary:
             temporary.write_text(contact + "\n", encoding="ascii")
         return contact
@@ -44,7 +45,8 @@ def _memory() -> Path:
     return cache_dir() / "contact"
 
 
-def _checked(contact: str, where: str) -> str:
+def _checked(contact: str, origin: str) -> str:
+    # It goes into a header, within parentheses (a comment, RFC 9110, 5.6.5): nothing may end either.
     if not _CONTACT.fullmatch(contact) or any(mark in contact for mark in '()<>\\"'):
-        raise UsageError(f"{where} {contact!r} is neither an e-mail address nor a web address")
+        raise UsageError(f"{origin} {contact!r} is neither an e-mail address nor a web address")
     return contact

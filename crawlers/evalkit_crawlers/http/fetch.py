@@ -2,21 +2,17 @@
 
 `Fetcher.get` is what sources are handed. Above it are captures (what was fetched is not fetched again),
 below it, in this order: robots.txt, redirects one hop at a time, retries (stamina), the pace of the host's
-queue, for listings an HTTP cache with their validators (hishel), a connection to a checked address.
+queue, a single exchange (`evalkit_crawlers.http.exchange`): for listings an HTTP cache with their validators
+(hishel), a connection to a checked address.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import NoReturn, Protocol
 from urllib.parse import urljoin, urlsplit
 
-import httpcore2
-import httpx2
 import stamina
 
 from evalkit.errors import CrawlError
@@ -25,49 +21,22 @@ from evalkit_crawlers.http.addresses import host_of
 from evalkit_crawlers.http.captures import PAGES, CaptureStore
 from evalkit_crawlers.http.contact import user_agent
 from evalkit_crawlers.http.endpoints import canonical_url, mirrored_url
+from evalkit_crawlers.http.exchange import DEFAULT_LIMITS, Answer, Exchanger, Limits, TryAgain
 from evalkit_crawlers.http.hosts import HostPolicy, policy_of
 from evalkit_crawlers.http.pacing import MAX_HOLD_S, Clock, Pacer, SystemClock
 from evalkit_crawlers.http.robots import FORBIDDEN, Robots
-from evalkit_crawlers.http.transport import (
-    ACCEPT_ENCODING,
-    CUT_SHORT,
-    DAMAGED_GZIP,
-    QUEUE,
-    QueueTransport,
-    decoded,
-)
 from evalkit_crawlers.source import Capture, FetchRefused
 
 NOT_CAPTURED = "not fetched before (offline)"
-TOO_LARGE = "larger than the limit"
-TOO_SLOW = "body too slow"
 TOO_MANY_REDIRECTS = "too many redirects"
 TOO_RARELY = "robots.txt allows less than a page an hour"
 UNREACHABLE = "unreachable"
-HUNG_UP = "connection closed without an answer"
 
 MAX_BAD_PAGES = 3
 """Pages in a row whose connection breaks, after which it is the host that is held to be out of reach."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 503})
-_HTTP_CACHE_BYTES = 256 << 20
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Limits:
-    """What is waited for and taken."""
-
-    max_body_bytes: int = 64 << 20
-    """Of a body, as it is sent and also when it is unpacked."""
-    max_body_s: float = 300.0
-    max_redirects: int = 5
-    max_tries: int = 5
-    timeout_s: float = 30.0
-    """For a connection, and for every single read."""
-
-
-DEFAULT_LIMITS = Limits()
 
 
 class Watcher(Protocol):
@@ -94,21 +63,6 @@ class _Silent:
         pass
 
 
-class _TryAgain(Exception):
-    """An attempt that failed in a way that may pass."""
-
-    def __init__(self, reason: str, *, host_is_down: bool) -> None:
-        super().__init__(reason)
-        self.reason, self.host_is_down = reason, host_is_down
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 class Fetcher:
     """Gets URLs; a context manager that closes its connections. Safe to use from several threads."""
 
@@ -127,7 +81,7 @@ class Fetcher:
         clock: Clock | None = None,
         watcher: Watcher | None = None,
     ) -> None:
-        """Nothing is opened before it is needed.
+        """Remember how to fetch; nothing is opened before it is needed.
 
         Args:
             store: where bodies are kept.
@@ -143,45 +97,54 @@ class Fetcher:
             watcher: is told what happens.
         """
         self._store, self._scope = store, scope
-        self._agent = user_agent(contact)
         self._endpoints = dict(endpoints or {})
         self._skip_unreachable, self._offline = skip_unreachable, offline
         self._policies, self._limits = policies, limits
         self._clock = clock or SystemClock()
         self._watcher: Watcher = watcher or _Silent()
         self._pacer = Pacer(cache_dir() / "pace", self._clock, self._watcher.waits)
-        self._transport = QueueTransport(allow_private_hosts)
-        self._cache: httpx2.BaseTransport | None = None
-        self._lock = threading.Lock()
-        self._robots = Robots(lambda url: self._kept(url, "text/plain", True, ask_robots=False))
+        self._exchanger = Exchanger(
+            user_agent=user_agent(contact),
+            endpoints=self._endpoints,
+            allow_private_hosts=allow_private_hosts,
+            limits=limits,
+            clock=self._clock,
+        )
+        self._robots = Robots(
+            lambda url: self._captured_or_fetched(url, "text/plain", True, ask_robots=False)
+        )
         self._down: dict[str, str] = {}
+        """Host that is out of reach → why."""
         self._bad_pages: dict[str, int] = {}
+        """Host → pages in a row whose connection broke."""
+        self._is_closed = False
 
     def __enter__(self) -> "Fetcher":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._transport.close()
-        if self._cache is not None:
-            self._cache.close()
+        self._is_closed = True
+        self._exchanger.close()
 
     def get(self, url: str, *, accept: str = "*/*", revalidate: bool = False) -> Capture:
         """See `evalkit_crawlers.source.Get`."""
-        return self._kept(url, accept, revalidate, ask_robots=True)
+        return self._captured_or_fetched(url, accept, revalidate, ask_robots=True)
 
-    def is_kept(self, url: str) -> bool:
+    def is_captured(self, url: str) -> bool:
         """Whether `get` would answer for a page without asking anybody."""
-        asked = mirrored_url(self._endpoints, url)
-        return self._store.has(PAGES, asked) or self._store.has(self._scope, asked)
+        real_url = mirrored_url(self._endpoints, url)
+        return self._store.has(PAGES, real_url) or self._store.has(self._scope, real_url)
 
     def policy(self, url: str) -> HostPolicy:
-        """The queue of a URL's host, with the longer of its delay and that of robots.txt as far as known.
+        """The policy of a URL's host, with the longer delay of its own and robots.txt's.
+
+        A robots.txt that was not fetched yet does not count; see `learn_delay`.
 
         Raises:
             FetchRefused: the URL is none that could be fetched.
         """
         policy = policy_of(host_of(url), self._policies)
-        return dataclasses.replace(policy, delay_s=max(policy.delay_s, self._robots.delay_known_s(url)))
+        return dataclasses.replace(policy, delay_s=max(policy.delay_s, self._robots.fetched_delay_s(url)))
 
     def learn_delay(self, url: str) -> None:
         """Fetch the robots.txt of a URL's site, so that `policy` knows it.
@@ -193,11 +156,12 @@ class Fetcher:
         if not self._is_interface(url):
             self._robots.rules_for(url)
 
-    def _kept(self, url: str, accept: str, revalidate: bool, *, ask_robots: bool) -> Capture:
-        asked = mirrored_url(self._endpoints, url)
-        capture = self._store.read(self._scope, asked)
+    def _captured_or_fetched(self, url: str, accept: str, revalidate: bool, *, ask_robots: bool) -> Capture:
+        # By the address that is really asked: a mirror's pages must not be taken for the original's.
+        real_url = mirrored_url(self._endpoints, url)
+        capture = self._store.read(self._scope, real_url)
         if capture is None and not revalidate:
-            capture = self._store.read(PAGES, asked)
+            capture = self._store.read(PAGES, real_url)
         if capture is not None:
             return capture
         if self._offline:
@@ -206,9 +170,9 @@ class Fetcher:
             capture = self._fetched(url, accept, revalidate, ask_robots)
         except FetchRefused as refusal:
             if not refusal.reason.endswith(UNREACHABLE):  # that may pass
-                self._store.write_refusal(self._scope, asked, refusal.reason)
+                self._store.write_refusal(self._scope, real_url, refusal.reason)
             raise
-        self._store.write(self._scope if revalidate else PAGES, asked, capture)
+        self._store.write(self._scope if revalidate else PAGES, real_url, capture)
         return capture
 
     def _fetched(self, url: str, accept: str, revalidate: bool, ask_robots: bool) -> Capture:
@@ -244,7 +208,7 @@ class Fetcher:
             sha256=hashlib.sha256(answer.body).hexdigest(),
         )
 
-    def _answer(self, host: str, url: str, accept: str, revalidate: bool) -> _Answer:
+    def _answer(self, host: str, url: str, accept: str, revalidate: bool) -> Answer:
         """A server's answer, after as many tries as it takes.
 
         The waiting between tries is the queue's and not the request's: after a 429 nothing else
@@ -254,13 +218,13 @@ class Fetcher:
             self._give_up(host)
         try:
             for attempt in stamina.retry_context(
-                on=lambda error: 0.0 if isinstance(error, _TryAgain) else False,
+                on=lambda error: 0.0 if isinstance(error, TryAgain) else False,
                 attempts=self._limits.max_tries,
                 timeout=None,
             ):
                 with attempt:
                     answer = self._try(url, accept, revalidate, attempt.num)
-        except _TryAgain as failure:
+        except TryAgain as failure:
             self._bad_pages[host] = self._bad_pages.get(host, 0) + 1
             if failure.host_is_down or self._bad_pages[host] >= MAX_BAD_PAGES:
                 self._down[host] = f"{failure.reason}, {self._limits.max_tries} times"
@@ -277,21 +241,27 @@ class Fetcher:
             "again later, or with --skip-unreachable to go without"
         )
 
-    def _try(self, url: str, accept: str, revalidate: bool, num_tries: int) -> _Answer:
+    def _try(self, url: str, accept: str, revalidate: bool, num_tries: int) -> Answer:
         policy = self.policy(url)
         with self._pacer.turn(policy.queue, policy.delay_s):
+            # Twice as long after every failure, beginning with four seconds; five minutes at most.
             wait_s = min(max(policy.delay_s, 2.0) * 2.0**num_tries, 300.0)
             try:
-                answer = self._exchange(url, accept, revalidate, policy.queue)
+                answer = self._exchanger.exchange(
+                    url, accept=accept, revalidate=revalidate, queue=policy.queue
+                )
+                self._watcher.answered(policy.queue, len(answer.body))
                 retry_after_s = self._retry_after_s(answer.headers.get("retry-after", ""))
                 # MediaWiki says that it is busy with status 200 (https://www.mediawiki.org/wiki/Manual:Maxlag_parameter).
                 lags = retry_after_s > 0 and "mediawiki-api-error" in answer.headers
                 if answer.status in _BUSY or lags:
                     wait_s = max(wait_s, retry_after_s)
-                    raise _TryAgain(f"HTTP {answer.status}", host_is_down=True)
+                    raise TryAgain(f"HTTP {answer.status}", host_is_down=True)
                 if answer.status >= 500 and num_tries < self._limits.max_tries:
-                    raise _TryAgain(f"HTTP {answer.status}", host_is_down=False)
-            except _TryAgain as failure:
+                    raise TryAgain(f"HTTP {answer.status}", host_is_down=False)
+            except TryAgain as failure:
+                if self._is_closed:  # after Ctrl-C, from a thread in whose hands the connection was closed
+                    raise FetchRefused(UNREACHABLE) from None
                 if wait_s > MAX_HOLD_S:
                     self._down[host_of(url)] = f"{failure.reason}, to come again in {wait_s:.0f} s"
                     self._give_up(host_of(url))
@@ -300,83 +270,6 @@ class Fetcher:
                     self._watcher.message(f"{url}: {failure.reason}; next try in {wait_s:.0f} s")
                 raise
             return answer
-
-    def _exchange(self, url: str, accept: str, revalidate: bool, queue: str) -> _Answer:
-        limit_s = self._limits.timeout_s
-        started_s = self._clock.monotonic()
-        request = httpx2.Request(
-            "GET",
-            mirrored_url(self._endpoints, url),
-            headers={
-                "User-Agent": self._agent,
-                "Accept": accept,
-                "Accept-Encoding": ACCEPT_ENCODING,
-                # A cache may answer only after asking the server whether its copy is still good.
-                **({"Cache-Control": "no-cache"} if revalidate else {}),
-            },
-            extensions={
-                QUEUE: queue,
-                "timeout": dict.fromkeys(("connect", "read", "write", "pool"), limit_s),
-            },
-        )
-        transport = self._cached_transport() if revalidate else self._transport
-        try:
-            response = transport.handle_request(request)
-        except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-            raise _TryAgain(f"no connection: {error}", host_is_down=True) from None
-        except httpcore2.ReadTimeout:
-            raise _TryAgain("no answer in time", host_is_down=True) from None
-        except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
-            raise _TryAgain(HUNG_UP, host_is_down=False) from None
-        with contextlib.closing(response):
-            headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
-            body = self._body(response, started_s) if response.status_code == 200 else b""
-            self._watcher.answered(queue, len(body))
-            return _Answer(response.status_code, headers, body)
-
-    def _body(self, response: httpx2.Response, started_s: float) -> bytes:
-        body = bytearray()
-        try:
-            for piece in decoded(self._bounded(response), response.headers.get("content-encoding", "")):
-                body += piece
-                if len(body) > self._limits.max_body_bytes:
-                    raise FetchRefused(TOO_LARGE)
-                if self._clock.monotonic() - started_s > self._limits.max_body_s:
-                    raise FetchRefused(TOO_SLOW)
-        except httpcore2.ReadTimeout:
-            raise _TryAgain(TOO_SLOW, host_is_down=False) from None
-        except (httpcore2.NetworkError, httpcore2.ProtocolError):
-            raise _TryAgain(CUT_SHORT, host_is_down=False) from None
-        except FetchRefused as refusal:
-            if refusal.reason in (CUT_SHORT, DAMAGED_GZIP):
-                raise _TryAgain(refusal.reason, host_is_down=False) from None
-            raise
-        return bytes(body)
-
-    def _bounded(self, response: httpx2.Response) -> Iterator[bytes]:
-        num_bytes = 0
-        for piece in response.iter_raw():
-            num_bytes += len(piece)
-            if num_bytes > self._limits.max_body_bytes:
-                raise FetchRefused(TOO_LARGE)
-            yield piece
-
-    def _cached_transport(self) -> httpx2.BaseTransport:
-        """The HTTP cache of listings; pages need none, they are kept for good."""
-        from hishel import CacheOptions, SqliteStorage
-        from hishel.httpx2 import CacheTransport
-
-        # It logs a traceback where its file is damaged, and fetches: nothing is lost.
-        logging.getLogger("hishel").setLevel(logging.CRITICAL)
-        with self._lock:
-            if self._cache is None:
-                path = cache_dir() / "http" / "cache.sqlite"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                storage = SqliteStorage(database_path=path, max_size=_HTTP_CACHE_BYTES)
-                self._cache = CacheTransport(
-                    self._transport, storage=storage, rfc=CacheOptions(shared=False, allow_stale=False)
-                )
-            return self._cache
 
     def _is_interface(self, url: str) -> bool:
         return urlsplit(url).path.startswith(policy_of(host_of(url), self._policies).interfaces or ("\n",))

@@ -19,7 +19,7 @@ DEFAULT_DELAY_S = 1.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HostPolicy:
-    """What hosts are asked one request at a time, and how often."""
+    """Hosts that are asked one request at a time, all of them together, and how often."""
 
     queue: str
     """Name of what is paced together."""
@@ -38,7 +38,7 @@ class HostPolicy:
         )
 
 
-KNOWN: tuple[HostPolicy, ...] = (
+PUBLISHED_POLICIES: tuple[HostPolicy, ...] = (
     HostPolicy(
         "arxiv-api",
         ("oaipmh.arxiv.org", "export.arxiv.org", "rss.arxiv.org"),
@@ -56,8 +56,13 @@ KNOWN: tuple[HostPolicy, ...] = (
 
 
 def policy_of(host: str, more: Sequence[HostPolicy] = ()) -> HostPolicy:
-    """The policy of a host; by default a queue of its own. ``more`` goes before what is known here."""
-    for policy in (*more, *KNOWN):
+    """The policy of a host: the first that covers it, by default a queue of its own.
+
+    Args:
+        host: name, in lower case.
+        more: a source's policies, before those of `PUBLISHED_POLICIES`.
+    """
+    for policy in (*more, *PUBLISHED_POLICIES):
         if policy.covers(host):
             return policy
     return HostPolicy(host, (host,))

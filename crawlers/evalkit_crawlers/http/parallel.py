@@ -16,8 +16,12 @@ MAX_QUEUES = 32
 def in_parallel(queues: Sequence[Sequence[T]], work: Callable[[T], object]) -> Iterator[T]:
     """Do the work of every item and yield the items as they are done.
 
-    Whatever ``work`` raises ends everything and is raised here. The caller may stop early: then every queue
-    ends after the item it is at, which is waited for except after Ctrl-C.
+    The caller may stop early: then every queue ends after the item it is at, which is waited for except
+    after Ctrl-C.
+
+    Args:
+        queues: each is worked on in its order by one thread, up to `MAX_QUEUES` at the same time.
+        work: is called in those threads; whatever it raises ends everything and is raised here.
     """
     waiting = deque(queues)
     done: queue.SimpleQueue[tuple[T, BaseException | None]] = queue.SimpleQueue()

@@ -3,10 +3,13 @@
 import dataclasses
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from evalkit_crawlers.source import Capture, FetchRefused
+
+if TYPE_CHECKING:
+    from protego import Protego
 
 AGENT = "evalkit"
 """The name that robots.txt may address us by."""
@@ -19,8 +22,8 @@ MAX_BYTES = 512 * 1024
 class Rules:
     """What a site's robots.txt says to us."""
 
-    parsed: Any
-    """A `protego.Protego`; None where there is none and everything is allowed."""
+    parsed: "Protego | None"
+    """None where there is no robots.txt and everything is allowed."""
 
     def allow(self, url: str) -> bool:
         """Whether we may fetch a URL of the site."""
@@ -28,12 +31,12 @@ class Rules:
 
     @property
     def delay_s(self) -> float:
-        """Least time between two requests; 0 where none is asked for."""
+        """Least time between two requests that the site asks for, in either of two ways; else 0."""
         if self.parsed is None:
             return 0.0
         rate = self.parsed.request_rate(AGENT)
-        between = rate.seconds / rate.requests if rate is not None and rate.requests else 0.0
-        return max(float(self.parsed.crawl_delay(AGENT) or 0.0), between, 0.0)
+        rate_delay_s = rate.seconds / rate.requests if rate is not None and rate.requests else 0.0
+        return max(float(self.parsed.crawl_delay(AGENT) or 0.0), rate_delay_s, 0.0)
 
 
 class Robots:
@@ -46,10 +49,10 @@ class Robots:
         self._lock = threading.Lock()
 
     def rules_for(self, url: str) -> Rules:
-        """The rules of a URL's site.
+        """The rules of a URL's site, fetched where they were not yet.
 
-        A site that answers with an error of ours (4xx) has no rules; one whose rules are out of reach
-        allows nothing (RFC 9309, 2.3.1).
+        A site that says that it has none (4xx, or five redirects) allows everything; one whose rules are
+        out of reach allows nothing (RFC 9309, 2.3.1).
 
         Raises:
             FetchRefused: its robots.txt cannot be had.
@@ -58,15 +61,16 @@ class Robots:
         parts = urlsplit(url)
         site = f"{parts.scheme}://{parts.netloc}"
         with self._lock:
-            known = self._rules.get(site)
-        if known is None:
-            known = self._fetched(f"{site}/robots.txt")
+            rules = self._rules.get(site)
+        if rules is None:
+            # Not under the lock: a slow site must not hold up the others. Fetched twice, it is the same.
+            rules = self._fetched(f"{site}/robots.txt")
             with self._lock:
-                self._rules[site] = known
-        return known
+                self._rules[site] = rules
+        return rules
 
-    def delay_known_s(self, url: str) -> float:
-        """The delay that a site asks for, as far as its rules were fetched already."""
+    def fetched_delay_s(self, url: str) -> float:
+        """The delay that a URL's site asks for; 0 where its rules were not fetched yet."""
         parts = urlsplit(url)
         with self._lock:
             rules = self._rules.get(f"{parts.scheme}://{parts.netloc}")
@@ -78,6 +82,7 @@ class Robots:
         try:
             body = self._get(url).body[:MAX_BYTES]
         except FetchRefused as refusal:
+            # Also 401 and 403: RFC 9309, 2.3.1.3, takes them for "there are no rules" and not for "keep out".
             if refusal.reason.startswith("HTTP 4") or refusal.reason == "too many redirects":
                 return Rules(None)
             raise FetchRefused(f"robots.txt: {refusal.reason}") from None

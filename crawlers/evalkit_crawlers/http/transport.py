@@ -38,7 +38,7 @@ class QueueTransport(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """See `httpx2.BaseTransport`."""
-        answer = self._pool(str(request.extensions[QUEUE])).handle_request(
+        response = self._pool(str(request.extensions[QUEUE])).handle_request(
             httpcore2.Request(
                 method=request.method,
                 url=httpcore2.URL(
@@ -51,7 +51,7 @@ class QueueTransport(httpx2.BaseTransport):
                 extensions=request.extensions,
             )
         )
-        return httpx2.Response(answer.status, headers=answer.headers, stream=_Stream(answer))
+        return httpx2.Response(response.status, headers=response.headers, stream=_Stream(response))
 
     def close(self) -> None:
         """Close all connections."""
@@ -71,14 +71,14 @@ class QueueTransport(httpx2.BaseTransport):
 
 
 class _Stream(httpx2.SyncByteStream):
-    def __init__(self, answer: httpcore2.Response) -> None:
-        self._answer = answer
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._answer.iter_stream()
+        return self._response.iter_stream()
 
     def close(self) -> None:
-        self._answer.close()
+        self._response.close()
 
 
 def decoded(pieces: Iterable[bytes], content_encoding: str) -> Iterator[bytes]:
@@ -94,20 +94,21 @@ def decoded(pieces: Iterable[bytes], content_encoding: str) -> Iterator[bytes]:
     if encoding not in ("gzip", "x-gzip"):
         raise FetchRefused("content encoding other than gzip")
     inflater = zlib.decompressobj(wbits=31)
-    rest, padded = b"", False
+    packed, in_padding = b"", False
     try:
         for piece in pieces:
-            rest = b"" if padded else rest + piece
-            while rest:
+            packed = b"" if in_padding else packed + piece
+            while packed:
                 if inflater.eof:  # another member may follow (RFC 1952, 2.2), or padding
-                    if rest == _GZIP_MEMBER[:1]:
-                        break
-                    if not rest.startswith(_GZIP_MEMBER):
-                        rest, padded = b"", True
+                    if packed == _GZIP_MEMBER[:1]:
+                        break  # the next piece tells which
+                    if not packed.startswith(_GZIP_MEMBER):
+                        packed, in_padding = b"", True
                         break
                     inflater = zlib.decompressobj(wbits=31)
-                yield inflater.decompress(rest, _PIECE_BYTES)
-                rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+                # At most a piece at a time: the caller counts, and stops a bomb before it is unpacked.
+                yield inflater.decompress(packed, _PIECE_BYTES)
+                packed = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
         if not inflater.eof:
             yield inflater.flush()
     except zlib.error:

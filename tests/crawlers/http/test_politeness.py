@@ -98,7 +98,7 @@ def test_a_robots_txt_that_cannot_be_had(reply: Reply, expected: dict[str, str])
 
 
 def test_hosts_are_asked_at_the_same_time() -> None:
-    meeting = threading.Barrier(2, timeout=60)
+    meeting = threading.Barrier(2, timeout=600)
     inner = toy_site(pages(2, ["one.example", "two.example"]))
 
     def site(request: Request) -> Reply:

@@ -1,0 +1,183 @@
+"""One request and its answer, within limits of size and time.
+
+Whether a request may be made, and when, how often it is tried, and where a redirect leads is the business of
+`evalkit_crawlers.http.fetch`.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+
+import httpcore2
+import httpx2
+
+from evalkit.files import cache_dir
+from evalkit_crawlers.http.endpoints import mirrored_url
+from evalkit_crawlers.http.pacing import Clock
+from evalkit_crawlers.http.transport import (
+    ACCEPT_ENCODING,
+    CUT_SHORT,
+    DAMAGED_GZIP,
+    QUEUE,
+    QueueTransport,
+    decoded,
+)
+from evalkit_crawlers.source import FetchRefused
+
+TOO_LARGE = "larger than the limit"
+TOO_SLOW = "body too slow"
+HUNG_UP = "connection closed without an answer"
+
+_HTTP_CACHE_BYTES = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """What is waited for and taken."""
+
+    max_body_bytes: int = 64 << 20
+    """Of a body, as it is sent and also when it is unpacked."""
+    max_body_s: float = 300.0
+    max_redirects: int = 5
+    max_tries: int = 5
+    timeout_s: float = 30.0
+    """For a connection, and for every single read."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class TryAgain(Exception):  # it never leaves the fetch layer
+    """An attempt that failed in a way that may pass."""
+
+    def __init__(self, reason: str, *, host_is_down: bool) -> None:
+        super().__init__(reason)
+        self.reason, self.host_is_down = reason, host_is_down
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server sent."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case; without cookies, which would tell one crawl from another."""
+    body: bytes
+    """Content encoding undone; empty unless the status is 200."""
+
+
+class Exchanger:
+    """Sends requests over one connection per queue. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        *,
+        user_agent: str,
+        endpoints: Mapping[str, str],
+        allow_private_hosts: bool,
+        limits: Limits,
+        clock: Clock,
+    ) -> None:
+        self._user_agent, self._endpoints = user_agent, endpoints
+        self._limits, self._clock = limits, clock
+        self._transport = QueueTransport(allow_private_hosts)
+        self._cache: httpx2.BaseTransport | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+        if self._cache is not None:
+            self._cache.close()
+
+    def exchange(self, url: str, *, accept: str, revalidate: bool, queue: str) -> Answer:
+        """Ask for a URL and read the answer.
+
+        Args:
+            url: canonical; its host's endpoint is asked, where it has one.
+            accept: value of the ``Accept`` header.
+            revalidate: through the HTTP cache, which asks the server whether its copy is still good.
+            queue: whose connection is used.
+
+        Raises:
+            TryAgain: no connection, no answer in time, or a body that is not whole.
+            FetchRefused: the address is private, or the body too large or too slow.
+        """
+        limit_s = self._limits.timeout_s
+        started_s = self._clock.monotonic()
+        request = httpx2.Request(
+            "GET",
+            mirrored_url(self._endpoints, url),
+            headers={
+                "User-Agent": self._user_agent,
+                "Accept": accept,
+                "Accept-Encoding": ACCEPT_ENCODING,
+                # A cache may answer only after asking the server whether its copy is still good.
+                **({"Cache-Control": "no-cache"} if revalidate else {}),
+            },
+            extensions={
+                QUEUE: queue,
+                "timeout": dict.fromkeys(("connect", "read", "write", "pool"), limit_s),
+            },
+        )
+        transport = self._cached_transport() if revalidate else self._transport
+        try:
+            response = transport.handle_request(request)
+        except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+            raise TryAgain(f"no connection: {error}", host_is_down=True) from None
+        except httpcore2.ReadTimeout:
+            raise TryAgain("no answer in time", host_is_down=True) from None
+        except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
+            raise TryAgain(HUNG_UP, host_is_down=False) from None
+        with contextlib.closing(response):
+            headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
+            body = self._body(response, started_s) if response.status_code == 200 else b""
+            return Answer(response.status_code, headers, body)
+
+    def _body(self, response: httpx2.Response, started_s: float) -> bytes:
+        body = bytearray()
+        try:
+            for piece in decoded(self._bounded(response), response.headers.get("content-encoding", "")):
+                body += piece
+                if len(body) > self._limits.max_body_bytes:
+                    raise FetchRefused(TOO_LARGE)
+                # Every read may be in time, and the whole still take for ever.
+                if self._clock.monotonic() - started_s > self._limits.max_body_s:
+                    raise FetchRefused(TOO_SLOW)
+        except httpcore2.ReadTimeout:
+            raise TryAgain(TOO_SLOW, host_is_down=False) from None
+        except (httpcore2.NetworkError, httpcore2.ProtocolError):
+            raise TryAgain(CUT_SHORT, host_is_down=False) from None
+        except FetchRefused as refusal:
+            if refusal.reason in (CUT_SHORT, DAMAGED_GZIP):
+                raise TryAgain(refusal.reason, host_is_down=False) from None
+            raise
+        return bytes(body)
+
+    def _bounded(self, response: httpx2.Response) -> Iterator[bytes]:
+        """The body as it is sent: compressed, it counts as well, or an endless one would pass as empty."""
+        num_bytes = 0
+        for piece in response.iter_raw():
+            num_bytes += len(piece)
+            if num_bytes > self._limits.max_body_bytes:
+                raise FetchRefused(TOO_LARGE)
+            yield piece
+
+    def _cached_transport(self) -> httpx2.BaseTransport:
+        """The HTTP cache of listings; pages need none, their captures are never asked for again."""
+        from hishel import CacheOptions, SqliteStorage
+        from hishel.httpx2 import CacheTransport
+
+        # It logs a traceback where its file is damaged, and fetches: nothing is lost.
+        logging.getLogger("hishel").setLevel(logging.CRITICAL)
+        with self._lock:
+            if self._cache is None:
+                path = cache_dir() / "http" / "cache.sqlite"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                storage = SqliteStorage(database_path=path, max_size=_HTTP_CACHE_BYTES)
+                self._cache = CacheTransport(
+                    self._transport, storage=storage, rfc=CacheOptions(shared=False, allow_stale=False)
+                )
+            return self._cache
