@@ -22,26 +22,38 @@ class Windows(NamedTuple):
     ends: NDArray[np.int64]
     """``[W]``: the byte after the last, likewise."""
     bits: NDArray[np.float64]
-    """``[W, K]``: what each model pays."""
+    """``[W, K]``: what each model pays; NaN where it does not pay for every byte of the window."""
 
 
-def cut(document: int, data: bytes, bits: NDArray[np.float64]) -> Windows:
+def cut(document: int, data: bytes, costs: NDArray[np.float64]) -> Windows:
     """The windows of one document.
 
     Args:
         document: its index.
         data: its bytes.
-        bits: ``[num_bytes, K]``: what each model pays for each byte.
+        costs: ``[num_bytes, K]``: `byte_costs` of each model.
     """
     raw = np.frombuffer(data, dtype=np.uint8)
+    # Where a character may be cut: before every byte that does not continue one (10xxxxxx), and at the end.
     boundaries = np.append(np.flatnonzero((raw & 0xC0) != 0x80), len(raw))
     grid = np.arange(0, max(1, len(raw) - PASSAGE_BYTES + _STRIDE_BYTES), _STRIDE_BYTES)
     starts = boundaries[np.searchsorted(boundaries, grid)]
     ends = boundaries[np.searchsorted(boundaries, np.minimum(grid + PASSAGE_BYTES, len(raw)))]
-    whole = starts < ends
-    starts, ends = starts[whole], ends[whole]
-    sums = np.concatenate((np.zeros((1, bits.shape[1])), np.cumsum(bits, axis=0)))
-    return Windows(np.full(len(starts), document), starts, ends, sums[ends] - sums[starts])
+    is_window = starts < ends
+    starts, ends = starts[is_window], ends[is_window]
+    is_unpaid = np.isnan(costs)
+    bits = _window_sums(np.where(is_unpaid, 0.0, costs), starts, ends)
+    # A window that is paid for in part only looks cheap: it is nobody's best or worst.
+    bits[_window_sums(is_unpaid, starts, ends) > 0] = np.nan
+    return Windows(np.full(len(starts), document), starts, ends, bits)
+
+
+def _window_sums(
+    values: NDArray[np.float64] | NDArray[np.bool_], starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Sums ``[W, K]`` over overlapping windows of ``[num_bytes, K]``: differences of running sums."""
+    running = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)))
+    return running[ends] - running[starts]
 
 
 def joined(parts: Sequence[Windows]) -> Windows:
@@ -54,18 +66,17 @@ def lowest(windows: Windows, scores: NDArray[np.float64], *, below: float | None
 
     Args:
         windows: to choose from.
-        scores: ``[W]``.
+        scores: ``[W]``; windows of score NaN are not chosen.
         below: only scores under this.
     """
     chosen: list[int] = []
-    for index in np.argsort(scores, kind="stable").tolist():
-        if len(chosen) == NUM_PASSAGES or (below is not None and scores[index] >= below):
+    for index in np.argsort(scores, kind="stable").tolist():  # NaN last
+        is_out = np.isnan(scores[index]) or (below is not None and scores[index] >= below)
+        if len(chosen) == NUM_PASSAGES or is_out:
             break
-        same = [other for other in chosen if windows.documents[other] == windows.documents[index]]
-        apart = all(
-            windows.ends[other] <= windows.starts[index] or windows.ends[index] <= windows.starts[other]
-            for other in same
-        )
-        if len(same) < _PER_DOCUMENT and apart:
+        start, end = windows.starts[index], windows.ends[index]
+        neighbours = [place for place in chosen if windows.documents[place] == windows.documents[index]]
+        is_apart = all(windows.ends[place] <= start or end <= windows.starts[place] for place in neighbours)
+        if len(neighbours) < _PER_DOCUMENT and is_apart:
             chosen.append(index)
     return chosen

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis.byte_costs import byte_costs
 from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import UsageError
 from evalkit.stats import Interval, ratio_interval
@@ -31,8 +32,8 @@ def position_curve(cell: Cell, edges: Sequence[int] = EDGES) -> list[PositionBit
     """Bits per byte between byte offsets, over the documents that reach the last of them.
 
     Shorter documents are left out, so that every position is measured on the same documents and the curve
-    shows the context's effect, not which documents are long. A token's bits are spread evenly over its
-    bytes.
+    shows the context's effect, not which documents are long. Bytes that are not paid for are not counted
+    (`evalkit.analysis.byte_costs`).
 
     Args:
         cell: scored with ``--token-bits``.
@@ -45,10 +46,10 @@ def position_curve(cell: Cell, edges: Sequence[int] = EDGES) -> list[PositionBit
     bits: list[NDArray[np.float64]] = []
     lengths: list[NDArray[np.float64]] = []
     clusters: list[str] = []
-    for cluster, per_byte in _bits_of_bytes(cell):
-        if len(per_byte) < edges[-1]:
+    for cluster, costs in _costs_by_document(cell):
+        if len(costs) < edges[-1]:
             continue
-        pieces = [per_byte[first:end] for first, end in itertools.pairwise(edges)]
+        pieces = [costs[first:end] for first, end in itertools.pairwise(edges)]
         bits.append(np.array([np.nansum(piece) for piece in pieces]))
         lengths.append(np.array([np.count_nonzero(~np.isnan(piece)) for piece in pieces], np.float64))
         clusters.append(cluster)
@@ -67,22 +68,12 @@ def position_curve(cell: Cell, edges: Sequence[int] = EDGES) -> list[PositionBit
     ]
 
 
-def _bits_of_bytes(cell: Cell) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Cluster and bits of each byte of every document; NaN where nothing is paid."""
+def _costs_by_document(cell: Cell) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Cluster and `byte_costs` of every document that the model could represent."""
     for row in token_rows(cell):
-        if row["token_bits"] is None:
-            continue
-        ends = np.asarray(row["token_ends"], np.int64)
-        num_bytes = np.diff(ends, prepend=0)
-        bits = np.array([np.nan if x is None else x for x in row["token_bits"]], np.float64)
-        # A token may end inside a character's bytes, and some add none: what these cost, the next pays.
-        empty = num_bytes == 0
-        if empty.any():
-            groups = np.searchsorted(np.flatnonzero(~empty), np.arange(len(bits)))
-            groups = np.minimum(groups, np.count_nonzero(~empty) - 1)
-            bits = np.bincount(groups, weights=bits).astype(np.float64)
-            num_bytes = num_bytes[~empty]
-        yield row["cluster"], np.repeat(bits / num_bytes, num_bytes)
+        if row["token_bits"] is not None:
+            bits = np.array(row["token_bits"], dtype=np.float64)  # None becomes NaN
+            yield row["cluster"], byte_costs(bits, row["token_ends"])
 
 
 def token_rows(cell: Cell) -> list[dict[str, Any]]:

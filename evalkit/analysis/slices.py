@@ -6,12 +6,15 @@ document's language.
 
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis.estimates import Estimate, estimates, resampled_columns
 from evalkit.corpora.document import Document
 
 WAYS = ("characters", "code or prose", "language")
@@ -43,7 +46,8 @@ _SCRIPTS = {
 
 
 def slices_of(document: Document) -> dict[str, list[tuple[str, NDArray[np.bool_]]]]:
-    """For each of `WAYS`, the names of its parts that occur and a mask ``[n_bytes]`` of each."""
+    """For each of `WAYS`, the names of its parts that occur and a mask ``[num_bytes]`` of each."""
+    # Kinds are told character by character and then repeated over each character's bytes in UTF-8.
     codes = np.frombuffer(document.text.encode("utf-32-le"), dtype=np.uint32)
     lengths = 1 + (codes > 0x7F).astype(np.int8) + (codes > 0x7FF) + (codes > 0xFFFF)
     distinct, places = np.unique(codes, return_inverse=True)
@@ -57,12 +61,12 @@ def slices_of(document: Document) -> dict[str, list[tuple[str, NDArray[np.bool_]
     for match in _FENCE.finditer(document.text):
         is_code[match.start() : match.end()] = True
     is_code = np.repeat(is_code, lengths)
-    found = {
+    parts_by_way = {
         "characters": [(name, kinds == number) for number, name in enumerate(names)],
         "code or prose": [("code", is_code), ("prose", ~is_code)],
         "language": [(document.language or "language not stated", np.ones(len(kinds), dtype=bool))],
     }
-    return {way: [(name, mask) for name, mask in parts if mask.any()] for way, parts in found.items()}
+    return {way: [(name, mask) for name, mask in parts if mask.any()] for way, parts in parts_by_way.items()}
 
 
 def _is_source_file(document: Document) -> bool:
@@ -88,22 +92,71 @@ def _character(code: int) -> str:
     return "symbols and others"
 
 
-def per_byte(bits: NDArray[np.float32], ends: NDArray[np.int64], num_bytes: int) -> NDArray[np.float64]:
-    """Bits of each byte, ``[num_bytes]``: each token's bits shared evenly among its bytes.
+class Slice(NamedTuple):
+    """A kind of text in a corpus, and what each model pays for it."""
 
-    A token without bytes (an empty piece of a tokenizer) is added to the byte that follows it, at the end to
-    the last one. Tokens that the policy does not pay for (NaN) cost nothing.
+    way: str
+    """One of `WAYS`."""
+    name: str
+    num_bytes: int
+    """Of this kind in the documents, whoever pays for them."""
+    levels: dict[int, Estimate]
+    """Bits per paid byte, by model configuration."""
+    pairs: dict[tuple[int, int], Estimate]
+    """First minus second."""
+
+
+SliceSums = dict[tuple[str, str], NDArray[np.float64]]
+"""By way and name, ``[1 + 2 K]`` for K models: all bytes, then the bytes each pays for, then its bits."""
+
+
+def slice_sums(document: Document, costs: NDArray[np.float64]) -> SliceSums:
+    """What the slices of one document cost.
 
     Args:
-        bits: ``[num_tokens]``.
-        ends: ``[num_tokens]``: the byte at which each token ends.
-        num_bytes: of the document.
+        document: with its text.
+        costs: ``[num_bytes, K]``: `byte_costs` of K models side by side.
     """
-    paid = np.nan_to_num(bits.astype(np.float64))
-    starts = np.concatenate(([0], ends[:-1]))
-    lengths = ends - starts
-    shared = np.repeat(paid / np.maximum(lengths, 1), lengths)
-    empty = lengths == 0
-    if empty.any():
-        np.add.at(shared, np.minimum(starts[empty], num_bytes - 1), paid[empty])
-    return shared
+    return {
+        (way, name): np.concatenate(
+            ([mask.sum()], (~np.isnan(costs[mask])).sum(axis=0), np.nansum(costs[mask], axis=0))
+        )
+        for way, parts in slices_of(document).items()
+        for name, mask in parts
+    }
+
+
+def slice_estimates(
+    documents: Sequence[SliceSums],
+    clusters: Sequence[str],
+    configurations: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
+) -> Iterator[Slice]:
+    """The slices of a corpus in the order of `WAYS`, the largest of each first, with intervals.
+
+    Args:
+        documents: the sums of each.
+        clusters: the cluster of each.
+        configurations: whose costs the sums hold, in this order.
+        pairs: of these, those whose difference is wanted.
+    """
+    names = {name for sums in documents for name in sums}
+    num_bytes = {name: sum(float(sums[name][0]) for sums in documents if name in sums) for name in names}
+    column_of = {configuration: column for column, configuration in enumerate(configurations)}
+    num_clusters = len(set(clusters))
+    absent = np.zeros(1 + 2 * len(configurations))
+    for way, name in sorted(names, key=lambda key: (WAYS.index(key[0]), -num_bytes[key], key)):
+        # Documents without such text count as zeros: they are drawn like the others.
+        columns = np.stack([sums.get((way, name), absent) for sums in documents])
+        _, *rows = resampled_columns(columns, clusters, stream=0)
+        num_paid, bits = np.split(np.stack(rows), 2)
+        with np.errstate(divide="ignore", invalid="ignore"):  # resamples without such text
+            levels = bits / num_paid
+        gaps = [levels[column_of[first]] - levels[column_of[second]] for first, second in pairs]
+        yield Slice(
+            way,
+            name,
+            int(num_bytes[way, name]),
+            dict(zip(configurations, estimates(levels, num_clusters), strict=True)),
+            dict(zip(pairs, estimates(np.stack(gaps), num_clusters), strict=True)) if pairs else {},
+        )

@@ -1,14 +1,15 @@
 """Which files the site has, and what goes into each."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 from evalkit.analysis import rankings as leaderboard
 from evalkit.analysis.rankings import Leaderboard
 from evalkit.analysis.results import ScoredCorpus
 from evalkit.corpora.licenses import may_republish
+from evalkit.corpora.store import Document
 from evalkit.models.catalog import CatalogEntry
-from evalkit.report import explorer
+from evalkit.report import explorer, explorer_data
 from evalkit.report.pages import AGGREGATE_NAMES, Pages, cell_file, difference, estimate
 from evalkit.report.probes import probe_groups
 from evalkit.report.sources import Background
@@ -80,7 +81,7 @@ def _write_documents(writer: Writer, pages: Pages, index: int) -> None:
     """Bits of every document under every entrant: the comparison page ranks them."""
     corpus = pages.store.corpora[index]
     texts = pages.backgrounds[index].corpus
-    labels = [explorer.label_of(document) for document in texts.documents] if texts else _labels(corpus)
+    labels = [explorer_data.label_of(document) for document in texts.documents] if texts else _labels(corpus)
     writer.data(
         f"data/documents/{corpus.key}.js",
         {
@@ -102,8 +103,8 @@ def _labels(corpus: ScoredCorpus) -> list[str]:
     return [(title if free else None) or own for title, own in zip(corpus.titles, corpus.ids, strict=True)]
 
 
-def _write_explorer(writer: Writer, pages: Pages, num_documents: int) -> dict[int, Any]:
-    found: dict[int, explorer.Exploration] = {}
+def _write_explorer(writer: Writer, pages: Pages, num_documents: int) -> dict[int, explorer.Exploration]:
+    explorations: dict[int, explorer.Exploration] = {}
     store = pages.store
     for index, background in enumerate(pages.backgrounds):
         if background.corpus is None or not num_documents:
@@ -111,104 +112,122 @@ def _write_explorer(writer: Writer, pages: Pages, num_documents: int) -> dict[in
         explored = explorer.explore(store, index, background.corpus, num_documents=num_documents)
         if explored is None:
             continue
-        found[index], reader = explored
-        _write_exploration(writer, pages, found[index], reader)
+        explorations[index], reader = explored
+        _write_exploration(writer, pages, explorations[index], reader)
     writer.page(
         "explorer.html",
         "explorer.html",
         corpora=[
             {
                 **pages.corpus(index),
-                "entrants": [store.entrants[e].label for e in one.entrants],
-                "num_opened": len(one.opened),
+                "labels": [
+                    store.entrants[configuration].label for configuration in exploration.configurations
+                ],
+                "num_opened": len(exploration.opened),
             }
-            for index, one in found.items()
+            for index, exploration in explorations.items()
         ],
     )
     writer.page("explorer/document.html", "document.html", ["document.js"])
-    return found
+    return explorations
 
 
 def _write_exploration(
-    writer: Writer, pages: Pages, found: explorer.Exploration, reader: explorer.TokenReader
+    writer: Writer, pages: Pages, exploration: explorer.Exploration, reader: explorer.TokenReader
 ) -> None:
     store = pages.store
-    corpus = store.corpora[found.corpus]
-    texts = pages.backgrounds[found.corpus].corpus
+    corpus = store.corpora[exploration.corpus]
+    texts = pages.backgrounds[exploration.corpus].corpus
     assert texts is not None
-    folder = f"data/explorer/{corpus.key}"
-    names = {entrant: store.entrants[entrant].key for entrant in found.entrants}
-    data = explorer.exploration_data(found, names.__getitem__, texts.documents)
+    keys = {index: store.entrants[index].key for index in exploration.configurations}
     models = [
-        {"key": names[e], "label": store.entrants[e].label, "policy": store.entrants[e].policy}
-        for e in found.entrants
+        {"key": keys[index], "label": store.entrants[index].label, "policy": store.entrants[index].policy}
+        for index in exploration.configurations
     ]
-    writer.data(f"{folder}.js", shown_deep({**data, "entrants": models}))
-    for index in found.opened:
-        document = texts.documents[index]
-        fields = explorer.document_data(document)
-        text = fields.pop("text")
-        readable = [e for e in found.entrants if not _is_missing(corpus.bits[index, e])]
-        writer.data(
-            f"{folder}/{index}.js",
-            {
-                **shown_deep(fields),
-                "text": text,
-                "corpus": corpus.label,
-                "entrants": shown_deep(
-                    [model for e, model in zip(found.entrants, models, strict=True) if e in readable]
-                ),
-                "bits": {names[e]: float(corpus.bits[index, e]) for e in readable},
-            },
-        )
-        for entrant in readable:
-            tokens = reader.tokens(entrant, index)
-            shown = text is not None
-            paid = explorer.token_data(tokens) if shown else explorer.coarse_data(tokens, document.n_bytes)
-            writer.data(f"{folder}/{index}.{names[entrant]}.js", paid)
-    first, second = found.pairs[0] if found.pairs else (found.entrants[0], None)
+    data = explorer_data.exploration_data(exploration, keys.__getitem__, texts.documents)
+    writer.data(f"data/explorer/{corpus.key}.js", shown_deep({**data, "entrants": models}))
+    for index in exploration.opened:
+        _write_document(writer, exploration, reader, corpus, index, texts.documents[index], models)
+    first, second = exploration.pairs[0] if exploration.pairs else (exploration.configurations[0], None)
     writer.page(
         f"explorer/{corpus.key}.html",
         "exploration.html",
         ["exploration.js"],
-        corpus=pages.corpus(found.corpus),
-        found=found,
+        corpus=pages.corpus(exploration.corpus),
+        exploration=exploration,
         models=models,
         first=first,
         second=second,
-        labels={e: store.entrants[e].label for e in found.entrants},
-        keys=names,
-        slices=_slice_rows(found, first, second),
-        passages=_passage_lists(found, first, second),
+        labels={index: store.entrants[index].label for index in exploration.configurations},
+        keys=keys,
+        slices=_slice_rows(exploration, first, second),
+        passages=_passage_lists(exploration, first, second),
         documents=[
-            (index, texts.documents[index], explorer.label_of(texts.documents[index]))
-            for index in found.opened
+            (index, texts.documents[index], explorer_data.label_of(texts.documents[index]))
+            for index in exploration.opened
         ],
         bits=corpus.bits,
         num_documents=len(corpus.ids),
-        passage_label=[explorer.label_of(texts.documents[one.document]) for one in found.passages],
+        passage_labels=[
+            explorer_data.label_of(texts.documents[passage.document]) for passage in exploration.passages
+        ],
     )
 
 
-def _is_missing(bits: float) -> bool:
-    return bool(bits != bits)
+def _write_document(
+    writer: Writer,
+    exploration: explorer.Exploration,
+    reader: explorer.TokenReader,
+    corpus: ScoredCorpus,
+    index: int,
+    document: Document,
+    models: Sequence[dict[str, str | None]],
+) -> None:
+    """What the document's page loads: its facts, and its tokens under each model that can represent it."""
+    path = f"data/explorer/{corpus.key}/{index}"
+    fields = explorer_data.document_data(document)
+    text = fields.pop("text")
+    bits = {
+        configuration: float(corpus.bits[index, configuration])
+        for configuration in exploration.configurations
+        if not math.isnan(corpus.bits[index, configuration])
+    }
+    readers = {
+        configuration: model
+        for configuration, model in zip(exploration.configurations, models, strict=True)
+        if configuration in bits
+    }
+    writer.data(
+        f"{path}.js",
+        {
+            **shown_deep(fields),
+            "text": text,  # as it is: the script shows characters that act by their codes
+            "corpus": corpus.label,
+            "entrants": shown_deep(list(readers.values())),
+            "bits": {model["key"]: bits[configuration] for configuration, model in readers.items()},
+        },
+    )
+    for configuration, model in readers.items():
+        tokens = reader.tokens(configuration, index)
+        data = explorer_data.token_data if text is not None else explorer_data.coarse_data
+        writer.data(f"{path}.{model['key']}.js", data(tokens))
 
 
-def _slice_rows(found: explorer.Exploration, first: int, second: int | None) -> list[dict[str, Any]]:
-    rows = []
+def _slice_rows(exploration: explorer.Exploration, first: int, second: int | None) -> list[dict[str, object]]:
     totals: dict[str, int] = {}
-    for one in found.slices:
-        totals[one.way] = totals.get(one.way, 0) + one.num_bytes
-    for one in found.slices:
-        shown = [one.levels[e] for e in (first, second) if e is not None]
-        gap = one.pairs.get((first, second)) if second is not None else None
+    for part in exploration.slices:
+        totals[part.way] = totals.get(part.way, 0) + part.num_bytes
+    rows: list[dict[str, object]] = []
+    for part in exploration.slices:
+        levels = [part.levels[index] for index in (first, second) if index is not None]
+        gap = part.pairs.get((first, second)) if second is not None else None
         rows.append(
             {
-                "way": one.way,
-                "name": one.name,
-                "num_bytes": one.num_bytes,
-                "share": f"{100 * one.num_bytes / totals[one.way]:.1f}",
-                "levels": [estimate(level, decimals([level.half_width])) for level in shown],
+                "way": part.way,
+                "name": part.name,
+                "num_bytes": part.num_bytes,
+                "share": f"{100 * part.num_bytes / totals[part.way]:.1f}",
+                "levels": [estimate(level, decimals([level.half_width])) for level in levels],
                 "gap": None if gap is None else difference(gap),
             }
         )
@@ -216,9 +235,10 @@ def _slice_rows(found: explorer.Exploration, first: int, second: int | None) -> 
 
 
 def _passage_lists(
-    found: explorer.Exploration, first: int, second: int | None
+    exploration: explorer.Exploration, first: int, second: int | None
 ) -> list[tuple[str, list[int]]]:
     """The two lists of passages that the page shows without its script."""
+    lists = exploration.lists
     if second is None:
-        return [("costliest", found.costliest[first]), ("cheapest", found.cheapest[first])]
-    return [("won", found.won[first, second]), ("lost", found.lost[first, second])]
+        return [("costliest", lists.costliest[first]), ("cheapest", lists.cheapest[first])]
+    return [("won", lists.won[first, second]), ("lost", lists.lost[first, second])]

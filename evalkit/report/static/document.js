@@ -63,7 +63,7 @@
     writeHash({ d: `${place.corpus}/${place.index}`, a, b });
     const names = [a, b].filter(Boolean).map((key) => model(key).label);
     const bytes = found.text === null ? null : new TextEncoder().encode(found.text);
-    const tokens = files.map((file) => ({ ends: ends(file.lengths), bits: file.bits }));
+    const tokens = files.map((file) => ({ ends: ends(file.lengths), bits: file.bits, ...charged(file) }));
     const segments = cut(tokens, bytes, found.num_bytes);
     shown = { bytes, tokens, segments, names, blocks: blocks(segments, bytes), current: -1 };
     scale(names.length > 1);
@@ -75,6 +75,24 @@
     let end = 0;
     for (let index = 0; index < lengths.length; index++) found[index] = end += lengths[index];
     return found;
+  }
+
+  // What the bytes of each token cost, as evalkit/analysis/byte_costs.py has it: a token without bytes is paid
+  // by the next paid one that has some, at the end by the last; what is not paid for costs null, not 0.
+  function charged({ bits, lengths, paid }) {
+    const costs = lengths.map((length, index) => length ? bits[index] : null);
+    let waiting = 0, last = -1;
+    for (let index = 0; index < lengths.length; index++) {
+      if (!lengths[index]) waiting += bits[index] ?? 0;
+      else if (costs[index] !== null) {
+        costs[index] += waiting;
+        waiting = 0;
+        last = index;
+      }
+    }
+    if (last >= 0) costs[last] += waiting;
+    // Of a text that is not shown, a stretch may be paid for in part.
+    return { costs, paid: lengths.map((length, index) => costs[index] === null ? 0 : paid ? paid[index] : length) };
   }
 
   // Segments end where a token of every model ends and, where there is text, a character.
@@ -92,7 +110,9 @@
         while (bytes !== null && end < numBytes && (bytes[end] & 0xc0) === 0x80) end++;
       }
       tokens.forEach(({ ends }, which) => {
-        while (at[which] < ends.length && ends[at[which]] === end) at[which]++;
+        // Tokens without bytes belong to what follows them, but for the document's end.
+        if (end === numBytes) at[which] = ends.length;
+        else at[which]++;
         found.lasts[which].push(at[which]);
       });
       found.ends.push(end);
@@ -115,11 +135,21 @@
     return found;
   }
 
-  function bitsOf(which, segment) {
+  // A segment's bits, and bits per byte, over what is paid for; null where nothing is.
+  function costOf(which, segment) {
     const { lasts } = shown.segments;
-    let sum = 0;
-    for (let token = segment ? lasts[which][segment - 1] : 0; token < lasts[which][segment]; token++) sum += shown.tokens[which].bits[token] || 0;
-    return sum / 100;
+    const { costs, paid } = shown.tokens[which];
+    let sum = 0, bytes = 0;
+    for (let token = segment ? lasts[which][segment - 1] : 0; token < lasts[which][segment]; token++) {
+      sum += costs[token] ?? 0;
+      bytes += paid[token];
+    }
+    return bytes ? { bits: sum / 100, rate: sum / 100 / bytes } : null;
+  }
+
+  function gapOf(segment) {
+    const [first, second] = [costOf(0, segment), costOf(1, segment)];
+    return first === null || second === null ? null : first.rate - second.rate;
   }
 
   function range(segment) {
@@ -127,11 +157,10 @@
   }
 
   function colour(segment) {
-    const [start, end] = range(segment);
-    const cost = bitsOf(0, segment) / (end - start);
-    if (shown.names.length === 1) return `b${LIMITS.filter((limit) => cost >= limit).length}`;
-    const gap = cost - bitsOf(1, segment) / (end - start);
-    return `g${GAP_LIMITS.filter((limit) => gap >= limit).length}`;
+    const isGap = shown.names.length > 1;
+    const value = isGap ? gapOf(segment) : costOf(0, segment)?.rate ?? null;
+    if (value === null) return "unpaid";
+    return `${isGap ? "g" : "b"}${(isGap ? GAP_LIMITS : LIMITS).filter((limit) => value >= limit).length}`;
   }
 
   // Characters that act instead of showing are shown by their code, line ends by an arrow.
@@ -221,13 +250,11 @@
         pieces.push(`${piece(from, shown.tokens[which].ends[token])} ${bits === null ? "unpaid" : fixed(bits / 100, 2)}`);
       }
       const more = lasts[which][segment] - first - pieces.length;
-      parts.push(element("b", {}, name), ` ${fixed(bitsOf(which, segment), 2)} bits, ${fixed(bitsOf(which, segment) / (end - start), 2)} per byte\n`,
+      const cost = costOf(which, segment);
+      parts.push(element("b", {}, name), cost === null ? " unpaid\n" : ` ${fixed(cost.bits, 2)} bits, ${fixed(cost.rate, 2)} per byte\n`,
         element("code", {}, pieces.join("  ") + (more > 0 ? `  and ${more} more` : "")), "\n");
     });
-    if (shown.names.length > 1) {
-      const gap = (bitsOf(0, segment) - bitsOf(1, segment)) / (end - start);
-      parts.push(`difference ${signed(gap, 2)} bits per byte\n`);
-    }
+    if (shown.names.length > 1) parts.push(`difference ${signed(gapOf(segment), 2)} bits per byte\n`);
     parts.push(element("small", {}, `bytes ${commas(start)}–${commas(end)}`));
     return parts;
   }

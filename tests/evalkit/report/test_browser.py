@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 import evalkit
+from evalkit.analysis.byte_costs import byte_costs
 from evalkit.cells.files import content_sha256
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.files import strict_json
@@ -258,6 +259,29 @@ def test_explore_a_document(page: Page, small: Small) -> None:
     page.get_by_label("against").select_option("nothing: its own cost")
     expect(page.locator("#scale")).to_contain_text("bits per byte from")
     assert page.locator("#text s").first.get_attribute("class") in {f"b{step}" for step in range(9)}
+
+
+def test_the_page_spreads_bits_over_bytes_as_the_analysis_does(
+    page: Page, small: Small, tmp_path: Path
+) -> None:
+    shutil.copytree(small.site, tmp_path / "site")
+    path = "data/explorer/free-2026-10/14.bytes.js"
+    num_bytes = sum(read_data(small.site, path)["lengths"])
+    tokens = {"bits": [200, 400, None, 300, 100], "lengths": [0, 4, 1, num_bytes - 5, 0]}
+    (tmp_path / "site" / path).write_text(f"evalkitData({json.dumps(path)},{json.dumps(tokens)});\n")
+    page.goto(url(tmp_path / "site", "explorer/document.html#d=free-2026-10/14&a=bytes"))
+    expect(page.locator("#text s")).to_have_count(3)
+    costs = byte_costs(
+        [np.nan if bits is None else bits / 100 for bits in tokens["bits"]], np.cumsum(tokens["lengths"])
+    )
+    for segment, (start, end) in enumerate([(0, 4), (4, 5), (5, num_bytes)]):
+        page.locator("#text s").nth(segment).hover()
+        expect(page.locator("#tip")).to_contain_text(f"bytes {start}–{end}")
+        total = costs[start:end].sum()
+        words = f"{total:.2f} bits, {costs[start]:.2f} per byte" if start != 4 else "bytes unpaid"
+        expect(page.locator("#tip")).to_contain_text(words)
+    classes = [page.locator("#text s").nth(segment).get_attribute("class") for segment in range(3)]
+    assert classes == ["b4", "unpaid", "b0"]
 
 
 def test_a_text_that_may_not_be_shown(page: Page, small: Small) -> None:
