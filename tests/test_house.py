@@ -86,7 +86,6 @@ LONG_FUNCTIONS = {
     "compile_command",
     "dates",
     "differences",
-    "explore",
     "heatmap",
     "leaderboard",
     "list_records",

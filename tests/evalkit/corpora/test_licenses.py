@@ -17,7 +17,7 @@ from evalkit.corpora.licenses import (
     terms,
 )
 from evalkit.corpora.publish import prepare_dataset, read_dataset
-from evalkit.report.explorer import document_data, label_of
+from evalkit.report.explorer_data import document_data, label_of
 
 
 @pytest.mark.parametrize(
