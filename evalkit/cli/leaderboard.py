@@ -18,6 +18,10 @@ _Date = Annotated[
     str | None, typer.Option("--date", help="As of this day, YYYY-MM-DD.", show_default="today in UTC")
 ]
 _Site = Annotated[Path, typer.Option("--output", help="Folder of the site; a site there is replaced.")]
+_Docs = Annotated[
+    str | None,
+    typer.Option("--docs", help="Documentation to link: an address, or a folder of pages to copy."),
+]
 _Hardware = Annotated[str, typer.Option("--hardware", help="cpu, gpu, or auto: gpu where there is one.")]
 _DEFAULT = Path("leaderboard.toml")
 
@@ -81,11 +85,11 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
 
 
 @app.command("site")
-def site_command(config: _Config = _DEFAULT, output: _Site = Path("site")) -> None:
+def site_command(config: _Config = _DEFAULT, output: _Site = Path("site"), docs: _Docs = None) -> None:
     """Build the site of all cells, with the plots."""
     from evalkit.refresh import read_config, site
 
-    drawn = site(read_config(config), output, tell=_tell)
+    drawn = site(read_config(config), output, docs=docs, tell=_tell)
     typer.echo(f"{output}/index.html; {len(drawn)} plots in {output}/plots: {', '.join(drawn)}")
 
 
@@ -128,6 +132,7 @@ def refresh_command(
     date: _Date = None,
     hardware: _Hardware = "auto",
     output: _Site = Path("site"),
+    docs: _Docs = None,
 ) -> None:
     """Crawl, publish, score and build the site; what a source or a gate stops, the others go on without."""
     from evalkit.errors import EvalkitError
@@ -142,7 +147,7 @@ def refresh_command(
             typer.echo(f"evalkit: {error}", err=True)
             failed = True
     score_command(config, date, hardware)
-    site_command(config, output)
+    site_command(config, output, docs)
     if failed:
         raise typer.Exit(1)
 

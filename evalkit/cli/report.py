@@ -25,6 +25,10 @@ def report_command(
         typer.Option("--explorer-documents", min=0, help="Documents per corpus that the explorer can open."),
     ] = 60,
     title: Annotated[str, typer.Option("--title", help="Name of the site.")] = "evalkit",
+    docs: Annotated[
+        str | None,
+        typer.Option("--docs", help="Documentation to link: an address, or a folder of pages to copy."),
+    ] = None,
     with_plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots that the cells allow.")
     ] = True,
@@ -34,12 +38,13 @@ def report_command(
     It needs no server and no network: open site/index.html. Cells of --limit runs are refused.
     """
     from evalkit.corpora.store import load_corpus
-    from evalkit.report import SiteOptions, build_site, check_output
+    from evalkit.report import SiteOptions, build_site, check_output, docs_files
 
     def warn(text: str) -> None:
         typer.echo(text, err=True)
 
     check_output(output, results)
+    docs_files(docs)
     names = tuple(name.strip() for name in (corpora or "").split(",") if name.strip())
     for name in names:  # a wrong name is told before anything is drawn
         load_corpus(name)
@@ -51,7 +56,13 @@ def report_command(
     built = build_site(
         results,
         output,
-        SiteOptions(corpora=names, num_explorer_documents=explorer_documents, title=title, figures=figures),
+        SiteOptions(
+            corpora=names,
+            num_explorer_documents=explorer_documents,
+            title=title,
+            figures=figures,
+            docs=docs,
+        ),
         warn=warn,
     )
     typer.echo(

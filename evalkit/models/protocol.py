@@ -12,7 +12,7 @@ which context, is the business of `evalkit.scoring.policy`; how they are batched
 
 A model of your own needs no more than the members of one of them: give the object to
 `evalkit.run(models=[...])`, or register a loader under the entry-point group ``evalkit.loaders`` so
-that ``evalkit run --models yourloader:TARGET`` finds it (see "Add a model" in README.md).
+that ``evalkit run --models yourloader:TARGET`` finds it (see docs/guides/add-a-model.md).
 """
 
 import dataclasses

@@ -41,6 +41,8 @@ class SiteOptions:
     """How many documents of a corpus the explorer can open."""
     title: str = "evalkit"
     figures: Sequence[SiteFigure] = ()
+    docs: str | None = None
+    """The documentation that every page links: an address, or the folder of the built pages, which is copied."""
 
 
 class Built(NamedTuple):
@@ -71,7 +73,8 @@ def build_site(
         warn: told of everything that is left out.
 
     Raises:
-        UsageError: there is nothing to show, or ``output`` holds something else than a site.
+        UsageError: there is nothing to show, ``output`` holds something else than a site, or there is no
+            documentation where the options say.
         CorpusError: a corpus that was named cannot be read.
         ScoringError: cells contradict one another.
     """
@@ -81,15 +84,24 @@ def build_site(
     if options.num_explorer_documents < 0:
         raise UsageError(f"{options.num_explorer_documents} documents for the explorer: give 0 or more")
     check_output(output, results)
+    docs = docs_files(options.docs)
     found = store.read_store(results, warn=warn)
     backgrounds = sources.find_backgrounds(found.corpora, results, options.corpora, warn=warn)
     board = leaderboard.compute(found, [background.source for background in backgrounds])
     with _replaced(output) as folder:
-        writer = Writer(folder, options.title, _provenance(found), has_plots=bool(options.figures))
+        writer = Writer(
+            folder,
+            options.title,
+            _provenance(found),
+            has_plots=bool(options.figures),
+            docs_link="docs/index.html" if docs else options.docs,
+        )
         num_explored = content.write(
             writer, board, backgrounds, load_catalog(), num_documents=options.num_explorer_documents
         )
         _write_figures(writer, options.figures)
+        for name, path in docs.items():
+            writer.bytes(f"docs/{name}", path.read_bytes())
         files = writer.finish()
     return Built(
         output,
@@ -100,6 +112,25 @@ def build_site(
         num_corpora=len(found.corpora),
         num_explored=num_explored,
     )
+
+
+def docs_files(docs: str | None) -> dict[str, Path]:
+    """The files of built documentation by their place in it; none where it is an address, or None.
+
+    Raises:
+        UsageError: it is neither an address nor a folder of pages.
+    """
+    if docs is None or docs.startswith(("https://", "http://")):
+        return {}
+    folder = Path(docs)
+    if not (folder / "index.html").is_file():
+        raise UsageError(
+            f"--docs {docs} is neither an https:// address nor a folder with an index.html; "
+            "`make docs` builds the documentation into build/docs"
+        )
+    # Sitemaps say when they were made, and the same cells shall give the same site.
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "sitemap" not in path.name)
+    return {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def _write_figures(writer: Writer, figures: Sequence[SiteFigure]) -> None:

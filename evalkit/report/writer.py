@@ -18,7 +18,15 @@ _STYLE = "style.css"
 class Writer:
     """Writes pages and data under one folder and remembers what it wrote."""
 
-    def __init__(self, folder: Path, title: str, provenance: dict[str, Any], *, has_plots: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        provenance: dict[str, Any],
+        *,
+        has_plots: bool,
+        docs_link: str | None = None,
+    ) -> None:
         import jinja2
 
         self.folder = folder
@@ -35,6 +43,7 @@ class Writer:
             "site_title": title,
             "provenance": provenance,
             "has_plots": has_plots,
+            "docs_link": docs_link,
             "web_link": web_link,
         }
         self._environment.filters |= {

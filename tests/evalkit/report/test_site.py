@@ -130,6 +130,37 @@ def test_the_command(tmp_path: Path) -> None:
     assert isinstance(missing.exception, UsageError) and "no such folder" in str(missing.exception)
 
 
+def test_every_page_links_the_documentation_where_there_is_one(tmp_path: Path) -> None:
+    tiny_run(tmp_path / "runs")
+    built = tmp_path / "pages" / "guides"
+    built.mkdir(parents=True)
+    (tmp_path / "pages" / "index.html").write_text("<p>how to</p>")
+    (built / "one.html").write_text("<p>a guide</p>")
+    (tmp_path / "pages" / "sitemap.xml").write_text("made on a day")
+
+    def docs_links(options: SiteOptions) -> dict[str, list[str]]:
+        build_site(tmp_path / "runs", tmp_path / "site", options)
+        pages = [path for path in (tmp_path / "site").rglob("*.html") if "docs" not in path.parts]
+        return {
+            path.relative_to(tmp_path / "site").as_posix(): lxml.html.fromstring(path.read_bytes()).xpath(
+                "//header//a[text()='Documentation']/@href"
+            )
+            for path in pages
+        }
+
+    links = docs_links(SiteOptions(docs=str(tmp_path / "pages")))
+    assert links["index.html"] == ["docs/index.html"] and links["corpora/tiny.html"] == ["../docs/index.html"]
+    assert all((tmp_path / "site" / page).parent.joinpath(link).is_file() for page, [link] in links.items())
+    assert sorted(files_of(tmp_path / "site" / "docs")) == ["guides/one.html", "index.html"]
+    links = docs_links(SiteOptions(docs="https://docs.example.org/evalkit/"))
+    assert set(map(tuple, links.values())) == {("https://docs.example.org/evalkit/",)}
+    assert not (tmp_path / "site" / "docs").exists()
+    assert set(map(tuple, docs_links(SiteOptions()).values())) == {()}
+    for nothing in ("javascript:alert(1)", str(built)):
+        with pytest.raises(UsageError, match=r"--docs .* `make docs` builds"):
+            build_site(tmp_path / "runs", tmp_path / "site", SiteOptions(docs=nothing))
+
+
 def test_a_corpus_that_is_not_in_the_store_is_named(tmp_path: Path) -> None:
     lines = "".join(json.dumps({"text": f"text {n} " * 9, "license": "MIT"}) + "\n" for n in range(3))
     (tmp_path / "notes.jsonl").write_text(lines)
