@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.report import DocsOption
+
 if TYPE_CHECKING:
     from evalkit.refresh import LeaderboardConfig, Window
 
@@ -18,10 +20,6 @@ _Date = Annotated[
     str | None, typer.Option("--date", help="As of this day, YYYY-MM-DD.", show_default="today in UTC")
 ]
 _Site = Annotated[Path, typer.Option("--output", help="Folder of the site; a site there is replaced.")]
-_Docs = Annotated[
-    str | None,
-    typer.Option("--docs", help="Documentation to link: an address, or a folder of pages to copy."),
-]
 _Hardware = Annotated[str, typer.Option("--hardware", help="cpu, gpu, or auto: gpu where there is one.")]
 _DEFAULT = Path("leaderboard.toml")
 
@@ -85,7 +83,7 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
 
 
 @app.command("site")
-def site_command(config: _Config = _DEFAULT, output: _Site = Path("site"), docs: _Docs = None) -> None:
+def site_command(config: _Config = _DEFAULT, output: _Site = Path("site"), docs: DocsOption = None) -> None:
     """Build the site of all cells, with the plots."""
     from evalkit.refresh import read_config, site
 
@@ -132,7 +130,7 @@ def refresh_command(
     date: _Date = None,
     hardware: _Hardware = "auto",
     output: _Site = Path("site"),
-    docs: _Docs = None,
+    docs: DocsOption = None,
 ) -> None:
     """Crawl, publish, score and build the site; what a source or a gate stops, the others go on without."""
     from evalkit.errors import EvalkitError

@@ -5,6 +5,11 @@ from typing import Annotated
 
 import typer
 
+DocsOption = Annotated[
+    str | None,
+    typer.Option("--docs", help="Documentation to link: an address, or a folder of pages to copy."),
+]
+
 
 def report_command(
     results: Annotated[
@@ -25,10 +30,7 @@ def report_command(
         typer.Option("--explorer-documents", min=0, help="Documents per corpus that the explorer can open."),
     ] = 60,
     title: Annotated[str, typer.Option("--title", help="Name of the site.")] = "evalkit",
-    docs: Annotated[
-        str | None,
-        typer.Option("--docs", help="Documentation to link: an address, or a folder of pages to copy."),
-    ] = None,
+    docs: DocsOption = None,
     with_plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots that the cells allow.")
     ] = True,
@@ -53,18 +55,8 @@ def report_command(
         from evalkit.plots import draw_all
 
         figures = draw_all(results, tell=warn)
-    built = build_site(
-        results,
-        output,
-        SiteOptions(
-            corpora=names,
-            num_explorer_documents=explorer_documents,
-            title=title,
-            figures=figures,
-            docs=docs,
-        ),
-        warn=warn,
-    )
+    options = SiteOptions(names, explorer_documents, title, figures, docs)
+    built = build_site(results, output, options, warn=warn)
     typer.echo(
         f"{built.output}/index.html: models: {built.num_models}, corpora: {built.num_corpora}, "
         f"cells: {built.num_cells}, corpora in the explorer: {built.num_explored} "

@@ -42,7 +42,7 @@ class SiteOptions:
     title: str = "evalkit"
     figures: Sequence[SiteFigure] = ()
     docs: str | None = None
-    """The documentation that every page links: an address, or the folder of the built pages, which is copied."""
+    """The documentation that all pages link: its address, or the folder of its pages, which is copied."""
 
 
 class Built(NamedTuple):
