@@ -50,7 +50,7 @@ _DOCUMENT_FIELDS = (
     "license",
     "language",
     "cluster",
-    "n_bytes",
+    "num_bytes",
     "sha256",
 )
 
@@ -286,7 +286,7 @@ def publish(config: LeaderboardConfig, gated: Sequence[Gated]) -> list[Path]:
             {field: getattr(document, field) for field in _DOCUMENT_FIELDS}
             for document in one.corpus.documents
         ]
-        types = [(field, pa.int64() if field == "n_bytes" else pa.string()) for field in _DOCUMENT_FIELDS]
+        types = [(field, pa.int64() if field == "num_bytes" else pa.string()) for field in _DOCUMENT_FIELDS]
         for path in (folder / "manifest.json", config.results / CELLS / name / "manifest.json"):
             with atomic_write(path) as temporary:
                 temporary.write_bytes(manifest)

@@ -67,7 +67,6 @@ UPWARD = {
     ("evalkit_crawlers.http", "evalkit_crawlers.options"),
 }
 LONG_MODULES = {
-    "evalkit.corpora.store",
     "evalkit.plots.frame",
     "evalkit.plots.models",
     "evalkit.refresh",

@@ -194,7 +194,7 @@ def _content(
     """What a cell's JSON says, but for the digest of all of it."""
     scored = [score for score in scores if score.total_bits is not None]
     bits = [score.total_bits or 0.0 for score in scored]
-    num_bytes = [score.document.n_bytes for score in scored]
+    num_bytes = [score.document.num_bytes for score in scored]
     bits_per_byte = math.fsum(bits) / sum(num_bytes)
     interval = ratio_interval(bits, num_bytes, [cluster_of(score) for score in scored])
     tokens = [score.num_tokens for score in scored if score.num_tokens is not None]
@@ -275,7 +275,7 @@ def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -
         "sha256": pa.array([score.document.sha256 for score in scores], pa.string()),
         "title": pa.array([score.document.title for score in scores], pa.string()),
         "cluster": pa.array([cluster_of(score) for score in scores], pa.string()),
-        "num_bytes": pa.array([score.document.n_bytes for score in scores], pa.int64()),
+        "num_bytes": pa.array([score.document.num_bytes for score in scores], pa.int64()),
         "num_tokens": pa.array([score.num_tokens for score in scores], pa.int64()),
         "total_bits": pa.array([score.total_bits for score in scores], pa.float64()),
         "lossy": pa.array([score.lossy for score in scores], pa.string()),

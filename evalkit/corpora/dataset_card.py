@@ -87,7 +87,7 @@ Left out, and why:
 | {{ reason | cell }} | {{ "{:,}".format(count) }} |
 {% endfor %}
 {%- endif %}
-`sha256` and `n_bytes` are those of the text in UTF-8, `position` is the document's place in the corpus, \
+`sha256` and `num_bytes` are those of the text in UTF-8, `position` is the document's place in the corpus, \
 dates are UTC, `extractor` is what made the text out of the page. `corpus.json` has all of this for programs.
 """
 

@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Of manifests: in version 1 the column ``num_bytes`` of the documents' table was called ``n_bytes``."""
 UNKNOWN = "unknown"
 """Stands for a source or license that nobody stated, in documents and in the manifest's counts."""
 
@@ -51,7 +53,7 @@ class Document:
 
     Bootstrap intervals resample clusters. None: the document is a cluster of its own.
     """
-    n_bytes: int
+    num_bytes: int
     """Length of the text in UTF-8."""
     sha256: str
     """Hex digest of the text's UTF-8 bytes."""
@@ -219,7 +221,7 @@ def make_document(
         license=license,
         language=language,
         cluster=cluster or repository_of_url(url),
-        n_bytes=len(data),
+        num_bytes=len(data),
         sha256=sha256,
         extractor=extractor,
         source_version=source_version,
@@ -260,7 +262,7 @@ def make_corpus(
     for document in documents:
         if document.id in seen or document.id.split() != [document.id]:
             raise CorpusError(f"corpus {name}: id {document.id!r} is used twice or holds white space")
-        if not document.n_bytes:
+        if not document.num_bytes:
             raise CorpusError(f"corpus {name}: document {document.id} is empty; leave it out and count it")
         seen.add(document.id)
         if document.published_at is not None and not _PUBLISHED_AT.fullmatch(document.published_at):
@@ -292,7 +294,7 @@ def counts(documents: tuple[Document, ...]) -> dict[str, Any]:
         "sources": dict(Counter(document.source for document in documents)),
         "licenses": dict(Counter(document.license or UNKNOWN for document in documents)),
         "num_documents": len(documents),
-        "num_bytes": sum(document.n_bytes for document in documents),
+        "num_bytes": sum(document.num_bytes for document in documents),
         "sha256": hashlib.sha256(lines.encode("utf-8")).hexdigest(),
     }
 

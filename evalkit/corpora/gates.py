@@ -81,7 +81,7 @@ class Finding:
 
 def profile(corpus: Corpus) -> Profile:
     """The profile of a corpus; takes about a millisecond per document."""
-    lengths = [document.n_bytes for document in corpus.documents]
+    lengths = [document.num_bytes for document in corpus.documents]
     return Profile(
         SCHEMA_VERSION,
         corpus.name,

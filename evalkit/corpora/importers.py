@@ -9,7 +9,6 @@ Uncheatable Eval's formats are read as published: until 2025 a JSON list of stri
 ``url`` and ``date``.
 """
 
-import dataclasses
 import datetime as dt
 import os
 import re
@@ -24,11 +23,11 @@ from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
+from evalkit.corpora.tables import FIELD_NAMES, OLD_NAMES
 
 _TEXT_COLUMNS = ("text", "content")
-_DOCUMENT_FIELDS = tuple(field.name for field in dataclasses.fields(Document))
 _COLUMNS = (
-    *_DOCUMENT_FIELDS,
+    *FIELD_NAMES,
     *("content", "category", "date"),  # Uncheatable Eval's names
 )
 
@@ -116,7 +115,7 @@ def read_documents(
     seen: set[str] = set()
     for place, fields in rows:
         document = _document(place, fields, text_column, defaults)
-        if document.n_bytes == 0:
+        if document.num_bytes == 0:
             num_dropped["empty"] += 1
         elif document.sha256 in seen:
             num_dropped["exact duplicate"] += 1
@@ -159,10 +158,10 @@ def _document(
     text = fields[column]
     if not isinstance(text, str):
         raise CorpusError(f"{place}: {column!r} is {type_name(text)}, not a text")
-    own = not text_column and all(name in fields for name in _DOCUMENT_FIELDS)
+    own = not text_column and {OLD_NAMES.get(name, name) for name in fields} >= set(FIELD_NAMES)
     # In a table of another making, columns of these names may hold anything.
-    foreign = {"id", "sha256", "n_bytes", "fetched_at", "extractor", "source_version"}
-    skipped = {*_TEXT_COLUMNS, "n_bytes", "published_at", "date", *(() if own else foreign)}
+    foreign = {"id", "sha256", "fetched_at", "extractor", "source_version"}
+    skipped = {*_TEXT_COLUMNS, "num_bytes", "published_at", "date", *(() if own else foreign)}
     strings = {
         name: _optional_text(place, name, fields.get(name)) for name in _COLUMNS if name not in skipped
     }

@@ -19,12 +19,13 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit.corpora.dataset_card import dataset_card
-from evalkit.corpora.document import SCHEMA_VERSION, UNKNOWN, Corpus, Document, Manifest, counts
+from evalkit.corpora.document import READABLE_VERSIONS, SCHEMA_VERSION, UNKNOWN, Corpus, Document, Manifest, counts
+from evalkit.corpora.tables import FIELD_NAMES, document_columns, document_row, with_current_names
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import atomic_write, locked, strict_json
 from evalkit.corpora.licenses import may_republish
@@ -98,7 +99,7 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
     _check_folder(folder, corpus)
     tables = {
         config: [
-            {"position": position, **_row(document)}
+            {"position": position, **document_row(document)}
             for position, document in enumerate(corpus.documents)
             if published[position] is has_text
         ]
@@ -203,14 +204,15 @@ def read_dataset(folder: Path) -> PublishedDataset:
         if not path.exists():
             continue
         try:
-            schema = _schema(with_text=config == "data")
+            columns = pq.read_schema(path).names
+            schema = _schema(with_text=config == "data", column_names=columns)
             table = pq.read_table(path, schema=schema)  # a missing column would be one of nulls
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorpusError(f"{path}: it is damaged: {first_line(error)}") from error
         missing = [field.name for field in schema if not field.nullable and table[field.name].null_count]
         if missing:
             raise CorpusError(f"{path}: it is damaged: it has no {' and no '.join(missing)}; fetch it again")
-        for row in table.to_pylist():
+        for row in with_current_names(table).to_pylist():
             position = row.pop("position")
             if position in documents:
                 raise CorpusError(f"{path}: it is damaged: two documents at position {position}")
@@ -230,8 +232,9 @@ def read_dataset(folder: Path) -> PublishedDataset:
 def _manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest(**json.loads((folder / CORPUS_FILE).read_bytes()))
-        if manifest.schema_version != SCHEMA_VERSION:
+        if manifest.schema_version not in READABLE_VERSIONS:
             raise ValueError(f"schema version {manifest.schema_version!r}, not {SCHEMA_VERSION}")
+        manifest = dataclasses.replace(manifest, schema_version=SCHEMA_VERSION)
         texts = [manifest.name, manifest.description, manifest.sha256, *manifest.provenance.values()]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("what should be a text is none")
@@ -285,10 +288,6 @@ def _check_folder(folder: Path, corpus: Corpus) -> None:
         raise CorpusError(f"{folder}: it holds something else than corpus {corpus.name}; give a new --output")
 
 
-def _row(document: Document) -> dict[str, Any]:
-    return {field.name: getattr(document, field.name) for field in dataclasses.fields(document)}
-
-
 def _corpus_json(manifest: Manifest) -> str:
     # When and in which file it was stored here is of this machine and no part of the corpus.
     fields = dataclasses.asdict(
@@ -297,24 +296,13 @@ def _corpus_json(manifest: Manifest) -> str:
     return strict_json(fields)
 
 
-def _schema(*, with_text: bool) -> Any:
+def _schema(*, with_text: bool, column_names: Collection[str] = FIELD_NAMES) -> Any:
+    """The schema of a table; of one that has these columns, if it is to be read."""
     import pyarrow as pa
 
-    required = {"id", "text", "source", "n_bytes", "sha256"}
-    return pa.schema(
-        [
-            pa.field("position", pa.int64(), nullable=False),
-            *(
-                pa.field(
-                    field.name,
-                    pa.int64() if field.name == "n_bytes" else pa.string(),
-                    nullable=field.name not in required,
-                )
-                for field in dataclasses.fields(Document)
-                if with_text or field.name not in WITHHELD_FIELDS
-            ),
-        ]
-    )
+    names = [name for name in FIELD_NAMES if with_text or name not in WITHHELD_FIELDS]
+    position = pa.field("position", pa.int64(), nullable=False)
+    return pa.schema([position, *document_columns(names, column_names)])
 
 
 def _parquet(rows: list[dict[str, Any]], *, with_text: bool) -> bytes:

@@ -26,7 +26,7 @@ def document_data(document: Document) -> dict[str, object]:
         "id": document.id,
         "title": document.title if is_shown else None,
         "sha256": document.sha256,
-        "num_bytes": document.n_bytes,
+        "num_bytes": document.num_bytes,
         "license": document.license,
         "url": document.url,
         "source": document.source,

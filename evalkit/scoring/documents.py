@@ -86,11 +86,11 @@ def _score_codec(
 ) -> list[DocumentScore]:
     scores = []
     started = time.perf_counter()
-    num_bytes, total_bits, all_bytes = 0, 0.0, sum(document.n_bytes for document in documents)
+    num_bytes, total_bits, all_bytes = 0, 0.0, sum(document.num_bytes for document in documents)
     for document in documents:
         bits = 8.0 * model.code_length_bytes(document.data)
         scores.append(DocumentScore(document, None, bits))
-        num_bytes, total_bits = num_bytes + document.n_bytes, total_bits + bits
+        num_bytes, total_bits = num_bytes + document.num_bytes, total_bits + bits
         elapsed_s = time.perf_counter() - started
         progress(Progress(len(scores), num_bytes, total_bits, num_bytes / max(1, all_bytes), elapsed_s))
     return scores
@@ -130,7 +130,7 @@ def _score_tokens(
     def close(index: int) -> None:
         nonlocal num_bytes, total_bits
         scores[index] = _close(documents[index], opened.pop(index), keep_tokens)
-        num_bytes += documents[index].n_bytes
+        num_bytes += documents[index].num_bytes
         total_bits += scores[index].total_bits or 0.0
 
     for index, document in enumerate(documents):
@@ -140,10 +140,10 @@ def _score_tokens(
             scores[index] = DocumentScore(document, None, None, lossy=str(error))
             continue
         covered = int(encoding.ends[-1]) if len(encoding.ends) else 0
-        if covered != document.n_bytes or len(encoding.ids) != len(encoding.ends):
+        if covered != document.num_bytes or len(encoding.ids) != len(encoding.ends):
             raise ScoringError(
                 f"{model.identity.name}: encode() of document {document.id} gives {len(encoding.ids)} ids "
-                f"and {len(encoding.ends)} ends, and covers {covered} of {document.n_bytes} bytes"
+                f"and {len(encoding.ends)} ends, and covers {covered} of {document.num_bytes} bytes"
             )
         cut = windows(policy, encoding.ids, prefix=prefix, context_limit=model.context_limit)
         opened[index] = _Open(encoding.ends, np.full(len(encoding.ids), np.nan), len(cut))

@@ -187,13 +187,13 @@ def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     texts = [document.text for document in load_corpus(name, store=tmp_path / "corpora").documents]
     wanted = [page.text.replace("An item", "- An item") for page in pages[:4]]
     assert [sorted(text.splitlines()) for text in texts] == [sorted(text.splitlines()) for text in wanted]
-    assert [row["n_bytes"] for row in rows] == [str(len(text.encode())) for text in texts]
+    assert [row["num_bytes"] for row in rows] == [str(len(text.encode())) for text in texts]
     assert [row["published_at"] for row in rows] == [f"2024-10-07T{hour}:00:00Z" for hour in range(12, 16)]
     page = (tmp_path / "site" / "corpora" / f"{name}.html").read_text(encoding="utf-8")
     assert '<th scope="row" class="text">redirect</th><td>1</td>' in page
     [path] = (tmp_path / "results" / "cells" / name / "zstd").glob("*.json")
     totals = json.loads(path.read_text(encoding="utf-8"))["totals"]
-    assert totals["num_bytes"] == sum(int(row["n_bytes"]) for row in rows)
+    assert totals["num_bytes"] == sum(int(row["num_bytes"]) for row in rows)
 
 
 @pytest.mark.parametrize(

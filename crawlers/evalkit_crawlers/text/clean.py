@@ -73,7 +73,7 @@ def clean_documents(
     for document in _unique_ids(ordered, drops):
         if document.text.count("\ufffd") > len(document.text) * _REPLACEMENTS_PER_CHARACTER:
             drops.append(Drop(document.id, "damaged characters"))
-        elif document.n_bytes < min_bytes:
+        elif document.num_bytes < min_bytes:
             drops.append(Drop(document.id, f"shorter than {min_bytes} bytes"))
         else:
             sound.append(document)
@@ -81,7 +81,7 @@ def clean_documents(
     in_language = []
     for document in sound:
         document = _with_text(document, without_lines(document.text, document.url, lines))
-        if document.n_bytes < max(1, min_bytes):
+        if document.num_bytes < max(1, min_bytes):
             drops.append(Drop(document.id, f"shorter than {min_bytes} bytes without boilerplate"))
         elif document.language is None:
             in_language.append(dataclasses.replace(document, language=language.language_of(document.text)))
@@ -152,7 +152,7 @@ def boilerplate_lines(documents: Collection[Document]) -> frozenset[str]:
     witnesses = Counter(
         (host, digest)
         for (host, document), lines in zip(hosted, frequent, strict=True)
-        if sum(lines.values()) < document.n_bytes / 2
+        if sum(lines.values()) < document.num_bytes / 2
         for digest in lines
     )
     return frozenset(digest for (host, digest), count in witnesses.items() if count >= least[host])
@@ -201,7 +201,7 @@ def _with_text(document: Document, text: str) -> Document:
         return document
     data = text.encode("utf-8")
     sha256 = hashlib.sha256(data).hexdigest()
-    return dataclasses.replace(document, text=text, n_bytes=len(data), sha256=sha256)
+    return dataclasses.replace(document, text=text, num_bytes=len(data), sha256=sha256)
 
 
 def _precedence(document: Document) -> tuple[bool, str, str, str]:

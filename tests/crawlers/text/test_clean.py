@@ -75,8 +75,8 @@ def test_texts_come_out_in_normal_form_and_whole() -> None:
     assert kept.license == "CC-BY-SA-4.0"
     # Everything that follows from the text was renewed: a corpus accepts it, and stores it as it is.
     assert make_document(kept.text, source="x").sha256 == kept.sha256
-    assert kept.n_bytes == len(kept.text.encode())
-    assert make_corpus("sample", [kept]).num_bytes == kept.n_bytes
+    assert kept.num_bytes == len(kept.text.encode())
+    assert make_corpus("sample", [kept]).num_bytes == kept.num_bytes
 
 
 @given(st.text())

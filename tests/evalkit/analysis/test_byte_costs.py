@@ -90,7 +90,7 @@ def test_stretches_of_a_hidden_text_say_what_of_them_is_paid() -> None:
 
 
 def test_positions_leave_unpaid_bytes_out(tmp_path: Path) -> None:
-    texts = [document.text for document in _documents(1, 9, source="x") if document.n_bytes >= 256]
+    texts = [document.text for document in _documents(1, 9, source="x") if document.num_bytes >= 256]
     model = Counted("threes", "text", 3)  # whose first token, the first three bytes, is not paid for
     result = run([model], [corpus_of(texts)], policy="uncheatable", output=tmp_path, token_bits=True)
     [point] = position_curve(result.cells[0], [0, 256])

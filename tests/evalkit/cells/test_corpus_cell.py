@@ -124,7 +124,7 @@ def test_a_document_that_cannot_be_represented_is_named_and_counts_nowhere(tmp_p
     lossy = CORPUS.documents[3]
     assert content["documents"]["lossy"] == [{"id": lossy.id, "reason": "the toy cannot write '文'"}]
     assert content["documents"]["num_lossy"] == 1
-    assert content["corpus"]["num_bytes"] - content["totals"]["num_bytes"] == lossy.n_bytes
+    assert content["corpus"]["num_bytes"] - content["totals"]["num_bytes"] == lossy.num_bytes
     assert content["totals"]["num_documents"] == len(TEXTS) - 1
     expected = sum(MODEL.bits(text) for text in TEXTS if "文" not in text)
     assert content["totals"]["total_bits"] == pytest.approx(expected, rel=1e-6)

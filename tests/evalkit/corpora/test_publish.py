@@ -77,7 +77,7 @@ def test_texts_are_published_only_where_the_license_allows(tmp_path: Path) -> No
     free = [document for document in corpus.documents if document.license in FREE]
     unfree = [document for document in corpus.documents if document.license in UNFREE]
     assert tables["data"]["text"].to_pylist() == [document.text for document in free]
-    for column in ("url", "sha256", "n_bytes", "published_at", "license", "extractor", "id"):
+    for column in ("url", "sha256", "num_bytes", "published_at", "license", "extractor", "id"):
         assert tables["manifest"][column].to_pylist() == [getattr(document, column) for document in unfree]
 
 
@@ -322,7 +322,7 @@ def test_a_license_that_is_no_address_is_unknown(license: str, tmp_path: Path) -
         {"num_documents": 10**12},
         {"provenance": []},
         {"num_dropped": 3},
-        {"schema_version": 2},
+        {"schema_version": 3},
         {"name": None},
         {"sha256": "0" * 64},
     ],

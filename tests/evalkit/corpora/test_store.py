@@ -56,7 +56,7 @@ def test_a_document_counts_and_hashes_its_utf8_bytes() -> None:
         "é€\U0001d518\r\n", source="test", url="https://github.com/Python/CPython/blob/main/a.py"
     )
     assert document.data == b"\xc3\xa9\xe2\x82\xac\xf0\x9d\x94\x98\r\n"
-    assert document.n_bytes == 11
+    assert document.num_bytes == 11
     assert document.sha256 == hashlib.sha256(document.data).hexdigest()
     assert document.id == document.sha256[:16]
     assert document.cluster == "github.com/python/cpython"
@@ -192,7 +192,7 @@ def test_datasets_reads_the_stored_file(tmp_path: Path) -> None:
         "parquet", data_files=str(parquet_of(folder)), split="train", cache_dir=str(tmp_path / "cache")
     )
     assert list(dataset["text"]) == AWKWARD_TEXTS
-    assert list(dataset["n_bytes"]) == [len(text.encode()) for text in AWKWARD_TEXTS]
+    assert list(dataset["num_bytes"]) == [len(text.encode()) for text in AWKWARD_TEXTS]
 
 
 def test_the_same_documents_give_the_same_file(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_any_flipped_byte_of_the_parquet_is_found(tmp_path: Path) -> None:
         ("sha256", "0" * 64, 2),
         ("parquet_sha256", "0" * 64, 2),
         ("name", "other", 2),
-        ("schema_version", 2, 1),
+        ("schema_version", 3, 1),
         ("surprise", 1, 1),
         ("num_bytes", float("nan"), 1),
     ],
@@ -428,7 +428,7 @@ def test_the_standard_library_corpus_is_the_files_on_disk() -> None:
     for document in corpus.documents:
         assert document.title is not None
         assert (root / document.title).read_bytes() == document.data
-        assert 0 < document.n_bytes <= 32768
+        assert 0 < document.num_bytes <= 32768
         assert document.cluster == document.title.removesuffix(".py").split("/")[0]
     assert 360_000 < corpus.num_bytes <= 400_000
     assert 20 <= len(corpus.documents) <= 70

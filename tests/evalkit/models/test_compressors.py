@@ -32,7 +32,7 @@ def test_what_is_encoded_decodes(name: str) -> None:
 
     check()
     for document in load_corpus("python-stdlib").documents[:5]:
-        assert model.decode(model.encode(document.data), document.n_bytes) == document.data
+        assert model.decode(model.encode(document.data), document.num_bytes) == document.data
 
 
 @pytest.mark.parametrize("name", NAMES)

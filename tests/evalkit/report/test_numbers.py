@@ -391,7 +391,7 @@ def test_slices_and_passages_of_the_explorer(small: Small, cells: Cells) -> None
             assert digits["levels"][key][0] == pytest.approx(sum(bits) / len(bits), abs=1.1e-6)
         for way in {one["way"] for one in data["slices"]}:
             parts = [one for one in data["slices"] if one["way"] == way]
-            assert sum(one["num_bytes"] for one in parts) == sum(document.n_bytes for document in common)
+            assert sum(one["num_bytes"] for one in parts) == sum(document.num_bytes for document in common)
             for key, own in costs.items():
                 if labels[key][1] == "uncheatable":
                     continue  # where the bytes of a part are not all paid for
@@ -449,7 +449,7 @@ def test_tokens_of_the_explorer(small: Small, cells: Cells) -> None:
                     assert not (small.site / path).exists()
                     continue
                 tokens = read_data(small.site, path)
-                assert sum(tokens["lengths"]) == document.n_bytes
+                assert sum(tokens["lengths"]) == document.num_bytes
                 if corpus.name.startswith("closed"):
                     assert set(tokens["lengths"][:-1]) == {64}
                     costs = byte_costs(parquet)[document.id]

@@ -160,8 +160,8 @@ def test_a_model_that_breaks_its_promise_is_named(fault: str, message: str) -> N
 @pytest.fixture(scope="module")
 def real_texts() -> list[Document]:
     """Sources of the standard library: short and long, in order of the corpus."""
-    chosen = sorted(load_corpus("python-stdlib").documents, key=lambda document: document.n_bytes)[:14]
-    assert len({document.n_bytes for document in chosen}) > 10
+    chosen = sorted(load_corpus("python-stdlib").documents, key=lambda document: document.num_bytes)[:14]
+    assert len({document.num_bytes for document in chosen}) > 10
     return chosen
 
 
@@ -219,17 +219,17 @@ def test_the_bytes_add_up(models: dict[str, TokenModel], real_texts: list[Docume
     for score in scores:
         assert score.token_ends is not None
         assert score.token_bits is not None
-        assert score.token_ends[-1] == score.document.n_bytes
+        assert score.token_ends[-1] == score.document.num_bytes
         assert not np.isnan(score.token_bits).any()
         assert float(score.token_bits.astype(np.float64).sum()) == pytest.approx(score.total_bits, rel=1e-6)
-    assert sum(score.document.n_bytes for score in scores) == sum(len(text.data) for text in real_texts)
+    assert sum(score.document.num_bytes for score in scores) == sum(len(text.data) for text in real_texts)
 
 
 def test_a_context_limit_of_64_pays_for_each_token_once(
     models: dict[str, TokenModel], real_texts: list[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = models["llama"]
-    text = max(real_texts, key=lambda document: document.n_bytes)
+    text = max(real_texts, key=lambda document: document.num_bytes)
     monkeypatch.setattr(model, "context_limit", 64)
     [score] = score_documents(model, [text], "document", keep_tokens=True)
     assert score.token_bits is not None
@@ -273,7 +273,7 @@ def test_uncheatable_is_the_published_formula_for_rwkv(models: dict[str, TokenMo
     expected = published_uncheatable_rate_percent(logits_of, ids, len(text.encode()))
     [score] = score_documents(model, documents(text), "uncheatable")
     assert score.total_bits is not None
-    assert 12.5 * score.total_bits / score.document.n_bytes == pytest.approx(expected, rel=1e-6)
+    assert 12.5 * score.total_bits / score.document.num_bytes == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("adds_bos", [False, True])
@@ -295,4 +295,4 @@ def test_uncheatable_is_the_published_formula_for_hugging_face(tmp_path: Path, a
     model = load_model(f"hf:{tmp_path}", device="cpu", dtype="float32")
     [score] = score_documents(model, documents(text), "uncheatable")
     assert score.total_bits is not None
-    assert 12.5 * score.total_bits / score.document.n_bytes == pytest.approx(expected, rel=1e-6)
+    assert 12.5 * score.total_bits / score.document.num_bytes == pytest.approx(expected, rel=1e-6)

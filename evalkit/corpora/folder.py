@@ -1,0 +1,180 @@
+"""The folder of one stored corpus: ``manifest.json`` and one Parquet file.
+
+The table's columns are the fields of `Document`, its file's name carries the start of its own digest, and the
+manifest carries a digest of itself. The manifest is written last: a folder without one is no corpus. The same
+documents give the same Parquet bytes with the same pyarrow.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evalkit.corpora.document import (
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    Corpus,
+    Document,
+    Manifest,
+    counts,
+    utc_date,
+)
+from evalkit.corpora.tables import document_columns, document_row, with_current_names
+from evalkit.errors import CorpusError, first_line
+from evalkit.files import atomic_write, locked, strict_json
+
+MANIFEST_FILE = "manifest.json"
+
+
+def write_folder(corpus: Corpus, folder: Path) -> None:
+    """Store a corpus for good; does nothing where it is stored already.
+
+    Raises:
+        CorpusError: the folder holds a corpus with other documents, which is left as it is.
+        OSError: the folder cannot be written.
+    """
+    with locked(folder):
+        if (folder / MANIFEST_FILE).exists():
+            _refuse_difference(folder, corpus)
+            return
+        content = _parquet(corpus)
+        parquet_sha256 = hashlib.sha256(content).hexdigest()
+        parquet_file = f"documents-{parquet_sha256[:16]}.parquet"
+        manifest = dataclasses.replace(
+            corpus.manifest,
+            created=utc_date(dt.datetime.now(dt.UTC)),
+            parquet_file=parquet_file,
+            parquet_sha256=parquet_sha256,
+        )
+        with atomic_write(folder / parquet_file) as temporary:
+            temporary.write_bytes(content)
+        fields = {field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest)}
+        with atomic_write(folder / MANIFEST_FILE) as temporary:
+            temporary.write_text(
+                strict_json({**fields, "manifest_sha256": _digest(fields)}), encoding="utf-8"
+            )
+
+
+def load_folder(folder: Path) -> Corpus:
+    """The corpus that a folder stores.
+
+    Raises:
+        CorpusError: it cannot be read, or is not what its manifest says.
+    """
+    corpus, problems = read_folder(folder)
+    if corpus is None or problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise CorpusError(f"corpus {folder}: {problems[0]}{more}; import it again under another name")
+    return corpus
+
+
+def read_manifest_file(folder: Path) -> tuple[Manifest | None, list[str]]:
+    """A folder's manifest and what is wrong with it; None where it cannot be made out at all."""
+    try:
+        fields = json.loads((folder / MANIFEST_FILE).read_bytes())
+    except (OSError, ValueError) as error:
+        return None, [f"{MANIFEST_FILE}: it cannot be read: {error}"]
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if version not in READABLE_VERSIONS:
+        return None, [f"{MANIFEST_FILE}: schema version {version!r}, this evalkit reads {SCHEMA_VERSION}"]
+    stated_digest = fields.pop("manifest_sha256", None)
+    try:
+        manifest = Manifest(**fields | {"schema_version": SCHEMA_VERSION})
+        changed = stated_digest != _digest(fields)
+    except (TypeError, ValueError):
+        return None, [f"{MANIFEST_FILE}: it was changed after it was written: its fields are not a manifest's"]
+    return manifest, [f"{MANIFEST_FILE}: it was changed after it was written"] if changed else []
+
+
+def read_folder(folder: Path) -> tuple[Corpus | None, list[str]]:
+    """A stored corpus and everything that is wrong with it; None where there are no documents to show."""
+    manifest, problems = read_manifest_file(folder)
+    if manifest is None:
+        return None, problems
+    file_name = Path(str(manifest.parquet_file)).name
+    try:
+        content = (folder / file_name).read_bytes()
+    except OSError as error:
+        return None, [*problems, f"{file_name}: it cannot be read: {error.strerror}"]
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != manifest.parquet_sha256:
+        problems.append(f"{file_name}: its SHA-256 is {digest}, the manifest says {manifest.parquet_sha256}")
+    try:
+        documents = _documents(content)
+    except CorpusError as error:
+        return None, [*problems, f"{file_name}: {error}"]
+    for document in documents:
+        data = document.data
+        if document.num_bytes != len(data) or document.sha256 != hashlib.sha256(data).hexdigest():
+            problems.append(f"{file_name}: document {document.id}: its text is not the one that was stored")
+    for key, value in counts(documents).items():
+        stated = getattr(manifest, key)
+        if stated != value:
+            problems.append(f"{MANIFEST_FILE}: {key} is {stated!r}, the documents give {value!r}")
+    return Corpus(documents, manifest), problems
+
+
+def _parquet(corpus: Corpus) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [document_row(document) for document in corpus.documents]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=pa.schema(document_columns())),
+        sink,
+        compression="zstd",
+        compression_level=9,
+        use_dictionary=["source", "license", "language", "cluster", "extractor"],
+        row_group_size=1000,
+    )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _documents(content: bytes) -> tuple[Document, ...]:
+    """The documents of a Parquet file.
+
+    Raises:
+        CorpusError: it is damaged, or its columns are not those of a corpus.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = with_current_names(pq.read_table(pa.BufferReader(content)))
+        if not table.schema.equals(pa.schema(document_columns())):
+            raise CorpusError("its columns are not those of a corpus")
+        return tuple(Document(**row) for row in table.to_pylist())
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CorpusError(f"it is damaged: {first_line(error)}") from error
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(strict_json(fields).encode("utf-8")).hexdigest()
+
+
+def _refuse_difference(folder: Path, corpus: Corpus) -> None:
+    stored = load_folder(folder)
+    if stored.sha256 != corpus.sha256:
+        raise CorpusError(
+            f"corpus {corpus.name}: {folder} holds other documents under this name "
+            f"({stored.sha256[:16]}, not {corpus.sha256[:16]}) and is never overwritten; choose another name"
+        )
+    for old, new in zip(stored.documents, corpus.documents, strict=True):
+        # A second crawl of the same text differs in when it was fetched, and in nothing that matters.
+        if dataclasses.replace(old, fetched_at=None) != dataclasses.replace(new, fetched_at=None):
+            changed = [key for key, value in document_row(new).items() if getattr(old, key) != value]
+            raise CorpusError(
+                f"corpus {corpus.name}: {folder} holds the same texts with another {' and '.join(changed)} "
+                f"(document {new.id}) and is never overwritten; choose another name"
+            )
+    dates = (corpus.date_from, corpus.date_to)
+    if (stored.date_from, stored.date_to) != dates:
+        raise CorpusError(
+            f"corpus {corpus.name}: {folder} holds the same texts dated {stored.date_from} to "
+            f"{stored.date_to}, not {dates[0]} to {dates[1]}, and is never overwritten; choose another name"
+        )

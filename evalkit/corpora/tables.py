@@ -1,0 +1,46 @@
+"""Documents as Parquet tables: a column for each field of `Document`, in its order.
+
+Stored corpora and published datasets both have them, and both have been written in two versions: until
+version 1 of the manifest's schema ``num_bytes`` was called ``n_bytes``.
+"""
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from evalkit.corpora.document import Document
+
+REQUIRED_FIELDS = frozenset({"id", "text", "source", "num_bytes", "sha256"})
+FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Document))
+OLD_NAMES = {"n_bytes": "num_bytes"}
+"""Names of columns in files of schema version 1."""
+
+
+def document_columns(names: Sequence[str] = FIELD_NAMES, column_names: Collection[str] = FIELD_NAMES) -> list[Any]:
+    """The `pyarrow.Field` of each of these fields of a document.
+
+    Args:
+        names: fields of `Document`.
+        column_names: the columns of a file that is to be read; where it has an old name, so has the result.
+    """
+    import pyarrow as pa
+
+    new_to_old = {new: old for old, new in OLD_NAMES.items() if old in column_names}
+    return [
+        pa.field(
+            new_to_old.get(name, name),
+            pa.int64() if name == "num_bytes" else pa.string(),
+            nullable=name not in REQUIRED_FIELDS,
+        )
+        for name in names
+    ]
+
+
+def with_current_names(table: Any) -> Any:
+    """A `pyarrow.Table` whose columns are called as in this version."""
+    return table.rename_columns([OLD_NAMES.get(name, name) for name in table.column_names])
+
+
+def document_row(document: Document) -> dict[str, str | int | None]:
+    """A document's fields by name; unlike `dataclasses.asdict` it copies no text."""
+    return {name: getattr(document, name) for name in FIELD_NAMES}
