@@ -33,7 +33,7 @@ from evalkit.corpora.store import (
 from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit.files import atomic_write
 from evalkit_crawlers.crawling.plan import CAPTURES, FINISHED, Plan, generation
-from evalkit_crawlers.crawling.progress import CrawlProgress, drops_text
+from evalkit_crawlers.crawling.progress import CrawlProgress, Workload, drops_text
 from evalkit_crawlers.crawling.sampling import sample
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.contact import contact_of_user
@@ -54,7 +54,7 @@ _DROPS_FILE = "dropped.jsonl"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Crawled:
-    """A corpus that a crawl made, and what became of the rest."""
+    """A corpus that a crawl made, and what was left out of it."""
 
     corpus: Corpus
     folder: Path
@@ -62,7 +62,7 @@ class Crawled:
 
 
 def run(source: Source, common: CommonOptions) -> None:
-    """Crawl and print what came of it; see `crawl`."""
+    """Crawl and print the corpora, their licenses and what was dropped; arguments and errors of `crawl`."""
     import stamina.instrumentation
 
     stamina.instrumentation.set_on_retry_hooks([])  # it would log what is told to the user anyway
@@ -87,6 +87,13 @@ def crawl(
     limits: Limits = DEFAULT_LIMITS,
 ) -> list[Crawled]:
     """Crawl a source and store its corpora, the main one first.
+
+    Args:
+        source: what is crawled.
+        common: window, sample, names and manners.
+        clock: time; by default the machine's.
+        progress: is told how far it is; by default it writes to standard error.
+        limits: of sizes and times of single requests.
 
     Raises:
         UsageError: an option is wrong, a contact is missing, or a corpus of this name came from elsewhere.
@@ -150,32 +157,34 @@ def _listed(plan: Plan, fetcher: Fetcher) -> Iterator[Candidate | Drop]:
 
 def _discovered(plan: Plan, fetcher: Fetcher, progress: CrawlProgress) -> tuple[list[Candidate], list[Drop]]:
     """The sampled candidates in the listings' order, and everything that fell out."""
-    found: dict[tuple[str, str], Candidate] = {}
+    by_id: dict[tuple[str, str], Candidate] = {}
     drops: list[Drop] = []
     window = plan.common.window
     for candidate in _listed(plan, fetcher):
         if isinstance(candidate, Drop):
             drops.append(candidate)
             continue
-        progress.named()
+        progress.candidate_listed()
         key = (candidate.corpus, candidate.id)
-        if key in found:
+        if key in by_id:
             drops.append(Drop(candidate.id, LISTED_AGAIN, candidate.corpus))
         elif candidate.published_at not in window:
             drops.append(Drop(candidate.id, OUTSIDE, candidate.corpus))
         else:
-            found[key] = candidate
+            by_id[key] = candidate
     by_corpus: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in found.values():
+    for candidate in by_id.values():
         by_corpus[candidate.corpus].append(candidate)
     chosen = []
     for suffix, candidates in by_corpus.items():
         sampled = sample(candidates, plan.common.max_documents, plan.common.seed)
         ids = {candidate.id for candidate in sampled}
-        drops += [Drop(other.id, NOT_SAMPLED, suffix) for other in candidates if other.id not in ids]
+        drops += [
+            Drop(candidate.id, NOT_SAMPLED, suffix) for candidate in candidates if candidate.id not in ids
+        ]
         chosen += sampled
     for drop in drops:
-        progress.dropped(drop.reason)
+        progress.document_dropped(drop.reason)
     return chosen, drops
 
 
@@ -186,8 +195,11 @@ def _documents(
     fetcher: Fetcher,
     progress: CrawlProgress,
 ) -> dict[str, list[Document]]:
-    """The candidates' documents by corpus, not yet cleaned; what has none is added to ``drops``."""
-    found: dict[str, list[Document]] = {candidate.corpus: [] for candidate in candidates}
+    """The candidates' documents by corpus, not yet cleaned; what has none is added to ``drops``.
+
+    An unreachable host is an error only at the end: what the other hosts have is fetched and kept first.
+    """
+    documents: dict[str, list[Document]] = {candidate.corpus: [] for candidate in candidates}
     unreached: dict[str, str] = {}
     for candidate, result in _pages(candidates, fetcher, progress):
         outcome = _outcome(plan, candidate, result)
@@ -195,20 +207,23 @@ def _documents(
             unreached[candidate.id] = str(outcome)
         elif isinstance(outcome, Drop):
             drops.append(outcome)
-            progress.dropped(outcome.reason)
+            progress.document_dropped(outcome.reason)
         else:
-            found[candidate.corpus].append(outcome)
-            progress.kept()
+            documents[candidate.corpus].append(outcome)
+            progress.document_made()
     if unreached:
         reasons = " ".join(f"{reason};" for reason in sorted(set(unreached.values())))
         raise CrawlError(f"{len(unreached)} of {len(candidates)} pages are missing: {reasons.rstrip(';')}")
-    return found
+    return documents
 
 
 def _pages(
     candidates: Sequence[Candidate], fetcher: Fetcher, progress: CrawlProgress
 ) -> Iterator[tuple[Candidate, Capture | FetchRefused | CrawlError | None]]:
-    """Every candidate with its page, or why it has none; None where the listing held the text."""
+    """Every candidate with its page, or why it has none; None where the listing held the text.
+
+    What was captured before comes first, in the order of the candidates; what is fetched, as it comes.
+    """
     queues: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         if candidate.text is not None:
@@ -221,7 +236,7 @@ def _pages(
             queues[fetcher.policy(candidate.url).queue].append(candidate)
         except FetchRefused as refusal:
             yield candidate, refusal
-    # The sites' own delays first: they decide how long it will take.
+    # A page of every site, so that all robots.txt are fetched first: their delays decide how long it takes.
     sites = [
         list({urlsplit(candidate.url).netloc: candidate for candidate in members}.values())
         for members in queues.values()
@@ -230,7 +245,7 @@ def _pages(
         pass
     progress.expect(
         {
-            name: (len(members), max(fetcher.policy(candidate.url).delay_s for candidate in members))
+            name: Workload(len(members), max(fetcher.policy(candidate.url).delay_s for candidate in members))
             for name, members in queues.items()
         }
     )
@@ -297,13 +312,14 @@ def _cleaned(
     """The corpora, each with what is not in it; one that would be empty is told of and left out."""
     from evalkit_crawlers.text.clean import clean_documents
 
-    known = _earlier_corpora(plan)
-    known_documents = [document for corpus in known for document in corpus.documents]
+    earlier_corpora = _earlier_corpora(plan)
+    earlier_documents = [document for corpus in earlier_corpora for document in corpus.documents]
+    earlier_names = ", ".join(f"{corpus.name} {corpus.sha256[:16]}" for corpus in earlier_corpora)
     window = plan.common.window
     corpora = []
     all_reasons = Counter(drop.reason for drop in drops if drop.corpus not in documents)
-    for suffix, found in sorted(documents.items()):
-        cleaned = clean_documents(found, earlier_documents=known_documents)
+    for suffix, raw_documents in sorted(documents.items()):
+        cleaned = clean_documents(raw_documents, earlier_documents=earlier_documents)
         dropped = (
             *(drop for drop in drops if drop.corpus == suffix),
             *(dataclasses.replace(drop, corpus=suffix) for drop in cleaned.drops),
@@ -321,7 +337,7 @@ def _cleaned(
             date_to=str(window.until),
             provenance={
                 **plan.provenance(),
-                "known_corpora": ", ".join(f"{one.name} {one.sha256[:16]}" for one in known) or "none",
+                "known_corpora": earlier_names or "none",
                 **cleaned.provenance,
             },
             num_dropped=dict(sorted(reasons.items())),

@@ -38,7 +38,7 @@ class Plan:
         return store_folder(self.common.output)
 
     def name(self, suffix: str) -> str:
-        """Of the corpus that candidates with this suffix go to."""
+        """The name of the corpus that candidates with this suffix go to."""
         window = self.common.window
         base = self.common.name or f"{self.source.name}-{window.since}-{window.until}"
         return f"{base}-{suffix}" if suffix else base
@@ -51,7 +51,7 @@ class Plan:
         return hashlib.sha256(strict_json(parts).encode()).hexdigest()[:16]
 
     def provenance(self) -> dict[str, str]:
-        """What the manifest says of how it was made, as far as it is known before."""
+        """What a manifest says of how its corpus was made, as far as it is known before the crawl."""
         common = self.common
         return {
             "program": f"evalkit {__version__} crawl {self.source.name}",
@@ -63,22 +63,26 @@ class Plan:
         }
 
     def check_name(self, suffix: str) -> None:
-        """Refuse a name that holds something else already, before hours are spent.
+        """Refuse the name of a corpus if the store holds another crawl's under it, before hours are spent.
+
+        Args:
+            suffix: see `name`.
 
         Raises:
-            UsageError: it does, or cannot be a corpus's name.
+            UsageError: it holds one, or no corpus may be called so.
         """
         name = self.name(suffix)
         check_new_name(name)
         if name not in list_corpora(self.store):
             return
         stored = read_manifest(name, self.store).provenance
-        other = [
+        # Another version of the program may go on; what chooses and makes documents must be the same.
+        differing = [
             key for key, value in self.provenance().items() if stored.get(key) != value and key != "program"
         ]
-        if other:
+        if differing:
             raise UsageError(
-                f"corpus {name} exists and was made with another {' and '.join(other)}; "
+                f"corpus {name} exists and was made with another {' and '.join(differing)}; "
                 "it is never overwritten: choose another name by --name"
             )
 
@@ -87,8 +91,13 @@ class Plan:
 def generation(store: CaptureStore, plan: Plan, tell: Callable[[str], None]) -> Iterator[str]:
     """The scope of the crawl's listings: that of the last crawl like this, finished or not, or a new one.
 
+    Args:
+        store: of all captures.
+        plan: its key tells which crawls are like this; ``refresh`` asks for a new scope.
+        tell: is called with a line for the user where a finished crawl's listings are used again.
+
     Raises:
-        CrawlError: another process is at it; or none is kept and the network may not be used.
+        CrawlError: another process crawls the same; or there is no scope and the network may not be used.
     """
     folder = store.folder / "crawls" / plan.key
     generations = sorted(path for path in folder.glob("[0-9][0-9][0-9][0-9]") if path.is_dir())
@@ -98,6 +107,7 @@ def generation(store: CaptureStore, plan: Plan, tell: Callable[[str], None]) -> 
             "run it without --offline first"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    # A lock of the system's ends with its process, however that ends: no file is left that blocks.
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

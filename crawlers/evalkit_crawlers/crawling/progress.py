@@ -5,7 +5,7 @@ import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -20,6 +20,19 @@ LINE_INTERVAL_S = 60.0
 _MAX_QUEUES_SHOWN = 12
 
 
+class Workload(NamedTuple):
+    """What is to be fetched from a queue."""
+
+    num_pages: int
+    delay_s: float
+    """Between two requests."""
+
+    @property
+    def least_s(self) -> float:
+        """The time that politeness alone takes."""
+        return self.num_pages * self.delay_s
+
+
 @dataclasses.dataclass(slots=True)
 class _Queue:
     num_pages: int
@@ -30,8 +43,8 @@ class _Queue:
     waited_s: float = 0.0
     wakes_at_s: float = 0.0
 
-    def left_s(self, now_s: float) -> float:
-        """At the pace so far, and not faster than politeness allows."""
+    def remaining_s(self, now_s: float) -> float:
+        """How long the rest takes at the pace so far, and not faster than politeness allows."""
         pace_s = (now_s - self.started_s) / self.num_answers if self.num_answers else 0.0
         return (self.num_pages - self.num_done) * max(pace_s, self.delay_s)
 
@@ -40,6 +53,10 @@ class CrawlProgress:
     """Counts, from several threads, and tells; a `evalkit_crawlers.http.fetch.Watcher`.
 
     On a terminal the counts stand still at its foot, elsewhere they come as lines now and then.
+
+    Args:
+        stream: where lines go; it may be a terminal.
+        clock: time.
     """
 
     def __init__(self, stream: TextIO, clock: Clock) -> None:
@@ -47,14 +64,13 @@ class CrawlProgress:
         self._console = Console(file=stream, highlight=False, markup=False) if stream.isatty() else None
         self._lock = threading.RLock()
         self._queues: dict[str, _Queue] = {}
-        self._num_listings, self._num_named = 0, 0
-        self._num_kept = 0
+        self._num_listings, self._num_candidates, self._num_documents = 0, 0, 0
         self._dropped: Counter[str] = Counter()
         self._last_lines_s = clock.monotonic()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """While it lasts, the counts are shown."""
+        """Show the counts at a terminal's foot until the block ends; does nothing elsewhere."""
         if self._console is None:
             yield
             return
@@ -67,7 +83,7 @@ class CrawlProgress:
             yield
 
     def message(self, text: str) -> None:
-        """Something that the user should read."""
+        """Print a line that the user should read."""
         with self._lock:
             if self._console is not None:
                 self._console.print(text, soft_wrap=True)
@@ -90,32 +106,33 @@ class CrawlProgress:
                 self._num_listings += 1
         self._tell()
 
-    def named(self) -> None:
-        """A listing named a document."""
-        self._num_named += 1
+    def candidate_listed(self) -> None:
+        """Count a document that a listing names."""
+        self._num_candidates += 1
 
-    def expect(self, pages: Mapping[str, tuple[int, float]]) -> None:
-        """How many pages will be fetched from every queue, and the delay there in seconds."""
+    def expect(self, workloads: Mapping[str, Workload]) -> None:
+        """Say what will be fetched from every queue, and begin to measure how fast it goes."""
         now_s = self._clock.monotonic()
         with self._lock:
             self._queues = {
-                queue: _Queue(num_pages, delay_s, now_s) for queue, (num_pages, delay_s) in pages.items()
+                queue: _Queue(workload.num_pages, workload.delay_s, now_s)
+                for queue, workload in workloads.items()
             }
-        for line in estimate_lines(pages):
+        for line in estimate_lines(workloads):
             self.message(line)
 
     def page_done(self, queue: str) -> None:
-        """A page of a queue is here, or was refused."""
+        """Count a page of a queue that was fetched or refused."""
         with self._lock:
             self._queues[queue].num_done += 1
 
-    def kept(self) -> None:
-        """A page became a document."""
-        self._num_kept += 1
+    def document_made(self) -> None:
+        """Count a page that became a document."""
+        self._num_documents += 1
         self._tell()
 
-    def dropped(self, reason: str) -> None:
-        """A document will not be in a corpus."""
+    def document_dropped(self, reason: str) -> None:
+        """Count a document that will not be in a corpus."""
         with self._lock:
             self._dropped[reason] += 1
 
@@ -124,13 +141,13 @@ class CrawlProgress:
         now_s = self._clock.monotonic()
         with self._lock:
             if not self._queues:
-                return [f"listings: {self._num_listings} answers, {self._num_named:,} documents named"]
-            slowest_first = sorted(self._queues.items(), key=lambda item: -item[1].left_s(now_s))
+                return [f"listings: {self._num_listings} answers, {self._num_candidates:,} documents named"]
+            slowest_first = sorted(self._queues.items(), key=lambda entry: -entry[1].remaining_s(now_s))
             lines = [_queue_line(name, queue, now_s) for name, queue in slowest_first[:_MAX_QUEUES_SHOWN]]
             if len(slowest_first) > _MAX_QUEUES_SHOWN:
                 lines.append(f"and {len(slowest_first) - _MAX_QUEUES_SHOWN} more hosts")
             reasons = drops_text(self._dropped)
-            lines.append(f"{self._num_kept} documents; dropped: {reasons or 'none'}")
+            lines.append(f"{self._num_documents} documents; dropped: {reasons or 'none'}")
             return lines
 
     def _tell(self) -> None:
@@ -142,18 +159,22 @@ class CrawlProgress:
                 print("\n".join(self.lines()), file=self._stream, flush=True)
 
 
-def estimate_lines(pages: Mapping[str, tuple[int, float]]) -> list[str]:
-    """How long the fetching will take at least, a line for each queue that takes a minute or more."""
-    by_time = sorted(pages.items(), key=lambda item: -item[1][0] * item[1][1])
-    long = [(queue, n, delay_s) for queue, (n, delay_s) in by_time if n * delay_s >= 60]
+def estimate_lines(workloads: Mapping[str, Workload]) -> list[str]:
+    """How long the fetching will take at least, a line for each queue that takes a minute or more.
+
+    Args:
+        workloads: by queue.
+    """
+    slowest_first = sorted(workloads.items(), key=lambda entry: -entry[1].least_s)
+    slow = [(queue, workload) for queue, workload in slowest_first if workload.least_s >= 60]
     lines = [
-        f"{queue}: {n:,} pages at {delay_s:g} s: about {duration(n * delay_s)}"
-        for queue, n, delay_s in long[:_MAX_QUEUES_SHOWN]
+        f"{queue}: {workload.num_pages:,} pages at {workload.delay_s:g} s: about {duration(workload.least_s)}"
+        for queue, workload in slow[:_MAX_QUEUES_SHOWN]
     ]
-    num_pages = sum(n for n, _ in pages.values())
+    num_pages = sum(workload.num_pages for workload in workloads.values())
     if num_pages:
-        whole_s = max(n * delay_s for n, delay_s in pages.values())
-        hosts = f"{len(pages)} hosts in parallel" if len(pages) > 1 else "one host"
+        whole_s = max(workload.least_s for workload in workloads.values())
+        hosts = f"{len(workloads)} hosts in parallel" if len(workloads) > 1 else "one host"
         lines.append(
             f"{num_pages:,} pages to fetch from {hosts}, about {duration(whole_s)}; "
             "it may be interrupted at any time and goes on where it was"
@@ -162,10 +183,9 @@ def estimate_lines(pages: Mapping[str, tuple[int, float]]) -> list[str]:
 
 
 def drops_text(dropped: Mapping[str, int]) -> str:
-    """Reasons with their counts, the commonest first."""
-    return ", ".join(
-        f"{n:,} {reason}" for reason, n in sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
-    )
+    """Reasons (or licenses) with their counts, the commonest first: ``12 HTTP 404, 3 near-duplicate``."""
+    commonest_first = sorted(dropped.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ", ".join(f"{count:,} {reason}" for reason, count in commonest_first)
 
 
 def _queue_line(name: str, queue: _Queue, now_s: float) -> str:
@@ -176,6 +196,6 @@ def _queue_line(name: str, queue: _Queue, now_s: float) -> str:
         parts.append(f"{min(queue.waited_s / elapsed_s, 1.0):.0%} of the time waiting out of politeness")
     if queue.wakes_at_s > now_s:
         parts.append(f"next request in {duration(queue.wakes_at_s - now_s)}")
-    if left_s := queue.left_s(now_s):
-        parts.append(f"{duration(left_s)} left")
+    if remaining_s := queue.remaining_s(now_s):
+        parts.append(f"{duration(remaining_s)} left")
     return ", ".join(parts)

@@ -30,7 +30,7 @@ from evalkit.corpora.store import (
 )
 from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit_crawlers.crawling.plan import CAPTURES
-from evalkit_crawlers.crawling.progress import estimate_lines
+from evalkit_crawlers.crawling.progress import Workload, estimate_lines
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.fetch import Fetcher
 from evalkit_crawlers.http.pacing import Clock, SystemClock
@@ -114,7 +114,7 @@ def rebuild_dataset(
     tell: Callable[[str], object],
     clock: Clock | None = None,
 ) -> Outcome:
-    """Rebuild a published corpus and store it; see `rebuild`, and `evalkit_crawlers.http.fetch.Fetcher`.
+    """Rebuild a published corpus and store it: fetch, extract and verify what the dataset withholds.
 
     Pages that were fetched before, by this or by a crawl into the same store, are not fetched again.
 
@@ -128,7 +128,7 @@ def rebuild_dataset(
         skip_unreachable: a host that cannot be reached makes its documents missing, and no error.
         offline: only what was fetched before.
         tell: is called with lines for the user: the plan, then how far it is.
-        clock: time.
+        clock: time; by default the machine's.
 
     Raises:
         UsageError: there is no such dataset, its name is a built-in corpus's, or nothing that is installed
@@ -136,19 +136,8 @@ def rebuild_dataset(
         CorpusError: the dataset is damaged, or the store holds another corpus of its name.
         CrawlError: a host cannot be reached.
     """
-    dataset = read_dataset(fetch_dataset(path_or_hub_id))
-    name = dataset.manifest.name
-    check_new_name(name)
-    _refuse_other(name, dataset.manifest.sha256, store)
+    dataset, extractors = _opened(path_or_hub_id, store, partial)
     clock = clock or SystemClock()
-    sources = {document.source for document in dataset.withheld.values()}
-    extractors = installed_extractors(sources)
-    unknown = sorted(sources - set(extractors))
-    if unknown and not partial:
-        raise UsageError(
-            f"{name}: nothing installed extracts documents of {', '.join(unknown)}; install the package that "
-            f"registers it under {EXTRACTOR_GROUP}, or go without with --partial"
-        )
     # One of its own for every run: what was refused may be there the next time.
     scope = f"rebuilds/{dataset.manifest.sha256[:16]}/{clock.now():%Y%m%dT%H%M%S%f}"
     with Fetcher(
@@ -161,11 +150,38 @@ def rebuild_dataset(
         offline=offline,
         clock=clock,
     ) as fetcher:
-        for line in _plan(dataset, fetcher):
+        for line in _plan_lines(dataset, fetcher):
             tell(line)
         rebuilt = rebuild(dataset, fetcher.get, extractors, tell=tell)
+    return _stored(dataset, rebuilt, path_or_hub_id, store, partial)
+
+
+def _opened(
+    path_or_hub_id: str, store: Path | None, partial: bool
+) -> tuple[PublishedDataset, dict[str, Extractor]]:
+    """A dataset and the extractors of its sources; what will go wrong at the end is refused here."""
+    dataset = read_dataset(fetch_dataset(path_or_hub_id))
+    name = dataset.manifest.name
+    check_new_name(name)
+    _refuse_other(name, dataset.manifest.sha256, store)
+    sources = {document.source for document in dataset.withheld.values()}
+    extractors = installed_extractors(sources)
+    unknown = sorted(sources - set(extractors))
+    if unknown and not partial:
+        raise UsageError(
+            f"{name}: nothing installed extracts documents of {', '.join(unknown)}; install the package that "
+            f"registers it under {EXTRACTOR_GROUP}, or go without with --partial"
+        )
+    return dataset, extractors
+
+
+def _stored(
+    dataset: PublishedDataset, rebuilt: Rebuilt, path_or_hub_id: str, store: Path | None, partial: bool
+) -> Outcome:
+    """Store the corpus, unless something is missing and no part is wanted."""
+    num_documents = dataset.manifest.num_documents
     if rebuilt.missing and not (partial and rebuilt.documents):
-        return Outcome(None, None, dataset.manifest.num_documents, rebuilt.missing)
+        return Outcome(None, None, num_documents, rebuilt.missing)
     if path_or_hub_id.startswith(HUB_PREFIX):
         origin = path_or_hub_id
     else:
@@ -175,7 +191,7 @@ def rebuild_dataset(
     _refuse_other(corpus.name, corpus.sha256, store)
     if corpus.name not in list_corpora(store):  # it may be, with the titles that a dataset leaves out
         save_corpus(corpus, store)
-    return Outcome(corpus, folder, dataset.manifest.num_documents, rebuilt.missing)
+    return Outcome(corpus, folder, num_documents, rebuilt.missing)
 
 
 def _refuse_other(name: str, sha256: str, store: Path | None) -> None:
@@ -187,8 +203,8 @@ def _refuse_other(name: str, sha256: str, store: Path | None) -> None:
         )
 
 
-def _plan(dataset: PublishedDataset, fetcher: Fetcher) -> list[str]:
-    pages: dict[str, tuple[int, float]] = {}
+def _plan_lines(dataset: PublishedDataset, fetcher: Fetcher) -> list[str]:
+    workloads: dict[str, Workload] = {}
     for document in dataset.withheld.values():
         url = document.url or ""
         try:
@@ -196,12 +212,12 @@ def _plan(dataset: PublishedDataset, fetcher: Fetcher) -> list[str]:
         except FetchRefused:  # counted when it is tried
             continue
         if not fetcher.is_captured(url):
-            num_pages, _ = pages.get(policy.queue, (0, 0.0))
-            pages[policy.queue] = num_pages + 1, policy.delay_s
+            num_pages = workloads[policy.queue].num_pages if policy.queue in workloads else 0
+            workloads[policy.queue] = Workload(num_pages + 1, policy.delay_s)
     return [
         f"{dataset.manifest.name}: {len(dataset.documents)} documents with their text, "
         f"{len(dataset.withheld)} without",
-        *estimate_lines(pages),
+        *estimate_lines(workloads),
     ]
 
 
@@ -211,16 +227,16 @@ def installed_extractors(names: Collection[str]) -> dict[str, Extractor]:
     Raises:
         CrawlError: one is registered and cannot be loaded.
     """
-    found = {}
+    extractors = {}
     for point in entry_points(group=EXTRACTOR_GROUP):
         if point.name in names:
             try:
-                found[point.name] = point.load()()
+                extractors[point.name] = point.load()()
             except (ImportError, AttributeError, TypeError) as error:
                 raise CrawlError(
                     f"the extractor {point.name} ({point.value}) does not load: {error}"
                 ) from error
-    return found
+    return extractors
 
 
 def rebuild(
@@ -274,9 +290,9 @@ def rebuild(
             results[position] = _rebuilt(document, pages.pop(position), extractor, lines)
         if count * 10 // total > (count - 1) * 10 // total:
             tell(f"{count} of {total} documents tried")
-    found = {position: result for position, result in results.items() if isinstance(result, Document)}
+    rebuilt = {position: result for position, result in results.items() if isinstance(result, Document)}
     missing = tuple(result for _, result in sorted(results.items()) if isinstance(result, Drop))
-    return Rebuilt({**dataset.documents, **found}, missing)
+    return Rebuilt({**dataset.documents, **rebuilt}, missing)
 
 
 def rebuilt_corpus(dataset: PublishedDataset, rebuilt: Rebuilt, origin: str) -> Corpus:

@@ -23,9 +23,10 @@ def sample(candidates: Sequence[Candidate], num_documents: int | None, seed: int
     strata: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in sorted(candidates, key=lambda candidate: _rank(seed, candidate.id)):
         strata[candidate.stratum].append(candidate)
+    # Each stratum's first, then each one's second …: a small one is used up, and the others go on.
     rounds = [(place, stratum) for stratum, members in strata.items() for place in range(len(members))]
     # Which strata give one more in the last round is a matter of the seed too.
-    rounds.sort(key=lambda entry: (entry[0], _rank(seed, entry[1])))
+    rounds.sort(key=lambda turn: (turn[0], _rank(seed, turn[1])))
     chosen = {strata[stratum][place].id for place, stratum in rounds[:num_documents]}
     return [candidate for candidate in candidates if candidate.id in chosen]
 

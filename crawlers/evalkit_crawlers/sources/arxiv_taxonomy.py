@@ -60,18 +60,18 @@ def parse_categories(text: str | None) -> tuple[str, ...]:
     Raises:
         UsageError: one is neither a category nor an archive.
     """
-    known = dict.fromkeys([*ARCHIVES, *CATEGORIES])
-    spellings = {name.casefold(): name for name in known}
+    names = dict.fromkeys([*ARCHIVES, *CATEGORIES])
+    spellings = {name.casefold(): name for name in names}
     chosen, unknown = set(), []
     for word in (text or "").split(","):
         name = word.strip()
         if not name:
             continue
-        if name in known:
+        if name in names:
             chosen.add(ALIASES.get(name, name))
         else:
             near = [spellings[name.casefold()]] if name.casefold() in spellings else []
-            near = near or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
             unknown.append(f"{name!r}" + (f" (did you mean {' or '.join(near)}?)" if near else ""))
     if unknown:
         raise UsageError(

@@ -99,23 +99,23 @@ def load_feeds(path: Path | None = None) -> tuple[Feed, ...]:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise UsageError(f"--feeds {path}: it cannot be read: {reason}") from None
-    where = path.name if path else "feeds.toml"
+    file_name = path.name if path else "feeds.toml"
     try:
-        content = tomllib.loads(text)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: it is not TOML: {error}") from None
-    tables = content.get("feeds")
-    others = sorted(set(content) - {"feeds"})
-    if others or not isinstance(tables, dict) or not tables:
-        found = f"it has {', '.join(others)}" if others else "it has none"
-        raise UsageError(f"{where}: {found}; write a table [feeds.NAME] for each feed")
-    feeds = tuple(_feed(name, fields, f"{where}: [feeds.{name}]") for name, fields in tables.items())
+        raise UsageError(f"{file_name}: it is not TOML: {error}") from None
+    tables = document.get("feeds")
+    unknown_keys = sorted(set(document) - {"feeds"})
+    if unknown_keys or not isinstance(tables, dict) or not tables:
+        problem = f"it has {', '.join(unknown_keys)}" if unknown_keys else "it has none"
+        raise UsageError(f"{file_name}: {problem}; write a table [feeds.NAME] for each feed")
+    feeds = tuple(_feed(name, fields, f"{file_name}: [feeds.{name}]") for name, fields in tables.items())
     first_by_url: dict[str, str] = {}
     for feed in feeds:
         first = first_by_url.setdefault(feed.url, feed.name)
         if first != feed.name:
             raise UsageError(
-                f"{where}: [feeds.{feed.name}] has the url of [feeds.{first}]; remove one of them"
+                f"{file_name}: [feeds.{feed.name}] has the url of [feeds.{first}]; remove one of them"
             )
     return feeds
 
@@ -181,7 +181,10 @@ def is_on_site(host: str, site: str) -> bool:
 
 
 def article_url(address: str) -> str | None:
-    """An address in the form that articles are told apart by; None if it is none that can be fetched."""
+    """An article's address in the form that tells it from others: without fragment and tracking parameters.
+
+    None if it is no address that can be fetched.
+    """
     try:
         parts = urlsplit(address.strip())
         host, port = parts.hostname or "", parts.port
@@ -189,17 +192,12 @@ def article_url(address: str) -> str | None:
         return None
     if parts.scheme.lower() not in ("http", "https") or not host or any(map(str.isspace, address.strip())):
         return None
-    query = [
-        (key, value)
-        for key, value in parse_qsl(parts.query, keep_blank_values=True)
-        if not _TRACKING.fullmatch(key)
-    ]
+    parameters = parse_qsl(parts.query, keep_blank_values=True)
+    own_parameters = [(key, value) for key, value in parameters if not _TRACKING.fullmatch(key)]
     # As it was written where nothing was removed: some servers know only one of several encodings.
-    kept = (
-        urlencode(query) if len(query) < len(parse_qsl(parts.query, keep_blank_values=True)) else parts.query
-    )
+    query = urlencode(own_parameters) if len(own_parameters) < len(parameters) else parts.query
     netloc = f"{host}:{port}" if port else host
-    return urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", kept, ""))
+    return urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", query, ""))
 
 
 def _entry(entry: Mapping[str, Any]) -> Entry:
@@ -237,31 +235,32 @@ def _license(entry: Mapping[str, Any]) -> str | None:
     return rights if licenses.may_republish(rights) and not is_owner else None
 
 
-def _feed(name: str, fields: object, where: str) -> Feed:
+def _feed(name: str, fields: object, origin: str) -> Feed:
+    """A feed from its table; ``origin`` says in errors which one it is."""
     if name != slug(name):
-        raise UsageError(f"{where}: the name is not plain; {slug(name)!r} would be")
+        raise UsageError(f"{origin}: the name is not plain; {slug(name)!r} would be")
     if not isinstance(fields, dict):
-        raise UsageError(f"{where}: write a table with {', '.join(_REQUIRED)}")
+        raise UsageError(f"{origin}: write a table with {', '.join(_REQUIRED)}")
     for problem in _problems(fields):
-        raise UsageError(f"{where}: {problem}")
+        raise UsageError(f"{origin}: {problem}")
     license = None if fields["license"] == "unknown" else licenses.normalise(fields["license"])
     return Feed(**{**fields, "name": name, "license": license})
 
 
 def _problems(fields: Mapping[str, object]) -> Iterator[str]:
-    known = _REQUIRED | _OPTIONAL
+    types = _REQUIRED | _OPTIONAL
     for key in fields:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+        if key not in types:
+            near = difflib.get_close_matches(key, types, n=1)
             yield f"unknown key {key!r}; " + (
-                f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+                f"did you mean {near[0]}?" if near else f"known: {', '.join(types)}"
             )
     for key in _REQUIRED:
         if key not in fields:
             yield f"{key} is missing"
     for key, value in fields.items():
-        if not isinstance(value, known[key]) or value == "":
-            yield f"{key} must be a {'true or false' if known[key] is bool else 'text'}"
+        if not isinstance(value, types[key]) or value == "":
+            yield f"{key} must be a {'true or false' if types[key] is bool else 'text'}"
     for key in ("url", "license_stated_at"):
         if key in fields and article_url(str(fields[key])) is None:
             yield f"{key} {fields[key]!r} is not an http(s) address"

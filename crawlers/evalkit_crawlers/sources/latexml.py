@@ -131,10 +131,10 @@ def _classes(element: "HtmlElement") -> frozenset[str]:
 
 def _having(element: "HtmlElement", name: str, tag: str = "*") -> list["HtmlElement"]:
     """Descendants with a class, in document order."""
-    found: list[HtmlElement] = element.xpath(
+    elements: list[HtmlElement] = element.xpath(
         f"descendant::{tag}[contains(concat(' ', normalize-space(@class), ' '), ' {name} ')]"
     )
-    return found
+    return elements
 
 
 def _line(text: str) -> str:
@@ -178,17 +178,17 @@ def _prune(article: "HtmlElement") -> None:
         _reduce(element, "")
 
 
-def _outermost(root: "HtmlElement", wanted: Callable[["HtmlElement"], bool]) -> list["HtmlElement"]:
-    """Descendants that are wanted, without those inside of another."""
+def _outermost(root: "HtmlElement", matches: Callable[["HtmlElement"], bool]) -> list["HtmlElement"]:
+    """Descendants that match, without those inside of another that does."""
     from lxml import etree
 
-    found = []
+    outermost = []
     walker = etree.iterwalk(root, events=("start",))
     for _, element in walker:
-        if element is not root and isinstance(element.tag, str) and wanted(element):
-            found.append(element)
+        if element is not root and isinstance(element.tag, str) and matches(element):
+            outermost.append(element)
             walker.skip_subtree()
-    return found
+    return outermost
 
 
 def _set_notes_apart(article: "HtmlElement") -> None:
@@ -340,7 +340,7 @@ def _blocks(root: "HtmlElement") -> Iterator[tuple[bool, str]]:
             elif _is_block(element) or element.tag == "br":
                 line.append(" ")
             item_depth += _is_item(element)
-            said = element.text
+            text = element.text
         else:
             if _VERBATIM not in classes:
                 if classes & _LABELS:
@@ -350,10 +350,10 @@ def _blocks(root: "HtmlElement") -> Iterator[tuple[bool, str]]:
                     yield from finished()
                     label_waits = False
                 item_depth -= _is_item(element)
-            said = element.tail if element is not root else None
-        if said:
-            line.append(said)
-            label_waits = label_waits and said.isspace()
+            text = element.tail if element is not root else None
+        if text:
+            line.append(text)
+            label_waits = label_waits and text.isspace()
     yield from finished()
 
 

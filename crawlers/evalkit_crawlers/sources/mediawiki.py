@@ -7,7 +7,6 @@ carries ``maxlag``: a wiki whose databases lag refuses it, with status 200, and 
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import urlencode
 
 from evalkit.errors import CrawlError
@@ -35,29 +34,39 @@ def question(api: str, parameters: Mapping[str, str]) -> str:
     return f"{api}?{urlencode({**parameters, **fixed})}"
 
 
-def answer(body: bytes) -> dict[str, Any]:
-    """What the API answered.
+def answer(body: bytes) -> Mapping[str, object]:
+    """The JSON object that the API answered with; its values may be anything, and are checked where read.
 
     Raises:
         ApiError: an error of the API's.
         FetchRefused: the body is no answer of the API's.
     """
     try:
-        content = json.loads(body)
+        reply = json.loads(body)
     except (ValueError, RecursionError):
         raise FetchRefused(NOT_AN_ANSWER) from None
-    if not isinstance(content, dict):
+    if not isinstance(reply, dict):
         raise FetchRefused(NOT_AN_ANSWER)
     # errorformat=plaintext gives "errors"; an error in front of the API may still come as "error".
-    errors = content.get("errors") or ([content["error"]] if content.get("error") else [])
+    errors = reply.get("errors") or ([reply["error"]] if reply.get("error") else [])
     if errors:
         first = errors[0] if isinstance(errors, list) else errors
         raise ApiError(str(first.get("code")) if isinstance(first, dict) else "unknown error")
-    return content
+    return reply
 
 
-def ask(get: Get, api: str, parameters: Mapping[str, str], *, revalidate: bool = False) -> dict[str, Any]:
-    """Ask once more where the wiki is busy, under another address, since what was fetched is kept.
+def ask(
+    get: Get, api: str, parameters: Mapping[str, str], *, revalidate: bool = False
+) -> Mapping[str, object]:
+    """The answer to a question; while the wiki is busy, it is asked again, up to `MAX_ATTEMPTS` times.
+
+    Each time under another address (``requestid``), since an address once fetched is answered from disk.
+
+    Args:
+        get: fetches.
+        api: the address of the wiki's ``api.php``.
+        parameters: of the question.
+        revalidate: see `evalkit_crawlers.source.Get`.
 
     Raises:
         FetchRefused: see `answer`, and whatever `get` refuses.
@@ -80,8 +89,8 @@ def ask(get: Get, api: str, parameters: Mapping[str, str], *, revalidate: bool =
 
 def query(
     get: Get, api: str, parameters: Mapping[str, str], *, revalidate: bool = False
-) -> Iterator[dict[str, Any]]:
-    """The ``query`` of every answer to a question that is answered in parts.
+) -> Iterator[Mapping[str, object]]:
+    """The ``query`` of every answer to a question that is answered in parts; arguments as of `ask`.
 
     Raises:
         FetchRefused: see `ask`; the parts go in a circle, or never end.
@@ -89,16 +98,17 @@ def query(
     following: dict[str, str] = {}
     seen: set[tuple[tuple[str, str], ...]] = set()
     for _ in range(MAX_CONTINUATIONS):
-        content = ask(get, api, {**parameters, **following}, revalidate=revalidate)
-        part = content.get("query", {})
+        reply = ask(get, api, {**parameters, **following}, revalidate=revalidate)
+        part = reply.get("query", {})
         if not isinstance(part, dict):
             raise FetchRefused(NOT_AN_ANSWER)
         yield part
-        if "continue" not in content:
+        if "continue" not in reply:
             return
-        if not isinstance(content["continue"], dict):
+        continuation = reply["continue"]
+        if not isinstance(continuation, dict):
             raise FetchRefused(NOT_AN_ANSWER)
-        following = {str(key): str(value) for key, value in content["continue"].items()}
+        following = {str(key): str(value) for key, value in continuation.items()}
         mark = tuple(sorted(following.items()))
         if mark in seen:
             raise FetchRefused("listing continues in a circle")
@@ -106,13 +116,13 @@ def query(
     raise FetchRefused("listing never ends")
 
 
-def rows(part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+def rows(part: Mapping[str, object], key: str) -> list[dict[str, object]]:
     """A list of objects in a part of an answer; empty where there is none.
 
     Raises:
         FetchRefused: there is something else under that key.
     """
-    found = part.get(key, [])
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+    values = part.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(row, dict) for row in values):
         raise FetchRefused(NOT_AN_ANSWER)
-    return found
+    return values

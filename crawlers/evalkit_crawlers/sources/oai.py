@@ -85,16 +85,10 @@ def list_records(
     Raises:
         CrawlError: an answer is malformed, hostile or an error, or the list does not end.
     """
-    arguments = {"verb": "ListRecords", "metadataPrefix": metadata_prefix}
-    if since is not None:
-        arguments["from"] = since.isoformat()
-    if until is not None:
-        arguments["until"] = until.isoformat()
-    if set_spec is not None:
-        arguments["set"] = set_spec
-    seen: set[str] = set()
-    tokens: set[str] = set()
-    last_day, ordered, restarts, num_barren = "", True, 0, 0
+    arguments = _list_arguments(metadata_prefix, since, until, set_spec)
+    seen, tokens = set[str](), set[str]()
+    # While datestamps ascend, all records up to the last day's were received, and the list can restart there.
+    last_day, is_ordered, num_restarts, num_barren = "", True, 0, 0
     url = f"{base_url}?{urlencode(arguments)}"
     for _ in range(MAX_PAGES):
         page = _page(get, url)
@@ -102,14 +96,14 @@ def list_records(
             code, message = page.error
             if code == "noRecordsMatch":
                 return
-            if code != "badResumptionToken" or not tokens or not ordered or restarts == MAX_RESTARTS:
+            if code != "badResumptionToken" or not tokens or not is_ordered or num_restarts == MAX_RESTARTS:
                 raise CrawlError(f"{url}: the server answers {code} ({message}); see its OAI-PMH help page")
-            restarts += 1
+            num_restarts += 1
             url = f"{base_url}?{urlencode(_restarted(arguments, last_day, page.fetched_at.date()))}"
             continue
         num_seen = len(seen)
         for record in page.records:
-            ordered = ordered and last_day <= record.datestamp
+            is_ordered = is_ordered and last_day <= record.datestamp
             last_day = max(last_day, record.datestamp)
             if record.identifier not in seen:
                 seen.add(record.identifier)
@@ -124,6 +118,19 @@ def list_records(
         tokens.add(page.token)
         url = f"{base_url}?{urlencode({'verb': 'ListRecords', 'resumptionToken': page.token})}"
     raise CrawlError(f"{url}: the list does not end after {MAX_PAGES:,} pages; ask for fewer days or a set")
+
+
+def _list_arguments(
+    metadata_prefix: str, since: dt.date | None, until: dt.date | None, set_spec: str | None
+) -> dict[str, str]:
+    arguments = {"verb": "ListRecords", "metadataPrefix": metadata_prefix}
+    if since is not None:
+        arguments["from"] = since.isoformat()
+    if until is not None:
+        arguments["until"] = until.isoformat()
+    if set_spec is not None:
+        arguments["set"] = set_spec
+    return arguments
 
 
 def _restarted(arguments: dict[str, str], last_day: str, today: dt.date) -> dict[str, str]:
@@ -193,6 +200,6 @@ def _parse_xml(body: bytes, url: str) -> "_Element":
     try:
         root: _Element = etree.fromstring(text.encode("utf-8"), parser)
     except etree.XMLSyntaxError as error:
-        said = _short(str(error))
-        raise CrawlError(f"{url}: the answer is no XML ({said}); ask again with --refresh") from None
+        problem = _short(str(error))
+        raise CrawlError(f"{url}: the answer is no XML ({problem}); ask again with --refresh") from None
     return root

@@ -20,7 +20,7 @@ import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 from urllib.parse import quote
 
 import typer
@@ -38,6 +38,7 @@ from evalkit_crawlers.source import (
 )
 from evalkit_crawlers.sources import mediawiki
 from evalkit_crawlers.sources.wikipedia_languages import language_tag, parse_languages
+from evalkit_crawlers.sources.wikipedia_text import article_text
 from evalkit_crawlers.text import pages
 
 MIN_WIKITEXT_BYTES = 1500
@@ -50,58 +51,8 @@ MAX_QUESTION_CHARACTERS = 7000
 """Of an address: a letter of a user's name may take nine, and servers refuse 8 kB (LimitRequestLine)."""
 
 _BATCH = 50  # the most revisions that one question may name
+_MAX_LOG_DELAY = dt.timedelta(minutes=5)
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
-# Classes that templates and extensions give to what is no prose, in all or most languages.
-_NO_PROSE = (
-    "ambox",
-    "asbox",
-    "authority-control",
-    "bandeau-container",
-    "catlinks",
-    "dablink",
-    "error",
-    "gallery",
-    "geo-default",
-    "hatnote",
-    "infobox",
-    "infobox_v2",
-    "infobox_v3",
-    "metadata",
-    "mw-editsection",
-    "mw-empty-elt",
-    "mw-ext-cite-error",
-    "mw-gallery-traditional",
-    "mw-kartographer-container",
-    "mw-references-wrap",
-    "navbox",
-    "navigation-not-searchable",
-    "noprint",
-    "portal-bar",
-    "portalbox",
-    "refbegin",
-    "reference",
-    "references",
-    "reflist",
-    "rellink",
-    "shortdescription",
-    "side-box",
-    "sidebar",
-    "sistersitebox",
-    "stub",
-    "taxobox",
-    "thumb",
-    "toc",
-    "vertical-navbox",
-)
-_DISCARDED = (
-    "//style|//script|//table|//figure|//img",
-    "//*[@role='navigation' or @role='note' or @role='presentation']",
-    "//*[" + " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in _NO_PROSE) + "]",
-    # Bulleted links to other sites: sources and "External links".
-    "//li[.//a[contains(concat(' ', @class, ' '), ' external ')]]",
-)
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,28 +96,20 @@ class _Creation:
     revision: int
     title: str
     user: str | None
-    at: dt.datetime
+    """None: hidden by an administrator."""
+    created_at: dt.datetime
 
 
-def article_text(html: str) -> str:
-    r"""The prose of a rendered article: paragraphs, lists and headings; formulas as TeX in ``\(…\)``.
+class _Revision(NamedTuple):
+    """What became of a revision that the log names."""
 
-    Raises:
-        FetchRefused: see `pages.parse_html`; the revision is a redirect.
-    """
-    tree = pages.parse_html(f"<html><body><article>{html}</article></body></html>")
-    if tree.xpath("//*[contains(concat(' ', @class, ' '), ' redirectMsg ')]"):
-        raise FetchRefused("redirect")
-    for expression in _DISCARDED:
-        for element in tree.xpath(expression):
-            _remove(element)
-    _write_formulas(tree)
-    for indented in tree.xpath("//dl[not(dt)]"):  # wikitext indents by ":", which makes a list of it
-        indented.tag = "div"
-        for line in indented.iterchildren("dd"):
-            line.tag = "p"
-    _remove_empty_sections(tree)
-    return pages.main_text(tree, whole=True)
+    size_bytes: int
+    """Of wikitext; 0 where the wiki doesn't say."""
+    saved_at: dt.datetime | None
+    """Aware; None where it cannot be read."""
+    is_redirect: bool
+    is_article: bool
+    """Whether its page is in the main namespace now."""
 
 
 def _api(language: str) -> str:
@@ -197,7 +140,7 @@ def _discover(language: str, window: CrawlWindow, get: Get) -> Iterator[Candidat
             creation = _creation(language, row)
             if isinstance(creation, Drop):
                 yield creation
-            elif creation.at not in window:
+            elif creation.created_at not in window:
                 yield Drop(creation.id, "published outside of the window")
             elif creation.revision in seen:
                 yield Drop(creation.id, "listed more than once")
@@ -208,20 +151,20 @@ def _discover(language: str, window: CrawlWindow, get: Get) -> Iterator[Candidat
             yield from _inspected(language, listed[start : start + _BATCH], get)
 
 
-def _creation(language: str, row: Mapping[str, Any]) -> _Creation | Drop:
-    revision, title, at = row.get("revid"), row.get("title"), row.get("timestamp")
+def _creation(language: str, row: Mapping[str, object]) -> _Creation | Drop:
+    revision, title, timestamp = row.get("revid"), row.get("title"), row.get("timestamp")
     if not isinstance(revision, int) or not isinstance(title, str) or not title.strip():
         # Hidden by an administrator, or older than the wiki's habit to log the revision.
         return Drop(f"{language}wiki-log-{_number(row.get('logid'))}", "log entry without a revision")
     id = f"{language}wiki-{revision}"
-    if not isinstance(at, str) or not _TIMESTAMP.fullmatch(at):
+    if not isinstance(timestamp, str) or not _TIMESTAMP.fullmatch(timestamp):
         return Drop(id, "log entry without a date")
     user = row.get("user")
     try:
-        moment = dt.datetime.fromisoformat(at)
+        created_at = dt.datetime.fromisoformat(timestamp)
     except ValueError:
         return Drop(id, "log entry without a date")
-    return _Creation(id, revision, title, user if isinstance(user, str) else None, moment)
+    return _Creation(id, revision, title, user if isinstance(user, str) else None, created_at)
 
 
 def _inspected(language: str, creations: list[_Creation], get: Get) -> Iterator[Candidate | Drop]:
@@ -240,53 +183,55 @@ def _inspected(language: str, creations: list[_Creation], get: Get) -> Iterator[
         yield from _inspected(language, creations[:middle], get)
         yield from _inspected(language, creations[middle:], get)
         return
-    found: dict[int, tuple[Mapping[str, Any], Any]] = {}
+    revisions: dict[int, _Revision] = {}
     bots: set[str] = set()
     for part in mediawiki.query(get, _api(language), parameters):
         for page in mediawiki.rows(part, "pages"):
-            for revision in mediawiki.rows(page, "revisions"):
-                if isinstance(revision.get("revid"), int):
-                    found[revision["revid"]] = (revision, page.get("ns"))
+            for row in mediawiki.rows(page, "revisions"):
+                number = row.get("revid")
+                if isinstance(number, int):
+                    revisions[number] = _revision(row, page)
         bots |= {str(user.get("name")) for user in mediawiki.rows(part, "users") if _is_bot(user)}
     for creation in creations:
-        known, namespace = found.get(creation.revision, (None, None))
-        reason = _unwanted(creation, known, namespace, bots)
+        reason = _unwanted(creation, revisions.get(creation.revision), bots)
         yield Drop(creation.id, reason) if reason else _candidate(language, creation)
 
 
-def _is_bot(user: Mapping[str, Any]) -> bool:
+def _revision(row: Mapping[str, object], page: Mapping[str, object]) -> _Revision:
+    size, tags, timestamp = row.get("size"), row.get("tags"), row.get("timestamp")
+    try:
+        saved_at = dt.datetime.fromisoformat(timestamp) if isinstance(timestamp, str) else None
+    except ValueError:
+        saved_at = None
+    return _Revision(
+        size_bytes=size if isinstance(size, int) else 0,
+        saved_at=saved_at if saved_at and saved_at.tzinfo else None,
+        is_redirect=isinstance(tags, list) and "mw-new-redirect" in tags,
+        is_article=page.get("ns") == 0,
+    )
+
+
+def _is_bot(user: Mapping[str, object]) -> bool:
     groups = user.get("groups")
     return isinstance(groups, list) and "bot" in groups
 
 
-def _unwanted(
-    creation: _Creation, revision: Mapping[str, Any] | None, namespace: object, bots: set[str]
-) -> str | None:
+def _unwanted(creation: _Creation, revision: _Revision | None, bots: set[str]) -> str | None:
     """Why a creation is no candidate; None if it is one."""
     if revision is None:
         return "deleted since"
-    tags, size = revision.get("tags"), revision.get("size")
-    if isinstance(tags, list) and "mw-new-redirect" in tags:
+    if revision.is_redirect:
         return "redirect"
-    if namespace != 0:
+    if not revision.is_article:
         return "moved out of the articles since"
     if creation.user in bots:
         return "made by a bot"
-    if not _near(revision.get("timestamp"), creation.at):
+    # Seconds pass between the saving and the log's entry; an imported revision is years older than it.
+    if revision.saved_at is None or abs(revision.saved_at - creation.created_at) > _MAX_LOG_DELAY:
         return "log and revision disagree on the date"
-    if not isinstance(size, int) or size < MIN_WIKITEXT_BYTES:
+    if revision.size_bytes < MIN_WIKITEXT_BYTES:
         return "stub"
     return None
-
-
-def _near(timestamp: object, moment: dt.datetime) -> bool:
-    """Whether a revision was saved when the log says: seconds pass between the two, an import takes years."""
-    try:
-        return isinstance(timestamp, str) and abs(
-            dt.datetime.fromisoformat(timestamp) - moment
-        ) <= dt.timedelta(minutes=5)
-    except (ValueError, TypeError):  # TypeError: it states no zone
-        return False
 
 
 def _candidate(language: str, creation: _Creation) -> Candidate:
@@ -305,7 +250,7 @@ def _candidate(language: str, creation: _Creation) -> Candidate:
                 "disablelimitreport": "1",
             },
         ),
-        published_at=creation.at,
+        published_at=creation.created_at,
         license=LICENSE,
         title=creation.title,
         language=language_tag(language),
@@ -337,49 +282,8 @@ def _rendering(body: bytes) -> str:
     return str(parsed["text"])
 
 
-def _write_formulas(tree: Any) -> None:
-    """Replace rendered formulas by their TeX, which MediaWiki puts into ``alttext``."""
-    for element in tree.xpath("//*[contains(concat(' ', @class, ' '), ' mwe-math-element ')]"):
-        sources = element.xpath(".//@alttext|.//*[local-name()='annotation']/text()")
-        tex = " ".join(str(sources[0]).split()) if sources else ""
-        tex = re.sub(r"^\{\\(?:display|text)style (.*)\}$", r"\1", tex)
-        element.clear(keep_tail=True)
-        element.tag = "span"
-        element.text = rf"\({tex.strip()}\)" if tex else ""
-
-
-def _remove_empty_sections(tree: Any) -> None:
-    """Remove headings that nothing follows up to the next one of their level."""
-    from lxml import etree
-
-    outline: list[Any] = []  # headings, and None for text between them, in the order of the document
-    heading = None
-    for event, element in etree.iterwalk(tree, events=("start", "end")):
-        if event == "start" and heading is None and element.tag in _HEADINGS:
-            heading = element
-            outline.append(element)
-        if event == "end" and element is heading:
-            heading = None
-        text = element.text if event == "start" else element.tail
-        if heading is None and text and text.strip() and outline and outline[-1] is not None:
-            outline.append(None)
-    has_text, level_below = False, 0
-    for item in reversed(outline):
-        if item is None:
-            has_text = True
-        elif has_text or level_below > _HEADINGS.index(item.tag):
-            has_text, level_below = False, _HEADINGS.index(item.tag)
-        else:
-            _remove(item)
-
-
-def _remove(element: Any) -> None:
-    """Take an element out of its tree, and leave the text behind it."""
-    if element.getparent() is not None:
-        element.drop_tree()
-
-
 def _number(value: object) -> str:
+    """A number of a log's entry for an id, where there is one."""
     return str(value) if isinstance(value, int) else "unknown"
 
 

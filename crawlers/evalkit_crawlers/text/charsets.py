@@ -72,10 +72,11 @@ def decode(body: bytes, content_type: str | None = None) -> str:
         if body.startswith(mark):
             return _exactly(body, encoding) or _refuse()
     declared = _declared(body, content_type)
-    if b"\0" in body[:64]:  # two bytes per character: "<" is one of the first
+    if b"\0" in body[:64]:  # two bytes per character: the "<" of the first tag has a zero beside it
         little = body[1:2] == b"\0"
         return _exactly(body, "utf-16-le" if little else "utf-16-be") or _refuse()
     if body.isascii():
+        # ISO-2022-JP and HZ write Japanese and Chinese in seven bits: such text looks like ASCII.
         seven_bit = (encoding for encoding in declared if encoding.startswith(("iso2022", "hz")))
         return next(filter(None, (_exactly(body, encoding) for encoding in seven_bit)), body.decode("ascii"))
     for stated in ("utf-8", *declared, None):
@@ -90,9 +91,9 @@ def _declared(body: bytes, content_type: str | None) -> list[str]:
     match = _IN_DOCUMENT.search(body[:_NUM_BYTES_SEARCHED])
     if match:
         names.append((match[1] or match[2]).decode("ascii"))
-    known = (_codec(name) for name in names)
+    codec_names = (_codec(name) for name in names)
     # A document whose declaration could be read byte by byte is not in UTF-16, whatever it says.
-    return [name for name in known if name is not None and not name.startswith(("utf-16", "utf-32"))]
+    return [name for name in codec_names if name is not None and not name.startswith(("utf-16", "utf-32"))]
 
 
 def _codec(label: str) -> str | None:

@@ -16,7 +16,10 @@ articles of 2024 in English, French and German, the ones of tests/crawlers/text/
 import functools
 import re
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 PART_CHARACTERS = 1000
 MAX_PARTS = 8
@@ -53,7 +56,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def primary(tag: str) -> str:
-    """A BCP 47 tag's language as py3langid names it: ``pt-BR`` is ``pt``."""
+    """The language of a BCP 47 tag, as py3langid names it: ``pt`` of ``pt-BR``."""
     language = tag.replace("_", "-").partition("-")[0].casefold()
     return _ALIASES.get(language, language)
 
@@ -65,6 +68,7 @@ def language_of(text: str) -> str | None:
     if not votes:
         return None
     language, count = votes.most_common(1)[0]
+    # Undecided parts count as well: one confident part among eight tells nothing of the text.
     return language if count >= FOUND_SHARE * len(parts) and 2 * count > votes.total() else None
 
 
@@ -105,7 +109,7 @@ def _best(ranking: dict[str, float]) -> str | None:
 
 
 @functools.cache
-def _identifier() -> Any:
+def _identifier() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -9,11 +9,14 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING
 
 from evalkit.corpora import licenses
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.text import charsets
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
 
 MAX_PAGE_BYTES = 8 << 20
 """Larger pages are refused: articles are a few hundred kilobytes, and trees take 20 times as much."""
@@ -76,8 +79,8 @@ def check_html(capture: Capture) -> None:
         raise FetchRefused(f"page larger than {MAX_PAGE_BYTES >> 20} MiB")
 
 
-def parse_html(text: str) -> Any:
-    """The tree of an HTML document (an `lxml.html.HtmlElement`).
+def parse_html(text: str) -> "HtmlElement":
+    """The tree of an HTML document.
 
     Raises:
         FetchRefused: there is none; it has too many elements, or is nested more deeply than lxml reads:
@@ -99,7 +102,7 @@ def parse_html(text: str) -> Any:
     return tree
 
 
-def main_text(tree: Any, *, whole: bool = False, prune: Sequence[str] = ()) -> str:
+def main_text(tree: "HtmlElement", *, whole: bool = False, prune: Sequence[str] = ()) -> str:
     """The main text of a page.
 
     Args:
@@ -121,7 +124,7 @@ def main_text(tree: Any, *, whole: bool = False, prune: Sequence[str] = ()) -> s
     return "\n".join(line.rstrip() for line in text.splitlines()).strip()
 
 
-def _published_on(tree: Any, latest: dt.date) -> dt.date | None:
+def _published_on(tree: "HtmlElement", latest: dt.date) -> dt.date | None:
     from copy import deepcopy
 
     from htmldate import find_date
@@ -132,19 +135,19 @@ def _published_on(tree: Any, latest: dt.date) -> dt.date | None:
         if beside.getparent() is not None:
             beside.drop_tree()
     for part in (core, deepcopy(tree)):
-        found = find_date(
+        date = find_date(
             part,
             original_date=True,
             extensive_search=False,  # only what says of itself that it is the date
             min_date=_EARLIEST,
             max_date=latest.isoformat(),
         )
-        if found:
-            return dt.date.fromisoformat(found)
+        if date:
+            return dt.date.fromisoformat(date)
     return None
 
 
-def _title(tree: Any) -> str | None:
+def _title(tree: "HtmlElement") -> str | None:
     candidates = (
         *tree.xpath("//meta[@property='og:title']/@content"),
         *(element.text_content() for element in tree.xpath("//h1[1]")),
@@ -154,14 +157,14 @@ def _title(tree: Any) -> str | None:
     return next(filter(None, titles), None)
 
 
-def _licenses(tree: Any) -> frozenset[str]:
+def _licenses(tree: "HtmlElement") -> frozenset[str]:
     addresses = tree.xpath(
         "//*[self::a or self::link][contains(concat(' ', normalize-space(@rel), ' '), ' license ')]/@href"
     )
-    known = (licenses.normalise(str(address).strip()) for address in addresses)
-    return frozenset(license for license in known if license)
+    identifiers = (licenses.normalise(str(address).strip()) for address in addresses)
+    return frozenset(identifier for identifier in identifiers if identifier)
 
 
-def _language(tree: Any) -> str | None:
+def _language(tree: "HtmlElement") -> str | None:
     stated = str(tree.get("lang") or "").strip().replace("_", "-").partition("-")[0].lower()
     return stated if re.fullmatch(r"[a-z]{2,3}", stated) else None

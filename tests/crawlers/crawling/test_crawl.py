@@ -13,7 +13,7 @@ import pytest
 from evalkit.corpora.store import load_corpus, verify_corpus
 from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit_crawlers.crawling.crawl import crawl
-from evalkit_crawlers.crawling.progress import estimate_lines
+from evalkit_crawlers.crawling.progress import Workload, estimate_lines
 from evalkit_crawlers.crawling.sampling import sample
 from evalkit_crawlers.http.contact import contact_of_user
 from evalkit_crawlers.options import CommonOptions, common_options
@@ -191,7 +191,7 @@ def test_the_time_it_takes_is_said_at_the_start() -> None:
 
 
 def test_five_hundred_papers_take_two_hours() -> None:
-    lines = estimate_lines({"arxiv.org": (500, 15.0), "fast.example": (10, 1.0)})
+    lines = estimate_lines({"arxiv.org": Workload(500, 15.0), "fast.example": Workload(10, 1.0)})
     assert lines == [
         "arxiv.org: 500 pages at 15 s: about 2 h 5 min",
         "510 pages to fetch from 2 hosts in parallel, about 2 h 5 min; it may be interrupted at any time and "

@@ -21,7 +21,8 @@ from evalkit_crawlers.source import Candidate, Drop, Extracted, FetchRefused
 from evalkit_crawlers.sources import mediawiki
 from evalkit_crawlers.sources.feeds import load_feeds, parse_feed
 from evalkit_crawlers.sources.news import NewsSource
-from evalkit_crawlers.sources.wikipedia import WikipediaSource, article_text
+from evalkit_crawlers.sources.wikipedia import WikipediaSource
+from evalkit_crawlers.sources.wikipedia_text import article_text
 from evalkit_crawlers.text import pages
 from tests.support.direct import NOW, WINDOW, DirectGet, capture
 from tests.support.replay import Reply, Request

@@ -9,8 +9,9 @@ import pytest
 from evalkit.errors import CrawlError, UsageError
 from evalkit_crawlers.source import Candidate, Drop, FetchRefused
 from evalkit_crawlers.sources import mediawiki
-from evalkit_crawlers.sources.wikipedia import MAX_QUESTION_CHARACTERS, WikipediaSource, article_text, command
+from evalkit_crawlers.sources.wikipedia import MAX_QUESTION_CHARACTERS, WikipediaSource, command
 from evalkit_crawlers.sources.wikipedia_languages import DEFAULT, EDITIONS, language_tag, parse_languages
+from evalkit_crawlers.sources.wikipedia_text import article_text
 from tests.support.direct import NOW, WINDOW, DirectGet, capture, crawl_directly, reasons, token_f1
 from tests.support.replay import Reply, Request
 from tests.support.site_news import LANGUAGES
