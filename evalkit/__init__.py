@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from evalkit.models.loading import load_model
     from evalkit.models.protocol import Codec, Encoding, ModelIdentity, TokenModel
     from evalkit.runner.corpora import run
+    from evalkit.runner.options import RunOptions
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _HOME = {
     "LossyTextError": "errors",
     "ModelError": "errors",
     "ModelIdentity": "models.protocol",
+    "RunOptions": "runner.options",
     "ScoringError": "errors",
     "TokenModel": "models.protocol",
     "UsageError": "errors",
@@ -61,6 +63,7 @@ __all__ = [
     "LossyTextError",
     "ModelError",
     "ModelIdentity",
+    "RunOptions",
     "ScoringError",
     "TokenModel",
     "UsageError",

@@ -36,6 +36,8 @@ from evalkit.corpora.store import Corpus, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError, ScoringError, UsageError, one_line, unknown_name
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
+from evalkit.runner.options import RunOptions
+from evalkit.runner.reporter import Reporter, Silent
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 CONFIG_NAME = "leaderboard.toml"
@@ -304,7 +306,7 @@ def published_names(config: LeaderboardConfig, window: Window) -> list[str]:
 
 
 def score(
-    config: LeaderboardConfig, window: Window, *, hardware: str = "auto", reporter: Any = None
+    config: LeaderboardConfig, window: Window, *, hardware: str = "auto", reporter: Reporter | None = None
 ) -> tuple[int, int]:
     """Score the window's published corpora, as far as that is not done yet.
 
@@ -312,7 +314,7 @@ def score(
         config: which models, which policies.
         window: of the corpora.
         hardware: ``gpu``, ``cpu``, or ``auto``: ``gpu`` where torch sees one.
-        reporter: see `evalkit.runner.corpora.Reporter`.
+        reporter: who is told of the cells; None: nobody.
 
     Returns:
         How many cells there are, and how many of these were scored now.
@@ -322,7 +324,7 @@ def score(
         CorpusError: nothing was published.
         ScoringError: a cell failed; the others are kept.
     """
-    from evalkit.runner.corpora import Failure, run
+    from evalkit.runner.corpora import run
 
     names = published_names(config, window)
     if not names:
@@ -331,26 +333,24 @@ def score(
             "`evalkit leaderboard publish` publishes those that pass the gates"
         )
     models = config.models + (config.gpu_models if _on_gpu(hardware) else ())
-    num_cells = num_scored = 0
-    failures: list[Failure] = []
-    for policy in config.policies:
-        done = run(
+    options = RunOptions(output=config.results / CELLS, reporter=reporter or Silent())
+    results = [
+        run(
             list(dict.fromkeys(models)),
             names,
             policy=policy,
-            output=config.results / CELLS,
             token_bits=config.token_bits,
-            reporter=reporter,
+            options=options,
         )
-        num_cells += len(done.cells)
-        num_scored += done.num_scored
-        failures += done.failures
+        for policy in config.policies
+    ]
+    failures = [failure for result in results for failure in result.failures]
     if failures:
         first = failures[0]
         raise ScoringError(
-            f"{len(failures)} cells failed, the first is {first.model} on {first.corpus}: {first.reason}"
+            f"{len(failures)} cells failed, the first is {first.model} on {first.subject}: {first.reason}"
         )
-    return num_cells, num_scored
+    return sum(len(result.cells) for result in results), sum(result.num_scored for result in results)
 
 
 def _on_gpu(hardware: str) -> bool:

@@ -49,6 +49,21 @@ class TaskOptions:
     hidden_state_probe: bool = False
     """Whether to read the state off the hidden states as well."""
 
+    def __post_init__(self) -> None:
+        """Refuse what no suite could make sense of.
+
+        Raises:
+            UsageError: the date is no day, the seed is negative, or there is no item.
+        """
+        try:
+            parse_day(self.date)
+        except ValueError:
+            raise UsageError(f"--date {self.date!r} is no day; write it as YYYY-MM-DD") from None
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed} must be 0 or more")
+        if self.num_items < 1:
+            raise UsageError(f"--limit {self.num_items} leaves no item; give 1 or more")
+
 
 @dataclasses.dataclass(frozen=True)
 class SummaryRow:
@@ -102,7 +117,7 @@ class EvalTask(Protocol):
 
     @property
     def num_items(self) -> int:
-        """For the progress."""
+        """How many items the cell has, for plans and progress."""
         ...
 
     def score(self, model: TokenModel, advance: Callable[[int], None]) -> TaskOutcome:
@@ -137,40 +152,6 @@ def default_date() -> str:
     return dt.datetime.now(dt.UTC).date().replace(day=1).isoformat()
 
 
-def parse_options(
-    *,
-    date: str | None = None,
-    seed: int = 0,
-    lengths: str | None = None,
-    shots: str | None = None,
-    num_items: int | None = None,
-    hidden_state_probe: bool = False,
-) -> TaskOptions:
-    """Options as the command line gives them; None takes the default.
-
-    Raises:
-        UsageError: one is not what it should be.
-    """
-    if date is None:
-        date = default_date()
-    try:
-        parse_day(date)
-    except ValueError:
-        raise UsageError(f"--date {date!r} is no day; write it as YYYY-MM-DD") from None
-    if seed < 0:
-        raise UsageError(f"--seed {seed} must be 0 or more")
-    if num_items is not None and num_items < 1:
-        raise UsageError(f"--limit {num_items} leaves no item; give 1 or more")
-    return TaskOptions(
-        date=date,
-        seed=seed,
-        lengths=_numbers("--lengths", lengths, least=1) or DEFAULT_LENGTHS,
-        shots=_numbers("--shots", shots, least=0) or DEFAULT_SHOTS,
-        num_items=num_items or DEFAULT_NUM_ITEMS,
-        hidden_state_probe=hidden_state_probe,
-    )
-
-
 def make_tasks(names: Iterable[str | EvalTask], options: TaskOptions) -> list[EvalTask]:
     """The tasks of some names, each a suite's or a member's, or the objects given.
 
@@ -179,17 +160,17 @@ def make_tasks(names: Iterable[str | EvalTask], options: TaskOptions) -> list[Ev
     """
     names = list(names)
     suites = find_suites() if any(isinstance(name, str) for name in names) else {}
-    known = [*suites, *(member for suite in suites.values() for member in suite.members)]
+    all_names = [*suites, *(member for suite in suites.values() for member in suite.members)]
     for name in names:
-        if isinstance(name, str) and name not in known:
-            hint = f"Known: {', '.join(known)}." if known else "No installed package brings any."
-            raise unknown_name("task", name, known, hint)
+        if isinstance(name, str) and name not in all_names:
+            hint = f"Known: {', '.join(all_names)}." if all_names else "No installed package brings any."
+            raise unknown_name("task", name, all_names, hint)
     tasks: list[EvalTask] = [name for name in names if isinstance(name, EvalTask)]
     for suite_name, suite in suites.items():
         whole = suite_name in names
-        asked = [member for member in suite.members if whole or member in names]
-        if asked:
-            tasks += suite.make(asked, options)
+        members = [member for member in suite.members if whole or member in names]
+        if members:
+            tasks += suite.make(members, options)
     if not tasks:
         raise UsageError("nothing to do: name at least one task")
     return tasks
@@ -203,10 +184,10 @@ def find_suites() -> dict[str, TaskSuite]:
     """
     points: dict[str, EntryPoint] = {}
     for point in entry_points(group=TASK_GROUP):
-        known = points.setdefault(point.name, point)
-        if known.value != point.value:
+        first = points.setdefault(point.name, point)
+        if first.value != point.value:
             raise UsageError(
-                f"two packages bring tasks named {point.name!r}: {known.value} and {point.value}; "
+                f"two packages bring tasks named {point.name!r}: {first.value} and {point.value}; "
                 "uninstall one"
             )
     suites: dict[str, TaskSuite] = {}
@@ -222,13 +203,3 @@ def find_suites() -> dict[str, TaskSuite]:
             )
         suites[point.name] = suite
     return suites
-
-
-def _numbers(option: str, text: str | None, *, least: int) -> tuple[int, ...]:
-    """Increasing numbers from a list by commas; none of None."""
-    if text is None:
-        return ()
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) >= least for part in parts):
-        raise UsageError(f"{option} {text!r} is no list of numbers from {least} on, by commas")
-    return tuple(sorted({int(part) for part in parts}))

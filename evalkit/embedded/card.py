@@ -71,17 +71,13 @@ def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dic
         EvalkitError: one could not be scored.
     """
     from evalkit.runner.corpora import run
+    from evalkit.runner.options import RunOptions
     from evalkit.runner.progress import reporter_for
 
+    options = RunOptions(output=output, reporter=reporter_for(sys.stderr))
     cells: dict[str, dict[str, Cell]] = {}
     for corpora, token_bits in ((held_out, False), ([load_corpus("python-stdlib")], True)):
-        result = run(
-            [*names, *CODECS],
-            corpora,
-            output=output,
-            token_bits=token_bits,
-            reporter=reporter_for(sys.stderr),
-        )
+        result = run([*names, *CODECS], corpora, token_bits=token_bits, options=options)
         if result.failures:
             raise EvalkitError(f"{result.failures[0].model}: {result.failures[0].reason}")
         for cell in result.cells:

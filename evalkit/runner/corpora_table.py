@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
-from evalkit.runner.corpora import RunResult
+from evalkit.runner.ranking import RunResult
 from evalkit.stats import Interval
 
 
@@ -20,7 +20,7 @@ def print_result(result: RunResult, stream: TextIO) -> None:
     for line in notes(result):
         console.print(line)
     for failure in result.failures:
-        console.print(f"FAILED {failure.model} on {failure.corpus}: {failure.reason}")
+        console.print(f"FAILED {failure.model} on {failure.subject}: {failure.reason}")
 
 
 def _table(result: RunResult) -> Table:

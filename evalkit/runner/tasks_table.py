@@ -24,7 +24,7 @@ def print_task_result(result: TaskRunResult, stream: TextIO) -> None:
     for line in notes(result):
         console.print(line)
     for failure in result.failures:
-        console.print(f"FAILED {failure.model} on {failure.corpus}: {failure.reason}")
+        console.print(f"FAILED {failure.model} on {failure.subject}: {failure.reason}")
 
 
 def _table(cells: tuple[TaskCell, ...]) -> Table:

@@ -34,7 +34,7 @@ def compile_command(
     and shows that the same weights fail with c = 1.
     """
     from evalkit.errors import unknown_name
-    from evalkit.runner.corpora import check_writable
+    from evalkit.runner.options import check_writable
     from evalkit_kernels.wkv7 import BACKENDS
     from evalkit_tasks.compiling.compile import compile_automaton
     from evalkit_tasks.formal.languages import get_language

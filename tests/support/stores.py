@@ -148,10 +148,18 @@ def score_small_store(folder: Path) -> list[Corpus]:
     """Really scored cells: two policies, one limited run; returns the corpora."""
     corpora = small_corpora()
     models = small_models()
-    done = evalkit.run(models=models, corpora=corpora, output=folder, token_bits=True)
+    done = evalkit.run(
+        models=models, corpora=corpora, options=evalkit.RunOptions(output=folder), token_bits=True
+    )
     assert not done.failures
-    evalkit.run(models=models[2:4], corpora=corpora[:1], output=folder, token_bits=True, policy="uncheatable")
-    evalkit.run(models=["xz"], corpora=corpora[:1], output=folder, limit=4)
+    evalkit.run(
+        models=models[2:4],
+        corpora=corpora[:1],
+        options=evalkit.RunOptions(output=folder),
+        token_bits=True,
+        policy="uncheatable",
+    )
+    evalkit.run(models=["xz"], corpora=corpora[:1], options=evalkit.RunOptions(output=folder), limit=4)
     return corpora
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from evalkit.errors import EvalkitError, first_line
 from evalkit.files import locked
-from evalkit.runner.corpora import check_writable
+from evalkit.runner.options import check_writable
 from evalkit_tasks.training.cells import ProbeCell, find_cell, partial_folder, write_cell
 from evalkit_tasks.training.training import TrainSpec, check_spec, run_spec
 

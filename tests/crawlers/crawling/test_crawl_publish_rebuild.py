@@ -77,7 +77,9 @@ def test_from_crawl_to_dataset_and_back(tmp_path: Path, monkeypatch: pytest.Monk
     assert rebuilt.manifest.licenses == {"CC-BY-4.0": 3, ARXIV_LICENSE: 6}
     assert all("\\sum" in document.text for document in rebuilt.documents)
 
-    result = evalkit.run(["xz"], [str(tmp_path / "there" / "papers")], output=tmp_path / "runs")
+    result = evalkit.run(
+        ["xz"], [str(tmp_path / "there" / "papers")], options=evalkit.RunOptions(output=tmp_path / "runs")
+    )
     assert not result.failures
     assert result.cells[0].content["totals"]["num_bytes"] == original.num_bytes
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evalkit.corpora.store import load_corpus, verify_corpus
 from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
 from evalkit_crawlers.http.robots import FORBIDDEN
 from evalkit_crawlers.sources.feeds import load_feeds
 from evalkit_crawlers.sources.news import NewsSource
@@ -72,7 +73,11 @@ def test_news_become_a_corpus_that_can_be_scored(tmp_path: Path) -> None:
     }
     assert dropped["repost"] in ("exact duplicate", "near-duplicate")
     assert not verify_corpus(crawled.corpus.name)
-    result = run(models=["xz"], corpora=[load_corpus(crawled.corpus.name)], output=tmp_path / "runs")
+    result = run(
+        models=["xz"],
+        corpora=[load_corpus(crawled.corpus.name)],
+        options=RunOptions(output=tmp_path / "runs"),
+    )
     assert 0.5 < result.ranking()[0].bits_per_byte < 4
 
 

@@ -16,6 +16,7 @@ from evalkit.corpora.store import make_document
 from evalkit.report.explorer import Tokens
 from evalkit.report.explorer_data import coarse_data
 from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
 from tests.support.stores import Counted, _documents
 from tests.support.toys import corpus_of
 
@@ -92,7 +93,13 @@ def test_stretches_of_a_hidden_text_say_what_of_them_is_paid() -> None:
 def test_positions_leave_unpaid_bytes_out(tmp_path: Path) -> None:
     texts = [document.text for document in _documents(1, 9, source="x") if document.num_bytes >= 256]
     model = Counted("threes", "text", 3)  # whose first token, the first three bytes, is not paid for
-    result = run([model], [corpus_of(texts)], policy="uncheatable", output=tmp_path, token_bits=True)
+    result = run(
+        [model],
+        [corpus_of(texts)],
+        policy="uncheatable",
+        options=RunOptions(output=tmp_path),
+        token_bits=True,
+    )
     [point] = position_curve(result.cells[0], [0, 256])
     bits = 0.0
     for row in token_rows(result.cells[0]):

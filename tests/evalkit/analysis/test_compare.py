@@ -8,6 +8,7 @@ from evalkit.analysis.compare import compare_cells, comparison_lines
 from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import ScoringError, UsageError
 from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
 from tests.support.toys import ROOT, TEXTS, BigramModel, corpus_of, run_cli, write_plugin, write_texts
 
 CLUSTERS = ["x", "x", "y", "z", "z", "w", "v"]
@@ -16,7 +17,7 @@ A, B = BigramModel("a"), BigramModel("b", 1)
 
 
 def cells(output: Path, *models: BigramModel, **options: object) -> list[Cell]:
-    return list(run(models, [CORPUS], output=output, **options).cells)  # type: ignore[arg-type]
+    return list(run(models, [CORPUS], options=RunOptions(output=output), **options).cells)  # type: ignore[arg-type]
 
 
 def test_the_difference_and_its_interval_are_those_of_a_plain_bootstrap(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_the_difference_and_its_interval_are_those_of_a_plain_bootstrap(tmp_path
 
 def test_every_document_its_own_cluster_gives_another_interval(tmp_path: Path) -> None:
     clustered = compare_cells(*cells(tmp_path, A, B)).interval
-    alone = run([A, B], [corpus_of(TEXTS, "alone")], output=tmp_path).cells
+    alone = run([A, B], [corpus_of(TEXTS, "alone")], options=RunOptions(output=tmp_path)).cells
     assert compare_cells(*alone).interval != clustered
 
 
@@ -90,7 +91,7 @@ def test_the_verdict_follows_the_interval(tmp_path: Path) -> None:
 
 def test_few_clusters_say_nothing_of_chance(tmp_path: Path) -> None:
     few = corpus_of(TEXTS[:6], clusters=["x", "x", "x", "y", "z", "w"])
-    found = compare_cells(*run([A, B], [few], output=tmp_path).cells)
+    found = compare_cells(*run([A, B], [few], options=RunOptions(output=tmp_path)).cells)
     assert found.interval is None
     lines = "\n".join(comparison_lines(found, 1))
     assert "(no interval: fewer than 5 clusters)" in lines
@@ -101,8 +102,8 @@ def test_few_clusters_say_nothing_of_chance(tmp_path: Path) -> None:
 def test_cells_of_different_documents_are_refused(tmp_path: Path) -> None:
     [whole] = cells(tmp_path, A)
     [limited] = cells(tmp_path, B, limit=3)
-    [other] = run([B], [corpus_of([*TEXTS[:-1], "another"])], output=tmp_path).cells
-    [reordered] = run([B], [corpus_of(TEXTS[::-1])], output=tmp_path).cells
+    [other] = run([B], [corpus_of([*TEXTS[:-1], "another"])], options=RunOptions(output=tmp_path)).cells
+    [reordered] = run([B], [corpus_of(TEXTS[::-1])], options=RunOptions(output=tmp_path)).cells
     for cell in (limited, other, reordered):
         for pair in ((whole, cell), (cell, whole)):
             with pytest.raises(UsageError, match="not scores of the same documents; score both on the same"):
@@ -128,7 +129,9 @@ def test_no_common_document_is_refused(tmp_path: Path) -> None:
     corpus = corpus_of(["one\n", "two\n"])
     models = [BigramModel("no-one", lossy="one"), BigramModel("no-two", lossy="two")]
     with pytest.raises(UsageError, match="have no document of corpus in common"):
-        compare_cells(*run(models, [corpus], output=tmp_path).cells, common_documents=True)
+        compare_cells(
+            *run(models, [corpus], options=RunOptions(output=tmp_path)).cells, common_documents=True
+        )
 
 
 def test_a_cell_whose_rows_are_damaged_is_refused(tmp_path: Path) -> None:
@@ -149,7 +152,8 @@ def test_the_command_scores_what_is_missing_and_prints_what_the_function_finds(t
     assert "2 to score" in outcome.stderr
     found = json.loads(outcome.stdout)
     by_model = {
-        cell.model: cell for cell in run(["zstd", "xz"], [str(texts)], output=tmp_path / "runs").cells
+        cell.model: cell
+        for cell in run(["zstd", "xz"], [str(texts)], options=RunOptions(output=tmp_path / "runs")).cells
     }
     expected = compare_cells(by_model["zstd"], by_model["xz"])
     assert found == json.loads(json.dumps(expected.to_json(2)))

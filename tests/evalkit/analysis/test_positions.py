@@ -9,13 +9,16 @@ from evalkit.analysis.positions import position_curve, token_rows
 from evalkit.cells.corpus_cell import Cell
 from evalkit.errors import UsageError
 from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
 from tests.support.toys import BigramModel, corpus_of
 
 TEXTS = ["abc" * 40, "the quick brown fox " * 7, "é€𝄞" * 20, "cab" * 40, "fox quick the brown " * 7, "short"]
 
 
 def scored(tmp_path: Path, *, token_bits: bool = True) -> Cell:
-    result = run([BigramModel()], [corpus_of(TEXTS)], output=tmp_path, token_bits=token_bits)
+    result = run(
+        [BigramModel()], [corpus_of(TEXTS)], options=RunOptions(output=tmp_path), token_bits=token_bits
+    )
     return result.cells[0]
 
 

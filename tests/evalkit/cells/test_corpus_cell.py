@@ -12,7 +12,9 @@ import pytest
 
 from evalkit.cells.corpus_cell import Cell, Task, find_cell, read_cell, write_cell
 from evalkit.errors import ScoringError
-from evalkit.runner.corpora import Silent, run
+from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
+from evalkit.runner.reporter import Silent
 from evalkit.scoring.documents import score_documents
 from tests.support.toys import TEXTS, BigramModel, cell_files, corpus_of, snapshot
 
@@ -50,7 +52,7 @@ TOKEN_COLUMNS = {"token_bits": "list<element: float>", "token_ends": "list<eleme
 
 
 def written(output: Path, model: BigramModel = MODEL, *, token_bits: bool = False) -> Cell:
-    result = run([model], [CORPUS], output=output, token_bits=token_bits)
+    result = run([model], [CORPUS], options=RunOptions(output=output), token_bits=token_bits)
     [cell] = result.cells
     return cell
 
@@ -114,7 +116,9 @@ def test_token_bits_tile_the_document_and_add_up(tmp_path: Path) -> None:
 
 
 def test_a_token_that_is_not_paid_for_is_null(tmp_path: Path) -> None:
-    [cell] = run([MODEL], [CORPUS], output=tmp_path, token_bits=True, policy="uncheatable").cells
+    [cell] = run(
+        [MODEL], [CORPUS], options=RunOptions(output=tmp_path), token_bits=True, policy="uncheatable"
+    ).cells
     rows = pq.read_table(cell.path.with_suffix(".parquet")).to_pylist()
     assert all(row["token_bits"][0] is None and None not in row["token_bits"][1:] for row in rows)
 
@@ -134,7 +138,7 @@ def test_a_document_that_cannot_be_represented_is_named_and_counts_nowhere(tmp_p
 
 
 def test_a_corpus_of_which_nothing_can_be_scored_gives_no_cell(tmp_path: Path) -> None:
-    result = run([BigramModel(lossy="\n")], [corpus_of(["a\n", "b\n"])], output=tmp_path)
+    result = run([BigramModel(lossy="\n")], [corpus_of(["a\n", "b\n"])], options=RunOptions(output=tmp_path))
     [failure] = result.failures
     assert "no document of corpus could be scored: the toy cannot write" in failure.reason
     assert not cell_files(tmp_path)
@@ -251,7 +255,7 @@ def test_a_damaged_cell_is_moved_aside_and_scored_again(
     damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
     models, told = [BigramModel("a"), BigramModel("b", 1)], Told()
-    assert run(models, [CORPUS], output=tmp_path).num_scored == 2
+    assert run(models, [CORPUS], options=RunOptions(output=tmp_path)).num_scored == 2
     other, cell = cell_files(tmp_path)
     before = json.loads(cell.read_text())
     others = snapshot(other.parent)
@@ -260,7 +264,7 @@ def test_a_damaged_cell_is_moved_aside_and_scored_again(
 
     with pytest.raises(ScoringError, match=rf"{cell.name} .*; run the same models"):
         read_cell(cell)
-    again = run(models, [CORPUS], output=tmp_path, reporter=told)
+    again = run(models, [CORPUS], options=RunOptions(output=tmp_path, reporter=told))
     assert (again.num_scored, again.failures) == (1, ())
     [line] = told.messages
     assert line.startswith(f"{cell} ")
@@ -271,7 +275,7 @@ def test_a_damaged_cell_is_moved_aside_and_scored_again(
     after = json.loads(cell.read_text())
     assert after["totals"] == before["totals"]
     assert read_cell(cell).rows() == again.cells[1].rows()
-    assert run(models, [CORPUS], output=tmp_path).num_scored == 0
+    assert run(models, [CORPUS], options=RunOptions(output=tmp_path)).num_scored == 0
 
 
 def test_what_was_moved_aside_is_never_overwritten(tmp_path: Path) -> None:
@@ -289,7 +293,7 @@ def test_a_dry_run_moves_nothing(tmp_path: Path) -> None:
     _flip(cell.path)
     before = snapshot(tmp_path)
     told = Told()
-    result = run([MODEL], [CORPUS], output=tmp_path, dry_run=True, reporter=told)
+    result = run([MODEL], [CORPUS], options=RunOptions(output=tmp_path, dry_run=True, reporter=told))
     assert (result.cells, result.num_scored) == ((), 0)
     assert snapshot(tmp_path) == before
     [line] = told.messages
@@ -309,7 +313,7 @@ def test_leftovers_of_a_killed_run_are_not_read(tmp_path: Path) -> None:
     leftover.write_text('{"schema_version": 1')
     content = cell.path.read_text()
     cell.path.unlink()  # killed after the Parquet and before the JSON
-    again = run([MODEL], [CORPUS], output=tmp_path)
+    again = run([MODEL], [CORPUS], options=RunOptions(output=tmp_path))
     assert again.num_scored == 1
     assert json.loads(content)["totals"] == again.cells[0].content["totals"]
 

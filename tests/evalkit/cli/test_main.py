@@ -139,7 +139,7 @@ print("heavy:", [name for name in heavy if name in sys.modules])
 def test_scoring_with_codecs_needs_neither_torch_nor_transformers(texts: Path, tmp_path: Path) -> None:
     script = """
 import sys, evalkit
-evalkit.run(["zstd"], [sys.argv[1]], output=sys.argv[2])
+evalkit.run(["zstd"], [sys.argv[1]], options=evalkit.RunOptions(output=sys.argv[2]))
 print([name for name in ("torch", "transformers", "datasets") if name in sys.modules])
 """
     command = [sys.executable, "-W", "error", "-c", script, str(texts), str(tmp_path / "runs")]

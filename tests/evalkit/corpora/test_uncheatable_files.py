@@ -27,7 +27,7 @@ def test_twenty_documents_of_wikipedia(tmp_path: Path) -> None:
         ["xz", "zstd", f"rwkv7:{TINY}"],
         [str(FOLDER / f"{ENGLISH}.json")],
         limit=20,
-        output=tmp_path,
+        options=evalkit.RunOptions(output=tmp_path),
     )
     assert not result.failures
     cells = {cell.model: cell for cell in result.cells}

@@ -14,6 +14,7 @@ from huggingface_hub import parse_eval_result_entries
 from evalkit.corpora.store import make_corpus
 from evalkit.exports.formats import eval_results, lm_eval_results, read_cells
 from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
 from tests.support.stores import HOSTILE_NAME, Counted, _documents, score_small_store
 from tests.support.toys import run_cli
 
@@ -118,9 +119,9 @@ def test_configurations_and_names_are_kept_apart(tmp_path: Path) -> None:
     corpus = make_corpus("tiny", _documents(1, 6, source="x"))
     runs = tmp_path / "runs"
     for seed in ("the", "of"):
-        run([Counted("same", seed, 1)], [corpus], output=runs)
-    run([Counted("模型", "the", 1), Counted("文字", "of", 1)], [corpus], output=runs)
-    run([Counted("same", "of", 1)], [corpus], output=runs, token_bits=True)
+        run([Counted("same", seed, 1)], [corpus], options=RunOptions(output=runs))
+    run([Counted("模型", "the", 1), Counted("文字", "of", 1)], [corpus], options=RunOptions(output=runs))
+    run([Counted("same", "of", 1)], [corpus], options=RunOptions(output=runs), token_bits=True)
     cells = read_cells(runs)
     assert len(cells) == 5
     values = sorted({round(cell.bits_per_byte, 6) for cell in cells})

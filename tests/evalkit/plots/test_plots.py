@@ -16,6 +16,7 @@ from evalkit.cells.files import content_sha256
 from evalkit.files import strict_json
 from evalkit.plots.frame import _spread, ink
 from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
 from tests.support.stores import Counted, _documents, write_synthetic_store
 from tests.support.toys import ROOT, corpus_of, run_cli
 
@@ -39,7 +40,12 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Counted("bytes-1b", "the of and text 12\n" * 9, 1, num_parameters=10**9, knowledge_cutoff="2026-02"),
         Counted("pairs-2b", "bits and bytes of text", 2, num_parameters=2 * 10**9, released="2025-12-31"),
     ]
-    done = run([*models, "xz"], [corpus_of(texts, "long", date="2026-03-02")], output=folder, token_bits=True)
+    done = run(
+        [*models, "xz"],
+        [corpus_of(texts, "long", date="2026-03-02")],
+        options=RunOptions(output=folder),
+        token_bits=True,
+    )
     assert not done.failures
     return folder
 
@@ -147,7 +153,7 @@ def test_differences_calls_ties_ties(tmp_path: Path) -> None:
     run(
         [*twins, "xz"],
         [corpus_of([d.text for d in _documents(3, 9, source="toy")], "c")],
-        output=tmp_path,
+        options=RunOptions(output=tmp_path),
         token_bits=True,
     )
     text = texts_of(plots.differences(tmp_path, reference="one"))
@@ -289,7 +295,7 @@ def test_names_of_any_kind_are_drawn_as_they_are(tmp_path: Path) -> None:
     """Not as formulas, and no longer than leaves room for the axes; matplotlib's warnings are errors."""
     models = [Counted("a $x^ $", "the of", 1), Counted("m" * 100, "text", 2), Counted("n" * 230, "of", 3)]
     corpus = corpus_of([document.text for document in _documents(5, 9, source="toy")], "c" * 200)
-    assert not run(models, [corpus], output=tmp_path / "runs").failures
+    assert not run(models, [corpus], options=RunOptions(output=tmp_path / "runs")).failures
     for name in ("heatmap", "differences", "speed"):
         figure = plots.draw(name, tmp_path / "runs")
         plots.figure_bytes(figure, ".svg")
@@ -302,7 +308,9 @@ def test_names_of_any_kind_are_drawn_as_they_are(tmp_path: Path) -> None:
 def test_a_model_that_can_represent_no_long_document_is_left_out_of_positions(tmp_path: Path) -> None:
     texts = [f"{number} long text " * 200 for number in range(5)] + ["short"]
     models = [Counted("bytes", "the of", 1), Counted("lossy", "text", 1, refuses="long")]
-    done = run(models, [corpus_of(texts, "long")], output=tmp_path / "runs", token_bits=True)
+    done = run(
+        models, [corpus_of(texts, "long")], options=RunOptions(output=tmp_path / "runs"), token_bits=True
+    )
     assert not done.failures
     warnings: list[str] = []
     labels = texts_of(plots.positions(tmp_path / "runs", warn=warnings.append))

@@ -306,7 +306,12 @@ def test_a_document_of_a_megabyte(page: Page, tmp_path: Path, monkeypatch: pytes
         corpus = make_corpus(name, [make_document(text, source="x", license="MIT", title=name)])
         save_corpus(corpus)
         model = Counted("words", lines, piece)
-        evalkit.run(models=[model], corpora=[corpus], output=tmp_path / "runs", token_bits=True)
+        evalkit.run(
+            models=[model],
+            corpora=[corpus],
+            options=evalkit.RunOptions(output=tmp_path / "runs"),
+            token_bits=True,
+        )
     build_site(tmp_path / "runs", tmp_path / "site")
     page.goto(url(tmp_path / "site", "explorer/document.html#d=long/0&a=words"))
     expect(page.locator("#text s").first).to_be_visible()
@@ -489,7 +494,9 @@ def test_a_store_of_probes_alone(page: Page, tmp_path: Path) -> None:
 def test_long_names_fit(browser: Browser, tmp_path: Path) -> None:
     models = [Counted("m" * 200, "the of", 1), Counted("org/" + "n" * 90, "text", 2)]
     corpus = make_corpus("c" * 200, _documents(1, 9, source="x", license="MIT"))
-    evalkit.run(models=models, corpora=[corpus], output=tmp_path / "runs", token_bits=True)
+    evalkit.run(
+        models=models, corpora=[corpus], options=evalkit.RunOptions(output=tmp_path / "runs"), token_bits=True
+    )
     save_corpus(corpus)
     build_site(tmp_path / "runs", tmp_path / "site")
     with browser.new_context(viewport={"width": 390, "height": 800}) as context:
@@ -534,7 +541,9 @@ def test_what_one_document_cannot_say_is_no_tie(page: Page, tmp_path: Path) -> N
         make_corpus("many", _documents(2, 20, source="x")),
     ]
     models = [Counted("bytes", "the of and text", 1), Counted("pairs", "zzz", 1)]
-    assert not evalkit.run(models=models, corpora=corpora, output=tmp_path / "runs").failures
+    assert not evalkit.run(
+        models=models, corpora=corpora, options=evalkit.RunOptions(output=tmp_path / "runs")
+    ).failures
     build_site(tmp_path / "runs", tmp_path / "site")
     page.goto(url(tmp_path / "site", "compare.html#a=bytes&b=pairs"))
     expect(page.locator("#status")).to_have_text(

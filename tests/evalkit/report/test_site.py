@@ -35,7 +35,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def tiny_run(folder: Path, **options: Any) -> None:
     documents = [make_document(f"document {n} " * 5, source="x", license="MIT") for n in range(4)]
-    evalkit.run(models=["xz", "zstd"], corpora=[make_corpus("tiny", documents)], output=folder, **options)
+    evalkit.run(
+        models=["xz", "zstd"],
+        corpora=[make_corpus("tiny", documents)],
+        options=evalkit.RunOptions(output=folder),
+        **options,
+    )
 
 
 def test_two_builds_are_the_same_to_the_byte(
@@ -166,7 +171,10 @@ def test_a_corpus_that_is_not_in_the_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.jsonl").write_text(lines)
     model = Counted("bytes", "text", 1)
     evalkit.run(
-        models=[model], corpora=[str(tmp_path / "notes.jsonl")], output=tmp_path / "runs", token_bits=True
+        models=[model],
+        corpora=[str(tmp_path / "notes.jsonl")],
+        options=evalkit.RunOptions(output=tmp_path / "runs"),
+        token_bits=True,
     )
     warnings: list[str] = []
     assert build_site(tmp_path / "runs", tmp_path / "site", warn=warnings.append).num_explored == 0
@@ -214,7 +222,11 @@ def test_synthetic_cells_have_the_schema_of_real_ones(tmp_path: Path) -> None:
     documents = [make_document(f"document {n} " * 5, source="x", license="MIT") for n in range(4)]
     corpus = make_corpus("tiny", documents, date_from="2026-01-01", date_to="2026-01-15")
     model = Counted("m", "text", 2, num_parameters=4, license="MIT", released="2025-12")
-    real = evalkit.run(models=[model], corpora=[corpus], output=tmp_path / "runs").cells[0].content
+    real = (
+        evalkit.run(models=[model], corpora=[corpus], options=evalkit.RunOptions(output=tmp_path / "runs"))
+        .cells[0]
+        .content
+    )
     bits = np.array([9.0, 8.0])
     _write_cell(
         tmp_path, 0, 0, num_bytes=np.array([4, 5]), bits=bits, clusters=["a", "b"], interval=(1.0, 2.0)
@@ -338,7 +350,9 @@ def test_models_without_a_document_in_common(tmp_path: Path) -> None:
     texts = [f"{word} text {number} " * 30 for number in range(2) for word in ("aaa", "bbb")]
     corpus = make_corpus("apart", [make_document(text, source="x", license="MIT") for text in texts])
     models = [Counted("no-a", "text of", 3, refuses="aaa"), Counted("no-b", "text", 3, refuses="bbb")]
-    evalkit.run(models=models, corpora=[corpus], output=tmp_path / "runs", token_bits=True)
+    evalkit.run(
+        models=models, corpora=[corpus], options=evalkit.RunOptions(output=tmp_path / "runs"), token_bits=True
+    )
     save_corpus(corpus)
     assert build_site(tmp_path / "runs", tmp_path / "site", warn=pytest.fail).num_explored == 1
     page = lxml.html.fromstring((tmp_path / "site" / "explorer" / "apart.html").read_text(encoding="utf-8"))
@@ -350,8 +364,15 @@ def test_a_corpus_of_compressors_alone_is_not_lost_among_policies(tmp_path: Path
     corpora = [make_corpus(name, _documents(seed, 6, source="x")) for seed, name in enumerate(("one", "two"))]
     model = Counted("bytes", "text", 1)
     for policy in ("document", "uncheatable"):
-        evalkit.run(models=[model], corpora=corpora[:1], output=tmp_path / "runs", policy=policy)
-    evalkit.run(models=["xz", "zstd"], corpora=corpora[1:], output=tmp_path / "runs")
+        evalkit.run(
+            models=[model],
+            corpora=corpora[:1],
+            options=evalkit.RunOptions(output=tmp_path / "runs"),
+            policy=policy,
+        )
+    evalkit.run(
+        models=["xz", "zstd"], corpora=corpora[1:], options=evalkit.RunOptions(output=tmp_path / "runs")
+    )
     build_site(tmp_path / "runs", tmp_path / "site")
     page = lxml.html.fromstring((tmp_path / "site" / "corpora" / "two.html").read_text(encoding="utf-8"))
     [table] = page.xpath("//table[contains(@class, 'standings')]")
@@ -365,7 +386,11 @@ def test_a_corpus_of_compressors_alone_is_not_lost_among_policies(tmp_path: Path
 def test_names_as_long_as_a_file_name_may_be(tmp_path: Path) -> None:
     corpus = make_corpus("tiny", _documents(1, 4, source="x"))
     for seed in ("of", "the"):  # two weights under one name
-        evalkit.run(models=[Counted("m" * 240, seed, 1)], corpora=[corpus], output=tmp_path / "runs")
+        evalkit.run(
+            models=[Counted("m" * 240, seed, 1)],
+            corpora=[corpus],
+            options=evalkit.RunOptions(output=tmp_path / "runs"),
+        )
     folder = tmp_path / "runs" / "tasks" / "state-tracking" / ("m" * 240)
     folder.mkdir(parents=True)
     (folder / "1.json").write_text(strict_json(probe("m" * 240, task={"name": "s3"})), encoding="utf-8")
@@ -377,7 +402,12 @@ def test_names_as_long_as_a_file_name_may_be(tmp_path: Path) -> None:
 def test_plots_are_of_the_policy_that_the_site_begins_with(tmp_path: Path) -> None:
     corpus = make_corpus("tiny", _documents(1, 9, source="x"))
     models = [Counted("bytes", "text", 1), Counted("pairs", "text", 2)]
-    evalkit.run(models=models, corpora=[corpus], output=tmp_path / "runs", policy="uncheatable")
+    evalkit.run(
+        models=models,
+        corpora=[corpus],
+        options=evalkit.RunOptions(output=tmp_path / "runs"),
+        policy="uncheatable",
+    )
     figures = draw_all(tmp_path / "runs")
     assert {"heatmap", "differences"} <= {figure.name for figure in figures}
     build_site(tmp_path / "runs", tmp_path / "site", SiteOptions(figures=figures))

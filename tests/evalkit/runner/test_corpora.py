@@ -14,7 +14,10 @@ import pytest
 
 import evalkit
 from evalkit.errors import CorpusError, ModelError, UsageError
-from evalkit.runner.corpora import RunResult, Silent, run
+from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
+from evalkit.runner.ranking import RunResult
+from evalkit.runner.reporter import Silent
 from tests.support.tiny_models import TEXTS as HF_TEXTS
 from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
 from tests.support.toys import (
@@ -49,10 +52,10 @@ def unchanged(before: dict[str, Any], folder: Path) -> bool:
 
 def test_the_second_run_computes_nothing_and_touches_nothing(tmp_path: Path) -> None:
     model = BigramModel()
-    first = run([model, "zstd"], [CORPUS, OTHER], output=tmp_path)
+    first = run([model, "zstd"], [CORPUS, OTHER], options=RunOptions(output=tmp_path))
     assert (first.num_scored, len(first.cells), first.failures) == (4, 4, ())
     before, num_calls = snapshot(tmp_path), model.num_calls
-    second = run([model, "zstd"], [CORPUS, OTHER], output=tmp_path)
+    second = run([model, "zstd"], [CORPUS, OTHER], options=RunOptions(output=tmp_path))
     assert (second.num_scored, model.num_calls) == (0, num_calls)
     assert snapshot(tmp_path) == before  # folders too: nothing was even tried out in them
     assert second.cells == first.cells
@@ -61,11 +64,18 @@ def test_the_second_run_computes_nothing_and_touches_nothing(tmp_path: Path) -> 
 
 def test_a_new_model_and_a_new_corpus_compute_only_their_cells(tmp_path: Path) -> None:
     model = BigramModel()
-    assert run([model], [CORPUS], output=tmp_path).num_scored == 1
+    assert run([model], [CORPUS], options=RunOptions(output=tmp_path)).num_scored == 1
     before, num_calls = snapshot(tmp_path), model.num_calls
-    assert run([model, BigramModel("second", 1)], [CORPUS], output=tmp_path).num_scored == 1
+    assert (
+        run([model, BigramModel("second", 1)], [CORPUS], options=RunOptions(output=tmp_path)).num_scored == 1
+    )
     assert model.num_calls == num_calls
-    assert run([model, BigramModel("second", 1)], [CORPUS, OTHER], output=tmp_path).num_scored == 2
+    assert (
+        run(
+            [model, BigramModel("second", 1)], [CORPUS, OTHER], options=RunOptions(output=tmp_path)
+        ).num_scored
+        == 2
+    )
     assert len(cell_files(tmp_path)) == 4
     assert unchanged(before, tmp_path)
 
@@ -87,17 +97,21 @@ def test_a_new_model_and_a_new_corpus_compute_only_their_cells(tmp_path: Path) -
     ids=lambda change: " ".join(change),
 )
 def test_what_can_change_the_numbers_makes_a_new_cell(change: dict[str, Any], tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"models": [BigramModel()], "corpora": [CORPUS], "output": tmp_path}
-    [old] = run(**asked).cells
+    request: dict[str, Any] = {
+        "models": [BigramModel()],
+        "corpora": [CORPUS],
+        "options": RunOptions(output=tmp_path),
+    }
+    [old] = run(**request).cells
     before = snapshot(tmp_path)
-    changed = run(**asked | change)
+    changed = run(**request | change)
     assert changed.num_scored == 1
     assert changed.cells[0].path.parent == old.path.parent
     assert len(cell_files(tmp_path)) == 2
     assert unchanged(before, tmp_path)
-    assert run(**asked | change).num_scored == 0
-    assert run(**asked).num_scored == 0
-    assert run(**asked).cells == (old,)
+    assert run(**request | change).num_scored == 0
+    assert run(**request).num_scored == 0
+    assert run(**request).cells == (old,)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +126,8 @@ def test_a_checkpoints_dtype_context_and_weights_make_new_cells(checkpoint: Path
     output = tmp_path / "runs"
 
     def score(**options: Any) -> RunResult:
-        result = run([f"hf:{checkpoint}"], [str(texts)], output=output, device="cpu", **options)
+        run_options = RunOptions(output=output, device="cpu", **options)
+        result = run([f"hf:{checkpoint}"], [str(texts)], options=run_options)
         assert result.failures == ()
         return result
 
@@ -139,26 +154,26 @@ def test_a_checkpoints_dtype_context_and_weights_make_new_cells(checkpoint: Path
 
 @pytest.mark.parametrize("limit", [len(TEXTS), len(TEXTS) + 1, 10**9])
 def test_a_limit_that_leaves_nothing_out_is_none(limit: int, tmp_path: Path) -> None:
-    assert run(["zstd"], [CORPUS], output=tmp_path).num_scored == 1
-    assert run(["zstd"], [CORPUS], output=tmp_path, limit=limit).num_scored == 0
-    assert run(["zstd"], [CORPUS], output=tmp_path, limit=len(TEXTS) - 1).num_scored == 1
+    assert run(["zstd"], [CORPUS], options=RunOptions(output=tmp_path)).num_scored == 1
+    assert run(["zstd"], [CORPUS], options=RunOptions(output=tmp_path), limit=limit).num_scored == 0
+    assert run(["zstd"], [CORPUS], options=RunOptions(output=tmp_path), limit=len(TEXTS) - 1).num_scored == 1
 
 
 def test_a_cell_with_token_bits_serves_a_request_without(tmp_path: Path) -> None:
-    [with_tokens] = run([BigramModel()], [CORPUS], output=tmp_path, token_bits=True).cells
-    without = run([BigramModel()], [CORPUS], output=tmp_path)
+    [with_tokens] = run([BigramModel()], [CORPUS], options=RunOptions(output=tmp_path), token_bits=True).cells
+    without = run([BigramModel()], [CORPUS], options=RunOptions(output=tmp_path))
     assert (without.num_scored, without.cells) == (0, (with_tokens,))
 
 
 def test_codecs_know_neither_policy_nor_tokens(tmp_path: Path) -> None:
-    assert run(["zstd"], [CORPUS], output=tmp_path).num_scored == 1
-    assert run(["zstd"], [CORPUS], output=tmp_path, policy="uncheatable").num_scored == 0
-    assert run(["zstd"], [CORPUS], output=tmp_path, token_bits=True).num_scored == 0
+    assert run(["zstd"], [CORPUS], options=RunOptions(output=tmp_path)).num_scored == 1
+    assert run(["zstd"], [CORPUS], options=RunOptions(output=tmp_path), policy="uncheatable").num_scored == 0
+    assert run(["zstd"], [CORPUS], options=RunOptions(output=tmp_path), token_bits=True).num_scored == 0
 
 
 def test_a_dry_run_scores_nothing_and_writes_nothing(tmp_path: Path) -> None:
     model = BigramModel()
-    result = run([model], [CORPUS], output=tmp_path / "runs", dry_run=True)
+    result = run([model], [CORPUS], options=RunOptions(output=tmp_path / "runs", dry_run=True))
     assert (result.num_scored, result.cells, model.num_calls) == (0, (), 0)
     assert not (tmp_path / "runs").exists()
 
@@ -166,7 +181,9 @@ def test_a_dry_run_scores_nothing_and_writes_nothing(tmp_path: Path) -> None:
 def test_the_public_function_takes_names_paths_and_objects(tmp_path: Path) -> None:
     texts = write_texts(tmp_path / "texts.json", TEXTS)
     result = evalkit.run(
-        models=["zstd", BigramModel()], corpora=[str(texts), CORPUS], output=tmp_path / "runs"
+        models=["zstd", BigramModel()],
+        corpora=[str(texts), CORPUS],
+        options=evalkit.RunOptions(output=tmp_path / "runs"),
     )
     assert result.corpora == ("texts", "corpus")
     assert result.models == ("zstd", "bigram")
@@ -179,7 +196,7 @@ def test_the_ranking_is_by_the_plain_mean_over_corpora_with_the_incomplete_last(
     good, other = BigramModel("good"), BigramModel("other", 1)
     broken = [BrokenModel("nan"), BrokenModel("error")]
     texts = corpus_of([*TEXTS, "BREAK"])
-    result = run([*broken, other, good], [texts, OTHER], output=tmp_path)
+    result = run([*broken, other, good], [texts, OTHER], options=RunOptions(output=tmp_path))
     means = {}
     for model in (good, other):
         per_corpus = [
@@ -214,35 +231,35 @@ FAULTS = {
 def test_one_failing_cell_does_not_stop_the_others(fault: str, tmp_path: Path) -> None:
     breaking = corpus_of([*TEXTS, "BREAK", *TEXTS[:2]][: len(TEXTS) + 1], "breaking")
     models = [BrokenModel(fault), BigramModel()]
-    result = run(models, [breaking, CORPUS], output=tmp_path)
+    result = run(models, [breaking, CORPUS], options=RunOptions(output=tmp_path))
     [failure] = result.failures
-    assert (failure.model, failure.corpus) == (f"broken-{fault}", "breaking")
+    assert (failure.model, failure.subject) == (f"broken-{fault}", "breaking")
     assert FAULTS[fault] in failure.reason
     assert "\n" not in failure.reason
     assert (result.num_scored, len(cell_files(tmp_path))) == (3, 3)
     before = snapshot(tmp_path)
-    again = run(models, [breaking, CORPUS], output=tmp_path)
+    again = run(models, [breaking, CORPUS], options=RunOptions(output=tmp_path))
     assert (again.num_scored, again.failures) == (0, result.failures)
     assert snapshot(tmp_path).keys() == before.keys()
     assert unchanged(before, tmp_path)
     models[0] = BigramModel(f"broken-{fault}", weights_sha256="bigram 0")  # mended
-    assert run(models, [breaking, CORPUS], output=tmp_path).num_scored == 1
+    assert run(models, [breaking, CORPUS], options=RunOptions(output=tmp_path)).num_scored == 1
 
 
 def test_debug_lets_the_error_through(tmp_path: Path) -> None:
     texts = corpus_of(["BREAK"])
     with pytest.raises(RuntimeError, match="has left"):
-        run([BrokenModel("error")], [texts], output=tmp_path, debug=True)
+        run([BrokenModel("error")], [texts], options=RunOptions(output=tmp_path, debug=True))
     with pytest.raises(evalkit.ScoringError, match="finite numbers"):
-        run([BrokenModel("nan")], [texts], output=tmp_path, debug=True)
+        run([BrokenModel("nan")], [texts], options=RunOptions(output=tmp_path, debug=True))
 
 
 def test_a_model_that_cannot_be_loaded_fails_in_each_of_its_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(write_plugin(tmp_path / "plugin"))
-    result = run(["toy:cannot-load", "zstd"], [CORPUS, OTHER], output=tmp_path / "runs")
-    assert [(failure.model, failure.corpus) for failure in result.failures] == [
+    result = run(["toy:cannot-load", "zstd"], [CORPUS, OTHER], options=RunOptions(output=tmp_path / "runs"))
+    assert [(failure.model, failure.subject) for failure in result.failures] == [
         *(("toy:cannot-load", "corpus"), ("toy:cannot-load", "other"))
     ]
     assert result.failures[0].reason == "OSError: the disk is gone (run with --debug to see where)"
@@ -284,31 +301,30 @@ def test_the_command_line_names_the_failure_twice_and_exits_with_1(
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("arguments", "error", "message"),
     [
         ({"models": []}, UsageError, "nothing to do"),
         ({"corpora": []}, UsageError, "nothing to do"),
         ({"limit": 0}, UsageError, "--limit 0 leaves no document"),
-        ({"max_context": 3}, UsageError, "--max-context 3 is too small"),
+        ({"options": RunOptions(max_context=3)}, UsageError, "--max-context 3 is too small"),
         ({"policy": "documents"}, UsageError, "Did you mean document"),
         ({"models": ["xzz"]}, UsageError, "Did you mean xz"),
         ({"models": ["zstd", "zstd"]}, UsageError, "asked for twice: zstd"),
         ({"models": [object()]}, UsageError, "is neither a model's name nor an object"),
         ({"corpora": [CORPUS, CORPUS]}, UsageError, "two corpora of the name corpus"),
         ({"corpora": ["no-such"]}, UsageError, "unknown corpus 'no-such'"),
-        ({"dtype": "float99"}, UsageError, "unknown dtype 'float99'"),
-        ({"device": "tpu"}, UsageError, "unknown device 'tpu'"),
-        ({"device": "meta"}, UsageError, "device 'meta' is not supported"),
+        ({"options": RunOptions(dtype="float99")}, UsageError, "unknown dtype 'float99'"),
+        ({"options": RunOptions(device="tpu")}, UsageError, "unknown device 'tpu'"),
+        ({"options": RunOptions(device="meta")}, UsageError, "device 'meta' is not supported"),
         ({"models": ["rwkv7:/no/such.pth"]}, ModelError, "there is no file or folder /no/such.pth"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_is_done(
-    options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+    arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    asked: dict[str, Any] = {"models": ["zstd"], "corpora": [CORPUS], "output": tmp_path / "runs"}
     with pytest.raises(error, match=message):
-        run(**asked | options)
-    assert not (tmp_path / "runs").exists()
+        run(**{"models": ["zstd"], "corpora": [CORPUS]} | arguments)
+    assert not RunOptions().folder.exists()
 
 
 def test_an_empty_corpus_is_refused() -> None:
@@ -439,7 +455,7 @@ os.fsync = counted(os.fsync)
 Path.replace = counted(Path.replace)
 Path.mkdir = counted(Path.mkdir)
 Path.write_text = counted(Path.write_text)
-result = evalkit.run(["zstd"], [texts], output=output)
+result = evalkit.run(["zstd"], [texts], options=evalkit.RunOptions(output=output))
 assert not result.failures, result.failures
 print(calls)
 """
@@ -454,7 +470,7 @@ def test_a_crash_at_any_step_of_writing_leaves_a_whole_cell_or_none(tmp_path: Pa
         command = [sys.executable, str(script), str(number), str(texts), str(output)]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
-    assert run(["zstd"], [str(texts)], output=tmp_path / "whole").num_scored == 1
+    assert run(["zstd"], [str(texts)], options=RunOptions(output=tmp_path / "whole")).num_scored == 1
     expected = numbers(tmp_path / "whole")
     num_kept = 0
     for number in itertools.count(1):
@@ -464,7 +480,7 @@ def test_a_crash_at_any_step_of_writing_leaves_a_whole_cell_or_none(tmp_path: Pa
             break
         assert outcome.returncode == -signal.SIGKILL, outcome.stderr
         before = cell_files(output)
-        result = run(["zstd"], [str(texts)], output=output)
+        result = run(["zstd"], [str(texts)], options=RunOptions(output=output))
         assert (result.num_scored, result.failures) == (1 - len(before), ())
         assert numbers(output) == expected
         assert not list(output.rglob("*.damaged"))
@@ -484,7 +500,7 @@ def test_many_runs_of_one_process_on_one_folder_agree(tmp_path: Path) -> None:
             return super().code_length_bytes(data)
 
     def score() -> None:
-        results.append(run([Waits("waits")], [corpus_of(SLOW_TEXTS)], output=tmp_path))
+        results.append(run([Waits("waits")], [corpus_of(SLOW_TEXTS)], options=RunOptions(output=tmp_path)))
 
     threads = [threading.Thread(target=score) for _ in range(6)]
     for thread in threads:
@@ -505,7 +521,7 @@ def test_names_that_share_a_folder_share_the_cell_under_their_own_names(tmp_path
         "".join(f'[models."{name}"]\nloader = "codec"\ntarget = "xz"\n' for name in ("a/b", "a b"))
     )
     for _ in range(2):
-        result = run(["a/b", "a b"], [CORPUS], output=tmp_path / "runs")
+        result = run(["a/b", "a b"], [CORPUS], options=RunOptions(output=tmp_path / "runs"))
         assert [ranked.model for ranked in result.ranking()] == ["a/b", "a b"]
         assert [len(ranked.cells) for ranked in result.ranking()] == [1, 1]
         assert not result.failures
@@ -522,9 +538,9 @@ def test_documents_that_reading_leaves_out_are_told_of(tmp_path: Path) -> None:
 
     listener = Listener()
     path = write_texts(tmp_path / "some.json", ["one", "", "two", "one", ""])
-    result = run(["xz"], [str(path)], output=tmp_path / "runs", reporter=listener)
+    result = run(["xz"], [str(path)], options=RunOptions(output=tmp_path / "runs", reporter=listener))
     assert result.cells[0].content["corpus"]["num_documents"] == 2
     assert listener.lines == ["some: documents left out on reading: 2 empty, 1 exact duplicate"]
     listener.lines.clear()
-    run(["xz"], ["python-stdlib"], output=tmp_path / "runs", reporter=listener, limit=1)
+    run(["xz"], ["python-stdlib"], options=RunOptions(output=tmp_path / "runs", reporter=listener), limit=1)
     assert not listener.lines

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from evalkit.corpora.store import Corpus
-from evalkit.runner.corpora import RunResult, run
+from evalkit.runner.corpora import run
 from evalkit.runner.corpora_table import notes, print_result
+from evalkit.runner.options import RunOptions
+from evalkit.runner.ranking import RunResult
 from tests.support.toys import TEXTS, BigramModel, BrokenModel, corpus_of
 
 CORPUS = corpus_of(TEXTS, "first", date="2026-03-04")
@@ -27,7 +29,7 @@ def rows(lines: list[str]) -> dict[str, list[str]]:
 
 def test_one_corpus_ranked_with_rate_and_interval(tmp_path: Path) -> None:
     models = [BigramModel("zero"), BigramModel("one", 1), "zstd"]
-    result = run(models, [CORPUS], output=tmp_path)
+    result = run(models, [CORPUS], options=RunOptions(output=tmp_path))
     lines = printed(result)
     table = rows(lines)
     expected = {
@@ -58,7 +60,7 @@ def test_several_corpora_are_ranked_by_macro_average(tmp_path: Path) -> None:
     one, two = BigramModel("for-long"), BigramModel("for-short")
     one.table, two.table = one.table * 0 + 2.0, two.table * 0 + 2.1
     two.table[[97, 98, 256, 256], [98, 97, 97, 98]] = 0.1
-    result = run([one, two], [long, short], output=tmp_path)
+    result = run([one, two], [long, short], options=RunOptions(output=tmp_path))
     per_cell = {(cell.model, cell.corpus): cell.bits_per_byte for cell in result.cells}
     assert per_cell["for-long", "long"] < per_cell["for-short", "long"]
     lines = printed(result)
@@ -72,7 +74,9 @@ def test_several_corpora_are_ranked_by_macro_average(tmp_path: Path) -> None:
 
 
 def test_lossy_documents_are_marked_and_named(tmp_path: Path) -> None:
-    result = run([BigramModel("lossy", lossy="t"), BigramModel("good")], [CORPUS], output=tmp_path)
+    result = run(
+        [BigramModel("lossy", lossy="t"), BigramModel("good")], [CORPUS], options=RunOptions(output=tmp_path)
+    )
     lines = printed(result)
     assert any(part.endswith("*") for part in rows(lines)["lossy"])
     assert not any(part.endswith("*") for part in rows(lines)["good"])
@@ -85,7 +89,9 @@ def test_lossy_documents_are_marked_and_named(tmp_path: Path) -> None:
 
 def test_a_failed_cell_is_in_the_table_and_named(tmp_path: Path) -> None:
     breaking = corpus_of([*TEXTS, "BREAK"], "breaking")
-    result = run([BrokenModel("nan"), BigramModel("good")], [breaking, OTHER], output=tmp_path)
+    result = run(
+        [BrokenModel("nan"), BigramModel("good")], [breaking, OTHER], options=RunOptions(output=tmp_path)
+    )
     lines = printed(result)
     row = rows(lines)["broken-nan"]
     assert row[0] == "–"
@@ -96,7 +102,9 @@ def test_a_failed_cell_is_in_the_table_and_named(tmp_path: Path) -> None:
 
 
 def test_the_corpus_is_described_once(tmp_path: Path) -> None:
-    lines = printed(run([BigramModel("a"), BigramModel("b", 1)], [CORPUS], output=tmp_path, limit=3))
+    lines = printed(
+        run([BigramModel("a"), BigramModel("b", 1)], [CORPUS], options=RunOptions(output=tmp_path), limit=3)
+    )
     [note] = [line for line in lines if line.startswith("first: ")]
     limited = CORPUS.limited(3)
     assert note == (
@@ -107,7 +115,7 @@ def test_the_corpus_is_described_once(tmp_path: Path) -> None:
 
 def test_the_policy_stands_beside_the_numbers(tmp_path: Path) -> None:
     model = BigramModel(context_limit=64)
-    lines = printed(run([model], [CORPUS], output=tmp_path, policy="uncheatable"))
+    lines = printed(run([model], [CORPUS], options=RunOptions(output=tmp_path), policy="uncheatable"))
     assert rows(lines)["bigram"][-2:] == ["uncheatable", "≤64"]
     assert "policy uncheatable: the first token of each chunk is not paid for; its bytes count" in lines
 
@@ -143,7 +151,7 @@ def test_a_corpus_that_a_model_may_have_read_is_noted(
     details: dict[str, Any], date: str | None, said: str | None, tmp_path: Path
 ) -> None:
     corpus = corpus_of(TEXTS, date=date)
-    result = run([BigramModel(details=details), "zstd"], [corpus], output=tmp_path)
+    result = run([BigramModel(details=details), "zstd"], [corpus], options=RunOptions(output=tmp_path))
     found = [note for note in notes(result) if "may have read" in note]
     if said is None:
         assert found == []
@@ -157,7 +165,7 @@ def test_without_a_terminal_no_number_is_cut_however_many_corpora(tmp_path: Path
     corpora: list[str | Corpus] = [
         corpus_of(TEXTS[:5], f"a-rather-long-name-{number}") for number in range(14)
     ]
-    result = run([BigramModel("m" * 60)], corpora, output=tmp_path)
+    result = run([BigramModel("m" * 60)], corpora, options=RunOptions(output=tmp_path))
     lines = printed(result)
     row = rows(lines)["m" * 60]
     assert row.count("±") == 15
@@ -166,7 +174,7 @@ def test_without_a_terminal_no_number_is_cut_however_many_corpora(tmp_path: Path
 
 
 def test_nothing_scored_prints_no_table(tmp_path: Path) -> None:
-    result = run([BrokenModel("nan")], [corpus_of(["BREAK"])], output=tmp_path)
+    result = run([BrokenModel("nan")], [corpus_of(["BREAK"])], options=RunOptions(output=tmp_path))
     [line] = printed(result)
     assert line.startswith("FAILED broken-nan on corpus: ")
 
@@ -177,7 +185,7 @@ def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, monkeypatch: pytest.Mo
             return True
 
     monkeypatch.setenv("COLUMNS", "40")
-    result = run([BigramModel()], [CORPUS, OTHER], output=tmp_path)
+    result = run([BigramModel()], [CORPUS, OTHER], options=RunOptions(output=tmp_path))
     stream = Terminal()
     print_result(result, stream)
     for cell in result.cells:
@@ -186,6 +194,6 @@ def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_codecs_alone_have_no_note_on_the_policy(tmp_path: Path) -> None:
-    lines = printed(run(["xz"], [CORPUS], output=tmp_path, policy="uncheatable"))
+    lines = printed(run(["xz"], [CORPUS], options=RunOptions(output=tmp_path), policy="uncheatable"))
     assert rows(lines)["xz"][-1] == "document"
     assert not any(line.startswith("policy ") for line in lines)

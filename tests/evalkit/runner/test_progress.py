@@ -5,7 +5,9 @@ import pytest
 from rich.console import Console
 
 from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
 from evalkit.runner.progress import BarReporter, LineReporter, describe, duration, reporter_for
+from evalkit.runner.reporter import ItemProgress
 from evalkit.runner.tasks import run_tasks
 from evalkit.scoring.documents import Progress
 from evalkit.tasks import TaskOptions
@@ -70,9 +72,13 @@ def test_the_last_line_comes_once() -> None:
 def test_a_run_tells_its_plan_and_its_end(tmp_path: Path) -> None:
     stream = io.StringIO()
     corpus = corpus_of(TEXTS)
-    run([BigramModel("old")], [corpus], output=tmp_path)
+    run([BigramModel("old")], [corpus], options=RunOptions(output=tmp_path))
     models = [BigramModel("old"), BigramModel("new", 1), BrokenModel("nan")]
-    run(models, [corpus], output=tmp_path, reporter=LineReporter(stream, clock=lambda: 0.0))
+    run(
+        models,
+        [corpus],
+        options=RunOptions(output=tmp_path, reporter=LineReporter(stream, clock=lambda: 0.0)),
+    )
     lines = stream.getvalue().splitlines()
     assert lines[:3] == [
         "1 of 3 cells done, 2 to score",
@@ -88,12 +94,16 @@ def test_a_run_tells_its_plan_and_its_end(tmp_path: Path) -> None:
 def test_of_a_task_items_are_counted(tmp_path: Path) -> None:
     stream = io.StringIO()
     tasks = Counting().make(["sheep"], TaskOptions("2026-11-01"))
-    run_tasks([BigramModel("one")], tasks, output=tmp_path, reporter=reporter_for(stream, "items"))
+    run_tasks(
+        [BigramModel("one")],
+        tasks,
+        options=RunOptions(output=tmp_path, reporter=reporter_for(stream)),
+    )
     assert stream.getvalue().splitlines()[-1] == "one on sheep (counting): 3/3 items"
     shown, console = terminal()
-    reporter = BarReporter(console, counted="items")
+    reporter = BarReporter(console)
     reporter.start("one", "sheep", 10)
-    reporter.advance(Progress(5, 0, 0.0, 0.5, 2.0))
+    reporter.advance(ItemProgress(5, 0.5, 2.0))
     reporter.finish()
     assert "5/10 items, 2 s left" in shown.getvalue()
 
@@ -101,7 +111,7 @@ def test_of_a_task_items_are_counted(tmp_path: Path) -> None:
 def test_a_failed_cell_has_no_last_line(tmp_path: Path) -> None:
     stream = io.StringIO()
     breaking = corpus_of(["BREAK", *TEXTS])
-    run([BrokenModel("nan")], [breaking], output=tmp_path, reporter=LineReporter(stream))
+    run([BrokenModel("nan")], [breaking], options=RunOptions(output=tmp_path, reporter=LineReporter(stream)))
     assert "7/7" not in stream.getvalue()
     assert "FAILED broken-nan on corpus: " in stream.getvalue()
 
@@ -114,7 +124,11 @@ def terminal() -> tuple[io.StringIO, Console]:
 def test_a_terminal_shows_a_bar_with_documents_speed_and_bits(tmp_path: Path) -> None:
     stream, console = terminal()
     corpus = corpus_of(TEXTS)
-    run([BigramModel("[red]model")], [corpus], output=tmp_path, reporter=BarReporter(console))
+    run(
+        [BigramModel("[red]model")],
+        [corpus],
+        options=RunOptions(output=tmp_path, reporter=BarReporter(console)),
+    )
     shown = stream.getvalue()
     assert "0 of 1 cells done, 1 to score" in shown
     assert "[red]model on corpus" in shown  # no markup in names
@@ -134,7 +148,7 @@ def test_the_cursor_comes_back_whatever_happens(error: type[BaseException], tmp_
 
     stream, console = terminal()
     try:
-        run([Fails()], [corpus_of(TEXTS)], output=tmp_path, reporter=BarReporter(console))
+        run([Fails()], [corpus_of(TEXTS)], options=RunOptions(output=tmp_path, reporter=BarReporter(console)))
     except KeyboardInterrupt:
         assert error is KeyboardInterrupt
     shown = stream.getvalue()

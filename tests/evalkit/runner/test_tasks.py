@@ -9,6 +9,7 @@ import pytest
 from evalkit.errors import UsageError
 from evalkit.models.protocol import TokenModel
 from evalkit.runner.corpora import DEFAULT_MODELS
+from evalkit.runner.options import RunOptions
 from evalkit.runner.tasks import run_tasks
 from evalkit.tasks import (
     DEFAULT_TASK_MODELS,
@@ -17,7 +18,6 @@ from evalkit.tasks import (
     TaskOutcome,
     default_date,
     make_tasks,
-    parse_options,
 )
 from tests.support.toys import BigramModel, Outcome, run_cli, write_plugin
 
@@ -82,9 +82,9 @@ def test_the_table_says_what_was_found(plugin: Path) -> None:
     assert lines[2] == "sheep toy:one counting 3 3 66.7 (20–90) 25.0 33.3 always one 50.0 7 –"
     assert lines[3] == "all 3 66.7 (20–90) 25.0 – – – –"
     assert lines[4] == "items made for 2026-11-01; another --date or --seed makes others"
-    assert "0 of 1 cells done, 1 to ask" in done.stderr
+    assert "0 of 1 cells done, 1 to score" in done.stderr
     again = ask("--tasks", "sheep", "--date", "2026-11-01")
-    assert "1 of 1 cells done, 0 to ask" in again.stderr
+    assert "1 of 1 cells done, 0 to score" in again.stderr
     assert again.stdout == done.stdout
 
 
@@ -95,7 +95,7 @@ def test_a_suite_is_all_its_tasks_and_a_failing_one_stops_no_other(plugin: Path)
     assert [cell["task"]["name"] for cell in printed["cells"]] == ["sheep", "goats"]
     assert printed["num_scored"] == 2
     [failure] = printed["failures"]
-    assert failure["corpus"] == "wolves (counting)"
+    assert failure["subject"] == "wolves (counting)"
     assert failure["reason"].startswith("RuntimeError: the wolf is here")
     assert "FAILED toy:one on wolves (counting)" in done.stderr
     assert len(list(Path().glob("runs/tasks/*/toy-one/*.json"))) == 2
@@ -140,28 +140,30 @@ def test_bad_requests_are_one_line(plugin: Path, arguments: tuple[str, ...], mes
 
 
 def test_options_reach_the_suite(plugin: Path) -> None:
-    options = parse_options(
-        date="2026-10-31", seed=4, lengths="8, 2,2", shots="0", num_items=5, hidden_state_probe=True
-    )
-    assert options == TaskOptions("2026-10-31", 4, (2, 8), (0,), 5, True)
+    options = TaskOptions("2026-10-31", 4, (2, 8), (0,), 5, True)
     [task] = make_tasks(["goats"], options)
     assert task.options is options
-    assert parse_options() == TaskOptions(default_date())
+    options_of_command = ("--date", "2026-10-31", "--seed", "4", "--lengths", "8, 2,2", "--shots", "0")
+    done = ask("--tasks", "goats", *options_of_command, "--limit", "5", "--hidden-state-probe", "--json")
+    assert json.loads(done.stdout)["tasks"]["cells"][0]["task"]["sha256"] == task.sha256
+    done = ask("--tasks", "goats", "--json")
+    defaults = TaskOptions(default_date())
+    assert json.loads(done.stdout)["tasks"]["cells"][0]["task"]["sha256"] == f"goats {defaults}"
     assert dt.date.fromisoformat(default_date()).day == 1
 
 
 def test_a_dry_run_plans_and_asks_nothing(plugin: Path) -> None:
     done = ask("--tasks", "counting", "--dry-run")
     assert done.exit_code == 0
-    assert "0 of 3 cells done, 3 to ask" in done.stdout
-    assert "  toy:one: goats (counting), 3 items" in done.stdout
+    assert "0 of 3 cells done, 3 to score" in done.stdout
+    assert "  toy:one on goats (counting): 3 items" in done.stdout
     assert not Path("runs").exists()
 
 
 def test_without_models_the_embedded_language_models_are_asked(plugin: Path) -> None:
     assert set(DEFAULT_TASK_MODELS) <= set(DEFAULT_MODELS)
     done = run_cli("run", "--tasks", "sheep", "--dry-run")
-    assert [line.split(":")[0].strip() for line in done.stdout.splitlines()[1:]] == list(DEFAULT_TASK_MODELS)
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == list(DEFAULT_TASK_MODELS)
 
 
 def test_corpora_and_tasks_can_be_had_together(plugin: Path) -> None:
@@ -179,7 +181,7 @@ def test_two_packages_may_not_bring_the_same_name(plugin: Path, tmp_path, monkey
     metadata.write_text(metadata.read_text().replace("toy-plugin", "other-plugin"))
     monkeypatch.syspath_prepend(other)
     with pytest.raises(UsageError, match="two packages bring tasks named 'counting'"):
-        make_tasks(["sheep"], parse_options())
+        make_tasks(["sheep"], TaskOptions(default_date()))
 
 
 def test_a_broken_suite_is_named(tmp_path, monkeypatch) -> None:
@@ -188,7 +190,7 @@ def test_a_broken_suite_is_named(tmp_path, monkeypatch) -> None:
         with monkeypatch.context() as patch:
             patch.syspath_prepend(folder)
             with pytest.raises(UsageError, match=rf"tasks 'bad' \({value}\) cannot be used: .*{reason}"):
-                make_tasks(["bad"], parse_options())
+                make_tasks(["bad"], TaskOptions(default_date()))
 
 
 def test_what_a_model_may_have_read_is_said(tmp_path: Path) -> None:
@@ -199,6 +201,6 @@ def test_what_a_model_may_have_read_is_said(tmp_path: Path) -> None:
         BigramModel("old", details={"knowledge_cutoff": "2026-10"}),
         BigramModel("new", details={"knowledge_cutoff": "2026-11"}),
     ]
-    result = run_tasks(models, tasks, output=tmp_path)
+    result = run_tasks(models, tasks, options=RunOptions(output=tmp_path))
     told = [line for line in notes(result) if "may have read" in line]
     assert told == ["new (2026-11) may have read items of 2026-11-01 in training; give a later --date"]

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.errors import ScoringError, UsageError
-from evalkit.runner.corpora import Silent
+from evalkit.runner.options import RunOptions
+from evalkit.runner.reporter import Silent
 from evalkit.runner.tasks import TaskRunResult, run_tasks
 from evalkit.tasks import TaskOptions
 from evalkit_tasks.asking.heuristics import CONSTANT, heuristic_accuracies
@@ -89,7 +90,7 @@ def random_models(folder: Path) -> list[str]:
 def test_models_that_know_nothing_are_near_chance_and_reported_so(tmp_path: Path) -> None:
     options = TaskOptions("2026-11-01", lengths=(1, 3), shots=(0,), num_items=24)
     tasks = state_tracking.make(["flip-flop", "python-swaps"], options)
-    result = run_tasks(random_models(tmp_path), tasks, output=tmp_path / "runs")
+    result = run_tasks(random_models(tmp_path), tasks, options=RunOptions(output=tmp_path / "runs"))
     assert not result.failures and len(result.cells) == 4
     for cell in result.cells:
         row = cell.summary[-1]
@@ -128,11 +129,14 @@ class Messages(Silent):
     def message(self, text: str) -> None:
         self.texts.append(text)
 
+    def plan(self, lines: Sequence[str]) -> None:
+        self.texts += lines
+
 
 def run_planted(model: PlantedModel, output: Path) -> tuple[TaskRunResult, list[str]]:
     messages = Messages()
     tasks = state_tracking.make(["clock-walk", "flip-flop"], OPTIONS)
-    return run_tasks([model], tasks, output=output, reporter=messages), messages.texts
+    return run_tasks([model], tasks, options=RunOptions(output=output, reporter=messages)), messages.texts
 
 
 def test_what_is_done_when_a_run_dies_is_not_done_again(tmp_path: Path) -> None:
@@ -143,14 +147,14 @@ def test_what_is_done_when_a_run_dies_is_not_done_again(tmp_path: Path) -> None:
     assert sum(name.endswith(".json") for name in begun) == 2
     assert not any(".tmp" in name for name in begun)
     resumed, messages = run_planted(Killed(4), tmp_path)
-    assert messages[0] == "2 of 4 cells done, 2 to ask"
+    assert messages[0] == "2 of 4 cells done, 2 to score"
     assert resumed.num_scored == 2 and len(resumed.cells) == 4
     after = snapshot(tmp_path)
     assert {name: after[name] for name in begun if name.endswith("json")} == {
         name: begun[name] for name in begun if name.endswith("json")
     }
     again, messages = run_planted(Killed(0), tmp_path)
-    assert messages == ["4 of 4 cells done, 0 to ask"]
+    assert messages == ["4 of 4 cells done, 0 to score"]
     assert again.num_scored == 0
     assert again.cells == resumed.cells
 
@@ -258,10 +262,12 @@ def test_the_number_of_positions_is_bounded() -> None:
 def test_real_models_show_their_hidden_states(tmp_path: Path) -> None:
     options = TaskOptions("2026-11-01", lengths=(3,), shots=(0,), num_items=12, hidden_state_probe=True)
     tasks = state_tracking.make(["parity-toggles"], options)
-    result = run_tasks([*random_models(tmp_path), PlantedModel(RIGHT)], tasks, output=tmp_path / "runs")
+    result = run_tasks(
+        [*random_models(tmp_path), PlantedModel(RIGHT)], tasks, options=RunOptions(output=tmp_path / "runs")
+    )
     probed = [cell for cell in result.cells if cell.method == "hidden-state probe"]
     assert [len(cell.content["details"]["layers"]) for cell in probed] == [3, 3]
     assert all(0 <= cell.summary[-1].accuracy <= 1 for cell in probed)
     [failure] = result.failures
-    assert failure.corpus == "parity-toggles (hidden-state probe)"
+    assert failure.subject == "parity-toggles (hidden-state probe)"
     assert "PlantedModel does not show its hidden states" in failure.reason

@@ -204,8 +204,7 @@ def test_scored_by_evalkit_run_as_computed_by_the_automaton(tmp_path: Path) -> N
     result = evalkit.run(
         models=[f"rwkv7:{tmp_path}/s5-swaps.safetensors"],
         corpora=[str(tmp_path / "s5-swaps.jsonl")],
-        output=tmp_path / "runs",
-        device="cpu",
+        options=evalkit.RunOptions(output=tmp_path / "runs", device="cpu"),
     )
     [standing] = result.ranking()
     assert abs(standing.bits_per_byte - promised) < 1e-4

@@ -1,0 +1,98 @@
+"""``evalkit compare``: two models, document by document."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.cli.parsing import (
+    DEFAULT_OUTPUT,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    LimitOption,
+    MaxContextOption,
+    OutputOption,
+    PolicyOption,
+    TrustOption,
+    is_debug,
+)
+from evalkit.scoring.policy import DEFAULT_POLICY
+
+if TYPE_CHECKING:
+    from evalkit.cells.corpus_cell import Cell
+    from evalkit.runner.options import RunOptions
+
+
+def compare_command(
+    context: typer.Context,
+    a: Annotated[str, typer.Argument(help="A model, or a cell's .json file.")],
+    b: Annotated[str, typer.Argument(help="Another model or cell.")],
+    corpus: Annotated[str | None, typer.Option("--corpus", help="Name or path of the corpus.")] = None,
+    policy: PolicyOption = DEFAULT_POLICY,
+    limit: LimitOption = None,
+    output: OutputOption = DEFAULT_OUTPUT,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    max_context: MaxContextOption = None,
+    trust_remote_code: TrustOption = False,
+    common_documents: Annotated[
+        bool, typer.Option("--common-documents", help="Leave out what one of the two cannot represent.")
+    ] = False,
+    num_documents: Annotated[
+        int, typer.Option("--documents", help="Best and worst documents to show.", min=0)
+    ] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two models document by document, scoring what is missing first."""
+    from evalkit.analysis.compare import compare_cells, comparison_lines
+    from evalkit.files import strict_json
+    from evalkit.runner.options import RunOptions
+    from evalkit.runner.progress import reporter_for
+
+    cells = _cells_of_files([Path(name) for name in (a, b) if name.endswith(".json")])
+    if not cells:
+        options = RunOptions(
+            output=output,
+            device=device,
+            dtype=dtype,
+            max_context=max_context,
+            trust_remote_code=trust_remote_code,
+            debug=is_debug(context),
+            reporter=reporter_for(sys.stderr),
+        )
+        cells = _score_cells([a, b], corpus, policy, limit, options)
+    comparison = compare_cells(*cells, common_documents=common_documents)
+    if as_json:
+        typer.echo(strict_json(comparison.to_json(num_documents)), nl=False)
+    else:
+        for line in comparison_lines(comparison, num_documents):
+            typer.echo(line)
+
+
+def _cells_of_files(paths: "list[Path]") -> "list[Cell]":
+    """The cells of two files; none of no files."""
+    from evalkit.cells.corpus_cell import read_cell
+    from evalkit.errors import UsageError
+
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"there is no file {path}; cells lie under runs/CORPUS/MODEL/")
+    if len(paths) == 1:
+        raise UsageError(f"{paths[0]} is a cell's file; give another cell's, or two models and --corpus")
+    return [read_cell(path) for path in paths]
+
+
+def _score_cells(
+    models: list[str], corpus: str | None, policy: str, limit: int | None, options: "RunOptions"
+) -> "list[Cell]":
+    from evalkit.errors import ScoringError, UsageError
+    from evalkit.runner.corpora import run
+
+    if corpus is None:
+        raise UsageError("give --corpus NAME, or two cells' .json files")
+    result = run(models, [corpus], policy=policy, limit=limit, options=options)
+    for failure in result.failures:
+        raise ScoringError(f"{failure.model} could not be scored: {failure.reason}")
+    return list(result.cells)

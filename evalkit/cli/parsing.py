@@ -1,0 +1,72 @@
+"""What several commands share: options, lists by commas, and whether the user wants tracebacks."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.scoring.policy import POLICIES
+
+DEFAULT_OUTPUT = Path("runs")
+"""As in `evalkit.runner.options`, which is too heavy to import for a line of help."""
+
+_POLICY_HELP = "; ".join(f"{policy.name}: {policy.help}" for policy in POLICIES.values())
+
+ModelsOption = Annotated[
+    str | None,
+    typer.Option("--models", help="Names or LOADER:TARGET, by commas; see `evalkit models list`."),
+]
+CorporaOption = Annotated[
+    str | None,
+    typer.Option("--corpora", help="Names or paths of anything importable, by commas."),
+]
+PolicyOption = Annotated[str, typer.Option("--policy", help=f"Context policy. {_POLICY_HELP}.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", help="Score only the first N documents.")]
+OutputOption = Annotated[Path, typer.Option("--output", help="Folder of the result cells.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+DtypeOption = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+MaxContextOption = Annotated[
+    int | None, typer.Option("--max-context", help="Cap every model's context at N tokens.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own Python.")
+]
+TokenBitsOption = Annotated[bool, typer.Option("--token-bits", help="Keep the bits of every token.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of the corpora.", show_default="$EVALKIT_CORPORA, else corpora/"),
+]
+
+
+@dataclasses.dataclass
+class CommandState:
+    """What the program's own options say, handed to every command with typer's context."""
+
+    debug: bool = False
+
+
+def is_debug(context: typer.Context) -> bool:
+    """Whether ``--debug`` was given: errors are to be seen where they happen."""
+    return context.ensure_object(CommandState).debug
+
+
+def comma_list(text: str) -> list[str]:
+    """The names in a list by commas; empty ones are none."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def comma_numbers(option: str, text: str, *, least: int) -> tuple[int, ...]:
+    """Increasing whole numbers from a list by commas.
+
+    Raises:
+        UsageError: it is something else, or one is below ``least``.
+    """
+    from evalkit.errors import UsageError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= least for part in parts):
+        raise UsageError(f"{option} {text!r} is no list of numbers from {least} on, by commas")
+    return tuple(sorted({int(part) for part in parts}))

@@ -1,0 +1,166 @@
+"""``evalkit run``: models on corpora and on tasks."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.cli.parsing import (
+    DEFAULT_OUTPUT,
+    CorporaOption,
+    DeviceOption,
+    DryRunOption,
+    DtypeOption,
+    JsonOption,
+    LimitOption,
+    MaxContextOption,
+    ModelsOption,
+    OutputOption,
+    PolicyOption,
+    TokenBitsOption,
+    TrustOption,
+    comma_list,
+    comma_numbers,
+    is_debug,
+)
+from evalkit.scoring.policy import DEFAULT_POLICY
+
+if TYPE_CHECKING:
+    from evalkit.runner.options import RunOptions
+    from evalkit.runner.ranking import RunResult
+    from evalkit.runner.tasks import TaskRunResult
+    from evalkit.tasks import TaskOptions
+
+_Tasks = Annotated[
+    str | None,
+    typer.Option("--tasks", help="Ask the models these, by commas: state-tracking, regular-languages, …"),
+]
+_Shots = Annotated[
+    str | None, typer.Option("--shots", help="Tasks: solved examples before a question, e.g. 0,1,4.")
+]
+_Lengths = Annotated[
+    str | None, typer.Option("--lengths", help="Tasks: operations in a question, e.g. 1,2,4,8.")
+]
+_Date = Annotated[
+    str | None, typer.Option("--date", help="Tasks: day of which items are made; this month's first.")
+]
+_Seed = Annotated[int, typer.Option("--seed", help="Tasks: another seed makes other items.")]
+_StateProbe = Annotated[
+    bool, typer.Option("--hidden-state-probe", help="Tasks: read the state off hidden states as well.")
+]
+
+
+def run_command(
+    context: typer.Context,
+    models: ModelsOption = None,
+    corpora: CorporaOption = None,
+    tasks: _Tasks = None,
+    policy: PolicyOption = DEFAULT_POLICY,
+    limit: LimitOption = None,
+    output: OutputOption = DEFAULT_OUTPUT,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    token_bits: TokenBitsOption = False,
+    max_context: MaxContextOption = None,
+    trust_remote_code: TrustOption = False,
+    dry_run: DryRunOption = False,
+    shots: _Shots = None,
+    lengths: _Lengths = None,
+    date: _Date = None,
+    seed: _Seed = 0,
+    hidden_state_probe: _StateProbe = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score models on corpora, as far as that is not done yet, and print the ranking.
+
+    Without arguments: the embedded models and the classical compressors on the standard library of
+    this Python. With --tasks the models are asked questions instead, --limit of each length; with
+    --corpora too, both.
+    """
+    from evalkit.errors import UsageError
+    from evalkit.runner.corpora import run
+    from evalkit.runner.options import RunOptions
+    from evalkit.runner.progress import reporter_for
+
+    if tasks is None and (shots or lengths or date or seed or hidden_state_probe):
+        raise UsageError("--shots, --lengths, --date, --seed and --hidden-state-probe need --tasks")
+    if tasks is not None and corpora is None and (policy != DEFAULT_POLICY or token_bits):
+        raise UsageError("--policy and --token-bits are about corpora; give --corpora too")
+    options = RunOptions(
+        output=output,
+        device=device,
+        dtype=dtype,
+        max_context=max_context,
+        trust_remote_code=trust_remote_code,
+        dry_run=dry_run,
+        debug=is_debug(context),
+        reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr),
+    )
+    model_names = None if models is None else comma_list(models)
+    corpus_names = None if corpora is None else comma_list(corpora)
+    result = task_result = None
+    if tasks is not None:
+        task_options = _task_options(date, seed, lengths, shots, limit, hidden_state_probe)
+        task_result = _run_tasks(model_names, comma_list(tasks), corpus_names, task_options, options)
+    if tasks is None or corpora is not None:
+        result = run(
+            model_names, corpus_names, policy=policy, limit=limit, token_bits=token_bits, options=options
+        )
+    _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
+
+
+def _task_options(
+    date: str | None,
+    seed: int,
+    lengths: str | None,
+    shots: str | None,
+    num_items: int | None,
+    hidden_state_probe: bool,
+) -> "TaskOptions":
+    from evalkit.tasks import DEFAULT_LENGTHS, DEFAULT_NUM_ITEMS, DEFAULT_SHOTS, TaskOptions, default_date
+
+    return TaskOptions(
+        date=default_date() if date is None else date,
+        seed=seed,
+        lengths=DEFAULT_LENGTHS if lengths is None else comma_numbers("--lengths", lengths, least=1),
+        shots=DEFAULT_SHOTS if shots is None else comma_numbers("--shots", shots, least=0),
+        num_items=DEFAULT_NUM_ITEMS if num_items is None else num_items,
+        hidden_state_probe=hidden_state_probe,
+    )
+
+
+def _run_tasks(
+    model_names: list[str] | None,
+    task_names: list[str],
+    corpus_names: list[str] | None,
+    task_options: "TaskOptions",
+    options: "RunOptions",
+) -> "TaskRunResult":
+    from evalkit.corpora.store import check_corpus_name
+    from evalkit.runner.tasks import run_tasks
+    from evalkit.tasks import DEFAULT_TASK_MODELS
+
+    for name in corpus_names or ():  # their turn comes after the tasks, which may take hours
+        check_corpus_name(name)
+    models = DEFAULT_TASK_MODELS if model_names is None else model_names
+    return run_tasks(models, task_names, task_options, options=options)
+
+
+def _print_results(
+    result: "RunResult | None", task_result: "TaskRunResult | None", *, as_json: bool, dry_run: bool
+) -> None:
+    """Print what a run came to; the program exits with 1 where a cell failed."""
+    from evalkit.files import strict_json
+    from evalkit.runner.corpora_table import print_result
+    from evalkit.runner.tasks_table import print_task_result
+
+    if as_json:
+        content = result.to_json() if result else {}
+        typer.echo(strict_json(content | ({"tasks": task_result.to_json()} if task_result else {})), nl=False)
+    elif not dry_run:
+        if result:
+            print_result(result, sys.stdout)
+        if task_result:
+            print_task_result(task_result, sys.stdout)
+    if (result and result.failures) or (task_result and task_result.failures):
+        raise typer.Exit(1)

@@ -1,0 +1,77 @@
+"""How cells are computed and where they go; which cells they are is said beside it."""
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+
+from evalkit.errors import UsageError
+from evalkit.models.catalog import MIN_CONTEXT_LIMIT
+from evalkit.models.protocol import LoadOptions
+from evalkit.runner.reporter import Reporter, Silent
+
+DEFAULT_OUTPUT = Path("runs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run goes about its cells, the same for cells of corpora and of tasks."""
+
+    output: str | os.PathLike[str] = DEFAULT_OUTPUT
+    """Folder of the result cells."""
+    device: str = "auto"
+    """``auto`` (a GPU where torch sees one), ``cpu``, ``cuda`` or ``cuda:N``."""
+    dtype: str = "auto"
+    """``auto`` (float32 on CPU, bfloat16 on GPU), ``float32``, ``bfloat16`` or ``float16``."""
+    max_context: int | None = None
+    """A cap on the context of every model that is loaded by name, in token positions."""
+    trust_remote_code: bool = False
+    """Whether hub repositories may run their own Python."""
+    dry_run: bool = False
+    """Plan only: nothing is loaded or written."""
+    debug: bool = False
+    """Let an error end the run where it happens, in place of naming the cell as failed."""
+    reporter: Reporter = dataclasses.field(default_factory=Silent)
+    """Who is told."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the result cells."""
+        return Path(self.output)
+
+    @property
+    def load_options(self) -> LoadOptions:
+        """The part that a model's loader needs."""
+        return LoadOptions(self.device, self.dtype, self.trust_remote_code, self.max_context)
+
+    def check(self) -> None:
+        """Refuse what no model could be run with, also where no model of this run would ask for it.
+
+        Raises:
+            UsageError: the device is not on this machine, the precision is unknown, or the context too small.
+        """
+        if self.max_context is not None and self.max_context < MIN_CONTEXT_LIMIT:
+            raise UsageError(
+                f"--max-context {self.max_context} is too small; give {MIN_CONTEXT_LIMIT} or more"
+            )
+        if (self.device, self.dtype) != ("auto", "auto"):
+            from evalkit.models.devices import resolve_device, resolve_dtype
+
+            resolve_device(self.device)
+            resolve_dtype(self.load_options)
+
+
+def check_writable(output: Path) -> None:
+    """Refuse an output folder that cannot be written, before hours of work find out.
+
+    Raises:
+        UsageError: a file cannot be made in it.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to the output folder {output}: {error.strerror}; give another with --output"
+        ) from error

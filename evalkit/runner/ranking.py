@@ -1,0 +1,108 @@
+"""What a run over corpora comes to: its cells, the ranking of the models, and what a reader must know."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task
+from evalkit.dates import last_day
+from evalkit.runner.loop import Failure
+from evalkit.stats import Interval, percentile_interval, resampled_ratios
+
+
+@dataclasses.dataclass(frozen=True)
+class RankedModel:
+    """A model's place in the ranking."""
+
+    model: str
+    bits_per_byte: float | None
+    """Macro average: the plain mean over the corpora; None where a corpus is missing."""
+    interval: Interval | None
+    """Of the macro average, 95 %; None where there is none, or too little to resample."""
+    cells: dict[str, Cell]
+    """By corpus name."""
+
+    def to_json(self) -> dict[str, str | float | None]:
+        """The place as strict JSON can hold it."""
+        rate = None if self.bits_per_byte is None else COMPRESSION_RATE_PERCENT_PER_BPB * self.bits_per_byte
+        return {
+            "model": self.model,
+            "bits_per_byte_macro": self.bits_per_byte,
+            "bits_per_byte_macro_low": self.interval.low if self.interval else None,
+            "bits_per_byte_macro_high": self.interval.high if self.interval else None,
+            "compression_rate_percent_macro": rate,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run over corpora found finished, and what it scored."""
+
+    corpora: tuple[str, ...]
+    models: tuple[str, ...]
+    policy: str
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...]
+    num_scored: int
+    """Cells that this run computed; the others were finished before."""
+    num_predating: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
+    """By model and corpus: documents that were published before the model's cutoff, or release, was over."""
+
+    def ranking(self) -> list[RankedModel]:
+        """Models by macro average, lowest first; those with a missing corpus come last."""
+        ranking = [self._ranked(model) for model in self.models]
+        return sorted(ranking, key=lambda ranked: (ranked.bits_per_byte is None, ranked.bits_per_byte))
+
+    def _ranked(self, model: str) -> RankedModel:
+        cells = {cell.corpus: cell for cell in self.cells if cell.model == model}
+        if len(cells) < len(self.corpora):
+            return RankedModel(model, None, None, cells)
+        mean = math.fsum(cell.bits_per_byte for cell in cells.values()) / len(self.corpora)
+        return RankedModel(model, mean, macro_interval([cells[corpus] for corpus in self.corpora]), cells)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as strict JSON can hold it."""
+        return {
+            "schema_version": 2,
+            "policy": self.policy,
+            "corpora": list(self.corpora),
+            "num_scored": self.num_scored,
+            "ranking": [ranked.to_json() for ranked in self.ranking()],
+            "cells": [{"file": str(cell.path), **cell.content} for cell in self.cells],
+            "failures": [dataclasses.asdict(failure) for failure in self.failures],
+        }
+
+
+def macro_interval(cells: list[Cell]) -> Interval | None:
+    """95 % interval of the plain mean of several corpora's bits per byte; None where one is too small."""
+    samples = []
+    num_clusters = []
+    for stream, cell in enumerate(cells):
+        rows = [row for row in cell.rows() if row["total_bits"] is not None]
+        num_clusters.append(len({row["cluster"] for row in rows}))
+        samples.append(
+            resampled_ratios(
+                [row["total_bits"] for row in rows],
+                [row["num_bytes"] for row in rows],
+                [row["cluster"] for row in rows],
+                stream=stream,
+            )
+        )
+    drawn = [sample for sample in samples if sample is not None]
+    # The corpus with the fewest clusters decides: a little wider than need be.
+    mean = np.mean(drawn, axis=0) if len(drawn) == len(samples) else None
+    return percentile_interval(mean, min(num_clusters))
+
+
+def num_predating(task: Task) -> int:
+    """Documents that the model may have read: not known to be younger than its training data."""
+    details = task.identity.details
+    cutoff = details.get("knowledge_cutoff") or details.get("released")
+    if task.identity.loader == "codec" or not cutoff:
+        return 0
+    last = last_day(str(cutoff)).isoformat()
+    days = [document.published_at or task.corpus.date_from or "" for document in task.corpus.documents]
+    return sum(day[: len("YYYY-MM-DD")] <= last for day in days)
