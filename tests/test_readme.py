@@ -2,14 +2,15 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from evalkit.cli import main as cli
 from tests.support.pages import (
     GUIDES,
     PAGES,
@@ -19,6 +20,7 @@ from tests.support.pages import (
     commands,
     install,
     options,
+    program,
     prose,
     resolve,
 )
@@ -35,8 +37,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             folder = tmp_path_factory.mktemp(guide.stem)
             install(guide, folder)
             patch.syspath_prepend(folder)
-        cli._add_commands_of_other_packages()
+        program.cache_clear()
         yield
+        program.cache_clear()
 
 
 def test_readme_is_for_a_newcomer() -> None:
@@ -54,7 +57,9 @@ def test_commands_and_their_options_exist(page: Path) -> None:
         assert asked <= resolved.options, f"{page.name}: evalkit {' '.join(command.words)}"
 
 
-def test_every_command_is_told_of_and_every_option_named_exists() -> None:
+def test_every_command_is_told_of_and_every_option_named_exists(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     named = {resolve(command.words).path for page in EVERYWHERE for command in commands(page)}
     paths = all_commands()
     assert len(paths) >= 25
@@ -63,16 +68,21 @@ def test_every_command_is_told_of_and_every_option_named_exists() -> None:
         assert run_cli(*path, "--help").exit_code == 0, path
     existing = set().union(*(resolve(path).options for path in (*paths, ("bench",))))
     existing |= {"--version", "--debug"}
-    for program in ("evalkit.embedded.train", "evalkit.embedded.card"):
-        done = subprocess.run([sys.executable, "-m", program, "--help"], capture_output=True, text=True)
-        existing |= set(re.findall(r"--[a-z][a-z-]+", done.stdout))
+    for module in ("evalkit.embedded.train", "evalkit.embedded.card"):
+        monkeypatch.setattr(sys, "argv", [module, "--help"])
+        with (
+            warnings.catch_warnings(action="ignore"),
+            pytest.raises(SystemExit),
+        ):
+            runpy.run_module(module, run_name="__main__")
+    existing |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     for page in EVERYWHERE:
         assert options(page) <= existing, page
 
 
 def test_files_links_and_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for page in EVERYWHERE:
+    for page in (*EVERYWHERE, ROOT / "CONTRIBUTING.md"):
         text = prose(page)
         for link in re.findall(r"\]\((?!https?://)([^)#]+)", text):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"

@@ -1,5 +1,6 @@
 """README and the pages of the documentation: their code, the commands and options that they name."""
 
+import functools
 import re
 import shlex
 import tomllib
@@ -83,51 +84,55 @@ def install(guide: Path, folder: Path) -> None:
     )
 
 
+@functools.cache
+def program() -> Any:
+    """The command line, with the commands of the packages that are installed at the first call."""
+    from typer.main import get_command
+
+    from evalkit.cli import main as cli
+
+    cli._add_commands_of_other_packages()
+    return get_command(cli.app)
+
+
 class Resolved(NamedTuple):
     """A command that exists."""
 
     path: tuple[str, ...]
     """``("crawl", "arxiv")``."""
     options: frozenset[str]
-    is_group: bool
 
 
 def resolve(words: tuple[str, ...]) -> Resolved:
-    """The command that words lead to, as far as they are names of commands, and the options it knows.
+    """The command that words lead to, as far as they are names of commands, and its options.
 
     Raises:
         LookupError: a group has no command of that name.
     """
     import click
-    from typer.main import get_command
 
-    from evalkit.cli import main as cli
-
-    command: Any = get_command(cli.app)
+    command = program()
     path: list[str] = []
     for word in words:
         if not hasattr(command, "list_commands") or word.startswith("-") or word.isupper() or word == "…":
             break
-        below = command.get_command(click.Context(command), word)
-        if below is None:
+        subcommand = command.get_command(click.Context(command), word)
+        if subcommand is None:
             raise LookupError(f"evalkit {' '.join(path)} has no command {word}")
-        command = below
+        command = subcommand
         path.append(word)
-    known = frozenset(
+    option_names = {
         name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)
-    )
-    return Resolved(tuple(path), known | {"--help"}, hasattr(command, "list_commands"))
+    }
+    return Resolved(tuple(path), frozenset(option_names | {"--help"}))
 
 
 def all_commands() -> list[tuple[str, ...]]:
     """The path of every command that is no group."""
     import click
-    from typer.main import get_command
-
-    from evalkit.cli import main as cli
 
     leaves: list[tuple[str, ...]] = []
-    groups: list[tuple[tuple[str, ...], Any]] = [((), get_command(cli.app))]
+    groups: list[tuple[tuple[str, ...], Any]] = [((), program())]
     while groups:
         path, group = groups.pop()
         for name in group.list_commands(click.Context(group)):
