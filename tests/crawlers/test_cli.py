@@ -215,7 +215,7 @@ def test_a_plugin_with_options_that_typer_does_not_know_is_one_line(plugins: Pat
 
 
 def test_a_sources_command_has_its_options_between_the_common_ones() -> None:
-    made: list[tuple[str, int]] = []
+    options: list[tuple[str, int]] = []
 
     @crawl_command
     def command(
@@ -223,7 +223,7 @@ def test_a_sources_command_has_its_options_between_the_common_ones() -> None:
         size: Annotated[int, typer.Option("--size")] = 3,
     ) -> Source:
         """Toys."""
-        made.append((colour, size))
+        options.append((colour, size))
         raise UsageError("made")
 
     parameters = inspect.signature(command).parameters
@@ -233,8 +233,8 @@ def test_a_sources_command_has_its_options_between_the_common_ones() -> None:
         command(since="2026-11-01", until="2026-11-15", colour="red")
     with pytest.raises(TypeError, match="colour"):
         command(since="2026-11-01", until="2026-11-15")
-    assert made == [("red", 3)]
+    assert options == [("red", 3)]
     toys = typer.Typer()
     toys.command()(command)
     result = CliRunner().invoke(toys, ["--since", "2026-11-01", "--until", "2026-11-15", "--colour", "blue"])
-    assert isinstance(result.exception, UsageError) and made[1:] == [("blue", 3)]
+    assert isinstance(result.exception, UsageError) and options[1:] == [("blue", 3)]

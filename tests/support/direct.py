@@ -31,10 +31,10 @@ class DirectGet:
     """A `Get` that calls a site function; remembers what was asked, in order."""
 
     site: Site
-    asked: list[str] = dataclasses.field(default_factory=list)
+    requested_urls: list[str] = dataclasses.field(default_factory=list)
 
     def __call__(self, url: str, *, accept: str = "*/*", revalidate: bool = False) -> Capture:
-        self.asked.append(url)
+        self.requested_urls.append(url)
         final = url
         for _ in range(5):
             parts = urlsplit(final)
@@ -54,30 +54,34 @@ def crawl_directly(
 ) -> tuple[list[Extracted], list[Drop], DirectGet]:
     """Discover, fetch and extract, without sampling and cleaning."""
     get = DirectGet(site)
-    kept: list[Extracted] = []
+    extracted: list[Extracted] = []
     drops: list[Drop] = []
-    found = list(source.discover(window, get))
-    for item in found:
-        if isinstance(item, Candidate):
+    entries = list(source.discover(window, get))
+    for entry in entries:
+        if isinstance(entry, Candidate):
             try:
-                result = source.extract(item, get(item.url))
+                result = source.extract(entry, get(entry.url))
             except FetchRefused as refusal:
-                drops.append(Drop(item.id, refusal.reason))
+                drops.append(Drop(entry.id, refusal.reason))
                 continue
-            (kept if isinstance(result, Extracted) else drops).append(result)  # type: ignore[arg-type]
+            (extracted if isinstance(result, Extracted) else drops).append(result)  # type: ignore[arg-type]
         else:
-            drops.append(item)
-    return kept, drops, get
+            drops.append(entry)
+    return extracted, drops, get
 
 
 def reasons(drops: list[Drop]) -> Mapping[str, int]:
     return Counter(drop.reason for drop in drops)
 
 
-def token_f1(found: str, known: str) -> float:
+def token_f1(extracted_text: str, original_text: str) -> float:
     """Harmonic mean of precision and recall over tokens: words, or characters where no spaces part words."""
-    a, b = _tokens(found), _tokens(known)
-    return 2 * sum((a & b).values()) / max(1, sum(a.values()) + sum(b.values()))
+    extracted_tokens, original_tokens = _tokens(extracted_text), _tokens(original_text)
+    return (
+        2
+        * sum((extracted_tokens & original_tokens).values())
+        / max(1, sum(extracted_tokens.values()) + sum(original_tokens.values()))
+    )
 
 
 def _tokens(text: str) -> Counter[Any]:

@@ -399,7 +399,7 @@ def arxiv_site(
         since, until = arguments.get("from", "2005-09-16"), arguments.get("until", today().isoformat())
         if since > until or since < "2005-09-16" or until > (today() + dt.timedelta(days=1)).isoformat():
             return error("badArgument", "until date too late")
-        found = sorted(
+        matching = sorted(
             (
                 paper
                 for paper in papers
@@ -408,12 +408,12 @@ def arxiv_site(
             ),
             key=lambda paper: (paper.datestamp, paper.id),
         )
-        shown = found[skip : skip + page_size]
+        shown = matching[skip : skip + page_size]
         if not shown:
             return error("noRecordsMatch")
         token = None
-        if skip + page_size < len(found):
-            last_day = found[skip + page_size].datestamp
+        if skip + page_size < len(matching):
+            last_day = matching[skip + page_size].datestamp
             if last_day == shown[0].datestamp:
                 resumed = arguments | {"skip": str(skip + page_size)}
             else:  # from the last day on, without those of that day that were shown

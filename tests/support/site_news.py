@@ -425,13 +425,13 @@ def news_site(feeds: Sequence[ServedFeed], robots: Mapping[str, str] = NO_HEADER
             return Reply(text.encode(), headers={"Content-Type": "text/plain"}) if text else Reply(status=404)
         if request.path == "/feed/" and request.host in by_host:
             return _feed_reply(by_host[request.host], request)
-        found = pages.get((request.host, request.path))
-        if found is None:
+        requested = pages.get((request.host, request.path))
+        if requested is None:
             return Reply(b"<html><body><p>Not found</p></body></html>", 404, {"Content-Type": "text/html"})
-        if found.redirect_to:
-            return Reply(b"", 301, {"Location": found.redirect_to})
-        declared = found.declared or found.charset
-        return Reply(page(found), headers={"Content-Type": f"text/html; charset={declared}"})
+        if requested.redirect_to:
+            return Reply(b"", 301, {"Location": requested.redirect_to})
+        declared = requested.declared or requested.charset
+        return Reply(page(requested), headers={"Content-Type": f"text/html; charset={declared}"})
 
     return site
 

@@ -142,12 +142,12 @@ def wiki_site(
         if "maxlag" in query and lag.get(request.host, 0):
             lag[request.host] -= 1
             return _error("maxlag", {"Retry-After": "5"})
-        here = [page for page in pages if f"{page.language}.wikipedia.org" == request.host]
+        local_pages = [page for page in pages if f"{page.language}.wikipedia.org" == request.host]
         if query.get("action") == "parse":
-            return _parse(here, int(query["oldid"]))
+            return _parse(local_pages, int(query["oldid"]))
         if query.get("list") == "logevents":
-            return _log(here, query, limit)
-        return _revisions(here, query, bots)
+            return _log(local_pages, query, limit)
+        return _revisions(local_pages, query, bots)
 
     return site
 
@@ -205,10 +205,10 @@ def _log(pages: Sequence[WikiPage], query: Mapping[str, str], limit: int) -> Rep
 
 def _revisions(pages: Sequence[WikiPage], query: Mapping[str, str], bots: Sequence[str]) -> Reply:
     by_revision = {page.revision: page for page in pages}
-    asked = [int(number) for number in query["revids"].split("|")]
-    assert len(asked) <= 50
-    found, bad = [], {}
-    for number in asked:
+    numbers = [int(number) for number in query["revids"].split("|")]
+    assert len(numbers) <= 50
+    listed, bad = [], {}
+    for number in numbers:
         page = by_revision.get(number)
         if page is None or page.fate == "deleted":
             bad[str(number)] = {"revid": number, "missing": True}
@@ -221,8 +221,8 @@ def _revisions(pages: Sequence[WikiPage], query: Mapping[str, str], bots: Sequen
             "tags": ["mw-new-redirect"] if page.kind == "redirect" else ["visualeditor"],
         }
         ns = 118 if page.fate == "moved" else 0
-        found.append({"pageid": number, "ns": ns, "title": page.title, "revisions": [revision]})
-    content: dict[str, Any] = {"pages": found}
+        listed.append({"pageid": number, "ns": ns, "title": page.title, "revisions": [revision]})
+    content: dict[str, Any] = {"pages": listed}
     if bad:
         content["badrevids"] = bad
     users = [name for name in query.get("ususers", "").split("|") if name]

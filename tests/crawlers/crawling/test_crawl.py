@@ -180,13 +180,13 @@ def test_the_time_it_takes_is_said_at_the_start() -> None:
     at = lines.index("pages.example: 40 pages at 15 s: about 10 min 0 s")
     assert lines[at + 1].startswith("40 pages to fetch from one host, about 10 min 0 s; ")
     assert all(line.startswith("listings: ") for line in lines[:at])
-    told = [line for line in lines[at:] if line.startswith("pages.example: ")]
-    done = [int(line.removeprefix("pages.example: ").partition("/")[0]) for line in told[1:]]
+    queue_lines = [line for line in lines[at:] if line.startswith("pages.example: ")]
+    done = [int(line.removeprefix("pages.example: ").partition("/")[0]) for line in queue_lines[1:]]
     assert done == sorted(done)
     assert 8 <= len(done) <= 11  # ten minutes, a line a minute
-    assert "0.06" in told[5]
-    assert "100% of the time waiting out of politeness" in told[5]
-    assert told[5].endswith(" left")
+    assert "0.06" in queue_lines[5]
+    assert "100% of the time waiting out of politeness" in queue_lines[5]
+    assert queue_lines[5].endswith(" left")
     assert lines[-1].endswith(" documents; dropped: none")
 
 
@@ -320,9 +320,9 @@ def test_a_full_disk_loses_nothing() -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, everything)
         (crawled,) = crawl_from(server, ToySource())
-        asked = [request.path for request in server.requests()]
+        paths = [request.path for request in server.requests()]
     assert crawled.corpus.manifest.num_documents == 3
-    assert len(set(asked)) == len(asked) - 1  # nothing twice but robots.txt, once from each host
+    assert len(set(paths)) == len(paths) - 1  # nothing twice but robots.txt, once from each host
 
 
 def test_listings_are_numbered_on_where_old_ones_were_deleted() -> None:

@@ -63,7 +63,7 @@ def test_fifty_kills_lose_nothing_and_repeat_only_what_was_in_flight() -> None:
                 statuses.append(int(mortal.stdout.readline()))
                 starts.append(len(server.log))
             mortal.stdin.close()
-        asked = [(request.host, request.path, request.query.get("from")) for request in server.requests()]
+        requests = [(request.host, request.path, request.query.get("from")) for request in server.requests()]
         reaper.requests_to_live = 0
         (undisturbed,) = crawl_from(server, ToySource(), output=Path("undisturbed"))
 
@@ -76,11 +76,11 @@ def test_fifty_kills_lose_nothing_and_repeat_only_what_was_in_flight() -> None:
     assert dropped[0].read_bytes() == dropped[1].read_bytes()
 
     # A request that is made again later was the last one of its run to its host: the one in flight.
-    times = Counter(asked)
+    times = Counter(requests)
     assert max(times.values()) > 1  # some were in flight
     for begin, end in itertools.pairwise(starts):
-        run = asked[begin:end]
+        run = requests[begin:end]
         last = {request[0]: request for request in run}
         for position, request in enumerate(run, begin):
-            if request in asked[position + 1 :]:
+            if request in requests[position + 1 :]:
                 assert request == last[request[0]], f"{request} was fetched again"

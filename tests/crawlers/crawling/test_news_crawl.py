@@ -52,12 +52,12 @@ def test_news_become_a_corpus_that_can_be_scored(tmp_path: Path) -> None:
         (again,) = crawl_from(server, source)
         assert len(server.requests()) == num_requests
     assert parquet(Path("corpora") / again.corpus.name) == parquet(Path("corpora") / crawled.corpus.name)
-    known = {a.url: a for articles in good.values() for a in articles} | {a.url: a for a in planted}
+    articles_by_url = {a.url: a for articles in good.values() for a in articles} | {a.url: a for a in planted}
     expected = {a.url for articles in good.values() for a in articles} | {planted[5].url}
     expected.remove(good["zh"][3].url)
     assert {document.url for document in crawled.corpus.documents} == expected
     for document in crawled.corpus.documents:
-        original = known[document.url or ""]
+        original = articles_by_url[document.url or ""]
         assert token_f1(document.text, original.text) >= 0.95
         assert document.language == original.language
         assert document.published_at == original.published_at.strftime("%Y-%m-%dT%H:%M:%SZ")

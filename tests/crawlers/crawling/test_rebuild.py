@@ -132,21 +132,21 @@ def register(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, expressio
 
 
 def rebuilt(dataset: Path, server: Server, store: Path, **options: object) -> tuple[Outcome, list[str]]:
-    told: list[str] = []
+    lines: list[str] = []
     arguments: dict[str, object] = {
         "contact": "tests@example.org",
         "store": store,
         "endpoints": server.endpoints,
         "allow_private_hosts": True,
-        "tell": told.append,
+        "tell": lines.append,
         "clock": FakeClock(),
         **options,
     }
-    return rebuild_dataset(str(dataset), **arguments), told  # type: ignore[arg-type]
+    return rebuild_dataset(str(dataset), **arguments), lines  # type: ignore[arg-type]
 
 
 def test_the_whole_corpus_comes_back(corpus: Corpus, dataset: Path, server: Server, tmp_path: Path) -> None:
-    outcome, told = rebuilt(dataset, server, tmp_path / "store")
+    outcome, lines = rebuilt(dataset, server, tmp_path / "store")
     assert not outcome.missing
     assert outcome.lines() == [
         f"news-2026-11: 16 of 16 documents, {corpus.num_bytes} bytes, every text as published, "
@@ -161,9 +161,9 @@ def test_the_whole_corpus_comes_back(corpus: Corpus, dataset: Path, server: Serv
     withheld = {f"/{number}" for number in range(NUM_PAGES) if number % 3}
     paths = [request.path for request in server.requests() if request.path != "/robots.txt"]
     assert sorted(paths) == sorted(withheld)
-    assert told[0] == "news-2026-11: 6 documents with their text, 10 without"
-    assert told[1].startswith("10 pages to fetch from 2 hosts in parallel")
-    assert told[-1] == "10 of 10 documents tried"
+    assert lines[0] == "news-2026-11: 6 documents with their text, 10 without"
+    assert lines[1].startswith("10 pages to fetch from 2 hosts in parallel")
+    assert lines[-1] == "10 of 10 documents tried"
 
 
 def test_nothing_is_fetched_twice(corpus: Corpus, dataset: Path, server: Server, tmp_path: Path) -> None:
@@ -284,8 +284,8 @@ def test_what_the_store_has_is_never_overwritten(
 def test_a_dataset_with_other_texts_than_it_says_is_refused(
     corpus: Corpus, server: Server, tmp_path: Path
 ) -> None:
-    first, *others = corpus.documents
-    forged = make_corpus("forged", [dataclasses.replace(first, text="forged"), *others])
+    first, *following = corpus.documents
+    forged = make_corpus("forged", [dataclasses.replace(first, text="forged"), *following])
     folder = prepare_dataset(forged, "me/forged", tmp_path / "forged").folder
     with pytest.raises(CorpusError, match="the text of document n0 is not the one that was published"):
         rebuilt(folder, server, tmp_path / "store")
@@ -325,8 +325,8 @@ def test_random_choice_of_free_documents_changes_nothing(
 def test_a_part_that_grew_is_refused_with_what_to_do(
     corpus: Corpus, dataset: Path, server: Server, tmp_path: Path
 ) -> None:
-    other = make_corpus("news-2026-11-partial", corpus.documents[:2])
-    save_corpus(other, tmp_path / "store")
+    smaller_part = make_corpus("news-2026-11-partial", corpus.documents[:2])
+    save_corpus(smaller_part, tmp_path / "store")
     with pytest.raises(CorpusError, match=r"-partial holds other documents .*give another --store"):
         rebuilt(dataset, server, tmp_path / "store", partial=True, offline=True)
 

@@ -91,12 +91,12 @@ def papers() -> tuple[list[Paper], Expected, Expected, Counter[str | None]]:
 
 
 def outcome(crawled: Crawled) -> Expected:
-    kept = dict.fromkeys((document.id for document in crawled.corpus.documents), KEPT)
-    return {**reasons(crawled), **kept}
+    survivors = dict.fromkeys((document.id for document in crawled.corpus.documents), KEPT)
+    return {**reasons(crawled), **survivors}
 
 
-def assert_same(found: Expected, expected: Expected) -> None:
-    wrong = {id: (found.get(id, "?"), expected.get(id, "?")) for id in found.keys() | expected.keys()}
+def assert_same(outcomes: Expected, expected: Expected) -> None:
+    wrong = {id: (outcomes.get(id, "?"), expected.get(id, "?")) for id in outcomes.keys() | expected.keys()}
     assert {id: pair for id, pair in wrong.items() if pair[0] != pair[1]} == {}
 
 
@@ -106,7 +106,7 @@ def test_five_hundred_papers() -> None:
     clock = FakeClock()
     with serve(arxiv_site(served), ARXIV_HOSTS, clock) as server:
         full, short = crawl_from(server, ArxivSource())
-        asked = Counter(request.path for request in server.requests("arxiv.org"))
+        num_requests_by_path = Counter(request.path for request in server.requests("arxiv.org"))
         times = [entry.time_s for entry in server.log if entry.request.host == "arxiv.org"]
         listing_times = [entry.time_s for entry in server.log if entry.request.host == "oaipmh.arxiv.org"]
         assert set(server.most_open.values()) == {1}
@@ -114,8 +114,8 @@ def test_five_hundred_papers() -> None:
     assert_same(outcome(short), abstracts)
     assert dict(full.corpus.manifest.licenses) == licenses
     assert dict(short.corpus.manifest.licenses) == {"CC0-1.0": short.corpus.manifest.num_documents}
-    assert max(asked.values()) == 1
-    assert len(asked) == 1 + sum(
+    assert max(num_requests_by_path.values()) == 1
+    assert len(num_requests_by_path) == 1 + sum(
         reason in (KEPT, "near-duplicate", "no HTML version") for reason in texts.values()
     )
     assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 15
@@ -149,9 +149,9 @@ class Planted:
             elif repeat:
                 fields["title"] = self.articles[number - repeat].title
             moment = MIDDLE + DAY if repeat else MIDDLE - (number % 5) * DAY
-            one = article(self.language, number, published_at or moment, **fields | changes)
-            self.articles.append(one)
-            self.expected[f"{one.host}{one.path}".rstrip("/")] = reason
+            new_article = article(self.language, number, published_at or moment, **fields | changes)
+            self.articles.append(new_article)
+            self.expected[f"{new_article.host}{new_article.path}".rstrip("/")] = reason
 
 
 def news() -> tuple[list[ServedFeed], Expected, Counter[str]]:
@@ -170,7 +170,7 @@ def news() -> tuple[list[ServedFeed], Expected, Counter[str]]:
         planted.plant(2, KEPT, license_url="https://creativecommons.org/licenses/by-nc-nd/4.0/")
         elsewhere = f"https://{LANGUAGES[position - 1]}.news.example/stories/0/"
         planted.plant(2, "redirected to another site", redirect_to=elsewhere)
-        newest_first = sorted(planted.articles, key=lambda one: one.published_at, reverse=True)
+        newest_first = sorted(planted.articles, key=lambda story: story.published_at, reverse=True)
         format = ("rss", "atom", "rdf")[position % 3]
         feeds.append(ServedFeed(f"{language}.news.example", tuple(newest_first), format=format))
         expected |= planted.expected
@@ -185,12 +185,12 @@ def test_three_hundred_articles_of_news(tmp_path: Path) -> None:
     source = NewsSource(load_feeds(tmp_path / "feeds.toml"))
     with serve(news_site(feeds), [feed.host for feed in feeds], FakeClock()) as server:
         (crawled,) = crawl_from(server, source)
-        asked = Counter((request.host, request.path) for request in server.requests())
+        num_requests_by_page = Counter((request.host, request.path) for request in server.requests())
         assert set(server.most_open.values()) == {1}
     assert_same(outcome(crawled), expected)
     assert dict(crawled.corpus.manifest.licenses) == licenses
     redirected_to = {(feed.host, "/stories/0/") for feed in feeds}
-    assert {request for request, times in asked.items() if times > 1} <= redirected_to
+    assert {request for request, times in num_requests_by_page.items() if times > 1} <= redirected_to
 
 
 def test_two_hundred_articles_of_wikipedias() -> None:

@@ -79,7 +79,7 @@ def test_a_page_is_fetched_once_and_kept_with_its_digest() -> None:
     reply = Reply("Żółw".encode(), headers={"Content-Type": "text/plain", "Set-Cookie": "a=b"})
     with fetching(without_robots(reply), clock=clock) as (fetcher, server):
         first, second = fetcher.get(PAGE), fetcher.get(PAGE)
-        asked = server.requests()
+        requests = server.requests()
     assert first == second
     assert (first.url, first.final_url) == (PAGE, PAGE)
     # Computed by coreutils: printf 'Żółw' | sha256sum
@@ -87,9 +87,9 @@ def test_a_page_is_fetched_once_and_kept_with_its_digest() -> None:
     assert first.fetched_at == dt.datetime(2026, 11, 20, 8, 30, tzinfo=dt.UTC)
     assert first.headers["content-type"] == "text/plain"
     assert "set-cookie" not in first.headers
-    assert [request.path for request in asked] == ["/robots.txt", "/page"]
-    assert asked[1].headers["user-agent"].startswith("evalkit/")
-    assert asked[1].headers["user-agent"].endswith("(tests@example.org)")
+    assert [request.path for request in requests] == ["/robots.txt", "/page"]
+    assert requests[1].headers["user-agent"].startswith("evalkit/")
+    assert requests[1].headers["user-agent"].endswith("(tests@example.org)")
     body = next(Path("captures/bodies").rglob("*.zst")).read_bytes()
     assert zstandard.ZstdDecompressor().decompress(body) == "Żółw".encode()
 
@@ -371,10 +371,10 @@ def test_listings_are_revalidated_by_the_next_crawl_and_not_by_this_one() -> Non
         arguments: dict[str, Any] = {"endpoints": server.endpoints, "clock": server.clock}
         with Fetcher(
             store, "crawls/y", contact="tests@example.org", allow_private_hosts=True, **arguments
-        ) as other:
-            assert other.get(PAGE, revalidate=True).body == b"a listing"
-        asked = [request for request in server.requests() if request.path == "/page"]
-        assert [request.headers.get("if-none-match") for request in asked] == [None, '"abc"']
+        ) as next_fetcher:
+            assert next_fetcher.get(PAGE, revalidate=True).body == b"a listing"
+        requests = [request for request in server.requests() if request.path == "/page"]
+        assert [request.headers.get("if-none-match") for request in requests] == [None, '"abc"']
 
 
 def test_a_listing_that_was_cut_short_is_not_taken_from_the_http_cache() -> None:

@@ -65,11 +65,11 @@ def test_robots_txt_is_obeyed_in_redirects_too() -> None:
     }
     with serve(toy_site(documents, special), ["listing.example", "pages.example"]) as server:
         (crawled,) = crawl_from(server, ToySource())
-        asked = {request.path for request in server.requests()}
+        paths = {request.path for request in server.requests()}
     forbidden = "robots.txt forbids it"
     assert reasons(crawled) == {"secret/one": forbidden, "moved": forbidden}
-    assert not {path for path in asked if path.startswith("/secret")}
-    assert "/moved" in asked
+    assert not {path for path in paths if path.startswith("/secret")}
+    assert "/moved" in paths
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ def at(month: int, day: int, hour: int = 12, minute: int = 0, second: int = 0) -
 
 
 def paper(number: int, **changes: Any) -> Paper:
-    made = Paper(f"2611.{number:05}", f"Paper\n  {number}", "It is short.", BODY, at(11, 3))
-    return dataclasses.replace(made, **changes)
+    unchanged = Paper(f"2611.{number:05}", f"Paper\n  {number}", "It is short.", BODY, at(11, 3))
+    return dataclasses.replace(unchanged, **changes)
 
 
 def discover(*papers: Paper, categories: tuple[str, ...] = ()) -> list[Candidate | Drop]:
@@ -37,17 +37,17 @@ def discover(*papers: Paper, categories: tuple[str, ...] = ()) -> list[Candidate
     return list(source.discover(WINDOW, KeepingGet(site_arxiv.arxiv_site(papers, page_size=3))))
 
 
-def drops(found: list[Candidate | Drop]) -> dict[str, str]:
-    return {drop.id: drop.reason for drop in found if isinstance(drop, Drop)}
+def drops(entries: list[Candidate | Drop]) -> dict[str, str]:
+    return {drop.id: drop.reason for drop in entries if isinstance(drop, Drop)}
 
 
-def candidates(found: list[Candidate | Drop]) -> dict[str, Candidate]:
-    return {candidate.id: candidate for candidate in found if isinstance(candidate, Candidate)}
+def candidates(entries: list[Candidate | Drop]) -> dict[str, Candidate]:
+    return {candidate.id: candidate for candidate in entries if isinstance(candidate, Candidate)}
 
 
-def extract(made: Paper, page: bytes | None = None) -> Extracted | Drop:
-    get = KeepingGet(lambda request: site_arxiv.Reply(page if page is not None else made.page()))
-    candidate = candidates(discover(made))[f"{made.id}v1"]
+def extract(served_paper: Paper, page: bytes | None = None) -> Extracted | Drop:
+    get = KeepingGet(lambda request: site_arxiv.Reply(page if page is not None else served_paper.page()))
+    candidate = candidates(discover(served_paper))[f"{served_paper.id}v1"]
     return ArxivSource().extract(candidate, get(candidate.url))
 
 
@@ -82,7 +82,7 @@ def test_line_breaks_of_an_abstract_are_none() -> None:
 
 
 def test_the_first_versions_date_decides_to_the_second() -> None:
-    found = discover(
+    entries = discover(
         paper(1, first=at(10, 31, 23, 59, 59)),
         paper(2, first=at(11, 1, 0)),
         paper(3, first=at(11, 15, 23, 59, 59)),
@@ -90,22 +90,22 @@ def test_the_first_versions_date_decides_to_the_second() -> None:
         paper(5, first=at(2, 1), revisions=(at(11, 5),)),
         paper(6, first=at(11, 5), changed=dt.date(2026, 11, 19)),
     )
-    assert {id for id in candidates(found) if id.endswith("v1")} == {
+    assert {id for id in candidates(entries) if id.endswith("v1")} == {
         "2611.00002v1",
         "2611.00003v1",
         "2611.00006v1",
     }
-    assert drops(found) == dict.fromkeys(
+    assert drops(entries) == dict.fromkeys(
         ["2611.00001v1", "2611.00004v1", "2611.00005v1"], "published outside of the window"
     )
 
 
 def test_a_revision_is_reduced_to_the_first_version() -> None:
     revised = paper(1, revisions=(at(11, 8), at(11, 14)), license=CC_BY, first_license=ARXIV_ONLY)
-    found = discover(revised)
-    assert candidates(found).keys() == {"2611.00001v1"}
-    assert drops(found) == {"2611.00001v1-abstract": "abstract of a later version"}
-    candidate = candidates(found)["2611.00001v1"]
+    entries = discover(revised)
+    assert candidates(entries).keys() == {"2611.00001v1"}
+    assert drops(entries) == {"2611.00001v1-abstract": "abstract of a later version"}
+    candidate = candidates(entries)["2611.00001v1"]
     assert candidate.published_at == at(11, 3)
     assert candidate.license is None, "the listing tells the last version's license"
     extracted = extract(revised)
@@ -137,7 +137,7 @@ def test_licenses_of_listing_and_page(label: str | None, license: str | None) ->
 
 
 def test_categories_select_by_the_primary_one() -> None:
-    found = discover(
+    entries = discover(
         paper(1, categories="cs.CL cs.LG"),
         paper(2, categories="stat.ML cs.CL"),
         paper(3, categories="physics.optics"),
@@ -145,7 +145,7 @@ def test_categories_select_by_the_primary_one() -> None:
         paper(5, categories="cs.LG cs.CL"),
         categories=("cs.CL", "cs.LG", "physics"),
     )
-    assert [candidate.id for candidate in found if isinstance(candidate, Candidate)] == [
+    assert [candidate.id for candidate in entries if isinstance(candidate, Candidate)] == [
         "2611.00001v1",
         "2611.00001v1-abstract",
         "2611.00005v1",
@@ -153,12 +153,14 @@ def test_categories_select_by_the_primary_one() -> None:
         "2611.00003v1",
         "2611.00003v1-abstract",
     ]
-    assert drops(found) == {"2611.00002v1": "primary category is another one"}, "math.AG was not even listed"
+    assert drops(entries) == {"2611.00002v1": "primary category is another one"}, (
+        "math.AG was not even listed"
+    )
 
 
 def test_what_cannot_be_a_paper_is_dropped_with_a_reason() -> None:
-    found = discover(paper(1, deleted=True), paper(2, source_type="I"), paper(3, categories=""))
-    assert drops(found) == {
+    entries = discover(paper(1, deleted=True), paper(2, source_type="I"), paper(3, categories=""))
+    assert drops(entries) == {
         "2611.00001": "deleted",
         "2611.00002v1": "withdrawn",
         "2611.00003": "listed without id, category or the first version's date",
@@ -182,8 +184,10 @@ def test_old_identifiers() -> None:
 
 
 def test_a_page_that_is_no_paper_is_a_drop() -> None:
-    made = paper(1)
-    assert extract(made, site_arxiv.no_html_page("2611.00001v1")) == Drop("2611.00001v1", "no HTML version")
+    without_html = paper(1)
+    assert extract(without_html, site_arxiv.no_html_page("2611.00001v1")) == Drop(
+        "2611.00001v1", "no HTML version"
+    )
 
 
 def test_the_same_listing_gives_the_same_candidates() -> None:
@@ -194,7 +198,7 @@ def test_the_same_listing_gives_the_same_candidates() -> None:
 def test_a_window_before_the_servers_first_day_is_listed_from_that_day() -> None:
     get = KeepingGet(site_arxiv.arxiv_site([paper(1)]))
     list(ArxivSource().discover(CrawlWindow(dt.date(1999, 1, 1), dt.date(1999, 2, 1)), get))
-    assert "from=2005-09-16" in get.asked[0]
+    assert "from=2005-09-16" in get.requested_urls[0]
 
 
 def test_over_http_politely_and_once(tmp_path: Path) -> None:
@@ -204,9 +208,9 @@ def test_over_http_politely_and_once(tmp_path: Path) -> None:
     source = ArxivSource(("cs",))
 
     def crawl(fetcher: Fetcher) -> list[Extracted | Drop]:
-        found = [entry for entry in source.discover(WINDOW, fetcher.get) if isinstance(entry, Candidate)]
+        listed = [entry for entry in source.discover(WINDOW, fetcher.get) if isinstance(entry, Candidate)]
         texts: list[Extracted | Drop] = []
-        for candidate in found:
+        for candidate in listed:
             if candidate.text is None:
                 try:
                     texts.append(source.extract(candidate, fetcher.get(candidate.url)))

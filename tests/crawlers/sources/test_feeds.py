@@ -29,8 +29,8 @@ def rss(items: str, head: str = "") -> bytes:
 def test_the_three_formats_say_the_same(format: str, charset: str, declared: str | None) -> None:
     articles = [article(language, 1, MOMENT) for language in LANGUAGES]
     entries = parse_feed(capture(FORMATS[format](articles, charset, declared), "application/xml"))
-    assert [entry.url for entry in entries] == [known.url for known in articles]
-    assert [entry.title for entry in entries] == [known.title for known in articles]
+    assert [entry.url for entry in entries] == [story.url for story in articles]
+    assert [entry.title for entry in entries] == [story.title for story in articles]
     # RDF's dc:date is of no particular event; feedparser takes it for a change.
     assert {(entry.published_at, entry.is_change_date) for entry in entries} == {
         (dt.datetime(2026, 11, 6, 3, 30, tzinfo=dt.UTC), format == "rdf")
@@ -72,8 +72,8 @@ def test_dates_of_entries(date: str, published_at: str | None, is_change_date: b
 
 
 def test_a_date_of_change_is_known_as_such() -> None:
-    known = article("en", 1, MOMENT, feed_date="updated")
-    [entry] = parse_feed(capture(FORMATS["atom"]([known])))
+    changed_article = article("en", 1, MOMENT, feed_date="updated")
+    [entry] = parse_feed(capture(FORMATS["atom"]([changed_article])))
     assert entry.published_at == MOMENT and entry.is_change_date
 
 
@@ -121,11 +121,11 @@ def test_an_entry_states_its_own_license() -> None:
     rights = '<dc:rights xmlns:dc="http://purl.org/dc/elements/1.1/">CC BY 4.0</dc:rights>'
     reserved = '<dc:rights xmlns:dc="http://purl.org/dc/elements/1.1/">All rights reserved, 2026</dc:rights>'
     institute = '<dc:rights xmlns:dc="http://purl.org/dc/elements/1.1/">MIT</dc:rights>'
-    found = [
+    stated_licenses = [
         parse_feed(capture(rss(ITEM.format(stated))))[0].license
         for stated in (links, legacy, rights, reserved, institute, "")
     ]
-    assert found == ["CC-BY-NC-4.0", "CC-BY-SA-4.0", "CC-BY-4.0", None, None, None]
+    assert stated_licenses == ["CC-BY-NC-4.0", "CC-BY-SA-4.0", "CC-BY-4.0", None, None, None]
 
 
 @pytest.mark.parametrize(

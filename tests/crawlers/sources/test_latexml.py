@@ -173,17 +173,17 @@ def test_a_general_extractor_stays_below_the_floor() -> None:
     """Why there is a reader for LaTeXML alone; where this fails, it may have become superfluous."""
     import trafilatura
 
-    made = empirical()
+    paper = empirical()
     chrome = ["//section[@class='ltx_bibliography']", "//div[@class='ltx_authors']", "//nav", "//header"]
     settings = [{}, {"favor_recall": True}, {"favor_precision": True}]
     texts = [
         trafilatura.extract(
-            made.page().decode(), fast=fast, include_comments=False, prune_xpath=chrome, **setting
+            paper.page().decode(), fast=fast, include_comments=False, prune_xpath=chrome, **setting
         )
         for fast in (True, False)
         for setting in settings
     ]
-    assert 0.6 < max(f1(text or "", made.text) for text in texts) < 0.7
+    assert 0.6 < max(f1(text or "", paper.text) for text in texts) < 0.7
 
 
 def test_text_written_by_hand() -> None:

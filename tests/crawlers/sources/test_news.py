@@ -55,22 +55,22 @@ def test_articles_of_many_makes_formats_and_languages(tmp_path: Path) -> None:
         for k, language in enumerate(LANGUAGES)
     ]
     file = tmp_path / "feeds.toml"
-    file.write_text("\n".join(feed_table(one) for one in served))
-    kept, drops, _ = crawl_directly(NewsSource(load_feeds(file)), news_site(served))
-    known = {a.url: a for one in served for a in one.articles}
-    assert {found.candidate.url for found in kept} == set(known)
+    file.write_text("\n".join(feed_table(served_feed) for served_feed in served))
+    extracted, drops, _ = crawl_directly(NewsSource(load_feeds(file)), news_site(served))
+    articles_by_url = {story.url: story for served_feed in served for story in served_feed.articles}
+    assert {result.candidate.url for result in extracted} == set(articles_by_url)
     # Feeds that reach no further back than this say so; those cannot be had from their first page alone.
     assert reasons(drops) == {"feed: its oldest entry is newer than the window's first day": 7}
-    for found in kept:
-        article_ = known[found.candidate.url]
-        assert token_f1(found.text, article_.text) >= 0.95
-        assert found.candidate.published_at == article_.published_at
-        assert found.candidate.title == article_.title
-        assert found.candidate.language == article_.language
-        assert found.candidate.license == "CC-BY-4.0"
-        assert found.candidate.cluster == article_.host
-        assert found.candidate.id.split() == [found.candidate.id]
-    assert len({found.candidate.id for found in kept}) == 42
+    for result in extracted:
+        original = articles_by_url[result.candidate.url]
+        assert token_f1(result.text, original.text) >= 0.95
+        assert result.candidate.published_at == original.published_at
+        assert result.candidate.title == original.title
+        assert result.candidate.language == original.language
+        assert result.candidate.license == "CC-BY-4.0"
+        assert result.candidate.cluster == original.host
+        assert result.candidate.id.split() == [result.candidate.id]
+    assert len({result.candidate.id for result in extracted}) == 42
 
 
 @pytest.mark.parametrize(
@@ -103,46 +103,48 @@ def test_articles_of_many_makes_formats_and_languages(tmp_path: Path) -> None:
 def test_dates_of_feed_and_page_are_checked_against_each_other(
     changes: dict[str, Any], reason: str | None
 ) -> None:
-    one = dataclasses.replace(article("en", 1, MIDDLE, make="portal"), **changes)
-    served = ServedFeed(one.host, (one,), format="atom")
+    story = dataclasses.replace(article("en", 1, MIDDLE, make="portal"), **changes)
+    served = ServedFeed(story.host, (story,), format="atom")
     old = ServedFeed("old.example", (article("en", 1, MIDDLE, host="old.example"),))
-    kept, drops, _ = crawl_directly(NewsSource((feed(served),)), news_site([served, old]))
+    extracted, drops, _ = crawl_directly(NewsSource((feed(served),)), news_site([served, old]))
     about_articles = {drop.reason for drop in drops if not drop.reason.startswith("feed:")}
     assert about_articles == ({reason} if reason else set())
-    assert len(kept) == (reason is None)
+    assert len(extracted) == (reason is None)
 
 
 def test_a_page_without_text() -> None:
     candidate = Candidate("x", "https://news.example/story", MIDDLE, None)
-    found = NewsSource().extract(candidate, capture(b"<html><body><img src='x.jpg'></body></html>"))
-    assert found == Drop("x", "no text found on the page")
+    result = NewsSource().extract(candidate, capture(b"<html><body><img src='x.jpg'></body></html>"))
+    assert result == Drop("x", "no text found on the page")
 
 
 def test_an_article_is_listed_once() -> None:
-    one = article("en", 1, MIDDLE)
-    first = ServedFeed(one.host, (one, one))
-    again = ServedFeed("digest.news.example", (one,))
+    story = article("en", 1, MIDDLE)
+    first = ServedFeed(story.host, (story, story))
+    again = ServedFeed("digest.news.example", (story,))
     source = NewsSource((feed(first), feed(again, site="news.example")))
-    kept, drops, get = crawl_directly(source, news_site([first, again]))
-    assert len(kept) == 1
+    extracted, drops, get = crawl_directly(source, news_site([first, again]))
+    assert len(extracted) == 1
     assert reasons(drops)["listed more than once"] == 2
-    assert get.asked.count(one.url) == 1
+    assert get.requested_urls.count(story.url) == 1
 
 
 def test_links_to_other_sites_are_left_out() -> None:
     """A license is a site's; what its feed links to is somebody else's."""
-    one = article("en", 1, MIDDLE, host="others.example")
-    served = ServedFeed("en.news.example", (one,))
-    kept, drops, get = crawl_directly(NewsSource((feed(served),)), news_site([served]))
-    assert not kept and reasons(drops)["entry of another site"] == 1
-    assert get.asked == ["https://en.news.example/feed/"]
+    story = article("en", 1, MIDDLE, host="others.example")
+    served = ServedFeed("en.news.example", (story,))
+    extracted, drops, get = crawl_directly(NewsSource((feed(served),)), news_site([served]))
+    assert not extracted and reasons(drops)["entry of another site"] == 1
+    assert get.requested_urls == ["https://en.news.example/feed/"]
 
 
 def test_a_mention_elsewhere_does_not_keep_an_article_from_its_own_feed() -> None:
-    one = article("en", 1, MIDDLE, host="others.example")
-    first, own = ServedFeed("en.news.example", (one,)), ServedFeed(one.host, (one,))
-    kept, drops, _ = crawl_directly(NewsSource((feed(first), feed(own))), news_site([first, own]))
-    assert [found.candidate.url for found in kept] == [one.url]
+    story = article("en", 1, MIDDLE, host="others.example")
+    mentioning, publishing = ServedFeed("en.news.example", (story,)), ServedFeed(story.host, (story,))
+    extracted, drops, _ = crawl_directly(
+        NewsSource((feed(mentioning), feed(publishing))), news_site([mentioning, publishing])
+    )
+    assert [result.candidate.url for result in extracted] == [story.url]
     assert reasons(drops) == {
         "entry of another site": 1,
         "feed: its oldest entry is newer than the window's first day": 2,
@@ -152,8 +154,8 @@ def test_a_mention_elsewhere_does_not_keep_an_article_from_its_own_feed() -> Non
 def test_a_feed_without_entries_is_told_of() -> None:
     body = b"<rss version='2.0'><channel><title>t</title></channel></rss>"
     empty = feed(ServedFeed("empty.example", ()))
-    found = list(NewsSource((empty,)).discover(WINDOW, DirectGet(lambda _: Reply(body))))
-    assert found == [Drop("empty.example", "feed: it has no entries")]
+    entries = list(NewsSource((empty,)).discover(WINDOW, DirectGet(lambda _: Reply(body))))
+    assert entries == [Drop("empty.example", "feed: it has no entries")]
 
 
 @pytest.mark.parametrize(
@@ -166,10 +168,10 @@ def test_a_feed_without_entries_is_told_of() -> None:
     ],
 )
 def test_a_page_has_the_last_word_on_its_license(page_license: str | None, license: str) -> None:
-    one = article("en", 1, MIDDLE, license_url=page_license)
-    served = ServedFeed(one.host, (one,))
-    kept, _, _ = crawl_directly(NewsSource((feed(served),)), news_site([served]))
-    assert [found.candidate.license for found in kept] == [license]
+    story = article("en", 1, MIDDLE, license_url=page_license)
+    served = ServedFeed(story.host, (story,))
+    extracted, _, _ = crawl_directly(NewsSource((feed(served),)), news_site([served]))
+    assert [result.candidate.license for result in extracted] == [license]
 
 
 def paged(num_articles: int, **changes: object) -> ServedFeed:
@@ -180,21 +182,21 @@ def paged(num_articles: int, **changes: object) -> ServedFeed:
 def test_a_paged_feed_is_read_back_to_the_window_and_no_further() -> None:
     served = paged(100)
     window = CrawlWindow(dt.date(2026, 10, 1), dt.date(2026, 10, 7))  # the 32nd to 38th article
-    kept, drops, get = crawl_directly(NewsSource((feed(served),)), news_site([served]), window)
-    assert len(kept) == 7
+    extracted, drops, get = crawl_directly(NewsSource((feed(served),)), news_site([served]), window)
+    assert len(extracted) == 7
     assert reasons(drops) == {OUTSIDE: 43}
-    assert [url for url in get.asked if "/feed/" in url][1:] == [
+    assert [url for url in get.requested_urls if "/feed/" in url][1:] == [
         f"https://en.news.example/feed/?paged={n}" for n in (2, 3, 4, 5)
     ]
 
 
 def test_a_paged_feed_ends() -> None:
     served = paged(25)
-    kept, drops, get = crawl_directly(
+    extracted, drops, get = crawl_directly(
         NewsSource((feed(served),)), news_site([served]), CrawlWindow(dt.date(2020, 1, 1), WINDOW.until)
     )
-    assert len(kept) == 25 and not drops
-    assert get.asked[:4] == [
+    assert len(extracted) == 25 and not drops
+    assert get.requested_urls[:4] == [
         "https://en.news.example/feed/",
         *(f"https://en.news.example/feed/?paged={n}" for n in (2, 3, 4)),
     ]
@@ -202,13 +204,13 @@ def test_a_paged_feed_ends() -> None:
 
 def test_a_feed_that_repeats_its_first_page_ends() -> None:
     served = paged(10, per_page=None)
-    kept, _, get = crawl_directly(
+    extracted, _, get = crawl_directly(
         NewsSource((feed(served, paged=True),)),
         news_site([served]),
         CrawlWindow(dt.date(2020, 1, 1), WINDOW.until),
     )
-    assert len(kept) == 10
-    assert len([url for url in get.asked if "/feed/" in url]) == 2
+    assert len(extracted) == 10
+    assert len([url for url in get.requested_urls if "/feed/" in url]) == 2
 
 
 def test_a_feed_without_end_is_left() -> None:
@@ -218,16 +220,16 @@ def test_a_feed_without_end_is_left() -> None:
 
     source = NewsSource((feed(ServedFeed("en.news.example", ()), paged=True),))
     get = DirectGet(endless)
-    found = list(source.discover(WINDOW, get))
-    assert len(get.asked) == 200
-    assert found[-1] == Drop("en.news.example", "feed: more than 200 pages")
+    entries = list(source.discover(WINDOW, get))
+    assert len(get.requested_urls) == 200
+    assert entries[-1] == Drop("en.news.example", "feed: more than 200 pages")
 
 
 def test_one_feed_that_fails_does_not_take_the_others_along() -> None:
     good = ServedFeed("es.news.example", (article("es", 1, MIDDLE),))
     lost = feed(ServedFeed("gone.example", ()))
-    kept, drops, _ = crawl_directly(NewsSource((lost, feed(good))), news_site([good]))
-    assert [found.candidate.language for found in kept] == ["es"]
+    extracted, drops, _ = crawl_directly(NewsSource((lost, feed(good))), news_site([good]))
+    assert [result.candidate.language for result in extracted] == ["es"]
     assert Drop("gone.example", "feed: HTTP 404") in drops
 
 
@@ -244,10 +246,10 @@ def test_the_same_listings_give_the_same_candidates() -> None:
 
 def test_the_query_names_the_feeds_and_pins_what_is_known_of_them() -> None:
     served = paged(1)
-    one, other = NewsSource((feed(served),)), NewsSource((feed(served, license="CC0-1.0"),))
-    assert one.query["feeds"] == "en.news.example"
-    assert len(one.query["feeds_sha256"]) == 64 and one.query != other.query
-    assert one.query == NewsSource((feed(served),)).query
+    source, relicensed = NewsSource((feed(served),)), NewsSource((feed(served, license="CC0-1.0"),))
+    assert source.query["feeds"] == "en.news.example"
+    assert len(source.query["feeds_sha256"]) == 64 and source.query != relicensed.query
+    assert source.query == NewsSource((feed(served),)).query
 
 
 def test_bad_options_are_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -259,8 +261,8 @@ def test_bad_options_are_refused_before_anything_starts(tmp_path: Path) -> None:
 
 def test_a_page_is_extracted_without_its_feed() -> None:
     """As `evalkit corpora rebuild` does, which knows neither feed nor title."""
-    one: Article = article("hi", 1, MIDDLE)
-    get = DirectGet(news_site([ServedFeed(one.host, (one,))]))
-    found = NewsSource().extract(Candidate("x", one.url, MIDDLE, None), get(one.url))
-    assert not isinstance(found, Drop)
-    assert token_f1(found.text, one.text) >= 0.95 and found.candidate.language == "hi"
+    story: Article = article("hi", 1, MIDDLE)
+    get = DirectGet(news_site([ServedFeed(story.host, (story,))]))
+    result = NewsSource().extract(Candidate("x", story.url, MIDDLE, None), get(story.url))
+    assert not isinstance(result, Drop)
+    assert token_f1(result.text, story.text) >= 0.95 and result.candidate.language == "hi"

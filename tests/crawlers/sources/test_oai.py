@@ -26,12 +26,12 @@ class KeepingGet:
 
     def __init__(self, site: Site, today: dt.date = DAY) -> None:
         self.site, self.today = site, today
-        self.kept: dict[str, Capture] = {}
-        self.asked: list[str] = []
+        self.captures: dict[str, Capture] = {}
+        self.requested_urls: list[str] = []
 
     def __call__(self, url: str, *, accept: str = "*/*", revalidate: bool = False) -> Capture:
-        if url not in self.kept:
-            self.asked.append(url)
+        if url not in self.captures:
+            self.requested_urls.append(url)
             parts = urlsplit(url)
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
             reply = self.site(Request(parts.hostname or "", parts.path, query, {"accept": accept}))
@@ -39,20 +39,20 @@ class KeepingGet:
                 raise FetchRefused(f"HTTP {reply.status}")
             moment = dt.datetime.combine(self.today, dt.time(12), dt.UTC)
             digest = hashlib.sha256(reply.body).hexdigest()
-            self.kept[url] = Capture(url, url, moment, dict(reply.headers), reply.body, digest)
-        return self.kept[url]
+            self.captures[url] = Capture(url, url, moment, dict(reply.headers), reply.body, digest)
+        return self.captures[url]
 
 
 def answering(*bodies: bytes) -> KeepingGet:
     """A server that gives these answers one after the other."""
-    rest = list(bodies)
-    return KeepingGet(lambda request: site_arxiv.Reply(rest.pop(0)))
+    remaining = list(bodies)
+    return KeepingGet(lambda request: site_arxiv.Reply(remaining.pop(0)))
 
 
-def made(number: int, day: int = 3, **changes: object) -> Paper:
+def numbered_paper(number: int, day: int = 3, **changes: object) -> Paper:
     first = dt.datetime(2026, 11, day, 12, tzinfo=dt.UTC)
-    made_paper = Paper(f"2611.{number:05}", f"Paper {number}", "An abstract.", None, first)
-    return dataclasses.replace(made_paper, **changes)
+    unchanged = Paper(f"2611.{number:05}", f"Paper {number}", "An abstract.", None, first)
+    return dataclasses.replace(unchanged, **changes)
 
 
 def harvest(get: KeepingGet, **arguments: object) -> list[str]:
@@ -62,15 +62,15 @@ def harvest(get: KeepingGet, **arguments: object) -> list[str]:
 
 @pytest.mark.parametrize("page_size", [1, 7, 10, 1000])
 def test_every_record_comes_once_over_resumption_tokens(page_size: int) -> None:
-    papers = [made(number, day=1 + number % 5) for number in range(53)]
+    papers = [numbered_paper(number, day=1 + number % 5) for number in range(53)]
     get = KeepingGet(site_arxiv.arxiv_site(papers, page_size=page_size))
-    found = harvest(get, since=dt.date(2026, 11, 1))
-    assert sorted(found) == [paper.id for paper in papers]
-    assert len(get.asked) == -(-53 // page_size)
+    identifiers = harvest(get, since=dt.date(2026, 11, 1))
+    assert sorted(identifiers) == [paper.id for paper in papers]
+    assert len(get.requested_urls) == -(-53 // page_size)
 
 
 def test_the_window_is_that_of_the_last_change_and_both_ends_count() -> None:
-    papers = [made(day, day=day) for day in range(1, 11)]  # changed two days after
+    papers = [numbered_paper(day, day=day) for day in range(1, 11)]  # changed two days after
     get = KeepingGet(site_arxiv.arxiv_site(papers))
     assert harvest(get, since=dt.date(2026, 11, 5), until=dt.date(2026, 11, 7)) == [
         "2611.00003",
@@ -80,7 +80,11 @@ def test_the_window_is_that_of_the_last_change_and_both_ends_count() -> None:
 
 
 def test_sets_select() -> None:
-    papers = [made(1), made(2, categories="math.AG cs.CL"), made(3, categories="hep-th")]
+    papers = [
+        numbered_paper(1),
+        numbered_paper(2, categories="math.AG cs.CL"),
+        numbered_paper(3, categories="hep-th"),
+    ]
     site = site_arxiv.arxiv_site(papers)
     assert harvest(KeepingGet(site), set_spec="cs:cs:CL") == ["2611.00001", "2611.00002"]
     assert harvest(KeepingGet(site), set_spec="physics:hep-th") == ["2611.00003"]
@@ -88,7 +92,7 @@ def test_sets_select() -> None:
 
 
 def test_a_deleted_record_has_no_metadata() -> None:
-    get = KeepingGet(site_arxiv.arxiv_site([made(1, deleted=True)]))
+    get = KeepingGet(site_arxiv.arxiv_site([numbered_paper(1, deleted=True)]))
     (record,) = oai.list_records(get, URL, metadata_prefix="arXivRaw")
     assert record.deleted
     assert record.metadata is None
@@ -103,22 +107,22 @@ def test_no_match_is_an_empty_list() -> None:
 def test_a_token_that_died_overnight_costs_no_record(one_day: bool, kill_after: int) -> None:
     """Killed after some pages, resumed on the next day: kept pages answer, the dead token is replaced."""
     day = [DAY]
-    papers = [made(number, day=3 if one_day else 1 + number % 6) for number in range(40)]
+    papers = [numbered_paper(number, day=3 if one_day else 1 + number % 6) for number in range(40)]
     site = site_arxiv.arxiv_site(papers, page_size=6, today=lambda: day[0])
     get = KeepingGet(site)
     records = oai.list_records(get, URL, metadata_prefix="arXivRaw", since=dt.date(2026, 11, 1))
     for _ in range(6 * kill_after):
         next(records)
     day[0] = get.today = DAY + dt.timedelta(days=1)
-    kept = list(get.asked)
-    found = harvest(get, since=dt.date(2026, 11, 1))
-    assert sorted(found) == [paper.id for paper in papers]
-    assert len(get.asked) == len(set(get.asked)), "nothing that was had is asked for again"
-    assert get.asked[: len(kept)] == kept
+    first_urls = list(get.requested_urls)
+    identifiers = harvest(get, since=dt.date(2026, 11, 1))
+    assert sorted(identifiers) == [paper.id for paper in papers]
+    assert len(get.requested_urls) == len(set(get.requested_urls)), "nothing that was had is asked for again"
+    assert get.requested_urls[: len(first_urls)] == first_urls
 
 
 def test_a_token_that_died_is_fatal_where_order_does_not_tell_what_is_missing() -> None:
-    unordered = site_arxiv.list_of([made(2, day=9), made(1, day=2)], "next")
+    unordered = site_arxiv.list_of([numbered_paper(2, day=9), numbered_paper(1, day=2)], "next")
     with pytest.raises(CrawlError, match="badResumptionToken"):
         harvest(answering(unordered, site_arxiv.error("badResumptionToken")))
 
@@ -144,7 +148,7 @@ OUTSIDE = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY file SYSTEM "file:///et
         (BOMB.decode().encode("utf-16"), "not UTF-8"),
         (b"", "no XML"),
         (b"<html><body>Down for maintenance</body></html>", "no OAI-PMH but <html>"),
-        (site_arxiv.list_of([made(1)])[:-40], "no XML"),
+        (site_arxiv.list_of([numbered_paper(1)])[:-40], "no XML"),
         (site_arxiv.answer("<Identify/>"), "neither records nor an error"),
         (site_arxiv.answer("<ListRecords><record/></ListRecords>"), "no identifier"),
         (site_arxiv.error("badArgument", "until date\n too late"), r"badArgument \(until date too late\)"),
@@ -165,7 +169,7 @@ def test_a_list_that_cannot_be_had_is_an_error_and_no_empty_list() -> None:
 
 
 def test_control_characters_in_old_abstracts_cost_nothing() -> None:
-    body = site_arxiv.list_of([made(1)]).replace(b"An abstract.", b"An \x0babstract\x1b.")
+    body = site_arxiv.list_of([numbered_paper(1)]).replace(b"An abstract.", b"An \x0babstract\x1b.")
     (record,) = oai.list_records(answering(body), URL, metadata_prefix="arXivRaw")
     assert record.metadata is not None
     assert "An abstract." in "".join(record.metadata.itertext())
@@ -173,15 +177,21 @@ def test_control_characters_in_old_abstracts_cost_nothing() -> None:
 
 def test_a_list_in_circles_is_left() -> None:
     with pytest.raises(CrawlError, match="in circles"):
-        harvest(answering(site_arxiv.list_of([made(1)], "t"), site_arxiv.list_of([made(2)], "t")))
+        harvest(
+            answering(
+                site_arxiv.list_of([numbered_paper(1)], "t"), site_arxiv.list_of([numbered_paper(2)], "t")
+            )
+        )
 
 
 def test_an_endless_list_is_left() -> None:
     numbers = iter(range(10**9))
-    endless = KeepingGet(lambda request: site_arxiv.Reply(site_arxiv.list_of([made(1)], f"t{next(numbers)}")))
+    endless = KeepingGet(
+        lambda request: site_arxiv.Reply(site_arxiv.list_of([numbered_paper(1)], f"t{next(numbers)}"))
+    )
     with pytest.raises(CrawlError, match="brings nothing new"):
         harvest(endless)
-    assert len(endless.asked) <= oai.MAX_BARREN_PAGES + 2
+    assert len(endless.requested_urls) <= oai.MAX_BARREN_PAGES + 2
 
 
 def test_an_entity_bomb_takes_no_memory() -> None:
@@ -193,7 +203,10 @@ def test_an_entity_bomb_takes_no_memory() -> None:
     assert peak < 5_000_000
 
 
-SEED = site_arxiv.list_of([made(1), made(2, deleted=True), made(3, license=None)], "verb%3DListRecords")
+SEED = site_arxiv.list_of(
+    [numbered_paper(1), numbered_paper(2, deleted=True), numbered_paper(3, license=None)],
+    "verb%3DListRecords",
+)
 PIECES = [
     b"<!DOCTYPE x [<!ENTITY a 'b'>]>",
     b"&a;",
@@ -223,7 +236,7 @@ def test_mutated_answers_give_records_or_a_crawl_error(data: st.DataObject) -> N
         body[start : start + len(piece)] = data.draw(
             st.sampled_from([b"", piece * 2, piece[::-1], *PIECES]) | st.binary(max_size=30)
         )
-    get = answering(bytes(body), *[site_arxiv.list_of([made(9)])] * 3)
+    get = answering(bytes(body), *[site_arxiv.list_of([numbered_paper(9)])] * 3)
     try:
         for record in oai.list_records(get, URL, metadata_prefix="arXivRaw"):
             assert record.identifier

@@ -28,7 +28,7 @@ def test_the_prose_of_an_article_is_found(language: str, formula: str | None) ->
     text = article_text(rendered(page))
     assert token_f1(text, page.text) >= 0.99
     assert formula is None or rf"\({formula}\)" in text.splitlines()
-    for other in (
+    for phrase in (
         "For other uses",
         "Founded",
         "caption",
@@ -39,7 +39,7 @@ def test_the_prose_of_an_article_is_found(language: str, formula: str | None) ->
         "stub",
         "Official",
     ):
-        assert other not in text
+        assert phrase not in text
 
 
 def test_headings_stay_where_something_follows() -> None:
@@ -70,7 +70,7 @@ PAGES = [
 @pytest.mark.parametrize("limit", [7, 50, 500])
 def test_what_is_kept_and_why_the_rest_is_not(limit: int) -> None:
     site = wiki_site(PAGES, bots=["Mass Bot"], limit=limit)
-    kept, drops, get = crawl_directly(WikipediaSource(("en", "zh", "ru")), site)
+    extracted, drops, get = crawl_directly(WikipediaSource(("en", "zh", "ru")), site)
     assert reasons(drops) == {
         "redirect": 1,
         "disambiguation page": 1,
@@ -83,31 +83,31 @@ def test_what_is_kept_and_why_the_rest_is_not(limit: int) -> None:
     }
     by_id = {f"{page.language}wiki-{page.revision}": page for page in PAGES}
     expected = [*range(120), 203, 209, 211, 212]
-    assert {found.candidate.id for found in kept} == {
+    assert {result.candidate.id for result in extracted} == {
         *(f"enwiki-{1_000_000 + n}" for n in expected),
         *(f"{language}wiki-{1_000_300 + n}" for language in ("zh", "ru") for n in range(3)),
     }
-    assert [found.candidate.stratum for found in kept] == ["en"] * 124 + ["zh"] * 3 + ["ru"] * 3
-    for found in kept:
-        page = by_id[found.candidate.id]
-        assert token_f1(found.text, page.text) >= 0.95
-        assert found.candidate.published_at == page.created_at
-        assert found.candidate.license == "CC-BY-SA-4.0"
-        assert found.candidate.language == page.language
-        assert found.candidate.title == page.title
-        assert found.candidate.attributes["source_version"] == f"revision {page.revision}"
-    assert kept[0].candidate.url == "https://en.wikipedia.org/wiki/Subject_211_/_en?oldid=1000211"
-    num_listings = sum("logevents" in url for url in get.asked)
+    assert [result.candidate.stratum for result in extracted] == ["en"] * 124 + ["zh"] * 3 + ["ru"] * 3
+    for result in extracted:
+        page = by_id[result.candidate.id]
+        assert token_f1(result.text, page.text) >= 0.95
+        assert result.candidate.published_at == page.created_at
+        assert result.candidate.license == "CC-BY-SA-4.0"
+        assert result.candidate.language == page.language
+        assert result.candidate.title == page.title
+        assert result.candidate.attributes["source_version"] == f"revision {page.revision}"
+    assert extracted[0].candidate.url == "https://en.wikipedia.org/wiki/Subject_211_/_en?oldid=1000211"
+    num_listings = sum("logevents" in url for url in get.requested_urls)
     assert num_listings == {7: 19 + 2, 50: 3 + 2, 500: 3}[limit]
-    assert all("maxlag=5" in url for url in get.asked)
+    assert all("maxlag=5" in url for url in get.requested_urls)
 
 
 def test_a_busy_wiki_is_asked_again_under_another_address() -> None:
     pages = [wiki_page("en", 1, MIDDLE)]
     get = DirectGet(wiki_site(pages, lag={"en.wikipedia.org": 2}))
-    found = list(WikipediaSource(("en",)).discover(WINDOW, get))
-    assert [item.id for item in found] == ["enwiki-1000001"]
-    assert len(set(get.asked)) == len(get.asked) == 4
+    entries = list(WikipediaSource(("en",)).discover(WINDOW, get))
+    assert [entry.id for entry in entries] == ["enwiki-1000001"]
+    assert len(set(get.requested_urls)) == len(get.requested_urls) == 4
 
 
 def test_a_wiki_that_stays_busy_fails_the_crawl() -> None:
@@ -122,8 +122,8 @@ def test_one_wiki_that_fails_does_not_take_the_others_along() -> None:
     def site(request: Request) -> Reply:
         return Reply(b"<html>", 200) if request.host.startswith("en.") else wiki_site(PAGES)(request)
 
-    kept, drops, _ = crawl_directly(WikipediaSource(("en", "zh")), site)
-    assert [found.candidate.language for found in kept] == ["zh"] * 3
+    extracted, drops, _ = crawl_directly(WikipediaSource(("en", "zh")), site)
+    assert [result.candidate.language for result in extracted] == ["zh"] * 3
     assert drops == [Drop("en.wikipedia.org", "listing: answer is not the API's")]
 
 
@@ -160,7 +160,7 @@ def test_an_endless_listing_is_left() -> None:
     get = DirectGet(lambda _: Reply(json.dumps({"query": {}, "continue": {"x": next(numbers)}}).encode()))
     with pytest.raises(FetchRefused, match="listing never ends"):
         list(mediawiki.query(get, API, {"action": "query"}))
-    assert len(get.asked) == mediawiki.MAX_CONTINUATIONS
+    assert len(get.requested_urls) == mediawiki.MAX_CONTINUATIONS
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[" * 100_000, b'{"a": ' * 100_000, b"9" * 5000, b"null"])
@@ -181,10 +181,10 @@ def test_a_rendering_without_prose() -> None:
     body = json.dumps(
         {"parse": {"text": '<div class="mw-parser-output"><table><tr><td>1</td></tr></table></div>'}}
     )
-    found = WikipediaSource(("en",)).extract(
+    result = WikipediaSource(("en",)).extract(
         Candidate("x", API, NOW, None), capture(body.encode(), "application/json")
     )
-    assert found == Drop("x", "no prose")
+    assert result == Drop("x", "no prose")
 
 
 def test_languages_are_checked() -> None:
@@ -206,7 +206,7 @@ def test_long_names_of_users_are_asked_for_in_smaller_lots() -> None:
         for n in range(50)
     ]
     get = DirectGet(wiki_site(listed))
-    found = list(WikipediaSource(("hi",)).discover(WINDOW, get))
-    assert [one.id for one in found] == [f"hiwiki-{100 + n}" for n in range(50)]
-    assert all(isinstance(one, Candidate) for one in found)
-    assert max(map(len, get.asked)) <= MAX_QUESTION_CHARACTERS
+    entries = list(WikipediaSource(("hi",)).discover(WINDOW, get))
+    assert [entry.id for entry in entries] == [f"hiwiki-{100 + n}" for n in range(50)]
+    assert all(isinstance(entry, Candidate) for entry in entries)
+    assert max(map(len, get.requested_urls)) <= MAX_QUESTION_CHARACTERS

@@ -67,16 +67,16 @@ def reasons(drops: Sequence[Drop]) -> dict[str, str]:
 def test_texts_come_out_in_normal_form_and_whole() -> None:
     long = story("long", 200_000)
     raw = "\ufeff\r\nCafe\u0301 \u212b\r\rsecond\r\n" + long + " \n\n"
-    (kept,) = clean_documents(
+    (cleaned_document,) = clean_documents(
         [document("a", raw, license="http://creativecommons.org/licenses/by-sa/4.0/")]
     ).documents
-    assert kept.text == "Café Å\n\nsecond\n" + long
-    assert unicodedata.is_normalized("NFC", kept.text)
-    assert kept.license == "CC-BY-SA-4.0"
+    assert cleaned_document.text == "Café Å\n\nsecond\n" + long
+    assert unicodedata.is_normalized("NFC", cleaned_document.text)
+    assert cleaned_document.license == "CC-BY-SA-4.0"
     # Everything that follows from the text was renewed: a corpus accepts it, and stores it as it is.
-    assert make_document(kept.text, source="x").sha256 == kept.sha256
-    assert kept.num_bytes == len(kept.text.encode())
-    assert make_corpus("sample", [kept]).num_bytes == kept.num_bytes
+    assert make_document(cleaned_document.text, source="x").sha256 == cleaned_document.sha256
+    assert cleaned_document.num_bytes == len(cleaned_document.text.encode())
+    assert make_corpus("sample", [cleaned_document]).num_bytes == cleaned_document.num_bytes
 
 
 @given(st.text())
@@ -90,7 +90,7 @@ def test_the_normal_form_is_stable(text: str) -> None:
 def test_every_document_is_kept_or_dropped_for_one_reason() -> None:
     earlier = document("old", story("earlier"))
     near = story("near")
-    given_documents = [
+    raw_documents = [
         document("fine", story("fine")),
         document("copy-2", story("twice"), day=3),
         document("copy-1", story("twice"), day=2),
@@ -108,9 +108,9 @@ def test_every_document_is_kept_or_dropped_for_one_reason() -> None:
         document("undated", story("undated")),
         document("undated-copy", story("undated")),
     ]
-    given_documents[-2] = dataclasses.replace(given_documents[-2], published_at=None)
-    cleaned = clean_documents(given_documents, earlier_documents=iter([earlier]))
-    assert [kept.id for kept in cleaned.documents] == [
+    raw_documents[-2] = dataclasses.replace(raw_documents[-2], published_at=None)
+    cleaned = clean_documents(raw_documents, earlier_documents=iter([earlier]))
+    assert [cleaned_document.id for cleaned_document in cleaned.documents] == [
         "fine",
         "undated-copy",
         "copy-1",
@@ -130,7 +130,7 @@ def test_every_document_is_kept_or_dropped_for_one_reason() -> None:
         "german": "not in the stated language",
         "undated": "exact duplicate",
     }
-    assert len(cleaned.documents) + len(cleaned.drops) == len(given_documents)
+    assert len(cleaned.documents) + len(cleaned.drops) == len(raw_documents)
 
 
 @settings(max_examples=20, deadline=None)
@@ -158,7 +158,7 @@ def test_boilerplate_lines_go_and_everything_else_stays() -> None:
     once = document("once", f"{story('once')}\nA long line that stands in a single document of this site")
     cleaned = clean_documents([*documents, elsewhere, once])
     assert not cleaned.drops
-    texts = {kept.id: kept.text for kept in cleaned.documents}
+    texts = {cleaned_document.id: cleaned_document.text for cleaned_document in cleaned.documents}
     for n in range(10):
         assert texts[f"d{n}"] == f"Introduction\n{story(n)}\n\nThe end"
     assert texts["other"] == elsewhere.text  # another site's documents are its own affair
@@ -197,14 +197,16 @@ def test_what_is_rare_on_a_site_or_short_is_no_boilerplate() -> None:
     assert clean_documents(rare).provenance.keys() == {"cleaner"}  # 5 of 101: less than 5 %
     assert LINES_KEY in clean_documents(rare[:100]).provenance
     few = [document(f"f{n}", f"{story(n)}\n{BANNER}") for n in range(4)]
-    assert [kept.text for kept in clean_documents(few).documents] == [given.text for given in few]
+    assert [cleaned_document.text for cleaned_document in clean_documents(few).documents] == [
+        raw_document.text for raw_document in few
+    ]
 
 
 def test_copies_of_one_article_do_not_make_it_boilerplate() -> None:
     copies = [document(f"c{n}", f"Header {n} of a page\n{story('copied')}", day=1 + n) for n in range(8)]
-    others = [document(f"o{n}", story(n)) for n in range(20)]
-    cleaned = clean_documents([*copies, *others])
-    assert copies[0].text in [kept.text for kept in cleaned.documents]
+    originals = [document(f"o{n}", story(n)) for n in range(20)]
+    cleaned = clean_documents([*copies, *originals])
+    assert copies[0].text in [cleaned_document.text for cleaned_document in cleaned.documents]
     assert reasons(cleaned.drops) == {f"c{n}": "near-duplicate" for n in range(1, 8)}
 
 
@@ -255,10 +257,13 @@ def test_formulas_and_code_do_not_decide_the_language() -> None:
 
 def test_a_missing_language_is_filled_in_and_a_stated_one_kept() -> None:
     documents = [document(tag, f"{text} {text}", language=None) for tag, text in TEXTS.items()]
-    found = {kept.id: kept.language for kept in clean_documents(documents).documents}
-    assert found == {tag: tag for tag in TEXTS}
-    (kept,) = clean_documents([document("a", TEXTS["es"] * 2, language="es-AR")]).documents
-    assert kept.language == "es-AR"
+    languages = {
+        cleaned_document.id: cleaned_document.language
+        for cleaned_document in clean_documents(documents).documents
+    }
+    assert languages == {tag: tag for tag in TEXTS}
+    (cleaned_document,) = clean_documents([document("a", TEXTS["es"] * 2, language="es-AR")]).documents
+    assert cleaned_document.language == "es-AR"
 
 
 def test_counted_reasons_hold_no_particulars() -> None:

@@ -28,11 +28,11 @@ pytestmark = pytest.mark.skipif(
 @cache
 def articles() -> tuple[Document, ...]:
     """Every fourth article."""
-    found = []
+    documents = []
     for path in sorted(FOLDER.glob("wikipedia_*.json")):
         tag = LANGUAGES[path.stem.split("_")[1]]
         for number, text in enumerate(json.loads(path.read_text(encoding="utf-8"))[1::4]):
-            found.append(
+            documents.append(
                 make_document(
                     text,
                     id=f"{path.stem}-{number}",
@@ -43,24 +43,24 @@ def articles() -> tuple[Document, ...]:
                     language=tag,
                 )
             )
-    return tuple(found)
+    return tuple(documents)
 
 
 def test_languages_of_real_articles() -> None:
-    found = Counter()
+    verdicts = Counter()
     falsely = rightly = 0
     for article in articles():
         tag = language.language_of(article.text)
-        found["right" if tag == article.language else "wrong" if tag else "open"] += 1
+        verdicts["right" if tag == article.language else "wrong" if tag else "open"] += 1
         falsely += language.contradicts(article.text, str(article.language))
-        other = "de" if article.language == "en" else "en"
-        rightly += language.contradicts(article.text, other)
+        wrong_tag = "de" if article.language == "en" else "en"
+        rightly += language.contradicts(article.text, wrong_tag)
     count = len(articles())
-    shares = {key: round(100 * value / count, 1) for key, value in found.items()}
+    shares = {key: round(100 * value / count, 1) for key, value in verdicts.items()}
     print(shares, round(100 * rightly / count, 1), round(100 * falsely / count, 1))
     assert count >= 1200
-    assert found["right"] >= 0.97 * count
-    assert found["wrong"] <= 0.008 * count
+    assert verdicts["right"] >= 0.97 * count
+    assert verdicts["wrong"] <= 0.008 * count
     assert rightly >= 0.9 * count
     assert falsely <= 0.003 * count
 

@@ -19,11 +19,11 @@ PUBLISHED = dt.datetime(2026, 11, 5, 10, tzinfo=dt.UTC)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_text_of_an_article_is_found(make: str, language: str) -> None:
     for number in (1, 2):
-        known = article(language, number, PUBLISHED, make=make)
-        found = pages.read_page(capture(page(known)))
-        assert token_f1(found.text, known.text) >= 0.95
+        story = article(language, number, PUBLISHED, make=make)
+        result = pages.read_page(capture(page(story)))
+        assert token_f1(result.text, story.text) >= 0.95
         # What stands around it is not taken for it.
-        for other in (
+        for phrase in (
             "cookies",
             "Read also",
             "Most read",
@@ -32,15 +32,15 @@ def test_the_text_of_an_article_is_found(make: str, language: str) -> None:
             "Privacy policy",
             "Newsletter",
         ):
-            assert other not in found.text
+            assert phrase not in result.text
 
 
 def test_the_floor_holds_on_average_over_all_makes_and_languages() -> None:
     scores = [
-        token_f1(pages.read_page(capture(page(known))).text, known.text)
+        token_f1(pages.read_page(capture(page(story))).text, story.text)
         for make in MAKES
         for language in LANGUAGES
-        for known in [article(language, 11, PUBLISHED, make=make)]
+        for story in [article(language, 11, PUBLISHED, make=make)]
     ]
     assert len(scores) == 42
     assert sum(scores) / len(scores) >= 0.985  # measured: 0.9918 with trafilatura 2.3.1
@@ -49,8 +49,8 @@ def test_the_floor_holds_on_average_over_all_makes_and_languages() -> None:
 @pytest.mark.parametrize("make", MAKES)
 @pytest.mark.parametrize("date", [dt.date(2026, 11, 5), dt.date(2019, 2, 28), None])
 def test_the_date_is_what_the_page_says_of_itself(make: str, date: dt.date | None) -> None:
-    known = article("en", 3, PUBLISHED, make=make, page_date=date)
-    assert pages.read_page(capture(page(known))).published_on == date
+    story = article("en", 3, PUBLISHED, make=make, page_date=date)
+    assert pages.read_page(capture(page(story))).published_on == date
 
 
 def test_a_page_says_the_same_whenever_it_is_read() -> None:
@@ -61,8 +61,8 @@ def test_a_page_says_the_same_whenever_it_is_read() -> None:
 
 
 def test_a_date_after_the_fetch_is_no_date() -> None:
-    known = article("en", 5, PUBLISHED, page_date=dt.date(2027, 5, 1))
-    assert pages.read_page(capture(page(known))).published_on is None
+    story = article("en", 5, PUBLISHED, page_date=dt.date(2027, 5, 1))
+    assert pages.read_page(capture(page(story))).published_on is None
 
 
 @pytest.mark.parametrize(
@@ -85,29 +85,29 @@ def test_a_date_after_the_fetch_is_no_date() -> None:
     ],
 )
 def test_wrongly_declared_encodings_are_seen_through(language: str, charset: str, declared: str) -> None:
-    known = article(language, 6, PUBLISHED, charset=charset, declared=declared)
-    found = pages.read_page(capture(page(known), f"text/html; charset={declared}"))
-    assert token_f1(found.text, known.text) >= 0.95
-    assert found.title == known.title
+    story = article(language, 6, PUBLISHED, charset=charset, declared=declared)
+    result = pages.read_page(capture(page(story), f"text/html; charset={declared}"))
+    assert token_f1(result.text, story.text) >= 0.95
+    assert result.title == story.title
 
 
 @pytest.mark.parametrize(
     ("language", "charset"), [("ru", "windows-1251"), ("ja", "shift_jis"), ("zh", "gb18030")]
 )
 def test_legacy_text_declared_as_utf_8_is_recognised(language: str, charset: str) -> None:
-    known = article(language, 8, PUBLISHED, charset=charset, declared="utf-8")
+    story = article(language, 8, PUBLISHED, charset=charset, declared="utf-8")
     assert (
-        token_f1(pages.read_page(capture(page(known), "text/html; charset=utf-8")).text, known.text) >= 0.95
+        token_f1(pages.read_page(capture(page(story), "text/html; charset=utf-8")).text, story.text) >= 0.95
     )
 
 
 def test_one_damaged_byte_does_not_change_the_encoding() -> None:
-    known = article("ru", 9, PUBLISHED)
-    body = page(known)
+    story = article("ru", 9, PUBLISHED)
+    body = page(story)
     at = body.index(b"</p>")
-    found = charsets.decode(body[:at] + b"\xff" + body[at:], "text/html; charset=windows-1251")
-    assert found.count("\ufffd") == 1
-    assert known.paragraphs[2] in re.sub(r"<[^>]*>", "", found)
+    text = charsets.decode(body[:at] + b"\xff" + body[at:], "text/html; charset=windows-1251")
+    assert text.count("\ufffd") == 1
+    assert story.paragraphs[2] in re.sub(r"<[^>]*>", "", text)
 
 
 @pytest.mark.parametrize(
@@ -136,23 +136,24 @@ def test_compressed_bodies_are_not_unpacked() -> None:
 
 @pytest.mark.parametrize("make", MAKES)
 def test_the_license_that_a_page_links_to(make: str) -> None:
-    known: Article = article(
+    story: Article = article(
         "en", 10, PUBLISHED, make=make, license_url="https://creativecommons.org/licenses/by-nc/4.0/"
     )
-    assert pages.read_page(capture(page(known))).licenses == {"CC-BY-NC-4.0"}
+    assert pages.read_page(capture(page(story))).licenses == {"CC-BY-NC-4.0"}
 
 
 def test_older_dates_beside_an_article_are_not_its_own() -> None:
     text = "".join(f"<p>The harbour was rebuilt before winter number {n}.</p>" for n in range(20))
-    own, other = (
+    article_date, older_date = (
         "<time datetime='2026-11-05T10:00:00Z'>5 Nov</time>",
         "<time datetime='2020-01-01'>old</time>",
     )
-    for beside in ("aside", "nav", "footer"):
-        page = f"<html><body><article>{own}{text}</article><{beside}>{other}</{beside}></body></html>"
+    for tag in ("aside", "nav", "footer"):
+        body = f"<article>{article_date}{text}</article><{tag}>{older_date}</{tag}>"
+        page = f"<html><body>{body}</body></html>"
         assert pages.read_page(capture(page.encode())).published_on == dt.date(2026, 11, 5)
     # Some themes have the article's date there.
-    page = f"<html><body><article>{text}<footer>{own}</footer></article></body></html>"
+    page = f"<html><body><article>{text}<footer>{article_date}</footer></article></body></html>"
     assert pages.read_page(capture(page.encode())).published_on == dt.date(2026, 11, 5)
 
 

@@ -88,8 +88,8 @@ def test_planted_edits_are_found_as_the_table_says(share: float, least: int, mos
     copies = [edited(words, share, rng) for words in originals]
     matches = find_duplicates([" ".join(words) for words in originals + copies])
     assert matches[:100] == [None] * 100
-    found = [match for match in matches[100:] if match is not None]
-    assert least <= len(found) <= most
+    matched = [match for match in matches[100:] if match is not None]
+    assert least <= len(matched) <= most
     # And each is matched with its own original.
     assert all(match is None or match.original == place for place, match in enumerate(matches[100:]))
 
@@ -168,8 +168,8 @@ def test_texts_with_few_or_no_words() -> None:
 def test_exact_copies_follow_their_originals() -> None:
     words = essay(random.Random(5))
     changed = edited(words, 0.01, random.Random(6))
-    first, near, other = " ".join(words), " ".join(changed), "something else"
-    matches = find_duplicates([first, near, other, near, first, other])
+    first, near, unrelated = " ".join(words), " ".join(changed), "something else"
+    matches = find_duplicates([first, near, unrelated, near, first, unrelated])
     assert [match and (match.original, match.exact) for match in matches] == [
         None,
         (0, False),
@@ -178,7 +178,7 @@ def test_exact_copies_follow_their_originals() -> None:
         (0, True),
         (2, True),
     ]
-    assert find_duplicates([near, other], earlier_texts=[other, first])[1] == Match(None, True, 1.0)
+    assert find_duplicates([near, unrelated], earlier_texts=[unrelated, first])[1] == Match(None, True, 1.0)
     (match,) = find_duplicates([near], earlier_texts=iter([first]))
     assert match == Match(None, False, pytest.approx(exact_jaccard(words, changed), abs=0.06))
     assert find_duplicates([]) == []
