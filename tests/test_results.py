@@ -16,7 +16,7 @@ from evalkit.cells.corpus_cell import Cell, read_cell
 from evalkit.refresh import read_config, site
 from evalkit.scoring.documents import SCORER_VERSION
 from evalkit_tasks.training.cells import read_cells as read_probe_cells
-from evalkit_tasks.training.training import TRAINER_VERSION
+from evalkit_tasks.training.spec import TRAINER_VERSION
 from tests.support.toys import ROOT, run_cli
 
 RESULTS = ROOT / "results"

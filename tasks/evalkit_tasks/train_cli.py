@@ -80,10 +80,11 @@ def train_command(
     """
     from evalkit.errors import UsageError
     from evalkit.models.devices import resolve_device
+    from evalkit_tasks.training.costs import cost_lines
     from evalkit_tasks.training.runner import say, train
-    from evalkit_tasks.training.suites import cost_lines, suite_specs
+    from evalkit_tasks.training.spec import TrainSpec
+    from evalkit_tasks.training.suites import suite_specs
     from evalkit_tasks.training.table import print_cells, print_claims, print_parity
-    from evalkit_tasks.training.training import TrainSpec
 
     if suite is None and (task is None or model is None):
         raise UsageError("give --task and --model, or --suite quick")

@@ -23,22 +23,22 @@ def scores(predictions, labels, num_letters=None):
 
 
 def test_items_by_hand():
-    found = scores(
+    item_scores = scores(
         [[1, 1, 1, 1], [0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]],
         [[1, 1, 1, 1], [0, 1, 0, 1], [-1, -1, 0, -1], [1, -1, 0, 1]],
     )
-    assert found.num_scored.tolist() == [4, 4, 1, 3]
-    assert found.num_correct.tolist() == [4, 2, 1, 2]
-    assert found.first_error.tolist() == [0, 3, 0, 1]
-    assert found.last_correct.tolist() == [True, False, True, True]
+    assert item_scores.num_scored.tolist() == [4, 4, 1, 3]
+    assert item_scores.num_correct.tolist() == [4, 2, 1, 2]
+    assert item_scores.first_error.tolist() == [0, 3, 0, 1]
+    assert item_scores.last_correct.tolist() == [True, False, True, True]
 
 
 def test_summary_by_hand():
-    found = scores(
+    item_scores = scores(
         [[1, 1, 1, 1], [0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]],
         [[1, 1, 1, 1], [0, 1, 0, 1], [-1, -1, 0, -1], [1, -1, 0, 1]],
     )
-    metrics = summary(found, num_labels=2)
+    metrics = summary(item_scores, num_labels=2)
     assert metrics["token_accuracy"] == 9 / 12
     assert metrics["sequence_accuracy"] == 2 / 4
     assert metrics["last_position_accuracy"] == 3 / 4
@@ -61,10 +61,10 @@ def test_parity_by_hand():
 
 
 def test_an_accuracy_s_interval_is_over_items():
-    found = accuracy_entries("parity_accuracy", 81 / 263, 263)
-    assert list(found) == ["parity_accuracy", "parity_accuracy_low", "parity_accuracy_high"]
+    entries = accuracy_entries("parity_accuracy", 81 / 263, 263)
+    assert list(entries) == ["parity_accuracy", "parity_accuracy_low", "parity_accuracy_high"]
     # Newcombe (1998), as below.
-    assert list(found.values()) == [
+    assert list(entries.values()) == [
         81 / 263,
         pytest.approx(0.2553, abs=5e-5),
         pytest.approx(0.3662, abs=5e-5),
@@ -73,29 +73,29 @@ def test_an_accuracy_s_interval_is_over_items():
 
 
 def test_a_flawless_network_has_no_first_error():
-    found = scores([[1, 0]] * 3, [[1, 0]] * 3)
-    metrics = summary(found, 2)
+    item_scores = scores([[1, 0]] * 3, [[1, 0]] * 3)
+    metrics = summary(item_scores, 2)
     assert metrics["sequence_accuracy"] == 1
     assert metrics["first_error_median"] is None
-    assert length_at_share(found, 0.9) is None
+    assert length_at_share(item_scores, 0.9) is None
 
 
 def test_a_short_string_without_an_error_does_not_err_where_it_ends():
     # Two of three strings have no error, and both end before the third's: no length has half of them wrong.
-    found = scores(
+    item_scores = scores(
         [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 1]],
         [[1, 0, -1, -1], [1, 0, -1, -1], [1, 0, 1, 0]],
         num_letters=[2, 2, 4],
     )
-    metrics = summary(found, 2)
+    metrics = summary(item_scores, 2)
     assert metrics["first_error_median"] is None
     assert metrics["first_error_5_percent"] == 4
 
 
 def test_an_answer_after_the_string_counts_as_its_last_letter():
-    found = scores([[9, 9, 9, 1]], [[-1, -1, -1, 0]], num_letters=[3])
-    assert found.first_error.tolist() == [3]
-    assert found.num_letters.tolist() == [3]
+    item_scores = scores([[9, 9, 9, 1]], [[-1, -1, -1, 0]], num_letters=[3])
+    assert item_scores.first_error.tolist() == [3]
+    assert item_scores.num_letters.tolist() == [3]
 
 
 def test_an_item_without_a_question_is_refused():
@@ -114,9 +114,9 @@ def test_an_item_without_a_question_is_refused():
     ],
 )
 def test_wilson_interval_as_published(num_successes, num_trials, low, high):
-    found = wilson_interval(num_successes, num_trials)
-    assert found.low == pytest.approx(low, abs=5e-5)
-    assert found.high == pytest.approx(high, abs=5e-5)
+    interval = wilson_interval(num_successes, num_trials)
+    assert interval.low == pytest.approx(low, abs=5e-5)
+    assert interval.high == pytest.approx(high, abs=5e-5)
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -147,10 +147,10 @@ def test_length_at_share_by_hand():
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=40))
 def test_length_at_share_is_where_the_share_of_clean_prefixes_falls(errors):
-    found = length_at_share(items(errors, 30), 0.9)
+    length_reached = length_at_share(items(errors, 30), 0.9)
     clean = [sum(e == 0 or e > length for e in errors) / len(errors) for length in range(1, 31)]
     expected = next((length for length, share in enumerate(clean, 1) if share < 0.9 - 1e-9), None)
-    assert found == expected
+    assert length_reached == expected
 
 
 def test_min_layers_is_none_where_no_depth_suffices():

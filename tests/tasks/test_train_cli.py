@@ -15,11 +15,11 @@ from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import strict_json
 from evalkit_tasks.cli import app
 from evalkit_tasks.training import table as probe_table
+from evalkit_tasks.training.catalog import task_names
 from evalkit_tasks.training.cells import read_cell, read_cells
 from evalkit_tasks.training.networks import ARCHITECTURES
-from evalkit_tasks.training.probe_data import task_names
+from evalkit_tasks.training.spec import check_spec
 from evalkit_tasks.training.suites import quick_claims, suite_specs
-from evalkit_tasks.training.training import check_spec
 
 FAST = {
     "--steps": 3,

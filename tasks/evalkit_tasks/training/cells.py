@@ -23,8 +23,10 @@ from evalkit.cells.files import SCHEMA_VERSION
 from evalkit.files import slug
 from evalkit_tasks.metrics import ItemScores, accuracy_entries, length_at_share, summary
 from evalkit_tasks.training.networks import display_name
-from evalkit_tasks.training.probe_data import NEGATIVE_CONTROLS, ProbeTask
-from evalkit_tasks.training.training import TRAINER_VERSION, TrainResult, TrainSpec, spec_json, steps_to_loss
+from evalkit_tasks.training.other_tasks import NEGATIVE_CONTROLS
+from evalkit_tasks.training.probe_task import ProbeTask
+from evalkit_tasks.training.spec import TRAINER_VERSION, TrainSpec, spec_json
+from evalkit_tasks.training.training import TrainResult, steps_to_loss
 
 KIND = "trained-probe"
 FOLDER = "probes"

@@ -69,7 +69,7 @@ def check_sizes(name: str, num_layers: int, width: int, head_size: int) -> None:
     """Refuse sizes that no network of this architecture can have.
 
     Raises:
-        UsageError: so it is.
+        UsageError: they are such sizes.
     """
     if num_layers < 1 or head_size < 1 or width < 1 or width % head_size:
         raise UsageError(

@@ -53,11 +53,13 @@ def scalar_decay_attention(
         # The decay from token s to token t; above the diagonal there is nothing, and exp must not see it.
         between = (decay_sum[..., :, None] - decay_sum[..., None, :]).tril()
         signs = sign_product[..., :, None] * sign_product[..., None, :]
+        # A product of signs from s to t is that up to t times that up to s, since a sign is its own inverse.
         scores = (q[:, :, chunk] @ keys.mT * between.exp() * signs).tril()
         into = (sign_product * decay_sum.exp())[..., None]
         outputs.append(scores @ values + (q[:, :, chunk] * into) @ state.mT)
-        rest = (sign_product[..., -1:] * sign_product * (decay_sum[..., -1:] - decay_sum).exp())[..., None]
-        state = into[..., -1:, :] * state + (values * rest).mT @ keys
+        signs_to_end = sign_product[..., -1:] * sign_product
+        to_end = (signs_to_end * (decay_sum[..., -1:] - decay_sum).exp())[..., None]
+        state = into[..., -1:, :] * state + (values * to_end).mT @ keys
     return torch.cat(outputs, 2).transpose(1, 2), state
 
 

@@ -86,9 +86,9 @@ class SLSTM(Mixer):
         for t in range(x.shape[1]):
             fed_back = torch.bmm(h.transpose(0, 1), self.recurrent).transpose(0, 1)
             z, o, f, i = (inputs[:, t] + fed_back).chunk(4, -1)
-            kept = F.logsigmoid(f) + m
-            m = torch.maximum(kept, i)
-            write, keep = torch.exp(i - m), torch.exp(kept - m)
+            log_keep = F.logsigmoid(f) + m
+            m = torch.maximum(log_keep, i)
+            write, keep = torch.exp(i - m), torch.exp(log_keep - m)
             c = keep * c + write * torch.tanh(z)
             n = keep * n + write
             h = torch.sigmoid(o) * c / n

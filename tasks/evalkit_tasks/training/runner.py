@@ -17,7 +17,8 @@ from evalkit.errors import EvalkitError, first_line
 from evalkit.files import locked
 from evalkit.runner.options import check_writable
 from evalkit_tasks.training.cells import ProbeCell, find_cell, partial_folder, write_cell
-from evalkit_tasks.training.training import TrainSpec, check_spec, run_spec
+from evalkit_tasks.training.spec import TrainSpec, check_spec
+from evalkit_tasks.training.training import run_spec
 
 CHECKPOINT = "checkpoint.pt"
 LINE_INTERVAL_S = 10.0

@@ -3,14 +3,12 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from evalkit.errors import unknown_name
-from evalkit_tasks.training.cells import ProbeCell, find_cell
-from evalkit_tasks.training.networks import NetworkOptions, build_network, display_name
-from evalkit_tasks.training.training import TrainSpec, check_spec
+from evalkit_tasks.training.cells import ProbeCell
+from evalkit_tasks.training.spec import TrainSpec
 
 SUITES = ("quick", "paper")
 PUBLISHED_RANGE = (40, 256)
@@ -151,56 +149,3 @@ def _paper() -> Iterator[TrainSpec]:
             num_items=1024,
             **sizes,
         )
-
-
-def cost_lines(specs: Sequence[TrainSpec], output: Path) -> list[str]:
-    """What a set of cells would cost: how many are missing, tokens and operations of their training."""
-    lines: list[str] = []
-    missing = [spec for spec in specs if not find_cell(spec, output, lines.append, dry_run=True)]
-    lines.append(f"{len(specs) - len(missing)} of {len(specs)} cells done, {len(missing)} to train")
-    total_tokens = total_operations = 0
-    by_name: dict[tuple[str, str], list[int]] = {}
-    for spec in missing:
-        num_tokens = training_tokens(spec)
-        # Forward and backward of the matrix products; what carries the state comes on top.
-        operations = 6 * _num_parameters(dataclasses.replace(spec, seed=0)) * num_tokens
-        row = by_name.setdefault((spec.task, display_name(spec.model, spec.negative_eigenvalues)), [0, 0, 0])
-        for place, amount in enumerate((1, num_tokens, operations)):
-            row[place] += amount
-        total_tokens, total_operations = total_tokens + num_tokens, total_operations + operations
-    lines += [
-        f"  {task}, {model}: {number} cells, {tokens / 1e6:,.1f} M tokens, {operations / 1e12:,.2f} TFLOP"
-        for (task, model), (number, tokens, operations) in by_name.items()
-    ]
-    lines.append(
-        f"  training in all: {total_tokens / 1e6:,.1f} M tokens, {total_operations / 1e12:,.2f} TFLOP"
-    )
-    return lines
-
-
-def training_tokens(spec: TrainSpec) -> int:
-    """Tokens that training reads: every batch at its mean length, with the start token."""
-    spec = spec.resolved()
-    mean_length = (spec.train_length + (spec.min_train_length or 1)) / 2 + 1
-    return round(spec.num_steps * spec.batch_size * mean_length)
-
-
-def _num_parameters(spec: TrainSpec) -> int:
-    task = check_spec(spec)
-    return _network_size(
-        spec.model,
-        NetworkOptions(
-            task.vocab_size,
-            task.num_labels,
-            spec.num_layers,
-            spec.width,
-            spec.head_size,
-            spec.negative_eigenvalues,
-            1,
-        ),
-    )
-
-
-@functools.cache
-def _network_size(model: str, options: NetworkOptions) -> int:
-    return sum(parameter.numel() for parameter in build_network(model, options).parameters())

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TextIO
 
 from evalkit.files import atomic_write
 from evalkit_tasks.metrics import min_layers
+from evalkit_tasks.training.catalog import task_names
 from evalkit_tasks.training.cells import ProbeCell
 from evalkit_tasks.training.networks import ARCHITECTURES, display_name
-from evalkit_tasks.training.probe_data import NEGATIVE_CONTROLS, task_names
+from evalkit_tasks.training.other_tasks import NEGATIVE_CONTROLS
 from evalkit_tasks.training.suites import quick_claims
 
 THRESHOLDS = (0.90, 0.95, 0.99)

@@ -28,7 +28,7 @@ from evalkit_tasks.training.networks_linear import (
 )
 from evalkit_tasks.training.networks_recurrent import SLSTM
 
-VARIANTS = [(name, kind) for name, known in ARCHITECTURES.items() for kind in known.eigenvalues]
+VARIANTS = [(name, kind) for name, a in ARCHITECTURES.items() for kind in a.eigenvalues]
 IDS = [display_name(*variant) for variant in VARIANTS]
 
 
@@ -83,15 +83,15 @@ def test_a_transformer_refuses_a_state_and_too_many_positions():
 @pytest.mark.parametrize("kind", REMOVAL_STRENGTHS)
 def test_rwkv7_is_the_network_of_evalkit(kind):
     layer = LayerShape(16, 16, 16, 16, 128)
-    own = RWKV7(NetworkShape(7, 32, 16, (layer, layer)), REMOVAL_STRENGTHS[kind])
-    initialise(own, 5)
+    reference = RWKV7(NetworkShape(7, 32, 16, (layer, layer)), REMOVAL_STRENGTHS[kind])
+    initialise(reference, 5)
     probed = network("rwkv7", kind, seed=5)
     ids = torch.arange(28).view(2, 14) % 7
-    shaken(own)
+    shaken(reference)
     shaken(probed.network)
     with torch.no_grad():
-        hidden, _ = own(ids)
-        assert torch.equal(probed(ids)[0], F.linear(hidden, own.head.weight[:5]))
+        hidden, _ = reference(ids)
+        assert torch.equal(probed(ids)[0], F.linear(hidden, reference.head.weight[:5]))
     rates = {group["lr"] for group in probed.parameter_groups(1e-3, 0.1)}
     assert rates == {1e-3, 2e-3}  # the decay's offset learns twice as fast
 
@@ -137,18 +137,18 @@ def test_scalar_decays_are_the_recurrence_token_by_token():
     decay = torch.rand(2, num_tokens, 3, dtype=torch.float64) * 2 - 1
     decay[:, ::7] = 1 - decay[:, ::7].abs() * 1e-3
     state = torch.randn(2, 3, 6, 4, dtype=torch.float64)
-    found, last = scalar_decay_attention(q, k, v, decay, state)
+    y, last = scalar_decay_attention(q, k, v, decay, state)
     for t in range(num_tokens):
         state = decay[:, t, :, None, None] * state + v[:, t, :, :, None] * k[:, t, :, None, :]
         expected = (state @ q[:, t, :, :, None])[..., 0]
-        torch.testing.assert_close(found[:, t], expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(y[:, t], expected, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(last, state, rtol=1e-9, atol=1e-9)
 
 
 def test_a_decay_of_zero_has_a_finite_gradient():
     decay = torch.tensor([[[0.5], [0.0], [1.0]]], requires_grad=True)
-    one = torch.ones(1, 3, 1, 1)
-    y, _ = scalar_decay_attention(one, one, one, decay)
+    ones = torch.ones(1, 3, 1, 1)
+    y, _ = scalar_decay_attention(ones, ones, ones, decay)
     y.sum().backward()
     assert y.flatten().tolist() == pytest.approx([1, 1, 2], abs=1e-5)
     assert decay.grad.isfinite().all()
@@ -206,8 +206,8 @@ def test_slstm_is_the_equations_unit_by_unit():
                 c[u], n[u] = f * c[u] + i * z, f * n[u] + i
                 new.append(o * c[u] / n[u])
             h = new
-        _, (_, (found, *_)) = mixer(x, None)
-    assert found.flatten().tolist() == pytest.approx(h, rel=1e-10)
+        _, (_, (last_h, *_)) = mixer(x, None)
+    assert last_h.flatten().tolist() == pytest.approx(h, rel=1e-10)
 
 
 def test_the_gates_of_slstm_may_be_huge():
@@ -237,9 +237,9 @@ def test_attention_without_positions_is_a_softmax_over_the_past():
 
 def test_the_seed_is_the_network():
     for name in ("rwkv7", "slstm", "mamba2"):
-        one, same, other = (network(name, "off", seed=seed).state_dict() for seed in (3, 3, 4))
-        assert all(torch.equal(one[key], same[key]) for key in one)
-        assert any(not torch.equal(one[key], other[key]) for key in one)
+        first, again, of_another_seed = (network(name, "off", seed=seed).state_dict() for seed in (3, 3, 4))
+        assert all(torch.equal(first[key], again[key]) for key in first)
+        assert any(not torch.equal(first[key], of_another_seed[key]) for key in first)
 
 
 def test_building_leaves_torch_s_chance_alone():

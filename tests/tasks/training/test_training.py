@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -6,9 +7,11 @@ import pytest
 
 from evalkit.errors import ScoringError, UsageError
 from evalkit_tasks.metrics import summary
-from evalkit_tasks.training.probe_data import get_task
-from evalkit_tasks.training.training import TrainSpec, check_spec, run_spec, steps_to_loss
-from evalkit_tasks.training.training import test_batch as batch_for_test
+from evalkit_tasks.training import spec as train_spec
+from evalkit_tasks.training import training
+from evalkit_tasks.training.catalog import get_task
+from evalkit_tasks.training.spec import TrainSpec, check_spec, held_out_batch
+from evalkit_tasks.training.training import run_spec, steps_to_loss
 
 TINY = TrainSpec(
     "parity",
@@ -36,9 +39,7 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("model", ["rwkv7", "lstm", "slstm", "mamba2"])
 def test_a_resumed_training_ends_with_the_same_bits(model, tmp_path, monkeypatch):
-    from evalkit_tasks.training import training as trained
-
-    monkeypatch.setattr(trained, "HISTORY_STEPS", 5)  # a checkpoint then falls between two entries
+    monkeypatch.setattr(training, "HISTORY_STEPS", 5)  # a checkpoint then falls between two entries
     spec = dataclasses.replace(TINY, model=model)
     whole = run_spec(spec)
     checkpoint = tmp_path / "checkpoint.pt"
@@ -57,9 +58,9 @@ def test_a_resumed_training_ends_with_the_same_bits(model, tmp_path, monkeypatch
 
 
 def test_the_seed_is_the_result_and_other_seeds_give_others():
-    one, again = run_spec(TINY), run_spec(TINY)
-    assert same(one, again)
-    assert run_spec(dataclasses.replace(TINY, seed=1)).history != one.history
+    first, again = run_spec(TINY), run_spec(TINY)
+    assert same(first, again)
+    assert run_spec(dataclasses.replace(TINY, seed=1)).history != first.history
 
 
 def test_a_foreign_checkpoint_is_refused_in_a_line(tmp_path):
@@ -92,8 +93,6 @@ def test_the_parity_of_permutations_is_measured_where_there_are_two():
 
 def test_a_shortcut_to_the_parity_is_seen(monkeypatch):
     # Labels that tell the parity and leave the rest to chance: a network can learn nothing else of S3.
-    from evalkit_tasks.training import training as trained
-
     task = get_task("s3")
     chance = np.random.default_rng(0)
     of_parity = np.array([np.flatnonzero(task.parities == parity) for parity in (0, 1)])
@@ -101,7 +100,7 @@ def test_a_shortcut_to_the_parity_is_seen(monkeypatch):
     def label(strings):
         return of_parity[task.parities[task.label(strings)], chance.integers(3, size=strings.shape)]
 
-    monkeypatch.setattr(trained, "get_task", lambda name: task._replace(label=label))
+    monkeypatch.setattr(train_spec, "get_task", lambda name: task._replace(label=label))
     spec = TrainSpec("s3", "lstm", num_steps=300, train_length=12, width=32, num_items=128, batch_size=32)
     result = run_spec(dataclasses.replace(spec, test_multiples=(1,)))
     assert result.parity_accuracy["12"] > 0.95
@@ -135,28 +134,32 @@ def test_a_negative_control_is_not_solved_at_other_lengths():
 
 def test_shuffled_labels_cannot_be_learnt(monkeypatch):
     # The whole path with a task whose labels are chance: anything above 1/2 would be a leak.
-    from evalkit_tasks.training import training as trained
-
     labels = np.random.default_rng(0)
     task = get_task("parity")._replace(label=lambda strings: labels.integers(2, size=strings.shape))
-    monkeypatch.setattr(trained, "get_task", lambda name: task)
+    monkeypatch.setattr(train_spec, "get_task", lambda name: task)
     spec = TrainSpec("parity", "lstm", num_steps=100, train_length=16, width=32, num_items=128, batch_size=32)
-    found = summary(run_spec(spec).tests["32"], 2)
-    assert found["token_accuracy"] == pytest.approx(0.5, abs=0.03)
+    metrics = summary(run_spec(spec).tests["32"], 2)
+    assert metrics["token_accuracy"] == pytest.approx(0.5, abs=0.03)
 
 
 def test_test_strings_are_those_of_the_task_whatever_the_model_and_seed():
     task = get_task("s3")
     specs = [TrainSpec("s3", "lstm"), TrainSpec("s3", "rwkv7", seed=2, num_layers=3)]
-    one, other = (batch_for_test(task, spec, 40, 60) for spec in specs)
-    assert (one.tokens == other.tokens).all()
-    assert 40 <= one.num_letters.min() < one.num_letters.max() <= 60
+    first, second = (held_out_batch(task, spec, 40, 60) for spec in specs)
+    assert (first.tokens == second.tokens).all()
+    assert 40 <= first.num_letters.min() < first.num_letters.max() <= 60
 
 
-def test_a_budget_ends_a_training_and_says_so():
-    result = run_spec(dataclasses.replace(TINY, num_steps=100_000, budget_s=0.2))
+def test_a_budget_ends_a_training_and_says_so(monkeypatch):
+    # The clock is looked at before and after each step: a quarter of a second goes by between two looks.
+    clock_s = itertools.count(step=0.25)
+    monkeypatch.setattr(training.time, "process_time", lambda: next(clock_s))
+    steps = []
+    spec = dataclasses.replace(TINY, num_steps=100_000, budget_s=1.1)
+    result = run_spec(spec, on_step=lambda step, loss: steps.append(step))
     assert result.stopped_by == "budget"
-    assert 0.2 <= result.training_cpu_s < 5
+    assert steps == [1, 2, 3, 4, 5]
+    assert (result.training_cpu_s, result.testing_cpu_s) == (1.25, 0.25)
     assert result.tests.keys() == {"8", "16"}
 
 
@@ -168,9 +171,9 @@ def test_the_last_label_alone_can_be_asked_for():
 
 def test_the_key_is_of_what_determines_the_numbers():
     assert TINY.key() == dataclasses.replace(TINY, learning_rate=4e-3, min_train_length=2).key()
-    others = {"seed": 1, "num_steps": 13, "negative_eigenvalues": "full", "labels": "last", "num_layers": 2}
-    keys = {dataclasses.replace(TINY, **{name: value}).key() for name, value in others.items()}
-    assert len(keys | {TINY.key()}) == len(others) + 1
+    changes = {"seed": 1, "num_steps": 13, "negative_eigenvalues": "full", "labels": "last", "num_layers": 2}
+    keys = {dataclasses.replace(TINY, **{name: value}).key() for name, value in changes.items()}
+    assert len(keys | {TINY.key()}) == len(changes) + 1
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,9 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit_tasks.formal.languages import get_language
-from evalkit_tasks.training import probe_data
-from evalkit_tasks.training.probe_data import (
-    COPY_LETTERS,
-    MQAR_KEYS,
-    NEGATIVE_CONTROLS,
-    get_task,
-    is_test_string,
-    make_batch,
-    task_names,
-    training_strings,
-)
-
-draw_tests = probe_data.test_strings
+from evalkit_tasks.training.catalog import get_task, task_names
+from evalkit_tasks.training.other_tasks import COPY_LETTERS, MQAR_KEYS, NEGATIVE_CONTROLS
+from evalkit_tasks.training.strings import held_out_strings, is_held_out, make_batch, training_strings
 
 
 def chance(seed=0):
@@ -29,10 +19,10 @@ def test_no_test_string_is_trained_on_and_labels_are_in_range(name):
     task = get_task(name)
     for length in (9, 20):
         trained = training_strings(task, length, 300, chance(1))
-        tested = draw_tests(task, length, 100, chance(2))
+        tested = held_out_strings(task, length, 100, chance(2))
         assert trained.shape == (300, length)
-        assert not is_test_string(trained).any()
-        assert is_test_string(tested).all()
+        assert not is_held_out(trained).any()
+        assert is_held_out(tested).all()
         assert len(np.unique(tested, axis=0)) == len(tested) > 0
         for strings in (trained, tested):
             assert 0 <= strings.min() <= strings.max() < task.num_letters
@@ -44,18 +34,18 @@ def test_no_test_string_is_trained_on_and_labels_are_in_range(name):
 
 def test_the_hash_splits_evenly_and_tells_lengths_and_letters_apart():
     strings = np.array(list(itertools.product(range(2), repeat=14)))
-    assert is_test_string(strings).mean() == pytest.approx(1 / 8, abs=0.01)
+    assert is_held_out(strings).mean() == pytest.approx(1 / 8, abs=0.01)
     # The split of a string says nothing about the split of its neighbours.
     flipped = strings ^ np.eye(14, dtype=np.int64)[3]
-    both = is_test_string(strings) & is_test_string(flipped)
+    both = is_held_out(strings) & is_held_out(flipped)
     assert both.mean() == pytest.approx(1 / 64, abs=0.005)
 
 
 def test_short_strings_are_tested_exhaustively():
     task = get_task("parity")
     everything = np.array(list(itertools.product(range(2), repeat=6)))
-    tested = draw_tests(task, 6, 256, chance())
-    assert {tuple(s) for s in tested} == {tuple(s) for s in everything[is_test_string(everything)]}
+    tested = held_out_strings(task, 6, 256, chance())
+    assert {tuple(s) for s in tested} == {tuple(s) for s in everything[is_held_out(everything)]}
 
 
 @pytest.mark.parametrize("name", ["even-pairs", "tomita-3", "tomita-5", "dyck-2-3", "random:5:12:4"])
@@ -91,9 +81,9 @@ def test_anbn_by_looking():
         for end in range(1, 13):
             text = "".join("ab"[letter] for letter in letters[:end])
             num_a = len(text) - len(text.lstrip("a"))
-            rest = text[num_a:]
-            alive = set(rest) <= {"b"} and len(rest) <= num_a
-            assert row[end - 1] == (1 if alive and len(rest) == num_a else 0 if alive else 2)
+            tail = text[num_a:]
+            alive = set(tail) <= {"b"} and len(tail) <= num_a
+            assert row[end - 1] == (1 if alive and len(tail) == num_a else 0 if alive else 2)
     assert (labels[:, -1] == 1).mean() > 0.1
 
 
@@ -142,9 +132,9 @@ def test_the_last_label_is_asked_for_by_a_token():
 def test_the_same_chance_gives_the_same_strings():
     for name in ("s3", "dyck-2-3", "mqar"):
         task = get_task(name)
-        one, same = (training_strings(task, 24, 20, chance(7)) for _ in range(2))
-        assert (one == same).all()
-        assert (one != training_strings(task, 24, 20, chance(8))).any()
+        first, again = (training_strings(task, 24, 20, chance(7)) for _ in range(2))
+        assert (first == again).all()
+        assert (first != training_strings(task, 24, 20, chance(8))).any()
 
 
 @pytest.mark.parametrize("name", ["s3", "s4", "s5", "s5-swaps", "s5-4tokens", "s3xz3"])

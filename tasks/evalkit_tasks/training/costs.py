@@ -1,0 +1,67 @@
+"""What training a set of cells would cost, before any of it is done."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from evalkit_tasks.training.cells import find_cell
+from evalkit_tasks.training.networks import NetworkOptions, build_network, display_name
+from evalkit_tasks.training.spec import TrainSpec, check_spec, network_options
+
+
+class Cost(NamedTuple):
+    """What training some cells takes."""
+
+    num_cells: int = 0
+    num_tokens: int = 0
+    num_operations: int = 0
+    """Forward and backward of the matrix products; what carries the state comes on top."""
+
+    def plus(self, cost: "Cost") -> "Cost":
+        """Both together."""
+        return Cost(*(a + b for a, b in zip(self, cost, strict=True)))
+
+    def __str__(self) -> str:
+        return f"{self.num_tokens / 1e6:,.1f} M tokens, {self.num_operations / 1e12:,.2f} TFLOP"
+
+
+def cost_lines(specs: Sequence[TrainSpec], output: Path) -> list[str]:
+    """What a set of cells would cost: how many are missing, and by task and network what they take.
+
+    Args:
+        specs: of the cells.
+        output: the folder of all results, which is only read.
+    """
+    lines: list[str] = []
+    missing = [spec for spec in specs if not find_cell(spec, output, lines.append, dry_run=True)]
+    lines.append(f"{len(specs) - len(missing)} of {len(specs)} cells done, {len(missing)} to train")
+    total = Cost()
+    by_name: dict[tuple[str, str], Cost] = {}
+    for spec in missing:
+        cost = training_cost(spec)
+        name = spec.task, display_name(spec.model, spec.negative_eigenvalues)
+        by_name[name] = by_name.get(name, Cost()).plus(cost)
+        total = total.plus(cost)
+    lines += [f"  {task}, {model}: {cost.num_cells} cells, {cost}" for (task, model), cost in by_name.items()]
+    lines.append(f"  training in all: {total}")
+    return lines
+
+
+def training_cost(spec: TrainSpec) -> Cost:
+    """What one cell takes: every batch at its mean length, with the start token."""
+    spec = dataclasses.replace(spec.resolved(), seed=0)  # the size of a network does not depend on it
+    mean_length = (spec.train_length + (spec.min_train_length or 1)) / 2 + 1
+    num_tokens = round(spec.num_steps * spec.batch_size * mean_length)
+    # Two operations for each parameter and token forward, and four backward.
+    return Cost(1, num_tokens, 6 * _num_parameters(spec) * num_tokens)
+
+
+def _num_parameters(spec: TrainSpec) -> int:
+    return _network_size(spec.model, network_options(spec, check_spec(spec), max_tokens=1))
+
+
+@functools.cache
+def _network_size(model: str, options: NetworkOptions) -> int:
+    return sum(parameter.numel() for parameter in build_network(model, options).parameters())

@@ -1,0 +1,40 @@
+"""What a trained probe is about: strings of letters, and a label for each of their prefixes."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Strings = NDArray[np.int64]
+"""``[num_strings, length]``."""
+
+
+class ProbeTask(NamedTuple):
+    """A task: letters 0 to ``num_letters - 1``, labels 0 to ``num_labels - 1``."""
+
+    name: str
+    num_letters: int
+    num_labels: int
+    draw: Callable[[int, int, np.random.Generator], Strings]
+    """Strings of one length, without regard to training and test: ``(length, num_strings, generator)``."""
+    label: Callable[[Strings], Strings]
+    """The label after each letter, `evalkit_tasks.metrics.NOT_SCORED` where there is none."""
+    parities: NDArray[np.int64] | None = None
+    """``[num_labels]``, 0 for even and 1 for odd permutations; None where labels are no permutations, or
+    all of one parity."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Letters, the token at the start, and the token that asks for an answer."""
+        return self.num_letters + 2
+
+    @property
+    def start_token(self) -> int:
+        """Read before the first letter."""
+        return self.num_letters
+
+    @property
+    def answer_token(self) -> int:
+        """Read after the last letter where only the last label is asked for."""
+        return self.num_letters + 1

@@ -1,0 +1,189 @@
+"""What determines a trained probe's numbers: the `TrainSpec`, and what of it is refused in advance."""
+
+import dataclasses
+import hashlib
+import json
+import math
+
+import numpy as np
+
+from evalkit.cells.fields import JsonValue
+from evalkit.errors import UsageError
+from evalkit_tasks.metrics import NOT_SCORED
+from evalkit_tasks.training.catalog import get_task
+from evalkit_tasks.training.networks import NetworkOptions, check_sizes, display_name, find_architecture
+from evalkit_tasks.training.probe_task import ProbeTask
+from evalkit_tasks.training.strings import Batch, held_out_strings, make_batch, training_strings
+
+TRAINER_VERSION = 2
+"""Changes whenever the same `TrainSpec` would give other numbers."""
+
+LABELS = ("every", "last")
+
+_TESTING = 2
+"""Stream of random numbers; see `evalkit_tasks.training.training`."""
+
+_FEW_STRINGS = 1 << 12
+"""Of a length with more strings than this, some are for training and some for testing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSpec:
+    """Everything that determines a cell's numbers."""
+
+    task: str
+    model: str
+    num_layers: int = 1
+    seed: int = 0
+    negative_eigenvalues: str = "off"
+    labels: str = "every"
+    """``every``: the label after each letter; ``last``: after the last alone, at an answer token."""
+    train_length: int = 32
+    min_train_length: int | None = None
+    """A batch's length is uniform from this to ``train_length``; None is a quarter of that."""
+    num_steps: int = 1000
+    budget_s: float | None = None
+    """CPU seconds after which training ends, annealed or not; None for no limit."""
+    batch_size: int = 64
+    learning_rate: float | None = None
+    """At its peak; None is the architecture's own. Linear warm-up, then a cosine down to a tenth."""
+    warmup_steps: int = 50
+    weight_decay: float = 0.01
+    width: int = 64
+    head_size: int = 16
+    test_multiples: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """Test lengths, as multiples of the training length."""
+    test_range: tuple[int, int] | None = None
+    """One more test, on lengths drawn uniformly from first to last."""
+    num_items: int = 256
+    """Test strings of each length."""
+
+    def key(self) -> str:
+        """Digest of what determines the numbers: 24 hexadecimal digits."""
+        parts = {"trainer": TRAINER_VERSION, **dataclasses.asdict(self.resolved())}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+    def resolved(self) -> "TrainSpec":
+        """The same with every default filled in."""
+        learning_rate = self.learning_rate
+        if learning_rate is None:
+            learning_rate = find_architecture(self.model, self.negative_eigenvalues).learning_rate
+        shortest = self.min_train_length
+        if shortest is None:
+            shortest = max(1, self.train_length // 4)
+        return dataclasses.replace(self, learning_rate=learning_rate, min_train_length=shortest)
+
+    @property
+    def name(self) -> str:
+        """What the cell is called in messages."""
+        model = display_name(self.model, self.negative_eigenvalues)
+        return f"{self.task}, {model}, {self.num_layers} layers, seed {self.seed}"
+
+    def test_lengths(self) -> dict[str, tuple[int, int]]:
+        """The tests: name, shortest and longest string."""
+        lengths = {
+            str(self.train_length * multiple): (self.train_length * multiple, self.train_length * multiple)
+            for multiple in self.test_multiples
+        }
+        if self.test_range is not None:
+            lengths[f"{self.test_range[0]}-{self.test_range[1]}"] = self.test_range
+        return lengths
+
+
+def network_options(spec: TrainSpec, task: ProbeTask, *, max_tokens: int) -> NetworkOptions:
+    """What the spec's network is made from.
+
+    Args:
+        spec: of the cell.
+        task: the spec's.
+        max_tokens: the longest sequence that the network will read.
+    """
+    return NetworkOptions(
+        task.vocab_size,
+        task.num_labels,
+        spec.num_layers,
+        spec.width,
+        spec.head_size,
+        spec.negative_eigenvalues,
+        max_tokens,
+        spec.seed,
+    )
+
+
+def check_spec(spec: TrainSpec) -> ProbeTask:
+    """The spec's task, after refusing what cannot be trained.
+
+    Raises:
+        UsageError: an unknown name or an impossible size.
+    """
+    task = get_task(spec.task)
+    find_architecture(spec.model, spec.negative_eigenvalues)
+    check_sizes(spec.model, spec.num_layers, spec.width, spec.head_size)
+    if spec.labels not in LABELS:
+        raise UsageError(f"--labels {spec.labels} is unknown; it is {' or '.join(LABELS)}")
+    numbers = {
+        "--steps": spec.num_steps,
+        "--batch-size": spec.batch_size,
+        "--items": spec.num_items,
+        "--train-length": spec.train_length,
+        **({} if spec.budget_s is None else {"--budget-s": spec.budget_s}),
+        **({} if spec.learning_rate is None else {"--learning-rate": spec.learning_rate}),
+    }
+    for option, number in numbers.items():
+        if not 0 < number < math.inf:
+            raise UsageError(f"{option} must be more than 0 and finite, not {number}")
+    if not 0 <= spec.weight_decay < math.inf:
+        raise UsageError(f"--weight-decay must be 0 or more and finite, not {spec.weight_decay}")
+    shortest = spec.resolved().min_train_length or 1
+    if not 1 <= shortest <= spec.train_length:
+        raise UsageError(f"--min-train-length {shortest} must lie between 1 and {spec.train_length}")
+    if spec.test_range is not None and not 1 <= spec.test_range[0] <= spec.test_range[1]:
+        raise UsageError(f"--test-range {spec.test_range[0]}-{spec.test_range[1]} must rise, from at least 1")
+    _check_strings(task, spec, shortest)
+    return task
+
+
+def _check_strings(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
+    """Refuse lengths of which there is no string to train on or to test with, or nothing to ask."""
+    generator = np.random.default_rng(0)
+    for length in range(shortest, spec.train_length + 1):
+        if length > shortest and task.num_letters**length > _FEW_STRINGS:
+            break
+        strings = training_strings(task, length, 1, generator)
+        if (task.label(strings) == NOT_SCORED).all():
+            raise UsageError(
+                f"{task.name}: nothing can be asked of a string of {length} letters; "
+                "give a greater --min-train-length"
+            )
+    for first, last in spec.test_lengths().values():
+        if first < shortest or task.num_letters**first <= _FEW_STRINGS:
+            held_out_batch(task, spec, first, last)
+
+
+def held_out_batch(task: ProbeTask, spec: TrainSpec, first: int, last: int) -> Batch:
+    """The test strings of lengths ``first`` to ``last``: the same for every model and seed.
+
+    Raises:
+        UsageError: there is none, or one too short to ask anything of.
+    """
+    generator = np.random.default_rng([_TESTING, first, last])
+    lengths, counts = np.unique(generator.integers(first, last + 1, size=spec.num_items), return_counts=True)
+    groups = [
+        held_out_strings(task, int(length), int(count), generator)
+        for length, count in zip(lengths, counts, strict=True)
+    ]
+    groups = [group for group in groups if len(group)]
+    if not groups:
+        raise UsageError(f"{task.name}: no test string of {first} to {last} letters exists; test longer ones")
+    batch = make_batch(task, groups, last_only=spec.labels == "last")
+    if not (batch.labels != NOT_SCORED).any(1).all():
+        raise UsageError(
+            f"{task.name}: nothing can be asked of a string of {first} letters; test longer ones"
+        )
+    return batch
+
+
+def spec_json(spec: TrainSpec) -> dict[str, JsonValue]:
+    """A spec as JSON holds it."""
+    content: dict[str, JsonValue] = json.loads(json.dumps(dataclasses.asdict(spec.resolved())))
+    return content
