@@ -1,76 +1,100 @@
 """``evalkit probe train`` and ``evalkit probe table``."""
 
+import itertools
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-_Output = Annotated[Path, typer.Option("--output", help="Folder of the result cells.")]
+if TYPE_CHECKING:
+    from evalkit_tasks.training.spec import TrainSpec
 
+_TaskOption = Annotated[str | None, typer.Option("--task", help="Tasks, by commas; see below.")]
+_ModelOption = Annotated[str | None, typer.Option("--model", help="Networks, by commas.")]
+_SuiteOption = Annotated[
+    str | None, typer.Option("--suite", help="A named set of cells in place of tasks: quick or paper.")
+]
+_LayersOption = Annotated[str, typer.Option("--layers", help="Numbers of layers, by commas.")]
+_SeedsOption = Annotated[int, typer.Option("--seeds", help="Train with the seeds 0 to N - 1.", min=1)]
+_EigenvaluesOption = Annotated[
+    str,
+    typer.Option(
+        "--negative-eigenvalues",
+        help="off: as published; full: RWKV-7 with c = 2, DeltaNet and Mamba-2 within [-1, 1]; "
+        "stable: RWKV-7 with c = 1.5452. Several by commas.",
+    ),
+]
+_LabelsOption = Annotated[
+    str, typer.Option("--labels", help="Ask for the label after every letter, or after the last alone.")
+]
+_TrainLengthOption = Annotated[int, typer.Option("--train-length", help="Letters, at most, in training.")]
+_MinTrainLengthOption = Annotated[
+    int | None,
+    typer.Option("--min-train-length", help="Letters, at least.", show_default="a quarter of the most"),
+]
+_StepsOption = Annotated[int, typer.Option("--steps", help="Steps of training.")]
+_BudgetOption = Annotated[
+    float | None,
+    typer.Option("--budget-s", help="CPU seconds after which a training ends, wherever it is."),
+]
+_BatchSizeOption = Annotated[int, typer.Option("--batch-size", help="Strings per step.")]
+_LearningRateOption = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="At its peak.", show_default="the network's own"),
+]
+_WeightDecayOption = Annotated[float, typer.Option("--weight-decay", help="Of matrices.")]
+_WidthOption = Annotated[int, typer.Option("--width", help="Channels.")]
+_HeadSizeOption = Annotated[int, typer.Option("--head-size", help="Channels of a head.")]
+_TestRangeOption = Annotated[
+    str | None,
+    typer.Option("--test-range", help="One more test, on lengths from A-B; 40-256 is the literature's."),
+]
+_ItemsOption = Annotated[int, typer.Option("--items", help="Test strings of each length.")]
+_OutputOption = Annotated[Path, typer.Option("--output", help="Folder of the result cells.")]
+_JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", help="Processes of one thread at a time.", min=1, show_default="as many as CPUs"),
+]
+_DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
+_DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 
-_NOT_OF_THE_CELLS = {"suite", "output", "jobs", "device", "dry_run"}
+_WITH_SUITES = {"suite", "output", "jobs", "device", "dry_run"}
+"""Parameters that say how a suite is trained, and not which cells it has."""
 
 
 def train_command(
     context: typer.Context,
-    task: Annotated[str | None, typer.Option("--task", help="Tasks, by commas; see below.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Networks, by commas.")] = None,
-    suite: Annotated[
-        str | None, typer.Option("--suite", help="A named set of cells in place of tasks: quick or paper.")
-    ] = None,
-    layers: Annotated[str, typer.Option("--layers", help="Numbers of layers, by commas.")] = "1",
-    seeds: Annotated[int, typer.Option("--seeds", help="Train with the seeds 0 to N - 1.", min=1)] = 1,
-    negative_eigenvalues: Annotated[
-        str,
-        typer.Option(
-            "--negative-eigenvalues",
-            help="off: as published; full: RWKV-7 with c = 2, DeltaNet and Mamba-2 within [-1, 1]; "
-            "stable: RWKV-7 with c = 1.5452. Several by commas.",
-        ),
-    ] = "off",
-    labels: Annotated[
-        str, typer.Option("--labels", help="Ask for the label after every letter, or after the last alone.")
-    ] = "every",
-    train_length: Annotated[int, typer.Option("--train-length", help="Letters, at most, in training.")] = 32,
-    min_train_length: Annotated[
-        int | None,
-        typer.Option("--min-train-length", help="Letters, at least.", show_default="a quarter of the most"),
-    ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Steps of training.")] = 1000,
-    budget_s: Annotated[
-        float | None,
-        typer.Option("--budget-s", help="CPU seconds after which a training ends, wherever it is."),
-    ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Strings per step.")] = 64,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option("--learning-rate", help="At its peak.", show_default="the network's own"),
-    ] = None,
-    weight_decay: Annotated[float, typer.Option("--weight-decay", help="Of matrices.")] = 0.01,
-    width: Annotated[int, typer.Option("--width", help="Channels.")] = 64,
-    head_size: Annotated[int, typer.Option("--head-size", help="Channels of a head.")] = 16,
-    test_range: Annotated[
-        str | None,
-        typer.Option("--test-range", help="One more test, on lengths from A-B; 40-256 is the literature's."),
-    ] = None,
-    items: Annotated[int, typer.Option("--items", help="Test strings of each length.")] = 256,
-    output: _Output = Path("runs"),
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", help="Processes of one thread at a time.", min=1, show_default="as many as CPUs"
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    task: _TaskOption = None,
+    model: _ModelOption = None,
+    suite: _SuiteOption = None,
+    layers: _LayersOption = "1",
+    seeds: _SeedsOption = 1,
+    negative_eigenvalues: _EigenvaluesOption = "off",
+    labels: _LabelsOption = "every",
+    train_length: _TrainLengthOption = 32,
+    min_train_length: _MinTrainLengthOption = None,
+    steps: _StepsOption = 1000,
+    budget_s: _BudgetOption = None,
+    batch_size: _BatchSizeOption = 64,
+    learning_rate: _LearningRateOption = None,
+    weight_decay: _WeightDecayOption = 0.01,
+    width: _WidthOption = 64,
+    head_size: _HeadSizeOption = 16,
+    test_range: _TestRangeOption = None,
+    items: _ItemsOption = 256,
+    output: _OutputOption = Path("runs"),
+    jobs: _JobsOption = None,
+    device: _DeviceOption = "cpu",
+    dry_run: _DryRunOption = False,
 ) -> None:
     """Train networks on formal tasks, as far as that is not done yet, and test them on longer strings.
 
     Tasks: parity, even-pairs, flip-flop, z3, z5, z60, s3, a4, s4, a5, s5, a4xz5 (any group of this form),
-    s5-swaps, s5-4tokens, cycle-navigation, modular-arithmetic, tomita-1 to tomita-7, dyck-2-3,
+    s5-swaps, s5-4tokens, cycle-navigation, modular-arithmetic, tomita-1 to tomita-7, dyck-2-3, repeat01,
     random:SEED:STATES:LETTERS, mod-N, regex:PATTERN, mqar; negative controls majority, anbn, copy.
 
     Networks: rwkv7, deltanet, mamba2, retnet, transformer-rope, transformer-nope, transformer-learned, lstm,
@@ -79,63 +103,86 @@ def train_command(
     A training that was stopped, however, goes on from its last checkpoint when the same command runs again.
     """
     from evalkit.errors import UsageError
-    from evalkit.models.devices import resolve_device
-    from evalkit_tasks.training.costs import cost_lines
-    from evalkit_tasks.training.runner import say, train
     from evalkit_tasks.training.spec import TrainSpec
+
+    if suite is not None:
+        specs = _suite(suite, context)
+    elif task is None or model is None:
+        raise UsageError("give --task and --model, or --suite quick")
+    else:
+        spec = TrainSpec(task, model, labels=labels, num_steps=steps, budget_s=budget_s, num_items=items)
+        spec = replace(spec, train_length=train_length, min_train_length=min_train_length)
+        spec = replace(spec, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay)
+        spec = replace(spec, width=width, head_size=head_size, test_range=_range(test_range))
+        specs = _sweep(spec, negative_eigenvalues, layers, seeds)
+    if dry_run:
+        _print_costs(specs, output)
+    else:
+        _train(specs, output, jobs, device, check_claims=suite == "quick")
+
+
+def _suite(name: str, context: typer.Context) -> "list[TrainSpec]":
+    """The cells of a suite.
+
+    Raises:
+        UsageError: an unknown suite, or an option that says what the suite says itself.
+    """
+    from evalkit.errors import UsageError
     from evalkit_tasks.training.suites import suite_specs
+
+    sources = {parameter: context.get_parameter_source(parameter) for parameter in context.params}
+    from_user = [
+        parameter for parameter, source in sources.items() if source is not None and source.name != "DEFAULT"
+    ]
+    if extra := [parameter for parameter in from_user if parameter not in _WITH_SUITES]:
+        raise UsageError(
+            f"--suite {name} says itself what to train; leave out --{extra[0].replace('_', '-')}"
+        )
+    return suite_specs(name)
+
+
+def _sweep(spec: "TrainSpec", eigenvalues: str, layers: str, num_seeds: int) -> "list[TrainSpec]":
+    """A spec for each combination of what lists by commas name; the spec's task and model are such lists."""
+    tasks, models = _names(spec.task, "--task"), _names(spec.model, "--model")
+    num_layers = dict.fromkeys(map(_whole_number, _names(layers, "--layers")))
+    combinations = itertools.product(
+        tasks, models, _names(eigenvalues, "--negative-eigenvalues"), num_layers, range(num_seeds)
+    )
+    return [
+        replace(spec, task=task, model=model, negative_eigenvalues=kind, num_layers=layers, seed=seed)
+        for task, model, kind, layers, seed in combinations
+    ]
+
+
+def _print_costs(specs: "list[TrainSpec]", output: Path) -> None:
+    from evalkit_tasks.training.costs import cost_lines
+
+    for line in cost_lines(specs, output):
+        typer.echo(line)
+
+
+def _train(
+    specs: "list[TrainSpec]", output: Path, num_jobs: int | None, device: str, *, check_claims: bool
+) -> None:
+    """Train what is missing, and print everything that is there then.
+
+    Raises:
+        Exit: with 1, where a cell failed, or a claim that is checked does not hold.
+    """
+    from evalkit.models.devices import resolve_device
+    from evalkit_tasks.training.runner import say, train
     from evalkit_tasks.training.table import print_cells, print_claims, print_parity
 
-    if suite is None and (task is None or model is None):
-        raise UsageError("give --task and --model, or --suite quick")
-    if suite is not None:
-        sources = {name: context.get_parameter_source(name) for name in context.params}
-        given = [name for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
-        if extra := [name for name in given if name not in _NOT_OF_THE_CELLS]:
-            raise UsageError(
-                f"--suite {suite} says itself what to train; leave out --{extra[0].replace('_', '-')}"
-            )
-        specs = suite_specs(suite)
-    else:
-        specs = [
-            TrainSpec(
-                task=one_task,
-                model=one_model,
-                num_layers=num_layers,
-                seed=seed,
-                negative_eigenvalues=eigenvalues,
-                labels=labels,
-                train_length=train_length,
-                min_train_length=min_train_length,
-                num_steps=steps,
-                budget_s=budget_s,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                weight_decay=weight_decay,
-                width=width,
-                head_size=head_size,
-                test_range=None if test_range is None else _range(test_range),
-                num_items=items,
-            )
-            for one_task in _names(task or "", "--task")
-            for one_model in _names(model or "", "--model")
-            for eigenvalues in _names(negative_eigenvalues, "--negative-eigenvalues")
-            for num_layers in dict.fromkeys(map(_whole_number, _names(layers, "--layers")))
-            for seed in range(seeds)
-        ]
-    if dry_run:
-        for line in cost_lines(specs, output):
-            typer.echo(line)
-        return
-    where = str(resolve_device(device))
-    num_jobs = jobs or (1 if where.startswith("cuda") else os.cpu_count() or 1)
-    cells, failures = train(specs, output, num_jobs=num_jobs, device=where, tell=say)
+    resolved_device = str(resolve_device(device))
+    if num_jobs is None:
+        num_jobs = 1 if resolved_device.startswith("cuda") else os.cpu_count() or 1
+    cells, failures = train(specs, output, num_jobs=num_jobs, device=resolved_device, tell=say)
     print_cells(cells, sys.stdout)
     print_parity(cells, sys.stdout)
-    held = print_claims(cells, sys.stdout) if suite == "quick" else True
+    all_hold = print_claims(cells, sys.stdout) if check_claims else True
     for failure in failures:
         typer.echo(f"FAILED {failure.spec.name}: {failure.reason}")
-    if failures or not held:
+    if failures or not all_hold:
         raise typer.Exit(1)
 
 
@@ -194,9 +241,11 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-def _range(text: str) -> tuple[int, int]:
+def _range(text: str | None) -> tuple[int, int] | None:
     from evalkit.errors import UsageError
 
+    if text is None:
+        return None
     first, _, last = text.partition("-")
     if not first.isdecimal() or not last.isdecimal():
         raise UsageError(f"--test-range {text}: give two lengths, such as 40-256")

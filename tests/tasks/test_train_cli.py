@@ -1,10 +1,10 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from evalkit.cells.files import content_sha256
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import strict_json
 from evalkit_tasks.cli import app
+from evalkit_tasks.training import runner
 from evalkit_tasks.training import table as probe_table
 from evalkit_tasks.training.catalog import task_names
 from evalkit_tasks.training.cells import read_cell, read_cells
@@ -164,22 +165,41 @@ def test_the_table_shows_parities_where_cells_have_them(tmp_path):
     assert "parity_accuracy" not in (tmp_path / "old.csv").read_text()
 
 
-def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path):
-    options = ("--task", "parity", "--model", "gru", *words({**FAST, "--steps": 250}))
+MORTAL = """
+import os, signal
+import evalkit_tasks.training.runner as runner
+from evalkit_tasks.cli import app
+
+run_spec = runner.run_spec
+
+def run_until_killed(spec, checkpoint, **options):
+    def kill(step, loss):
+        if step == 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return run_spec(spec, checkpoint, **(options | {"checkpoint_every_s": 0, "on_step": kill}))
+
+runner.run_spec = run_until_killed
+app()
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path, monkeypatch):
+    options = ("--task", "parity", "--model", "gru", *words({**FAST, "--steps": 60}))
     probe("train", *options, "--output", "whole")
-    code = (
-        "import evalkit_tasks.training.runner as r, functools; "
-        "r.run_spec = functools.partial(r.run_spec, checkpoint_every_s=0.05); "
-        "from evalkit_tasks.cli import app; app()"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, "train", *options, "--output", "killed"])
-    while not list(Path("killed").rglob("checkpoint.pt")):
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    arguments = ["train", *options, "--output", "killed"]
+    process = subprocess.run([sys.executable, "-c", MORTAL, *arguments], check=False)
+    assert process.returncode == -signal.SIGKILL
     assert not read_cells(Path("killed"))
+    assert len(list(Path("killed").rglob("checkpoint.pt"))) == 1
+    resumed_steps = []
+    real = runner.run_spec
+
+    def run_spec(spec, checkpoint, **options):
+        return real(spec, checkpoint, **options | {"on_step": lambda step, loss: resumed_steps.append(step)})
+
+    monkeypatch.setattr(runner, "run_spec", run_spec)
     probe("train", *options, "--output", "killed")
+    assert resumed_steps == list(range(41, 61))
     (whole,), (killed,) = read_cells(Path("whole")), read_cells(Path("killed"))
     assert killed.tests == whole.tests
     assert killed.content["training"]["history"] == whole.content["training"]["history"]
@@ -194,22 +214,20 @@ def test_processes_give_what_one_process_gives(tmp_path):
     code = "from evalkit_tasks.cli import app; app()"
     arguments = ["train", "--output", str(tmp_path / "two"), *words({**FAST, "--jobs": 2}), *sweep]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, env=environment)
-    one, two = (read_cells(tmp_path / name) for name in ("one", "two"))
-    assert [cell.tests for cell in one] == [cell.tests for cell in two]
-    assert len(one) == 2
+    alone, side_by_side = (read_cells(tmp_path / name) for name in ("one", "two"))
+    assert [cell.tests for cell in alone] == [cell.tests for cell in side_by_side]
+    assert len(alone) == 2
 
 
 def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
-    from evalkit_tasks.training import runner as train_runner
-
-    real = train_runner.run_spec
+    real = runner.run_spec
 
     def run_spec(spec, *arguments, **options):
         if spec.seed == 0:
             raise RuntimeError("the norm of the gradient is not finite\nand more")
         return real(spec, *arguments, **options)
 
-    monkeypatch.setattr(train_runner, "run_spec", run_spec)
+    monkeypatch.setattr(runner, "run_spec", run_spec)
     arguments = ("--task", "parity", "--model", "lstm", "--seeds", "2")
     result = probe("train", "--output", str(tmp_path), *words(FAST), *arguments, exit_code=1)
     expected = "FAILED parity, lstm, 1 layers, seed 0: RuntimeError: the norm of the gradient is not finite\n"
@@ -335,10 +353,18 @@ def test_an_empty_folder_is_told_what_to_do(tmp_path):
 
 
 def test_published_numbers_name_known_tasks_and_sources():
-    known = probe_table.published()
-    for source in known["sources"].values():
+    published = probe_table.published()
+    for source in published["sources"].values():
         assert source["url"].startswith("https://arxiv.org/abs/")
-    for row in known["rows"]:
-        assert row["source"] in known["sources"]
+    for row in published["rows"]:
+        assert row["source"] in published["sources"]
         assert set(row["results"]) <= set(task_names())
         assert row.get("eigenvalues", "off") == "off" or row["model"] in ARCHITECTURES
+
+
+def test_the_help_lists_every_task_and_network():
+    words_of_help = " ".join(probe("train", "--help").stdout.split())
+    spelt_out = ", ".join(f"tomita-{number}" for number in range(1, 8))
+    listed = set(re.findall(r"[a-z0-9-]+", words_of_help.replace("tomita-1 to tomita-7", spelt_out)))
+    assert set(task_names()) <= listed
+    assert set(ARCHITECTURES) <= listed
