@@ -33,6 +33,7 @@ FOLDERS = {
 FLOORS = {
     "evalkit": (
         {"dates", "errors", "files", "stats"},
+        {"hub_errors"},
         {"corpora", "models"},
         {"bench", "environment", "scoring", "tasks"},
         {"cells"},

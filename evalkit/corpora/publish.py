@@ -14,12 +14,11 @@ where it was published and accepts it only with the SHA-256 that stands here.
 The same corpus gives the same bytes.
 """
 
-import contextlib
 import dataclasses
 import io
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from evalkit.corpora.tables import FIELD_NAMES, document_columns, document_row, 
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import atomic_write, locked, strict_json
 from evalkit.corpora.licenses import may_republish
+from evalkit.hub_errors import HubRepository, hub_errors
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
 
 CORPUS_FILE = "corpus.json"
@@ -144,7 +144,8 @@ def push_dataset(folder: Path, repo: str, *, private: bool = False) -> str:
 
     own = json.loads((folder / CORPUS_FILE).read_bytes())
     api = HfApi()
-    with _plain_errors(repo, f"the folder {folder} is complete: try again later"):
+    later = f": the folder {folder} is complete: try again later"
+    with hub_errors(CorpusError, HubRepository(repo, "dataset"), later):
         api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
         try:
             there = json.loads(Path(hf_hub_download(repo, CORPUS_FILE, repo_type="dataset")).read_bytes())
@@ -182,7 +183,8 @@ def fetch_dataset(path_or_hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
 
     hub = parse_hub_id(path_or_hub_id)
-    with _plain_errors(hub.repo, "connect once, or give the path of a copy"):
+    repository = HubRepository(hub.repo, "dataset", hub.revision)
+    with hub_errors(CorpusError, repository, ": connect once, or give the path of a copy"):
         return Path(
             snapshot_download(hub.repo, repo_type="dataset", revision=hub.revision, allow_patterns=_FILES)
         )
@@ -245,34 +247,6 @@ def _manifest(folder: Path) -> Manifest:
             f"{folder}: no dataset of an evalkit corpus: {CORPUS_FILE} cannot be read ({first_line(error)})"
         ) from error
     return manifest
-
-
-@contextlib.contextmanager
-def _plain_errors(repo: str, remedy: str) -> Iterator[None]:
-    """Turn the hub client's errors into one line that says what to do."""
-    from httpx2 import TransportError
-    from huggingface_hub import constants, errors
-
-    try:
-        yield
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            remedy = "set HF_TOKEN to a token that may read and write there"
-        elif status == 404:
-            remedy = f"there is none of this name or revision; see {constants.ENDPOINT}/datasets/{repo}"
-        raise CorpusError(f"the hub answered {status} for the dataset {repo}: {remedy}") from error
-    except errors.LocalTokenNotFoundError as error:
-        raise CorpusError(f"the dataset {repo}: there is no token; set HF_TOKEN") from error
-    except (
-        errors.OfflineModeIsEnabled,
-        errors.LocalEntryNotFoundError,
-        errors.RevisionResolutionError,
-        TransportError,
-    ) as error:
-        offline = isinstance(error, errors.OfflineModeIsEnabled) or constants.is_offline_mode()
-        reason = "HF_HUB_OFFLINE is set" if offline else type(error).__name__
-        raise CorpusError(f"the hub cannot be reached for the dataset {repo} ({reason}): {remedy}") from error
 
 
 def _check_folder(folder: Path, corpus: Corpus) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import file_sha256
+from evalkit.hub_errors import HubRepository, hub_message
 
 HUB_PREFIX = "hub:"
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -262,7 +263,10 @@ def _hub_rows(
         dataset = datasets.load_dataset(hub.repo, hub.config, revision=hub.revision, split=split)
         yield from _dataset_rows(name, dataset, split, columns, provenance)
     except failures as error:
-        raise CorpusError(f"{name}: the Hub did not give it: {first_line(error)}") from error
+        repository = HubRepository(hub.repo, "dataset", hub.revision)
+        # `datasets` makes errors of its own of the hub client's.
+        message = hub_message(error.__cause__ or error, repository, ": connect once, or give the path of a copy")
+        raise CorpusError(f"{name}: the Hub did not give it: {message or first_line(error)}") from error
 
 
 def _dataset_rows(

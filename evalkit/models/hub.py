@@ -8,12 +8,13 @@ import contextlib
 import fnmatch
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.errors import ModelError
 from evalkit.files import file_sha256
+from evalkit.hub_errors import HubRepository, hub_errors
 
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")  # in order of preference
 
@@ -51,7 +52,7 @@ def hub_files(repo: str, revision: str = "main") -> HubSnapshot:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     api = HfApi()
-    with _plain_errors(repo, revision):
+    with _hub_errors(repo, revision):
         # Also notes which commit a branch is at, so that the branch can be resolved offline.
         commit = api.resolve_revision(repo, revision=revision).resolved
         try:
@@ -82,7 +83,7 @@ def cached_files(repo: str, revision: str = "main") -> HubSnapshot | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
 
-    with _plain_errors(repo, revision):
+    with _hub_errors(repo, revision):
         try:
             folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
         except IncompleteSnapshotError as error:
@@ -148,14 +149,13 @@ def download(repo: str, commit: str, patterns: Iterable[str]) -> Path:
 
     if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
         disable_progress_bars()
-    wanted = list(patterns)
-    with _plain_errors(repo, commit):
-        folder = Path(snapshot_download(repo, revision=commit, allow_patterns=wanted))
+    patterns = list(patterns)
+    with _hub_errors(repo, commit):
+        folder = Path(snapshot_download(repo, revision=commit, allow_patterns=patterns))
     names = [str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()]
-    if not any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in wanted):
-        raise ModelError(
-            f"{repo} at {commit} has no file {' or '.join(wanted)}: see {_url(repo)}/tree/{commit}"
-        )
+    if not any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns):
+        page = f"{HubRepository(repo, 'model').url}/tree/{commit}"
+        raise ModelError(f"{repo} at {commit} has no file {' or '.join(patterns)}: see {page}")
     return folder
 
 
@@ -164,47 +164,9 @@ def _digest(path: Path) -> str:
     return blob.name if blob.parent.name == "blobs" else file_sha256(path)
 
 
-def _url(repo: str) -> str:
-    from huggingface_hub import constants
-
-    return f"{constants.ENDPOINT}/{repo}"
-
-
-@contextlib.contextmanager
-def _plain_errors(repo: str, revision: str) -> Iterator[None]:
-    """Turn the hub client's errors, which have many lines, into one line that says what to do."""
-    from httpx2 import TransportError
-    from huggingface_hub import errors
-
-    def unreachable(reason: str) -> ModelError:
-        return ModelError(
-            f"cannot reach the hub for {repo} ({reason}) and not all of it is in the local cache: "
-            "connect once, or give a local path"
-        )
-
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise ModelError(
-            f"{repo} is gated: accept its licence at {_url(repo)} and set HF_TOKEN to a token of that account"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelError(
-            f"the hub has no model {repo}, or it is private: check the name at {_url(repo)}, or set HF_TOKEN"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ModelError(f"{repo} has no revision {revision!r}: see {_url(repo)}/commits/main") from error
-    except errors.HFValidationError as error:
-        raise ModelError(f"{repo!r} is not the name of a hub repository (owner/name)") from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        remedy = "set HF_TOKEN to a valid token" if status in (401, 403) else "try again later"
-        raise ModelError(f"the hub answered {status} for {repo}: {remedy}") from error
-    except (errors.RevisionResolutionError, errors.LocalEntryNotFoundError) as error:
-        cause = error.__cause__
-        offline = cause is None or isinstance(cause, errors.OfflineModeIsEnabled)
-        raise unreachable("HF_HUB_OFFLINE is set" if offline else type(cause).__name__) from error
-    except errors.OfflineModeIsEnabled as error:
-        raise unreachable("HF_HUB_OFFLINE is set") from error
-    except TransportError as error:
-        raise unreachable(type(error).__name__) from error
+def _hub_errors(repo: str, revision: str) -> contextlib.AbstractContextManager[None]:
+    return hub_errors(
+        ModelError,
+        HubRepository(repo, "model", revision),
+        " and not all of it is in the local cache: connect once, or give a local path",
+    )

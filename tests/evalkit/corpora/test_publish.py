@@ -274,7 +274,7 @@ def test_pushes_that_fail_say_why_in_one_line(hub: UploadHub, tmp_path: Path) ->
     for repo, endpoint, variables, message in (
         ("me/news", hub.url, {}, "the hub answered 401 for the dataset me/news: set HF_TOKEN"),
         ("them/news", hub.url, {"HF_TOKEN": TOKEN}, "the hub answered 403 for the dataset them/news: set"),
-        ("me/news", "http://127.0.0.1:9", {"HF_TOKEN": TOKEN}, "cannot be reached for the dataset me/news"),
+        ("me/news", "http://127.0.0.1:9", {"HF_TOKEN": TOKEN}, "cannot reach the hub for the dataset me/news"),
         ("me/news", hub.url, {"HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
     ):
         code, _, err = evalkit(*push, "--repo", repo, endpoint=endpoint, home=home, **variables)
