@@ -28,13 +28,13 @@ class _Sources(TyperGroup):
         return set()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names of all sources; see `TyperGroup`."""
+        """The names of all sources that are registered, sorted; none is imported for it."""
         return sorted(
             {*super().list_commands(ctx), *(point.name for point in entry_points(group=SOURCE_GROUP))}
         )
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A source's command; None, after a line on standard error, where it cannot be had."""
+        """A source's command, imported now; None, after a line on standard error, where that fails."""
         if cmd_name not in self.commands and cmd_name not in self._broken:
             for point in entry_points(group=SOURCE_GROUP, name=cmd_name):
                 self._load(point)

@@ -53,7 +53,7 @@ RefreshOption = Annotated[
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CommonOptions:
-    """What every crawl is told, checked."""
+    """The options that all crawls share, checked."""
 
     window: CrawlWindow
     max_documents: int | None = None
@@ -83,7 +83,7 @@ def common_options(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> CommonOptions:
-    """The options as a command gets them, checked.
+    """Check the options that all crawls share, as the command line gives them.
 
     Raises:
         UsageError: a day is no day, the window is empty or lies in the future, an endpoint or a name is

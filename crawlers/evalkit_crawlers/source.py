@@ -18,7 +18,7 @@ from typing import Protocol
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CrawlWindow:
-    """The days whose documents are wanted, both ends included, in UTC."""
+    """The days of publication whose documents a crawl collects, both ends included, in UTC."""
 
     since: dt.date
     until: dt.date
@@ -32,7 +32,7 @@ class Capture:
     """A body as a server sent it (content encoding undone), kept for good."""
 
     url: str
-    """As it was asked for."""
+    """The canonical address that was asked for."""
     final_url: str
     """After redirects."""
     fetched_at: dt.datetime

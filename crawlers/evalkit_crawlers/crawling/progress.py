@@ -29,7 +29,7 @@ class Workload(NamedTuple):
 
     @property
     def least_s(self) -> float:
-        """The time that politeness alone takes."""
+        """Seconds that politeness alone takes."""
         return self.num_pages * self.delay_s
 
 
@@ -44,7 +44,7 @@ class _Queue:
     wakes_at_s: float = 0.0
 
     def remaining_s(self, now_s: float) -> float:
-        """How long the rest takes at the pace so far, and not faster than politeness allows."""
+        """Seconds until the last page at the pace so far, and not faster than politeness allows."""
         pace_s = (now_s - self.started_s) / self.num_answers if self.num_answers else 0.0
         return (self.num_pages - self.num_done) * max(pace_s, self.delay_s)
 
@@ -91,14 +91,14 @@ class CrawlProgress:
                 print(text, file=self._stream, flush=True)
 
     def waits(self, queue: str, seconds: float) -> None:
-        """See `evalkit_crawlers.http.fetch.Watcher`."""
+        """Count the time that a queue is idle out of politeness, from now on so many seconds."""
         with self._lock:
             if queue in self._queues:
                 self._queues[queue].waited_s += seconds
                 self._queues[queue].wakes_at_s = self._clock.monotonic() + seconds
 
     def answered(self, queue: str, num_bytes: int) -> None:  # noqa: ARG002 - part of the protocol
-        """See `evalkit_crawlers.http.fetch.Watcher`."""
+        """Count an answer: a page's of a queue whose pages are expected, else a listing's."""
         with self._lock:
             if queue in self._queues:
                 self._queues[queue].num_answers += 1
@@ -137,7 +137,7 @@ class CrawlProgress:
             self._dropped[reason] += 1
 
     def lines(self) -> list[str]:
-        """The state of everything, the slowest queue first."""
+        """The state of the crawl: a line for every queue, the slowest first, then one for the documents."""
         now_s = self._clock.monotonic()
         with self._lock:
             if not self._queues:

@@ -47,16 +47,18 @@ NO_EXTRACTOR = "nothing installed extracts this source"
 
 
 class Extractor(Protocol):
-    """The part of a `evalkit_crawlers.source.Source` that makes text; from a page alone."""
+    """What makes text from a page alone: the part of a source that is needed to rebuild its documents."""
 
     @property
     def extractor(self) -> str:
-        """Program and version."""
+        """Program and version, e.g. ``trafilatura 2.3.1, evalkit news 1``."""
 
     def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
-        """See `Source.extract`.
+        """The text of a fetched page, as `evalkit_crawlers.source.Source.extract` makes it.
 
-        The candidate has what the dataset knows: no title, and of attributes only ``source_version``.
+        Args:
+            candidate: has what the dataset tells: no title, and of attributes only ``source_version``.
+            capture: the page.
         """
 
 
@@ -195,7 +197,7 @@ def _stored(
 
 
 def _refuse_other(name: str, sha256: str, store: Path | None) -> None:
-    """Refuse a name under which the store has other documents."""
+    """Raise `CorpusError` where the store has other documents under a name: a corpus is never overwritten."""
     if name in list_corpora(store) and read_manifest(name, store).sha256 != sha256:
         raise CorpusError(
             f"corpus {name}: {store_folder(store) / name} holds other documents under this name and is never "
@@ -222,7 +224,10 @@ def _plan_lines(dataset: PublishedDataset, fetcher: Fetcher) -> list[str]:
 
 
 def installed_extractors(names: Collection[str]) -> dict[str, Extractor]:
-    """The extractors of these sources, as far as they are installed.
+    """The extractors of some sources, by source; without those for which nothing is installed.
+
+    Args:
+        names: of sources, as in `evalkit.corpora.store.Document.source`.
 
     Raises:
         CrawlError: one is registered and cannot be loaded.
@@ -246,7 +251,9 @@ def rebuild(
     *,
     tell: Callable[[str], object],
 ) -> Rebuilt:
-    """Fetch and verify what a dataset withholds, hosts in parallel.
+    """Fetch, extract and verify what a dataset withholds, hosts in parallel.
+
+    A text counts only if its SHA-256 is the published one; what was cleaned away then is cleaned away again.
 
     Args:
         dataset: see `evalkit.corpora.publish.read_dataset`.

@@ -69,7 +69,11 @@ def is_public(address: str) -> bool:
 
 
 class CheckedBackend(httpcore2.NetworkBackend):
-    """Connects to public addresses only."""
+    """Connects to public addresses only, checked after the name was resolved.
+
+    Args:
+        allow_private_hosts: connect to this machine and private networks too.
+    """
 
     def __init__(self, allow_private_hosts: bool) -> None:
         self._allow_private_hosts = allow_private_hosts

@@ -33,7 +33,11 @@ _MAX_BODY_BYTES = 1 << 30
 
 
 class CaptureStore:
-    """A folder of captures; see the module's docstring."""
+    """A folder of captures, which any number of processes may share; see the module's docstring.
+
+    Args:
+        folder: where it is; made when something is written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,7 +47,7 @@ class CaptureStore:
         return self._record_path(scope, url).exists()
 
     def read(self, scope: str, url: str) -> Capture | None:
-        """What is kept under a URL; None if nothing is.
+        """The capture under a URL; None where it was never asked for in this scope.
 
         Args:
             scope: `PAGES`, or a crawl's folder.

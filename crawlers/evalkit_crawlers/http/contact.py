@@ -37,7 +37,7 @@ def contact_of_user(option: str | None = None) -> str:
 
 
 def user_agent(contact: str) -> str:
-    """The ``User-Agent`` header."""
+    """The ``User-Agent`` header of every request: program, version and whom to write to."""
     return f"evalkit/{__version__} ({contact})"
 
 

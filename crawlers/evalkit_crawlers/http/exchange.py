@@ -157,7 +157,7 @@ class Exchanger:
         return bytes(body)
 
     def _bounded(self, response: httpx2.Response) -> Iterator[bytes]:
-        """The body as it is sent: compressed, it counts as well, or an endless one would pass as empty."""
+        """The body as it is sent. It has the same limit: of some endless bodies nothing is ever unpacked."""
         num_bytes = 0
         for piece in response.iter_raw():
             num_bytes += len(piece)

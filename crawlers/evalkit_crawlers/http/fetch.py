@@ -40,16 +40,16 @@ _BUSY = frozenset({429, 503})
 
 
 class Watcher(Protocol):
-    """Is told what happens, from several threads."""
+    """Is told what happens while pages are fetched, from several threads."""
 
     def waits(self, queue: str, seconds: float) -> None:
-        """A queue is idle for so long, out of politeness."""
+        """Called when a queue is about to be idle for so many seconds, out of politeness."""
 
     def answered(self, queue: str, num_bytes: int) -> None:
-        """A request was answered by a server."""
+        """Called when a server has answered a request of a queue with so many bytes."""
 
     def message(self, text: str) -> None:
-        """Something that the user should read."""
+        """Called with a line that the user should read."""
 
 
 class _Silent:
@@ -127,7 +127,17 @@ class Fetcher:
         self._exchanger.close()
 
     def get(self, url: str, *, accept: str = "*/*", revalidate: bool = False) -> Capture:
-        """See `evalkit_crawlers.source.Get`."""
+        """The body under a URL: captured before, or else fetched politely and captured.
+
+        Args:
+            url: http or https; the canonical address, also where an endpoint is asked.
+            accept: value of the ``Accept`` header.
+            revalidate: the body may have changed since the last crawl: ask, with the kept copy's validators.
+
+        Raises:
+            FetchRefused: it cannot be had or must not be taken, and why; remembered for this crawl.
+            CrawlError: the host cannot be reached after all retries.
+        """
         return self._captured_or_fetched(url, accept, revalidate, ask_robots=True)
 
     def is_captured(self, url: str) -> bool:

@@ -31,7 +31,7 @@ class HostPolicy:
     """Beginnings of paths that are documented programming interfaces: robots.txt does not speak of them."""
 
     def covers(self, host: str) -> bool:
-        """Whether a host is one of these."""
+        """Whether the policy is for a host, given by its name in lower case."""
         return any(
             host == name.removeprefix("*.") or (name.startswith("*.") and host.endswith(name[1:]))
             for name in self.hosts

@@ -34,15 +34,15 @@ class SystemClock:
     """The machine's time."""
 
     def now(self) -> dt.datetime:
-        """See `Clock`."""
+        """Calendar time, aware, in UTC."""
         return dt.datetime.now(dt.UTC)
 
     def monotonic(self) -> float:
-        """See `Clock`."""
+        """Seconds since some moment; never goes back."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """See `Clock`."""
+        """Return after so many seconds."""
         time.sleep(seconds)
 
 
@@ -66,7 +66,12 @@ class Pacer:
 
     @contextlib.contextmanager
     def turn(self, queue: str, delay_s: float) -> Iterator[None]:
-        """The queue's only request; it begins when the delay since the end of the last one is over."""
+        """A context for one request, entered when the queue is free and its delay is over.
+
+        Args:
+            queue: what is paced together.
+            delay_s: least time since the end of the queue's last request, of any process.
+        """
         with self._lock:
             turn = self._turns.setdefault(queue, threading.Lock())
         with turn, (self._folder / f"{slug(queue)}.json").open("a+", encoding="utf-8") as file:
@@ -84,14 +89,14 @@ class Pacer:
                 self._write(queue, file)
 
     def hold(self, queue: str, seconds: float) -> None:
-        """Within a turn: let none through for so long, because the server wishes so."""
+        """Let no request of a queue through for so many seconds (an hour at most); called within a turn."""
         self._hold_until[queue] = self._clock.monotonic() + min(seconds, MAX_HOLD_S)
 
     def _read_other_process(self, queue: str, file: IO[str]) -> None:
-        """What another process did last; one's own clock knows best what one did oneself.
+        """Take over the end of the queue's last request, where that was another process's.
 
-        Processes share no monotonic clock, and calendar time may have been set back: then the request
-        counts as just made.
+        Of this process's own requests its monotonic clock knows better than the file. Processes share no
+        monotonic clock, and calendar time may have been set back: then the request counts as just made.
         """
         file.seek(0)
         try:

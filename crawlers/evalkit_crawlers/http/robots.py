@@ -43,7 +43,7 @@ class Robots:
     """The rules of every site that a crawl comes to, fetched once each."""
 
     def __init__(self, get: Callable[[str], Capture]) -> None:
-        """Fetch by ``get``, which does not ask here again."""
+        """Fetch by ``get``, which must not ask robots.txt whether it may fetch robots.txt."""
         self._get = get
         self._rules: dict[str, Rules] = {}
         self._lock = threading.Lock()

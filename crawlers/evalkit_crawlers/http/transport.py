@@ -37,7 +37,7 @@ class QueueTransport(httpx2.BaseTransport):
         self._ssl_context: ssl.SSLContext | None = None
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """See `httpx2.BaseTransport`."""
+        """Send a request over its queue's connection; the body of the response is not read yet."""
         response = self._pool(str(request.extensions[QUEUE])).handle_request(
             httpcore2.Request(
                 method=request.method,

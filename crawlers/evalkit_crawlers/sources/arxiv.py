@@ -88,7 +88,7 @@ class ArxivSource:
         self.query: Mapping[str, str] = {"categories": ",".join(categories) or "all"}
 
     def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
-        """Two candidates for every paper, its text and its abstract; see `Source`.
+        """Two candidates for every paper of the window, its text and its abstract, in the listing's order.
 
         Raises:
             CrawlError: the listing cannot be had or read.
@@ -124,7 +124,7 @@ class ArxivSource:
         return not self.categories or not names.isdisjoint(self.categories)
 
     def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
-        """See `Source`."""
+        """The text of version 1 from its HTML, with the license that the page names if the listing didn't."""
         try:
             article = latexml.read_article(capture.body)
         except FetchRefused as refusal:

@@ -50,10 +50,10 @@ _DATE_IN_PATH = re.compile(r"/((?:19|20)\d\d)[/-](\d\d?)[/-](\d\d?)(?=[/-]|$)")
 
 @dataclasses.dataclass(frozen=True)
 class NewsSource:
-    """See the module's docstring."""
+    """Articles that feeds name in the window, from the articles' own pages."""
 
     feeds: tuple[Feed, ...] = ()
-    """None are needed to extract."""
+    """In the order in which they are read; extracting needs none."""
     name: str = "news"
     extractor: str = f"{pages.EXTRACTOR}, evalkit news 1"
 
@@ -67,13 +67,13 @@ class NewsSource:
         }
 
     def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
-        """See `Source.discover`; feed by feed, in the order of their file."""
+        """The articles that the feeds name in the window, feed by feed; each article once."""
         listed: dict[str, str] = {}
         for feed in self.feeds:
             yield from _discover(feed, window, get, listed)
 
     def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
-        """See `Source.extract`."""
+        """The text of an article's page; a drop where site or date are not those of the feed."""
         site, host = candidate.attributes.get("site"), urlsplit(capture.final_url).hostname or ""
         if site and not is_on_site(host, site):
             return Drop(candidate.id, "redirected to another site")
@@ -98,7 +98,7 @@ class NewsSource:
 def _discover(
     feed: Feed, window: CrawlWindow, get: Get, listed: dict[str, str]
 ) -> Iterator[Candidate | Drop]:
-    """One feed's candidates; `listed` holds the articles of all feeds so far, by id."""
+    """One feed's candidates; ``listed`` holds the articles of all feeds so far, by id, and grows."""
     oldest: dt.date | None = None
     for number in range(1, MAX_PAGES + 1):
         try:

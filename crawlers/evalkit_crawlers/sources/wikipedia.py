@@ -57,9 +57,10 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 @dataclasses.dataclass(frozen=True)
 class WikipediaSource:
-    """See the module's docstring."""
+    """Articles that were created in the window, as they were created."""
 
     languages: tuple[str, ...]
+    """Editions, e.g. ``en``, ``zh-min-nan``."""
     name: str = "wikipedia"
     extractor: str = f"{pages.EXTRACTOR}, evalkit wikipedia 1"
 
@@ -69,7 +70,7 @@ class WikipediaSource:
         return {"languages": " ".join(self.languages), "min_wikitext_bytes": str(MIN_WIKITEXT_BYTES)}
 
     def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
-        """See `Source.discover`; language by language, in the order of the log."""
+        """The pages that were created in the window, edition by edition, in the order of the creation log."""
         for language in self.languages:
             try:
                 yield from _discover(language, window, get)
@@ -77,7 +78,7 @@ class WikipediaSource:
                 yield Drop(f"{language}.wikipedia.org", f"listing: {refusal.reason}")
 
     def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
-        """See `Source.extract`."""
+        """The prose of the revision that a capture of ``action=parse`` renders, under its permanent link."""
         try:
             text = article_text(_rendering(capture.body))
         except FetchRefused as refusal:

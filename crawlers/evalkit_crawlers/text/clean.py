@@ -60,7 +60,9 @@ class Cleaned:
 def clean_documents(
     documents: Iterable[Document], *, earlier_documents: Iterable[Document] = (), min_bytes: int = 500
 ) -> Cleaned:
-    """Keep what belongs into a corpus.
+    """Bring documents into the form of a corpus and leave out what does not belong into one.
+
+    The steps are those of the module's docstring, in their order.
 
     Args:
         documents: texts as extracted.
@@ -132,13 +134,14 @@ def site_of(url: str | None) -> str:
 
 
 def boilerplate_lines(documents: Collection[Document]) -> frozenset[str]:
-    """Digests of the lines that a host puts into many of its documents; see the module's docstring."""
+    """Digests of the lines that a host puts into many of its documents: step 2 of the module's docstring."""
     num_documents = Counter(site_of(document.url) for document in documents)
     least = {
         host: max(MIN_DOCUMENTS, math.ceil(MIN_SHARE * count))
         for host, count in num_documents.items()
         if host and count >= MIN_DOCUMENTS
     }
+    # Counted by digest and not by text: the long lines of all documents would be a second copy of the corpus.
     hosted = [(host, document) for document in documents if (host := site_of(document.url)) in least]
     counts = Counter(digest for host, document in hosted for digest in _long_lines(document.text, host))
     frequent = [
@@ -149,6 +152,7 @@ def boilerplate_lines(documents: Collection[Document]) -> frozenset[str]:
         }
         for host, document in hosted
     ]
+    # Eight copies of one article share all their lines; what is mostly repeated says nothing of boilerplate.
     witnesses = Counter(
         (host, digest)
         for (host, document), lines in zip(hosted, frequent, strict=True)
@@ -159,7 +163,13 @@ def boilerplate_lines(documents: Collection[Document]) -> frozenset[str]:
 
 
 def without_lines(text: str, url: str | None, digests: Collection[str]) -> str:
-    """A text without the lines that `boilerplate_lines` found for its host."""
+    """A text without its host's boilerplate.
+
+    Args:
+        text: in normal form.
+        url: the document's address; its host is part of what the digests are made of.
+        digests: see `boilerplate_lines`.
+    """
     host = site_of(url)
     if not host or not digests:
         return text

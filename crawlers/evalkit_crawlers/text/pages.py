@@ -48,7 +48,7 @@ class Page:
 
 
 def read_page(capture: Capture) -> Page:
-    """The article on a page.
+    """The article on a page: its main text, and what the page says of it.
 
     Raises:
         FetchRefused: the body is no HTML page, or cannot be read as one.
