@@ -1,6 +1,6 @@
 """Tasks: what a model is asked beside the cost of a corpus, and how other packages bring them.
 
-A suite is an object registered under the entry-point group ``evalkit.tasks``::
+A suite is an object registered under the entry-point group ``evalkit.tasks``:
 
     [project.entry-points."evalkit.tasks"]
     my-suite = "my_package:suite"        # evalkit run --tasks my-suite --models …

@@ -1,12 +1,10 @@
 """What a cell says, typed: one frozen dataclass for each kind of cell, and the parts that they share.
 
-========================  ==================  ==========================================================
-class                     ``kind``            what it is
-========================  ==================  ==========================================================
-`CorpusCell`              ``corpus``          what one model paid for one corpus under one policy
-`TaskCell`                ``task``            what one model answered to one task
-`ProbeCell`               ``trained-probe``   how far one network, trained on one task, generalizes
-========================  ==================  ==========================================================
+| class | `kind` | what it is |
+|---|---|---|
+| `CorpusCell` | `corpus` | what one model paid for one corpus under one policy |
+| `TaskCell` | `task` | what one model answered to one task |
+| `ProbeCell` | `trained-probe` | how far one network, trained on one task, generalizes |
 
 The last is in `evalkit.cells.probe_schema`.
 

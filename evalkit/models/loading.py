@@ -1,6 +1,6 @@
 """From a model's name to the model: the catalog says what a name means, a loader brings it.
 
-A loader is a module (or any object) with two functions::
+A loader is a module (or any object) with two functions:
 
     identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity   # cheap: loads no weights
     load(entry: CatalogEntry, options: LoadOptions) -> TokenModel | Codec
