@@ -13,6 +13,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 
+from tests.support.triton_kernels import choose_interpreter
+
+choose_interpreter()  # before anything imports triton
+
 DATA = Path(__file__).parent / "data"
 
 

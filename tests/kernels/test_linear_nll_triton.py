@@ -1,13 +1,5 @@
-"""The Triton kernels of the head: on a GPU where there is one, else in Triton's interpreter.
+"""The Triton kernels of the head: on a GPU where there is one, else in Triton's interpreter."""
 
-The interpreter is chosen when kernels are defined, so without a GPU one test runs this file again in a
-process that has TRITON_INTERPRET=1. It shows indices, masks and logic; not speed, nor 16-bit products.
-"""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +8,10 @@ from torch import Tensor
 
 from evalkit_kernels import linear_nll
 from evalkit_kernels.linear_nll import linear_nll_reference, triton_unavailable
+from tests.support.triton_kernels import DEVICE, Compiler, Kernel, needs_gpu, runs_kernels
 
-triton = pytest.importorskip("triton")
+pytest.importorskip("triton")
 kernels = pytest.importorskip("evalkit_kernels.linear_nll_triton")
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-ON_GPU = torch.cuda.is_available() and not INTERPRETED
-DEVICE = "cuda" if ON_GPU else "cpu"
-runs_kernels = pytest.mark.skipif(not (ON_GPU or INTERPRETED), reason="runs in the interpreter's process")
-compiles = pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
 
 SMALL = kernels.Tiles(rows=16, columns=32, channels=16, warps=4, stages=2)
 """Several tiles in every direction at the interpreter's sizes."""
@@ -39,18 +26,6 @@ def head(
     targets = torch.randint(0, vocab_size, (num_rows,), generator=generator)
     bias = torch.randn(vocab_size, generator=generator)
     return hidden.to(DEVICE, dtype), weight.to(DEVICE, dtype), targets.to(DEVICE), bias.to(DEVICE, dtype)
-
-
-@pytest.mark.skipif(ON_GPU or INTERPRETED, reason="the kernels run in this process")
-def test_the_interpreter_agrees() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__))],
-        env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
 
 
 @runs_kernels
@@ -175,7 +150,7 @@ def test_gradients_are_those_of_all_logits() -> None:
         assert torch.allclose(ours, exact, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
+@needs_gpu
 @pytest.mark.parametrize("backend", ["auto", "torch", "triton"])
 @pytest.mark.parametrize("num_channels", [768, 2049])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
@@ -203,7 +178,7 @@ def test_real_sizes_on_a_gpu(backend: str, num_channels: int, dtype: torch.dtype
     assert torch.allclose(first.double(), exact, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
+@needs_gpu
 @pytest.mark.parametrize("backend", ["reference", "torch", "triton"])
 def test_targets_outside_the_vocabulary_cost_nan_on_a_gpu(backend: str) -> None:
     hidden, weight, targets, _ = head(4, 300, 16)
@@ -224,16 +199,14 @@ def test_where_triton_cannot_run_the_reason_is_given(monkeypatch: pytest.MonkeyP
     assert linear_nll(hidden, weight, targets).shape == (4,)
 
 
-@compiles
 @pytest.mark.parametrize(
     ("capability", "dtype", "options"),
     [(90, "bf16", False), (90, "bf16", True), (90, "fp16", False), (90, "fp32", True), (80, "bf16", True)],
 )
 def test_it_compiles_for_gpus_that_are_not_here(
-    capability: int, dtype: str, options: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capability: int, dtype: str, options: bool, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Down to machine code, with the tiles that such a GPU gets, within its registers and shared memory."""
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     shared = {80: 163, 90: 227}[capability] << 10
     monkeypatch.setattr(kernels, "_shared_memory", lambda device: shared)
     torch_dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[dtype]
@@ -242,47 +215,32 @@ def test_it_compiles_for_gpus_that_are_not_here(
     flags: dict[str, Any] = {"HAS_BIAS": options, "HAS_SOFTCAP": options}
     outputs = dict.fromkeys(("maxima", "totals", "at_targets"), "*fp32")
 
-    fused = compiled(
-        kernels._fused_kernel,
+    strides = ("hidden_stride", "weight_stride")
+    fused = Kernel(
+        "linear_nll_triton",
+        "_fused_kernel",
         capability,
         {"hidden": f"*{dtype}", "weight": f"*{dtype}", "bias": bias, "targets": "*i64", **outputs}
-        | dict.fromkeys(("num_rows", "num_columns", "num_splits", "hidden_stride", "weight_stride"), "i32")
+        | dict.fromkeys(("num_rows", "num_columns", "num_splits", *strides), "i32")
         | dict.fromkeys(("softcap", "scale"), "fp32"),
         flags
         | {"NUM_CHANNELS": 900 if options else 768, "UPCAST": False, "GROUP": kernels.GROUP}
         | {"BLOCK_T": tiles.rows, "BLOCK_V": tiles.columns, "BLOCK_C": tiles.channels},
         {"num_warps": tiles.warps, "num_stages": tiles.stages},
+        aligned=strides,
     )
-    assert fused.metadata.shared <= shared
+    program = compiler(fused)
+    assert program.shared <= shared
     if dtype != "fp32":
-        assert ("wgmma.mma_async" if capability == 90 else "mma.sync") in fused.asm["ptx"]  # tensor cores
-    compiled(
-        kernels._block_kernel,
+        assert ("wgmma.mma_async" if capability == 90 else "mma.sync") in program.ptx  # tensor cores
+    block = Kernel(
+        "linear_nll_triton",
+        "_block_kernel",
         capability,
         {"product": "*fp32", "bias": bias, "targets": "*i64", **outputs}
         | {"num_columns": "i32", "product_stride": "i32", "softcap": "fp32", "scale": "fp32"},
         flags | {"BLOCK_B": 4096},
         {"num_warps": 8},
+        aligned=("product_stride",),
     )
-
-
-def compiled(
-    kernel: Any,
-    capability: int,
-    signature: dict[str, str | None],
-    constants: dict[str, Any],
-    options: dict[str, int],
-) -> Any:
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    constants = constants | {name: None for name, kind in signature.items() if kind is None}
-    names = kernel.arg_names
-    aligned = [n for n in names if (signature.get(n) or "").startswith("*") or n.endswith("_stride")]
-    source = ASTSource(
-        kernel,
-        {name: "constexpr" if name in constants else signature[name] for name in names},
-        {(names.index(name),): value for name, value in constants.items()},
-        {(names.index(name),): [["tt.divisibility", 16]] for name in aligned},
-    )
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    compiler(block)

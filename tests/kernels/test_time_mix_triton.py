@@ -1,13 +1,5 @@
-"""The Triton kernels around RWKV-7's state update: on a GPU where there is one, else in the interpreter.
+"""The Triton kernels around RWKV-7's state update: on a GPU where there is one, else in the interpreter."""
 
-The interpreter is chosen when kernels are defined, so without a GPU one test runs this file again in a
-process that has TRITON_INTERPRET=1. It shows indices, masks and logic; not speed.
-"""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,15 +16,10 @@ from evalkit.models.rwkv7.network import (
     TimeMix,
 )
 from evalkit_kernels import wkv7_cpu
+from tests.support.triton_kernels import DEVICE, INTERPRETED, Compiler, Kernel, runs_kernels
 
-triton = pytest.importorskip("triton")
+pytest.importorskip("triton")
 kernels = pytest.importorskip("evalkit_kernels.time_mix_triton")
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-ON_GPU = torch.cuda.is_available() and not INTERPRETED
-DEVICE = "cuda" if ON_GPU else "cpu"
-runs_kernels = pytest.mark.skipif(not (ON_GPU or INTERPRETED), reason="runs in the interpreter's process")
-compiles = pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 SIZES = [  # B, T, H, N: one token; one head; more rows than a program has, and not a multiple of them
@@ -90,18 +77,6 @@ def time_mix(dtype: torch.dtype) -> list[TimeMix]:
         for parameter in layer.parameters():
             torch.nn.init.normal_(parameter, std=0.4)
     return [layer.to(DEVICE, dtype) for layer in layers]
-
-
-@pytest.mark.skipif(ON_GPU or INTERPRETED, reason="the kernels run in this process")
-def test_the_interpreter_agrees() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__))],
-        env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
 
 
 @runs_kernels
@@ -278,39 +253,43 @@ def test_where_triton_cannot_run_the_reason_is_given(monkeypatch: pytest.MonkeyP
     assert kernels.unavailable(cpu) == "triton is not installed"
 
 
-@compiles
 @pytest.mark.parametrize(
     ("capability", "dtype", "head_size"), [(90, "bf16", 64), (90, "fp32", 128), (80, "fp16", 16)]
 )
 def test_it_compiles_for_gpus_that_are_not_here(
-    capability: int, dtype: str, head_size: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capability: int, dtype: str, head_size: int, compiler: Compiler
 ) -> None:
     """Down to machine code, with stores of 16 bytes per thread.
 
     An integer that is 1 becomes a constant when a kernel is launched: one token, one head.
     """
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+    def num_wide_stores(name: str, signature: dict[str, Any], constants: dict[str, Any]) -> int:
+        options = {"num_warps": kernels._NUM_WARPS}
+        kernel = Kernel(
+            "time_mix_triton", name, capability, signature, constants, options, aligned=("num_channels",)
+        )
+        return compiler(kernel).ptx.count("st.global.v4")
+
     pointer, channels = f"*{dtype}", kernels._TILE_CHANNELS
     one_token = {"num_rows": 1, "num_tokens": 1}
     for num_mixes, single in ((1, one_token), (6, {})):
-        ptx = compiled(
-            kernels._token_shift_kernel,
-            capability,
+        num_stores = num_wide_stores(
+            "_token_shift_kernel",
             {"h": pointer, "shift": pointer, "mixes": (pointer,) * num_mixes}
             | {"outputs": (pointer,) * num_mixes}
             | dict.fromkeys(("num_rows", "num_tokens", "num_channels"), "i32"),
             {"NUM_MIXES": num_mixes, "BLOCK_R": kernels.TILE // channels, "BLOCK_C": channels} | single,
         )
-        assert wide_stores(ptx) >= num_mixes
+        assert num_stores >= num_mixes
 
     tile = {"BLOCK_R": kernels.TILE // head_size, "N": head_size}
     sizes = {"num_rows": "i32", "num_heads": "i32"}
     one_head = {"num_rows": 1, "num_heads": 1}
     for has_residual, single in ((False, one_head), (True, {})):
         residual = pointer if has_residual else None
-        ptx = compiled(
-            kernels._prepare_kernel,
-            capability,
+        num_stores = num_wide_stores(
+            "_prepare_kernel",
             dict.fromkeys(("decay_logit", "k", "v", "rate_logit", "w0", "a0", "k_k", "k_a"), pointer)
             | dict.fromkeys(("residual_logit", "v_first", "v0", "v_out"), residual)
             | dict.fromkeys(("k_out", "a_out", "b_out"), pointer)
@@ -318,44 +297,13 @@ def test_it_compiles_for_gpus_that_are_not_here(
             | sizes,
             {"HAS_RESIDUAL": has_residual} | tile | single,
         )
-        assert wide_stores(ptx) >= 4 + has_residual
+        assert num_stores >= 4 + has_residual
     for single in (one_head, {}):
-        ptx = compiled(
-            kernels._finish_kernel,
-            capability,
+        num_stores = num_wide_stores(
+            "_finish_kernel",
             dict.fromkeys(("y", "r", "k", "v", "gate", "r_k", "weight", "bias", "out"), pointer)
             | {"norm_eps": "fp32"}
             | sizes,
             tile | single,
         )
-        assert wide_stores(ptx) >= 1
-
-
-def wide_stores(ptx: str) -> int:
-    return ptx.count("st.global.v4")
-
-
-def compiled(kernel: Any, capability: int, signature: dict[str, Any], constants: dict[str, Any]) -> str:
-    """The kernel's PTX, after it has become machine code."""
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    constants = constants | {name: None for name, kind in signature.items() if kind is None}
-    names = kernel.arg_names
-    aligned: list[tuple[int, ...]] = [(names.index("num_channels"),)] if "num_channels" in names else []
-    for i, name in enumerate(names):
-        kind = signature.get(name)
-        if isinstance(kind, tuple):
-            aligned += [(i, j) for j in range(len(kind))]
-        elif kind is not None and kind.startswith("*"):
-            aligned.append((i,))
-    source = ASTSource(
-        kernel,
-        {name: "constexpr" if name in constants else signature[name] for name in names},
-        {(names.index(name),): value for name, value in constants.items()},
-        {path: [["tt.divisibility", 16]] for path in aligned},
-    )
-    options = {"num_warps": kernels._NUM_WARPS}
-    program = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    assert program.asm["cubin"]
-    return str(program.asm["ptx"])
+        assert num_stores >= 1
