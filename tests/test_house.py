@@ -69,8 +69,6 @@ UPWARD = {
 LONG_MODULES = {
     "evalkit.plots.frame",
     "evalkit.plots.models",
-    "evalkit.refresh",
-    "evalkit.runner.corpora",
     "evalkit_kernels.wkv7_cpu",
     "evalkit_kernels.wkv7_triton_kernels",
 }
@@ -88,12 +86,8 @@ LONG_FUNCTIONS = {
     "parameters",
     "positions",
     "ranks",
-    "read_config",
     "read_documents",
     "read_rows",
-    "run",
-    "run_command",
-    "run_tasks",
     "train",
     "write_task_cell",
 }

@@ -13,7 +13,8 @@ import pytest
 from evalkit import plots
 from evalkit.bench.whole_model import bench_lines
 from evalkit.cells.corpus_cell import Cell, read_cell
-from evalkit.refresh import read_config, site
+from evalkit.refresh.config import read_config
+from evalkit.refresh.results import site
 from evalkit.scoring.documents import SCORER_VERSION
 from evalkit_tasks.training.cells import read_cells as read_probe_cells
 from evalkit_tasks.training.spec import TRAINER_VERSION

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.parsing import JsonOption, PolicyOption
 from evalkit.cli.report import DocsOption
+from evalkit.scoring.policy import DEFAULT_POLICY
 
 if TYPE_CHECKING:
-    from evalkit.refresh import LeaderboardConfig, Window
+    from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
+    from evalkit.refresh.corpora import GatedCorpus
 
 app = typer.Typer(
     help="Refresh a leaderboard: crawl the last window, check, score, build the site.", no_args_is_help=True
@@ -29,14 +32,14 @@ def window_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Print the window, and the corpora that it has."""
     settings, window = _read(config, date)
     typer.echo(f"{window.since} to {window.until}")
-    for one in settings.sources:
-        typer.echo(window.corpus(one.source))
+    for source in settings.sources:
+        typer.echo(window.corpus(source.source))
 
 
 @app.command("crawl")
 def crawl_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Crawl the window's corpora into the store, as far as they are not there."""
-    from evalkit.refresh import crawl
+    from evalkit.refresh.corpora import crawl
 
     settings, window = _read(config, date)
     crawl(settings, window, tell=_tell)
@@ -45,28 +48,24 @@ def crawl_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
 @app.command("check")
 def check_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Check the window's corpora against the previous window's. Exits with 1 if a gate is not passed."""
-    from evalkit.refresh import gate, gate_lines
+    from evalkit.refresh.corpora import gate
 
     gated = gate(*_read(config, date))
-    for line in gate_lines(gated):
-        typer.echo(line)
-    if not all(one.passed for one in gated):
-        raise typer.Exit(1)
+    _print_gates(gated)
+    _exit_unless_passed(gated)
 
 
 @app.command("publish")
 def publish_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Keep manifest, profile and list of documents of the corpora that pass. Exits with 1 if one does not."""
-    from evalkit.refresh import gate, gate_lines, publish
+    from evalkit.refresh.corpora import gate, publish
 
     settings, window = _read(config, date)
     gated = gate(settings, window)
-    for line in gate_lines(gated):
-        typer.echo(line)
+    _print_gates(gated)
     for folder in publish(settings, gated):
         typer.echo(f"published: {folder}")
-    if not all(one.passed for one in gated):
-        raise typer.Exit(1)
+    _exit_unless_passed(gated)
 
 
 @app.command("score")
@@ -74,7 +73,7 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
     """Score the models on the window's published corpora, as far as that is not done yet."""
     import sys
 
-    from evalkit.refresh import score
+    from evalkit.refresh.results import score
     from evalkit.runner.progress import reporter_for
 
     settings, window = _read(config, date)
@@ -85,7 +84,8 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
 @app.command("site")
 def site_command(config: _Config = _DEFAULT, output: _Site = Path("site"), docs: DocsOption = None) -> None:
     """Build the site of all cells, with the plots."""
-    from evalkit.refresh import read_config, site
+    from evalkit.refresh.config import read_config
+    from evalkit.refresh.results import site
 
     drawn = site(read_config(config), output, docs=docs, tell=_tell)
     typer.echo(f"{output}/index.html; {len(drawn)} plots in {output}/plots: {', '.join(drawn)}")
@@ -98,7 +98,7 @@ def commit_command(
     push: Annotated[bool, typer.Option("--push", help="Push it too, after the commits of others.")] = False,
 ) -> None:
     """Commit what is new in the results, and nothing else; CI is skipped for that commit."""
-    from evalkit.refresh import commit
+    from evalkit.refresh.results import commit
 
     settings, window = _read(config, date)
     commit(settings, f"Results of {window.since} to {window.until}", push=push, tell=_tell)
@@ -107,16 +107,16 @@ def commit_command(
 @app.command("months")
 def months_command(
     config: _Config = _DEFAULT,
-    policy: Annotated[str, typer.Option("--policy", help="Of the language models.")] = "document",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    policy: PolicyOption = DEFAULT_POLICY,
+    as_json: JsonOption = False,
 ) -> None:
     """Chain the months by the anchors: how the texts drifted, and levels without the drift."""
     from evalkit.analysis.months import months_json, months_lines, read_months
     from evalkit.files import strict_json
-    from evalkit.refresh import CELLS, read_config
+    from evalkit.refresh.config import read_config
 
     settings = read_config(config)
-    months = read_months(settings.results / CELLS, settings.anchors, policy=policy, warn=_tell)
+    months = read_months(settings.cells_folder, settings.anchors, policy=policy, warn=_tell)
     if as_json:
         typer.echo(strict_json(months_json(months)), nl=False)
     else:
@@ -150,16 +150,29 @@ def refresh_command(
         raise typer.Exit(1)
 
 
-def _read(config: Path, date: str | None) -> "tuple[LeaderboardConfig, Window]":
+def _read(config: Path, date: str | None) -> "tuple[LeaderboardConfig, PublicationWindow]":
+    from evalkit.dates import parse_day
     from evalkit.errors import UsageError
-    from evalkit.refresh import last_window, read_config
+    from evalkit.refresh.config import last_window, read_config
 
     settings = read_config(config)
     try:
-        today = dt.date.fromisoformat(date) if date else dt.datetime.now(dt.UTC).date()
+        today = parse_day(date) if date else dt.datetime.now(dt.UTC).date()
     except ValueError as error:
         raise UsageError(f"--date {date!r} is no day; write YYYY-MM-DD") from error
     return settings, last_window(settings, today)
+
+
+def _print_gates(gated: "list[GatedCorpus]") -> None:
+    from evalkit.refresh.corpora import gate_lines
+
+    for line in gate_lines(gated):
+        typer.echo(line)
+
+
+def _exit_unless_passed(gated: "list[GatedCorpus]") -> None:
+    if not all(gated_corpus.passed for gated_corpus in gated):
+        raise typer.Exit(1)
 
 
 def _tell(text: str) -> None:

@@ -1,0 +1,172 @@
+"""What ``leaderboard.toml`` says, and the window that a day means by it."""
+
+import dataclasses
+import datetime as dt
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalkit.corpora.gates import Limits, parse_limits
+from evalkit.errors import UsageError, unknown_name
+from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
+
+WINDOWS = ("half-month", "month")
+_MAX_DELAY_DAYS = 366
+_KEYS = {
+    "title": str,
+    "results": str,
+    "policies": list,
+    "token_bits": bool,
+    "window": str,
+    "delay_days": int,
+    "models": dict,
+    "sources": list,
+    "gates": dict,
+}
+_MODEL_KEYS = {"always": list, "gpu": list, "anchors": list}
+_SOURCE_KEYS = {"source": str, "options": list}
+
+
+class PublicationWindow(NamedTuple):
+    """Days of publication, both included."""
+
+    since: dt.date
+    until: dt.date
+
+    def corpus(self, source: str) -> str:
+        """The name of a source's corpus."""
+        return f"{source}-{self.since.isoformat()}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """A source and how it is crawled."""
+
+    source: str
+    options: tuple[str, ...] = ()
+    """Of ``evalkit crawl SOURCE``, besides window and name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaderboardConfig:
+    """What a leaderboard is made of."""
+
+    title: str
+    results: Path
+    """Folder of ``cells`` and ``corpora``."""
+    policies: tuple[str, ...]
+    token_bits: bool
+    window: str
+    """``half-month`` or ``month``."""
+    delay_days: int
+    """How long after its last day a window is taken for complete."""
+    models: tuple[str, ...]
+    gpu_models: tuple[str, ...]
+    """Scored as well where torch sees a GPU."""
+    anchors: tuple[str, ...]
+    """Models that tie the months together."""
+    sources: tuple[SourceConfig, ...]
+    limits: Limits
+    """How far a window's corpus may be from the previous one of its source."""
+
+    @property
+    def cells_folder(self) -> Path:
+        """Where the result cells lie."""
+        return self.results / "cells"
+
+    @property
+    def corpora_folder(self) -> Path:
+        """Where the published corpora's manifests, profiles and lists of documents lie."""
+        return self.results / "corpora"
+
+
+def last_window(config: LeaderboardConfig, today: dt.date) -> PublicationWindow:
+    """The last whole window that was over ``delay_days`` ago."""
+    until = today - dt.timedelta(days=config.delay_days)
+    first = until.replace(day=1)
+    if config.window == "half-month" and until.day > 15:
+        return PublicationWindow(first, first.replace(day=15))
+    last = first - dt.timedelta(days=1)
+    return PublicationWindow(last.replace(day=16 if config.window == "half-month" else 1), last)
+
+
+def read_config(path: Path) -> LeaderboardConfig:
+    """What a leaderboard's TOML file says; paths in it are relative to it.
+
+    Raises:
+        UsageError: the file is missing, not TOML, or says something that is not understood.
+    """
+    content = _read_toml(path)
+    _check_table(content, _KEYS, str(path))
+    models = content.get("models", {})
+    _check_table(models, _MODEL_KEYS, f"{path}, models")
+    config = LeaderboardConfig(
+        title=content.get("title", "evalkit"),
+        results=path.parent / content.get("results", "results"),
+        policies=_strings(content, "policies", str(path)) or (DEFAULT_POLICY,),
+        token_bits=content.get("token_bits", True),
+        window=content.get("window", WINDOWS[0]),
+        delay_days=content.get("delay_days", 2),
+        models=_strings(models, "always", f"{path}, models"),
+        gpu_models=_strings(models, "gpu", f"{path}, models"),
+        anchors=_strings(models, "anchors", f"{path}, models"),
+        sources=_read_sources(content.get("sources", []), path),
+        limits=parse_limits(content.get("gates", {}), f"{path}, gates"),
+    )
+    _check_values(config, path)
+    return config
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}; say which file with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def _read_sources(tables: Sequence[Any], path: Path) -> tuple[SourceConfig, ...]:
+    sources = []
+    for number, table in enumerate(tables, start=1):
+        place = f"{path}, source {number}"
+        if not isinstance(table, dict) or "source" not in table:
+            raise UsageError(f'{place}: must be a table [[sources]] with source = "…"')
+        _check_table(table, _SOURCE_KEYS, place)
+        sources.append(SourceConfig(table["source"], _strings(table, "options", place)))
+    return tuple(sources)
+
+
+def _check_values(config: LeaderboardConfig, path: Path) -> None:
+    """Refuse values that have the right type and no meaning."""
+    if not config.sources or not config.models:
+        raise UsageError(f"{path}: name at least one model (models.always) and one source ([[sources]])")
+    names = [source.source for source in config.sources]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"{path}: two sources are called {twice[0]}; their corpora would have the same name")
+    if config.window not in WINDOWS:
+        raise unknown_name("window", config.window, WINDOWS, f"{path} may say {' or '.join(WINDOWS)}.")
+    if not 0 <= config.delay_days <= _MAX_DELAY_DAYS:
+        raise UsageError(f"{path}: delay_days must be from 0 to {_MAX_DELAY_DAYS}")
+    for policy in config.policies:
+        if policy not in POLICIES:
+            raise unknown_name("policy", policy, POLICIES, f"{path} may say {', '.join(POLICIES)}.")
+
+
+def _check_table(table: Mapping[str, Any], types: Mapping[str, type], place: str) -> None:
+    """Refuse keys that are unknown, with the nearest that are not, and values of another type."""
+    for key, value in table.items():
+        if key not in types:
+            hint = f"Known: {', '.join(types)}."
+            raise UsageError(f"{place}: {unknown_name('key', key, types, hint)}")
+        if type(value) is not types[key]:
+            raise UsageError(f"{place}: {key} must be a {types[key].__name__}, not {value!r}")
+
+
+def _strings(table: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
+    values = table.get(key, [])
+    if not all(isinstance(value, str) and value for value in values):
+        raise UsageError(f"{place}: {key} must be a list of texts")
+    return tuple(values)

@@ -1,0 +1,141 @@
+"""The window's corpora: crawled into the store, compared with the previous ones, published without texts."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from evalkit.corpora.gates import PROFILE_FILE, Finding, check, profile, read_profile, write_profile
+from evalkit.corpora.store import Corpus, load_corpus, store_folder
+from evalkit.errors import CorpusError, CrawlError
+from evalkit.files import atomic_write
+from evalkit.models.catalog import load_catalog, resolve_spec
+from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
+
+_DOCUMENT_FIELDS = (
+    "id",
+    "url",
+    "published_at",
+    "title",
+    "license",
+    "language",
+    "cluster",
+    "num_bytes",
+    "sha256",
+)
+
+
+def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callable[[str], None]) -> None:
+    """Crawl what is not in the store yet, every source whatever became of the others.
+
+    Sources are commands of ``evalkit crawl``, which are other packages': they are run as programs.
+
+    Raises:
+        UsageError: one of the models is unknown: scoring would find that out hours later.
+        CrawlError: a source could not be crawled.
+    """
+    catalog = load_catalog()
+    for model in (*config.models, *config.gpu_models):
+        resolve_spec(model, catalog)
+    failed = []
+    for source, options in ((source.source, source.options) for source in config.sources):
+        name = window.corpus(source)
+        if _is_stored(name):
+            tell(f"{name}: is there")
+            continue
+        days = ["--since", window.since.isoformat(), "--until", window.until.isoformat()]
+        arguments = ["crawl", source, *days, "--name", name, *options]
+        tell(f"evalkit {' '.join(arguments)}")
+        process = subprocess.run([sys.executable, "-m", "evalkit", *arguments], check=False)
+        if process.returncode:
+            failed.append(f"{source} (exit code {process.returncode})")
+    if failed:
+        raise CrawlError(f"not crawled: {', '.join(failed)}; what they said stands above; run the same again")
+
+
+class GatedCorpus(NamedTuple):
+    """A corpus of the window and what the gates say."""
+
+    corpus: Corpus
+    previous: str | None
+    """The corpus that it was compared with; None: it is its source's first."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may be published."""
+        return all(finding.passed for finding in self.findings)
+
+
+def gate(config: LeaderboardConfig, window: PublicationWindow) -> list[GatedCorpus]:
+    """Each source's corpus of the window against the last published one before it.
+
+    Raises:
+        CorpusError: none of the window's corpora is in the store, or one cannot be read.
+    """
+    sources = [source.source for source in config.sources if _is_stored(window.corpus(source.source))]
+    if not sources:
+        raise CorpusError(
+            f"no corpus of {window.since} to {window.until} is in {store_folder()}; "
+            "`evalkit leaderboard crawl` makes them"
+        )
+    return [_gate_corpus(config, source, load_corpus(window.corpus(source))) for source in sources]
+
+
+def _is_stored(name: str) -> bool:
+    return (store_folder() / name / "manifest.json").is_file()
+
+
+def _gate_corpus(config: LeaderboardConfig, source: str, corpus: Corpus) -> GatedCorpus:
+    profiles = config.corpora_folder.glob(f"{source}-????-??-??/{PROFILE_FILE}")
+    earlier = sorted(path for path in profiles if path.parent.name < corpus.name)
+    if not earlier:
+        return GatedCorpus(corpus, None, ())
+    previous = read_profile(earlier[-1])
+    return GatedCorpus(corpus, previous.name, tuple(check(profile(corpus), previous, config.limits)))
+
+
+def gate_lines(gated: Sequence[GatedCorpus]) -> list[str]:
+    """What the gates say, in words."""
+    lines = []
+    for corpus, previous, findings in gated:
+        if previous is None:
+            lines.append(f"{corpus.name}: the first of its source, nothing to compare with")
+        else:
+            passed = all(finding.passed for finding in findings)
+            lines.append(f"{corpus.name} after {previous}: {_verdict(passed)}")
+        lines += [f"  {_verdict(finding.passed)}  {finding.gate}: {finding.text}" for finding in findings]
+    return lines
+
+
+def _verdict(passed: bool) -> str:
+    return "passed" if passed else "FAILED"
+
+
+def publish(config: LeaderboardConfig, gated: Sequence[GatedCorpus]) -> list[Path]:
+    """Write manifest, profile and list of documents of each corpus that passed; returns their folders."""
+    return [_publish_corpus(config, gated_corpus.corpus) for gated_corpus in gated if gated_corpus.passed]
+
+
+def _publish_corpus(config: LeaderboardConfig, corpus: Corpus) -> Path:
+    import pyarrow as pa
+    import pyarrow.csv
+
+    folder = config.corpora_folder / corpus.name
+    manifest = (store_folder() / corpus.name / "manifest.json").read_bytes()
+    for path in (folder / "manifest.json", config.cells_folder / corpus.name / "manifest.json"):
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(manifest)
+    rows = [{field: getattr(document, field) for field in _DOCUMENT_FIELDS} for document in corpus.documents]
+    types = [(field, pa.int64() if field == "num_bytes" else pa.string()) for field in _DOCUMENT_FIELDS]
+    with atomic_write(folder / "documents.csv") as temporary:
+        pyarrow.csv.write_csv(pa.Table.from_pylist(rows, schema=pa.schema(types)), temporary)
+    write_profile(profile(corpus), folder / PROFILE_FILE)
+    return folder
+
+
+def published_names(config: LeaderboardConfig, window: PublicationWindow) -> list[str]:
+    """The window's corpora that were published."""
+    names = [window.corpus(source.source) for source in config.sources]
+    return [name for name in names if (config.corpora_folder / name / PROFILE_FILE).is_file()]

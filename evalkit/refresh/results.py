@@ -1,0 +1,136 @@
+"""What is made of the published corpora: cells, the site of all cells, and a commit of what is new."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from evalkit.errors import CorpusError, ScoringError, UsageError, one_line, unknown_name
+from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
+from evalkit.refresh.corpora import published_names
+from evalkit.runner.options import RunOptions
+from evalkit.runner.reporter import Reporter, Silent
+
+HARDWARE = ("auto", "cpu", "gpu")
+
+
+def score(
+    config: LeaderboardConfig,
+    window: PublicationWindow,
+    *,
+    hardware: str = "auto",
+    reporter: Reporter | None = None,
+) -> tuple[int, int]:
+    """Score the window's published corpora, as far as that is not done yet.
+
+    Args:
+        config: which models, which policies.
+        window: of the corpora.
+        hardware: ``gpu``, ``cpu``, or ``auto``: ``gpu`` where torch sees one.
+        reporter: who is told of the cells; None: nobody.
+
+    Returns:
+        How many cells there are, and how many of these were scored now.
+
+    Raises:
+        UsageError: ``hardware`` is unknown.
+        CorpusError: nothing was published.
+        ScoringError: a cell failed; the others are kept.
+    """
+    from evalkit.runner.corpora import run
+
+    names = published_names(config, window)
+    if not names:
+        raise CorpusError(
+            f"no corpus of {window.since} to {window.until} was published in {config.corpora_folder}; "
+            "`evalkit leaderboard publish` publishes those that pass the gates"
+        )
+    models = config.models + (config.gpu_models if _on_gpu(hardware) else ())
+    options = RunOptions(output=config.cells_folder, reporter=reporter or Silent())
+    results = [
+        run(
+            list(dict.fromkeys(models)),
+            names,
+            policy=policy,
+            token_bits=config.token_bits,
+            options=options,
+        )
+        for policy in config.policies
+    ]
+    failures = [failure for result in results for failure in result.failures]
+    if failures:
+        first = failures[0]
+        raise ScoringError(
+            f"{len(failures)} cells failed, the first is {first.model} on {first.subject}: {first.reason}"
+        )
+    return sum(len(result.cells) for result in results), sum(result.num_scored for result in results)
+
+
+def _on_gpu(hardware: str) -> bool:
+    if hardware not in HARDWARE:
+        raise unknown_name("hardware", hardware, HARDWARE, f"Known: {', '.join(HARDWARE)}.")
+    if hardware != "auto":
+        return hardware == "gpu"
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def site(
+    config: LeaderboardConfig, output: Path, *, docs: str | None = None, tell: Callable[[str], None]
+) -> list[str]:
+    """Build the site of all cells, and the plots that the cells allow; returns these plots' names.
+
+    Args:
+        config: what the leaderboard is made of.
+        output: the site's folder; a site there is replaced.
+        docs: see `evalkit.report.SiteOptions`.
+        tell: told of what is left out.
+
+    Raises:
+        UsageError: there are no cells, or ``output`` holds something else than a site.
+    """
+    from evalkit.plots import draw_all
+    from evalkit.report import SiteOptions, build_site, check_output, docs_files
+
+    cells = config.cells_folder
+    check_output(output, cells)
+    docs_files(docs)
+    figures = draw_all(cells, benchmarks=config.results, anchors=config.anchors, tell=tell)
+    build_site(cells, output, SiteOptions(title=config.title, figures=figures, docs=docs), warn=tell)
+    return [figure.name for figure in figures]
+
+
+def commit(config: LeaderboardConfig, message: str, *, push: bool, tell: Callable[[str], None]) -> bool:
+    """Commit what changed under the results, and nothing else; returns whether something had.
+
+    Raises:
+        UsageError: there are no results.
+        ScoringError: git refuses, or is not installed.
+    """
+    folder = config.results.resolve()
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder, so there are no results to commit; score first")
+    _git(folder, "add", "--all", "--", ".")
+    if not _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "."):
+        tell("nothing new in the results")
+        return False
+    _git(folder, "commit", "--quiet", "--message", f"{message} [skip ci]", "--", ".")
+    tell(_git(folder, "log", "-1", "--format=%h %s"))
+    if push:
+        # Somebody may have pushed while this was scoring.
+        _git(folder, "pull", "--quiet", "--rebase")
+        _git(folder, "push", "--quiet")
+    return True
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        process = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ScoringError(
+            f"cannot run git ({error.strerror}); install it, or commit {folder} by hand"
+        ) from error
+    if process.returncode:
+        complaint = one_line(process.stderr or process.stdout)
+        raise ScoringError(f"git {arguments[0]} in {folder} failed: {complaint}")
+    return process.stdout.strip()
