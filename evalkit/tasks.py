@@ -20,12 +20,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from evalkit.dates import parse_day
 from evalkit.errors import UsageError, unknown_name
+from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.protocol import TokenModel
 
 TASK_GROUP = "evalkit.tasks"
 """Entry-point group of the suites."""
 
-DEFAULT_TASK_MODELS = ("rwkv7-nano", "llama-nano")
+DEFAULT_TASK_MODELS = EMBEDDED_MODELS
 """The language models among `evalkit.runner.corpora.DEFAULT_MODELS`."""
 
 DEFAULT_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

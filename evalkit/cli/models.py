@@ -8,6 +8,7 @@ import typer
 
 from evalkit.files import strict_json
 from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
+from evalkit.models.codecs import CODECS
 
 app = typer.Typer(help="The models that have names.", no_args_is_help=True)
 
@@ -64,6 +65,8 @@ def show_model(
         return
     if entry.loader == "codec":
         del known["revision"], known["local_copy"]
+        codec = CODECS[entry.target]
+        known |= {"method": codec.title, "settings": codec.settings, "package": codec.package}
     elif entry.local_path:
         del known["revision"]
     for key, value in known.items():

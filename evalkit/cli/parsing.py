@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.models.codecs import CODECS
 from evalkit.scoring.policy import POLICIES
 
 DEFAULT_OUTPUT = Path("runs")
@@ -15,7 +16,10 @@ _POLICY_HELP = "; ".join(f"{policy.name}: {policy.help}" for policy in POLICIES.
 
 ModelsOption = Annotated[
     str | None,
-    typer.Option("--models", help="Names or LOADER:TARGET, by commas; see `evalkit models list`."),
+    typer.Option(
+        "--models",
+        help=f"Names or LOADER:TARGET, by commas; see `models list` ({', '.join(CODECS)}: compressors).",
+    ),
 ]
 CorporaOption = Annotated[
     str | None,

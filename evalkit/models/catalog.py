@@ -1,8 +1,8 @@
 """Which models have names, and what a name or a ``LOADER:TARGET`` stands for.
 
-The catalog is `models.toml` beside this file plus the tables ``[models.NAME]`` of a user's
-``evalkit.toml``, which add models or replace those of the same name. Everything here is decided
-before anything is downloaded or loaded.
+The catalog is `models.toml` beside this file and the compressors of `evalkit.models.codecs`, plus the tables
+``[models.NAME]`` of a user's ``evalkit.toml``, which add models or replace those of the same name. Everything
+here is decided before anything is downloaded or loaded.
 """
 
 import dataclasses
@@ -18,9 +18,12 @@ from typing import Any
 
 from evalkit.dates import last_day
 from evalkit.errors import ModelError, UsageError, unknown_name
+from evalkit.models.codecs import CODECS
 
 CONFIG_NAME = "evalkit.toml"
 BUILTIN_LOADERS = ("rwkv7", "hf", "codec")
+EMBEDDED_MODELS = ("rwkv7-nano", "llama-nano")
+"""The language models in the package: small, and there without a network."""
 LOADER_GROUP = "evalkit.loaders"
 """Entry-point group under which other packages register loaders."""
 
@@ -110,7 +113,8 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
         UsageError: the file is missing, not TOML, or says something that is not understood.
     """
     builtin = importlib.resources.files("evalkit.models").joinpath("models.toml").read_text(encoding="utf-8")
-    catalog = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parents[1])
+    models = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parents[1])
+    catalog = models | {name: _codec_entry(name) for name in CODECS}
     if config_path is None and os.environ.get("EVALKIT_CONFIG"):
         config_path = Path(os.environ["EVALKIT_CONFIG"]).expanduser()
     if config_path is None and Path(CONFIG_NAME).is_file():
@@ -149,10 +153,10 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
     if not target:
         raise UsageError(f"{spec!r} names no model: say {loader}:TARGET")
     if loader == "codec":
-        codecs = {entry.target: entry for entry in catalog.values() if entry.loader == "codec"}
-        if target not in codecs:
-            raise unknown_name("codec", target, codecs, f"Known: {', '.join(codecs)}.")
-        return codecs[target]
+        if target not in CODECS:
+            raise _unknown_codec(target)
+        named = (entry for entry in catalog.values() if (entry.loader, entry.target) == ("codec", target))
+        return next(named, _codec_entry(target))
     if loader not in BUILTIN_LOADERS:
         return CatalogEntry(name=spec, loader=loader, target=target)
     revision = None
@@ -236,6 +240,8 @@ def _entry(name: str, table: Any, where: str, folder: Path) -> CatalogEntry:
     loader = values["loader"]
     if loader not in BUILTIN_LOADERS and loader not in known_loaders():  # which reads all distributions
         raise UsageError(f"{where}: {_unknown_loader(loader)}")
+    if loader == "codec" and values["target"] not in CODECS:
+        raise UsageError(f"{where}: {_unknown_codec(values['target'])}")
     for key in _WITHOUT_MEANING.get(loader, ()):
         if key in values:
             raise UsageError(f"{where}: {key} means nothing to the loader {loader}; leave it out")
@@ -277,6 +283,17 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return len(text) <= len("YYYY-MM-DD")  # not a moment
+
+
+def _codec_entry(name: str) -> CatalogEntry:
+    codec = CODECS[name]
+    return CatalogEntry(
+        name, "codec", name, released=codec.released, license=codec.license, source=codec.source
+    )
+
+
+def _unknown_codec(name: str) -> UsageError:
+    return unknown_name("codec", name, CODECS, f"Known: {', '.join(CODECS)}.")
 
 
 def _unknown_loader(loader: str) -> UsageError:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from evalkit.cells.corpus_cell import Cell, Task, find_cell, write_cell
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
 from evalkit.errors import UsageError
+from evalkit.models.catalog import EMBEDDED_MODELS
+from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import Advance, PlannedCell, environment_of, score_missing
@@ -16,7 +18,7 @@ from evalkit.runner.reporter import Reporter
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy
 
-DEFAULT_MODELS = ("rwkv7-nano", "llama-nano", "xz", "zstd", "brotli", "ppmd")
+DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
 DEFAULT_CORPORA = ("python-stdlib",)
 
 

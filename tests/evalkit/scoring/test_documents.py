@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evalkit import Document, Encoding, LossyTextError, ModelIdentity, ScoringError, TokenModel, load_corpus
 from evalkit.corpora.store import make_document
-from evalkit.models.compressors import NAMES
+from evalkit.models.codecs import CODECS
 from evalkit.models.loading import load_model
 from evalkit.scoring.documents import Piece, Progress, batches, score_documents
 from evalkit.scoring.policy import Window
@@ -116,7 +116,7 @@ def test_tokens_are_kept_on_request() -> None:
     assert without.token_bits is None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CODECS)
 def test_codecs_pay_for_whole_documents(name: str) -> None:
     model = load_model(name)
     texts = documents("The same sentence again. " * 40, "x")
