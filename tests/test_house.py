@@ -64,11 +64,8 @@ FLOORS = {
 # Arrows that still point up.
 UPWARD = {
     ("evalkit.analysis", "evalkit.runner"),
-    ("evalkit.plots", "evalkit.report"),
 }
 LONG_MODULES = {
-    "evalkit.plots.frame",
-    "evalkit.plots.models",
     "evalkit_kernels.wkv7_cpu",
     "evalkit_kernels.wkv7_triton_kernels",
 }
@@ -76,16 +73,9 @@ LONG_FUNCTIONS = {
     "_content",
     "_score_tokens",
     "bench_rwkv7",
-    "chain_months",
-    "dates",
-    "differences",
-    "heatmap",
     "leaderboard",
     "lm_eval_results",
     "min_layers",
-    "parameters",
-    "positions",
-    "ranks",
     "read_documents",
     "read_rows",
     "train",

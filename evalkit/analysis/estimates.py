@@ -2,25 +2,34 @@
 
 Everything is computed on arrays whose first column is what was measured and whose R other columns are the
 bootstrap resamples of `evalkit.stats`: whatever is done to the first is done to each of the others, and the
-interval of a number is that of its row. All entrants share the draws of a corpus, so that differences
-are paired; different corpora are drawn independently.
+interval of a number is that of its row. All models share the draws of a corpus, so that differences are
+paired; different corpora are drawn independently.
+
+Which draws a corpus gets follows from the corpus, never from its place in a list: a corpus by itself has
+those of its cells (stream 0), and where several are put together each has those of its digest
+(`corpus_stream`). So `evalkit run`, the site, plots and months print one interval for one set of cells, in
+whatever order they come.
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.results import ScoredCorpus
-from evalkit.stats import resampled_ratios, tails
+from evalkit.analysis.aggregates import AGGREGATES, HEADLINE, Array
+from evalkit.cells.corpus_cell import Cell
+from evalkit.stats import Interval, resampled_ratios, tails
 
-AGGREGATES = ("macro", "micro", "geometric")
 DECIMALS = 6
 """To which numbers are rounded before anything is printed or called a tie."""
 
-Array = NDArray[np.float64]
+ALONE = 0
+"""The stream of a corpus by itself: that of the intervals in cells and of `evalkit compare`."""
+
+Pairs = Mapping[tuple[int, int], "Estimate"]
+"""First minus second, by two model configurations; each pair in one of its two orders."""
 
 
 class Estimate(NamedTuple):
@@ -49,6 +58,48 @@ class Estimate(NamedTuple):
         return Estimate(0.0 - self.value, 0.0 - self.high, 0.0 - self.low)
 
 
+class ScoredDocuments(Protocol):
+    """The documents of a corpus and what K model configurations paid for them."""
+
+    @property
+    def sha256(self) -> str:
+        """The corpus's digest."""
+        ...
+
+    @property
+    def clusters(self) -> Sequence[str]:
+        """``[D]``: what documents share that are not independent draws."""
+        ...
+
+    @property
+    def num_bytes(self) -> NDArray[np.int64]:
+        """``[D]``."""
+        ...
+
+    @property
+    def bits(self) -> Array:
+        """``[D, K]``; NaN where a model could not represent a document, or was not scored at all."""
+        ...
+
+
+class DocumentBits(NamedTuple):
+    """`ScoredDocuments` by themselves."""
+
+    sha256: str
+    clusters: Sequence[str]
+    num_bytes: NDArray[np.int64]
+    bits: Array
+
+
+def corpus_stream(sha256: str) -> int:
+    """The stream of draws that a corpus has among other corpora.
+
+    Args:
+        sha256: the corpus's digest, in hexadecimal digits.
+    """
+    return int(sha256[:16], 16)
+
+
 def estimates(samples: Array, num_clusters: int) -> list[Estimate]:
     """An estimate per row of ``[N, 1 + R]``; without interval where there are no resamples.
 
@@ -59,11 +110,11 @@ def estimates(samples: Array, num_clusters: int) -> list[Estimate]:
     values = samples[:, 0].round(DECIMALS).tolist()
     if samples.shape[1] == 1:
         return [Estimate(value, None, None) for value in values]
-    with np.errstate(invalid="ignore"):  # a resample without a byte of an entrant's documents
+    with np.errstate(invalid="ignore"):  # a resample without a byte of a model's documents
         low, high = np.quantile(samples[:, 1:], tails(num_clusters), axis=1).round(DECIMALS)
-    finite = np.logical_and.reduce(np.isfinite(samples[:, 1:]), axis=1)
+    is_finite = np.logical_and.reduce(np.isfinite(samples[:, 1:]), axis=1)
     return [
-        Estimate(value, float(low[row]), float(high[row])) if finite[row] else Estimate(value, None, None)
+        Estimate(value, float(low[row]), float(high[row])) if is_finite[row] else Estimate(value, None, None)
         for row, value in enumerate(values)
     ]
 
@@ -77,40 +128,43 @@ def resampled_columns(columns: Array, clusters: Sequence[str], *, stream: int) -
         stream: see `evalkit.stats.resampled_ratios`.
     """
     measured = columns.sum(axis=0, keepdims=True)
-    # A denominator of one per cluster makes ratios that are means per cluster, whose number never changes.
+    # `resampled_ratios` divides by the resampled sum of the denominators. With shares that add up to one in
+    # each cluster that is the number of clusters drawn, which never changes: out comes a mean per draw.
     names, cluster_of, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)
-    resampled = resampled_ratios(columns, 1 / sizes[cluster_of], clusters, stream=stream)
-    rows = measured if resampled is None else np.concatenate((measured, resampled * len(names)))
+    means = resampled_ratios(columns, 1 / sizes[cluster_of], clusters, stream=stream)
+    rows = measured if means is None else np.concatenate((measured, means * len(names)))
     return np.ascontiguousarray(rows.T)
 
 
 class Sums(NamedTuple):
-    """A corpus's sums, measured and resampled, over the documents that a pair of entrants has in common."""
+    """A corpus's sums, measured and resampled, over the documents that a pair of models has in common."""
 
     bits: Array
-    """``[M, K, 1 + R]``: M sets of documents; bits of an entrant outside its own documents count as 0."""
+    """``[M, K, 1 + R]``: M sets of documents; bits of a model outside its own documents count as 0."""
     num_bytes: Array
     """``[M, 1 + R]``."""
     common: NDArray[np.int64]
-    """``[K, K]``: which of the M sets two entrants have in common; on the diagonal an entrant's own."""
+    """``[K, K]``: which of the M sets two models have in common; on the diagonal a model's own."""
     num_clusters: int
 
 
-def resampled_sums(corpus: ScoredCorpus, *, stream: int) -> Sums:
-    """The sums of a corpus; M is 1 where every entrant could represent every document.
+def resampled_sums(corpus: ScoredDocuments, *, stream: int) -> Sums:
+    """The sums of a corpus; M is 1 where every model could represent every document.
 
     Args:
         corpus: its documents.
-        stream: see `evalkit.stats.resampled_ratios`.
+        stream: `ALONE`, or the corpus's `corpus_stream`.
     """
-    entrants = sorted(corpus.cells)
-    known = np.ones_like(corpus.bits, dtype=bool)
-    known[:, entrants] = ~np.isnan(corpus.bits[:, entrants])
+    is_paid = ~np.isnan(corpus.bits)
+    is_paid[:, ~is_paid.any(axis=0)] = True  # a model without a cell makes no set of documents of its own
     bits = np.where(np.isnan(corpus.bits), 0.0, corpus.bits)
-    sets, own = np.unique(known.T, axis=0, return_inverse=True)
-    joint = sets[:, None] & sets[None]
-    masks, joint_index = np.unique(joint.reshape(-1, len(bits)), axis=0, return_inverse=True)
-    common = joint_index.reshape(len(sets), len(sets))[np.ix_(own.ravel(), own.ravel())]
+    # Few models cannot represent everything, and those mostly lack the same documents. So: the distinct sets
+    # of documents, the intersections of any two of these, and which of the intersections two models share.
+    document_sets, set_of = np.unique(is_paid.T, axis=0, return_inverse=True)
+    intersections = document_sets[:, None] & document_sets[None]
+    masks, mask_of = np.unique(intersections.reshape(-1, len(bits)), axis=0, return_inverse=True)
+    common = mask_of.reshape(len(document_sets), len(document_sets))[np.ix_(set_of.ravel(), set_of.ravel())]
+    # All of them in one go, K bits and one number of bytes for each mask: the draws are made once.
     columns = np.concatenate(
         [np.column_stack((bits * mask[:, None], corpus.num_bytes * mask)) for mask in masks], axis=1
     )
@@ -119,11 +173,18 @@ def resampled_sums(corpus: ScoredCorpus, *, stream: int) -> Sums:
     return Sums(stacked[:, :-1], stacked[:, -1], common, len(set(corpus.clusters)))
 
 
+def sums_together(corpora: Sequence[ScoredDocuments]) -> list[Sums]:
+    """The sums of corpora that are put together, each with the draws of its digest; of one, its own."""
+    if len(corpora) == 1:
+        return [resampled_sums(corpora[0], stream=ALONE)]
+    return [resampled_sums(corpus, stream=corpus_stream(corpus.sha256)) for corpus in corpora]
+
+
 def aggregate(kind: str, bits: Sequence[Array], num_bytes: Sequence[Array]) -> Array:
     """Bits per byte over several corpora, ``[N, 1 + R]``.
 
     Args:
-        kind: ``macro`` (mean over corpora), ``micro`` (all bits over all bytes) or ``geometric``.
+        kind: one of `AGGREGATES`.
         bits: per corpus, ``[N, 1 + R]``.
         num_bytes: per corpus, ``[N, 1 + R]`` or ``[1, 1 + R]``.
     """
@@ -131,76 +192,113 @@ def aggregate(kind: str, bits: Sequence[Array], num_bytes: Sequence[Array]) -> A
     # A corpus of too few clusters has no resamples: no interval for the whole.
     end = 1 if len(lengths) > 1 else max(lengths)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if kind == "micro":
-            return np.asarray(sum(one[:, :end] for one in bits) / sum(one[:, :end] for one in num_bytes))
-        ratios = [top[:, :end] / bottom[:, :end] for top, bottom in zip(bits, num_bytes, strict=True)]
-        if kind == "macro":
-            return np.asarray(sum(ratios) / len(ratios))
-        return np.asarray(np.exp(sum(np.log(ratio) for ratio in ratios) / len(ratios)))
+        return AGGREGATES[kind].function(
+            [rows[:, :end] for rows in bits], [rows[:, :end] for rows in num_bytes]
+        )
 
 
-def levels(kind: str, sums: Sequence[Sums], entrants: Sequence[int]) -> dict[int, Estimate]:
-    """The aggregate of each entrant over these corpora, each over the documents it could represent."""
-    if not entrants:
+def levels(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> dict[int, Estimate]:
+    """The aggregate of each model over these corpora, each over the documents it could represent."""
+    if not configurations:
         return {}
-    samples = _level_samples(kind, sums, entrants)
-    return dict(zip(entrants, estimates(samples, fewest_clusters(sums)), strict=True))
+    samples = _level_samples(kind, sums, configurations)
+    return dict(zip(configurations, estimates(samples, fewest_clusters(sums)), strict=True))
+
+
+def macro_interval(cells: Sequence[Cell]) -> Interval | None:
+    """The interval of a model's macro average over its cells of several corpora; of one cell, that cell's.
+
+    Args:
+        cells: of one model, each of another corpus, in any order.
+
+    Raises:
+        ScoringError: a cell's rows are missing or damaged.
+    """
+    contents = {cell.path: cell.content for cell in cells}
+    if len(cells) == 1:
+        metrics = contents[cells[0].path]["metrics"]
+        low, high = metrics["bits_per_byte_low"], metrics["bits_per_byte_high"]
+        return None if low is None else Interval(low, high)
+    documents = []
+    for cell in sorted(cells, key=lambda cell: (cell.corpus, contents[cell.path]["corpus"]["sha256"])):
+        rows = cell.rows()
+        documents.append(
+            DocumentBits(
+                contents[cell.path]["corpus"]["sha256"],
+                [row["cluster"] for row in rows],
+                np.array([row["num_bytes"] for row in rows], np.int64),
+                np.array([[row["total_bits"]] for row in rows], np.float64),  # None becomes NaN
+            )
+        )
+    estimate = levels(HEADLINE, sums_together(documents), [0])[0]
+    return None if estimate.low is None or estimate.high is None else Interval(estimate.low, estimate.high)
 
 
 def fewest_clusters(sums: Sequence[Sums]) -> int:
     """Of any corpus: what decides how wide an interval over several must be, to be on the safe side."""
-    return min(one.num_clusters for one in sums)
+    return min(corpus.num_clusters for corpus in sums)
 
 
-def _level_samples(kind: str, sums: Sequence[Sums], entrants: Sequence[int]) -> Array:
-    own = [one.common[entrants, entrants] for one in sums]
-    bits = [one.bits[sets, entrants] for one, sets in zip(sums, own, strict=True)]
-    return aggregate(kind, bits, [one.num_bytes[sets] for one, sets in zip(sums, own, strict=True)])
+def _level_samples(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> Array:
+    sets = [corpus.common[configurations, configurations] for corpus in sums]
+    return aggregate(
+        kind,
+        [corpus.bits[chosen, configurations] for corpus, chosen in zip(sums, sets, strict=True)],
+        [corpus.num_bytes[chosen] for corpus, chosen in zip(sums, sets, strict=True)],
+    )
 
 
-def differences(kind: str, sums: Sequence[Sums], entrants: Sequence[int]) -> dict[tuple[int, int], Estimate]:
-    """First minus second for every pair of entrants, over the documents that both could represent."""
-    found: dict[tuple[int, int], Estimate] = {}
-    whole = all(len(one.bits) == 1 for one in sums)
-    samples = _level_samples(kind, sums, entrants) if whole and entrants else None
-    for place, first in enumerate(entrants[:-1]):
-        others = list(entrants[place + 1 :])
+def differences(
+    kind: str, sums: Sequence[Sums], configurations: Sequence[int]
+) -> dict[tuple[int, int], Estimate]:
+    """First minus second for every pair of models, over the documents that both could represent."""
+    gaps_by_pair: dict[tuple[int, int], Estimate] = {}
+    # Where all could represent all, a pair's documents are everybody's: levels are computed once.
+    is_whole = all(len(corpus.bits) == 1 for corpus in sums)
+    samples = _level_samples(kind, sums, configurations) if is_whole and configurations else None
+    for place, first in enumerate(configurations[:-1]):
+        seconds = list(configurations[place + 1 :])
         if samples is not None:
             gaps = samples[place] - samples[place + 1 :]
         else:
-            common = [one.common[first, others] for one in sums]
-            num_bytes = [one.num_bytes[sets] for one, sets in zip(sums, common, strict=True)]
-            firsts = [one.bits[sets, first] for one, sets in zip(sums, common, strict=True)]
-            seconds = [one.bits[sets, others] for one, sets in zip(sums, common, strict=True)]
-            gaps = aggregate(kind, firsts, num_bytes) - aggregate(kind, seconds, num_bytes)
-        found |= {
-            (first, other): one
-            for other, one in zip(others, estimates(gaps, fewest_clusters(sums)), strict=True)
-            if math.isfinite(one.value)  # else the two have no document in common
+            gaps = _pair_samples(kind, sums, first, seconds)
+        gaps_by_pair |= {
+            (first, second): gap
+            for second, gap in zip(seconds, estimates(gaps, fewest_clusters(sums)), strict=True)
+            if math.isfinite(gap.value)  # else the two have no document in common
         }
-    return found
+    return gaps_by_pair
 
 
-def difference_of(pairs: dict[tuple[int, int], Estimate], first: int, second: int) -> Estimate | None:
+def _pair_samples(kind: str, sums: Sequence[Sums], first: int, seconds: Sequence[int]) -> Array:
+    """One model minus each of others, ``[N, 1 + R]``, each pair over the documents that it has in common."""
+    sets = [corpus.common[first, seconds] for corpus in sums]
+    num_bytes = [corpus.num_bytes[chosen] for corpus, chosen in zip(sums, sets, strict=True)]
+    first_bits = [corpus.bits[chosen, first] for corpus, chosen in zip(sums, sets, strict=True)]
+    second_bits = [corpus.bits[chosen, seconds] for corpus, chosen in zip(sums, sets, strict=True)]
+    return aggregate(kind, first_bits, num_bytes) - aggregate(kind, second_bits, num_bytes)
+
+
+def difference_of(pairs: Pairs, first: int, second: int) -> Estimate | None:
     """First minus second from `differences`, whichever way round it holds them; None if it does not."""
     if (first, second) in pairs:
         return pairs[first, second]
     return pairs[second, first].negated() if (second, first) in pairs else None
 
 
-def rank_interval(
-    pairs: dict[tuple[int, int], Estimate], entrants: Sequence[int], entrant: int
-) -> tuple[int, int]:
-    """The ranks that an entrant may have: one more than those surely better, to all but those surely worse.
+def rank_interval(pairs: Pairs, configurations: Sequence[int], configuration: int) -> tuple[int, int]:
+    """The ranks that a model may have: one more than those surely better, to all but those surely worse.
 
-    An entrant is surely better where the paired interval of the difference is clear of 0. The construction is
+    A model is surely better where the paired interval of the difference is clear of 0. The construction is
     the marginal confidence set of Mogstad, Romano, Shaikh & Wilhelm, "Inference for Ranks with Applications
     to Mobility across Neighbourhoods and Academic Achievement across Countries", Review of Economic Studies
-    91 (2024), with pairwise intervals that are not widened for the number of entrants.
+    91 (2024), with pairwise intervals that are not widened for the number of models.
+
+    Args:
+        pairs: see `differences`; a pair that is not in it is a tie.
+        configurations: among whom it is ranked, itself included.
+        configuration: the model.
     """
-    signs = [
-        one.sign
-        for other in entrants
-        if other != entrant and (one := difference_of(pairs, entrant, other)) is not None
-    ]
-    return 1 + sum(sign > 0 for sign in signs), len(entrants) - sum(sign < 0 for sign in signs)
+    gaps = [difference_of(pairs, configuration, rival) for rival in configurations if rival != configuration]
+    signs = [gap.sign for gap in gaps if gap is not None]
+    return 1 + sum(sign > 0 for sign in signs), len(configurations) - sum(sign < 0 for sign in signs)

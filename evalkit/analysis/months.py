@@ -13,14 +13,15 @@ were never scored together can be put side by side.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.analysis.estimates import Array, Estimate, aggregate, estimates, resampled_sums
-from evalkit.analysis.results import Store
+from evalkit.analysis.aggregates import HEADLINE, Array
+from evalkit.analysis.estimates import Estimate, aggregate, corpus_stream, estimates, resampled_sums
+from evalkit.analysis.results import Store, read_store
 from evalkit.errors import UsageError, unknown_name
 
 UNDATED = "undated"
@@ -55,140 +56,172 @@ def chain_months(store: Store, anchors: Sequence[str] = (), *, policy: str = "do
     """
     if policy not in store.policies:
         raise unknown_name("policy", policy, store.policies, f"Here there are: {', '.join(store.policies)}.")
-    members = [index for index, entrant in enumerate(store.entrants) if entrant.policy in (policy, None)]
-    labels = {index: store.entrants[index].label for index in members}
-    for name in anchors:
-        known = {store.entrants[index].model for index in members} | set(labels.values())
-        if name not in known:
-            raise unknown_name("anchor", name, known, f"Models here: {', '.join(sorted(known))}.")
-    chosen = [
-        index
-        for index in members
-        if not anchors or {labels[index], store.entrants[index].model} & set(anchors)
-    ]
+    members = [index for index, row in enumerate(store.entrants) if row.policy in (policy, None)]
+    possible_anchors = _anchors(store, members, anchors)
+    corpora_by_month = _corpora_by_month(store, members)
+    samples = {month: _levels(store, corpora, members) for month, corpora in corpora_by_month.items()}
+    # The fewest clusters of any corpus of the chain, as for every number over several corpora.
+    num_clusters = min(
+        len(set(store.corpora[number].clusters))
+        for numbers in corpora_by_month.values()
+        for number in numbers
+    )
+    chain: list[Month] = []
+    log_drift: Array | None = None
+    for month, corpora in corpora_by_month.items():
+        common: list[int] = []
+        if chain:
+            previous = chain[-1].month
+            both = samples[previous].keys() & samples[month]
+            common = [index for index in possible_anchors if index in both]
+            if not common:
+                raise UsageError(
+                    f"no anchor was scored on every corpus of both {previous} and {month}; "
+                    "score one of the older models on the newer corpora"
+                )
+            step = _log_step(samples[previous], samples[month], common)
+            log_drift = step if log_drift is None else np.add(*_same_length([log_drift, step]))
+        chain.append(
+            _month(store, month, corpora, common, samples[month], log_drift, num_clusters=num_clusters)
+        )
+    return chain
+
+
+def _anchors(store: Store, members: Sequence[int], names: Sequence[str]) -> list[int]:
+    """The models that may tie months together: those named, by model or label; of no names all."""
+    names_of = {index: {store.entrants[index].model, store.entrants[index].label} for index in members}
+    known_names = set().union(*names_of.values())
+    for name in names:
+        if name not in known_names:
+            raise unknown_name("anchor", name, known_names, f"Models here: {', '.join(sorted(known_names))}.")
+    return [index for index in members if not names or names_of[index] & set(names)]
+
+
+def _corpora_by_month(store: Store, members: Sequence[int]) -> dict[str, list[int]]:
+    """Indices of the dated corpora that a member was scored on, by month, the first month first."""
     by_month: dict[str, list[int]] = {}
     for number, corpus in enumerate(store.corpora):
         if corpus.month != UNDATED and set(members) & set(corpus.cells):
             by_month.setdefault(corpus.month, []).append(number)
-    months = sorted(by_month)
-    if len(months) < 2:
+    if len(by_month) < 2:
         raise UsageError(
-            f"a chain needs corpora of two months or more; there are {len(months)} "
-            f"({', '.join(months) or 'none dated'})"
+            f"a chain needs corpora of two months or more; there are {len(by_month)} "
+            f"({', '.join(sorted(by_month)) or 'none dated'})"
         )
-    samples = {month: _levels(store, by_month[month], members) for month in months}
-    fewest = min(len(set(store.corpora[number].clusters)) for here in by_month.values() for number in here)
-    found: list[Month] = []
-    log_drift: Any = 0.0
-    for place, month in enumerate(months):
-        common: list[int] = []
-        if place:
-            before = samples[months[place - 1]]
-            common = [one for one in chosen if one in samples[month] and one in before]
-            if not common:
-                raise UsageError(
-                    f"no anchor was scored on every corpus of both {months[place - 1]} and {month}; "
-                    "score one of the older models on the newer corpora"
-                )
-            steps = [_log_ratio(samples[month][one], before[one]) for one in common]
-            log_drift = _sum(log_drift, np.mean(_cut(steps), axis=0))
-        drift = np.exp(log_drift) if place else np.ones(1)
-        found.append(
-            Month(
-                month,
-                tuple(store.corpora[number].label for number in by_month[month]),
-                tuple(sorted(labels[one] for one in common)),
-                estimates(drift[None], fewest)[0],
-                {
-                    labels[one]: estimates(level[None], fewest)[0]
-                    for one, level in sorted(samples[month].items())
-                },
-                {
-                    labels[one]: estimates(_ratio(level, drift)[None], fewest)[0]
-                    for one, level in sorted(samples[month].items())
-                },
-            )
-        )
-    return found
+    return dict(sorted(by_month.items()))
 
 
 def _levels(store: Store, corpora: Sequence[int], members: Sequence[int]) -> dict[int, Array]:
-    """Bits per byte, measured and resampled ``[1 + R]``, of each entrant with a cell on all these corpora."""
-    complete = [one for one in members if all(one in store.corpora[number].cells for number in corpora)]
-    # Each corpus its own draws, the same for all entrants: what they share cancels in ratios.
-    sums = [resampled_sums(store.corpora[number], stream=number) for number in corpora]
-    found = {}
-    for one in complete:
-        own = [each.common[one, one] for each in sums]
-        bits = [each.bits[place, [one]] for each, place in zip(sums, own, strict=True)]
-        num_bytes = [each.num_bytes[[place]] for each, place in zip(sums, own, strict=True)]
-        found[one] = aggregate("macro", bits, num_bytes)[0]
-    return found
+    """Bits per byte, measured and resampled ``[1 + R]``, of each model with a cell on all these corpora."""
+    # Each corpus has draws of its own, also where it is its month's only one: months are independent. All
+    # models share them, so that what the texts do to every model alike cancels in ratios.
+    sums = [
+        resampled_sums(store.corpora[number], stream=corpus_stream(store.corpora[number].sha256))
+        for number in corpora
+    ]
+    levels = {}
+    for index in members:
+        if all(index in store.corpora[number].cells for number in corpora):
+            sets = [corpus.common[index, index] for corpus in sums]
+            bits = [corpus.bits[chosen, [index]] for corpus, chosen in zip(sums, sets, strict=True)]
+            num_bytes = [corpus.num_bytes[[chosen]] for corpus, chosen in zip(sums, sets, strict=True)]
+            levels[index] = aggregate(HEADLINE, bits, num_bytes)[0]
+    return levels
 
 
-def _cut(rows: Sequence[Array]) -> list[Array]:
-    """Rows of one length: without resamples where one of them has none."""
-    end = min(len(row) for row in rows)
-    return [row[: end if end == max(len(row) for row in rows) else 1] for row in rows]
+def _log_step(before: Mapping[int, Array], after: Mapping[int, Array], anchors: Sequence[int]) -> Array:
+    """The logarithm of the drift from one month to the next: the mean over the anchors, ``[1 + R]``."""
+    steps = []
+    for index in anchors:
+        newer, older = _same_length([after[index], before[index]])
+        steps.append(np.log(newer / older))
+    return np.asarray(np.mean(_same_length(steps), axis=0))
 
 
-def _log_ratio(top: Array, bottom: Array) -> Array:
-    first, second = _cut([top, bottom])
-    return np.asarray(np.log(first / second))
+def _same_length(rows: Sequence[Array]) -> list[Array]:
+    """Rows of one length: all without resamples where one of them has none."""
+    lengths = {len(row) for row in rows}
+    return list(rows) if len(lengths) == 1 else [row[:1] for row in rows]
 
 
-def _sum(first: Any, second: Array) -> Array:
-    if isinstance(first, float):
-        return second
-    one, other = _cut([first, second])
-    return np.asarray(one + other)
+def _month(
+    store: Store,
+    month: str,
+    corpora: Sequence[int],
+    anchors: Sequence[int],
+    samples: Mapping[int, Array],
+    log_drift: Array | None,
+    *,
+    num_clusters: int,
+) -> Month:
+    """A month as it is shown; ``log_drift`` is None for the first, which everything is measured by."""
+    drift = np.ones(1) if log_drift is None else np.exp(log_drift)
+    chained = {
+        index: level if log_drift is None else np.divide(*_same_length([level, drift]))
+        for index, level in samples.items()
+    }
 
+    def shown(rows: Mapping[int, Array]) -> dict[str, Estimate]:
+        return {
+            store.entrants[index].label: estimates(row[None], num_clusters)[0]
+            for index, row in sorted(rows.items())
+        }
 
-def _ratio(level: Array, drift: Array) -> Array:
-    if len(drift) == 1 and drift[0] == 1:
-        return level
-    first, second = _cut([level, drift])
-    return np.asarray(first / second)
+    return Month(
+        month,
+        tuple(store.corpora[number].label for number in corpora),
+        tuple(sorted(store.entrants[index].label for index in anchors)),
+        estimates(drift[None], num_clusters)[0],
+        shown(samples),
+        shown(chained),
+    )
 
 
 def months_lines(months: Sequence[Month]) -> list[str]:
     """The chain as a table: drift, then chained bits per byte by model, lowest in the last month first."""
-    names = sorted(
-        {name for month in months for name in month.chained},
-        key=lambda name: next(
-            (month.chained[name].value for month in reversed(months) if name in month.chained), math.inf
+    labels = sorted(
+        {label for month in months for label in month.chained},
+        key=lambda label: next(
+            (month.chained[label].value for month in reversed(months) if label in month.chained), math.inf
         ),
     )
-    width = max(len(name) for name in [*names, "drift of the texts"])
+    width = max(len(label) for label in [*labels, "drift of the texts"])
     lines = [" " * width + "".join(f"  {month.month:>17}" for month in months)]
-    lines.append(f"{'drift of the texts':<{width}}" + "".join(f"  {_text(one.drift):>17}" for one in months))
+    lines.append(
+        f"{'drift of the texts':<{width}}" + "".join(f"  {_text(month.drift):>17}" for month in months)
+    )
     lines += [
-        f"{name:<{width}}"
-        + "".join(f"  {_text(one.chained[name]) if name in one.chained else '–':>17}" for one in months)
-        for name in names
+        f"{label:<{width}}" + "".join(f"  {_text(month.chained.get(label)):>17}" for month in months)
+        for label in labels
     ]
-    tied = sorted({name for month in months for name in month.anchors})
+    ties = sorted({label for month in months for label in month.anchors})
     lines.append(
         f"bits per byte as on the texts of {months[0].month} ± 95 % interval, lower is better; "
-        f"chained by {', '.join(tied)}"
+        f"chained by {', '.join(ties)}"
     )
     return lines
 
 
-def months_json(months: Sequence[Month]) -> dict[str, Any]:
+def _text(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    return f"{estimate.value:.4f}" + ("" if estimate.half_width is None else f" ± {estimate.half_width:.4f}")
+
+
+def months_json(months: Sequence[Month]) -> dict[str, object]:
     """The chain as strict JSON can hold it."""
     return {
         "schema_version": 1,
         "months": [
             {
-                "month": one.month,
-                "corpora": list(one.corpora),
-                "anchors": list(one.anchors),
-                "drift": one.drift._asdict(),
-                "levels": {name: level._asdict() for name, level in one.levels.items()},
-                "chained": {name: level._asdict() for name, level in one.chained.items()},
+                "month": month.month,
+                "corpora": list(month.corpora),
+                "anchors": list(month.anchors),
+                "drift": month.drift._asdict(),
+                "levels": {label: level._asdict() for label, level in month.levels.items()},
+                "chained": {label: level._asdict() for label, level in month.chained.items()},
             }
-            for one in months
+            for month in months
         ],
     }
 
@@ -198,13 +231,7 @@ def read_months(
     anchors: Sequence[str] = (),
     *,
     policy: str = "document",
-    warn: Any = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> list[Month]:
     """`chain_months` of the cells under a folder."""
-    from evalkit.analysis.results import read_store
-
     return chain_months(read_store(Path(results), warn=warn), anchors, policy=policy)
-
-
-def _text(one: Estimate) -> str:
-    return f"{one.value:.4f}" + ("" if one.half_width is None else f" ± {one.half_width:.4f}")

@@ -34,7 +34,7 @@ app.add_typer(leaderboard.app, name="leaderboard")
 app.command("run")(run.run_command)
 app.command("compare")(compare.compare_command)
 app.command("report")(report.report_command)
-app.command("plot")(plot.plot_command)
+app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
 app.command("export")(export.export_command)
 app.command("env")(env.env_command)
 

@@ -1,19 +1,32 @@
 """``evalkit plot``: a figure of results, as a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+
+class PlotCommand(TyperCommand):
+    """A command whose help lists the plots that there are, other packages' too.
+
+    They are looked up when the help is shown, for the plots' libraries take long to load.
+    """
+
+    def get_help(self, ctx: Any) -> str:
+        """The help with a line for each plot and each aggregate; see `TyperCommand`."""
+        from evalkit.analysis.aggregates import AGGREGATES
+        from evalkit.plots import find_plots
+
+        table = find_plots()
+        plots = [f"{plot.name}: {plot.help}" for plot in table.plots.values()]
+        aggregates = [f"--aggregate {aggregate.name}: {aggregate.help}" for aggregate in AGGREGATES.values()]
+        self.help = "\n\n".join([self.help or "", *plots, *table.broken.values(), *aggregates])
+        return super().get_help(ctx)
 
 
 def plot_command(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="parameters, heatmap, positions, dates, differences, ranks, months, probe-lengths, "
-            "min-layers or speed."
-        ),
-    ],
+    name: Annotated[str, typer.Argument(help="One of the plots above.")],
     results: Annotated[
         Path, typer.Argument(help="Folder of the result cells; for speed also a benchmark's JSON file.")
     ],
@@ -30,7 +43,7 @@ def plot_command(
     ] = None,
     aggregate: Annotated[
         str | None,
-        typer.Option("--aggregate", help="Over corpora: macro, micro or geometric.", show_default="macro"),
+        typer.Option("--aggregate", help="How corpora are put together; see above.", show_default="macro"),
     ] = None,
     reference: Annotated[
         str | None,
@@ -40,13 +53,7 @@ def plot_command(
         str | None, typer.Option("--anchors", help="Months: the models that chain them, by commas.")
     ] = None,
 ) -> None:
-    """Draw results: the same cells give the same bytes.
-
-    parameters: bits per byte against size, with the frontier. heatmap: models by corpora. positions: along
-    the context (cells of --token-bits). dates: along documents' dates, from each model's cutoff.
-    differences: paired, with intervals. ranks: from month to month. months: chained by anchors.
-    probe-lengths, min-layers: trained probes. speed: of benchmarks and cells.
-    """
+    """Draw results: the same cells give the same bytes."""
     from evalkit.plots import check_file, draw, save
 
     for path in output:

@@ -1,39 +1,30 @@
 """The plot of chained months: what the texts did, and what the models did."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evalkit.analysis.months import Month, read_months
+from evalkit.analysis.months import Month, chain_months
 from evalkit.errors import unknown_name
-from evalkit.plots.frame import (
-    BITS_AXIS,
-    FAINT,
-    TEXT,
-    EndLabel,
-    Warn,
-    frame,
-    label_ends,
-    line_style,
-    styled,
-)
+from evalkit.plots.frame import BITS_AXIS, FAINT, TEXT, LineStyle, frame, line_style, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.scores import Source, Warn, results_of, silent
 
 
 @styled
 def months(
-    results: Path | str,
+    results: Source,
     *,
     anchors: Sequence[str] = (),
     models: Sequence[str] = (),
     policy: str = "document",
-    warn: Warn = lambda _: None,
+    warn: Warn = silent,
 ) -> Figure:
     """Corpora of successive months chained by anchors: the drift of the texts, and levels without it.
 
     Args:
-        results: what ``evalkit run --output`` wrote.
+        results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
         anchors: models that tie the months together; empty: all that successive months have in common.
         models: names of those to show; empty: all.
         policy: context policy of the language models.
@@ -42,40 +33,28 @@ def months(
     Raises:
         UsageError: a name is unknown, fewer than two months, or months without a common anchor.
     """
-    chain = read_months(results, anchors, policy=policy, warn=warn)
-    known = sorted({name for month in chain for name in month.chained})
-    for one in models:
-        if not any(_is_called(name, one) for name in known):
-            raise unknown_name("model", one, known, f"In the chain there are: {', '.join(known)}.")
-    names = [name for name in known if not models or any(_is_called(name, one) for one in models)]
-    tied = sorted({name for month in chain for name in month.anchors})
+    chain = chain_months(results_of(results, warn), anchors, policy=policy)
+    labels = sorted({label for month in chain for label in month.chained})
+    for name in models:
+        if not any(_is_called(label, name) for label in labels):
+            raise unknown_name("model", name, labels, f"In the chain there are: {', '.join(labels)}.")
+    shown = [label for label in labels if not models or any(_is_called(label, name) for name in models)]
+    ties = sorted({label for month in chain for label in month.anchors})
     figure, (drift, levels) = frame(
         "What months did to the texts, and what is left for the models",
-        f"chained by {', '.join(tied)}; policy {policy}; bands and bars: 95 % intervals; "
+        f"chained by {', '.join(ties)}; policy {policy}; bands and bars: 95 % intervals; "
         "thin: levels as measured",
         height=5.4,
         num_rows=2,
         sharex=True,
         height_ratios=[1, 2.2],
     )
-    xs = list(range(len(chain)))
-    percent = [100 * (month.drift.value - 1) for month in chain]
-    drift.plot(xs, percent, color=TEXT, marker="o")
-    drift.fill_between(
-        xs,
-        [100 * ((m.drift.low or m.drift.value) - 1) for m in chain],
-        [100 * ((m.drift.high or m.drift.value) - 1) for m in chain],
-        color=TEXT,
-        alpha=0.12,
-        linewidth=0,
-    )
-    drift.axhline(0, color=FAINT, linewidth=0.8)
-    drift.set_ylabel("harder texts, %\n(bits of the anchors)")
+    _draw_drift(drift, chain)
     ends = []
-    for index, name in enumerate(names):
-        style = line_style(index)
-        ends += _draw(levels, chain, name, style, index, len(names))
-    levels.set_xticks(xs, [month.month for month in chain])
+    for index, label in enumerate(shown):
+        shift = 0.05 * ((index % 5) - 2) / 2 if len(shown) > 1 else 0.0
+        ends.append(_draw_model(levels, chain, label, line_style(index), shift))
+    levels.set_xticks(range(len(chain)), [month.month for month in chain])
     levels.set_xlim(-0.25, len(chain) - 0.8)
     levels.set_xlabel("month of the corpora")
     levels.set_ylabel(f"chained {BITS_AXIS}")
@@ -88,20 +67,32 @@ def _is_called(label: str, name: str) -> bool:
     return label == name or label.startswith(f"{name} · ")
 
 
-def _draw(
-    axes: object, chain: Sequence[Month], name: str, style: dict[str, object], index: int, count: int
-) -> list[EndLabel]:
-    from matplotlib.axes import Axes
+def _draw_drift(axes: Axes, chain: Sequence[Month]) -> None:
+    xs = list(range(len(chain)))
+    axes.plot(xs, [100 * (month.drift.value - 1) for month in chain], color=TEXT, marker="o")
+    axes.fill_between(
+        xs,
+        [100 * ((month.drift.low or month.drift.value) - 1) for month in chain],
+        [100 * ((month.drift.high or month.drift.value) - 1) for month in chain],
+        color=TEXT,
+        alpha=0.12,
+        linewidth=0,
+    )
+    axes.axhline(0, color=FAINT, linewidth=0.8)
+    axes.set_ylabel("harder texts, %\n(bits of the anchors)")
 
-    assert isinstance(axes, Axes)
-    there = [place for place, month in enumerate(chain) if name in month.chained]
-    chained = [chain[place].chained[name] for place in there]
-    color = str(style["color"])
-    shift = 0.05 * ((index % 5) - 2) / 2 if count > 1 else 0.0
-    xs = np.array(there) + shift
-    axes.plot(xs, [one.value for one in chained], **style)  # type: ignore[arg-type]
-    axes.plot(xs, [chain[place].levels[name].value for place in there], color=color, linewidth=0.7, alpha=0.6)
-    for x, one in zip(xs, chained, strict=True):
-        if one.low is not None and one.high is not None:
-            axes.plot([x, x], [one.low, one.high], color=color, linewidth=1.1, alpha=0.7)
-    return [EndLabel(chained[-1].value, name, color, float(xs[-1]))]
+
+def _draw_model(axes: Axes, chain: Sequence[Month], label: str, style: LineStyle, shift: float) -> EndLabel:
+    """A model's chained and measured levels, a little beside its month; returns the line's name."""
+    scored = [place for place, month in enumerate(chain) if label in month.chained]
+    chained = [chain[place].chained[label] for place in scored]
+    xs = [place + shift for place in scored]
+    color = style["color"]
+    axes.plot(xs, [level.value for level in chained], **style)
+    axes.plot(
+        xs, [chain[place].levels[label].value for place in scored], color=color, linewidth=0.7, alpha=0.6
+    )
+    for x, level in zip(xs, chained, strict=True):
+        if level.low is not None and level.high is not None:
+            axes.plot([x, x], [level.low, level.high], color=color, linewidth=1.1, alpha=0.7)
+    return EndLabel(chained[-1].value, label, color, xs[-1])

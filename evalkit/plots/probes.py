@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from evalkit.analysis.results import read_store
 from evalkit.errors import ScoringError, UsageError, unknown_name
-from evalkit.plots.frame import FAINT, LABEL_SIZE, EndLabel, Warn, frame, label_ends, line_style, styled
+from evalkit.plots.frame import FAINT, LABEL_SIZE, frame, line_style, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.scores import Warn, name_of, results_of
 
 KIND = "trained-probe"
 THRESHOLD = 0.9
@@ -54,7 +55,7 @@ def read_series(
         ScoringError: a cell lacks what these plots need.
     """
     found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for path, content in read_store(Path(results), warn=warn).probes:
+    for path, content in results_of(results, warn).probes:
         if content["kind"] != KIND:
             continue
         try:
@@ -66,7 +67,9 @@ def read_series(
             found.setdefault((*key, tuple(sorted(rest.items()))), []).append(content)
             _lengths(content)
         except (KeyError, TypeError, ValueError) as error:
-            raise ScoringError(f"{Path(results) / path} is no cell of a trained probe: {error!r}") from error
+            raise ScoringError(
+                f"{name_of(results)}/{path} is no cell of a trained probe: {error!r}"
+            ) from error
     if not found:
         raise UsageError(
             f"{results}: no trained probe here; `evalkit probe train --output {results}` makes them"

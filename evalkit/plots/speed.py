@@ -12,7 +12,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from evalkit.analysis.results import json_files
 from evalkit.cells.corpus_cell import Cell, read_cell
 from evalkit.errors import EvalkitError, UsageError, unknown_name
-from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, Warn, frame, short, styled
+from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, frame, styled
+from evalkit.plots.labels import short
+from evalkit.plots.scores import Warn
 
 
 class Ratio(NamedTuple):

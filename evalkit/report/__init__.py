@@ -5,6 +5,6 @@ numbers of them, `leaderboard` and `explorer` arrange these, `content` says whic
 writes them. The pages need no server and no network, and can be read without JavaScript.
 """
 
-from evalkit.report.site import SiteFigure, SiteOptions, build_site, check_output, docs_files
+from evalkit.report.site import SiteOptions, build_site, check_output, docs_files
 
-__all__ = ["SiteFigure", "SiteOptions", "build_site", "check_output", "docs_files"]
+__all__ = ["SiteOptions", "build_site", "check_output", "docs_files"]

@@ -3,14 +3,15 @@
 import math
 from collections.abc import Sequence
 
-from evalkit.analysis import rankings as leaderboard
+from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.rankings import Leaderboard
 from evalkit.analysis.results import ScoredCorpus
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.store import Document
 from evalkit.models.catalog import CatalogEntry
 from evalkit.report import explorer, explorer_data
-from evalkit.report.pages import AGGREGATE_NAMES, Pages, cell_file, difference, estimate
+from evalkit.report.leaderboard_data import leaderboard_data
+from evalkit.report.pages import Pages, cell_file, difference, estimate
 from evalkit.report.probes import probe_groups
 from evalkit.report.sources import Background
 from evalkit.report.text import decimals
@@ -63,7 +64,8 @@ def write(
         num_resamples=NUM_RESAMPLES,
         min_clusters=MIN_CLUSTERS,
         seed=SEED,
-        aggregates=AGGREGATE_NAMES,
+        aggregates=AGGREGATES,
+        headline=HEADLINE,
     )
     return len(explored)
 
@@ -71,10 +73,8 @@ def write(
 def _write_leaderboard_data(writer: Writer, pages: Pages) -> None:
     rows = [pages.entrant(index) for index in range(len(pages.store.entrants))]
     columns = [pages.corpus(index) for index in range(len(pages.store.corpora))]
-    data = leaderboard.to_json(pages.board, shown_deep(rows), shown_deep(columns))
-    data["choices"] = shown_deep(data["choices"])
-    data["cells"] = shown_deep(pages.leaderboard_cells())
-    writer.data("data/leaderboard.js", data)
+    data = leaderboard_data(pages.board, rows, columns)
+    writer.data("data/leaderboard.js", shown_deep({**data, "cells": pages.leaderboard_cells()}))
 
 
 def _write_documents(writer: Writer, pages: Pages, index: int) -> None:

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.cutoff import cutoff_note
-from evalkit.analysis.estimates import AGGREGATES, Estimate
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.rankings import Leaderboard
 from evalkit.analysis.results import ScoredCorpus, unique
 from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
@@ -15,8 +16,6 @@ from evalkit.report.sources import Background
 from evalkit.report.text import decimals, number, parameters, signed, web_link
 from evalkit.stats import MIN_CLUSTERS
 
-AGGREGATE_NAMES = {"macro": "macro average", "micro": "micro average", "geometric": "geometric mean"}
-HEADLINE = "macro"
 _HEAT_LIMITS = (0.01, 0.05, 0.15, 0.4)
 
 
@@ -183,7 +182,7 @@ class Pages:
             "elsewhere": [
                 self.corpus(index) for index in range(len(self.store.corpora)) if index not in corpora
             ],
-            "aggregates": AGGREGATE_NAMES,
+            "aggregates": {kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
             "policy": choice.policy,
             "policies": self.store.policies,
             "sources": sorted(set(board.sources)),

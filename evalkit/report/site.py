@@ -4,31 +4,19 @@ import contextlib
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import evalkit
 from evalkit.analysis import rankings as leaderboard
 from evalkit.analysis import results as store
+from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.results import SITE_LISTING
 from evalkit.environment import environment
 from evalkit.errors import UsageError
 from evalkit.report import content, sources
 from evalkit.report.writer import Writer
-
-
-class SiteFigure(NamedTuple):
-    """A figure that is drawn of the same cells; see `evalkit.plots.draw_all`."""
-
-    name: str
-    title: str
-    conditions: str
-    """What it is of: corpora, policy, intervals."""
-    files: Mapping[str, bytes]
-    """By suffix: ``.svg`` and ``.png``."""
-    options: str = ""
-    """What ``evalkit plot`` needs to draw it besides its name and the results."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from evalkit.analysis.estimates import macro_interval
 from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task
 from evalkit.dates import last_day
 from evalkit.runner.loop import Failure
-from evalkit.stats import Interval, percentile_interval, resampled_ratios
+from evalkit.stats import Interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,27 +73,6 @@ class RunResult:
             "cells": [{"file": str(cell.path), **cell.content} for cell in self.cells],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
         }
-
-
-def macro_interval(cells: list[Cell]) -> Interval | None:
-    """95 % interval of the plain mean of several corpora's bits per byte; None where one is too small."""
-    samples = []
-    num_clusters = []
-    for stream, cell in enumerate(cells):
-        rows = [row for row in cell.rows() if row["total_bits"] is not None]
-        num_clusters.append(len({row["cluster"] for row in rows}))
-        samples.append(
-            resampled_ratios(
-                [row["total_bits"] for row in rows],
-                [row["num_bytes"] for row in rows],
-                [row["cluster"] for row in rows],
-                stream=stream,
-            )
-        )
-    drawn = [sample for sample in samples if sample is not None]
-    # The corpus with the fewest clusters decides: a little wider than need be.
-    mean = np.mean(drawn, axis=0) if len(drawn) == len(samples) else None
-    return percentile_interval(mean, min(num_clusters))
 
 
 def num_predating(task: Task) -> int:

@@ -3,7 +3,6 @@
   const form = document.getElementById("controls");
   const table = document.getElementById("leaderboard");
   const status = document.getElementById("status");
-  const AGGREGATES = { macro: "macro average", micro: "micro average", geometric: "geometric mean" };
   const UNITS = { bpb: "bits per byte", rate: "compression rate %", gap: "difference in bits per byte" };
   const HEAT_LIMITS = [0.01, 0.05, 0.15, 0.4];
   let data;
@@ -95,7 +94,7 @@
     cells.push(element("th", { scope: "col", class: "rank" }, "rank"));
     sortable("model", "model", { class: "model" });
     sortable("size", "size", { class: "size" });
-    sortable("score", AGGREGATES[chosen.aggregate], { class: "aggregate" });
+    sortable("score", data.aggregates[chosen.aggregate], { class: "aggregate" });
     cells.push(element("td", { class: "forest-cell" }));
     if (chosen.unit === "bpb") cells.push(element("th", { scope: "col" }, "rate %"));
     for (const index of columns) {
@@ -202,7 +201,7 @@
   }
 
   function remember(chosen) {
-    const defaults = { aggregate: "macro", unit: "bpb", policy: data.choices[0][0], compressors: true };
+    const defaults = { aggregate: data.headline, unit: "bpb", policy: data.choices[0][0], compressors: true };
     const values = {};
     for (const [key, value] of Object.entries(chosen)) {
       if (key !== "reference" && value !== (defaults[key] ?? "")) values[key] = value;
@@ -218,7 +217,7 @@
       else control.value = value;
       if (control instanceof HTMLSelectElement && control.selectedIndex < 0) control.selectedIndex = 0;
     }
-    if (!form.elements.aggregate.value) form.elements.aggregate.value = "macro";
+    if (!form.elements.aggregate.value) form.elements.aggregate.value = data.headline;
     if (!form.elements.unit.value) form.elements.unit.value = "bpb";
   }
 

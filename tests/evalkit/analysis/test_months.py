@@ -1,5 +1,6 @@
 """Months chained by anchors: what is put in comes out."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents:
     corpora = []
     for number, (month, here) in enumerate(scored.items()):
         rng = np.random.default_rng(number)
+        digest = hashlib.sha256(month.encode()).hexdigest()
         num_bytes = rng.integers(500, 5000, num_documents)
         hard = DRIFT[month] * np.exp(noise * rng.standard_normal(num_documents))
         bits = np.stack([num_bytes * hard * SKILL[name] for name in names], axis=1)
@@ -31,7 +33,11 @@ def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents:
             ScoredCorpus(
                 month,
                 month,
-                {"name": month, "sha256": month, "date_from": f"{month}-01"},
+                {
+                    "name": month,
+                    "sha256": digest,
+                    "date_from": f"{month}-01",
+                },
                 ids,
                 ids,
                 (None,) * num_documents,

@@ -14,7 +14,9 @@ from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_store
 from evalkit.cells.files import content_sha256
 from evalkit.files import strict_json
-from evalkit.plots.frame import _spread, ink
+from evalkit.plots.frame import ink
+from evalkit.plots.labels import spread
+from evalkit.plots.probes import min_layers, probe_lengths
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from tests.support.stores import Counted, _documents, write_synthetic_store
@@ -106,7 +108,7 @@ DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", plots.PLOTS)
+@pytest.mark.parametrize("name", plots.find_plots().plots)
 def test_every_plot_is_the_same_file_twice(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     fixture, options = DRAWN[name]
     results = request.getfixturevalue(fixture)
@@ -194,9 +196,9 @@ def test_dates_count_from_the_cutoff(tokens: Path) -> None:
 
 
 def test_probe_lines_are_medians_of_seeds(probes: Path) -> None:
-    lines = lines_of(plots.probe_lengths(probes))
+    lines = lines_of(probe_lengths(probes))
     assert sorted(map(tuple, lines.values())) == [(1.0, 0.5, 0.2), (1.0, 0.93, 0.2)]
-    figure = plots.min_layers(probes)
+    figure = min_layers(probes)
     [line] = [
         line for line in figure.axes[0].lines if len(line.get_xdata()) == 3 and line.get_marker() == "None"
     ]
@@ -274,7 +276,7 @@ def test_figures_show_themselves_in_notebooks_and_leave_pyplot_alone(months: Pat
 
 def test_labels_keep_their_distance_and_their_order() -> None:
     wanted = [0.1, 0.1, 0.11, 0.5, 0.9]
-    places = np.array(_spread(wanted, 0.05))
+    places = np.array(spread(wanted, 0.05))
     assert (np.diff(places) >= 0.05 - 1e-12).all()
     assert places[:3].mean() == pytest.approx(np.mean(wanted[:3])) and list(places[3:]) == pytest.approx(
         [0.5, 0.9]

@@ -1,0 +1,225 @@
+"""The plot of bits per byte along documents' dates."""
+
+import datetime as dt
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from evalkit.analysis.results import ScoredCorpus
+from evalkit.corpora.store import list_corpora, load_corpus
+from evalkit.dates import last_day
+from evalkit.errors import UsageError
+from evalkit.plots.frame import BITS_AXIS, FAINT, LABEL_SIZE, frame, line_style, styled
+from evalkit.plots.labels import PointLabel, label_points
+from evalkit.plots.scores import Scores, Source, Warn, find_configuration, load_scores, name_of, silent
+from evalkit.stats import ratio_interval
+
+_DAYS_PER_MONTH = 365.25 / 12
+_LONGEST_WINDOW_DAYS = 62
+"""A corpus whose documents' days are not at hand is dated by its middle, if its window is no longer."""
+
+
+class _Dated(NamedTuple):
+    """One model's documents on the time line of its cutoff; all ``[D]``."""
+
+    days: NDArray[np.float64]
+    """Days from the cutoff to the document's day."""
+    bits: NDArray[np.float64]
+    num_bytes: NDArray[np.int64]
+    clusters: list[str]
+
+
+class _Point(NamedTuple):
+    """The documents of some successive days."""
+
+    x: float
+    """Months from the cutoff, in the mean."""
+    bits_per_byte: float
+    low: float
+    """Of the interval, as `high`; NaN where there is none."""
+    high: float
+
+
+@styled
+def dates(
+    results: Source,
+    *,
+    reference: str | None = None,
+    corpora: Sequence[str] = (),
+    models: Sequence[str] = (),
+    policy: str = "document",
+    warn: Warn = silent,
+) -> Figure:
+    """Bits per byte against the documents' dates, counted from each model's cutoff or release.
+
+    Args:
+        results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
+        reference: a model, best a compressor, whose bits for the same documents are subtracted: what is left
+            does not depend on how hard the texts of a month are. None: nothing is subtracted.
+        corpora: names; empty: all.
+        models: names; empty: all.
+        policy: context policy of the language models.
+        warn: told of every file that is left out, and of undated corpora.
+
+    Raises:
+        UsageError: a name is unknown, no model has a date, or no document has one.
+    """
+    names = [*models, reference] if models and reference and reference not in models else models
+    scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
+    everyone = range(len(scores.store.entrants))
+    anchor = None if reference is None else find_configuration(scores, reference, everyone)
+    dated_by_model = _dated_by_model(scores, anchor, warn)
+    if not dated_by_model:
+        raise UsageError(
+            f"{name_of(results)}: no model with a cutoff or release date was scored on a document with a "
+            "date; see `evalkit models list` and `evalkit corpora list`"
+        )
+    days = np.concatenate([dated.days for dated in dated_by_model.values()])
+    width = _bin_days(float(days.max() - days.min()))
+    figure, [axes] = frame(
+        "Bits per byte before and after each model's cutoff",
+        f"documents by date, {_bin_words(width)} together, counted from the model's published cutoff, "
+        f"else from its release; policy {policy}; bands: 95 % intervals over clusters of documents",
+    )
+    order = sorted(dated_by_model, key=scores.label)
+    curves = [_binned(dated_by_model[index], width) for index in order]
+    for place, curve in enumerate(curves):
+        _draw_curve(axes, curve, place)
+    _mark_cutoff(axes)
+    label = "" if anchor is None else f" minus those of {scores.label(anchor)}"
+    axes.set_xlabel("months from the model's cutoff to the document")
+    axes.set_ylabel(BITS_AXIS.replace("byte", f"byte{label}", 1))
+    ends = [
+        PointLabel(curve[-1].x, curve[-1].bits_per_byte, scores.label(index), line_style(place)["color"])
+        for place, (index, curve) in enumerate(zip(order, curves, strict=True))
+    ]
+    lines = [[(point.x, point.bits_per_byte) for point in curve] for curve in curves]
+    label_points(axes, ends, lines=[*lines, [(0.0, y) for y in axes.get_ylim()]])
+    return figure
+
+
+def _dated_by_model(scores: Scores, anchor: int | None, warn: Warn) -> dict[int, _Dated]:
+    """The dated documents of the language models with a cutoff or release date, but for the anchor."""
+    days_of = {corpus.key: _document_days(corpus, warn) for corpus in scores.store.corpora}
+    dated_by_model: dict[int, _Dated] = {}
+    for index, row in enumerate(scores.store.entrants):
+        cutoff = row.facts.get("knowledge_cutoff") or row.facts.get("released")
+        if row.policy is None or not cutoff or index == anchor:
+            continue
+        dated = _dated(scores, index, anchor, last_day(str(cutoff)), days_of)
+        if len(dated.days):
+            dated_by_model[index] = dated
+    return dated_by_model
+
+
+def _dated(
+    scores: Scores,
+    configuration: int,
+    anchor: int | None,
+    cutoff: dt.date,
+    days_of: Mapping[str, Sequence[str | None]],
+) -> _Dated:
+    """A model's documents whose day is known, without the anchor's bits where there is one."""
+    days: list[float] = []
+    bits: list[float] = []
+    num_bytes: list[int] = []
+    clusters: list[str] = []
+    for corpus in scores.store.corpora:
+        if configuration not in corpus.cells or (anchor is not None and anchor not in corpus.cells):
+            continue
+        paid = corpus.bits[:, configuration] - (0.0 if anchor is None else corpus.bits[:, anchor])
+        for place, day in enumerate(days_of[corpus.key]):
+            if day is None or not np.isfinite(paid[place]):
+                continue
+            days.append((dt.date.fromisoformat(day) - cutoff).days)
+            bits.append(float(paid[place]))
+            num_bytes.append(int(corpus.num_bytes[place]))
+            clusters.append(f"{corpus.key} {corpus.clusters[place]}")
+    return _Dated(np.array(days), np.array(bits), np.array(num_bytes, np.int64), clusters)
+
+
+def _document_days(corpus: ScoredCorpus, warn: Warn) -> list[str | None]:
+    """``YYYY-MM-DD`` of each document: its own, else the middle of a short window."""
+    if corpus.name in list_corpora():
+        stored = load_corpus(corpus.name)
+        by_digest = {document.sha256: document.published_at for document in stored.documents}
+        days = [by_digest.get(digest) for digest in corpus.digests]
+        if all(days):
+            return [day[:10] if day else None for day in days]
+    first, last = corpus.facts["date_from"], corpus.facts["date_to"]
+    if first and last:
+        start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+        if (end - start).days <= _LONGEST_WINDOW_DAYS:
+            return [(start + (end - start) / 2).isoformat()] * len(corpus.ids)
+    warn(
+        f"{corpus.label} is left out: its documents have no date, or it is not in the store and spans "
+        "too long"
+    )
+    return [None] * len(corpus.ids)
+
+
+def _bin_days(span_days: float) -> float:
+    """A week, a month, a quarter or a year: the first that makes no more than 36 points."""
+    widths = (7.0, _DAYS_PER_MONTH, 3 * _DAYS_PER_MONTH, 12 * _DAYS_PER_MONTH)
+    return next((width for width in widths if span_days / width <= 36), widths[-1])
+
+
+def _bin_words(width: float) -> str:
+    names = {7.0: "seven days", _DAYS_PER_MONTH: "a month", 3 * _DAYS_PER_MONTH: "three months"}
+    return names.get(width, "a year")
+
+
+def _binned(dated: _Dated, width: float) -> list[_Point]:
+    """The documents in bins of some days, from the earliest."""
+    points = []
+    # The cutoff's own day is the last that may have been read: 0 ends a bin.
+    bins = np.ceil(dated.days / width).astype(int)
+    for number in sorted(set(bins.tolist())):
+        inside = np.flatnonzero(bins == number)
+        bits, num_bytes = dated.bits[inside], dated.num_bytes[inside]
+        interval = ratio_interval(bits, num_bytes, [dated.clusters[place] for place in inside])
+        points.append(
+            _Point(
+                float(dated.days[inside].mean() / _DAYS_PER_MONTH),
+                float(bits.sum() / num_bytes.sum()),
+                interval.low if interval else np.nan,
+                interval.high if interval else np.nan,
+            )
+        )
+    assert all(first.x < second.x for first, second in itertools.pairwise(points))
+    return points
+
+
+def _draw_curve(axes: Axes, curve: Sequence[_Point], place: int) -> None:
+    style = line_style(place)
+    xs = [point.x for point in curve]
+    lows, highs = [point.low for point in curve], [point.high for point in curve]
+    axes.plot(xs, [point.bits_per_byte for point in curve], **style)
+    axes.fill_between(xs, lows, highs, color=style["color"], alpha=0.13, linewidth=0)
+    if len(curve) == 1 and np.isfinite(lows[0]):  # a band of no width
+        axes.plot([xs[0], xs[0]], [lows[0], highs[0]], color=style["color"], linewidth=1.1)
+
+
+def _mark_cutoff(axes: Axes) -> None:
+    """Line and words at the cutoff, grey before it."""
+    first, last = axes.get_xlim()
+    margin = 0.03 * max(last - first, 1.0)
+    axes.set_xlim(min(first, -margin), max(last, margin))
+    axes.axvline(0, color=FAINT, linewidth=0.9)
+    if first < 0:
+        axes.axvspan(min(first, -margin), 0, color="#F3F3F3", zorder=0, linewidth=0)
+    axes.text(
+        0,
+        1.005,
+        "may have been read ←   → newer than the model",
+        transform=axes.get_xaxis_transform(),
+        ha="center" if first < -0.2 * max(last, 1) < 0 else "left",
+        va="bottom",
+        fontsize=LABEL_SIZE - 1,
+        color=FAINT,
+    )

@@ -1,0 +1,105 @@
+"""The plot of paired differences from one model."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from evalkit.analysis.aggregates import check_aggregate
+from evalkit.analysis.estimates import Estimate, difference_of
+from evalkit.errors import UsageError
+from evalkit.plots.frame import BLUE, FAINT, LABEL_SIZE, RED, frame, ink, styled
+from evalkit.plots.labels import short
+from evalkit.plots.scores import Source, Warn, find_configuration, load_scores, name_of, silent
+
+_TIE = "#888888"
+
+
+@styled
+def differences(
+    results: Source,
+    *,
+    reference: str | None = None,
+    corpora: Sequence[str] = (),
+    models: Sequence[str] = (),
+    policy: str = "document",
+    aggregate: str = "macro",
+    warn: Warn = silent,
+) -> Figure:
+    """Every model's paired difference from one of them, with 95 % intervals; ties are called ties.
+
+    Args:
+        results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
+        reference: the model to compare with; None: the one with the lowest bits per byte.
+        corpora: names; empty: all.
+        models: names; empty: all. The reference is always among them.
+        policy: context policy of the language models.
+        aggregate: one of `evalkit.analysis.aggregates.AGGREGATES`, over several corpora.
+        warn: told of every file that is left out.
+
+    Raises:
+        UsageError: a name is unknown, or there is nothing to compare with.
+    """
+    check_aggregate(aggregate)
+    names = [*models, reference] if models and reference and reference not in models else models
+    scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
+    view = scores.view
+    order = view.order(aggregate)
+    anchor = order[0] if reference is None else find_configuration(scores, reference, order)
+    rivals = [index for index in order if index != anchor]
+    anchor_label = short(scores.label(anchor))
+    if not rivals:
+        raise UsageError(
+            f"{name_of(results)}: only {scores.label(anchor)} is left; a difference needs two models"
+        )
+    figure, [axes] = frame(
+        f"Paired differences from {anchor_label}",
+        f"{scores.conditions(aggregate)}; 95 % intervals over resampled clusters of documents; "
+        "small marks: single corpora; grey: a tie, the interval contains 0",
+        height=0.9 + 0.3 * len(rivals),
+    )
+    for row, index in enumerate(rivals):
+        gap = difference_of(view.pairs[aggregate], index, anchor)
+        if gap is None:
+            continue
+        singles = []
+        if len(view.corpora) > 1:
+            singles = [scores.board.difference(corpus, index, anchor) for corpus in view.corpora]
+        _draw_row(axes, row, gap, [single.value for single in singles if single is not None])
+    axes.axvline(0, color=FAINT, linewidth=0.8)
+    axes.set_yticks(range(len(rivals)), [short(scores.label(index)) for index in rivals])
+    axes.set_ylim(len(rivals) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"bits per byte minus those of {anchor_label}; below 0 is better")
+    axes.xaxis.set_major_locator(MaxNLocator(7))
+    return figure
+
+
+def _draw_row(axes: Axes, row: int, gap: Estimate, singles: Sequence[float]) -> None:
+    """A difference with its interval, those of single corpora as small marks, and its numbers."""
+    color = {-1: BLUE, 0: _TIE, 1: RED}[gap.sign]
+    if singles:
+        axes.plot(
+            singles, [row] * len(singles), linestyle="", marker="|", markersize=7, color=color, alpha=0.45
+        )
+    if gap.low is not None and gap.high is not None:
+        axes.plot([gap.low, gap.high], [row, row], color=color, linewidth=2.4, solid_capstyle="round")
+    axes.plot([gap.value], [row], marker="o", color=color, markersize=5)
+    axes.text(
+        1.02,
+        row,
+        gap_text(gap),
+        transform=axes.get_yaxis_transform(),
+        va="center",
+        fontsize=LABEL_SIZE,
+        color=ink(color),
+    )
+
+
+def gap_text(gap: Estimate) -> str:
+    """A difference and its interval, or that it is a tie."""
+    if gap.low is None or gap.high is None:
+        return f"{gap.value:+.3f} (no interval)".replace("-", "−")
+    word = "tie: " if gap.sign == 0 else ""
+    return f"{word}{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]".replace("-", "−")

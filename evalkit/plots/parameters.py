@@ -1,0 +1,178 @@
+"""The plot of bits per byte against size."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from evalkit.analysis.aggregates import check_aggregate
+from evalkit.analysis.estimates import Estimate
+from evalkit.errors import UsageError
+from evalkit.plots.frame import BITS_AXIS, COLORS, GREY, frame, styled
+from evalkit.plots.labels import EndLabel, PointLabel, label_ends, label_points
+from evalkit.plots.scores import Scores, Source, Warn, load_scores, name_of, silent
+
+_SIZE_AT_END = re.compile(r"[-_ ]\d+(\.\d+)?[bm]\b.*", re.IGNORECASE)
+
+
+class _Model(NamedTuple):
+    """A point of the plot."""
+
+    size: int
+    level: Estimate
+    label: str
+    family: str
+    color: str
+
+
+@styled
+def parameters(
+    results: Source,
+    *,
+    corpora: Sequence[str] = (),
+    models: Sequence[str] = (),
+    policy: str = "document",
+    aggregate: str = "macro",
+    warn: Warn = silent,
+) -> Figure:
+    """Bits per byte against the number of parameters, with the frontier: the best at any size.
+
+    Args:
+        results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
+        corpora: names; empty: all.
+        models: names; empty: all.
+        policy: context policy of the language models.
+        aggregate: one of `evalkit.analysis.aggregates.AGGREGATES`, over several corpora.
+        warn: told of every file that is left out.
+
+    Raises:
+        UsageError: a name is unknown, or no model says how many parameters it has.
+    """
+    check_aggregate(aggregate)
+    scores = load_scores(results, corpora=corpora, models=models, policy=policy, warn=warn)
+    levels = scores.view.levels[aggregate]
+    points = _points(scores, levels)
+    if not points:
+        raise UsageError(
+            f"{name_of(results)}: no model here says how many parameters it has; nothing to plot against"
+        )
+    figure, [axes] = frame(
+        "What size buys: bits per byte against parameters",
+        f"{scores.conditions(aggregate)}; bars: 95 % intervals; grey: the lowest at that size or below",
+    )
+    sizes = [point.size for point in points]
+    limits = (min(sizes) / 1.6, max(sizes) * 1.6)
+    _prepare_axes(axes, limits)
+    frontier = _frontier(points)
+    _draw_frontier(axes, frontier, limits[1])
+    families = [[point for point in points if point.family == name] for name in _names(points)]
+    for members in families:
+        _draw_family(axes, members)
+    compressors = [index for index in levels if scores.store.entrants[index].num_parameters is None]
+    for index in compressors:
+        axes.axhline(levels[index].value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    label_ends(axes, [EndLabel(levels[index].value, scores.label(index), GREY) for index in compressors])
+    lines = [[(float(point.size), point.level.value) for point in members] for members in families]
+    label_points(
+        axes,
+        [
+            PointLabel(point.size, point.level.value, point.label, point.color)
+            for members in families
+            for point in members
+        ],
+        lines=[*lines, list(_stairs(frontier, limits[1]))],
+    )
+    return figure
+
+
+def _points(scores: Scores, levels: Mapping[int, Estimate]) -> list[_Model]:
+    """The models whose size is known, from small to large; families' colours repeat after six."""
+    sizes = {
+        index: int(size)
+        for index in levels
+        if (size := scores.store.entrants[index].num_parameters) is not None
+    }
+    order = sorted(sizes, key=lambda index: (sizes[index], scores.label(index)))
+    family_of = {index: _SIZE_AT_END.sub("", scores.label(index)) for index in order}
+    families = sorted(set(family_of.values()))
+    return [
+        _Model(
+            sizes[index],
+            levels[index],
+            scores.label(index),
+            family_of[index],
+            COLORS[families.index(family_of[index]) % len(COLORS)],
+        )
+        for index in order
+    ]
+
+
+def _names(points: Sequence[_Model]) -> list[str]:
+    return sorted({point.family for point in points})
+
+
+def _frontier(points: Sequence[_Model]) -> list[tuple[float, float]]:
+    """Sizes and bits per byte of the models that no smaller one beats."""
+    frontier: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda point: (point.size, point.level.value)):
+        if not frontier or point.level.value < frontier[-1][1]:
+            frontier.append((point.size, point.level.value))
+    return frontier
+
+
+def _prepare_axes(axes: Axes, limits: tuple[float, float]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(*limits)
+    axes.set_xlabel("parameters")
+    axes.set_ylabel(BITS_AXIS)
+    counts = FuncFormatter(lambda value, _: short_count(value))
+    axes.xaxis.set_major_formatter(counts)
+    if limits[1] / limits[0] < 10:  # else the powers of ten are enough
+        axes.xaxis.set_minor_formatter(counts)
+
+
+def _draw_frontier(axes: Axes, frontier: Sequence[tuple[float, float]], end: float) -> None:
+    axes.step(
+        [x for x, _ in frontier] + [end],
+        [y for _, y in frontier] + [frontier[-1][1]],
+        where="post",
+        color="#DDDDDD",
+        linewidth=5,
+        solid_capstyle="butt",
+        zorder=1,
+    )
+
+
+def _draw_family(axes: Axes, members: Sequence[_Model]) -> None:
+    sizes, values = [point.size for point in members], [point.level.value for point in members]
+    color = members[0].color
+    axes.plot(sizes, values, color=color, linewidth=1, zorder=2)
+    for size, point in zip(sizes, members, strict=True):
+        if point.level.low is not None and point.level.high is not None:
+            axes.plot(
+                [size, size],
+                [point.level.low, point.level.high],
+                color=color,
+                linewidth=1.1,
+                alpha=0.75,
+                zorder=2,
+            )
+    axes.plot(sizes, values, color=color, linestyle="", marker="o", zorder=3)
+
+
+def _stairs(frontier: Sequence[tuple[float, float]], end: float) -> Iterator[tuple[float, float]]:
+    """The corners of the frontier's line."""
+    for place, (x, y) in enumerate(frontier):
+        yield x, y
+        yield (frontier[place + 1][0] if place + 1 < len(frontier) else end), y
+
+
+def short_count(value: float) -> str:
+    """``1.5B``, ``200M``, ``30k``."""
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.3g}"

@@ -1,0 +1,85 @@
+"""The table of plots: ours, then those of other packages, under the entry-point group ``evalkit.plots``.
+
+An entry point resolves to a `Plot`::
+
+    [project.entry-points."evalkit.plots"]
+    probe-lengths = "evalkit_tasks.plots:probe_lengths_plot"
+
+The command line, its help and the site's page follow from the table. What cannot be loaded is named and takes
+no other plot down.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+
+from matplotlib.figure import Figure
+
+from evalkit.plots.dates import dates
+from evalkit.plots.differences import differences
+from evalkit.plots.heatmap import heatmap
+from evalkit.plots.months import months
+from evalkit.plots.parameters import parameters
+from evalkit.plots.positions import positions
+from evalkit.plots.probes import min_layers, probe_lengths
+from evalkit.plots.ranks import ranks
+from evalkit.plots.speed import speed
+
+PLOT_GROUP = "evalkit.plots"
+"""Entry-point group under which other packages add a `Plot`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """A plot that can be asked for by name."""
+
+    name: str
+    """For ``evalkit plot``, and its file on the site; the same as its entry point's."""
+    help: str
+    """What it shows, in a line of ``evalkit plot --help``."""
+    draw: Callable[..., Figure]
+    """Takes results (`evalkit.plots.scores.Source`) and options by name, of those of ``evalkit plot`` what it
+    needs, and ``warn``. Raises UsageError where the results do not allow it."""
+
+
+BUILT_IN = (
+    Plot("parameters", "Bits per byte against size, with the frontier.", parameters),
+    Plot("heatmap", "Models by corpora.", heatmap),
+    Plot("positions", "Bits per byte along the context, of cells of --token-bits.", positions),
+    Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates),
+    Plot("differences", "Paired differences from a model, with intervals.", differences),
+    Plot("ranks", "Ranks from month to month.", ranks),
+    Plot("months", "Months chained by anchors: what the texts did, what the models did.", months),
+    Plot("speed", "Speed, of benchmarks and cells.", speed),
+    Plot("probe-lengths", "Trained probes: accuracy by the length of test strings.", probe_lengths),
+    Plot("min-layers", "Trained probes: the fewest layers that track a state.", min_layers),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotTable:
+    """The plots that there are."""
+
+    plots: Mapping[str, Plot]
+    """By name, in the order in which they are shown."""
+    broken: Mapping[str, str]
+    """By name, why a plot of another package cannot be drawn."""
+
+
+def find_plots() -> PlotTable:
+    """Our plots in the order of `BUILT_IN`, then those of installed packages by name."""
+    plots = {plot.name: plot for plot in BUILT_IN}
+    broken: dict[str, str] = {}
+    for point in sorted(entry_points(group=PLOT_GROUP), key=lambda point: (point.name, point.value)):
+        try:
+            plot = point.load()
+        except Exception as error:  # another package's code: whatever it raises, say whose it is
+            broken[point.name] = f"the plot {point.name!r} ({point.value}) cannot be loaded: {error!r}"
+            continue
+        if not isinstance(plot, Plot) or plot.name != point.name:
+            broken[point.name] = (
+                f"the plot {point.name!r} ({point.value}) is not an evalkit.plots.registry.Plot of that name"
+            )
+        elif plots.setdefault(plot.name, plot) != plot:  # the same one twice is an editable installation's
+            broken[point.name] = f"the plot {point.name!r} ({point.value}): there is another of that name"
+    return PlotTable(plots, broken)

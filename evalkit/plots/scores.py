@@ -1,0 +1,158 @@
+"""The cells that a plot is about, and their numbers: those of the leaderboard."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
+from evalkit.analysis.rankings import Choice, Leaderboard, View, compute
+from evalkit.analysis.results import ScoredCorpus, Store, read_store
+from evalkit.errors import UsageError, unknown_name
+
+Warn = Callable[[str], None]
+
+Source = Store | Path | str
+"""What a plot is drawn of: results that were read, or the folder that ``evalkit run --output`` wrote."""
+
+
+def silent(_: str) -> None:
+    """For who does not want to be warned."""
+
+
+def results_of(source: Source, warn: Warn = silent) -> Store:
+    """The results of a source, read if they are not yet.
+
+    Args:
+        source: results, or their folder.
+        warn: told of every file that is left out, if it is read now.
+
+    Raises:
+        UsageError: there is no such folder, or no whole cell in it.
+    """
+    return source if isinstance(source, Store) else read_store(Path(source), warn=warn)
+
+
+def name_of(source: Source) -> str:
+    """What messages call the results."""
+    return "the results" if isinstance(source, Store) else str(source)
+
+
+class Scores(NamedTuple):
+    """The cells that a plot is about, and their numbers."""
+
+    store: Store
+    board: Leaderboard
+    policy: str
+
+    @property
+    def view(self) -> View:
+        """All corpora under the policy.
+
+        Raises:
+            UsageError: no model was scored on each of the corpora.
+        """
+        view = self.board.views.get(Choice(self.policy, None, None))
+        if view is None or not view.configurations:
+            names = ", ".join(corpus.label for corpus in self.store.corpora)
+            raise UsageError(
+                f"no model has a cell under the policy {self.policy} on each of {names}; "
+                "say which with --corpora"
+            )
+        return view
+
+    @property
+    def corpora(self) -> list[ScoredCorpus]:
+        """Those of the view."""
+        return [self.store.corpora[corpus] for corpus in self.view.corpora]
+
+    def label(self, configuration: int) -> str:
+        """The name of a row."""
+        return self.store.entrants[configuration].label
+
+    def conditions(self, aggregate: str = HEADLINE) -> str:
+        """What the numbers are about, in half a line."""
+        corpora = self.corpora
+        if len(corpora) == 1:
+            subject = f"{corpora[0].label}, {len(corpora[0].ids):,} documents"
+        else:
+            names = ", ".join(corpus.label for corpus in corpora[:4])
+            more = f" and {len(corpora) - 4} more" if len(corpora) > 4 else ""
+            subject = f"{AGGREGATES[aggregate].words} {len(corpora)} corpora ({names}{more})"
+        return f"{subject}; policy {self.policy}"
+
+
+def load_scores(
+    source: Source,
+    *,
+    corpora: Sequence[str] = (),
+    models: Sequence[str] = (),
+    policy: str = "document",
+    warn: Warn = silent,
+) -> Scores:
+    """Results, and everything that the leaderboard makes of them.
+
+    Args:
+        source: results, or their folder.
+        corpora: names of those to keep; empty: all.
+        models: names of those to keep; empty: all.
+        policy: of the language models.
+        warn: told of every file that is left out.
+
+    Raises:
+        UsageError: a name is not in the results, or nothing is left to show.
+    """
+    store = results_of(source, warn)
+    if not store.corpora:
+        raise UsageError(
+            f"{name_of(source)} holds no cell of a corpus, only probes; score a model with `evalkit run`"
+        )
+    if policy not in store.policies:
+        raise unknown_name(
+            "policy", policy, store.policies, f"In {name_of(source)} there are: {', '.join(store.policies)}."
+        )
+    store = _narrowed(store, corpora, models, policy, name_of(source))
+    return Scores(store, compute(store, ["all"] * len(store.corpora)), policy)
+
+
+def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:
+    """The row of a model's name or label.
+
+    Raises:
+        UsageError: there is none among these, or several.
+    """
+    matches = [row for row in among if name in (scores.label(row), scores.store.entrants[row].model)]
+    if not matches:
+        labels = [scores.label(row) for row in among]
+        raise unknown_name("model", name, labels, f"Compared here: {', '.join(labels)}.")
+    if len(matches) > 1:
+        labels = [scores.label(row) for row in matches]
+        raise UsageError(f"{name} is here in several forms; say which: {' or '.join(map(repr, labels))}")
+    return matches[0]
+
+
+def _narrowed(store: Store, corpora: Sequence[str], models: Sequence[str], policy: str, place: str) -> Store:
+    """The results of these corpora and models alone, under one policy."""
+    corpus_names = {name for corpus in store.corpora for name in (corpus.name, corpus.label)}
+    model_names = {name for row in store.entrants for name in (row.model, row.label)}
+    for kind, names, known_names in (("corpus", corpora, corpus_names), ("model", models, model_names)):
+        for name in names:
+            if name not in known_names:
+                hint = f"In {place} there are: {', '.join(sorted(known_names))}."
+                raise unknown_name(kind, name, known_names, hint)
+    rows = [
+        index
+        for index, row in enumerate(store.entrants)
+        if row.policy in (policy, None) and (not models or row.model in models or row.label in models)
+    ]
+    new_index = {index: number for number, index in enumerate(rows)}
+    narrowed: list[ScoredCorpus] = []
+    for corpus in store.corpora:
+        cells = {new_index[index]: cell for index, cell in corpus.cells.items() if index in new_index}
+        if cells and (not corpora or corpus.name in corpora or corpus.label in corpora):
+            narrowed.append(dataclasses.replace(corpus, bits=corpus.bits[:, rows], cells=cells))
+    if not narrowed:
+        raise UsageError(f"{place}: no cell of these models on these corpora under the policy {policy}")
+    return dataclasses.replace(
+        store, entrants=tuple(store.entrants[index] for index in rows), corpora=tuple(narrowed)
+    )

@@ -1,0 +1,59 @@
+"""The leaderboard's numbers as its script and the comparison page's read them.
+
+Numbers are lists ``[value, low, high]``, pairs are ``{first: {second: [...]}}``.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
+from evalkit.analysis.estimates import Estimate, Pairs
+from evalkit.analysis.rankings import Leaderboard, View
+
+
+def leaderboard_data(
+    board: Leaderboard, rows: Sequence[Mapping[str, object]], columns: Sequence[Mapping[str, object]]
+) -> dict[str, object]:
+    """What the scripts need.
+
+    Args:
+        board: the numbers.
+        rows: per model configuration, what the script filters and shows.
+        columns: per corpus, likewise.
+    """
+    distinct = list({id(view): view for view in board.views.values()}.values())
+    number_of = {id(view): number for number, view in enumerate(distinct)}
+    return {
+        "entrants": list(rows),
+        "corpora": list(columns),
+        "aggregates": {kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
+        "headline": HEADLINE,
+        "levels": [_levels(levels) for levels in board.levels],
+        "pairs": [_nested(pairs) for pairs in board.pairs],
+        "choices": [[*choice, number_of[id(view)]] for choice, view in board.views.items()],
+        "views": [_view(view) for view in distinct],
+    }
+
+
+def _view(view: View) -> dict[str, object]:
+    return {
+        "corpora": view.corpora,
+        "aggregates": {
+            kind: {
+                "levels": _levels(view.levels[kind]),
+                # Of a single corpus: the corpus's own pairs.
+                "pairs": _nested(view.pairs[kind]) if len(view.corpora) > 1 else None,
+            }
+            for kind in AGGREGATES
+        },
+    }
+
+
+def _levels(levels: Mapping[int, Estimate]) -> dict[str, list[float | None]]:
+    return {str(index): list(level) for index, level in levels.items()}
+
+
+def _nested(pairs: Pairs) -> dict[str, dict[str, list[float | None]]]:
+    nested: dict[str, dict[str, list[float | None]]] = {}
+    for (first, second), gap in pairs.items():
+        nested.setdefault(str(first), {})[str(second)] = list(gap)
+    return nested
