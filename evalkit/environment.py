@@ -1,5 +1,6 @@
 """What a result ran on: versions, processor, accelerator, and evalkit's own commit."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -74,8 +75,13 @@ def _cpu_name() -> str:
     return platform.processor() or "unknown"
 
 
+@functools.cache
 def _git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit of the checkout that evalkit runs from; None for an installed package."""
+    """Commit of the checkout that evalkit runs from; None for an installed package.
+
+    Asked once: what is imported is the state at the start. And without a deadline: a busy machine must not
+    cost a cell its provenance, or the whole cell.
+    """
     if not (folder.parent / ".git").exists():
         return None
     try:
@@ -88,4 +94,4 @@ def _git_state(folder: Path) -> dict[str, Any] | None:
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

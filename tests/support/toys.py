@@ -33,7 +33,10 @@ TEXTS = [
     "A bet on what comes next; " * 5,
 ]
 BLOCK = "BLOCK"
-"""A text with this in it makes `SlowCodec` wait for the pipe in ``$TOY_PIPE``."""
+"""A text with this in it makes `SlowCodec` wait, see there."""
+
+PATIENCE_S = 900
+"""Nothing takes this long on any machine: what does has hung, and the test ends."""
 
 
 def identity(name: str, **fields: Any) -> ModelIdentity:
@@ -97,16 +100,20 @@ class BigramModel:
 
 
 class SlowCodec:
-    """A codec that stops in the middle of a corpus, for as long as a test wants it to."""
+    """A codec that stops in the middle of a corpus, for as long as a test wants it to.
+
+    ``$TOY_PIPES`` holds two file descriptors: into the first it writes a byte when it stops, and it goes on
+    when the other end of the second is closed.
+    """
 
     def __init__(self, name: str) -> None:
         self.identity = identity(name, loader="codec", dtype="none", prefix="none")
 
     def code_length_bytes(self, data: bytes) -> int:
-        if BLOCK.encode() in data and os.environ.get("TOY_PIPE"):
-            handle = os.open(os.environ["TOY_PIPE"], os.O_RDONLY)  # waits for a writer
-            os.read(handle, 1)  # and for it to close
-            os.close(handle)
+        if BLOCK.encode() in data and os.environ.get("TOY_PIPES"):
+            stopped, resumed = map(int, os.environ["TOY_PIPES"].split(","))
+            os.write(stopped, b".")
+            os.read(resumed, 1)
         return len(set(data)) + len(data) // 3
 
 
@@ -253,7 +260,7 @@ def run_process(*arguments: str | Path, env: Mapping[str, str] | None = None) ->
         text=True,
         env=env,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -274,7 +281,7 @@ def numbers(folder: Path) -> dict[str, Any]:
     """What the cells below a folder say, apart from when, how fast and in which state of the checkout."""
     import pyarrow.parquet as pq
 
-    found = {}
+    by_name = {}
     for path in cell_files(folder):
         content = json.loads(path.read_text(encoding="utf-8"))
         for name in ("created", "seconds", "environment", "sha256"):
@@ -282,5 +289,5 @@ def numbers(folder: Path) -> dict[str, Any]:
         for name in ("bytes_per_s", "tokens_per_s"):
             del content["metrics"][name]
         rows = pq.read_table(path.with_suffix(".parquet")).to_pylist()
-        found[str(path.relative_to(folder))] = (content, rows)
-    return found
+        by_name[str(path.relative_to(folder))] = (content, rows)
+    return by_name

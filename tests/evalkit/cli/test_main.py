@@ -11,6 +11,7 @@ import typer
 import evalkit
 from evalkit.cli.main import app
 from tests.support.toys import (
+    PATIENCE_S,
     TEXTS,
     Outcome,
     cell_files,
@@ -131,7 +132,7 @@ print("heavy:", [name for name in heavy if name in sys.modules])
 """
     for words in (["--help"], ["run", "--help"], ["--version"], ["models", "list"]):
         command = [sys.executable, "-W", "error", "-c", script, *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines()[-1] == "heavy: []"
 
@@ -143,7 +144,7 @@ evalkit.run(["zstd"], [sys.argv[1]], options=evalkit.RunOptions(output=sys.argv[
 print([name for name in ("torch", "transformers", "datasets") if name in sys.modules])
 """
     command = [sys.executable, "-W", "error", "-c", script, str(texts), str(tmp_path / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
@@ -344,7 +345,7 @@ def test_what_an_encoding_lacks_is_escaped_and_json_stays_json(
         env=environment,
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     written = "utf-8" if encoding == "ascii" else encoding  # click takes ASCII for a mistake
     assert json.loads(known.stdout.decode(written))["model_a"] == "é-文"
@@ -353,7 +354,7 @@ def test_what_an_encoding_lacks_is_escaped_and_json_stays_json(
         env=environment,
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert "\\u6587" in table.stdout.decode(encoding)
 

@@ -1,3 +1,4 @@
+import functools
 import itertools
 import json
 import os
@@ -22,6 +23,7 @@ from tests.support.tiny_models import TEXTS as HF_TEXTS
 from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
 from tests.support.toys import (
     BLOCK,
+    PATIENCE_S,
     TEXTS,
     BigramModel,
     BrokenModel,
@@ -44,7 +46,7 @@ OTHER = corpus_of(TEXTS[:5], "other")
 def unchanged(before: dict[str, Any], folder: Path) -> bool:
     """Whether every file of an earlier snapshot is what it was; folders may have new files."""
     after = snapshot(folder)
-    return all(after[name] == known for name, known in before.items() if (folder / name).is_file())
+    return all(after[name] == state for name, state in before.items() if (folder / name).is_file())
 
 
 # --- what is there is not computed again
@@ -193,12 +195,12 @@ def test_the_public_function_takes_names_paths_and_objects(tmp_path: Path) -> No
 
 
 def test_the_ranking_is_by_the_plain_mean_over_corpora_with_the_incomplete_last(tmp_path: Path) -> None:
-    good, other = BigramModel("good"), BigramModel("other", 1)
+    good, worse = BigramModel("good"), BigramModel("other", 1)
     broken = [BrokenModel("nan"), BrokenModel("error")]
     texts = corpus_of([*TEXTS, "BREAK"])
-    result = run([*broken, other, good], [texts, OTHER], options=RunOptions(output=tmp_path))
+    result = run([*broken, worse, good], [texts, OTHER], options=RunOptions(output=tmp_path))
     means = {}
-    for model in (good, other):
+    for model in (good, worse):
         per_corpus = [
             sum(model.bits(document.text) for document in corpus.documents) / corpus.num_bytes
             for corpus in (texts, OTHER)
@@ -338,98 +340,103 @@ def test_an_empty_corpus_is_refused() -> None:
 SLOW_TEXTS = [*TEXTS[:3], BLOCK, *TEXTS[3:]]
 
 
-@pytest.fixture
-def slow_run(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts a run of two cells, `first` and `second`, that stops in the middle of the second one."""
-    plugin = write_plugin(tmp_path / "plugin")
-    first = write_texts(tmp_path / "first.json", TEXTS)
-    second = write_texts(tmp_path / "second.json", SLOW_TEXTS)
+class SlowRun:
+    """A run of two cells, of the corpora `first` and `second`, that stops in the middle of the second."""
 
-    def start(output: Path, *, pipe: Path | None = None) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def __init__(self, folder: Path, output: Path) -> None:
+        stopped, in_child_stopped = os.pipe()
+        in_child_resumed, resumed = os.pipe()
+        handles = (in_child_stopped, in_child_resumed)
+        self.process = subprocess.Popen(
             command_line(
-                "run", "--models", "toy:codec", "--corpora", f"{first},{second}", "--output", output
+                *("run", "--models", "toy:codec", "--output", output),
+                *("--corpora", f"{folder / 'first.json'},{folder / 'second.json'}"),
             ),
-            env=plugin_environment(plugin, TOY_PIPE=pipe or ""),
+            env=plugin_environment(folder / "plugin", TOY_PIPES=",".join(map(str, handles))),
+            pass_fds=handles,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        for handle in handles:
+            os.close(handle)
+        self._stopped, self._resumed = os.fdopen(stopped, "rb"), os.fdopen(resumed, "wb")
 
-    return start
+    def wait_until_stopped(self) -> None:
+        """Returns in the middle of the second cell; fails if the process ends before."""
+        assert self._stopped.read(1) == b".", self.finish()
+
+    def resume(self) -> None:
+        self._resumed.close()
+
+    def finish(self) -> tuple[int, str, str]:
+        """Lets it go on; exit code, standard output and standard error."""
+        self.resume()
+        self._stopped.close()
+        stdout, stderr = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, stdout, stderr
 
 
-def make_pipe(path: Path) -> Path:
-    os.mkfifo(path)
-    return path
+StartRun = Callable[[Path], SlowRun]
 
 
-def wait_until_reading(pipe: Path) -> int:
-    """Returns when a process has opened the pipe for reading, which goes on once the result is closed."""
-    return os.open(pipe, os.O_WRONLY)
+@pytest.fixture
+def slow_run(tmp_path: Path) -> StartRun:
+    write_plugin(tmp_path / "plugin")
+    write_texts(tmp_path / "first.json", TEXTS)
+    write_texts(tmp_path / "second.json", SLOW_TEXTS)
+    return functools.partial(SlowRun, tmp_path)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    stdout, stderr = process.communicate(timeout=60)
-    return process.returncode, stdout, stderr
-
-
-def test_kill_9_in_the_middle_and_run_again(
-    slow_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    output, pipe = tmp_path / "runs", make_pipe(tmp_path / "pipe")
-    process = slow_run(output, pipe=pipe)
-    handle = wait_until_reading(pipe)
+def test_kill_9_in_the_middle_and_run_again(slow_run: StartRun, tmp_path: Path) -> None:
+    output = tmp_path / "runs"
+    killed = slow_run(output)
+    killed.wait_until_stopped()
     [cell] = cell_files(output)  # the first is finished, the second half done
-    process.send_signal(signal.SIGKILL)
-    assert finish(process)[0] == -signal.SIGKILL
-    os.close(handle)
+    killed.process.send_signal(signal.SIGKILL)
+    assert killed.finish()[0] == -signal.SIGKILL
     before = snapshot(output)
-    code, stdout, stderr = finish(slow_run(output))
+    code, stdout, stderr = slow_run(output).finish()
     assert code == 0, stderr
     assert "1 of 2 cells done, 1 to score" in stderr
     assert unchanged(before, output)
     assert cell in cell_files(output)
     whole = tmp_path / "uninterrupted"
-    assert finish(slow_run(whole))[0] == 0
+    assert slow_run(whole).finish()[0] == 0
     assert numbers(output) == numbers(whole)
     assert len(numbers(whole)) == 2
     assert "toy:codec" in stdout
 
 
-def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(
-    slow_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    output, pipe = tmp_path / "runs", make_pipe(tmp_path / "pipe")
-    process = slow_run(output, pipe=pipe)
-    handle = wait_until_reading(pipe)
-    process.send_signal(signal.SIGINT)
-    code, stdout, stderr = finish(process)
-    os.close(handle)
+def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(slow_run: StartRun, tmp_path: Path) -> None:
+    output = tmp_path / "runs"
+    interrupted = slow_run(output)
+    interrupted.wait_until_stopped()
+    interrupted.process.send_signal(signal.SIGINT)
+    interrupted.process.wait(PATIENCE_S)
+    code, stdout, stderr = interrupted.finish()
     assert code == 130
     assert stdout == ""
     assert "Traceback" not in stderr
     assert stderr.splitlines()[-1].startswith("evalkit: interrupted; what is finished is kept")
     [cell] = cell_files(output)
     assert json.loads(cell.read_text())["corpus"]["name"] == "first"
-    assert "1 of 2 cells done, 1 to score" in finish(slow_run(output))[2]
+    assert "1 of 2 cells done, 1 to score" in slow_run(output).finish()[2]
 
 
-def test_two_runs_at_once_on_one_folder_end_well_and_agree(
-    slow_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_two_runs_at_once_on_one_folder_end_well_and_agree(slow_run: StartRun, tmp_path: Path) -> None:
     output = tmp_path / "runs"
-    pipes = [make_pipe(tmp_path / f"pipe{number}") for number in range(2)]
-    processes = [slow_run(output, pipe=pipe) for pipe in pipes]
-    handles = [wait_until_reading(pipe) for pipe in pipes]
-    for handle in handles:  # both are in the middle of the same cell
-        os.close(handle)
-    outcomes = [finish(process) for process in processes]
+    runs = [slow_run(output) for _ in range(2)]
+    for slow in runs:
+        slow.wait_until_stopped()
+    for slow in runs:  # both are in the middle of the same cell
+        slow.resume()
+    outcomes = [slow.finish() for slow in runs]
     assert [code for code, _, _ in outcomes] == [0, 0], outcomes
     tables = [stdout for _, stdout, _ in outcomes]
     assert tables[0] == tables[1]
     alone = tmp_path / "alone"
-    assert finish(slow_run(alone))[0] == 0
+    assert slow_run(alone).finish()[0] == 0
     assert numbers(output) == numbers(alone)
     names = [path.suffix for path in output.rglob("*") if path.is_file()]
     assert sorted(names) == [".json", ".json", ".parquet", ".parquet"]
@@ -468,7 +475,7 @@ def test_a_crash_at_any_step_of_writing_leaves_a_whole_cell_or_none(tmp_path: Pa
 
     def attempt(number: int, output: Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(script), str(number), str(texts), str(output)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
 
     assert run(["zstd"], [str(texts)], options=RunOptions(output=tmp_path / "whole")).num_scored == 1
     expected = numbers(tmp_path / "whole")
@@ -490,7 +497,7 @@ def test_a_crash_at_any_step_of_writing_leaves_a_whole_cell_or_none(tmp_path: Pa
 
 
 def test_many_runs_of_one_process_on_one_folder_agree(tmp_path: Path) -> None:
-    barrier = threading.Barrier(6, timeout=30)
+    barrier = threading.Barrier(6, timeout=PATIENCE_S)
     results: list[RunResult] = []
 
     class Waits(SlowCodec):
