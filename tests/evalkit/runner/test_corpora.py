@@ -372,8 +372,8 @@ class SlowRun:
     def finish(self) -> tuple[int, str, str]:
         """Lets it go on; exit code, standard output and standard error."""
         self.resume()
-        self._stopped.close()
         stdout, stderr = self.process.communicate(timeout=PATIENCE_S)
+        self._stopped.close()
         return self.process.returncode, stdout, stderr
 
 
