@@ -76,8 +76,6 @@ LONG_FUNCTIONS = {
     "leaderboard",
     "lm_eval_results",
     "min_layers",
-    "read_documents",
-    "read_rows",
     "train",
     "write_task_cell",
 }

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from evalkit.corpora.document import UNKNOWN, Corpus
 from evalkit.corpora.licenses import Terms, normalise, terms
@@ -103,10 +102,10 @@ def dataset_card(corpus: Corpus, repo: str, published: Sequence[bool], file_name
     """
     from huggingface_hub import DatasetCardData
 
-    configs: list[dict[str, Any]] = [
+    configs: list[dict[str, object]] = [
         {"config_name": name, "data_files": [{"split": "test", "path": f"{folder}/{file_name}"}]}
-        for name, folder, wanted in (("default", "data", True), ("manifest", "manifest", False))
-        if wanted in published
+        for name, folder, has_text in (("default", "data", True), ("manifest", "manifest", False))
+        if has_text in published
     ]
     configs[0]["default"] = True
     licenses = {normalise(document.license) or UNKNOWN for document in corpus.documents}

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from evalkit.corpora.document import (
     READABLE_VERSIONS,
@@ -85,7 +84,9 @@ def read_manifest_file(folder: Path) -> tuple[Manifest | None, list[str]]:
         manifest = Manifest(**fields | {"schema_version": SCHEMA_VERSION})
         changed = stated_digest != _digest(fields)
     except (TypeError, ValueError):
-        return None, [f"{MANIFEST_FILE}: it was changed after it was written: its fields are not a manifest's"]
+        return None, [
+            f"{MANIFEST_FILE}: it was changed after it was written: its fields are not a manifest's"
+        ]
     return manifest, [f"{MANIFEST_FILE}: it was changed after it was written"] if changed else []
 
 
@@ -153,7 +154,7 @@ def _documents(content: bytes) -> tuple[Document, ...]:
         raise CorpusError(f"it is damaged: {first_line(error)}") from error
 
 
-def _digest(fields: Mapping[str, Any]) -> str:
+def _digest(fields: Mapping[str, object]) -> str:
     return hashlib.sha256(strict_json(fields).encode("utf-8")).hexdigest()
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.corpora.duplicates import find_duplicates
 from evalkit.corpora.store import UNKNOWN, Corpus
@@ -44,7 +45,7 @@ class Limits:
     """Kolmogorov-Smirnov distance of the lengths, from their 5 % quantiles."""
     max_duplicate_rate: float = 0.03
     """Share of documents that repeat an earlier one of the same corpus, nearly or exactly; see
-    `evalkit.corpora.duplicates`. A crawl removes them all by the same rule, so that any are a broken crawl's."""
+    `evalkit.corpora.duplicates`. A crawl removes all of them by the same rule: any are a broken crawl's."""
     max_overlap_rate: float = 0.01
     """Share of documents that are in the previous corpus, byte for byte."""
 
@@ -170,18 +171,20 @@ def _language_distance(new: Profile, old: Profile) -> tuple[float, str]:
 
 def _length_distance(new: Sequence[int], old: Sequence[int]) -> float:
     """The largest difference of the two distribution functions, interpolated between quantiles."""
-    at = np.union1d(new, old)
-    first, second = (
-        np.interp(at, np.maximum.accumulate(np.asarray(one) + 1e-6 * np.arange(len(one))), _QUANTILES)
-        for one in (new, old)
-    )
-    return float(np.abs(first - second).max())
+    lengths = np.union1d(new, old)
+
+    def distribution(quantiles: Sequence[int]) -> NDArray[np.float64]:
+        # Quantiles repeat where many documents are of one length; interpolation needs them to rise.
+        rising = np.maximum.accumulate(np.asarray(quantiles) + 1e-6 * np.arange(len(quantiles)))
+        return np.interp(lengths, rising, _QUANTILES)
+
+    return float(np.abs(distribution(new) - distribution(old)).max())
 
 
-def write_profile(found: Profile, path: Path) -> None:
+def write_profile(profile: Profile, path: Path) -> None:
     """A profile as strict JSON, whole or not at all."""
     with atomic_write(path) as temporary:
-        temporary.write_text(strict_json(dataclasses.asdict(found)), encoding="utf-8")
+        temporary.write_text(strict_json(dataclasses.asdict(profile)), encoding="utf-8")
 
 
 def read_profile(path: Path) -> Profile:
@@ -192,10 +195,10 @@ def read_profile(path: Path) -> Profile:
     """
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        found = Profile(**fields)
-        if found.num_documents < 1:
+        stored = Profile(**fields)
+        if stored.num_documents < 1:
             raise ValueError("it counts no documents")
-        if found.schema_version != SCHEMA_VERSION or len(found.length_quantiles) != len(_QUANTILES):
+        if stored.schema_version != SCHEMA_VERSION or len(stored.length_quantiles) != len(_QUANTILES):
             raise ValueError(f"it is no profile of version {SCHEMA_VERSION}")
     except OSError as error:
         raise CorpusError(f"cannot read {path}: {error.strerror}") from error
@@ -203,7 +206,7 @@ def read_profile(path: Path) -> Profile:
         raise CorpusError(
             f"{path} is no profile of a corpus: {error}; `evalkit corpora check --save-profile` writes one"
         ) from error
-    return found
+    return stored
 
 
 def profile_of(name_or_path: str, store: Path | None = None) -> Profile:
@@ -221,18 +224,21 @@ def profile_of(name_or_path: str, store: Path | None = None) -> Profile:
     return profile(load_corpus(name_or_path, store=store))
 
 
-def parse_limits(values: Mapping[str, Any], where: str) -> Limits:
-    """Limits from a table of numbers; what is not given stays as it is.
+def parse_limits(values: Mapping[str, Any], origin: str) -> Limits:
+    """Limits from a table of numbers; those that it does not name keep their defaults.
+
+    Args:
+        values: as a TOML file has them.
+        origin: the file and its table, for messages.
 
     Raises:
         UsageError: a name is unknown, or a value is no number.
     """
-    known = [field.name for field in dataclasses.fields(Limits)]
+    known_names = [field.name for field in dataclasses.fields(Limits)]
     for name, value in values.items():
-        if name not in known:
-            raise UsageError(
-                f"{where}: {unknown_name('limit', name, known, 'Known: ' + ', '.join(known) + '.')}"
-            )
+        if name not in known_names:
+            hint = f"Known: {', '.join(known_names)}."
+            raise UsageError(f"{origin}: {unknown_name('limit', name, known_names, hint)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-            raise UsageError(f"{where}: {name} must be a number from 0 up, not {value!r}")
+            raise UsageError(f"{origin}: {name} must be a number from 0 up, not {value!r}")
     return Limits(**values)

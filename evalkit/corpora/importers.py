@@ -4,6 +4,13 @@ Texts are kept exactly as they are: nothing is stripped, normalized, translated 
 order mark in a text file stays part of its text. What cannot be kept exactly is refused with the file
 and the place. Empty texts and exact repetitions of an earlier text are left out and counted.
 
+To bring texts of your own, write JSONL or Parquet with a row per document: ``text``, and of `Document`'s
+other fields those that you have (``published_at``, ``source``, ``license``, ``url``, ``title``, ``language``,
+``cluster``); what every document shares can be given once instead (``--source``, ``--license``,
+``--date-from`` and ``--date-to``). A program makes documents with `evalkit.corpora.store.make_document`, a
+corpus of them with `make_corpus`, and gives it to `evalkit.run` or `save_corpus`. A new file format is a
+reader's business: see `evalkit.corpora.readers`.
+
 Uncheatable Eval's formats are read as published: until 2025 a JSON list of strings in a file named
 ``<source>_YYYYMMDDtoYYYYMMDD.json``, since then JSONL or Parquet with ``content``, ``category``,
 ``url`` and ``date``.
@@ -13,17 +20,17 @@ import datetime as dt
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit import __version__
-from evalkit.dates import parse_day
 from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
-from evalkit.errors import CorpusError, UsageError
-from evalkit.files import slug
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
 from evalkit.corpora.tables import FIELD_NAMES, OLD_NAMES
+from evalkit.dates import parse_day
+from evalkit.errors import CorpusError, UsageError
+from evalkit.files import slug
 
 _TEXT_COLUMNS = ("text", "content")
 _COLUMNS = (
@@ -111,23 +118,29 @@ def read_documents(
         plain_text=text_column is None,
     )
     defaults = {"source": source, "license": license, "language": language}
-    documents: list[Document] = []
-    seen: set[str] = set()
-    for place, fields in rows:
-        document = _document(place, fields, text_column, defaults)
+    read = (_document(place, fields, text_column, defaults) for place, fields in rows)
+    documents = _distinct_documents(read, window, num_dropped)
+    if not documents:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in num_dropped.items())
+        raise CorpusError(f"{name}: no documents in it" + (f" (left out: {reasons})" if reasons else ""))
+    return ImportedDocuments(documents, dict(num_dropped), provenance)
+
+
+def _distinct_documents(
+    documents: Iterable[Document], window: tuple[str, str] | None, num_dropped: Counter[str]
+) -> list[Document]:
+    """The documents with a new text, and a date inside the window if they have one; counts the others."""
+    distinct: dict[str, Document] = {}
+    for document in documents:
         if document.num_bytes == 0:
             num_dropped["empty"] += 1
-        elif document.sha256 in seen:
+        elif document.sha256 in distinct:
             num_dropped["exact duplicate"] += 1
         elif window and document.published_at and not window[0] <= document.published_at[:10] <= window[1]:
             num_dropped["dated outside the window"] += 1
         else:
-            seen.add(document.sha256)
-            documents.append(document)
-    if not documents:
-        dropped = ", ".join(f"{count} {reason}" for reason, count in num_dropped.items())
-        raise CorpusError(f"{name}: no documents in it" + (f" (left out: {dropped})" if dropped else ""))
-    return ImportedDocuments(documents, dict(num_dropped), provenance)
+            distinct[document.sha256] = document
+    return list(distinct.values())
 
 
 def _window(date_from: str | None, date_to: str | None) -> tuple[str, str] | None:
@@ -152,16 +165,18 @@ def _document(
     """The document of one row, whose text and columns must be what they claim to be."""
     column = text_column or next((name for name in _TEXT_COLUMNS if name in fields), None)
     if column is None or column not in fields:
-        wanted = repr(text_column) if text_column else "'text' or 'content'"
+        text_names = repr(text_column) if text_column else "'text' or 'content'"
         among = ", ".join(sorted(fields)) or "no columns"
-        raise CorpusError(f"{place}: no {wanted} among {among}; --text-column names the column of the text")
+        raise CorpusError(
+            f"{place}: no {text_names} among {among}; --text-column names the column of the text"
+        )
     text = fields[column]
     if not isinstance(text, str):
         raise CorpusError(f"{place}: {column!r} is {type_name(text)}, not a text")
-    own = not text_column and {OLD_NAMES.get(name, name) for name in fields} >= set(FIELD_NAMES)
+    is_our_table = not text_column and {OLD_NAMES.get(name, name) for name in fields} >= set(FIELD_NAMES)
     # In a table of another making, columns of these names may hold anything.
     foreign = {"id", "sha256", "fetched_at", "extractor", "source_version"}
-    skipped = {*_TEXT_COLUMNS, "num_bytes", "published_at", "date", *(() if own else foreign)}
+    skipped = {*_TEXT_COLUMNS, "num_bytes", "published_at", "date", *(() if is_our_table else foreign)}
     strings = {
         name: _optional_text(place, name, fields.get(name)) for name in _COLUMNS if name not in skipped
     }
@@ -179,7 +194,7 @@ def _document(
         )
     except UnicodeEncodeError as error:
         raise _surrogate(place, column, error) from None
-    if own and stated_sha256 != document.sha256:
+    if is_our_table and stated_sha256 != document.sha256:
         raise CorpusError(f"{place}: its SHA-256 is {document.sha256}, the row says {stated_sha256}")
     return document
 

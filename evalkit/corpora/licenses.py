@@ -10,11 +10,12 @@ dataset, on the site, in the explorer, in an export. `may_republish` decides it 
   license's identifier stands for and the document's URL leads to.
 
 Everything else may not be republished: non-commercial (NC) and unchanged-only (ND) licenses, because nobody
-knows what is done with a dataset; arXiv's, which lets arXiv alone distribute; those of the GPL's family, which
-ask for more than a dataset gives (the whole source, the license's text); and whatever nobody has stated.
+knows what is done with a dataset; arXiv's, which lets arXiv alone distribute; those of the GPL's family,
+which ask for more than a dataset gives (the whole source, the license's text); and whatever nobody has
+stated.
 
-Expressions are read by the library license-expression: of alternatives (``OR``) one must allow it, of joint
-terms (``AND``) all must, and an exception (``WITH``) of SPDX's list only ever adds to what its license allows.
+Expressions are read by the library license-expression: of alternatives (``OR``) one must allow it, of
+joint terms (``AND``) all must. An exception (``WITH``) of SPDX's list only adds to what its license allows.
 """
 
 import enum
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from license_expression import Licensing
 
 ARXIV_LICENSE = "LicenseRef-arXiv-nonexclusive-distrib"
-"""arXiv's license lets arXiv alone distribute; SPDX lists none like it, so it has the form for unlisted ones."""
+"""arXiv's license lets arXiv alone distribute; SPDX lists none like it, so it has the form for unlisted."""
 PUBLIC_DOMAIN = "LicenseRef-public-domain"
 """Nobody holds rights (e.g. works of the United States government, 17 U.S.C. § 105); no SPDX identifier."""
 
@@ -47,8 +48,22 @@ _CC_VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
 TERMS: Mapping[str, Terms] = {
     **dict.fromkeys(
         (
-            *("CC0-1.0", "CC-PDDC", "CC-PDM-1.0", "PDDL-1.0", "Unlicense", "WTFPL", "0BSD", "MIT-0", "NIST-PD"),
-            *(PUBLIC_DOMAIN, "LicenseRef-scancode-public-domain", "LicenseRef-scancode-us-govt-public-domain"),
+            *(
+                "CC0-1.0",
+                "CC-PDDC",
+                "CC-PDM-1.0",
+                "PDDL-1.0",
+                "Unlicense",
+                "WTFPL",
+                "0BSD",
+                "MIT-0",
+                "NIST-PD",
+            ),
+            *(
+                PUBLIC_DOMAIN,
+                "LicenseRef-scancode-public-domain",
+                "LicenseRef-scancode-us-govt-public-domain",
+            ),
         ),
         Terms.NOTHING,
     ),
@@ -71,7 +86,7 @@ TERMS: Mapping[str, Terms] = {
         Terms.NOTICE,
     ),
 }
-"""By SPDX identifier, without the jurisdiction of a Creative Commons license; what is not in it is not allowed."""
+"""By SPDX identifier, Creative Commons' without jurisdiction; who is not in it may not be republished."""
 
 _CC_PARTS = r"(by(?:-(?:nc|sa|nd|nc-sa|nc-nd))?)"
 _CC_PATH = re.compile(rf"/licenses/{_CC_PARTS}/(\d\.\d)(?:/([a-z]{{2,3}}))?(?:/.*)?")

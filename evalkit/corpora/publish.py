@@ -18,18 +18,29 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.corpora.dataset_card import dataset_card
-from evalkit.corpora.document import READABLE_VERSIONS, SCHEMA_VERSION, UNKNOWN, Corpus, Document, Manifest, counts
+from evalkit.corpora.document import (
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    UNKNOWN,
+    Corpus,
+    Document,
+    Manifest,
+    counts,
+)
+from evalkit.corpora.licenses import may_republish
+from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
 from evalkit.corpora.tables import FIELD_NAMES, document_columns, document_row, with_current_names
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import atomic_write, locked, strict_json
-from evalkit.corpora.licenses import may_republish
 from evalkit.hub_errors import HubRepository, hub_errors
-from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CORPUS_FILE = "corpus.json"
 PARQUET_NAME = "test-00000-of-00001.parquet"
@@ -142,25 +153,25 @@ def push_dataset(folder: Path, repo: str, *, private: bool = False) -> str:
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    own = json.loads((folder / CORPUS_FILE).read_bytes())
+    local = json.loads((folder / CORPUS_FILE).read_bytes())
     api = HfApi()
     later = f": the folder {folder} is complete: try again later"
     with hub_errors(CorpusError, HubRepository(repo, "dataset"), later):
         api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
         try:
-            there = json.loads(Path(hf_hub_download(repo, CORPUS_FILE, repo_type="dataset")).read_bytes())
+            remote = json.loads(Path(hf_hub_download(repo, CORPUS_FILE, repo_type="dataset")).read_bytes())
         except RemoteEntryNotFoundError:
-            there = None
-        if there is not None and there.get("sha256") != own["sha256"]:
+            remote = None
+        if remote is not None and remote.get("sha256") != local["sha256"]:
             raise CorpusError(
-                f"{repo} holds the corpus {there.get('name')} ({str(there.get('sha256'))[:16]}, not "
-                f"{own['sha256'][:16]}), and what is published is never replaced; choose another --repo"
+                f"{repo} holds the corpus {remote.get('name')} ({str(remote.get('sha256'))[:16]}, not "
+                f"{local['sha256'][:16]}), and what is published is never replaced; choose another --repo"
             )
         commit = api.upload_folder(
             repo_id=repo,
             folder_path=folder,
             repo_type="dataset",
-            commit_message=f"evalkit corpus {own['name']} {own['sha256'][:16]}",
+            commit_message=f"evalkit corpus {local['name']} {local['sha256'][:16]}",
             allow_patterns=_FILES,
         )
     return str(commit.oid)
@@ -196,39 +207,43 @@ def read_dataset(folder: Path) -> PublishedDataset:
     Raises:
         CorpusError: it is not such a folder, or is damaged or incomplete.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     manifest = _manifest(folder)
-    found: dict[str, dict[int, Document]] = {"data": {}, "manifest": {}}
-    for config, documents in found.items():
-        path = folder / config / PARQUET_NAME
-        if not path.exists():
-            continue
-        try:
-            columns = pq.read_schema(path).names
-            schema = _schema(with_text=config == "data", column_names=columns)
-            table = pq.read_table(path, schema=schema)  # a missing column would be one of nulls
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise CorpusError(f"{path}: it is damaged: {first_line(error)}") from error
-        missing = [field.name for field in schema if not field.nullable and table[field.name].null_count]
-        if missing:
-            raise CorpusError(f"{path}: it is damaged: it has no {' and no '.join(missing)}; fetch it again")
-        for row in with_current_names(table).to_pylist():
-            position = row.pop("position")
-            if position in documents:
-                raise CorpusError(f"{path}: it is damaged: two documents at position {position}")
-            documents[position] = Document(**{"text": "", "title": None, **row})
-    positions = sorted([*found["data"], *found["manifest"]])
+    documents = _read_table(folder / "data" / PARQUET_NAME, with_text=True)
+    withheld = _read_table(folder / "manifest" / PARQUET_NAME, with_text=False)
+    positions = sorted([*documents, *withheld])
     if len(positions) != manifest.num_documents or positions != list(range(len(positions))):
         raise CorpusError(
             f"{folder}: it has {len(positions)} documents, not the {manifest.num_documents} that "
             f"{CORPUS_FILE} says; fetch it again"
         )
-    ordered = sorted((found["data"] | found["manifest"]).items())
+    ordered = sorted((documents | withheld).items())
     if counts(tuple(document for _, document in ordered))["sha256"] != manifest.sha256:
         raise CorpusError(f"{folder}: {CORPUS_FILE} does not belong to its tables; fetch it again")
-    return PublishedDataset(manifest, found["data"], found["manifest"])
+    return PublishedDataset(manifest, documents, withheld)
+
+
+def _read_table(path: Path, *, with_text: bool) -> dict[int, Document]:
+    """The documents of a table by their position; none where there is no such file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return {}
+    try:
+        schema = _schema(with_text=with_text, column_names=pq.read_schema(path).names)
+        table = pq.read_table(path, schema=schema)  # a missing column would be one of nulls
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CorpusError(f"{path}: it is damaged: {first_line(error)}") from error
+    missing = [field.name for field in schema if not field.nullable and table[field.name].null_count]
+    if missing:
+        raise CorpusError(f"{path}: it is damaged: it has no {' and no '.join(missing)}; fetch it again")
+    documents: dict[int, Document] = {}
+    for row in with_current_names(table).to_pylist():
+        position = row.pop("position")
+        if position in documents:
+            raise CorpusError(f"{path}: it is damaged: two documents at position {position}")
+        documents[position] = Document(**{"text": "", "title": None, **row})
+    return documents
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -255,10 +270,10 @@ def _check_folder(folder: Path, corpus: Corpus) -> None:
     try:
         if not folder.exists():
             return
-        there = json.loads((folder / CORPUS_FILE).read_bytes())["sha256"]
+        stored_sha256 = json.loads((folder / CORPUS_FILE).read_bytes())["sha256"]
     except (OSError, ValueError, TypeError, KeyError):
-        there = None
-    if there != corpus.sha256:
+        stored_sha256 = None
+    if stored_sha256 != corpus.sha256:
         raise CorpusError(f"{folder}: it holds something else than corpus {corpus.name}; give a new --output")
 
 
@@ -270,7 +285,7 @@ def _corpus_json(manifest: Manifest) -> str:
     return strict_json(fields)
 
 
-def _schema(*, with_text: bool, column_names: Collection[str] = FIELD_NAMES) -> Any:
+def _schema(*, with_text: bool, column_names: Collection[str] = FIELD_NAMES) -> "pa.Schema":
     """The schema of a table; of one that has these columns, if it is to be read."""
     import pyarrow as pa
 
@@ -279,7 +294,7 @@ def _schema(*, with_text: bool, column_names: Collection[str] = FIELD_NAMES) -> 
     return pa.schema([position, *document_columns(names, column_names)])
 
 
-def _parquet(rows: list[dict[str, Any]], *, with_text: bool) -> bytes:
+def _parquet(rows: Sequence[Mapping[str, object]], *, with_text: bool) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

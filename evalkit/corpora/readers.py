@@ -1,6 +1,8 @@
 """Rows out of files, folders and hub datasets, each with its place for messages.
 
-A row is what a format gives for one document: its columns, with the text among them, not yet judged.
+A row is what a format gives for one document: its columns, with the text among them, not yet judged. To read
+another format, add a function that yields `Rows` and call it from `read_rows`; which columns mean what, and
+what is refused, `evalkit.corpora.importers` decides for all formats alike.
 """
 
 import json
@@ -9,11 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import file_sha256
 from evalkit.hub_errors import HubRepository, hub_message
+
+if TYPE_CHECKING:
+    import datasets
 
 HUB_PREFIX = "hub:"
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -115,27 +120,38 @@ def read_rows(
         raise UsageError(f"{name}: --split is for a dataset; this is a plain file or folder")
     try:
         if path.is_dir():
-            files = _folder_files(path, num_dropped)
-            parquet = [file for file in files if _ending(file) == ".parquet"]
-            if parquet:
-                if len(files) > len(parquet):
-                    num_dropped["not a Parquet file"] += len(files) - len(parquet)
-                return (row for file in parquet for row in _parquet_rows(file, columns))
-            if files and all(_ending(file) in JSON_SUFFIXES for file in files):
-                raise UsageError(f"{name}: a folder of JSON files; give them one at a time")
-            _refuse_text_column(name, plain_text)
-            return (_text_row(file, file.relative_to(path)) for file in files)
+            return _folder_rows(name, path, columns, num_dropped, plain_text=plain_text)
         if path.exists() and not path.is_file():  # its content could not be read twice
             raise CorpusError(f"{name}: it is a pipe or a device; write its content to a file and give that")
         provenance["input_sha256"] = file_sha256(path)
-        if _ending(path) == ".parquet":
-            return _parquet_rows(path, columns)
-        if _ending(path) in JSON_SUFFIXES:
-            return _json_rows(path, path.read_bytes())
-        _refuse_text_column(name, plain_text)
-        return [_text_row(path, Path(path.name))]
+        return _file_rows(name, path, columns, plain_text=plain_text)
     except OSError as error:
         raise CorpusError(f"{name}: it cannot be read: {error.strerror or error}") from error
+
+
+def _folder_rows(
+    name: str, folder: Path, columns: Collection[str], num_dropped: Counter[str], *, plain_text: bool
+) -> Rows:
+    """Rows of a folder's Parquet files if it has any, else a row for each of its files."""
+    files = _folder_files(folder, num_dropped)
+    parquet = [file for file in files if _ending(file) == ".parquet"]
+    if parquet:
+        if len(files) > len(parquet):
+            num_dropped["not a Parquet file"] += len(files) - len(parquet)
+        return (row for file in parquet for row in _parquet_rows(file, columns))
+    if files and all(_ending(file) in JSON_SUFFIXES for file in files):
+        raise UsageError(f"{name}: a folder of JSON files; give them one at a time")
+    _refuse_text_column(name, plain_text)
+    return (_text_row(file, file.relative_to(folder)) for file in files)
+
+
+def _file_rows(name: str, path: Path, columns: Collection[str], *, plain_text: bool) -> Rows:
+    if _ending(path) == ".parquet":
+        return _parquet_rows(path, columns)
+    if _ending(path) in JSON_SUFFIXES:
+        return _json_rows(path, path.read_bytes())
+    _refuse_text_column(name, plain_text)
+    return [_text_row(path, Path(path.name))]
 
 
 def _ending(path: Path) -> str:
@@ -194,11 +210,11 @@ def _json_rows(path: Path, data: bytes) -> Rows:
     """Rows of a JSON list, or of JSON lines where the first thing in the file is not a list."""
     data = data.removeprefix(b"\xef\xbb\xbf")  # marks the file's encoding; no part of a text in it
     if _ending(path) == ".json" and data.lstrip()[:1] not in (b"{", b""):
-        items = _parsed(str(path), _decoded(str(path), data))
-        if not isinstance(items, list):
-            raise CorpusError(f"{path}: {type_name(items)}, not a list of texts or objects")
-        for number, item in enumerate(items, start=1):
-            yield _json_row(f"{path}: item {number}", item)
+        rows = _parsed(str(path), _decoded(str(path), data))
+        if not isinstance(rows, list):
+            raise CorpusError(f"{path}: {type_name(rows)}, not a list of texts or objects")
+        for number, row in enumerate(rows, start=1):
+            yield _json_row(f"{path}: item {number}", row)
         return
     for number, line in enumerate(data.split(b"\n"), start=1):
         place = f"{path}: line {number}"
@@ -216,12 +232,12 @@ def _parsed(place: str, text: str) -> Any:
         raise CorpusError(f"{place}: not usable JSON: {error}") from None
 
 
-def _json_row(place: str, item: object) -> tuple[str, Mapping[str, Any]]:
-    if isinstance(item, str):
-        return place, {"text": item}
-    if isinstance(item, dict):
-        return place, item
-    raise CorpusError(f"{place}: {type_name(item)}, neither a text nor an object")
+def _json_row(place: str, row: object) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(row, str):
+        return place, {"text": row}
+    if isinstance(row, dict):
+        return place, row
+    raise CorpusError(f"{place}: {type_name(row)}, neither a text nor an object")
 
 
 def _parquet_rows(path: Path, columns: Collection[str]) -> Rows:
@@ -230,10 +246,11 @@ def _parquet_rows(path: Path, columns: Collection[str]) -> Rows:
 
     try:
         with pq.ParquetFile(path) as file:
-            wanted = [column for column in file.schema_arrow.names if column in columns]
-            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted)
+            names = file.schema_arrow.names
+            read_names = [column for column in names if column in columns]
+            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=read_names)
             tables = (batch.to_pylist() for batch in batches)
-            yield from _numbered(str(path), file.schema_arrow.names, tables)
+            yield from _numbered(str(path), names, tables)
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:  # two of odd times
         raise CorpusError(f"{path}: not a readable Parquet file: {first_line(error)}") from error
 
@@ -265,14 +282,20 @@ def _hub_rows(
     except failures as error:
         repository = HubRepository(hub.repo, "dataset", hub.revision)
         # `datasets` makes errors of its own of the hub client's.
-        message = hub_message(error.__cause__ or error, repository, ": connect once, or give the path of a copy")
+        message = hub_message(
+            error.__cause__ or error, repository, ": connect once, or give the path of a copy"
+        )
         raise CorpusError(f"{name}: the Hub did not give it: {message or first_line(error)}") from error
 
 
 def _dataset_rows(
-    name: str, dataset: Any, split: str | None, columns: Collection[str], provenance: dict[str, str]
+    name: str,
+    dataset: "datasets.Dataset | datasets.DatasetDict",
+    split: str | None,
+    columns: Collection[str],
+    provenance: dict[str, str],
 ) -> Rows:
-    """Rows of a `datasets.Dataset`, or of the asked-for or only split of a `datasets.DatasetDict`."""
+    """Rows of a dataset, or of the split of that name, or the only one, of several."""
     if isinstance(dataset, dict):
         splits = list(dataset)
         if split not in splits and (split or len(splits) != 1):
@@ -280,8 +303,8 @@ def _dataset_rows(
         split = split or splits[0]
         dataset = dataset[split]
     provenance["split"] = str(dataset.split or split)
-    wanted = [column for column in dataset.column_names if column in columns]
-    tables = dataset.select_columns(wanted).with_format("arrow").iter(batch_size=_BATCH_ROWS)
+    read_names = [column for column in dataset.column_names if column in columns]
+    tables = dataset.select_columns(read_names).with_format("arrow").iter(batch_size=_BATCH_ROWS)
     yield from _numbered(name, dataset.column_names, (table.to_pylist() for table in tables))
 
 

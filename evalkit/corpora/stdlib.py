@@ -107,7 +107,7 @@ def release_date(root: Path) -> str | None:
 
 def _candidates(root: Path, num_dropped: Counter[str]) -> list[str]:
     """Paths of the files to draw from, relative to the library's folder."""
-    found = []
+    paths = []
     for folder, folders, names in os.walk(root):
         folders[:] = [
             name
@@ -124,8 +124,8 @@ def _candidates(root: Path, num_dropped: Counter[str]) -> list[str]:
             elif size > MAX_FILE_BYTES:
                 num_dropped[f"larger than {MAX_FILE_BYTES} bytes"] += 1
             else:
-                found.append(path.relative_to(root).as_posix())
-    return found
+                paths.append(path.relative_to(root).as_posix())
+    return paths
 
 
 def _draw(path: str) -> bytes:

@@ -19,9 +19,9 @@ from evalkit.corpora.document import (
     utc_date,
 )
 from evalkit.corpora.folder import MANIFEST_FILE, load_folder, read_folder, read_manifest_file, write_folder
+from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import slug
-from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
 
 __all__ = [
     "BUILTIN_NAMES",
@@ -245,7 +245,9 @@ def verify_corpus(name: str, store: Path | None = None) -> list[str]:
     corpus, problems = read_folder(folder)
     named = corpus.manifest.parquet_file if corpus else None
     if corpus and corpus.name != folder.name:
-        problems.append(f"{MANIFEST_FILE}: it names the corpus {corpus.name!r}, its folder is {folder.name!r}")
+        problems.append(
+            f"{MANIFEST_FILE}: it names the corpus {corpus.name!r}, its folder is {folder.name!r}"
+        )
     problems += [
         f"{path.name}: the manifest does not name this file"
         for path in sorted(folder.glob("*.parquet"))

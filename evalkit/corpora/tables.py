@@ -6,9 +6,12 @@ version 1 of the manifest's schema ``num_bytes`` was called ``n_bytes``.
 
 import dataclasses
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from evalkit.corpora.document import Document
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 REQUIRED_FIELDS = frozenset({"id", "text", "source", "num_bytes", "sha256"})
 FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Document))
@@ -16,8 +19,10 @@ OLD_NAMES = {"n_bytes": "num_bytes"}
 """Names of columns in files of schema version 1."""
 
 
-def document_columns(names: Sequence[str] = FIELD_NAMES, column_names: Collection[str] = FIELD_NAMES) -> list[Any]:
-    """The `pyarrow.Field` of each of these fields of a document.
+def document_columns(
+    names: Sequence[str] = FIELD_NAMES, column_names: Collection[str] = FIELD_NAMES
+) -> "list[pa.Field]":
+    """The column of each of these fields of a document.
 
     Args:
         names: fields of `Document`.
@@ -36,8 +41,8 @@ def document_columns(names: Sequence[str] = FIELD_NAMES, column_names: Collectio
     ]
 
 
-def with_current_names(table: Any) -> Any:
-    """A `pyarrow.Table` whose columns are called as in this version."""
+def with_current_names(table: "pa.Table") -> "pa.Table":
+    """The same table with its columns called as in this version."""
     return table.rename_columns([OLD_NAMES.get(name, name) for name in table.column_names])
 
 

@@ -156,7 +156,10 @@ def test_scripts_without_spaces(text: str) -> None:
     assert len(shingles(text)) > len(text) / 2  # not one shingle per sentence
     changed = text.replace(text[20], "＊", 1)
     half = text[: len(text) // 3]
-    assert [match is not None for match in find_duplicates([changed, half], earlier_texts=[text])] == [True, False]
+    assert [match is not None for match in find_duplicates([changed, half], earlier_texts=[text])] == [
+        True,
+        False,
+    ]
 
 
 def test_texts_with_few_or_no_words() -> None:

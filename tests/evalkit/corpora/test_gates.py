@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.corpora.store import Corpus, Document, make_corpus, make_document, save_corpus
-from evalkit.errors import CorpusError, UsageError
 from evalkit.corpora.gates import (
     Limits,
     check,
@@ -16,6 +14,8 @@ from evalkit.corpora.gates import (
     read_profile,
     write_profile,
 )
+from evalkit.corpora.store import Corpus, Document, make_corpus, make_document, save_corpus
+from evalkit.errors import CorpusError, UsageError
 from tests.support.toy_source import prose
 from tests.support.toys import run_cli
 
@@ -73,7 +73,9 @@ def test_near_duplicates_are_counted_once_each() -> None:
     other = [base[2][: len(base[2]) // 2] + prose(99, 150)]  # half of another's shingles: no duplicate
     texts = {"all": base + near + other, "base": base}
     corpora = {
-        name: make_corpus(name, [make_document(text, source="toy", id=str(place)) for place, text in enumerate(group)])
+        name: make_corpus(
+            name, [make_document(text, source="toy", id=str(place)) for place, text in enumerate(group)]
+        )
         for name, group in texts.items()
     }
     assert profile(corpora["all"]).num_near_duplicates == 3

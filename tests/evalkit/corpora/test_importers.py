@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.corpora.store import import_corpus, load_corpus, make_document, verify_corpus
-from evalkit.errors import CorpusError, UsageError
 from evalkit.corpora.importers import name_of_input, read_documents
 from evalkit.corpora.readers import HubDataset, parse_hub_id
+from evalkit.corpora.store import import_corpus, load_corpus, make_document, verify_corpus
+from evalkit.errors import CorpusError, UsageError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOLD: dict[str, Any] = {

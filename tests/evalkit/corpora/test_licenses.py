@@ -187,7 +187,9 @@ def test_any_text_is_answered(text: str) -> None:
     assert may_republish(text) is may_republish(normal)
 
 
-@pytest.mark.parametrize("license", ["MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-NC-4.0", "MIT AND CC-BY-NC-4.0"])
+@pytest.mark.parametrize(
+    "license", ["MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-NC-4.0", "MIT AND CC-BY-NC-4.0"]
+)
 def test_datasets_and_the_explorer_agree(license: str, tmp_path: Path) -> None:
     """What a dataset publishes is what the explorer shows."""
     document = make_document(
@@ -212,7 +214,10 @@ def test_a_dataset_of_programs_says_where_the_notices_are(tmp_path: Path) -> Non
         for license in ("MIT", "CC-BY-4.0", "PDDL-1.0")
     ]
     cards = [
-        (prepare_dataset(make_corpus("code", part), "me/code", tmp_path / str(len(part))).folder / "README.md")
+        (
+            prepare_dataset(make_corpus("code", part), "me/code", tmp_path / str(len(part))).folder
+            / "README.md"
+        )
         for part in (documents, documents[1:])
     ]
     pages = [card.read_text(encoding="utf-8") for card in cards]

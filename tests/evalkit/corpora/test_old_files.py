@@ -1,7 +1,7 @@
 """Files of the first schema, where `num_bytes` was the column `n_bytes`: stored corpora and datasets.
 
-``tests/data/corpus-schema-1`` was written by the evalkit of that schema: a stored corpus of three texts, and the
-dataset that was published of it, where the license of the second allows nobody to publish it.
+``tests/data/corpus-schema-1`` was written by the evalkit of that schema: a stored corpus of three texts, and
+the dataset that was published of it, where the license of the second allows nobody to publish it.
 """
 
 import json

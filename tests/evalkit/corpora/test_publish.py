@@ -16,10 +16,10 @@ import yaml
 from typer.testing import CliRunner
 
 from evalkit.cli.corpora import app
-from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpus
-from evalkit.errors import CorpusError, UsageError
 from evalkit.corpora.licenses import PUBLIC_DOMAIN
 from evalkit.corpora.publish import check_repo, prepare_dataset, read_dataset
+from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpus
+from evalkit.errors import CorpusError, UsageError
 from tests.support.upload_hub import TOKEN, UploadHub, serve
 
 SECRET = "A sentence that nobody may publish."
@@ -274,7 +274,12 @@ def test_pushes_that_fail_say_why_in_one_line(hub: UploadHub, tmp_path: Path) ->
     for repo, endpoint, variables, message in (
         ("me/news", hub.url, {}, "the hub answered 401 for the dataset me/news: set HF_TOKEN"),
         ("them/news", hub.url, {"HF_TOKEN": TOKEN}, "the hub answered 403 for the dataset them/news: set"),
-        ("me/news", "http://127.0.0.1:9", {"HF_TOKEN": TOKEN}, "cannot reach the hub for the dataset me/news"),
+        (
+            "me/news",
+            "http://127.0.0.1:9",
+            {"HF_TOKEN": TOKEN},
+            "cannot reach the hub for the dataset me/news",
+        ),
         ("me/news", hub.url, {"HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
     ):
         code, _, err = evalkit(*push, "--repo", repo, endpoint=endpoint, home=home, **variables)

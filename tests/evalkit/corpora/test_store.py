@@ -11,6 +11,7 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
+from evalkit.corpora.stdlib import release_date
 from evalkit.corpora.store import (
     Corpus,
     check_corpus_name,
@@ -26,7 +27,6 @@ from evalkit.corpora.store import (
     verify_corpus,
 )
 from evalkit.errors import CorpusError, UsageError
-from evalkit.corpora.stdlib import release_date
 
 AWKWARD_TEXTS = [
     "plain",
