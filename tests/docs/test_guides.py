@@ -137,3 +137,15 @@ def test_add_a_task(package: Path) -> None:
     rows = [line.split() for line in done.stdout.splitlines() if " 33.3" in line]
     assert [row[:5] for row in rows[:1]] == [["brackets", "rwkv7-nano", "likelihood", "4", "8"]]
     assert rows[1][:2] == ["8", "8"]
+
+
+@pytest.mark.parametrize("package", ["add-a-plot.md"], indirect=True)
+def test_add_a_plot(package: Path) -> None:
+    run_its_tests(package, 3)
+    for words in commands("add-a-plot.md"):
+        done = run_cli(*words)
+        assert done.exit_code == 0, done.stderr
+    assert (package / "lengths.svg").read_bytes().startswith(b"<?xml")
+    assert "lengths: Bits per byte of each document" in " ".join(run_cli("plot", "--help").stdout.split())
+    page = (package / "site" / "plots.html").read_text(encoding="utf-8")
+    assert "What documents cost, by their length" in page and (package / "site/plots/lengths.svg").is_file()
