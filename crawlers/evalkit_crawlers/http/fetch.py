@@ -254,7 +254,7 @@ class Fetcher:
     def _try(self, url: str, accept: str, revalidate: bool, num_tries: int) -> Answer:
         policy = self.policy(url)
         with self._pacer.turn(policy.queue, policy.delay_s):
-            # Twice as long after every failure, beginning with four seconds; five minutes at most.
+            # Twice as long after every failure, at least four seconds and at most five minutes.
             wait_s = min(max(policy.delay_s, 2.0) * 2.0**num_tries, 300.0)
             try:
                 answer = self._exchanger.exchange(
