@@ -193,6 +193,16 @@ class _Listener(socketserver.ThreadingTCPServer):
         """Clients hang up in tests; whatever else goes wrong shows in the test's asserts."""
 
 
+def _has_hung_up(connection: socket.socket) -> bool:
+    """Whether a client has closed its end of a connection on which no request is under way."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:  # reset, since the client had not read all of the last answer
+        return True
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Listener
@@ -207,6 +217,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             server.num_connections += 1
             self.number = server.num_connections
             connections = server.open.setdefault(self.server.host, set())
+            # Their threads may not have noticed yet, but a client that closes one before it opens another has
+            # never had two.
+            connections -= {connection for connection in connections if _has_hung_up(connection)}
             connections.add(self.connection)
             most = server.most_open.get(self.server.host, 0)
             server.most_open[self.server.host] = max(most, len(connections))
