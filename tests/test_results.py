@@ -12,7 +12,8 @@ import pytest
 
 from evalkit import plots
 from evalkit.bench.whole_model import bench_lines
-from evalkit.cells.corpus_cell import Cell, read_cell
+from evalkit.cells.reading import read_cell_of
+from evalkit.cells.schema import CorpusCell
 from evalkit.refresh.config import read_config
 from evalkit.refresh.results import site
 from evalkit.scoring.documents import SCORER_VERSION
@@ -28,48 +29,52 @@ README, PERFORMANCE, PROBES = (
 
 
 @pytest.fixture(scope="module")
-def cells() -> dict[tuple[str, str], Cell]:
+def cells() -> dict[tuple[str, str], CorpusCell]:
     paths = [
         path
         for corpus in ("python-stdlib", "held-out-*")
         for path in (RESULTS / "cells").glob(f"{corpus}/*/*.json")
     ]
-    found = {(cell.corpus, cell.model): cell for cell in map(read_cell, paths)}
+    found = {
+        (cell.corpus.name, cell.model.name): cell
+        for cell in (read_cell_of(CorpusCell, path) for path in paths)
+    }
     assert len(found) == len(paths)
     return found
 
 
-def test_cells_are_whole_and_of_this_version(cells: dict[tuple[str, str], Cell]) -> None:
+def test_cells_are_whole_and_of_this_version(cells: dict[tuple[str, str], CorpusCell]) -> None:
     corpora, models = ({key[place] for key in cells} for place in (0, 1))
     assert set(cells) == {(corpus, model) for corpus in corpora for model in models}
     assert {"rwkv7-nano", "llama-nano", "xz", "zstd", "brotli", "ppmd"} == models
-    assert {cell.content["scorer_version"] for cell in cells.values()} == {SCORER_VERSION}
+    assert {cell.scorer_version for cell in cells.values()} == {SCORER_VERSION}
     probes = read_probe_cells(RESULTS / "cells")
-    assert {probe.content["trainer_version"] for probe in probes} == {TRAINER_VERSION}
-    for content in [*(cell.content for cell in cells.values()), *(probe.content for probe in probes)]:
-        assert content["environment"]["git"]["dirty"] is False
+    assert {probe.trainer_version for probe in probes} == {TRAINER_VERSION}
+    for cell in [*cells.values(), *probes]:
+        assert cell.environment.git is not None and not cell.environment.git.dirty
 
 
 @pytest.mark.parametrize("name", ["rwkv7-nano", "llama-nano"])
-def test_model_cards_say_what_the_cells_say(name: str, cells: dict[tuple[str, str], Cell]) -> None:
+def test_model_cards_say_what_the_cells_say(name: str, cells: dict[tuple[str, str], CorpusCell]) -> None:
     card = json.loads((ROOT / "evalkit" / "embedded" / name / "card.json").read_text(encoding="utf-8"))
     assert {row["corpus"] for row in card["scores"]} == {corpus for corpus, model in cells if model == name}
     for row in card["scores"]:
         cell = cells[row["corpus"], name]
-        assert row["corpus_sha256"] == cell.content["corpus"]["sha256"]
+        assert row["corpus_sha256"] == cell.corpus.sha256
         for bound in ("", "_low", "_high"):
-            assert row[f"bits_per_byte{bound}"] == cell.content["metrics"][f"bits_per_byte{bound}"]
+            assert row[f"bits_per_byte{bound}"] == getattr(cell.metrics, f"bits_per_byte{bound}")
         for other, beside in row["beside"].items():
             assert beside["bits_per_byte"] == cells[row["corpus"], other].bits_per_byte
 
 
-def test_readme_and_the_pages_show_these_numbers(cells: dict[tuple[str, str], Cell]) -> None:
+def test_readme_and_the_pages_show_these_numbers(cells: dict[tuple[str, str], CorpusCell]) -> None:
     rows = re.findall(r"^\d  ([\w-]+) +(\d\.\d{4}) ± (\d\.\d{4})", README, re.MULTILINE)
     assert len(rows) == 6
     for model, level, half_width in rows:
-        metrics = cells["python-stdlib", model].content["metrics"]
-        assert level == f"{metrics['bits_per_byte']:.4f}"
-        assert half_width == f"{(metrics['bits_per_byte_high'] - metrics['bits_per_byte_low']) / 2:.4f}"
+        metrics = cells["python-stdlib", model].metrics
+        assert metrics.interval is not None
+        assert level == f"{metrics.bits_per_byte:.4f}"
+        assert half_width == f"{metrics.interval.half_width:.4f}"
     for line in bench_lines(json.loads((RESULTS / "bench" / "rwkv7.json").read_text(encoding="utf-8"))):
         assert f"\n{line}\n" in PERFORMANCE
     shown = re.search(r"\n(task +model +layers.*?)```", PROBES, re.DOTALL)
@@ -90,7 +95,7 @@ def test_the_committed_curve_is_drawn_from_these_cells() -> None:
         assert (RESULTS / "pictures" / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_site_of_the_committed_results(tmp_path: Path, cells: dict[tuple[str, str], Cell]) -> None:
+def test_the_site_of_the_committed_results(tmp_path: Path, cells: dict[tuple[str, str], CorpusCell]) -> None:
     told: list[str] = []
     drawn = site(read_config(ROOT / "leaderboard.toml"), tmp_path / "site", tell=told.append)
     assert all("texts are not at hand" in line for line in told)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.cells.corpus_cell import Cell
+from evalkit.cells.schema import CorpusCell, DocumentRow
 from evalkit.errors import UsageError
 from evalkit.stats import MIN_CLUSTERS, Interval, percentile_interval, resampled_ratios
 
@@ -65,7 +65,7 @@ class Comparison:
         }
 
 
-def compare_cells(a: Cell, b: Cell, *, common_documents: bool = False) -> Comparison:
+def compare_cells(a: CorpusCell, b: CorpusCell, *, common_documents: bool = False) -> Comparison:
     """The paired difference of two cells.
 
     Args:
@@ -78,59 +78,55 @@ def compare_cells(a: Cell, b: Cell, *, common_documents: bool = False) -> Compar
         ScoringError: a cell's rows are missing or damaged.
     """
     rows_a, rows_b = a.rows(), b.rows()
-    if [(row["id"], row["sha256"]) for row in rows_a] != [(row["id"], row["sha256"]) for row in rows_b]:
+    if [(row.id, row.sha256) for row in rows_a] != [(row.id, row.sha256) for row in rows_b]:
         raise UsageError(
-            f"{a.model} on {a.corpus} ({len(rows_a)} documents) and {b.model} on {b.corpus} ({len(rows_b)}) "
-            "are not scores of the same documents; score both on the same corpus with the same --limit"
+            f"{a.model.name} on {a.corpus.name} ({len(rows_a)} documents) and {b.model.name} on "
+            f"{b.corpus.name} ({len(rows_b)}) are not scores of the same documents; score both on the same "
+            "corpus with the same --limit"
         )
     pairs = [
         pair
         for pair in zip(rows_a, rows_b, strict=True)
-        if pair[0]["total_bits"] is not None and pair[1]["total_bits"] is not None
+        if pair[0].total_bits is not None and pair[1].total_bits is not None
     ]
     num_left_out = len(rows_a) - len(pairs)
     if num_left_out and not common_documents:
         raise UsageError(
-            f"{num_left_out} of {len(rows_a)} documents of {a.corpus} cannot be represented by one of "
-            f"{a.model} and {b.model}; give --common-documents to compare the others"
+            f"{num_left_out} of {len(rows_a)} documents of {a.corpus.name} cannot be represented by one of "
+            f"{a.model.name} and {b.model.name}; give --common-documents to compare the others"
         )
     if not pairs:
-        raise UsageError(f"{a.model} and {b.model} have no document of {a.corpus} in common")
+        raise UsageError(f"{a.model.name} and {b.model.name} have no document of {a.corpus.name} in common")
     return _compare(a, b, pairs, num_left_out)
 
 
 def _compare(
-    a: Cell, b: Cell, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], num_left_out: int
+    a: CorpusCell, b: CorpusCell, pairs: Sequence[tuple[DocumentRow, DocumentRow]], num_left_out: int
 ) -> Comparison:
-    num_bytes = [row["num_bytes"] for row, _ in pairs]
-    differences = [row_a["total_bits"] - row_b["total_bits"] for row_a, row_b in pairs]
-    clusters = [row["cluster"] for row, _ in pairs]
-    bits_per_byte_a = math.fsum(row["total_bits"] for row, _ in pairs) / sum(num_bytes)
-    bits_per_byte_b = math.fsum(row["total_bits"] for _, row in pairs) / sum(num_bytes)
+    num_bytes = [row.num_bytes for row, _ in pairs]
+    bits_a, bits_b = ([row.total_bits or 0.0 for row in rows] for rows in zip(*pairs, strict=True))
+    differences = [cost_a - cost_b for cost_a, cost_b in zip(bits_a, bits_b, strict=True)]
+    clusters = [row.cluster for row, _ in pairs]
     documents = sorted(
         (
             DocumentDifference(
-                row_a["id"],
-                row_a["title"],
-                row_a["num_bytes"],
-                row_a["total_bits"] / row_a["num_bytes"],
-                row_b["total_bits"] / row_b["num_bytes"],
+                row.id, row.title, row.num_bytes, cost_a / row.num_bytes, cost_b / row.num_bytes
             )
-            for row_a, row_b in pairs
+            for (row, _), cost_a, cost_b in zip(pairs, bits_a, bits_b, strict=True)
         ),
         key=lambda document: document.difference,
     )
     return Comparison(
-        model_a=a.model,
-        model_b=b.model,
-        corpus=a.corpus,
-        policy_a=a.content["policy"]["name"],
-        policy_b=b.content["policy"]["name"],
+        model_a=a.model.name,
+        model_b=b.model.name,
+        corpus=a.corpus.name,
+        policy_a=a.policy.name,
+        policy_b=b.policy.name,
         num_documents=len(pairs),
         num_left_out=num_left_out,
         num_clusters=len(set(clusters)),
-        bits_per_byte_a=bits_per_byte_a,
-        bits_per_byte_b=bits_per_byte_b,
+        bits_per_byte_a=math.fsum(bits_a) / sum(num_bytes),
+        bits_per_byte_b=math.fsum(bits_b) / sum(num_bytes),
         difference=math.fsum(differences) / sum(num_bytes),
         interval=percentile_interval(resampled_ratios(differences, num_bytes, clusters), len(set(clusters))),
         num_better_a=sum(difference < 0 for difference in differences),

@@ -1,7 +1,8 @@
 """Whether a model can have read a corpus in training, as far as dates tell."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from evalkit.cells.schema import CellModel, CorpusCell
 from evalkit.dates import last_day
 
 
@@ -13,18 +14,18 @@ class CutoffNote(NamedTuple):
     text: str
 
 
-def cutoff_note(cell: dict[str, Any]) -> CutoffNote:
+def cutoff_note(cell: CorpusCell, model: CellModel) -> CutoffNote:
     """What a cell's dates say: a model has read nothing that was published after its cutoff or release.
 
     Args:
-        cell: its content.
+        cell: what was scored.
+        model: the cell's model, with whatever else is known of it.
     """
-    model, corpus = cell["model"], cell["corpus"]
-    if cell["totals"]["num_tokens"] is None:
+    if cell.is_of_a_compressor:
         return CutoffNote(False, "a compressor, which has read nothing")
-    cutoff, released = model.get("knowledge_cutoff"), model.get("released")
+    cutoff, released = model.knowledge_cutoff, model.released
     known, word = (cutoff, "cutoff") if cutoff else (released, "release")
-    first = corpus["date_from"]
+    first = cell.corpus.date_from
     if not known:
         return CutoffNote(None, "neither the model's cutoff nor its release date is known")
     if not first:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE, Array
-from evalkit.cells.corpus_cell import Cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.stats import Interval, resampled_ratios, tails
 
 DECIMALS = 6
@@ -205,7 +205,7 @@ def levels(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> di
     return dict(zip(configurations, estimates(samples, fewest_clusters(sums)), strict=True))
 
 
-def macro_interval(cells: Sequence[Cell]) -> Interval | None:
+def macro_interval(cells: Sequence[CorpusCell]) -> Interval | None:
     """The interval of a model's macro average over its cells of several corpora; of one cell, that cell's.
 
     Args:
@@ -214,20 +214,17 @@ def macro_interval(cells: Sequence[Cell]) -> Interval | None:
     Raises:
         ScoringError: a cell's rows are missing or damaged.
     """
-    contents = {cell.path: cell.content for cell in cells}
     if len(cells) == 1:
-        metrics = contents[cells[0].path]["metrics"]
-        low, high = metrics["bits_per_byte_low"], metrics["bits_per_byte_high"]
-        return None if low is None else Interval(low, high)
+        return cells[0].metrics.interval
     documents = []
-    for cell in sorted(cells, key=lambda cell: (cell.corpus, contents[cell.path]["corpus"]["sha256"])):
+    for cell in sorted(cells, key=lambda cell: (cell.corpus.name, cell.corpus.sha256)):
         rows = cell.rows()
         documents.append(
             DocumentBits(
-                contents[cell.path]["corpus"]["sha256"],
-                [row["cluster"] for row in rows],
-                np.array([row["num_bytes"] for row in rows], np.int64),
-                np.array([[row["total_bits"]] for row in rows], np.float64),  # None becomes NaN
+                cell.corpus.sha256,
+                [row.cluster for row in rows],
+                np.array([row.num_bytes for row in rows], np.int64),
+                np.array([[row.total_bits] for row in rows], np.float64),  # None becomes NaN
             )
         )
     estimate = levels(HEADLINE, sums_together(documents), [0])[0]

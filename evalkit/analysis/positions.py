@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.byte_costs import byte_costs
-from evalkit.cells.corpus_cell import Cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
 from evalkit.stats import Interval, ratio_interval
 
@@ -28,7 +28,7 @@ class PositionBits(NamedTuple):
     """95 %, over resampled clusters of documents; None with fewer than `stats.MIN_CLUSTERS`."""
 
 
-def position_curve(cell: Cell, edges: Sequence[int] = EDGES) -> list[PositionBits]:
+def position_curve(cell: CorpusCell, edges: Sequence[int] = EDGES) -> list[PositionBits]:
     """Bits per byte between byte offsets, over the documents that reach the last of them.
 
     Shorter documents are left out, so that every position is measured on the same documents and the curve
@@ -55,7 +55,7 @@ def position_curve(cell: Cell, edges: Sequence[int] = EDGES) -> list[PositionBit
         clusters.append(cluster)
     if not bits:
         raise UsageError(
-            f"{cell.path}: no document of {cell.corpus} has {edges[-1]:,} bytes; give smaller positions"
+            f"{cell.path}: no document of {cell.corpus.name} has {edges[-1]:,} bytes; give smaller positions"
         )
     return [
         PositionBits(
@@ -68,7 +68,7 @@ def position_curve(cell: Cell, edges: Sequence[int] = EDGES) -> list[PositionBit
     ]
 
 
-def _costs_by_document(cell: Cell) -> Iterator[tuple[str, NDArray[np.float64]]]:
+def _costs_by_document(cell: CorpusCell) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Cluster and `byte_costs` of every document that the model could represent."""
     for row in token_rows(cell):
         if row["token_bits"] is not None:
@@ -76,7 +76,7 @@ def _costs_by_document(cell: Cell) -> Iterator[tuple[str, NDArray[np.float64]]]:
             yield row["cluster"], byte_costs(bits, row["token_ends"])
 
 
-def token_rows(cell: Cell) -> list[dict[str, Any]]:
+def token_rows(cell: CorpusCell) -> list[dict[str, Any]]:
     """A row per document, with ``token_bits`` and ``token_ends``.
 
     Raises:
@@ -85,8 +85,8 @@ def token_rows(cell: Cell) -> list[dict[str, Any]]:
     """
     import pyarrow.parquet as pq
 
-    if not cell.content["documents"]["token_bits"]:
-        raise UsageError(f"{cell.path} has no bits of tokens; run {cell.model} again with --token-bits")
+    if not cell.documents.token_bits:
+        raise UsageError(f"{cell.path} has no bits of tokens; run {cell.model.name} again with --token-bits")
     cell.rows()  # which checks the file
     columns = ["id", "cluster", "num_bytes", "total_bits", "token_bits", "token_ends"]
     rows: list[dict[str, Any]] = pq.read_table(cell.path.with_suffix(".parquet"), columns=columns).to_pylist()

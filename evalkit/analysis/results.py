@@ -2,18 +2,18 @@
 
 import dataclasses
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.cells.corpus_cell import Cell, read_cell
-from evalkit.cells.files import content_sha256
+from evalkit.cells.probe_schema import ProbeCell
+from evalkit.cells.reading import read_cell
+from evalkit.cells.schema import CellCorpus, CellModel, CellPolicy, CorpusCell, TaskCell
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import slug
 
@@ -45,15 +45,15 @@ class Entrant:
     """The model's name; several entrants may share it."""
     policy: str | None
     """None for a compressor, which knows no policy."""
-    facts: dict[str, Any]
+    facts: CellModel
     """What its newest cell says of the model."""
-    settings: dict[str, Any]
-    """What its newest cell says of the policy: name, context limit, prefix."""
+    settings: CellPolicy
+    """What its newest cell says of the policy."""
 
     @property
     def num_parameters(self) -> int | None:
         """All weights; None where nobody said, or there are none."""
-        return self.facts.get("num_parameters")
+        return self.facts.num_parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,8 @@ class ScoredCorpus:
 
     key: str
     label: str
-    facts: dict[str, Any]
-    """What the cells say of it: name, digest, dates, counts, licences."""
+    facts: CellCorpus
+    """What the cells say of it."""
     ids: tuple[str, ...]
     digests: tuple[str, ...]
     """SHA-256 of each document."""
@@ -73,24 +73,24 @@ class ScoredCorpus:
     """``[D]``."""
     bits: NDArray[np.float64]
     """``[D, K]`` for K entrants; NaN where an entrant has no cell or could not represent a document."""
-    cells: dict[int, Cell]
+    cells: dict[int, CorpusCell]
     """By entrant."""
 
     @property
     def name(self) -> str:
         """The corpus's name; several corpora may share it, their digests differ."""
-        return str(self.facts["name"])
+        return self.facts.name
 
     @property
     def sha256(self) -> str:
         """The corpus's digest."""
-        return str(self.facts["sha256"])
+        return self.facts.sha256
 
     @property
     def month(self) -> str:
         """``YYYY-MM`` of the first day, or ``undated``."""
-        first = self.facts["date_from"]
-        return str(first)[:7] if first else "undated"
+        first = self.facts.date_from
+        return first[: len("YYYY-MM")] if first else "undated"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +99,11 @@ class Store:
 
     entrants: tuple[Entrant, ...]
     corpora: tuple[ScoredCorpus, ...]
-    probes: tuple[tuple[str, dict[str, Any]], ...]
-    """Path relative to the results, and content, of every probe's cell."""
+    probes: tuple[TaskCell | ProbeCell, ...]
+    """The cells that are not of corpora."""
     left_out: tuple[LeftOut, ...]
+    folder: Path = Path()
+    """Where they lie."""
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -127,23 +129,21 @@ def read_store(results: Path, *, warn: Callable[[str], None]) -> Store:
     """
     if not results.is_dir():
         raise UsageError(f"{results}: no such folder; give the folder that `evalkit run --output` wrote")
-    cells: list[Cell] = []
-    probes: list[tuple[str, dict[str, Any]]] = []
+    cells: list[CorpusCell] = []
+    probes: list[TaskCell | ProbeCell] = []
     left_out: list[LeftOut] = []
     for path in json_files(results):
         relative = path.relative_to(results).as_posix()
         try:
-            content = _content(path)
-            if _is_probe(content):
-                probes.append((relative, content))
-                continue
             cell = read_cell(path)
         except EvalkitError as error:
             left_out.append(LeftOut(relative, str(error).removeprefix(f"{path} ").partition(";")[0]))
             continue
-        limit = cell.content["corpus"]["limit"]
-        if limit is not None:
-            reason = f"holds only the first {limit} documents of {cell.corpus} (--limit)"
+        if not isinstance(cell, CorpusCell):
+            probes.append(cell)
+            continue
+        if cell.corpus.limit is not None:
+            reason = f"holds only the first {cell.corpus.limit} documents of {cell.corpus.name} (--limit)"
             left_out.append(LeftOut(relative, reason))
             continue
         cells.append(cell)
@@ -155,7 +155,9 @@ def read_store(results: Path, *, warn: Callable[[str], None]) -> Store:
             f"{results} holds no whole cell that a report could show{reason}; score without --limit"
         )
     entrants, entrant_of = entrants_of(cells)
-    return Store(entrants, _corpora(cells, entrant_of, len(entrants)), tuple(probes), tuple(left_out))
+    return Store(
+        entrants, _corpora(cells, entrant_of, len(entrants)), tuple(probes), tuple(left_out), results
+    )
 
 
 def json_files(results: Path) -> list[Path]:
@@ -170,82 +172,66 @@ def json_files(results: Path) -> list[Path]:
     ]
 
 
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ScoringError(f"cannot be read as JSON ({type(error).__name__})") from error
-    if not isinstance(content, dict):
-        raise ScoringError("is no cell")
-    return content
-
-
-def _is_probe(content: dict[str, Any]) -> bool:
-    """Whether it is a probe's cell: one that says its kind, which cells of corpora do not.
-
-    Raises:
-        ScoringError: it was changed after it was written.
-    """
-    if not isinstance(content.get("kind"), str):
-        return False
-    try:
-        whole = content.get("sha256") == content_sha256(content)
-    except ValueError:  # NaN, or a lone surrogate
-        whole = False
-    if not whole:
-        raise ScoringError("was changed after it was written")
-    return True
-
-
-def _signature(cell: Cell) -> tuple[Any, ...]:
+class _Signature(NamedTuple):
     """What makes two cells of one model one row: everything in the key but the corpus."""
-    model, policy = cell.content["model"], cell.content["policy"]
-    return (
-        model["name"],
-        policy["name"] if _has_policy(cell) else None,
-        model["dtype"],
-        policy["context_limit"],
-        policy["prefix_rule"],
-        model["revision"],
-        model["weights_sha256"],
-        model["tokenizer_sha256"],
-        cell.content["scorer_version"],
-        model["loader"],
+
+    model: str
+    policy: str | None
+    dtype: str
+    context_limit: int | None
+    prefix: str
+    revision: str | None
+    weights: str
+    tokenizer: str
+    scorer: int
+    loader: str
+
+    def distinctions(self) -> list[str]:
+        """In words, from what a reader understands first."""
+        return [
+            self.dtype,
+            f"context ≤ {self.context_limit}" if self.context_limit else "no context limit",
+            f"prefix {self.prefix}",
+            f"revision {str(self.revision)[:8]}",
+            f"weights {self.weights[:8]}",
+            f"tokenizer {self.tokenizer[:8]}",
+            f"scorer {self.scorer}",
+            f"loader {self.loader}",
+        ]
+
+
+def _signature(cell: CorpusCell) -> _Signature:
+    model, policy = cell.model, cell.policy
+    return _Signature(
+        model.name,
+        None if cell.is_of_a_compressor else policy.name,
+        model.dtype,
+        policy.context_limit,
+        policy.prefix_rule,
+        model.revision,
+        model.weights_sha256,
+        model.tokenizer_sha256,
+        cell.scorer_version,
+        model.loader,
     )
 
 
-def _has_policy(cell: Cell) -> bool:
-    return cell.content["totals"]["num_tokens"] is not None
-
-
-def _distinctions(signature: tuple[Any, ...]) -> list[str]:
-    """A signature in words, from what a reader understands first."""
-    _, _, dtype, context, prefix, revision, weights, tokenizer, scorer, loader = signature
-    return [
-        str(dtype),
-        f"context ≤ {context}" if context else "no context limit",
-        f"prefix {prefix}",
-        f"revision {str(revision)[:8]}",
-        f"weights {str(weights)[:8]}",
-        f"tokenizer {str(tokenizer)[:8]}",
-        f"scorer {scorer}",
-        f"loader {loader}",
-    ]
-
-
-def entrants_of(cells: Sequence[Cell]) -> tuple[tuple[Entrant, ...], dict[Path, int]]:
+def entrants_of(cells: Sequence[CorpusCell]) -> tuple[tuple[Entrant, ...], dict[Path, int]]:
     """The rows that cells make, and which row each is of, by its path."""
-    newest: dict[tuple[Any, ...], Cell] = {}
-    for cell in sorted(cells, key=lambda cell: (cell.content["created"], str(cell.path))):
+    newest: dict[_Signature, CorpusCell] = {}
+    for cell in sorted(cells, key=lambda cell: (cell.created, str(cell.path))):
         newest[_signature(cell)] = cell
     order = sorted(newest, key=lambda signature: tuple(str(part) for part in signature))
     keys: set[str] = set()
     entrants = []
     for signature in order:
-        name, policy = signature[:2]
-        rivals = [_distinctions(other) for other in order if other[:2] == (name, policy)]
-        own = _distinctions(signature)
-        differing = [word for place, word in enumerate(own) if len({rival[place] for rival in rivals}) > 1]
+        name, policy = signature.model, signature.policy
+        rivals = [rival.distinctions() for rival in order if (rival.model, rival.policy) == (name, policy)]
+        differing = [
+            word
+            for place, word in enumerate(signature.distinctions())
+            if len({rival[place] for rival in rivals}) > 1
+        ]
         label = " · ".join([name, *differing])
         suffix = "" if policy in (None, "document") else f" {policy}"
         cell = newest[signature]
@@ -255,8 +241,8 @@ def entrants_of(cells: Sequence[Cell]) -> tuple[tuple[Entrant, ...], dict[Path, 
                 label=label,
                 model=name,
                 policy=policy,
-                facts=cell.content["model"],
-                settings=cell.content["policy"],
+                facts=cell.model,
+                settings=cell.policy,
             )
         )
     index = {signature: number for number, signature in enumerate(order)}
@@ -279,26 +265,26 @@ def unique(key: str, taken: set[str]) -> str:
 
 
 def _corpora(
-    cells: Sequence[Cell], entrant_of: dict[Path, int], num_entrants: int
+    cells: Sequence[CorpusCell], entrant_of: dict[Path, int], num_entrants: int
 ) -> tuple[ScoredCorpus, ...]:
-    groups: dict[tuple[str, str], list[Cell]] = {}
+    groups: dict[tuple[str, str], list[CorpusCell]] = {}
     for cell in cells:
-        groups.setdefault((cell.corpus, cell.content["corpus"]["sha256"]), []).append(cell)
+        groups.setdefault((cell.corpus.name, cell.corpus.sha256), []).append(cell)
     names = Counter(name for name, _ in groups)
     keys: set[str] = set()
     corpora = []
     for (name, sha256), members in sorted(groups.items()):
-        chosen: dict[int, Cell] = {}
+        chosen: dict[int, CorpusCell] = {}
         for cell in sorted(members, key=lambda cell: str(cell.path)):
             entrant = entrant_of[cell.path]
-            if entrant not in chosen or cell.content["documents"]["token_bits"]:
+            if entrant not in chosen or cell.documents.token_bits:
                 chosen[entrant] = cell  # the same numbers, and those of the tokens besides
         label = name if names[name] == 1 else f"{name} @ {sha256[:8]}"
         corpora.append(_corpus(unique(slug(label), keys), label, chosen, num_entrants))
     return tuple(corpora)
 
 
-def _corpus(key: str, label: str, cells: dict[int, Cell], num_entrants: int) -> ScoredCorpus:
+def _corpus(key: str, label: str, cells: dict[int, CorpusCell], num_entrants: int) -> ScoredCorpus:
     import pyarrow.parquet as pq
 
     first = cells[min(cells)]
@@ -315,7 +301,7 @@ def _corpus(key: str, label: str, cells: dict[int, Cell], num_entrants: int) -> 
     return ScoredCorpus(
         key=key,
         label=label,
-        facts=first.content["corpus"],
+        facts=first.corpus,
         ids=tuple(columns["id"]),
         digests=tuple(columns["sha256"]),
         titles=tuple(columns["title"]),

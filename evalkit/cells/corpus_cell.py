@@ -8,19 +8,33 @@ Schema 1 of the Parquet: ``id, sha256, title, cluster, num_bytes, num_tokens, to
 with ``--token-bits`` the lists ``token_bits`` (float32, null where unpaid) and ``token_ends`` (byte offsets).
 """
 
+import dataclasses
 import datetime as dt
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.files import SCHEMA_VERSION
+from evalkit.cells.fields import from_json
+from evalkit.cells.identity import cell_model
+from evalkit.cells.reading import cell_of, check_kind, read_cell_of
+from evalkit.cells.schema import (
+    CellCorpus,
+    CellDocuments,
+    CellMetrics,
+    CellPolicy,
+    CellTotals,
+    CorpusCell,
+    Environment,
+    LossyDocument,
+    content_of,
+)
 from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug
@@ -32,7 +46,7 @@ COMPRESSION_RATE_PERCENT_PER_BPB = 12.5
 """One bit per byte is an eighth of the text: the number that Uncheatable Eval prints."""
 
 
-class Task(NamedTuple):
+class CellSpec(NamedTuple):
     """A cell to be: everything that its key is made of, known before a model is loaded."""
 
     identity: ModelIdentity
@@ -59,7 +73,7 @@ class Task(NamedTuple):
             "limit": self.limit,
             "token_bits": self.token_bits if token_bits is None else token_bits,
             "scorer": SCORER_VERSION,
-            "schema": SCHEMA_VERSION,
+            "schema": cell_files.KEY_SCHEMA,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -68,91 +82,47 @@ class Task(NamedTuple):
         return output / slug(self.corpus.name) / slug(self.identity.name)
 
 
-class Cell(NamedTuple):
-    """A finished cell."""
-
-    path: Path
-    """Its JSON file."""
-    content: dict[str, Any]
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return str(self.content["model"]["name"])
-
-    @property
-    def corpus(self) -> str:
-        """The corpus's name."""
-        return str(self.content["corpus"]["name"])
-
-    @property
-    def bits_per_byte(self) -> float:
-        """The metric."""
-        return float(self.content["metrics"]["bits_per_byte"])
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row per document, without the tokens.
-
-        Raises:
-            ScoringError: the files are not what was written.
-        """
-        import pyarrow.parquet as pq
-
-        cell_files.read_content(self.path, remedy="delete it and run again")
-        columns = ["id", "sha256", "title", "cluster", "num_bytes", "num_tokens", "total_bits", "lossy"]
-        rows: list[dict[str, Any]] = pq.read_table(
-            self.path.with_suffix(".parquet"), columns=columns
-        ).to_pylist()
-        return rows
-
-
-def find_cell(task: Task, output: Path, *, warn: Callable[[str], None], dry_run: bool = False) -> Cell | None:
-    """The finished cell of a task, or None; a cell with token bits serves one without.
+def find_cell(
+    spec: CellSpec, output: Path, *, warn: Callable[[str], None], dry_run: bool = False
+) -> CorpusCell | None:
+    """The finished cell of a spec, or None; a cell with token bits serves one without.
 
     Damaged files are moved aside, except in a dry run, and ``warn`` is told (`cell_files.is_whole`).
+
+    Raises:
+        ModelError: the model's identity cannot be kept in a cell.
+        ScoringError: a file cannot be read, or is whole and no cell of a corpus.
     """
-    for token_bits in sorted({task.token_bits, True}):
-        path = task.folder(output) / f"{task.key(token_bits=token_bits)}.json"
+    cell_model(spec.identity)  # what is wrong with it is told before anything is scored
+    for token_bits in sorted({spec.token_bits, True}):
+        path = spec.folder(output) / f"{spec.key(token_bits=token_bits)}.json"
         if cell_files.is_whole(path, warn=warn, again="scored again", dry_run=dry_run):
-            return _named(read_cell(path), task)
+            return _named(read_cell_of(CorpusCell, path), spec)
     return None
 
 
-def _named(cell: Cell, task: Task) -> Cell:
+def _named(cell: CorpusCell, spec: CellSpec) -> CorpusCell:
     """A cell under the name asked for: ``a/b`` and ``a-b`` share a folder, and a model may be both."""
-    if cell.model == task.identity.name:
+    if cell.model.name == spec.identity.name:
         return cell
-    return Cell(cell.path, cell.content | {"model": cell.content["model"] | {"name": task.identity.name}})
-
-
-def read_cell(path: Path) -> Cell:
-    """A cell from its JSON file.
-
-    Raises:
-        ScoringError: the file is no whole cell of this schema.
-    """
-    again = "run the same models on the same corpus to score it again"
-    content = cell_files.read_content(path, remedy=again)
-    if "corpus" not in content:
-        raise ScoringError(f"{path} is a cell of a probe; give one of a corpus")
-    return Cell(path, content)
+    return dataclasses.replace(cell, model=dataclasses.replace(cell.model, name=spec.identity.name))
 
 
 def write_cell(
-    task: Task,
+    spec: CellSpec,
     scores: Sequence[DocumentScore],
     output: Path,
     *,
     seconds: float,
     prefix: Sequence[int] | None,
-    environment: dict[str, Any],
-) -> Cell:
+    environment: Mapping[str, object],
+) -> CorpusCell:
     """Write a cell's two files, the JSON last, and return it.
 
     Where another run has finished the same cell meanwhile, that one stays and is returned.
 
     Args:
-        task: what was scored.
+        spec: what was scored.
         scores: a score per document, in the corpus's order.
         output: the folder of all results.
         seconds: time that the scoring took, without loading.
@@ -165,100 +135,95 @@ def write_cell(
     scored = [score for score in scores if score.total_bits is not None]
     if not scored:
         reason = scores[0].lossy if scores else "the corpus is empty"
-        raise ScoringError(f"no document of {task.corpus.name} could be scored: {reason}")
-    path = task.folder(output) / f"{task.key()}.json"
-    content = cell_files.write(
-        path,
-        lambda parquet: _write_rows(parquet, scores, task.token_bits),
-        lambda parquet_sha256: _content(
-            task,
-            scores,
+        raise ScoringError(f"no document of {spec.corpus.name} could be scored: {reason}")
+    path = spec.folder(output) / f"{spec.key()}.json"
+
+    def content(parquet_sha256: str) -> dict[str, object]:
+        cell = CorpusCell(
+            path=path,
+            schema_version=cell_files.SCHEMA_VERSION,
+            created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             seconds=seconds,
-            prefix=prefix,
-            environment=environment,
-            parquet_sha256=parquet_sha256,
-        ),
+            model=cell_model(spec.identity),
+            corpus=_corpus(spec),
+            policy=_policy(spec, prefix),
+            totals=_totals(scored),
+            metrics=_metrics(scored, seconds),
+            documents=_documents(spec, scores, path, parquet_sha256),
+            environment=from_json(Environment, environment, "environment"),
+            scorer_version=SCORER_VERSION,
+            sha256="",  # `cell_files.write` takes it
+        )
+        return content_of(cell)
+
+    written = cell_files.write(path, lambda parquet: _write_rows(parquet, scores, spec.token_bits), content)
+    return _named(check_kind(CorpusCell, cell_of(path, written)), spec)
+
+
+def _corpus(spec: CellSpec) -> CellCorpus:
+    corpus = spec.corpus
+    return CellCorpus(
+        name=corpus.name,
+        sha256=corpus.sha256,
+        date_from=corpus.date_from,
+        date_to=corpus.date_to,
+        num_documents=len(corpus.documents),
+        num_bytes=corpus.num_bytes,
+        limit=spec.limit,
+        licenses=dict(corpus.manifest.licenses),
     )
-    return _named(Cell(path, content), task)
 
 
-def _content(
-    task: Task,
-    scores: Sequence[DocumentScore],
-    *,
-    seconds: float,
-    prefix: Sequence[int] | None,
-    environment: dict[str, Any],
-    parquet_sha256: str,
-) -> dict[str, Any]:
-    """What a cell's JSON says, but for the digest of all of it."""
-    scored = [score for score in scores if score.total_bits is not None]
-    bits = [score.total_bits or 0.0 for score in scored]
-    num_bytes = [score.document.num_bytes for score in scored]
-    bits_per_byte = math.fsum(bits) / sum(num_bytes)
-    interval = ratio_interval(bits, num_bytes, [cluster_of(score) for score in scored])
+def _policy(spec: CellSpec, prefix: Sequence[int] | None) -> CellPolicy:
+    return CellPolicy(
+        name=spec.policy,
+        context_limit=spec.identity.context_limit,
+        prefix_rule=spec.identity.prefix,
+        prefix_ids=None if prefix is None else tuple(int(token) for token in prefix),
+    )
+
+
+def _documents(
+    spec: CellSpec, scores: Sequence[DocumentScore], path: Path, parquet_sha256: str
+) -> CellDocuments:
+    lossy = [
+        LossyDocument(id=score.document.id, reason=score.lossy) for score in scores if score.lossy is not None
+    ]
+    return CellDocuments(
+        parquet=path.with_suffix(".parquet").name,
+        parquet_sha256=parquet_sha256,
+        num_lossy=sum(score.total_bits is None for score in scores),
+        lossy=tuple(lossy),
+        token_bits=spec.token_bits,
+    )
+
+
+def _totals(scored: Sequence[DocumentScore]) -> CellTotals:
     tokens = [score.num_tokens for score in scored if score.num_tokens is not None]
-    corpus, identity = task.corpus, task.identity
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "status": "success",
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "seconds": seconds,
-        "model": {
-            "name": identity.name,
-            "loader": identity.loader,
-            "revision": identity.revision,
-            "weights_sha256": identity.weights_sha256,
-            "tokenizer_sha256": identity.tokenizer_sha256,
-            "dtype": identity.dtype,
-            **identity.details,
-        },
-        "corpus": {
-            "name": corpus.name,
-            "sha256": corpus.sha256,
-            "date_from": corpus.date_from,
-            "date_to": corpus.date_to,
-            "num_documents": len(corpus.documents),
-            "num_bytes": corpus.num_bytes,
-            "limit": task.limit,
-            "licenses": dict(corpus.manifest.licenses),
-        },
-        "policy": {
-            "name": task.policy,
-            "context_limit": identity.context_limit,
-            "prefix_rule": identity.prefix,
-            "prefix_ids": None if prefix is None else [int(token) for token in prefix],
-        },
-        "totals": {
-            "num_documents": len(scored),
-            "num_bytes": sum(num_bytes),
-            "num_tokens": sum(tokens) if tokens else None,
-            "total_bits": math.fsum(bits),
-        },
-        "metrics": {
-            "bits_per_byte": bits_per_byte,
-            "bits_per_byte_low": interval.low if interval else None,
-            "bits_per_byte_high": interval.high if interval else None,
-            "confidence": CONFIDENCE,
-            "num_clusters": len({cluster_of(score) for score in scored}),
-            "compression_rate_percent": COMPRESSION_RATE_PERCENT_PER_BPB * bits_per_byte,
-            "tokens_per_s": sum(tokens) / seconds if tokens else None,
-            "bytes_per_s": sum(num_bytes) / seconds,
-        },
-        "documents": {
-            "parquet": f"{task.key()}.parquet",
-            "parquet_sha256": parquet_sha256,
-            "num_lossy": len(scores) - len(scored),
-            "lossy": [
-                {"id": score.document.id, "reason": score.lossy}
-                for score in scores
-                if score.lossy is not None
-            ],
-            "token_bits": task.token_bits,
-        },
-        "environment": environment,
-        "scorer_version": SCORER_VERSION,
-    }
+    return CellTotals(
+        num_documents=len(scored),
+        num_bytes=sum(score.document.num_bytes for score in scored),
+        num_tokens=sum(tokens) if tokens else None,
+        total_bits=math.fsum(score.total_bits or 0.0 for score in scored),
+    )
+
+
+def _metrics(scored: Sequence[DocumentScore], seconds: float) -> CellMetrics:
+    totals = _totals(scored)
+    bits = [score.total_bits or 0.0 for score in scored]
+    clusters = [cluster_of(score) for score in scored]
+    interval = ratio_interval(bits, [score.document.num_bytes for score in scored], clusters)
+    bits_per_byte = totals.total_bits / totals.num_bytes
+    return CellMetrics(
+        bits_per_byte=bits_per_byte,
+        bits_per_byte_low=interval.low if interval else None,
+        bits_per_byte_high=interval.high if interval else None,
+        confidence=CONFIDENCE,
+        num_clusters=len(set(clusters)),
+        compression_rate_percent=COMPRESSION_RATE_PERCENT_PER_BPB * bits_per_byte,
+        tokens_per_s=None if totals.num_tokens is None else totals.num_tokens / seconds,
+        bytes_per_s=totals.num_bytes / seconds,
+    )
 
 
 def cluster_of(score: DocumentScore) -> str:
@@ -270,7 +235,7 @@ def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns: dict[str, Any] = {
+    columns = {
         "id": pa.array([score.document.id for score in scores], pa.string()),
         "sha256": pa.array([score.document.sha256 for score in scores], pa.string()),
         "title": pa.array([score.document.title for score in scores], pa.string()),

@@ -197,7 +197,7 @@ def _is_scalar(hint: _Hint, value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return type(value) is hint
+    return isinstance(value, hint)
 
 
 def _is_finite(value: float) -> bool:

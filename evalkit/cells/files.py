@@ -9,14 +9,13 @@ import contextlib
 import hashlib
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from evalkit.errors import ScoringError
 from evalkit.files import atomic_write, locked, strict_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the files that are written."""
 
 READABLE_SCHEMAS = (1, 2)
@@ -56,7 +55,7 @@ def is_whole(path: Path, *, warn: Callable[[str], None], again: str, dry_run: bo
     return False
 
 
-def read_content(path: Path, *, remedy: str) -> dict[str, Any]:
+def read_content(path: Path, *, remedy: str) -> dict[str, object]:
     """What a cell's JSON says.
 
     Args:
@@ -68,13 +67,13 @@ def read_content(path: Path, *, remedy: str) -> dict[str, Any]:
     """
     if problem := damage(path):
         raise ScoringError(f"{path} {problem}; {remedy}")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 
 def write(
-    path: Path, write_rows: Callable[[Path], None], content_of: Callable[[str], dict[str, Any]]
-) -> dict[str, Any]:
+    path: Path, write_rows: Callable[[Path], None], content_of: Callable[[str], dict[str, object]]
+) -> dict[str, object]:
     """Write a cell's files, the JSON last; where another run has finished the same cell, that one stays.
 
     Damaged files that lie there are moved aside, as by `is_whole`.
@@ -98,7 +97,7 @@ def write(
             content["sha256"] = content_sha256(content)
             with atomic_write(path) as temporary:
                 temporary.write_text(strict_json(content), encoding="utf-8")
-        written: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        written: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     return written
 
 
@@ -133,7 +132,7 @@ def damage(path: Path) -> str | None:
     return None
 
 
-def content_sha256(content: dict[str, Any]) -> str:
+def content_sha256(content: Mapping[str, object]) -> str:
     """Digest of a cell's JSON but for the entry that holds it."""
     digested = {name: value for name, value in content.items() if name != "sha256"}
     return hashlib.sha256(strict_json(digested).encode()).hexdigest()

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from evalkit.cells.fields import Called, Mark
+from evalkit.cells.fields import Called, Mark, to_json
 from evalkit.cells.schema import Cell
 
 
@@ -42,7 +42,7 @@ class ProbeModel:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeTask:
+class ProbeTaskFacts:
     """What a network was trained on."""
 
     name: str
@@ -85,6 +85,11 @@ class ProbeTest:
     parity: Annotated[ProbeParity | None, Mark.FLAT]
     """None in cells that are older than it."""
 
+    def metric(self, name: str) -> float | None:
+        """A metric by its name in the file; None where there is none."""
+        value = to_json(self).get(name)
+        return value if isinstance(value, int | float) else None
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LengthAtShare:
@@ -124,10 +129,15 @@ class ProbeCell(Cell):
     kind: ClassVar[str] = "trained-probe"
     spec: ProbeSpec
     model: ProbeModel
-    task: ProbeTask
+    task: ProbeTaskFacts
     tests: Mapping[str, ProbeTest]
     """By the test's name: a length, or a range of lengths."""
     l90: LengthAtShare
     training: ProbeTraining
     items: ProbeRows
     trainer_version: int
+
+    def tests_by_length(self) -> dict[str, ProbeTest]:
+        """The tests from short to long."""
+        tests = sorted(self.tests.items(), key=lambda test: (test[1].shortest, test[1].longest))
+        return dict(tests)

@@ -45,6 +45,15 @@ def read_cell_of(cls: type[C], path: Path, *, remedy: str = _REMEDY) -> C:
     return check_kind(cls, read_cell(path, remedy=remedy))
 
 
+def read_corpus_cell(path: Path) -> CorpusCell:
+    """The cell of a corpus from its JSON file.
+
+    Raises:
+        ScoringError: as by `read_cell_of`.
+    """
+    return read_cell_of(CorpusCell, path)
+
+
 def check_kind(cls: type[C], cell: AnyCell) -> C:
     """The cell, which is of this kind.
 
@@ -73,7 +82,7 @@ def cell_of(path: Path, content: Mapping[str, object], *, remedy: str = _REMEDY)
         cls = _class_of(fields.pop("kind", None), version)
         return from_json(cls, fields, path=path)
     except FieldError as error:
-        raise ScoringError(f"{path}: {error}; {remedy}") from error
+        raise ScoringError(f"{path} is no cell: {error}; {remedy}") from error
 
 
 def _class_of(kind: object, version: int) -> type[AnyCell]:

@@ -22,6 +22,7 @@ from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.fields import JsonValue, Mark, Scalar, to_json
+from evalkit.stats import Interval
 from evalkit.tasks import SummaryRow
 
 Fact: TypeAlias = Annotated[str | None, Mark.MAY_BE_ABSENT]
@@ -110,11 +111,6 @@ class CellModel:
     details: Annotated[Mapping[str, Scalar], Mark.FLAT]
     """Whatever else a loader says of its model."""
 
-    @property
-    def is_codec(self) -> bool:
-        """Whether it is a compressor, which has no tokens."""
-        return self.loader == "codec"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CellCorpus:
@@ -170,6 +166,13 @@ class CellMetrics:
     compression_rate_percent: float
     tokens_per_s: float | None
     bytes_per_s: float
+
+    @property
+    def interval(self) -> Interval | None:
+        """Of the bits per byte."""
+        if self.bits_per_byte_low is None or self.bits_per_byte_high is None:
+            return None
+        return Interval(self.bits_per_byte_low, self.bits_per_byte_high)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -229,6 +232,11 @@ class CorpusCell(Cell):
         """The metric."""
         return self.metrics.bits_per_byte
 
+    @property
+    def is_of_a_compressor(self) -> bool:
+        """Whether the model has no tokens, and so no policy."""
+        return self.totals.num_tokens is None
+
     def rows(self) -> list[DocumentRow]:
         """A row per document, without the tokens.
 
@@ -287,6 +295,18 @@ class TaskCell(Cell):
     """Whatever else the task says of its results."""
     documents: CellItems
     tasks_version: int
+
+    def rows(self) -> list[dict[str, JsonValue]]:
+        """A row per item, with the task's own columns.
+
+        Raises:
+            ScoringError: the files are not what was written.
+        """
+        import pyarrow.parquet as pq
+
+        cell_files.read_content(self.path, remedy="delete it and run again")
+        rows: list[dict[str, JsonValue]] = pq.read_table(self.path.with_suffix(".parquet")).to_pylist()
+        return rows
 
     @property
     def date(self) -> str | None:

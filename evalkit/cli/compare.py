@@ -21,7 +21,7 @@ from evalkit.cli.parsing import (
 from evalkit.scoring.policy import DEFAULT_POLICY
 
 if TYPE_CHECKING:
-    from evalkit.cells.corpus_cell import Cell
+    from evalkit.cells.schema import CorpusCell
     from evalkit.runner.options import RunOptions
 
 
@@ -71,9 +71,9 @@ def compare_command(
             typer.echo(line)
 
 
-def _cells_of_files(paths: "list[Path]") -> "list[Cell]":
+def _cells_of_files(paths: "list[Path]") -> "list[CorpusCell]":
     """The cells of two files; none of no files."""
-    from evalkit.cells.corpus_cell import read_cell
+    from evalkit.cells.reading import read_corpus_cell
     from evalkit.errors import UsageError
 
     for path in paths:
@@ -81,12 +81,12 @@ def _cells_of_files(paths: "list[Path]") -> "list[Cell]":
             raise UsageError(f"there is no file {path}; cells lie under runs/CORPUS/MODEL/")
     if len(paths) == 1:
         raise UsageError(f"{paths[0]} is a cell's file; give another cell's, or two models and --corpus")
-    return [read_cell(path) for path in paths]
+    return [read_corpus_cell(path) for path in paths]
 
 
 def _score_cells(
     models: list[str], corpus: str | None, policy: str, limit: int | None, options: "RunOptions"
-) -> "list[Cell]":
+) -> "list[CorpusCell]":
     from evalkit.errors import ScoringError, UsageError
     from evalkit.runner.corpora import run
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from evalkit.analysis.compare import compare_cells
 from evalkit.analysis.positions import position_curve
-from evalkit.cells.corpus_cell import Cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_document, save_corpus
 from evalkit.embedded.data import DataSet
 from evalkit.errors import EvalkitError, UsageError
@@ -64,7 +64,7 @@ def held_out_corpus(data: DataSet) -> Corpus:
     )
 
 
-def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dict[str, dict[str, Cell]]:
+def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dict[str, dict[str, CorpusCell]]:
     """Cells by model and corpus; those of python-stdlib with token bits, for the curve over positions.
 
     Raises:
@@ -75,18 +75,18 @@ def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dic
     from evalkit.runner.progress import reporter_for
 
     options = RunOptions(output=output, reporter=reporter_for(sys.stderr))
-    cells: dict[str, dict[str, Cell]] = {}
+    cells: dict[str, dict[str, CorpusCell]] = {}
     for corpora, token_bits in ((held_out, False), ([load_corpus("python-stdlib")], True)):
         result = run([*names, *CODECS], corpora, token_bits=token_bits, options=options)
         if result.failures:
             raise EvalkitError(f"{result.failures[0].model}: {result.failures[0].reason}")
         for cell in result.cells:
-            cells.setdefault(cell.model, {})[cell.corpus] = cell
+            cells.setdefault(cell.model.name, {})[cell.corpus.name] = cell
     return cells
 
 
 def card(
-    name: str, training: dict[str, Any], weights: Path, cells: dict[str, dict[str, Cell]]
+    name: str, training: dict[str, Any], weights: Path, cells: dict[str, dict[str, CorpusCell]]
 ) -> dict[str, Any]:
     """Everything that the card of one model says.
 
@@ -102,12 +102,12 @@ def card(
         scores.append(
             {
                 "corpus": corpus,
-                "corpus_sha256": cell.content["corpus"]["sha256"],
-                "num_documents": cell.content["totals"]["num_documents"],
-                "num_bytes": cell.content["totals"]["num_bytes"],
+                "corpus_sha256": cell.corpus.sha256,
+                "num_documents": cell.totals.num_documents,
+                "num_bytes": cell.totals.num_bytes,
                 "bits_per_byte": cell.bits_per_byte,
-                "bits_per_byte_low": cell.content["metrics"]["bits_per_byte_low"],
-                "bits_per_byte_high": cell.content["metrics"]["bits_per_byte_high"],
+                "bits_per_byte_low": cell.metrics.bits_per_byte_low,
+                "bits_per_byte_high": cell.metrics.bits_per_byte_high,
                 "beside": {other: _beside(cell, rival) for other, rival in rivals.items()},
             }
         )
@@ -120,7 +120,7 @@ def card(
         "training": training,
         "scores": scores,
         "positions": {
-            "corpus": longest.corpus,
+            "corpus": longest.corpus.name,
             "min_bytes": POSITION_EDGES[-1],
             "bits_per_byte": [
                 {
@@ -136,7 +136,7 @@ def card(
     }
 
 
-def _beside(cell: Cell, rival: Cell) -> dict[str, Any]:
+def _beside(cell: CorpusCell, rival: CorpusCell) -> dict[str, Any]:
     """Another model on the same documents, and on how many of them this one is better."""
     comparison = compare_cells(cell, rival)
     return {

@@ -9,14 +9,15 @@ All are views of the cells under a folder. Cells of ``--limit`` runs and damaged
 """
 
 import contextlib
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalkit.analysis.results import entrants_of, json_files, unique
-from evalkit.cells.corpus_cell import Cell, read_cell
+from evalkit.cells.fields import to_json
+from evalkit.cells.reading import read_cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, slug, strict_json
 
@@ -26,22 +27,10 @@ LM_EVAL_VERSION = "0.4.13"
 
 _Z_95 = 1.959963984540054  # the normal quantile at 0.975: an interval's half width over a standard error
 _TASK_VERSION = 1
-_MODEL_FACTS = (
-    "loader",
-    "revision",
-    "weights_sha256",
-    "tokenizer_sha256",
-    "dtype",
-    "num_parameters",
-    "released",
-    "knowledge_cutoff",
-    "license",
-)
-
 Warn = Callable[[str], None]
 
 
-def read_cells(results: Path, *, warn: Warn = lambda _: None) -> list[Cell]:
+def read_cells(results: Path, *, warn: Warn = lambda _: None) -> list[CorpusCell]:
     """Every whole cell of a corpus under a folder, in the order of their paths.
 
     Args:
@@ -55,83 +44,81 @@ def read_cells(results: Path, *, warn: Warn = lambda _: None) -> list[Cell]:
     if not results.is_dir():
         raise UsageError(f"{results}: no such folder; give the folder that `evalkit run --output` wrote")
     cells = []
-    num_others = 0
+    num_not_of_corpora = 0
     for path in json_files(results):
-        if not _is_of_a_corpus(path):
-            num_others += 1
-            continue
         try:
             cell = read_cell(path)
         except EvalkitError as error:
             warn(f"left out: {error}")
             continue
-        if (limit := cell.content["corpus"]["limit"]) is not None:
-            warn(f"left out: {path} holds only the first {limit} documents of {cell.corpus} (--limit)")
+        if not isinstance(cell, CorpusCell):
+            num_not_of_corpora += 1
+            continue
+        if (limit := cell.corpus.limit) is not None:
+            warn(f"left out: {path} holds only the first {limit} documents of {cell.corpus.name} (--limit)")
             continue
         cells.append(cell)
     if not cells:
         raise UsageError(f"{results} holds no whole cell of a corpus; score without --limit")
-    if num_others:
-        warn(f"left out: {num_others} files that are not of corpora (probes, tasks and the like)")
+    if num_not_of_corpora:
+        warn(f"left out: {num_not_of_corpora} cells that are not of corpora (probes and tasks)")
     return cells
 
 
-def _is_of_a_corpus(path: Path) -> bool:
-    """Whether a file looks like a corpus's cell, whole or not; probes and tasks do not."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return True  # `read_cell` will say what is wrong with it
-    return isinstance(content, dict) and "policy" in content and "corpus" in content
-
-
-def cell_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def cell_rows(cells: Sequence[CorpusCell]) -> list[dict[str, Any]]:
     """A flat row per cell: model, corpus, policy, totals, metrics, and where the cell lies."""
     rows = []
     for cell in cells:
-        content = cell.content
-        model, corpus, policy = content["model"], content["corpus"], content["policy"]
+        model = cell.model
         rows.append(
             {
-                "model": cell.model,
-                "corpus": cell.corpus,
-                "policy": policy["name"],
-                **{name: content["metrics"][name] for name in sorted(content["metrics"])},
-                **{name: content["totals"][name] for name in sorted(content["totals"])},
-                "num_lossy": content["documents"]["num_lossy"],
-                "seconds": content["seconds"],
-                "created": content["created"],
-                "corpus_sha256": corpus["sha256"],
-                "corpus_date_from": corpus["date_from"],
-                "corpus_date_to": corpus["date_to"],
-                "context_limit": policy["context_limit"],
-                "prefix_rule": policy["prefix_rule"],
-                **{f"model_{name}": model.get(name) for name in _MODEL_FACTS},
-                "scorer_version": content["scorer_version"],
-                "evalkit_version": content["environment"].get("evalkit"),
-                "cell_sha256": content["sha256"],
+                "model": model.name,
+                "corpus": cell.corpus.name,
+                "policy": cell.policy.name,
+                **dict(sorted(to_json(cell.metrics).items())),
+                **dict(sorted(to_json(cell.totals).items())),
+                "num_lossy": cell.documents.num_lossy,
+                "seconds": cell.seconds,
+                "created": cell.created,
+                "corpus_sha256": cell.corpus.sha256,
+                "corpus_date_from": cell.corpus.date_from,
+                "corpus_date_to": cell.corpus.date_to,
+                "context_limit": cell.policy.context_limit,
+                "prefix_rule": cell.policy.prefix_rule,
+                "model_loader": model.loader,
+                "model_revision": model.revision,
+                "model_weights_sha256": model.weights_sha256,
+                "model_tokenizer_sha256": model.tokenizer_sha256,
+                "model_dtype": model.dtype,
+                "model_num_parameters": model.num_parameters,
+                "model_released": model.released,
+                "model_knowledge_cutoff": model.knowledge_cutoff,
+                "model_license": model.license,
+                "scorer_version": cell.scorer_version,
+                "evalkit_version": cell.environment.evalkit,
+                "cell_sha256": cell.sha256,
             }
         )
     return rows
 
 
-def document_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def document_rows(cells: Sequence[CorpusCell]) -> list[dict[str, Any]]:
     """A row per document of each cell."""
     return [
         {
-            "model": cell.model,
-            "corpus": cell.corpus,
-            "policy": cell.content["policy"]["name"],
-            **row,
-            "bits_per_byte": None if row["total_bits"] is None else row["total_bits"] / row["num_bytes"],
-            "cell_sha256": cell.content["sha256"],
+            "model": cell.model.name,
+            "corpus": cell.corpus.name,
+            "policy": cell.policy.name,
+            **row._asdict(),
+            "bits_per_byte": None if row.total_bits is None else row.total_bits / row.num_bytes,
+            "cell_sha256": cell.sha256,
         }
         for cell in cells
         for row in cell.rows()
     ]
 
 
-def lm_eval_results(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, dict[str, Any]]:
     """Results objects by file name ``<model>/results_<time>.json``, one per model in one configuration.
 
     ``bits_per_byte`` and ``byte_perplexity`` are those of lm-evaluation-harness's metrics of these names;
@@ -140,99 +127,108 @@ def lm_eval_results(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
     cells = _distinct(cells)
     folders = _folders(cells)
     _, entrant_of = entrants_of(cells)
-    groups: dict[int, list[Cell]] = {}
+    groups: dict[int, list[CorpusCell]] = {}
     for cell in cells:
         groups.setdefault(entrant_of[cell.path], []).append(cell)
-    found: dict[str, dict[str, Any]] = {}
+    objects: dict[str, dict[str, Any]] = {}
     for members in groups.values():
-        newest = max(members, key=lambda cell: str(cell.content["created"]))
-        model, policy = newest.content["model"], newest.content["policy"]
-        name = folders[newest.model]
-        stamp = str(newest.content["created"]).replace(":", "-")
-        path = f"{name}/results_{policy['name']}_{stamp}.json"
-        number = 1
-        while path in found:
+        newest = max(members, key=lambda cell: cell.created)
+        folder = folders[newest.model.name]
+        stem = f"{folder}/results_{newest.policy.name}_{newest.created.replace(':', '-')}"
+        path, number = f"{stem}.json", 1
+        while path in objects:
             number += 1
-            path = f"{name}/results_{policy['name']}_{stamp}-{number}.json"
-        tasks = {_task(cell, members): cell for cell in members}
-        found[path] = {
-            "results": {task: _metrics(task, cell) for task, cell in tasks.items()},
-            "group_subtasks": {task: [] for task in tasks},
-            "configs": {
-                task: {
-                    "task": task,
-                    "dataset_name": cell.corpus,
-                    "output_type": "loglikelihood_rolling",
-                    "evalkit_policy": policy["name"],
-                    "evalkit_corpus_sha256": cell.content["corpus"]["sha256"],
-                }
-                for task, cell in tasks.items()
-            },
-            "versions": dict.fromkeys(tasks, _TASK_VERSION),
-            "n-shot": dict.fromkeys(tasks, 0),
-            "higher_is_better": {task: {"bits_per_byte": False, "byte_perplexity": False} for task in tasks},
-            "n-samples": {
-                task: {
-                    "original": cell.content["corpus"]["num_documents"],
-                    "effective": cell.content["totals"]["num_documents"],
-                }
-                for task, cell in tasks.items()
-            },
-            "config": {
-                "model": model["loader"],
-                "model_args": {"pretrained": newest.model, "policy": policy["name"]},
-                "model_num_parameters": model.get("num_parameters"),
-                "model_dtype": model["dtype"],
-                "model_revision": model["revision"],
-                "model_sha": model["weights_sha256"],
-                "limit": None,
-            },
-            "git_hash": (newest.content["environment"].get("git") or {}).get("commit"),
-            "task_hashes": {task: cell.content["corpus"]["sha256"] for task, cell in tasks.items()},
-            "model_source": model["loader"],
-            "model_name": newest.model,
-            "model_name_sanitized": name,
-            "max_length": policy["context_limit"],
-            "transformers_version": newest.content["environment"].get("packages", {}).get("transformers"),
-            "total_evaluation_time_seconds": str(math.fsum(cell.content["seconds"] for cell in members)),
-            "evalkit": {
-                "version": newest.content["environment"].get("evalkit"),
-                "cells": {task: cell.content["sha256"] for task, cell in tasks.items()},
-            },
+            path = f"{stem}-{number}.json"
+        objects[path] = {
+            **_task_entries({_task(cell, members): cell for cell in members}),
+            **_model_entries(newest, folder),
+            "total_evaluation_time_seconds": str(math.fsum(cell.seconds for cell in members)),
         }
-    return found
+    return objects
 
 
-def _distinct(cells: Sequence[Cell]) -> list[Cell]:
+def _task_entries(tasks: Mapping[str, CorpusCell]) -> dict[str, Any]:
+    """What a results object says of its tasks, which are corpora."""
+    return {
+        "results": {task: _metrics(task, cell) for task, cell in tasks.items()},
+        "group_subtasks": {task: [] for task in tasks},
+        "configs": {
+            task: {
+                "task": task,
+                "dataset_name": cell.corpus.name,
+                "output_type": "loglikelihood_rolling",
+                "evalkit_policy": cell.policy.name,
+                "evalkit_corpus_sha256": cell.corpus.sha256,
+            }
+            for task, cell in tasks.items()
+        },
+        "versions": dict.fromkeys(tasks, _TASK_VERSION),
+        "n-shot": dict.fromkeys(tasks, 0),
+        "higher_is_better": {task: {"bits_per_byte": False, "byte_perplexity": False} for task in tasks},
+        "n-samples": {
+            task: {"original": cell.corpus.num_documents, "effective": cell.totals.num_documents}
+            for task, cell in tasks.items()
+        },
+        "task_hashes": {task: cell.corpus.sha256 for task, cell in tasks.items()},
+        "evalkit": {
+            "version": max(tasks.values(), key=lambda cell: cell.created).environment.evalkit,
+            "cells": {task: cell.sha256 for task, cell in tasks.items()},
+        },
+    }
+
+
+def _model_entries(newest: CorpusCell, folder: str) -> dict[str, Any]:
+    """What a results object says of its model, after the model's newest cell."""
+    model, policy, environment = newest.model, newest.policy, newest.environment
+    return {
+        "config": {
+            "model": model.loader,
+            "model_args": {"pretrained": model.name, "policy": policy.name},
+            "model_num_parameters": model.num_parameters,
+            "model_dtype": model.dtype,
+            "model_revision": model.revision,
+            "model_sha": model.weights_sha256,
+            "limit": None,
+        },
+        "git_hash": environment.git.commit if environment.git else None,
+        "model_source": model.loader,
+        "model_name": model.name,
+        "model_name_sanitized": folder,
+        "max_length": policy.context_limit,
+        "transformers_version": environment.packages.get("transformers"),
+    }
+
+
+def _distinct(cells: Sequence[CorpusCell]) -> list[CorpusCell]:
     """Without those that only lack the tokens' bits of another: these formats have no place for the bits."""
     _, entrant_of = entrants_of(cells)
-    chosen: dict[tuple[Any, ...], Cell] = {}
-    for cell in sorted(cells, key=lambda cell: cell.content["documents"]["token_bits"]):
-        chosen[entrant_of[cell.path], cell.corpus, cell.content["corpus"]["sha256"]] = cell
-    return [cell for cell in cells if any(cell is one for one in chosen.values())]
+    chosen: dict[tuple[int, str, str], CorpusCell] = {}
+    for cell in sorted(cells, key=lambda cell: cell.documents.token_bits):
+        chosen[entrant_of[cell.path], cell.corpus.name, cell.corpus.sha256] = cell
+    return [cell for cell in cells if any(cell is candidate for candidate in chosen.values())]
 
 
-def _folders(cells: Sequence[Cell]) -> dict[str, str]:
+def _folders(cells: Sequence[CorpusCell]) -> dict[str, str]:
     """A folder for each model's name; names that are the same as far as folders go get numbers."""
     taken: set[str] = set()
-    return {name: unique(slug(name), taken) for name in sorted({cell.model for cell in cells})}
+    return {name: unique(slug(name), taken) for name in sorted({cell.model.name for cell in cells})}
 
 
-def _task(cell: Cell, among: Sequence[Cell]) -> str:
+def _task(cell: CorpusCell, among: Sequence[CorpusCell]) -> str:
     """The corpus's name; with its digest where another corpus has the same."""
-    twins = {other.content["corpus"]["sha256"] for other in among if other.corpus == cell.corpus}
-    return cell.corpus if len(twins) == 1 else f"{cell.corpus}@{cell.content['corpus']['sha256'][:8]}"
+    corpus = cell.corpus
+    digests = {member.corpus.sha256 for member in among if member.corpus.name == corpus.name}
+    return corpus.name if len(digests) == 1 else f"{corpus.name}@{corpus.sha256[:8]}"
 
 
-def _metrics(task: str, cell: Cell) -> dict[str, Any]:
-    metrics = cell.content["metrics"]
-    low, high = metrics["bits_per_byte_low"], metrics["bits_per_byte_high"]
-    error = "N/A" if low is None or high is None else (high - low) / 2 / _Z_95
+def _metrics(task: str, cell: CorpusCell) -> dict[str, Any]:
+    interval = cell.metrics.interval
+    error = "N/A" if interval is None else (interval.high - interval.low) / 2 / _Z_95
     perplexity = 2.0**cell.bits_per_byte
     return {
         "name": task,
         "alias": task,
-        "sample_len": cell.content["totals"]["num_documents"],
+        "sample_len": cell.totals.num_documents,
         "bits_per_byte,none": cell.bits_per_byte,
         "bits_per_byte_stderr,none": error,
         "byte_perplexity,none": perplexity,
@@ -242,7 +238,7 @@ def _metrics(task: str, cell: Cell) -> dict[str, Any]:
 
 
 def eval_results(
-    cells: Sequence[Cell], dataset: str, *, revision: str | None = None, source_url: str | None = None
+    cells: Sequence[CorpusCell], dataset: str, *, revision: str | None = None, source_url: str | None = None
 ) -> dict[str, str]:
     """The Hub's evaluation results as YAML, by path ``<model>/.eval_results/<corpus>.yaml``.
 
@@ -263,35 +259,36 @@ def eval_results(
     from evalkit.corpora.publish import check_repo
 
     check_repo(dataset)
-    models = _distinct([cell for cell in cells if cell.content["totals"]["num_tokens"] is not None])
+    models = _distinct([cell for cell in cells if not cell.is_of_a_compressor])
     if not models:
         raise UsageError("only compressors were scored: the Hub's evaluation results are those of models")
     folders = _folders(models)
     entrants, entrant_of = entrants_of(models)
     groups: dict[str, list[EvalResultEntry]] = {}
     for cell in models:
-        metrics, policy = cell.content["metrics"], cell.content["policy"]
-        low, high = metrics["bits_per_byte_low"], metrics["bits_per_byte_high"]
-        interval = "" if low is None else f", 95 % interval {low:.4f} to {high:.4f}"
+        bounds = cell.metrics.interval
+        interval = "" if bounds is None else f", 95 % interval {bounds.low:.4f} to {bounds.high:.4f}"
         # What tells configurations of one model apart, where there are several.
-        configuration = entrants[entrant_of[cell.path]].label.removeprefix(cell.model).replace(" · ", "; ")
+        configuration = (
+            entrants[entrant_of[cell.path]].label.removeprefix(cell.model.name).replace(" · ", "; ")
+        )
         notes = (
-            f"bits per byte, lower is better{interval}; policy {policy['name']}, prefix "
-            f"{policy['prefix_rule']}, {cell.content['model']['dtype']}; corpus sha256 "
-            f"{cell.content['corpus']['sha256'][:16]}, {cell.content['totals']['num_documents']} documents"
+            f"bits per byte, lower is better{interval}; policy {cell.policy.name}, prefix "
+            f"{cell.policy.prefix_rule}, {cell.model.dtype}; corpus sha256 "
+            f"{cell.corpus.sha256[:16]}, {cell.totals.num_documents} documents"
             f"{configuration}"
         )
         entry = EvalResultEntry(
             dataset_id=dataset,
-            task_id=cell.corpus,
+            task_id=cell.corpus.name,
             value=round(cell.bits_per_byte, 6),
             dataset_revision=revision,
-            date=str(cell.content["created"]),
+            date=cell.created,
             source_url=source_url,
             source_name="evalkit" if source_url else None,
             notes=notes,
         )
-        path = f"{folders[cell.model]}/.eval_results/{slug(cell.corpus)}.yaml"
+        path = f"{folders[cell.model.name]}/.eval_results/{slug(cell.corpus.name)}.yaml"
         groups.setdefault(path, []).append(entry)
     return {
         path: yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)

@@ -108,7 +108,7 @@ def _dated_by_model(scores: Scores, anchor: int | None, warn: Warn) -> dict[int,
     days_of = {corpus.key: _document_days(corpus, warn) for corpus in scores.store.corpora}
     dated_by_model: dict[int, _Dated] = {}
     for index, row in enumerate(scores.store.entrants):
-        cutoff = row.facts.get("knowledge_cutoff") or row.facts.get("released")
+        cutoff = row.facts.knowledge_cutoff or row.facts.released
         if row.policy is None or not cutoff or index == anchor:
             continue
         dated = _dated(scores, index, anchor, last_day(str(cutoff)), days_of)
@@ -151,7 +151,7 @@ def _document_days(corpus: ScoredCorpus, warn: Warn) -> list[str | None]:
         days = [by_digest.get(digest) for digest in corpus.digests]
         if all(days):
             return [day[:10] if day else None for day in days]
-    first, last = corpus.facts["date_from"], corpus.facts["date_to"]
+    first, last = corpus.facts.date_from, corpus.facts.date_to
     if first and last:
         start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
         if (end - start).days <= _LONGEST_WINDOW_DAYS:

@@ -70,7 +70,7 @@ def positions(
 def _corpus_with_tokens(scores: Scores, place: str, warn: Warn) -> tuple[ScoredCorpus, list[int]]:
     """The corpus on which most models kept the bits of their tokens, and these models."""
     with_tokens = {
-        number: [index for index, cell in corpus.cells.items() if cell.content["documents"]["token_bits"]]
+        number: [index for index, cell in corpus.cells.items() if cell.documents.token_bits]
         for number, corpus in enumerate(scores.store.corpora)
     }
     corpora = scores.store.corpora

@@ -1,8 +1,6 @@
 """Plots of trained probes: how far beyond its training a network tracks a state, and with how many layers.
 
-Read are the cells that ``evalkit probe train`` writes, as far as these plots need them: ``kind``
-``trained-probe``; ``task.name``; ``model.name``; ``spec`` with ``num_layers``, ``train_length``, ``seed``;
-``tests``, an object of objects with ``shortest``, ``longest`` and ``sequence_accuracy``.
+Read are the cells that ``evalkit probe train`` writes.
 """
 
 import math
@@ -15,12 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from evalkit.errors import ScoringError, UsageError, unknown_name
+from evalkit.cells.fields import to_json
+from evalkit.cells.probe_schema import ProbeCell
+from evalkit.errors import UsageError, unknown_name
 from evalkit.plots.frame import FAINT, LABEL_SIZE, frame, line_style, styled
 from evalkit.plots.labels import EndLabel, label_ends
-from evalkit.plots.scores import Warn, name_of, results_of
+from evalkit.plots.scores import Warn, results_of
 
-KIND = "trained-probe"
 THRESHOLD = 0.9
 """Sequence accuracy from which a number of layers suffices."""
 _MAX_COLUMNS = 3
@@ -52,35 +51,24 @@ def read_series(
 
     Raises:
         UsageError: there are none, or a name is not among them.
-        ScoringError: a cell lacks what these plots need.
     """
-    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for path, content in results_of(results, warn).probes:
-        if content["kind"] != KIND:
-            continue
-        try:
-            spec = content["spec"]
-            rest = {name: repr(value) for name, value in spec.items()}
-            for name in ("task", "model", "num_layers", "seed"):
-                del rest[name]
-            key = (content["task"]["name"], content["model"]["name"], int(spec["num_layers"]))
-            found.setdefault((*key, tuple(sorted(rest.items()))), []).append(content)
-            _lengths(content)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ScoringError(
-                f"{name_of(results)}/{path} is no cell of a trained probe: {error!r}"
-            ) from error
-    if not found:
+    groups: dict[tuple[str, str, int, tuple[tuple[str, str], ...]], list[ProbeCell]] = {}
+    for cell in results_of(results, warn).probes:
+        if isinstance(cell, ProbeCell):
+            key = (cell.task.name, cell.model.name, cell.spec.num_layers, _setting(cell))
+            groups.setdefault(key, []).append(cell)
+    if not groups:
         raise UsageError(
             f"{results}: no trained probe here; `evalkit probe train --output {results}` makes them"
         )
-    for kind, wanted, place in (("task", tasks, 0), ("model", models, 1)):
-        known = sorted({key[place] for key in found})
-        for name in wanted:
-            if name not in known:
-                raise unknown_name(kind, name, known, f"In {results} there are: {', '.join(known)}.")
+    known_tasks, known_models = sorted({key[0] for key in groups}), sorted({key[1] for key in groups})
+    for kind, names, known_names in (("task", tasks, known_tasks), ("model", models, known_models)):
+        for name in names:
+            if name not in known_names:
+                hint = f"In {results} there are: {', '.join(known_names)}."
+                raise unknown_name(kind, name, known_names, hint)
     series = []
-    for (task, model, num_layers, setting), cells in sorted(found.items()):
+    for (task, model, num_layers, setting), cells in sorted(groups.items(), key=lambda group: group[0]):
         if (tasks and task not in tasks) or (models and model not in models):
             continue
         accuracies: dict[float, list[float]] = {}
@@ -93,20 +81,26 @@ def read_series(
                 model,
                 num_layers,
                 setting,
-                int(cells[0]["spec"]["train_length"]),
+                cells[0].spec.train_length,
                 dict(sorted(accuracies.items())),
             )
         )
     return series
 
 
-def _lengths(cell: dict[str, Any]) -> dict[float, float]:
-    """By length: the sequence accuracy. Of tests over a range and of one length, the latter are kept."""
-    tests = sorted(cell["tests"].values(), key=lambda test: test["longest"] == test["shortest"])
-    return {
-        math.sqrt(float(test["shortest"]) * float(test["longest"])): float(test["sequence_accuracy"])
-        for test in tests
+def _setting(cell: ProbeCell) -> tuple[tuple[str, str], ...]:
+    setting = {
+        name: repr(value)
+        for name, value in to_json(cell.spec).items()
+        if name not in ("task", "model", "num_layers", "seed")
     }
+    return tuple(sorted(setting.items()))
+
+
+def _lengths(cell: ProbeCell) -> dict[float, float]:
+    """By length: the sequence accuracy. Of tests over a range and of one length, the latter are kept."""
+    tests = sorted(cell.tests.values(), key=lambda test: test.longest == test.shortest)
+    return {math.sqrt(test.shortest * test.longest): test.sequence_accuracy for test in tests}
 
 
 @styled

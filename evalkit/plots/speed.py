@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from evalkit.analysis.results import json_files
-from evalkit.cells.corpus_cell import Cell, read_cell
+from evalkit.cells.reading import read_cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.errors import EvalkitError, UsageError, unknown_name
 from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, frame, styled
 from evalkit.plots.labels import short
@@ -75,11 +76,14 @@ def read_speeds(
                 continue
             ratios += measured
             machines += [machine] if measured else []
-        elif content.get("status") == "success" and "metrics" in content and "corpus" in content:
+        elif "status" in content:
             try:
-                throughputs.append(_throughput(read_cell(path)))
+                cell = read_cell(path)
             except EvalkitError as error:
                 warn(f"left out: {error}")
+                continue
+            if isinstance(cell, CorpusCell):
+                throughputs.append(_throughput(cell))
     return ratios, throughputs, "; ".join(dict.fromkeys(machine for machine in machines if machine))
 
 
@@ -100,11 +104,10 @@ def _kernel_ratios(rows: Sequence[dict[str, Any]]) -> list[Ratio]:
     return found
 
 
-def _throughput(cell: Cell) -> Throughput:
-    content = cell.content
-    return Throughput(
-        cell.model, cell.corpus, float(content["metrics"]["bytes_per_s"]), _machine(content["environment"])
-    )
+def _throughput(cell: CorpusCell) -> Throughput:
+    torch = cell.environment.torch
+    machine = (torch.gpu if torch else None) or cell.environment.cpu
+    return Throughput(cell.model.name, cell.corpus.name, cell.metrics.bytes_per_s, machine)
 
 
 def _machine(environment: dict[str, Any]) -> str:

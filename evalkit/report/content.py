@@ -51,9 +51,9 @@ def write(
     # The best two to begin with; of a store with one model, that one.
     chosen = [row["index"] for row in front["rows"]][:2] or [0]
     writer.page("compare.html", "compare.html", ["compare.js"], rows=rows, chosen=chosen)
-    files, groups = probe_groups(store.probes)
+    files, groups = probe_groups(store.probes, store.folder)
     for path, original in files.items():
-        writer.text(path, original)
+        writer.bytes(path, original.read_bytes())
     writer.page("probes.html", "probes.html", groups=groups)
     writer.page(
         "method.html",
@@ -99,7 +99,7 @@ def _write_documents(writer: Writer, pages: Pages, index: int) -> None:
 
 def _labels(corpus: ScoredCorpus) -> list[str]:
     """Titles where every licence in the corpus allows them, for the cells do not say whose is whose."""
-    free = all(may_republish(license) for license in corpus.facts["licenses"])
+    free = all(may_republish(license) for license in corpus.facts.licenses)
     return [(title if free else None) or own for title, own in zip(corpus.titles, corpus.ids, strict=True)]
 
 

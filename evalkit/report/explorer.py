@@ -15,7 +15,7 @@ from evalkit.analysis import passages
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.analysis.results import ScoredCorpus, Store
 from evalkit.analysis.slices import Slice, slice_estimates, slice_sums
-from evalkit.cells.corpus_cell import Cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.store import Corpus, Document
 
@@ -78,7 +78,7 @@ class Exploration:
 class TokenReader:
     """Tokens of a corpus's documents by configuration, read from the cells."""
 
-    def __init__(self, cells: dict[int, Cell]) -> None:
+    def __init__(self, cells: dict[int, CorpusCell]) -> None:
         import pyarrow.parquet as pq
 
         self._columns = {}
@@ -146,7 +146,7 @@ def explore(
 
 def _with_tokens(store: Store, corpus: ScoredCorpus) -> list[int]:
     """The configurations that kept the bits of tokens: by policy, then from the lowest bits per byte."""
-    cells = {index: cell for index, cell in corpus.cells.items() if cell.content["documents"]["token_bits"]}
+    cells = {index: cell for index, cell in corpus.cells.items() if cell.documents.token_bits}
     return sorted(
         cells,
         key=lambda index: (

@@ -9,7 +9,9 @@ from evalkit.analysis.cutoff import cutoff_note
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.rankings import Leaderboard
 from evalkit.analysis.results import ScoredCorpus, unique
-from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
+from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB
+from evalkit.cells.fields import to_json
+from evalkit.cells.schema import CellCorpus, CellModel, CorpusCell
 from evalkit.files import slug
 from evalkit.models.catalog import CatalogEntry
 from evalkit.report.sources import Background
@@ -19,7 +21,7 @@ from evalkit.stats import MIN_CLUSTERS
 _HEAT_LIMITS = (0.01, 0.05, 0.15, 0.4)
 
 
-def cell_file(cell: Cell, corpus: ScoredCorpus, entrant_key: str) -> str:
+def cell_file(cell: CorpusCell, corpus: ScoredCorpus, entrant_key: str) -> str:
     """Where the site keeps a cell's JSON."""
     return f"cells/{corpus.key}/{entrant_key}/{slug(cell.path.stem)}.json"
 
@@ -47,11 +49,11 @@ class Pages:
         """A row's head: names, links, and what filters look at."""
         entrant = self.store.entrants[index]
         facts = self.facts(index)
-        limit = entrant.settings["context_limit"]
+        limit = entrant.settings.context_limit
         details = (
             []
             if entrant.policy is None
-            else [facts["dtype"], f"context ≤\u00a0{limit:,}" if limit else "any length"]
+            else [facts.dtype, f"context ≤\u00a0{limit:,}" if limit else "any length"]
         )
         return {
             "index": index,
@@ -60,22 +62,28 @@ class Pages:
             "href": f"models/{self.model_keys[entrant.model]}.html",
             "details": " · ".join(details) if details else "compressor",
             "policy": entrant.policy,
-            "num_parameters": facts.get("num_parameters"),
-            "size": parameters(facts.get("num_parameters")),
-            "license": facts.get("license"),
-            "dated": facts.get("knowledge_cutoff") or facts.get("released"),
+            "num_parameters": facts.num_parameters,
+            "size": parameters(facts.num_parameters),
+            "license": facts.license,
+            "dated": facts.knowledge_cutoff or facts.released,
         }
 
-    def facts(self, index: int) -> dict[str, Any]:
+    def facts(self, index: int) -> CellModel:
         """What the cells say of a model, completed from the catalog."""
         entrant = self.store.entrants[index]
         entry = self._catalog.get(entrant.model)
-        known = {} if entry is None else dataclasses.asdict(entry)
-        kept = ("num_parameters", "released", "knowledge_cutoff", "cutoff_source", "license", "source")
-        return {
-            **{name: known[name] for name in kept if known.get(name) is not None},
-            **{name: value for name, value in entrant.facts.items() if value is not None},
-        }
+        facts = entrant.facts
+        if entry is None:
+            return facts
+        return dataclasses.replace(
+            facts,
+            num_parameters=entry.num_parameters if facts.num_parameters is None else facts.num_parameters,
+            released=facts.released or entry.released,
+            knowledge_cutoff=facts.knowledge_cutoff or entry.knowledge_cutoff,
+            cutoff_source=facts.cutoff_source or entry.cutoff_source,
+            license=facts.license or entry.license,
+            source=facts.source or entry.source,
+        )
 
     def corpus(self, index: int) -> dict[str, Any]:
         """A column's head."""
@@ -98,16 +106,15 @@ class Pages:
         if found is None:
             return None
         level = self.board.level(corpus, entrant)
-        content = found.content
-        note = cutoff_note({**content, "model": self.facts(entrant)})
-        num_lossy = content["documents"]["num_lossy"]
+        note = cutoff_note(found, self.facts(entrant))
+        num_lossy = found.documents.num_lossy
         notes = [f"{level.value:.6f} bits per byte"]
         notes += (
             [f"95 % interval {level.low:.6f} to {level.high:.6f}"]
             if level.low is not None
             else [f"no interval: fewer than {MIN_CLUSTERS} clusters"]
         )
-        notes += [f"policy {content['policy']['name']}"]
+        notes += [f"policy {found.policy.name}"]
         notes += (
             [f"{num_lossy} documents left out: its tokens do not decode to their bytes"] if num_lossy else []
         )
@@ -122,7 +129,8 @@ class Pages:
             "title": "; ".join(notes),
             "note": note,
             "num_lossy": num_lossy,
-            "content": content,
+            "totals": found.totals,
+            "metrics": found.metrics,
             "level": level,
             "rate": rate(level),
         }
@@ -328,15 +336,16 @@ def heat(value: float, best: float) -> int:
     return sum(value / best - 1 > limit for limit in _HEAT_LIMITS) if best > 0 else 0
 
 
-def dates(facts: dict[str, Any]) -> str:
+def dates(corpus: CellCorpus) -> str:
     """The days of a corpus."""
-    first, last = facts["date_from"], facts["date_to"]
-    if first is None:
+    if corpus.date_from is None:
         return "undated"
-    return first if first == last else f"{first} to {last}"
+    return (
+        corpus.date_from if corpus.date_from == corpus.date_to else f"{corpus.date_from} to {corpus.date_to}"
+    )
 
 
-def _card(facts: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+def _card(model: CellModel) -> list[tuple[str, str, str | None]]:
     """A model's facts: name, text, link."""
     names = {
         "num_parameters": "parameters",
@@ -354,10 +363,12 @@ def _card(facts: dict[str, Any]) -> list[tuple[str, str, str | None]]:
         "tokenizer_sha256": "tokenizer",
     }
     rows = []
+    facts = {name: value for name, value in to_json(model).items() if value is not None}
     for name in [*names, *sorted(set(facts) - set(names) - {"name"})]:
         if name not in facts:
             continue
-        value = facts[name]
-        text = f"{value:,} ({parameters(value)})" if name == "num_parameters" else str(value)
+        text = str(facts[name])
+        if name == "num_parameters":
+            text = f"{model.num_parameters:,} ({parameters(model.num_parameters)})"
         rows.append((names.get(name, name.replace("_", " ")), text, web_link(text)))
     return rows

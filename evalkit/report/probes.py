@@ -1,19 +1,23 @@
-"""Probes' cells on their page: whatever numbers they hold, without knowing any probe.
+"""Cells of tasks and of trained probes on their page: whatever numbers they hold, put side by side.
 
-A probe's cell is a JSON object with a ``kind``. What is looked for in it: ``task`` (its ``name`` and
-``method``), ``model`` (its ``name``), and the results by length or bucket, which are a list ``summary`` of
-records with ``bucket`` and ``accuracy``, or an object ``tests`` of objects with ``sequence_accuracy``. These
-are put side by side; everything else of a cell is listed below them. What was trained says how under
-``spec``: layers and seed tell cells apart, and whatever else differs between two that agree in these.
+The results by length or bucket stand side by side: a task's `summary`, a trained probe's sequence accuracy in
+each test. Everything else of a cell is listed below them as its file has it, without knowing what it means.
+What was trained says how in its `spec`: layers and seed tell cells apart, and whatever else differs between
+two that agree in these.
 """
 
+import dataclasses
 import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import NamedTuple
 
 from evalkit.analysis.results import unique
+from evalkit.cells.fields import to_json
+from evalkit.cells.probe_schema import ProbeCell
+from evalkit.cells.schema import TaskCell, content_of
 from evalkit.files import slug, strict_json
 
 _PLUMBING = ("kind", "schema_version", "status", "created", "environment", "sha256", "documents", "items")
@@ -21,46 +25,102 @@ _MAX_LIST = 12
 _TOLD_APART_BY = ("num_layers", "seed")
 
 
+class Table(NamedTuple):
+    """Records of a cell as text."""
+
+    name: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+class Accuracy(NamedTuple):
+    """An accuracy in percent, as text."""
+
+    value: str
+    range: str
+    """Its interval; empty where there is none."""
+
+
+@dataclasses.dataclass
+class ShownCell:
+    """A cell on the page."""
+
+    href: str
+    model: str
+    method: str | None
+    spec: Mapping[str, object]
+    accuracies: dict[str, Accuracy]
+    """By test."""
+    scalars: list[tuple[str, str]]
+    """Name and text."""
+    tables: list[Table]
+    settings: str = ""
+    """What tells it from the other cells of its model."""
+
+
+class ProbeGroup(NamedTuple):
+    """The cells of one task."""
+
+    name: str
+    tests: list[str]
+    cells: list[ShownCell]
+
+
 def probe_groups(
-    probes: Sequence[tuple[str, dict[str, Any]]],
-) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """Probes' cells by task.
+    probes: Sequence[TaskCell | ProbeCell], results: Path
+) -> tuple[dict[str, Path], list[ProbeGroup]]:
+    """The cells by task.
 
     Args:
-        probes: path and content of each.
+        probes: the cells.
+        results: the folder under which they lie.
 
     Returns:
-        The files to copy into the site (path and text); and per task its name, the names of its tests, and
-        its cells: a link, what tells it from others of its model, the accuracy in each test, scalars as
-        pairs of name and text, tables.
+        The files to copy into the site, by their path in it; and a group for each task.
     """
-    files: dict[str, str] = {}
-    groups: dict[str, list[dict[str, Any]]] = {}
+    files: dict[str, Path] = {}
+    shown_cells: dict[str, list[ShownCell]] = {}
     taken: set[str] = set()
-    for path, content in probes:
-        target = f"cells/probes/{unique(slug(path.removesuffix('.json')), taken)}.json"
-        files[target] = strict_json(content)
-        task = content.get("task")
-        method = task.get("method") if isinstance(task, dict) else None
-        scalars, tables = _parts({name: value for name, value in content.items() if name not in _PLUMBING})
-        groups.setdefault(_name(task) or str(content["kind"]), []).append(
-            {
-                "href": target,
-                "model": _name(content.get("model")) or "unnamed model",
-                "method": method if isinstance(method, str) else None,
-                "spec": content["spec"] if isinstance(content.get("spec"), dict) else {},
-                "accuracies": _accuracies(content),
-                "scalars": scalars,
-                "tables": tables,
-            }
-        )
-    found = []
-    for name, cells in sorted(groups.items()):
-        tests = _in_order(list(dict.fromkeys(test for cell in cells for test in cell["accuracies"])))
+    for cell in probes:
+        relative = cell.path.relative_to(results).as_posix()
+        href = f"cells/probes/{unique(slug(relative.removesuffix('.json')), taken)}.json"
+        files[href] = cell.path
+        shown_cells.setdefault(cell.task.name or cell.kind, []).append(_shown(cell, href))
+    groups = []
+    for name, cells in sorted(shown_cells.items()):
+        tests = _in_order(list(dict.fromkeys(test for cell in cells for test in cell.accuracies)))
         _tell_apart(cells)
-        cells.sort(key=lambda cell: (cell["model"], cell["method"] or "", *_place(cell["spec"])))
-        found.append({"name": name, "tests": tests, "cells": cells})
-    return files, found
+        cells.sort(key=lambda cell: (cell.model, cell.method or "", *_place(cell.spec)))
+        groups.append(ProbeGroup(name, tests, cells))
+    return files, groups
+
+
+def _shown(cell: TaskCell | ProbeCell, href: str) -> ShownCell:
+    # Through JSON: in the order of the file, and lists where the cell has tuples.
+    content = json.loads(strict_json(content_of(cell)))
+    scalars, tables = _parts({name: value for name, value in content.items() if name not in _PLUMBING})
+    return ShownCell(
+        href=href,
+        model=cell.model.name or "unnamed model",
+        method=cell.task.method if isinstance(cell, TaskCell) else None,
+        spec=to_json(cell.spec) if isinstance(cell, ProbeCell) else {},
+        accuracies=_accuracies(cell),
+        scalars=scalars,
+        tables=tables,
+    )
+
+
+def _accuracies(cell: TaskCell | ProbeCell) -> dict[str, Accuracy]:
+    if isinstance(cell, TaskCell):
+        return {row.bucket: _percent(row.accuracy, row.low, row.high) for row in cell.summary}
+    return {
+        name: _percent(test.sequence_accuracy, test.sequence_accuracy_low, test.sequence_accuracy_high)
+        for name, test in sorted(cell.tests.items())
+    }
+
+
+def _percent(value: float, low: float, high: float) -> Accuracy:
+    return Accuracy(f"{100 * value:.1f}", f"{100 * low:.1f}–{100 * high:.1f}")
 
 
 def _in_order(tests: list[str]) -> list[str]:
@@ -70,88 +130,53 @@ def _in_order(tests: list[str]) -> list[str]:
     return sorted(tests, key=lambda test: ("-" in test, [int(part) for part in test.split("-")]))
 
 
-def _place(spec: Mapping[str, Any]) -> list[float]:
-    return [spec[name] if _is_number(spec.get(name)) else 0 for name in _TOLD_APART_BY]
+def _place(spec: Mapping[str, object]) -> list[float]:
+    values = [spec.get(name) for name in _TOLD_APART_BY]
+    return [value if isinstance(value, int | float) else 0 for value in values]
 
 
-def _tell_apart(cells: Sequence[dict[str, Any]]) -> None:
-    """Gives each cell its ``settings``, in words."""
+def _tell_apart(cells: Sequence[ShownCell]) -> None:
+    """Gives each cell its settings, in words."""
     alike = defaultdict(list)
     for cell in cells:
-        alike[cell["model"], cell["method"], *_place(cell["spec"])].append(cell)
+        alike[cell.model, cell.method, *_place(cell.spec)].append(cell)
     for members in alike.values():
-        names = sorted({name for cell in members for name in cell["spec"]} - set(_TOLD_APART_BY))
-        differing = [name for name in names if len({_text(cell["spec"].get(name)) for cell in members}) > 1]
+        names = sorted({name for cell in members for name in cell.spec} - set(_TOLD_APART_BY))
+        differing = [name for name in names if len({_text(cell.spec.get(name)) for cell in members}) > 1]
         for cell in members:
-            shown = [name for name in (*_TOLD_APART_BY, *differing) if name in cell["spec"]]
+            shown = [name for name in (*_TOLD_APART_BY, *differing) if name in cell.spec]
             words = [
-                f"{name.removeprefix('num_').replace('_', ' ')} {_text(cell['spec'][name])}" for name in shown
+                f"{name.removeprefix('num_').replace('_', ' ')} {_text(cell.spec[name])}" for name in shown
             ]
-            cell["settings"] = ", ".join(filter(None, [cell["method"], *words]))
+            cell.settings = ", ".join(filter(None, [cell.method, *words]))
 
 
-def _name(value: Any) -> str | None:
-    found = value.get("name") if isinstance(value, dict) else value
-    return found if isinstance(found, str) and found else None
-
-
-def _accuracies(content: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """By test: the accuracy in percent, and its interval where there is one."""
-    rows: list[tuple[Any, Any, Any, Any]] = []
-    summary, tests = content.get("summary"), content.get("tests")
-    if isinstance(summary, list):
-        records = [row for row in summary if isinstance(row, dict)]
-        rows = [(row.get("bucket"), row.get("accuracy"), row.get("low"), row.get("high")) for row in records]
-    elif isinstance(tests, dict):
-        keys = ("sequence_accuracy", "sequence_accuracy_low", "sequence_accuracy_high")
-        rows = [(name, *map(row.get, keys)) for name, row in tests.items() if isinstance(row, dict)]
-    return {
-        str(test): {
-            "value": f"{100 * value:.1f}",
-            "range": f"{100 * low:.1f}–{100 * high:.1f}" if _is_number(low) and _is_number(high) else "",
-        }
-        for test, value, low, high in rows
-        if _is_number(value)
-    }
-
-
-Scalars = list[tuple[str, str]]
-Tables = list[dict[str, Any]]
-
-
-def _parts(value: Mapping[str, Any], prefix: str = "") -> tuple[Scalars, Tables]:
+def _parts(content: Mapping[str, object], prefix: str = "") -> tuple[list[tuple[str, str]], list[Table]]:
     """What can be told in a line, and what needs a table: records in a list or an object."""
-    scalars: Scalars = []
-    tables: Tables = []
-    for name, item in value.items():
+    scalars: list[tuple[str, str]] = []
+    tables: list[Table] = []
+    for name, value in content.items():
         label = f"{prefix}{name}".replace("_", " ")
-        if isinstance(item, list) and item and all(isinstance(one, dict) for one in item):
-            tables.append(_table(label, item))
-        elif isinstance(item, dict) and item and all(isinstance(one, dict) for one in item.values()):
-            tables.append(_table(label, [{"": key, **one} for key, one in item.items()]))
-        elif isinstance(item, dict):
-            inner_scalars, inner_tables = _parts(item, f"{prefix}{name} · ")
+        if isinstance(value, list) and value and all(isinstance(record, dict) for record in value):
+            tables.append(_table(label, value))
+        elif isinstance(value, dict) and value and all(isinstance(part, dict) for part in value.values()):
+            tables.append(_table(label, [{"": key, **record} for key, record in value.items()]))
+        elif isinstance(value, dict):
+            inner_scalars, inner_tables = _parts(value, f"{prefix}{name} · ")
             scalars += inner_scalars
             tables += inner_tables
         else:
-            scalars.append((label, _text(item)))
+            scalars.append((label, _text(value)))
     return scalars, tables
 
 
-def _table(name: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _table(name: str, records: Sequence[Mapping[str, object]]) -> Table:
     header = list(dict.fromkeys(key for record in records for key in record))
-    return {
-        "name": name,
-        "header": [key.replace("_", " ") for key in header],
-        "rows": [[_text(record.get(key)) for key in header] for record in records],
-    }
+    rows = [[_text(record.get(key)) for key in header] for record in records]
+    return Table(name, [key.replace("_", " ") for key in header], rows)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):

@@ -169,9 +169,9 @@ def _provenance(found: store.Store) -> dict[str, Any]:
     commits: set[str] = set()
     for corpus in found.corpora:
         for cell in corpus.cells.values():
-            git = cell.content["environment"].get("git")
-            if git:
-                commits.add(git["commit"][:12] + (" with changes" if git["dirty"] else ""))
+            git = cell.environment.git
+            if git is not None:
+                commits.add(git.commit[:12] + (" with changes" if git.dirty else ""))
     return {
         "version": evalkit.__version__,
         "git": environment()["git"],

@@ -92,4 +92,4 @@ def _manifest(one: ScoredCorpus, store: Path | None, warn: Callable[[str], None]
 
 
 def _has_token_bits(one: ScoredCorpus) -> bool:
-    return any(cell.content["documents"]["token_bits"] for cell in one.cells.values())
+    return any(cell.documents.token_bits for cell in one.cells.values())

@@ -4,7 +4,8 @@ import functools
 import time
 from collections.abc import Sequence
 
-from evalkit.cells.corpus_cell import Cell, Task, find_cell, write_cell
+from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
 from evalkit.errors import UsageError
 from evalkit.models.catalog import EMBEDDED_MODELS
@@ -64,12 +65,12 @@ def run(
             check_corpus_name(corpus)
     located_models = locate_models(models, options.load_options)
     loaded = _load_corpora(corpora, options.reporter)
-    tasks = [
-        (located, _task(located, corpus, policy, limit, token_bits))
+    specs = [
+        (located, _spec(located, corpus, policy, limit, token_bits))
         for located in located_models
         for corpus in loaded
     ]
-    result = score_missing([_planned(located, task, options) for located, task in tasks], options)
+    result = score_missing([_planned(located, spec, options) for located, spec in specs], options)
     return RunResult(
         corpora=tuple(corpus.name for corpus in loaded),
         models=tuple(located.identity.name for located in located_models),
@@ -77,7 +78,7 @@ def run(
         cells=result.cells,
         failures=result.failures,
         num_scored=result.num_scored,
-        num_predating={(task.identity.name, task.corpus.name): num_predating(task) for _, task in tasks},
+        num_predating={(spec.identity.name, spec.corpus.name): num_predating(spec) for _, spec in specs},
     )
 
 
@@ -95,34 +96,36 @@ def _load_corpora(corpora: Sequence[str | Corpus], reporter: Reporter) -> list[C
     return loaded
 
 
-def _task(located: LocatedModel, corpus: Corpus, policy: str, limit: int | None, token_bits: bool) -> Task:
+def _spec(
+    located: LocatedModel, corpus: Corpus, policy: str, limit: int | None, token_bits: bool
+) -> CellSpec:
     limited = corpus if limit is None else corpus.limited(limit)
     cut = limit if len(limited.documents) < len(corpus.documents) else None
     if located.identity.loader == "codec" or isinstance(located.instance, Codec):
         policy, token_bits = DEFAULT_POLICY, False  # a codec has no tokens
-    return Task(located.identity, limited, policy, cut, token_bits)
+    return CellSpec(located.identity, limited, policy, cut, token_bits)
 
 
-def _planned(located: LocatedModel, task: Task, options: RunOptions) -> PlannedCell[Cell]:
-    corpus = task.corpus
+def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> PlannedCell[CorpusCell]:
+    corpus = spec.corpus
     return PlannedCell(
         located,
         corpus.name,
         len(corpus.documents),
-        f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {task.policy}",
-        find_cell(task, options.folder, warn=options.reporter.message, dry_run=options.dry_run),
-        functools.partial(_score, task, options),
+        f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
+        find_cell(spec, options.folder, warn=options.reporter.message, dry_run=options.dry_run),
+        functools.partial(_score, spec, options),
     )
 
 
-def _score(task: Task, options: RunOptions, model: Model, advance: Advance) -> Cell:
+def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) -> CorpusCell:
     environment = environment_of(model, options.device)
     prefix = None
     if isinstance(model, TokenModel):
-        prefix = model.policy_prefixes.get(task.policy, model.prefix)
+        prefix = model.policy_prefixes.get(spec.policy, model.prefix)
     started_s = time.perf_counter()
     scores = score_documents(
-        model, task.corpus.documents, task.policy, keep_tokens=task.token_bits, progress=advance
+        model, spec.corpus.documents, spec.policy, keep_tokens=spec.token_bits, progress=advance
     )
     seconds = time.perf_counter() - started_s
-    return write_cell(task, scores, options.folder, seconds=seconds, prefix=prefix, environment=environment)
+    return write_cell(spec, scores, options.folder, seconds=seconds, prefix=prefix, environment=environment)

@@ -6,7 +6,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell
+from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB
+from evalkit.cells.schema import CellCorpus, CorpusCell
 from evalkit.runner.ranking import RunResult
 from evalkit.stats import Interval
 
@@ -46,19 +47,19 @@ def _table(result: RunResult) -> Table:
             row.append(_number(ranked.bits_per_byte, ranked.interval))
         rate = ranked.bits_per_byte and COMPRESSION_RATE_PERCENT_PER_BPB * ranked.bits_per_byte
         row.append("failed" if rate is None else f"{rate:.2f}")
-        row += [_speed(cells, "num_tokens", 1), _speed(cells, "num_bytes", 1000)]
+        seconds = sum(cell.seconds for cell in cells)
+        row.append(_speed([cell.totals.num_tokens for cell in cells], seconds, unit=1))
+        row.append(_speed([cell.totals.num_bytes for cell in cells], seconds, unit=1000))
         row.append(", ".join(sorted({_policy(cell) for cell in cells})))
         table.add_row(*row)
     return table
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: CorpusCell | None) -> str:
     if cell is None:
         return "failed"
-    metrics = cell.content["metrics"]
-    low, high = metrics["bits_per_byte_low"], metrics["bits_per_byte_high"]
-    mark = "*" if cell.content["documents"]["num_lossy"] else ""
-    return _number(cell.bits_per_byte, None if low is None else Interval(low, high)) + mark
+    mark = "*" if cell.documents.num_lossy else ""
+    return _number(cell.bits_per_byte, cell.metrics.interval) + mark
 
 
 def _number(value: float | None, interval: Interval | None) -> str:
@@ -67,63 +68,62 @@ def _number(value: float | None, interval: Interval | None) -> str:
     return f"{value:.4f}" + (f" ± {interval.half_width:.4f}" if interval else "")
 
 
-def _speed(cells: list[Cell], total: str, unit: int) -> str:
-    amounts = [cell.content["totals"][total] for cell in cells]
-    seconds = sum(cell.content["seconds"] for cell in cells)
-    if not cells or None in amounts or not seconds:
+def _speed(amounts: list[int | None], seconds: float, *, unit: int) -> str:
+    """Per second; a dash where a cell does not know its amount."""
+    known_amounts = [amount for amount in amounts if amount is not None]
+    if not seconds or len(known_amounts) < len(amounts):
         return "–"
-    return f"{sum(amounts) / unit / seconds:,.0f}"
+    return f"{sum(known_amounts) / unit / seconds:,.0f}"
 
 
-def _policy(cell: Cell) -> str:
-    policy = cell.content["policy"]
-    limit = policy["context_limit"]
-    return str(policy["name"]) + (f" ≤{limit}" if limit else "")
+def _policy(cell: CorpusCell) -> str:
+    limit = cell.policy.context_limit
+    return cell.policy.name + (f" ≤{limit}" if limit else "")
 
 
 def notes(result: RunResult) -> Iterator[str]:
     """What a reader must know beside the numbers."""
     seen = set()
     for cell in result.cells:
-        corpus = cell.content["corpus"]
-        if corpus["name"] not in seen:
-            seen.add(corpus["name"])
+        corpus = cell.corpus
+        if corpus.name not in seen:
+            seen.add(corpus.name)
             yield (
-                f"{corpus['name']}: {corpus['num_documents']} documents, {corpus['num_bytes']:,} bytes, "
-                f"{_dates(corpus)}, sha256 {corpus['sha256'][:12]}"
-                + (f", the first {corpus['limit']} documents only" if corpus["limit"] else "")
+                f"{corpus.name}: {corpus.num_documents} documents, {corpus.num_bytes:,} bytes, "
+                f"{_dates(corpus)}, sha256 {corpus.sha256[:12]}"
+                + (f", the first {corpus.limit} documents only" if corpus.limit else "")
             )
     for cell in result.cells:
-        lossy = cell.content["documents"]["lossy"]
+        lossy = cell.documents.lossy
         if lossy:
             yield (
-                f"* {cell.model} on {cell.corpus}: {len(lossy)} of {cell.content['corpus']['num_documents']} "
-                f"documents left out, for their tokens do not decode to their bytes: {lossy[0]['id']} "
-                f"({lossy[0]['reason']})" + (", …" if len(lossy) > 1 else "")
+                f"* {cell.model.name} on {cell.corpus.name}: {len(lossy)} of {cell.corpus.num_documents} "
+                f"documents left out, for their tokens do not decode to their bytes: {lossy[0].id} "
+                f"({lossy[0].reason})" + (", …" if len(lossy) > 1 else "")
             )
-    if any(cell.content["policy"]["name"] == "uncheatable" for cell in result.cells):
+    if any(cell.policy.name == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
     for cell in result.cells:
-        known = cell.content["model"].get("knowledge_cutoff") or cell.content["model"].get("released")
-        first_day = cell.content["corpus"]["date_from"]
-        if cell.content["model"]["loader"] == "codec" or not known:
+        model, corpus = cell.model, cell.corpus
+        known = model.knowledge_cutoff or model.released
+        if model.loader == "codec" or not known:
             continue
-        if first_day is None:
-            yield f"{cell.model} may have read {cell.corpus} in training: the corpus is undated"
+        if corpus.date_from is None:
+            yield f"{model.name} may have read {corpus.name} in training: the corpus is undated"
             continue
-        num_predating = result.num_predating.get((cell.model, cell.corpus), 0)
+        num_predating = result.num_predating.get((model.name, corpus.name), 0)
         if num_predating:
-            num_documents = cell.content["corpus"]["num_documents"]
-            which = "all" if num_predating == num_documents else f"{num_predating} of"
-            word = "cutoff" if cell.content["model"].get("knowledge_cutoff") else "release"
+            which = "all" if num_predating == corpus.num_documents else f"{num_predating} of"
+            word = "cutoff" if model.knowledge_cutoff else "release"
             yield (
-                f"{cell.model} may have read {cell.corpus} in training: {which} {num_documents} documents "
-                f"predate its {word}, {known}"
+                f"{model.name} may have read {corpus.name} in training: {which} {corpus.num_documents} "
+                f"documents predate its {word}, {known}"
             )
 
 
-def _dates(corpus: dict[str, str | None]) -> str:
-    first, last = corpus["date_from"], corpus["date_to"]
-    if first is None:
+def _dates(corpus: CellCorpus) -> str:
+    if corpus.date_from is None:
         return "undated"
-    return first if first == last else f"{first} to {last}"
+    return (
+        corpus.date_from if corpus.date_from == corpus.date_to else f"{corpus.date_from} to {corpus.date_to}"
+    )

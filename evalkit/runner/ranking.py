@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from evalkit.analysis.estimates import macro_interval
-from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, Task
+from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, CellSpec
+from evalkit.cells.schema import CorpusCell, content_of
 from evalkit.dates import last_day
 from evalkit.runner.loop import Failure
 from evalkit.stats import Interval
@@ -21,7 +22,7 @@ class RankedModel:
     """Macro average: the plain mean over the corpora; None where a corpus is missing."""
     interval: Interval | None
     """Of the macro average, 95 %; None where there is none, or too little to resample."""
-    cells: dict[str, Cell]
+    cells: dict[str, CorpusCell]
     """By corpus name."""
 
     def to_json(self) -> dict[str, str | float | None]:
@@ -43,7 +44,7 @@ class RunResult:
     corpora: tuple[str, ...]
     models: tuple[str, ...]
     policy: str
-    cells: tuple[Cell, ...]
+    cells: tuple[CorpusCell, ...]
     failures: tuple[Failure, ...]
     num_scored: int
     """Cells that this run computed; the others were finished before."""
@@ -56,7 +57,7 @@ class RunResult:
         return sorted(ranking, key=lambda ranked: (ranked.bits_per_byte is None, ranked.bits_per_byte))
 
     def _ranked(self, model: str) -> RankedModel:
-        cells = {cell.corpus: cell for cell in self.cells if cell.model == model}
+        cells = {cell.corpus.name: cell for cell in self.cells if cell.model.name == model}
         if len(cells) < len(self.corpora):
             return RankedModel(model, None, None, cells)
         mean = math.fsum(cell.bits_per_byte for cell in cells.values()) / len(self.corpora)
@@ -70,17 +71,17 @@ class RunResult:
             "corpora": list(self.corpora),
             "num_scored": self.num_scored,
             "ranking": [ranked.to_json() for ranked in self.ranking()],
-            "cells": [{"file": str(cell.path), **cell.content} for cell in self.cells],
+            "cells": [{"file": str(cell.path), **content_of(cell)} for cell in self.cells],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
         }
 
 
-def num_predating(task: Task) -> int:
+def num_predating(spec: CellSpec) -> int:
     """Documents that the model may have read: not known to be younger than its training data."""
-    details = task.identity.details
+    details = spec.identity.details
     cutoff = details.get("knowledge_cutoff") or details.get("released")
-    if task.identity.loader == "codec" or not cutoff:
+    if spec.identity.loader == "codec" or not cutoff:
         return 0
     last = last_day(str(cutoff)).isoformat()
-    days = [document.published_at or task.corpus.date_from or "" for document in task.corpus.documents]
+    days = [document.published_at or spec.corpus.date_from or "" for document in spec.corpus.documents]
     return sum(day[: len("YYYY-MM-DD")] <= last for day in days)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.cells.task_cell import TaskCell, cell_path, find_task_cell, write_task_cell
+from evalkit.cells.schema import TaskCell, content_of
+from evalkit.cells.task_cell import cell_path, find_task_cell, write_task_cell
 from evalkit.errors import UsageError
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, Model, TokenModel
@@ -32,7 +33,7 @@ class TaskRunResult:
         return {
             "schema_version": 2,
             "num_scored": self.num_scored,
-            "cells": [{"file": str(cell.path), **cell.content} for cell in self.cells],
+            "cells": [{"file": str(cell.path), **content_of(cell)} for cell in self.cells],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
         }
 

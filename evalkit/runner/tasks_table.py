@@ -6,7 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from evalkit.cells.task_cell import TaskCell
+from evalkit.cells.schema import TaskCell
 from evalkit.runner.tasks import TaskRunResult
 from evalkit.tasks import SummaryRow
 
@@ -36,7 +36,7 @@ def _table(cells: tuple[TaskCell, ...]) -> Table:
         table.add_column(name, justify="left" if name == "heuristic" else "right", no_wrap=True)
     for cell in cells:
         for number, row in enumerate(cell.summary):
-            heads = (cell.task, cell.model, cell.method) if number == 0 else ("", "", "")
+            heads = (cell.task.name, cell.model.name, cell.task.method) if number == 0 else ("", "", "")
             others = [_further(row.further.get(name)) for name in further]
             table.add_row(*heads, *_numbers(row), *others)
     return table
@@ -62,22 +62,21 @@ def _further(value: float | int | None) -> str:
 
 def notes(result: TaskRunResult) -> Iterator[str]:
     """What a reader must know beside the numbers."""
-    dates = sorted({str(cell.content["details"].get("date")) for cell in result.cells} - {"None"})
+    dates = sorted({cell.date for cell in result.cells if cell.date is not None})
     if dates:
         yield f"items made for {', '.join(dates)}; another --date or --seed makes others"
-    for note in dict.fromkeys(cell.content["details"].get("note") for cell in result.cells):
+    for note in dict.fromkeys(cell.note for cell in result.cells):
         if note:
-            yield str(note)
+            yield note
     seen = set()
     for cell in result.cells:
-        known = cell.content["model"].get("knowledge_cutoff") or cell.content["model"].get("released")
-        date = cell.content["details"].get("date")
+        known, date = cell.model.knowledge_cutoff or cell.model.released, cell.date
         # YYYY and YYYY-MM mean their last day.
-        if known and date and date <= known + "YYYY-12-31"[len(known) :] and cell.model not in seen:
-            seen.add(cell.model)
-            yield f"{cell.model} ({known}) may have read items of {date} in training; give a later --date"
-    read = [cell.content["details"] for cell in result.cells if "num_tokens_read" in cell.content["details"]]
-    if read:
-        num_read = sum(details["num_tokens_read"] for details in read)
-        unshared = sum(details["num_tokens_unshared"] for details in read)
-        yield f"{num_read:,} tokens read; {unshared:,} if no beginning had been shared"
+        if known and date and date <= known + "YYYY-12-31"[len(known) :] and cell.model.name not in seen:
+            seen.add(cell.model.name)
+            name = f"{cell.model.name} ({known})"
+            yield f"{name} may have read items of {date} in training; give a later --date"
+    if any(cell.num_tokens_read is not None for cell in result.cells):
+        num_read = sum(cell.num_tokens_read or 0 for cell in result.cells)
+        num_unshared = sum(cell.num_tokens_unshared or 0 for cell in result.cells)
+        yield f"{num_read:,} tokens read; {num_unshared:,} if no beginning had been shared"

@@ -15,6 +15,7 @@ from evalkit.corpora.store import Corpus, make_corpus, make_document
 from evalkit.errors import LossyTextError
 from evalkit.files import strict_json
 from evalkit.stats import percentile_interval, resampled_ratios
+from tests.support.cells import ENVIRONMENT
 
 HOSTILE_NAME = "\"><script>alert(1)</script>' & \u202eevil"
 HOSTILE_TEXT = (
@@ -222,7 +223,8 @@ def _write_cell(
     pq.write_table(table, path.with_suffix(".parquet"), compression="zstd")
     total_bits, total_bytes = float(bits.sum()), int(num_bytes.sum())
     content: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
+        "kind": "corpus",
         "status": "success",
         "created": "2026-11-20T00:00:00+00:00",
         "seconds": 2.0,
@@ -271,7 +273,7 @@ def _write_cell(
             "lossy": [],
             "token_bits": False,
         },
-        "environment": {"evalkit": "0.1.0", "git": None},
+        "environment": {**ENVIRONMENT, "git": None},
         "scorer_version": 1,
     }
     content["sha256"] = hashlib.sha256(strict_json(content).encode()).hexdigest()

@@ -17,7 +17,7 @@ from evalkit_tasks.cli import app
 from evalkit_tasks.training import runner
 from evalkit_tasks.training import table as probe_table
 from evalkit_tasks.training.catalog import task_names
-from evalkit_tasks.training.cells import read_cell, read_cells
+from evalkit_tasks.training.cells import read_cells, read_items
 from evalkit_tasks.training.networks import ARCHITECTURES
 from evalkit_tasks.training.spec import check_spec
 from evalkit_tasks.training.suites import quick_claims, suite_specs
@@ -58,7 +58,7 @@ def test_a_sweep_makes_a_cell_for_each_layer_and_seed_and_nothing_twice(tmp_path
     assert "0 of 8 cells done, 8 to train" in first.stderr
     cells = read_cells(tmp_path)
     assert len(cells) == 8
-    assert {(c.spec["task"], c.spec["num_layers"], c.spec["seed"]) for c in cells} == {
+    assert {(cell.spec.task, cell.spec.num_layers, cell.spec.seed) for cell in cells} == {
         (task, layers, seed) for task in ("parity", "s3") for layers in (1, 2) for seed in (0, 1)
     }
     before = files(tmp_path)
@@ -71,16 +71,16 @@ def test_a_sweep_makes_a_cell_for_each_layer_and_seed_and_nothing_twice(tmp_path
 def test_a_cell_holds_what_was_measured_and_its_items_agree(tmp_path):
     trained(tmp_path, "--task", "parity", "--model", "lstm", "--test-range", "9-20")
     (cell,) = read_cells(tmp_path)
-    assert list(cell.tests) == ["8", "9-20", "16", "32", "64", "128"]
-    for test, items in cell.items().items():
-        metrics = cell.tests[test]
-        assert metrics["num_items"] == len(items.num_scored) == 8
-        assert metrics["token_accuracy"] == items.num_correct.sum() / items.num_scored.sum()
-        assert metrics["sequence_accuracy"] == (items.num_correct == items.num_scored).mean()
-        assert (items.first_error == 0).mean() == metrics["sequence_accuracy"]
-        assert metrics["shortest"] <= items.num_letters.min() <= items.num_letters.max() <= metrics["longest"]
-    assert cell.content["environment"]["num_threads"] == 1
-    assert cell.content["training"]["training_cpu_s"] > 0
+    assert list(cell.tests_by_length()) == ["8", "9-20", "16", "32", "64", "128"]
+    for name, items in read_items(cell).items():
+        test = cell.tests[name]
+        assert test.num_items == len(items.num_scored) == 8
+        assert test.token_accuracy == items.num_correct.sum() / items.num_scored.sum()
+        assert test.sequence_accuracy == (items.num_correct == items.num_scored).mean()
+        assert (items.first_error == 0).mean() == test.sequence_accuracy
+        assert test.shortest <= items.num_letters.min() <= items.num_letters.max() <= test.longest
+    assert cell.environment.torch.num_threads == 1
+    assert cell.training.training_cpu_s > 0
 
 
 def test_a_damaged_cell_is_moved_aside_and_trained_again(tmp_path):
@@ -90,8 +90,8 @@ def test_a_damaged_cell_is_moved_aside_and_trained_again(tmp_path):
     content = json.loads(cell.path.read_text())
     content["tests"]["8"]["sequence_accuracy"] = 1.0
     cell.path.write_text(json.dumps(content))
-    with pytest.raises(ScoringError, match="was changed after it was written; train it again"):
-        read_cell(cell.path)
+    with pytest.raises(ScoringError, match="was changed after it was written; move it away and train it"):
+        read_cells(tmp_path)
     again = trained(tmp_path, *arguments)
     assert "was changed after it was written; it was moved to" in again.stderr
     assert read_cells(tmp_path)[0].tests == cell.tests
@@ -108,7 +108,7 @@ def test_the_table_names_a_damaged_cell(tmp_path, damage):
     trained(tmp_path, "--task", "parity", "--model", "lstm")
     (cell,) = read_cells(tmp_path)
     cell.path.write_bytes(damage)
-    with pytest.raises(ScoringError, match=rf"{cell.path.name} is not .*; train it again, or move it away"):
+    with pytest.raises(ScoringError, match=rf"{cell.path.name} is not .*; move it away and train it again"):
         probe("table", str(tmp_path))
     arguments = ("--task", "parity", "--model", "lstm", "--output", str(tmp_path))
     plan = probe("train", *arguments, *words(FAST), "--dry-run").stdout
@@ -125,14 +125,14 @@ def test_what_a_run_left_behind_is_taken_away(tmp_path):
     (partial / "checkpoint.pt").write_bytes(b"of a run that ended when its cell was written")
     trained(tmp_path, *arguments)
     assert not partial.exists()
-    assert read_cell(cell.path).content == cell.content
+    assert read_cells(tmp_path) == [cell]
 
 
 def test_numbers_of_layers_are_compared_as_numbers_and_braces_keep_their_commas(tmp_path):
     task = "parity,regex:(a|b){2,30}b"
     result = trained(tmp_path, "--task", task, "--model", "lstm", "--layers", "1,01")
     assert "0 of 2 cells done, 2 to train" in result.stderr
-    assert {cell.spec["task"] for cell in read_cells(tmp_path)} == {"parity", "regex:(a|b){2,30}b"}
+    assert {cell.spec.task for cell in read_cells(tmp_path)} == {"parity", "regex:(a|b){2,30}b"}
 
 
 def without_parity(cell):
@@ -152,11 +152,11 @@ def test_the_table_shows_parities_where_cells_have_them(tmp_path):
     cells = read_cells(tmp_path)
     for cell in cells:
         for metrics in cell.tests.values():
-            low, value, high = (metrics[f"parity_accuracy{bound}"] for bound in ("_low", "", "_high"))
-            if cell.spec["task"] == "parity":
+            low, value, high = (metrics.metric(f"parity_accuracy{bound}") for bound in ("_low", "", "_high"))
+            if cell.spec.task == "parity":
                 assert (low, value, high) == (None, None, None)
             else:
-                assert low < value < high and metrics["token_accuracy"] <= value
+                assert low < value < high and metrics.token_accuracy <= value
     assert title in probe("table", str(tmp_path)).stdout
     for cell in cells:
         without_parity(cell)
@@ -202,7 +202,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path, monkeypatch
     assert resumed_steps == list(range(41, 61))
     (whole,), (killed,) = read_cells(Path("whole")), read_cells(Path("killed"))
     assert killed.tests == whole.tests
-    assert killed.content["training"]["history"] == whole.content["training"]["history"]
+    assert killed.training.history == whole.training.history
     assert killed.path.name == whole.path.name
     assert not list(Path("killed").rglob("*.partial"))
 
@@ -232,7 +232,7 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
     result = probe("train", "--output", str(tmp_path), *words(FAST), *arguments, exit_code=1)
     expected = "FAILED parity, lstm, 1 layers, seed 0: RuntimeError: the norm of the gradient is not finite\n"
     assert expected in result.stdout
-    assert [cell.spec["seed"] for cell in read_cells(tmp_path)] == [1]
+    assert [cell.spec.seed for cell in read_cells(tmp_path)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -299,9 +299,9 @@ def test_the_table_puts_ours_beside_the_published(tmp_path):
     for row in ours:
         layers = int(row["ours_setting"][0])
         expected = [
-            100 * cell.tests["40-256"]["last_position_accuracy"]
-            for cell in sorted(cells, key=lambda c: c.spec["seed"])
-            if cell.spec["num_layers"] == layers
+            100 * cell.tests["40-256"].last_position_accuracy
+            for cell in sorted(cells, key=lambda cell: cell.spec.seed)
+            if cell.spec.num_layers == layers
         ]
         assert row["ours"] == expected
     printed = probe("table", str(tmp_path)).stdout
@@ -331,17 +331,17 @@ def test_plot_data_are_csv(tmp_path):
 
 def test_cells_of_different_ages_make_one_csv(tmp_path):
     trained(tmp_path, "--task", "s3", "--model", "lstm", "--seeds", "2")
-    old, new = sorted(read_cells(tmp_path), key=lambda cell: cell.spec["seed"])
+    old, new = sorted(read_cells(tmp_path), key=lambda cell: cell.spec.seed)
     without_parity(old)
     curves = tmp_path / "curves.csv"
     printed = probe("table", str(tmp_path), "--curves", str(curves)).stdout
     with curves.open() as file:
         rows = [(row["seed"], row["test"], row["parity_accuracy"]) for row in csv.DictReader(file)]
-    tests = list(new.tests)
+    tests = list(new.tests_by_length())
     assert rows[:5] == [("0", test, "") for test in tests]
-    assert rows[5:] == [("1", test, str(new.tests[test]["parity_accuracy"])) for test in tests]
+    assert rows[5:] == [("1", test, str(new.tests[test].metric("parity_accuracy"))) for test in tests]
     last = new.tests[tests[-1]]
-    shown = f"{tests[-1]} {last['token_accuracy']:.2f} {last['parity_accuracy']:.2f}"
+    shown = f"{tests[-1]} {last.token_accuracy:.2f} {last.metric('parity_accuracy'):.2f}"
     assert shown in [" ".join(line.split()) for line in printed.splitlines()]
 
 

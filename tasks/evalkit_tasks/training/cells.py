@@ -7,65 +7,60 @@ that is being trained.
 Schema 1 of the Parquet: ``test, num_letters, num_scored, num_correct, first_error`` (letters read up to and
 with the first wrong answer; null for none), ``last_correct``.
 
-Each of the JSON's ``tests`` has the metrics of `evalkit_tasks.metrics.summary`, and ``parity_accuracy`` with
-its interval: null where the task has no parities, absent from cells that are older than it.
+What the JSON says is `evalkit.cells.probe_schema.ProbeCell`.
 """
 
+import dataclasses
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.files import SCHEMA_VERSION
+from evalkit.cells.fields import from_json
+from evalkit.cells.probe_schema import (
+    LengthAtShare,
+    ProbeCell,
+    ProbeModel,
+    ProbeRows,
+    ProbeSpec,
+    ProbeTaskFacts,
+    ProbeTest,
+    ProbeTraining,
+)
+from evalkit.cells.reading import cell_of, check_kind, read_cell, read_cell_of
+from evalkit.cells.schema import Environment, content_of
 from evalkit.files import slug
 from evalkit_tasks.metrics import ItemScores, accuracy_entries, length_at_share, summary
 from evalkit_tasks.training.networks import display_name
 from evalkit_tasks.training.other_tasks import NEGATIVE_CONTROLS
 from evalkit_tasks.training.probe_task import ProbeTask
-from evalkit_tasks.training.spec import TRAINER_VERSION, TrainSpec, spec_json
+from evalkit_tasks.training.spec import TRAINER_VERSION, TrainSpec
 from evalkit_tasks.training.training import TrainResult, steps_to_loss
 
-KIND = "trained-probe"
 FOLDER = "probes"
+_REMEDY = "move it away and train it again"
 
 
-class ProbeCell(NamedTuple):
-    """A finished cell."""
+def read_items(cell: ProbeCell) -> dict[str, ItemScores]:
+    """What a network did with each test string, by test.
 
-    path: Path
-    content: dict[str, Any]
+    Raises:
+        ScoringError: the files are not what was written.
+    """
+    import pyarrow.parquet as pq
 
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The `TrainSpec`, with every default filled in."""
-        return self.content["spec"]  # type: ignore[no-any-return]
-
-    @property
-    def tests(self) -> dict[str, dict[str, Any]]:
-        """The metrics of each test, by its name, from short to long."""
-        tests: dict[str, dict[str, Any]] = self.content["tests"]
-        return dict(sorted(tests.items(), key=lambda test: (test[1]["shortest"], test[1]["longest"])))
-
-    def items(self) -> dict[str, ItemScores]:
-        """What each network did with each test string.
-
-        Raises:
-            ScoringError: the files are not what was written.
-        """
-        import pyarrow.parquet as pq
-
-        cell_files.read_content(self.path, remedy="train it again")
-        frame = pq.read_table(self.path.with_suffix(".parquet")).to_pandas()
-        found = {}
-        for test in self.tests:
-            rows = frame[frame["test"] == test]
-            columns = {name: rows[name].to_numpy() for name in ItemScores._fields}
-            columns["first_error"] = rows["first_error"].fillna(0).to_numpy(np.int64)
-            found[test] = ItemScores(**columns)
-        return found
+    cell_files.read_content(cell.path, remedy=_REMEDY)
+    frame = pq.read_table(cell.path.with_suffix(".parquet")).to_pandas()
+    items = {}
+    for test in cell.tests_by_length():
+        rows = frame[frame["test"] == test]
+        columns = {name: rows[name].to_numpy() for name in ItemScores._fields}
+        columns["first_error"] = rows["first_error"].fillna(0).to_numpy(np.int64)
+        items[test] = ItemScores(**columns)
+    return items
 
 
 def cell_path(spec: TrainSpec, output: Path) -> Path:
@@ -87,17 +82,8 @@ def find_cell(
     In a dry run they stay where they are.
     """
     path = cell_path(spec, output)
-    whole = cell_files.is_whole(path, warn=warn, again="trained again", dry_run=dry_run)
-    return read_cell(path) if whole else None
-
-
-def read_cell(path: Path) -> ProbeCell:
-    """A cell from its JSON file.
-
-    Raises:
-        ScoringError: the file is no whole cell of this schema.
-    """
-    return ProbeCell(path, cell_files.read_content(path, remedy="train it again, or move it away"))
+    is_whole = cell_files.is_whole(path, warn=warn, again="trained again", dry_run=dry_run)
+    return read_cell_of(ProbeCell, path, remedy=_REMEDY) if is_whole else None
 
 
 def read_cells(output: Path) -> list[ProbeCell]:
@@ -106,75 +92,71 @@ def read_cells(output: Path) -> list[ProbeCell]:
     Raises:
         ScoringError: one of them is damaged.
     """
-    cells = []
-    for path in sorted((output / FOLDER).glob("*/*/*.json")):
-        cell = read_cell(path)
-        if cell.content.get("kind") == KIND:  # other probes' cells may lie here too
-            cells.append(cell)
-    return cells
+    cells = [read_cell(path, remedy=_REMEDY) for path in sorted((output / FOLDER).glob("*/*/*.json"))]
+    return [cell for cell in cells if isinstance(cell, ProbeCell)]
 
 
 def write_cell(
-    spec: TrainSpec, task: ProbeTask, result: TrainResult, output: Path, *, environment: dict[str, Any]
-) -> ProbeCell:
-    """Write a cell's two files, the JSON last; where another run was first, its cell stays."""
-    path = cell_path(spec, output)
-    content = cell_files.write(
-        path,
-        lambda parquet: _write_rows(parquet, result.tests),
-        lambda parquet_sha256: _content(spec, task, result, parquet_sha256, environment),
-    )
-    return ProbeCell(path, content)
-
-
-def _content(
     spec: TrainSpec,
     task: ProbeTask,
     result: TrainResult,
-    parquet_sha256: str,
-    environment: dict[str, Any],
-) -> dict[str, Any]:
+    output: Path,
+    *,
+    environment: Mapping[str, object],
+) -> ProbeCell:
+    """Write a cell's two files, the JSON last; where another run was first, its cell stays."""
+    path = cell_path(spec, output)
     longest = max(result.tests, key=lambda test: int(result.tests[test].num_letters.min()))
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": KIND,
-        "status": "success",
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "spec": spec_json(spec),
-        "model": {
-            "name": display_name(spec.model, spec.negative_eigenvalues),
-            "num_parameters": result.num_parameters,
-        },
-        "task": {
-            "name": task.name,
-            "num_letters": task.num_letters,
-            "num_labels": task.num_labels,
-            "is_negative_control": task.name in NEGATIVE_CONTROLS,
-        },
-        "tests": {
-            name: {
-                "shortest": spec.test_lengths()[name][0],
-                "longest": spec.test_lengths()[name][1],
-                "majority_label_accuracy": result.majority_accuracy[name],
-                **summary(items, task.num_labels),
-                **accuracy_entries("parity_accuracy", result.parity_accuracy[name], len(items.num_scored)),
-            }
-            for name, items in result.tests.items()
-        },
-        "l90": {"test": longest, "length": length_at_share(result.tests[longest], 0.9)},
-        "training": {
-            "num_steps": result.history[-1][0] if result.history else 0,
-            "stopped_by": result.stopped_by,
-            "last_loss_nats": result.history[-1][1] if result.history else None,
-            "steps_to_loss_0.02": steps_to_loss(result.history),
-            "history": [list(entry) for entry in result.history],
-            "training_cpu_s": round(result.training_cpu_s, 3),
-            "testing_cpu_s": round(result.testing_cpu_s, 3),
-        },
-        "items": {"parquet_sha256": parquet_sha256},
-        "environment": environment,
-        "trainer_version": TRAINER_VERSION,
+
+    def content(parquet_sha256: str) -> dict[str, object]:
+        cell = ProbeCell(
+            path=path,
+            schema_version=cell_files.SCHEMA_VERSION,
+            created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            spec=ProbeSpec(**dataclasses.asdict(spec.resolved())),
+            model=ProbeModel(
+                name=display_name(spec.model, spec.negative_eigenvalues),
+                num_parameters=result.num_parameters,
+            ),
+            task=ProbeTaskFacts(
+                name=task.name,
+                num_letters=task.num_letters,
+                num_labels=task.num_labels,
+                is_negative_control=task.name in NEGATIVE_CONTROLS,
+            ),
+            tests={name: _test(name, spec, task, result) for name in result.tests},
+            l90=LengthAtShare(test=longest, length=length_at_share(result.tests[longest], 0.9)),
+            training=ProbeTraining(
+                num_steps=result.history[-1][0] if result.history else 0,
+                stopped_by=result.stopped_by,
+                last_loss_nats=result.history[-1][1] if result.history else None,
+                steps_to_solved_loss=steps_to_loss(result.history),
+                history=tuple(result.history),
+                training_cpu_s=round(result.training_cpu_s, 3),
+                testing_cpu_s=round(result.testing_cpu_s, 3),
+            ),
+            items=ProbeRows(parquet_sha256=parquet_sha256),
+            environment=from_json(Environment, environment, "environment"),
+            trainer_version=TRAINER_VERSION,
+            sha256="",
+        )
+        return content_of(cell)
+
+    written = cell_files.write(path, lambda parquet: _write_rows(parquet, result.tests), content)
+    return check_kind(ProbeCell, cell_of(path, written))
+
+
+def _test(name: str, spec: TrainSpec, task: ProbeTask, result: TrainResult) -> ProbeTest:
+    shortest, longest = spec.test_lengths()[name]
+    items = result.tests[name]
+    entries = {
+        "shortest": shortest,
+        "longest": longest,
+        "majority_label_accuracy": result.majority_accuracy[name],
+        **summary(items, task.num_labels),
+        **accuracy_entries("parity_accuracy", result.parity_accuracy[name], len(items.num_scored)),
     }
+    return from_json(ProbeTest, entries, f"tests.{name}")
 
 
 def _write_rows(path: Path, tests: dict[str, ItemScores]) -> None:

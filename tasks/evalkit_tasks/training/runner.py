@@ -13,10 +13,11 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
+from evalkit.cells.probe_schema import ProbeCell
 from evalkit.errors import EvalkitError, first_line
 from evalkit.files import locked
 from evalkit.runner.options import check_writable
-from evalkit_tasks.training.cells import ProbeCell, find_cell, partial_folder, write_cell
+from evalkit_tasks.training.cells import find_cell, partial_folder, write_cell
 from evalkit_tasks.training.spec import TrainSpec, check_spec
 from evalkit_tasks.training.training import run_spec
 
@@ -103,13 +104,13 @@ def train_cell(spec: TrainSpec, output: Path, device: str) -> ProbeCell:
 
 def describe(cell: ProbeCell) -> str:
     """A finished cell in a line."""
-    spec, training = cell.spec, cell.content["training"]
-    parts = [f"{test}: {metrics['sequence_accuracy']:.3f}" for test, metrics in cell.tests.items()]
+    spec, training = cell.spec, cell.training
+    parts = [f"{name}: {test.sequence_accuracy:.3f}" for name, test in cell.tests_by_length().items()]
     return (
-        f"{spec['task']}, {cell.content['model']['name']}, {spec['num_layers']} layers, seed {spec['seed']}: "
-        f"sequence accuracy {', '.join(parts)}; {training['num_steps']} steps"
-        f"{' (out of budget)' if training['stopped_by'] == 'budget' else ''}, "
-        f"{training['training_cpu_s'] + training['testing_cpu_s']:.0f} s of CPU"
+        f"{spec.task}, {cell.model.name}, {spec.num_layers} layers, seed {spec.seed}: "
+        f"sequence accuracy {', '.join(parts)}; {training.num_steps} steps"
+        f"{' (out of budget)' if training.stopped_by == 'budget' else ''}, "
+        f"{training.training_cpu_s + training.testing_cpu_s:.0f} s of CPU"
     )
 
 

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 
-from evalkit.cells.fields import JsonValue
 from evalkit.errors import UsageError
 from evalkit_tasks.metrics import NOT_SCORED
 from evalkit_tasks.training.catalog import get_task
@@ -181,9 +180,3 @@ def held_out_batch(task: ProbeTask, spec: TrainSpec, first: int, last: int) -> B
             f"{task.name}: nothing can be asked of a string of {first} letters; test longer ones"
         )
     return batch
-
-
-def spec_json(spec: TrainSpec) -> dict[str, JsonValue]:
-    """A spec as JSON holds it."""
-    content: dict[str, JsonValue] = json.loads(json.dumps(dataclasses.asdict(spec.resolved())))
-    return content

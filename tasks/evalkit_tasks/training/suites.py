@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from evalkit.cells.probe_schema import ProbeCell
 from evalkit.errors import unknown_name
-from evalkit_tasks.training.cells import ProbeCell
 from evalkit_tasks.training.spec import TrainSpec
 
 SUITES = ("quick", "paper")
@@ -35,11 +35,12 @@ class Claim(NamedTuple):
     def values(self, cells: Iterable[ProbeCell]) -> dict[int, float]:
         """The metric of each seed that has been trained."""
         keys = {spec.key(): spec.seed for spec in self.specs()}
-        return {
-            keys[cell.path.stem]: float(cell.tests[self.test][self.metric])
+        values = {
+            keys[cell.path.stem]: cell.tests[self.test].metric(self.metric)
             for cell in cells
             if cell.path.stem in keys
         }
+        return {seed: value for seed, value in values.items() if value is not None}
 
     def holds(self, values: dict[int, float]) -> bool:
         """Whether all seeds are there and within the bounds."""

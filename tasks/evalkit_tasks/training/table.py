@@ -1,6 +1,7 @@
 """The trained probes as tables, as plot data, and beside what others have published."""
 
 import csv
+import dataclasses
 import functools
 import tomllib
 from collections.abc import Sequence
@@ -8,43 +9,43 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TextIO
 
+from evalkit.cells import fields
+from evalkit.cells.probe_schema import ProbeCell, ProbeSpec
 from evalkit.files import atomic_write
 from evalkit_tasks.metrics import min_layers
 from evalkit_tasks.training.catalog import task_names
-from evalkit_tasks.training.cells import ProbeCell
 from evalkit_tasks.training.networks import ARCHITECTURES, display_name
 from evalkit_tasks.training.other_tasks import NEGATIVE_CONTROLS
 from evalkit_tasks.training.suites import quick_claims
 
 THRESHOLDS = (0.90, 0.95, 0.99)
-_NOT_THE_GROUP = ("seed",)
 
 
 class Group(NamedTuple):
     """The seeds of one and the same experiment."""
 
-    spec: dict[str, Any]
+    spec: ProbeSpec
     """Of the first seed."""
     cells: list[ProbeCell]
 
     @property
     def model(self) -> str:
         """The network as tables name it."""
-        return str(self.cells[0].content["model"]["name"])
+        return self.cells[0].model.name
 
     def values(self, test: str, metric: str) -> list[float]:
-        """A metric of each seed."""
-        return [float(cell.tests[test][metric]) for cell in self.cells]
+        """A metric of each seed that has it."""
+        values = [cell.tests[test].metric(metric) for cell in self.cells]
+        return [value for value in values if value is not None]
 
 
 def groups(cells: Sequence[ProbeCell]) -> list[Group]:
     """Cells that differ in nothing but the seed, in the order of tasks, networks and layers."""
-    found: dict[str, list[ProbeCell]] = {}
+    seeds: dict[ProbeSpec, list[ProbeCell]] = {}
     for cell in cells:
-        rest = {name: value for name, value in cell.spec.items() if name not in _NOT_THE_GROUP}
-        found.setdefault(repr(sorted(rest.items())), []).append(cell)
+        seeds.setdefault(dataclasses.replace(cell.spec, seed=0), []).append(cell)
     in_order = [
-        Group(rows[0].spec, sorted(rows, key=lambda c: int(c.spec["seed"]))) for rows in found.values()
+        Group(members[0].spec, sorted(members, key=lambda cell: cell.spec.seed)) for members in seeds.values()
     ]
     return sorted(in_order, key=_order)
 
@@ -52,14 +53,14 @@ def groups(cells: Sequence[ProbeCell]) -> list[Group]:
 def _order(group: Group) -> tuple[Any, ...]:
     spec, names, models = group.spec, task_names(), list(ARCHITECTURES)
     return (
-        names.index(spec["task"]) if spec["task"] in names else len(names),
-        spec["task"],
-        models.index(spec["model"]),
+        names.index(spec.task) if spec.task in names else len(names),
+        spec.task,
+        models.index(spec.model),
         group.model,
-        spec["num_layers"],
-        spec["labels"],
-        spec["train_length"],
-        spec["num_steps"],
+        spec.num_layers,
+        spec.labels,
+        spec.train_length,
+        spec.num_steps,
     )
 
 
@@ -79,33 +80,33 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         table.add_column(name, no_wrap=True)
     for name in ("layers", "labels", "T", "steps"):
         table.add_column(name, justify="right")
-    multiples = sorted({multiple for cell in cells for multiple in cell.spec["test_multiples"]})
+    multiples = sorted({multiple for cell in cells for multiple in cell.spec.test_multiples})
     for multiple in multiples:
         table.add_column(f"{multiple}x", justify="right")
     for name in ("L90", "last label, range", "CPU s"):
         table.add_column(name, justify="right")
     for group in groups(cells):
         spec = group.spec
-        row = [spec["task"] + ("*" if spec["task"] in NEGATIVE_CONTROLS else ""), group.model]
-        row += [str(spec[name]) for name in ("num_layers", "labels", "train_length", "num_steps")]
+        row = [spec.task + ("*" if spec.task in NEGATIVE_CONTROLS else ""), group.model]
+        row += [str(spec.num_layers), spec.labels, str(spec.train_length), str(spec.num_steps)]
         for multiple in multiples:
-            here = multiple in spec["test_multiples"]
-            test = str(multiple * spec["train_length"])
-            row.append(_seeds(group.values(test, "sequence_accuracy")) if here else "")
+            test = str(multiple * spec.train_length)
+            is_tested = multiple in spec.test_multiples
+            row.append(_seeds(group.values(test, "sequence_accuracy")) if is_tested else "")
         row.append(_l90(group))
-        if spec["test_range"]:
-            test = "-".join(map(str, spec["test_range"]))
+        if spec.test_range:
+            test = "-".join(map(str, spec.test_range))
             row.append(f"{test}: {_seeds(group.values(test, 'last_position_accuracy'))}")
         else:
             row.append("")
         row.append(f"{sum(_cpu_s(cell) for cell in group.cells):.0f}")
         table.add_row(*row)
     _print(table, stream)
-    if any(cell.content["task"]["is_negative_control"] for cell in cells):
+    if any(cell.task.is_negative_control for cell in cells):
         print(
             "* negative control: not a regular language; right at every length would be a leak", file=stream
         )
-    if any(cell.content["training"]["stopped_by"] == "budget" for cell in cells):
+    if any(cell.training.stopped_by == "budget" for cell in cells):
         print(
             "some trainings ended with their CPU budget, before their last step; see the cells", file=stream
         )
@@ -116,7 +117,7 @@ def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
     measured = [
         cell
         for cell in cells
-        if all(metrics.get("parity_accuracy") is not None for metrics in cell.tests.values())
+        if all(test.metric("parity_accuracy") is not None for test in cell.tests.values())
     ]
     if not measured:
         return
@@ -136,9 +137,9 @@ def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for group in groups(measured):
         spec = group.spec
-        heads = [spec["task"], group.model]
-        heads += [str(spec[name]) for name in ("num_layers", "labels", "train_length", "num_steps")]
-        for test in group.cells[0].tests:
+        heads = [spec.task, group.model]
+        heads += [str(spec.num_layers), spec.labels, str(spec.train_length), str(spec.num_steps)]
+        for test in group.cells[0].tests_by_length():
             shares = [_seeds(group.values(test, f"{name}_accuracy")) for name in ("token", "parity")]
             table.add_row(*heads, test, *shares)
             heads = [""] * len(heads)
@@ -260,14 +261,14 @@ def comparison_rows(cells: Sequence[ProbeCell]) -> list[dict[str, Any]]:
                 group
                 for group in measured
                 if known
-                and group.spec["task"] == task
-                and (group.spec["model"], group.spec["negative_eigenvalues"]) == (entry["model"], eigenvalues)
+                and group.spec.task == task
+                and (group.spec.model, group.spec.negative_eigenvalues) == (entry["model"], eigenvalues)
                 and source["test"] in group.cells[0].tests
             ]
             for group in fitting:
                 spec = group.spec
                 ours = [100 * v for v in group.values(source["test"], f"{source['metric']}_accuracy")]
-                setting = f"{spec['num_layers']} layers, {spec['labels']} label, {spec['num_steps']} steps"
+                setting = f"{spec.num_layers} layers, {spec.labels} label, {spec.num_steps} steps"
                 rows.append({**row, "ours": ours, "ours_setting": setting})
             if not fitting:
                 rows.append(row)
@@ -279,39 +280,38 @@ def curve_rows(cells: Sequence[ProbeCell]) -> list[dict[str, Any]]:
     """Plot data of the length curves: a row for each test of each cell."""
     return [
         {
-            "task": cell.spec["task"],
-            "model": cell.content["model"]["name"],
-            "layers": cell.spec["num_layers"],
-            "labels": cell.spec["labels"],
-            "train_length": cell.spec["train_length"],
-            "steps": cell.spec["num_steps"],
-            "seed": cell.spec["seed"],
-            "test": test,
-            **metrics,
+            "task": cell.spec.task,
+            "model": cell.model.name,
+            "layers": cell.spec.num_layers,
+            "labels": cell.spec.labels,
+            "train_length": cell.spec.train_length,
+            "steps": cell.spec.num_steps,
+            "seed": cell.spec.seed,
+            "test": name,
+            **dict(sorted(fields.to_json(test).items())),
         }
         for group in groups(cells)
         for cell in group.cells
-        for test, metrics in cell.tests.items()
+        for name, test in cell.tests_by_length().items()
     ]
 
 
 def min_layers_rows(cells: Sequence[ProbeCell]) -> list[dict[str, Any]]:
     """Plot data of the min-layers charts: a row for each experiment, but for its layers, and each length."""
-    sweeps: dict[str, list[Group]] = {}
+    sweeps: dict[ProbeSpec, list[Group]] = {}
     for group in groups(cells):
-        rest = {key: value for key, value in group.spec.items() if key not in ("seed", "num_layers")}
-        sweeps.setdefault(repr(sorted(rest.items())), []).append(group)
+        sweeps.setdefault(dataclasses.replace(group.spec, seed=0, num_layers=1), []).append(group)
     rows = []
     for sweep in sweeps.values():
-        for test in sweep[0].cells[0].tests:
+        for test in sweep[0].cells[0].tests_by_length():
             by_layers = {
-                group.spec["num_layers"]: median(group.values(test, "sequence_accuracy")) for group in sweep
+                group.spec.num_layers: median(group.values(test, "sequence_accuracy")) for group in sweep
             }
             row: dict[str, Any] = {
-                "task": sweep[0].spec["task"],
+                "task": sweep[0].spec.task,
                 "model": sweep[0].model,
-                "labels": sweep[0].spec["labels"],
-                "train_length": sweep[0].spec["train_length"],
+                "labels": sweep[0].spec.labels,
+                "train_length": sweep[0].spec.train_length,
                 "test": test,
                 "layers_tried": " ".join(map(str, sorted(by_layers))),
             }
@@ -359,17 +359,15 @@ def _seeds(values: list[float]) -> str:
 
 
 def _l90(group: Group) -> str:
-    def one(cell: ProbeCell) -> str:
-        found = cell.content["l90"]
-        return f">{found['test'].rpartition('-')[2]}" if found["length"] is None else str(found["length"])
-
-    texts = [one(cell) for cell in group.cells]
+    texts = [
+        f">{cell.l90.test.rpartition('-')[2]}" if cell.l90.length is None else str(cell.l90.length)
+        for cell in group.cells
+    ]
     return texts[0] if len(set(texts)) == 1 else " ".join(texts)
 
 
 def _cpu_s(cell: ProbeCell) -> float:
-    training = cell.content["training"]
-    return float(training["training_cpu_s"] + training["testing_cpu_s"])
+    return cell.training.training_cpu_s + cell.training.testing_cpu_s
 
 
 def _print(table: Any, stream: TextIO) -> None:

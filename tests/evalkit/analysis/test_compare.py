@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from evalkit.analysis.compare import compare_cells, comparison_lines
-from evalkit.cells.corpus_cell import Cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.errors import ScoringError, UsageError
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
@@ -16,7 +16,7 @@ CORPUS = corpus_of(TEXTS, clusters=CLUSTERS)
 A, B = BigramModel("a"), BigramModel("b", 1)
 
 
-def cells(output: Path, *models: BigramModel, **options: object) -> list[Cell]:
+def cells(output: Path, *models: BigramModel, **options: object) -> list[CorpusCell]:
     return list(run(models, [CORPUS], options=RunOptions(output=output), **options).cells)  # type: ignore[arg-type]
 
 
@@ -152,7 +152,7 @@ def test_the_command_scores_what_is_missing_and_prints_what_the_function_finds(t
     assert "2 to score" in outcome.stderr
     found = json.loads(outcome.stdout)
     by_model = {
-        cell.model: cell
+        cell.model.name: cell
         for cell in run(["zstd", "xz"], [str(texts)], options=RunOptions(output=tmp_path / "runs")).cells
     }
     expected = compare_cells(by_model["zstd"], by_model["xz"])
@@ -191,4 +191,4 @@ def test_what_the_command_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "bad.json").write_text("{}")
     assert "bad.json is not a cell" in last_line(1, tmp_path / "bad.json", tmp_path / "bad.json")
     probe = next((ROOT / "results" / "cells" / "probes").rglob("*.json"))
-    assert "is a cell of a probe" in last_line(1, probe, probe)
+    assert "is a cell of a trained probe; give one of a corpus" in last_line(1, probe, probe)

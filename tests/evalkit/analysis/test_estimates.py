@@ -8,7 +8,7 @@ import pytest
 from evalkit.analysis.estimates import DocumentBits, levels, macro_interval, sums_together
 from evalkit.analysis.rankings import compute
 from evalkit.analysis.results import read_store
-from evalkit.cells.corpus_cell import read_cell
+from evalkit.cells.reading import read_corpus_cell
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from evalkit.stats import percentile_interval, resampled_ratios
@@ -20,7 +20,7 @@ ENGLISH = "held-out-wikipedia-english-2024-07-01"
 
 def test_the_order_of_cells_does_not_change_the_interval_of_their_mean() -> None:
     cells = [
-        read_cell(path)
+        read_corpus_cell(path)
         for corpus in ("python-stdlib", ENGLISH)
         for path in (CELLS / corpus / "ppmd").glob("*.json")
     ]
@@ -31,14 +31,14 @@ def test_the_order_of_cells_does_not_change_the_interval_of_their_mean() -> None
     for ordered in (cells, cells[::-1]):
         samples = [
             resampled_ratios(
-                [row["total_bits"] for row in cell.rows()],
-                [row["num_bytes"] for row in cell.rows()],
-                [row["cluster"] for row in cell.rows()],
+                [row.total_bits for row in cell.rows()],
+                [row.num_bytes for row in cell.rows()],
+                [row.cluster for row in cell.rows()],
                 stream=stream,
             )
             for stream, cell in enumerate(ordered)
         ]
-        num_clusters = min(len({row["cluster"] for row in cell.rows()}) for cell in cells)
+        num_clusters = min(len({row.cluster for row in cell.rows()}) for cell in cells)
         interval = percentile_interval(np.mean(samples, axis=0), num_clusters)  # type: ignore[arg-type]
         assert interval is not None
         by_place.append(interval.half_width)
@@ -67,7 +67,6 @@ def test_a_corpus_by_itself_has_the_interval_of_its_cell(tmp_path: Path) -> None
     [cell] = run([BigramModel()], [corpus_of(TEXTS)], options=RunOptions(output=tmp_path)).cells
     interval = macro_interval([cell])
     assert interval is not None
-    metrics = cell.content["metrics"]
     assert interval == (metrics["bits_per_byte_low"], metrics["bits_per_byte_high"])
     board = compute(read_store(tmp_path, warn=pytest.fail), ["all"])
     assert board.level(0, 0)[1:] == (round(interval.low, 6), round(interval.high, 6))

@@ -1,5 +1,6 @@
 """Months chained by anchors: what is put in comes out."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -9,8 +10,13 @@ import pytest
 
 from evalkit.analysis.months import chain_months, months_json, months_lines, read_months
 from evalkit.analysis.results import Entrant, ScoredCorpus, Store
+from evalkit.cells.reading import cell_of
+from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
+from tests.support.cells import corpus_content
 from tests.support.stores import write_synthetic_store
+
+CELL = cell_of(Path("cell.json"), {**corpus_content(), "sha256": ""})
 
 DRIFT = {"2026-01": 1.0, "2026-02": 1.1, "2026-03": 0.9}
 SKILL = {"old": 1.2, "steady": 1.0, "late": 0.8}
@@ -19,8 +25,9 @@ SCORED = {"2026-01": ["old", "steady"], "2026-02": ["old", "steady"], "2026-03":
 
 def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents: int = 60) -> Store:
     """A corpus per month, whose texts are ``DRIFT`` times as hard, and models with a ``SKILL``."""
+    assert isinstance(CELL, CorpusCell)
     names = list(SKILL)
-    entrants = tuple(Entrant(name, name, name, "document", {}, {}) for name in names)
+    entrants = tuple(Entrant(name, name, name, "document", CELL.model, CELL.policy) for name in names)
     corpora = []
     for number, (month, here) in enumerate(scored.items()):
         rng = np.random.default_rng(number)
@@ -33,11 +40,7 @@ def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents:
             ScoredCorpus(
                 month,
                 month,
-                {
-                    "name": month,
-                    "sha256": digest,
-                    "date_from": f"{month}-01",
-                },
+                dataclasses.replace(CELL.corpus, name=month, sha256=digest, date_from=f"{month}-01"),
                 ids,
                 ids,
                 (None,) * num_documents,

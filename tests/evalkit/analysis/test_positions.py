@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evalkit.analysis.positions import position_curve, token_rows
-from evalkit.cells.corpus_cell import Cell
+from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
@@ -15,7 +15,7 @@ from tests.support.toys import BigramModel, corpus_of
 TEXTS = ["abc" * 40, "the quick brown fox " * 7, "é€𝄞" * 20, "cab" * 40, "fox quick the brown " * 7, "short"]
 
 
-def scored(tmp_path: Path, *, token_bits: bool = True) -> Cell:
+def scored(tmp_path: Path, *, token_bits: bool = True) -> CorpusCell:
     result = run(
         [BigramModel()], [corpus_of(TEXTS)], options=RunOptions(output=tmp_path), token_bits=token_bits
     )
@@ -24,7 +24,7 @@ def scored(tmp_path: Path, *, token_bits: bool = True) -> Cell:
 
 def test_all_positions_together_are_the_whole(tmp_path: Path) -> None:
     cell = scored(tmp_path)
-    long = [row for row in cell.rows() if row["num_bytes"] >= 100]
+    long = [row for row in cell.rows() if row.num_bytes >= 100]
     curve = position_curve(cell, [0, 7, 64, 100])
     total = sum(point.bits_per_byte * (point.end_byte - point.first_byte) for point in curve)
     by_hand = 0.0
@@ -39,9 +39,9 @@ def test_all_positions_together_are_the_whole(tmp_path: Path) -> None:
 
 def test_one_bucket_is_the_bits_per_byte_of_the_document(tmp_path: Path) -> None:
     cell = scored(tmp_path)
-    [row] = [row for row in cell.rows() if row["num_bytes"] >= 180]
+    [row] = [row for row in cell.rows() if row.num_bytes >= 180]
     [point] = position_curve(cell, [0, 180])
-    assert point.bits_per_byte == pytest.approx(row["total_bits"] / 180, rel=1e-6)  # float32 per token
+    assert point.bits_per_byte == pytest.approx(row.total_bits / 180, rel=1e-6)  # float32 per token
     assert point.interval is None
 
 

@@ -10,7 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from evalkit.cells.corpus_cell import Cell, Task, find_cell, read_cell, write_cell
+from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
+from evalkit.cells.fields import to_json
+from evalkit.cells.reading import read_cell_of
+from evalkit.cells.schema import CorpusCell, LossyDocument
+from evalkit.environment import environment
 from evalkit.errors import ScoringError
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
@@ -23,8 +27,8 @@ CORPUS = corpus_of(TEXTS)
 
 CELL_KEYS = {
     "": [
-        *("corpus", "created", "documents", "environment", "metrics", "model", "policy", "schema_version"),
-        *("scorer_version", "seconds", "sha256", "status", "totals"),
+        *("corpus", "created", "documents", "environment", "kind", "metrics", "model", "policy"),
+        *("schema_version", "scorer_version", "seconds", "sha256", "status", "totals"),
     ],
     "corpus": [
         *("date_from", "date_to", "licenses", "limit", "name", "num_bytes", "num_documents", "sha256")
@@ -51,14 +55,14 @@ COLUMNS = {
 TOKEN_COLUMNS = {"token_bits": "list<element: float>", "token_ends": "list<element: int64>"}
 
 
-def written(output: Path, model: BigramModel = MODEL, *, token_bits: bool = False) -> Cell:
+def written(output: Path, model: BigramModel = MODEL, *, token_bits: bool = False) -> CorpusCell:
     result = run([model], [CORPUS], options=RunOptions(output=output), token_bits=token_bits)
     [cell] = result.cells
     return cell
 
 
-def task(**changes: Any) -> Task:
-    return Task(MODEL.identity, CORPUS, "document", None)._replace(**changes)
+def spec(**changes: Any) -> CellSpec:
+    return CellSpec(MODEL.identity, CORPUS, "document", None)._replace(**changes)
 
 
 # --- what is in a cell
@@ -66,7 +70,7 @@ def task(**changes: Any) -> Task:
 
 def test_the_schema_is_frozen(tmp_path: Path) -> None:
     content = json.loads(written(tmp_path).path.read_text())
-    assert content["schema_version"] == 1
+    assert (content["schema_version"], content["kind"]) == (2, "corpus")
     assert content["status"] == "success"
     for part, keys in CELL_KEYS.items():
         assert sorted(content[part] if part else content) == keys
@@ -79,7 +83,7 @@ def test_the_schema_is_frozen(tmp_path: Path) -> None:
 def test_a_cell_lies_where_the_contract_says(tmp_path: Path) -> None:
     cell = written(tmp_path, BigramModel("owner/model name"))
     assert cell.path.parent == tmp_path / "corpus" / "owner-model-name"
-    assert cell.path.stem == Task(cell_identity(), CORPUS, "document", None).key()
+    assert cell.path.stem == CellSpec(cell_identity(), CORPUS, "document", None).key()
     assert len(cell.path.stem) == 24
 
 
@@ -88,21 +92,22 @@ def cell_identity() -> Any:
 
 
 def test_the_numbers_are_those_of_a_plain_sum(tmp_path: Path) -> None:
-    content = written(tmp_path).content
+    cell = written(tmp_path)
     bits = [MODEL.bits(text) for text in TEXTS]
     num_bytes = [len(text.encode()) for text in TEXTS]
-    assert content["totals"]["total_bits"] == pytest.approx(sum(bits), rel=1e-6)
-    assert content["totals"]["num_bytes"] == content["totals"]["num_tokens"] == sum(num_bytes)
-    metrics = content["metrics"]
-    assert metrics["bits_per_byte"] == pytest.approx(sum(bits) / sum(num_bytes), rel=1e-6)
-    assert metrics["compression_rate_percent"] == 12.5 * metrics["bits_per_byte"]
-    assert metrics["bits_per_byte_low"] < metrics["bits_per_byte"] < metrics["bits_per_byte_high"]
-    assert metrics["num_clusters"] == len(TEXTS)
-    assert content["policy"]["prefix_ids"] == [256]
-    rows = written(tmp_path).rows()
-    assert [row["total_bits"] for row in rows] == pytest.approx(bits, rel=1e-6)
-    assert [row["num_bytes"] for row in rows] == num_bytes
-    assert [row["cluster"] for row in rows] == [row["id"] for row in rows]
+    assert cell.totals.total_bits == pytest.approx(sum(bits), rel=1e-6)
+    assert cell.totals.num_bytes == cell.totals.num_tokens == sum(num_bytes)
+    metrics = cell.metrics
+    assert metrics.bits_per_byte == pytest.approx(sum(bits) / sum(num_bytes), rel=1e-6)
+    assert metrics.compression_rate_percent == 12.5 * metrics.bits_per_byte
+    assert metrics.interval is not None
+    assert metrics.interval.low < metrics.bits_per_byte < metrics.interval.high
+    assert metrics.num_clusters == len(TEXTS)
+    assert cell.policy.prefix_ids == (256,)
+    rows = cell.rows()
+    assert [row.total_bits for row in rows] == pytest.approx(bits, rel=1e-6)
+    assert [row.num_bytes for row in rows] == num_bytes
+    assert [row.cluster for row in rows] == [row.id for row in rows]
 
 
 def test_token_bits_tile_the_document_and_add_up(tmp_path: Path) -> None:
@@ -124,17 +129,17 @@ def test_a_token_that_is_not_paid_for_is_null(tmp_path: Path) -> None:
 
 
 def test_a_document_that_cannot_be_represented_is_named_and_counts_nowhere(tmp_path: Path) -> None:
-    content = written(tmp_path, BigramModel(lossy="文")).content
+    cell = written(tmp_path, BigramModel(lossy="文"))
     lossy = CORPUS.documents[3]
-    assert content["documents"]["lossy"] == [{"id": lossy.id, "reason": "the toy cannot write '文'"}]
-    assert content["documents"]["num_lossy"] == 1
-    assert content["corpus"]["num_bytes"] - content["totals"]["num_bytes"] == lossy.num_bytes
-    assert content["totals"]["num_documents"] == len(TEXTS) - 1
+    assert cell.documents.lossy == (LossyDocument(id=lossy.id, reason="the toy cannot write '文'"),)
+    assert cell.documents.num_lossy == 1
+    assert cell.corpus.num_bytes - cell.totals.num_bytes == lossy.num_bytes
+    assert cell.totals.num_documents == len(TEXTS) - 1
     expected = sum(MODEL.bits(text) for text in TEXTS if "文" not in text)
-    assert content["totals"]["total_bits"] == pytest.approx(expected, rel=1e-6)
+    assert cell.totals.total_bits == pytest.approx(expected, rel=1e-6)
     row = written(tmp_path, BigramModel(lossy="文")).rows()[3]
-    assert (row["total_bits"], row["num_tokens"]) == (None, None)
-    assert row["lossy"] == "the toy cannot write '文'"
+    assert (row.total_bits, row.num_tokens) == (None, None)
+    assert row.lossy == "the toy cannot write '文'"
 
 
 def test_a_corpus_of_which_nothing_can_be_scored_gives_no_cell(tmp_path: Path) -> None:
@@ -148,10 +153,10 @@ def test_a_corpus_of_which_nothing_can_be_scored_gives_no_cell(tmp_path: Path) -
 
 
 def test_everything_that_determines_the_numbers_changes_the_key() -> None:
-    keys = {task().key(), task(policy="lm-eval").key(), task(limit=3).key(), task(token_bits=True).key()}
+    keys = {spec().key(), spec(policy="lm-eval").key(), spec(limit=3).key(), spec(token_bits=True).key()}
     other = corpus_of([*TEXTS[:-1], TEXTS[-1] + "!"])
-    keys.add(task(corpus=other).key())
-    keys.add(task(corpus=corpus_of(TEXTS[::-1])).key())
+    keys.add(spec(corpus=other).key())
+    keys.add(spec(corpus=corpus_of(TEXTS[::-1])).key())
     changes: dict[str, Any] = {
         "loader": "other",
         "revision": "ab" * 20,
@@ -162,14 +167,14 @@ def test_everything_that_determines_the_numbers_changes_the_key() -> None:
         "context_limit": 512,
     }
     for name, value in changes.items():
-        keys.add(task(identity=dataclasses.replace(MODEL.identity, **{name: value})).key())
+        keys.add(spec(identity=dataclasses.replace(MODEL.identity, **{name: value})).key())
     assert len(keys) == 6 + len(changes)
 
 
 def test_what_does_not_determine_the_numbers_does_not() -> None:
     renamed = dataclasses.replace(MODEL.identity, name="x", details={"license": "MIT"})
-    assert task(identity=renamed).key() == task().key()
-    assert task(corpus=corpus_of(TEXTS, "other", date="2026-01-01")).key() == task().key()
+    assert spec(identity=renamed).key() == spec().key()
+    assert spec(corpus=corpus_of(TEXTS, "other", date="2026-01-01")).key() == spec().key()
 
 
 # --- damage
@@ -262,8 +267,8 @@ def test_a_damaged_cell_is_moved_aside_and_scored_again(
     damage(cell)
     damaged = {path.name: path.read_bytes() for path in cell.parent.iterdir()}
 
-    with pytest.raises(ScoringError, match=rf"{cell.name} .*; run the same models"):
-        read_cell(cell)
+    with pytest.raises(ScoringError, match=rf"{cell.name} .*; move it away and run again"):
+        read_cell_of(CorpusCell, cell)
     again = run(models, [CORPUS], options=RunOptions(output=tmp_path, reporter=told))
     assert (again.num_scored, again.failures) == (1, ())
     [line] = told.messages
@@ -274,7 +279,7 @@ def test_a_damaged_cell_is_moved_aside_and_scored_again(
     assert snapshot(other.parent) == others
     after = json.loads(cell.read_text())
     assert after["totals"] == before["totals"]
-    assert read_cell(cell).rows() == again.cells[1].rows()
+    assert read_cell_of(CorpusCell, cell).rows() == again.cells[1].rows()
     assert run(models, [CORPUS], options=RunOptions(output=tmp_path)).num_scored == 0
 
 
@@ -315,7 +320,7 @@ def test_leftovers_of_a_killed_run_are_not_read(tmp_path: Path) -> None:
     cell.path.unlink()  # killed after the Parquet and before the JSON
     again = run([MODEL], [CORPUS], options=RunOptions(output=tmp_path))
     assert again.num_scored == 1
-    assert json.loads(content)["totals"] == again.cells[0].content["totals"]
+    assert json.loads(content)["totals"] == to_json(again.cells[0].totals)
 
 
 # --- several writers
@@ -324,11 +329,13 @@ def test_leftovers_of_a_killed_run_are_not_read(tmp_path: Path) -> None:
 def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
     scores = score_documents(MODEL, CORPUS.documents, "document")
     barrier = threading.Barrier(8, timeout=30)
-    cells: list[Cell] = []
+    cells: list[CorpusCell] = []
 
     def write(seconds: float) -> None:
         barrier.wait()
-        cells.append(write_cell(task(), scores, tmp_path, seconds=seconds, prefix=[256], environment={}))
+        cells.append(
+            write_cell(spec(), scores, tmp_path, seconds=seconds, prefix=[256], environment=environment())
+        )
 
     threads = [threading.Thread(target=write, args=(number + 1.0,)) for number in range(8)]
     for thread in threads:
@@ -338,7 +345,7 @@ def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
     assert len(cells) == 8
     assert all(cell == cells[0] for cell in cells)
     [path] = cell_files(tmp_path)
-    assert read_cell(path).content == cells[0].content
+    assert read_cell_of(CorpusCell, path) == cells[0]
     assert sorted(path.suffix for path in path.parent.iterdir()) == [".json", ".parquet"]
 
 
@@ -346,11 +353,11 @@ def test_several_finders_of_one_damage_move_it_once(tmp_path: Path) -> None:
     _flip(written(tmp_path).path)
     barrier = threading.Barrier(8, timeout=30)
     told: list[str] = []
-    found: list[Cell | None] = []
+    found: list[CorpusCell | None] = []
 
     def find() -> None:
         barrier.wait()
-        found.append(find_cell(task(), tmp_path, warn=told.append))
+        found.append(find_cell(spec(), tmp_path, warn=told.append))
 
     threads = [threading.Thread(target=find) for _ in range(8)]
     for thread in threads:

@@ -30,12 +30,12 @@ def test_twenty_documents_of_wikipedia(tmp_path: Path) -> None:
         options=evalkit.RunOptions(output=tmp_path),
     )
     assert not result.failures
-    cells = {cell.model: cell for cell in result.cells}
+    cells = {cell.model.name: cell for cell in result.cells}
     for cell in cells.values():
-        assert cell.content["totals"]["num_documents"] == 20
-        assert cell.content["totals"]["num_bytes"] == sum(len(text.encode()) for text in texts)
-        assert cell.content["corpus"]["date_from"] == "2024-10-15"
-        assert cell.content["corpus"]["date_to"] == "2024-10-30"
+        assert cell.totals.num_documents == 20
+        assert cell.totals.num_bytes == sum(len(text.encode()) for text in texts)
+        assert cell.corpus.date_from == "2024-10-15"
+        assert cell.corpus.date_to == "2024-10-30"
     # English prose of 3 kB a document: what these codecs are known to make of it, and a network near
     # its initialisation between their 4 bits and the 8 of no model at all.
     assert 3.4 < cells["xz"].bits_per_byte < 4.2

@@ -15,6 +15,7 @@ from evalkit.corpora.store import make_corpus
 from evalkit.exports.formats import eval_results, lm_eval_results, read_cells
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
+from tests.support.cells import task_content, write_cell_files
 from tests.support.stores import HOSTILE_NAME, Counted, _documents, score_small_store
 from tests.support.toys import run_cli
 
@@ -35,10 +36,10 @@ def test_csv_has_a_row_per_whole_cell(results: Path) -> None:
     cells = read_cells(results)
     assert len(rows) == len(cells) == 20
     for row, cell in zip(rows, cells, strict=True):
-        assert (row["model"], row["corpus"]) == (cell.model, cell.corpus)
+        assert (row["model"], row["corpus"]) == (cell.model.name, cell.corpus.name)
         assert float(row["bits_per_byte"]) == cell.bits_per_byte
-        assert row["cell_sha256"] == cell.content["sha256"]
-        assert row["num_tokens"] == str(cell.content["totals"]["num_tokens"] or "")
+        assert row["cell_sha256"] == cell.sha256
+        assert row["num_tokens"] == str(cell.totals.num_tokens or "")
     assert HOSTILE_NAME in {row["model"] for row in rows}
 
 
@@ -47,9 +48,9 @@ def test_parquet_has_a_row_per_document(results: Path) -> None:
     assert outcome.exit_code == 0
     rows = pq.read_table("documents.parquet").to_pylist()
     cells = read_cells(results)
-    assert len(rows) == sum(cell.content["corpus"]["num_documents"] for cell in cells)
+    assert len(rows) == sum(cell.corpus.num_documents for cell in cells)
     for cell in cells:
-        own = [row for row in rows if row["cell_sha256"] == cell.content["sha256"]]
+        own = [row for row in rows if row["cell_sha256"] == cell.sha256]
         known = [row for row in own if row["total_bits"] is not None]
         total = math.fsum(row["total_bits"] for row in known) / sum(row["num_bytes"] for row in known)
         assert total == pytest.approx(cell.bits_per_byte, rel=1e-12)
@@ -61,7 +62,7 @@ def test_lm_eval_makes_its_table_of_ours(results: Path) -> None:
     assert run_cli("export", results, "--format", "lm-eval", "-o", "lm").exit_code == 0
     files = sorted(Path("lm").rglob("results_*.json"))
     assert len(files) == 6 + 2
-    cells = {(cell.model, cell.corpus, cell.content["policy"]["name"]): cell for cell in read_cells(results)}
+    cells = {(cell.model.name, cell.corpus.name, cell.policy.name): cell for cell in read_cells(results)}
     for path in files:
         content = json.loads(path.read_text(encoding="utf-8"))
         table = make_table(content)
@@ -71,9 +72,10 @@ def test_lm_eval_makes_its_table_of_ours(results: Path) -> None:
             assert metrics["bits_per_byte,none"] == cell.bits_per_byte
             assert metrics["byte_perplexity,none"] == pytest.approx(2**cell.bits_per_byte)
             assert f"{cell.bits_per_byte:.4f}" in table
-            low, high = (cell.content["metrics"][f"bits_per_byte_{end}"] for end in ("low", "high"))
-            assert 2 * 1.96 * metrics["bits_per_byte_stderr,none"] == pytest.approx(high - low, rel=1e-4)
-            assert content["n-samples"][task]["effective"] == cell.content["totals"]["num_documents"]
+            assert cell.metrics.interval is not None
+            half_width = cell.metrics.interval.half_width
+            assert 1.96 * metrics["bits_per_byte_stderr,none"] == pytest.approx(half_width, rel=1e-4)
+            assert content["n-samples"][task]["effective"] == cell.totals.num_documents
     assert not cells
 
 
@@ -86,7 +88,7 @@ def test_the_hub_client_reads_our_eval_results(results: Path) -> None:
     entries = [
         e for p in files for e in parse_eval_result_entries(yaml.safe_load(p.read_text(encoding="utf-8")))
     ]
-    models = [cell for cell in read_cells(results) if cell.content["totals"]["num_tokens"] is not None]
+    models = [cell for cell in read_cells(results) if cell.totals.num_tokens is not None]
     assert sorted(entry.value for entry in entries) == sorted(round(cell.bits_per_byte, 6) for cell in models)
     assert {(entry.dataset_id, entry.dataset_revision) for entry in entries} == {("some/benchmark", revision)}
     assert all("lower is better" in (entry.notes or "") for entry in entries)
@@ -142,9 +144,9 @@ def test_configurations_and_names_are_kept_apart(tmp_path: Path) -> None:
 
 def test_what_has_no_place_in_a_format_is_told(results: Path, tmp_path: Path) -> None:
     shutil.copytree(results, tmp_path / "runs")
-    (tmp_path / "runs" / "probe.json").write_text('{"kind": "probe"}')
+    write_cell_files(tmp_path / "runs" / "task.json", task_content())
     outcome = run_cli("export", tmp_path / "runs", "--format", "csv", "-o", "x.csv")
-    assert outcome.exit_code == 0 and "left out: 1 files that are not of corpora" in outcome.stderr
+    assert outcome.exit_code == 0 and "left out: 1 cells that are not of corpora" in outcome.stderr
 
 
 @pytest.mark.parametrize(("name", "output"), [("csv", "file/x.csv"), ("lm-eval", "file/x")])

@@ -17,12 +17,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 import evalkit
 from evalkit.analysis.byte_costs import byte_costs
-from evalkit.cells.files import content_sha256
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
-from evalkit.files import strict_json
 from evalkit.report import build_site
 from tests.evalkit.report.conftest import Large, Small
 from tests.evalkit.report.test_numbers import read_data
+from tests.support.cells import task_content, write_cell_files
 from tests.support.stores import Counted, _documents, _write_cell
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -479,9 +478,7 @@ def test_a_large_store_loads_fast(page: Page, large: Large) -> None:
 
 
 def test_a_store_of_probes_alone(page: Page, tmp_path: Path) -> None:
-    content: dict[str, Any] = {"kind": "probe", "task": {"name": "s3"}, "model": {"name": "m"}, "summary": []}
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "1.json").write_text(strict_json({**content, "sha256": content_sha256(content)}))
+    write_cell_files(tmp_path / "runs" / "1.json", task_content())
     build_site(tmp_path / "runs", tmp_path / "site")
     for name in ("index.html", "compare.html"):
         with page.expect_event("requestfinished", lambda one: one.url.endswith("leaderboard.js")):

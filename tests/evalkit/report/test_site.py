@@ -24,6 +24,7 @@ from evalkit.plots import draw_all
 from evalkit.report import SiteOptions, build_site
 from evalkit.report.text import decimals, number, parameters, signed, visible
 from tests.evalkit.report.conftest import Large, Small
+from tests.support.cells import probe_content, task_content, write_cell_files
 from tests.support.stores import Counted, _documents, _write_cell, write_synthetic_store
 
 
@@ -232,10 +233,10 @@ def test_synthetic_cells_have_the_schema_of_real_ones(tmp_path: Path) -> None:
         tmp_path, 0, 0, num_bytes=np.array([4, 5]), bits=bits, clusters=["a", "b"], interval=(1.0, 2.0)
     )
     [path] = tmp_path.glob("source0*/*/*.json")
-    made = json.loads(path.read_text())
-    assert made.keys() == real.keys()
+    made, scored = (json.loads(file.read_text()) for file in (path, real.path))
+    assert made.keys() == scored.keys()
     for name in ("model", "corpus", "policy", "totals", "metrics", "documents"):
-        assert made[name].keys() == real[name].keys(), name
+        assert made[name].keys() == scored[name].keys(), name
 
 
 def test_a_large_store_is_built_fast(large: Large) -> None:
@@ -243,36 +244,14 @@ def test_a_large_store_is_built_fast(large: Large) -> None:
     assert (large.built.num_models, large.built.num_corpora, large.built.num_cells) == (40, 20, 800)
 
 
-def probe(name: str, **fields: Any) -> dict[str, Any]:
-    content = {"schema_version": 1, "kind": "probe", "status": "success", "environment": {}, **fields}
-    content["model"] = {"name": name, "num_parameters": 1234}
-    return {**content, "sha256": hashlib.sha256(strict_json(content).encode()).hexdigest()}
-
-
 def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
-    rows = [
-        {
-            "bucket": "1–2",
-            "num_items": 64,
-            "accuracy": 0.984375,
-            "low": 0.917,
-            "high": 0.997,
-            "chance": 1 / 6,
-        },
-        {"bucket": "3–4", "num_items": 64, "accuracy": 0.25, "low": 0.16, "high": 0.368, "chance": 1 / 6},
-    ]
-    tests = {"128": {"sequence_accuracy": 1.0, "sequence_accuracy_low": 0.9, "sequence_accuracy_high": 1.0}}
-    cells = {
-        "tasks/s3/a/1.json": probe("<b>a</b>", task={"name": "s3", "method": "4 shots"}, summary=rows),
-        "tasks/s3/b/2.json": probe("b", task={"name": "s3", "method": "4 shots"}, summary=rows[:1]),
-        "probes/parity/c/3.json": probe(
-            "c", task={"name": "parity"}, tests=tests, training={"losses": [0.5] * 99}
-        ),
+    short = {**task_content("b"), "summary": task_content()["summary"][:1]}
+    runs = {
+        "tasks/s3/a/1.json": task_content("<b>a</b>"),
+        "tasks/s3/b/2.json": short,
+        "probes/parity/c/3.json": probe_content("parity", "c", accuracies={128: 1.0}, num_losses=99),
     }
-    for path, content in cells.items():
-        target = tmp_path / "runs" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(strict_json(content), encoding="utf-8")
+    cells = [write_cell_files(tmp_path / "runs" / path, content) for path, content in runs.items()]
     assert build_site(tmp_path / "runs", tmp_path / "site").num_cells == 3
     tree = lxml.html.fromstring((tmp_path / "site" / "probes.html").read_text(encoding="utf-8"))
     tables = [
@@ -280,16 +259,16 @@ def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
         for table in tree.xpath("//table[contains(@class, 'probes')]")
     ]
     assert tables == [
-        [["model", "128"], ["c", "100.0 90.0–100.0"]],
+        [["model", "128"], ["clayers 1, seed 0", "100.0 90.0–100.0"]],
         [
             ["model", "1–2", "3–4"],
-            ["<b>a</b>4 shots", "98.4 91.7–99.7", "25.0 16.0–36.8"],
-            ["b4 shots", "98.4 91.7–99.7", "–"],
+            ["<b>a</b>likelihood, 4 shots", "98.4 91.7–99.7", "25.0 16.0–36.8"],
+            ["blikelihood, 4 shots", "98.4 91.7–99.7", "–"],
         ],
     ]
     assert "99 values, in the cell" in tree.text_content()
     for href in tree.xpath("//table[contains(@class, 'probes')]//a/@href"):
-        assert json.loads((tmp_path / "site" / href).read_text(encoding="utf-8")) in cells.values()
+        assert json.loads((tmp_path / "site" / href).read_text(encoding="utf-8")) in cells
 
 
 def test_characters_that_act_are_shown_by_their_codes() -> None:
@@ -329,8 +308,7 @@ def test_a_site_among_the_results_is_no_result(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     tiny_run(runs)
     for path, name in ((runs / "tasks" / "a.json", "a"), (runs / "b.json", "b")):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(strict_json(probe(name, task={"name": "parity"})), encoding="utf-8")
+        write_cell_files(path, probe_content("parity", name))
     first = build_site(runs, runs / "site", warn=pytest.fail)
     before = files_of(runs / "site")
     assert build_site(runs, runs / "site", warn=pytest.fail)[1:] == first[1:]
@@ -392,8 +370,7 @@ def test_names_as_long_as_a_file_name_may_be(tmp_path: Path) -> None:
             options=evalkit.RunOptions(output=tmp_path / "runs"),
         )
     folder = tmp_path / "runs" / "tasks" / "state-tracking" / ("m" * 240)
-    folder.mkdir(parents=True)
-    (folder / "1.json").write_text(strict_json(probe("m" * 240, task={"name": "s3"})), encoding="utf-8")
+    write_cell_files(folder / "1.json", task_content("m" * 240))
     built = build_site(tmp_path / "runs", tmp_path / "site")
     assert (built.num_models, built.num_cells) == (1, 3)
     assert len(list((tmp_path / "site" / "cells" / "tiny").iterdir())) == 2

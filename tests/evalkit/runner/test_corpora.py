@@ -189,7 +189,7 @@ def test_the_public_function_takes_names_paths_and_objects(tmp_path: Path) -> No
     )
     assert result.corpora == ("texts", "corpus")
     assert result.models == ("zstd", "bigram")
-    assert [(cell.model, cell.corpus) for cell in result.cells] == [
+    assert [(cell.model.name, cell.corpus.name) for cell in result.cells] == [
         *(("zstd", "texts"), ("zstd", "corpus"), ("bigram", "texts"), ("bigram", "corpus"))
     ]
 
@@ -546,7 +546,7 @@ def test_documents_that_reading_leaves_out_are_told_of(tmp_path: Path) -> None:
     listener = Listener()
     path = write_texts(tmp_path / "some.json", ["one", "", "two", "one", ""])
     result = run(["xz"], [str(path)], options=RunOptions(output=tmp_path / "runs", reporter=listener))
-    assert result.cells[0].content["corpus"]["num_documents"] == 2
+    assert result.cells[0].corpus.num_documents == 2
     assert listener.lines == ["some: documents left out on reading: 2 empty, 1 exact duplicate"]
     listener.lines.clear()
     run(["xz"], ["python-stdlib"], options=RunOptions(output=tmp_path / "runs", reporter=listener), limit=1)

@@ -40,16 +40,15 @@ def test_one_corpus_ranked_with_rate_and_interval(tmp_path: Path) -> None:
     values = [float(table[name][2]) for name in by_rank]
     assert values == sorted(values)
     for cell in result.cells:
-        row = table[cell.model]
-        metrics = cell.content["metrics"]
+        row = table[cell.model.name]
         assert row[2] == f"{cell.bits_per_byte:.4f}"
         assert row[3] == "±"
-        half = (metrics["bits_per_byte_high"] - metrics["bits_per_byte_low"]) / 2
-        assert row[4] == f"{half:.4f}"
+        assert cell.metrics.interval is not None
+        assert row[4] == f"{cell.metrics.interval.half_width:.4f}"
         assert row[5] == f"{12.5 * cell.bits_per_byte:.2f}"
         assert row[-1] == "document"
-        if cell.model in expected:
-            assert cell.bits_per_byte == pytest.approx(expected[cell.model], rel=1e-6)
+        if cell.model.name in expected:
+            assert cell.bits_per_byte == pytest.approx(expected[cell.model.name], rel=1e-6)
     assert "macro average" not in lines[1]
 
 
@@ -61,7 +60,7 @@ def test_several_corpora_are_ranked_by_macro_average(tmp_path: Path) -> None:
     one.table, two.table = one.table * 0 + 2.0, two.table * 0 + 2.1
     two.table[[97, 98, 256, 256], [98, 97, 97, 98]] = 0.1
     result = run([one, two], [long, short], options=RunOptions(output=tmp_path))
-    per_cell = {(cell.model, cell.corpus): cell.bits_per_byte for cell in result.cells}
+    per_cell = {(cell.model.name, cell.corpus.name): cell.bits_per_byte for cell in result.cells}
     assert per_cell["for-long", "long"] < per_cell["for-short", "long"]
     lines = printed(result)
     table = rows(lines)

@@ -98,9 +98,9 @@ def test_models_that_know_nothing_are_near_chance_and_reported_so(tmp_path: Path
         assert row.num_items == 48
         assert abs(row.accuracy - row.chance) < 4 * deviation
         assert row.low < row.accuracy < row.high
-        details = cell.content["details"]
+        details = cell.details
         assert details["num_tokens_read"] * 2 < details["num_tokens_unshared"]
-        assert cell.content["model"]["prefix_ids"] in ([0], [256])
+        assert cell.model.prefix_ids in ((0,), (256,))
         for item_row in cell.rows():
             assert item_row["answer by likelihood"] == int(np.argmin(item_row["nats"]))
             assert item_row["answers"][item_row["label"]] and item_row["question"]
@@ -169,7 +169,7 @@ def test_a_damaged_cell_is_moved_aside_and_asked_again(tmp_path: Path) -> None:
     assert "was changed after it was written; it was moved to" in messages[0]
     assert path.with_name(f"{path.name}.damaged").is_file()
     assert again.cells[0].summary == first.cells[0].summary
-    assert json.loads(path.read_text())["kind"] == "probe"
+    assert json.loads(path.read_text())["kind"] == "task"
 
 
 def test_a_cell_is_another_for_another_date_seed_and_number_of_shots() -> None:
@@ -265,8 +265,8 @@ def test_real_models_show_their_hidden_states(tmp_path: Path) -> None:
     result = run_tasks(
         [*random_models(tmp_path), PlantedModel(RIGHT)], tasks, options=RunOptions(output=tmp_path / "runs")
     )
-    probed = [cell for cell in result.cells if cell.method == "hidden-state probe"]
-    assert [len(cell.content["details"]["layers"]) for cell in probed] == [3, 3]
+    probed = [cell for cell in result.cells if cell.task.method == "hidden-state probe"]
+    assert [len(cell.details["layers"]) for cell in probed] == [3, 3]
     assert all(0 <= cell.summary[-1].accuracy <= 1 for cell in probed)
     [failure] = result.failures
     assert failure.subject == "parity-toggles (hidden-state probe)"

@@ -1,0 +1,62 @@
+"""A model's identity as its cells say it."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from evalkit.cells.fields import FieldError, from_json
+from evalkit.cells.schema import CellModel, TaskCellModel
+from evalkit.errors import ModelError
+from evalkit.models.protocol import ModelIdentity
+
+M = TypeVar("M", bound=CellModel)
+
+
+def cell_model(identity: ModelIdentity) -> CellModel:
+    """What a cell of a corpus says of its model.
+
+    Raises:
+        ModelError: the identity's details are not what a cell can hold.
+    """
+    return _checked(CellModel, identity, _fields(identity))
+
+
+def task_cell_model(identity: ModelIdentity, prefix: Sequence[int] = ()) -> TaskCellModel:
+    """What a cell of a task says of its model.
+
+    Args:
+        identity: of the model.
+        prefix: the ids that were read before every question.
+
+    Raises:
+        ModelError: the identity's details are not what a cell can hold.
+    """
+    fields = {
+        **_fields(identity),
+        "context_limit": identity.context_limit,
+        "prefix_rule": identity.prefix,
+        "prefix_ids": [int(token) for token in prefix],
+    }
+    return _checked(TaskCellModel, identity, fields)
+
+
+def _fields(identity: ModelIdentity) -> dict[str, object]:
+    return {
+        "name": identity.name,
+        "loader": identity.loader,
+        "revision": identity.revision,
+        "weights_sha256": identity.weights_sha256,
+        "tokenizer_sha256": identity.tokenizer_sha256,
+        "dtype": identity.dtype,
+    }
+
+
+def _checked(cls: type[M], identity: ModelIdentity, fields: dict[str, object]) -> M:
+    taken = sorted(fields.keys() & identity.details.keys())
+    if taken:
+        raise ModelError(
+            f"{identity.name}: its details must not be called {', '.join(taken)}, as fields of a cell are"
+        )
+    try:
+        return from_json(cls, {**fields, **identity.details}, "model")
+    except FieldError as error:
+        raise ModelError(f"{identity.name}: its identity cannot be kept in a cell: {error}") from error
