@@ -122,8 +122,7 @@ def notes(result: RunResult) -> Iterator[str]:
 
 
 def _dates(corpus: CellCorpus) -> str:
-    if corpus.date_from is None:
+    first, last = corpus.date_from, corpus.date_to
+    if first is None:
         return "undated"
-    return (
-        corpus.date_from if corpus.date_from == corpus.date_to else f"{corpus.date_from} to {corpus.date_to}"
-    )
+    return first if first == last else f"{first} to {last}"

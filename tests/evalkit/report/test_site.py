@@ -223,11 +223,8 @@ def test_synthetic_cells_have_the_schema_of_real_ones(tmp_path: Path) -> None:
     documents = [make_document(f"document {n} " * 5, source="x", license="MIT") for n in range(4)]
     corpus = make_corpus("tiny", documents, date_from="2026-01-01", date_to="2026-01-15")
     model = Counted("m", "text", 2, num_parameters=4, license="MIT", released="2025-12")
-    real = (
-        evalkit.run(models=[model], corpora=[corpus], options=evalkit.RunOptions(output=tmp_path / "runs"))
-        .cells[0]
-        .content
-    )
+    options = evalkit.RunOptions(output=tmp_path / "runs")
+    [real] = evalkit.run(models=[model], corpora=[corpus], options=options).cells
     bits = np.array([9.0, 8.0])
     _write_cell(
         tmp_path, 0, 0, num_bytes=np.array([4, 5]), bits=bits, clusters=["a", "b"], interval=(1.0, 2.0)
