@@ -81,7 +81,7 @@ def test_from_crawl_to_dataset_and_back(tmp_path: Path, monkeypatch: pytest.Monk
         ["xz"], [str(tmp_path / "there" / "papers")], options=evalkit.RunOptions(output=tmp_path / "runs")
     )
     assert not result.failures
-    assert result.cells[0].content["totals"]["num_bytes"] == original.num_bytes
+    assert result.cells[0].totals.num_bytes == original.num_bytes
 
 
 @pytest.fixture(autouse=True)

@@ -67,7 +67,7 @@ def test_a_corpus_by_itself_has_the_interval_of_its_cell(tmp_path: Path) -> None
     [cell] = run([BigramModel()], [corpus_of(TEXTS)], options=RunOptions(output=tmp_path)).cells
     interval = macro_interval([cell])
     assert interval is not None
-    assert interval == (metrics["bits_per_byte_low"], metrics["bits_per_byte_high"])
+    assert interval == (cell.metrics.bits_per_byte_low, cell.metrics.bits_per_byte_high)
     board = compute(read_store(tmp_path, warn=pytest.fail), ["all"])
     assert board.level(0, 0)[1:] == (round(interval.low, 6), round(interval.high, 6))
 
