@@ -1,5 +1,6 @@
 """README and the pages of docs/ speak the truth: what they name exists, what they show runs."""
 
+import dataclasses
 import os
 import re
 import runpy
@@ -12,6 +13,14 @@ from pathlib import Path
 import pytest
 
 import evalkit
+from evalkit.analysis.aggregates import AGGREGATES
+from evalkit.exports.formats import FORMATS
+from evalkit.models.catalog import BUILTIN_LOADERS
+from evalkit.models.codecs import CODECS
+from evalkit.plots import find_plots
+from evalkit.refresh.config import LeaderboardConfig
+from evalkit.scoring.policy import POLICIES
+from evalkit.stats import MIN_CLUSTERS, NUM_RESAMPLES
 from tests.support.pages import (
     GUIDES,
     PAGES,
@@ -79,6 +88,25 @@ def test_every_command_is_told_of_and_every_option_named_exists(
     existing |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     for page in EVERYWHERE:
         assert options(page) <= existing, page
+
+
+def test_pages_tell_of_everything_that_a_table_of_the_code_holds() -> None:
+    tables = {
+        "method.md": [*POLICIES, *AGGREGATES],
+        "models.md": [*CODECS, *BUILTIN_LOADERS],
+        "site.md": find_plots().plots.keys() - {"lengths"},  # the guide's
+        "cells.md": FORMATS,
+        "leaderboard.md": [field.name for field in dataclasses.fields(LeaderboardConfig)],
+    }
+    # Fields that the file has under another name, in a table of its own.
+    in_the_file = {"models": "always", "gpu_models": "gpu", "limits": "gates"}
+    for page, names in tables.items():
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for name in names:
+            name = in_the_file.get(name, name)
+            assert re.search(rf"[`\[ ]{name}\b", text), f"{page} does not tell of {name}"
+    method = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    assert f"{NUM_RESAMPLES:,} times" in method and MIN_CLUSTERS == 5 and "needs five clusters" in method
 
 
 def test_files_links_and_targets_exist() -> None:
