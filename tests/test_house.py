@@ -70,7 +70,6 @@ LONG_MODULES = {
     "evalkit_kernels.wkv7_triton_kernels",
 }
 LONG_FUNCTIONS = {
-    "_score_tokens",
     "bench_rwkv7",
     "leaderboard",
     "min_layers",

@@ -10,7 +10,7 @@ without them is asked through `nats`, each pair from its start: the same numbers
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +44,15 @@ class ContinuationCosts(NamedTuple):
     """The same if every request had been read from its start."""
 
 
+Reading = TypeVar("Reading")
+"""What a model knows after some text: a value of the model's own choosing."""
+
+
 @runtime_checkable
-class ReadingModel(Protocol):
+class ReadingModel(Protocol[Reading]):
     """A `TokenModel` that can stop reading, and go on from there more than once.
 
-    What it knows after some text is a value of its own choosing (``Any`` here); it must not be changed
-    by what is read from it later.
+    What it knows after some text must not be changed by what is read from it later.
     """
 
     identity: ModelIdentity
@@ -59,11 +62,11 @@ class ReadingModel(Protocol):
         """Whether this very model can: False sends its requests through `nats`."""
         ...
 
-    def read_on(self, ids: Sequence[int], reading: Any = None) -> Any:
+    def read_on(self, ids: Sequence[int], reading: Reading | None = None) -> Reading:
         """What is known after ``ids``, at least one, that follow what ``reading`` knows (None: nothing)."""
         ...
 
-    def branch_nats(self, reading: Any, endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+    def branch_nats(self, reading: Reading, endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Cost of every id of every ending, each ending on its own directly after what ``reading`` knows.
 
         Args:
@@ -153,7 +156,9 @@ def _batches(requests: Sequence[Request], tokens_per_batch: int) -> Iterator[lis
         yield batch
 
 
-def _read_tree(model: ReadingModel, requests: Sequence[Request]) -> tuple[list[NDArray[np.float32]], int]:
+def _read_tree(
+    model: ReadingModel[Reading], requests: Sequence[Request]
+) -> tuple[list[NDArray[np.float32]], int]:
     """Nats in the order of ``requests``, and the number of token positions read."""
     of_context: dict[tuple[int, ...], list[int]] = {}
     for i, request in enumerate(requests):
@@ -162,7 +167,9 @@ def _read_tree(model: ReadingModel, requests: Sequence[Request]) -> tuple[list[N
     nats: dict[int, NDArray[np.float32]] = {}
     num_read = 0
     # Slices of the sorted contexts that share their first ``depth`` ids, which ``reading`` knows.
-    open_slices: list[tuple[int, int, int, Any]] = [(0, len(contexts), 0, None)] if contexts else []
+    open_slices: list[tuple[int, int, int, Reading | None]] = (
+        [(0, len(contexts), 0, None)] if contexts else []
+    )
     while open_slices:
         first, stop, depth, reading = open_slices.pop()
         # In sorted order, what the first and the last share all share.
@@ -171,9 +178,9 @@ def _read_tree(model: ReadingModel, requests: Sequence[Request]) -> tuple[list[N
             reading = model.read_on(contexts[first][depth:shared], reading)
             num_read += shared - depth
         if len(contexts[first]) == shared:
-            asked = of_context[contexts[first]]
-            costs, num_branch = _branch(model, reading, [requests[i].continuation for i in asked])
-            nats.update(zip(asked, costs, strict=True))
+            indices = of_context[contexts[first]]
+            costs, num_branch = _branch(model, reading, [requests[i].continuation for i in indices])
+            nats.update(zip(indices, costs, strict=True))
             num_read += num_branch
             first += 1
         while first < stop:
@@ -186,7 +193,7 @@ def _read_tree(model: ReadingModel, requests: Sequence[Request]) -> tuple[list[N
 
 
 def _branch(
-    model: ReadingModel, reading: Any, endings: Sequence[tuple[int, ...]]
+    model: ReadingModel[Reading], reading: Reading | None, endings: Sequence[tuple[int, ...]]
 ) -> tuple[list[NDArray[np.float32]], int]:
     if reading is None:  # an empty context: there is nothing to carry
         assert isinstance(model, TokenModel)
@@ -197,7 +204,7 @@ def _branch(
     return costs, sum(map(len, inputs))
 
 
-def _num_shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+def _num_shared(first: tuple[int, ...], second: tuple[int, ...]) -> int:
     """Length of the common beginning."""
-    shorter = min(len(one), len(other))
-    return next((i for i in range(shorter) if one[i] != other[i]), shorter)
+    shorter = min(len(first), len(second))
+    return next((i for i in range(shorter) if first[i] != second[i]), shorter)

@@ -1,7 +1,7 @@
 """Hidden states of a model, layer by layer: what linear probes read."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ class HiddenStateModel(Protocol):
 
 
 def captured_inputs(
-    modules: Sequence[nn.Module], forward: Callable[[], Any], positions: Sequence[int]
+    modules: Sequence[nn.Module], forward: Callable[[], object], positions: Sequence[int]
 ) -> NDArray[np.float32]:
     """What ``forward`` feeds to each of the modules, ``[len(modules), len(positions), C]``.
 
@@ -38,11 +38,11 @@ def captured_inputs(
         positions: places in the text.
     """
     places = list(positions)
-    found: dict[int, NDArray[np.float32]] = {}
+    states: dict[int, NDArray[np.float32]] = {}
 
     def hook(index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            found[index] = inputs[0][0, places].float().cpu().numpy()
+            states[index] = inputs[0][0, places].float().cpu().numpy()
 
         return keep
 
@@ -53,4 +53,4 @@ def captured_inputs(
     finally:
         for handle in handles:
             handle.remove()
-    return np.stack([found[i] for i in range(len(modules))])
+    return np.stack([states[i] for i in range(len(modules))])

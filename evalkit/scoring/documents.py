@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError
-from evalkit.models.protocol import Codec, Model, TokenModel
+from evalkit.models.protocol import Codec, Encoding, Model, TokenModel
 from evalkit.scoring.policy import Window, windows
 
 SCORER_VERSION = 2
@@ -135,36 +135,21 @@ def _score_tokens(
 
     for index, document in enumerate(documents):
         try:
-            encoding = model.encode(document.text)
+            encoding = _encode(model, document)
         except LossyTextError as error:
             scores[index] = DocumentScore(document, None, None, lossy=str(error))
             continue
-        covered = int(encoding.ends[-1]) if len(encoding.ends) else 0
-        if covered != document.num_bytes or len(encoding.ids) != len(encoding.ends):
-            raise ScoringError(
-                f"{model.identity.name}: encode() of document {document.id} gives {len(encoding.ids)} ids "
-                f"and {len(encoding.ends)} ends, and covers {covered} of {document.num_bytes} bytes"
-            )
         cut = windows(policy, encoding.ids, prefix=prefix, context_limit=model.context_limit)
         opened[index] = _Open(encoding.ends, np.full(len(encoding.ids), np.nan), len(cut))
         pieces.extend(Piece(index, window) for window in cut)
         if not cut:  # nothing to pay for: no token, or a single one under the uncheatable policy
             close(index)
 
+    # Windows come back by length, not by document: a document is closed with the last of its windows.
     num_positions = sum(piece.window.num_positions for piece in pieces)
     num_done = 0
     for batch in batches(pieces, model.tokens_per_batch):
-        costs = model.nats(
-            [piece.window.targets.tolist() for piece in batch],
-            contexts=[piece.window.context.tolist() for piece in batch],
-        )
-        for (index, window), cost in zip(batch, costs, strict=True):
-            nats = np.asarray(cost)
-            if nats.shape != window.targets.shape or not np.isfinite(nats).all():
-                raise ScoringError(
-                    f"{model.identity.name}: document {documents[index].id} got costs that are not "
-                    f"{len(window.targets)} finite numbers; the weights or the precision are broken"
-                )
+        for (index, window), nats in zip(batch, _batch_nats(model, documents, batch), strict=True):
             state = opened[index]
             state.nats[window.first : window.first + len(nats)] = nats
             state.num_windows_left -= 1
@@ -176,7 +161,52 @@ def _score_tokens(
     return [scores[index] for index in range(len(documents))]
 
 
+def _encode(model: TokenModel, document: Document) -> Encoding:
+    """A document's tokens.
+
+    Raises:
+        LossyTextError: they do not decode to the document.
+        ScoringError: they do not cover it, though the model says that they do.
+    """
+    encoding = model.encode(document.text)
+    covered = int(encoding.ends[-1]) if len(encoding.ends) else 0
+    if covered != document.num_bytes or len(encoding.ids) != len(encoding.ends):
+        raise ScoringError(
+            f"{model.identity.name}: encode() of document {document.id} gives {len(encoding.ids)} ids "
+            f"and {len(encoding.ends)} ends, and covers {covered} of {document.num_bytes} bytes"
+        )
+    return encoding
+
+
+def _batch_nats(
+    model: TokenModel, documents: Sequence[Document], batch: Sequence[Piece]
+) -> list[NDArray[np.float32]]:
+    """The cost of every target of every window of a batch.
+
+    Raises:
+        ScoringError: one of them is no finite number, or they are not as many as the targets.
+    """
+    costs = model.nats(
+        [piece.window.targets.tolist() for piece in batch],
+        contexts=[piece.window.context.tolist() for piece in batch],
+    )
+    arrays = [np.asarray(cost) for cost in costs]
+    for (index, window), nats in zip(batch, arrays, strict=True):
+        # A NaN would pass for an unpaid token below, and cost nothing.
+        if nats.shape != window.targets.shape or not np.isfinite(nats).all():
+            raise ScoringError(
+                f"{model.identity.name}: document {documents[index].id} got costs that are not "
+                f"{len(window.targets)} finite numbers; the weights or the precision are broken"
+            )
+    return arrays
+
+
 def _close(document: Document, state: _Open, keep_tokens: bool) -> DocumentScore:
+    """A document's score, from its tokens' costs.
+
+    What is NaN still belongs to no window: the policy reads it without paying. The sum is one of float64, as
+    a float32 sum over a long document would lose the fifth digit.
+    """
     return DocumentScore(
         document,
         len(state.nats),
@@ -189,8 +219,8 @@ def _close(document: Document, state: _Open, keep_tokens: bool) -> DocumentScore
 def batches(pieces: Sequence[Piece], tokens_per_batch: int) -> Iterator[list[Piece]]:
     """The windows in batches of like length, longest first, padding counted.
 
-    Longest first, so that a batch that does not fit in memory fails at once and the estimate of the
-    time left only gets better.
+    Of like length, because every row of a batch is padded to the longest; longest first, so that a batch that
+    does not fit in memory fails at once and the estimate of the time left only gets better.
     """
     batch: list[Piece] = []
     for piece in sorted(pieces, key=lambda piece: -piece.window.num_positions):
