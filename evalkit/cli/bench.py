@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Time evalkit beside its peers, on this machine.")
+from evalkit.cli.parsing import DeviceOption, JsonOption
 
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+app = typer.Typer(help="Time evalkit beside its peers, on this machine.")
 
 
 @app.callback(invoke_without_command=True)
@@ -17,7 +17,7 @@ def bench_rwkv7_command(
     num_threads: Annotated[
         int | None, typer.Option("--threads", help="Threads; all by default.", min=1)
     ] = None,
-    as_json: _Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Time RWKV-7 (0.1B shape, random weights) against the PyPI package rwkv, side by side, on CPU.
 
@@ -39,9 +39,9 @@ def bench_rwkv7_command(
 
 @app.command("kernels")
 def bench_kernels_command(
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     num_rounds: Annotated[int, typer.Option("--rounds", help="Times to measure each.", min=1)] = 5,
-    as_json: _Json = False,
+    as_json: JsonOption = False,
     write_choices: Annotated[
         bool,
         typer.Option("--write-choices", help="Measure which backend is fastest when, and keep it."),
@@ -57,8 +57,8 @@ def bench_kernels_command(
         return
     rows = bench_kernels(device=device, num_rounds=num_rounds)
     if as_json:
-        where = environment() | torch_environment(device)
-        typer.echo(strict_json({"environment": where, "rows": rows_to_json(rows)}), nl=False)
+        content = {"environment": environment() | torch_environment(device), "rows": rows_to_json(rows)}
+        typer.echo(strict_json(content), nl=False)
     else:
         for line in lines(rows):
             typer.echo(line)
@@ -74,14 +74,14 @@ def _write_choices(device: str, num_rounds: int) -> None:
 
     rows = measure_choices(device=device, num_rounds=num_rounds)
     path = choices_path()
-    known = json.loads(path.read_text(encoding="utf-8"))
+    table = json.loads(path.read_text(encoding="utf-8"))
     measured = rows[0]["device"]
-    known["rows"] = [row for row in known["rows"] if row["device"] != measured] + rows
-    where = environment() | torch_environment(device)
-    kept = ("cpu", "gpu", "cuda", "num_threads", "packages", "wkv7_cpu")
-    known["measured"][measured] = {name: where[name] for name in kept}
+    table["rows"] = [row for row in table["rows"] if row["device"] != measured] + rows
+    facts = environment() | torch_environment(device)
+    names = ("cpu", "gpu", "cuda", "num_threads", "packages", "wkv7_cpu")
+    table["measured"][measured] = {name: facts[name] for name in names}
     with atomic_write(path) as temporary:
-        temporary.write_text(strict_json(known), encoding="utf-8")
+        temporary.write_text(strict_json(table), encoding="utf-8")
     for row in rows:
-        what = "forward and backward" if row["gradient"] else "forward"
-        typer.echo(f"{measured}, {what}, from {row['from_tokens']} tokens: {', '.join(row['order'])}")
+        passes = "forward and backward" if row["gradient"] else "forward"
+        typer.echo(f"{measured}, {passes}, from {row['from_tokens']} tokens: {', '.join(row['order'])}")

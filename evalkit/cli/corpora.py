@@ -7,16 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from evalkit.cli import corpora_check as gates_cli
+from evalkit.cli import corpora_check
+from evalkit.cli.parsing import JsonOption, StoreOption
 
 app = typer.Typer(help="The corpora that models are scored on.", no_args_is_help=True)
-app.command("check")(gates_cli.check_command)
-
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-_Store = Annotated[
-    Path | None,
-    typer.Option("--store", help="Folder of the corpora.", show_default="$EVALKIT_CORPORA, else corpora/"),
-]
+app.command("check")(corpora_check.check_command)
 
 
 @app.command("import")
@@ -51,7 +46,7 @@ def import_corpus(
         str | None,
         typer.Option("--text-column", help="Column of the text.", show_default="text, else content"),
     ] = None,
-    store: _Store = None,
+    store: StoreOption = None,
 ) -> None:
     """Store a dated, immutable corpus made of somebody's files.
 
@@ -83,7 +78,7 @@ def import_corpus(
 
 
 @app.command("list")
-def list_corpora(as_json: _Json = False, store: _Store = None) -> None:
+def list_corpora(as_json: JsonOption = False, store: StoreOption = None) -> None:
     """List the built-in corpora and those in the store. Exits with 1 if one has no sound manifest."""
     from evalkit.corpora.store import list_corpora, read_manifest
     from evalkit.errors import CorpusError
@@ -133,8 +128,8 @@ def list_corpora(as_json: _Json = False, store: _Store = None) -> None:
 @app.command("show")
 def show_corpus(
     corpus: Annotated[str, typer.Argument(help="A name from `evalkit corpora list`, or a path.")],
-    as_json: _Json = False,
-    store: _Store = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
 ) -> None:
     """Read a corpus and show everything that is known of it."""
     from evalkit.corpora.store import load_corpus
@@ -151,8 +146,8 @@ def show_corpus(
 @app.command("verify")
 def verify_corpus(
     name: Annotated[str, typer.Argument(help="A name from `evalkit corpora list`.")],
-    as_json: _Json = False,
-    store: _Store = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
 ) -> None:
     """Recompute every digest and count of a corpus. Exits with 1 if anything is not as stored."""
     from evalkit.corpora.store import verify_corpus
@@ -182,7 +177,7 @@ def publish_corpus(
         bool, typer.Option("--push", help="Upload the folder; without it nothing leaves this machine.")
     ] = False,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    store: _Store = None,
+    store: StoreOption = None,
 ) -> None:
     """Prepare a corpus as a dataset: texts whose license allows it, how to get the others again.
 

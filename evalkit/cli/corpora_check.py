@@ -6,10 +6,7 @@ from typing import Annotated
 
 import typer
 
-_Store = Annotated[
-    Path | None,
-    typer.Option("--store", help="Folder of the corpora.", show_default="$EVALKIT_CORPORA, else corpora/"),
-]
+from evalkit.cli.parsing import JsonOption, StoreOption
 
 
 def check_command(
@@ -24,8 +21,8 @@ def check_command(
     save_profile: Annotated[
         Path | None, typer.Option("--save-profile", help="Keep the new corpus's profile for the next window.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-    store: _Store = None,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
 ) -> None:
     """Check a new window's corpus against the previous: counts, languages, lengths, duplicates.
 
@@ -36,12 +33,12 @@ def check_command(
     from evalkit.files import strict_json
 
     values: dict[str, float] = {}
-    for one in limit or ():
-        name, _, number = one.partition("=")
+    for setting in limit or ():
+        name, _, number = setting.partition("=")
         try:
             values[name] = float(number)
         except ValueError as error:
-            raise UsageError(f"--limit {one}: write NAME=NUMBER") from error
+            raise UsageError(f"--limit {setting}: write NAME=NUMBER") from error
     limits = gates.parse_limits(values, "--limit")
     if save_profile and not save_profile.name.endswith(gates.PROFILE_FILE):
         raise UsageError(f"--save-profile {save_profile}: its name must end in {gates.PROFILE_FILE}")
@@ -50,12 +47,13 @@ def check_command(
     findings = gates.check(fresh, old, limits)
     if save_profile:
         gates.write_profile(fresh, save_profile)
+    passed = all(finding.passed for finding in findings)
     if as_json:
-        passed = all(finding.passed for finding in findings)
         content = {"new": fresh.name, "old": old.name, "passed": passed}
-        typer.echo(strict_json(content | {"gates": [dataclasses.asdict(one) for one in findings]}), nl=False)
+        gate_rows = [dataclasses.asdict(finding) for finding in findings]
+        typer.echo(strict_json(content | {"gates": gate_rows}), nl=False)
     else:
         for finding in findings:
             typer.echo(f"{'passed' if finding.passed else 'FAILED'}  {finding.gate + ':':<15}{finding.text}")
-    if not all(finding.passed for finding in findings):
+    if not passed:
         raise typer.Exit(1)

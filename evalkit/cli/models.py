@@ -6,17 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
+from evalkit.cli.parsing import JsonOption
 from evalkit.files import strict_json
 from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.models.codecs import CODECS
 
 app = typer.Typer(help="The models that have names.", no_args_is_help=True)
 
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
 
 @app.command("list")
-def list_models(as_json: _Json = False) -> None:
+def list_models(as_json: JsonOption = False) -> None:
     """List the models that have names: the built-in ones and those of evalkit.toml."""
     entries = load_catalog().values()
     if as_json:
@@ -52,24 +51,24 @@ def list_models(as_json: _Json = False) -> None:
 @app.command("show")
 def show_model(
     model: Annotated[str, typer.Argument(help="A name from `evalkit models list`, or LOADER:TARGET.")],
-    as_json: _Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show everything that is known of one model, and where a local copy of it lies."""
     from evalkit.embedded.card import card_lines, read_card
 
     entry = resolve_spec(model, load_catalog())
     card = read_card(entry.local_path) if entry.local_path else None
-    known: dict[str, Any] = {**dataclasses.asdict(entry), "local_copy": _local_copy(entry)}
+    facts: dict[str, Any] = {**dataclasses.asdict(entry), "local_copy": _local_copy(entry)}
     if as_json:
-        typer.echo(strict_json(known if card is None else {**known, "card": card}), nl=False)
+        typer.echo(strict_json(facts if card is None else {**facts, "card": card}), nl=False)
         return
     if entry.loader == "codec":
-        del known["revision"], known["local_copy"]
+        del facts["revision"], facts["local_copy"]
         codec = CODECS[entry.target]
-        known |= {"method": codec.title, "settings": codec.settings, "package": codec.package}
+        facts |= {"method": codec.title, "settings": codec.settings, "package": codec.package}
     elif entry.local_path:
-        del known["revision"]
-    for key, value in known.items():
+        del facts["revision"]
+    for key, value in facts.items():
         if value is None and key != "local_copy":
             continue
         shown = value if isinstance(value, str) else json.dumps(value)

@@ -322,7 +322,7 @@ def test_damaged_weights_are_a_named_failure_of_that_model_only(finished: Path, 
     assert line.startswith("FAILED hf:tiny on texts: hf:tiny: damaged weights in ")
     assert "Traceback" not in outcome.stderr
     after = snapshot(finished)
-    assert all(after[name] == known for name, known in before.items() if (finished / name).is_file())
+    assert all(after[name] == state for name, state in before.items() if (finished / name).is_file())
     assert [path.name for path in sorted((finished / "texts").iterdir())] == ["xz", "zstd"]
 
 

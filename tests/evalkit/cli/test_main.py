@@ -10,6 +10,7 @@ import typer
 
 import evalkit
 from evalkit.cli.main import app
+from evalkit.scoring.policy import POLICIES
 from tests.support.toys import (
     PATIENCE_S,
     TEXTS,
@@ -118,6 +119,13 @@ def test_help_and_version() -> None:
     assert run_cli("--version") == (0, f"evalkit {evalkit.__version__}\n", "")
 
 
+def test_help_lists_every_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for command in ("run", "compare"):
+        printed = run_cli(command, "--help").stdout
+        assert all(f"{policy.name}: {policy.help}" in printed for policy in POLICIES.values()), printed
+
+
 def test_help_imports_nothing_heavy() -> None:
     script = """
 import sys
@@ -127,11 +135,11 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-heavy = "torch transformers pyarrow numpy pandas datasets tokenizers huggingface_hub".split()
+heavy = "torch transformers pyarrow numpy pandas matplotlib datasets tokenizers huggingface_hub".split()
 print("heavy:", [name for name in heavy if name in sys.modules])
 """
-    for words in (["--help"], ["run", "--help"], ["--version"], ["models", "list"]):
-        command = [sys.executable, "-W", "error", "-c", script, *words]
+    for words in ("--help", "run --help", "leaderboard --help", "export --help", "--version", "models list"):
+        command = [sys.executable, "-W", "error", "-c", script, *words.split()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines()[-1] == "heavy: []"
@@ -171,13 +179,13 @@ def test_the_table_goes_to_stdout_and_the_rest_to_stderr(texts: Path, tmp_path: 
 
 def test_json_is_one_object_and_is_what_the_cells_say(texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "runs"
-    other = write_texts(tmp_path / "other.json", TEXTS[:2])
+    few_texts = write_texts(tmp_path / "other.json", TEXTS[:2])
     command = [
         "run",
         "--models",
         "zstd,brotli",
         "--corpora",
-        f"{texts},{other}",
+        f"{texts},{few_texts}",
         "--output",
         output,
         "--json",
@@ -252,10 +260,10 @@ def test_without_arguments_it_is_the_embedded_models_and_the_codecs_on_the_stand
 
 
 def test_env_names_no_user_machine_or_folder() -> None:
-    known = strict(run_cli("env", "--json").stdout)
-    assert known["evalkit"] == evalkit.__version__
-    assert known["device"] == "cpu" or known["device"].startswith("cuda")
-    assert str(Path.home()) not in json.dumps(known)
+    facts = strict(run_cli("env", "--json").stdout)
+    assert facts["evalkit"] == evalkit.__version__
+    assert facts["device"] == "cpu" or facts["device"].startswith("cuda")
+    assert str(Path.home()) not in json.dumps(facts)
     assert run_cli("env").stdout.splitlines()[0].split() == ["evalkit:", evalkit.__version__]
 
 
@@ -340,7 +348,7 @@ def test_what_an_encoding_lacks_is_escaped_and_json_stays_json(
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     path = write_texts(tmp_path / "few.json", ["文字を数える。", "é"])
     Path("evalkit.toml").write_text('[models."é-文"]\nloader = "codec"\ntarget = "xz"\n', encoding="utf-8")
-    known = subprocess.run(
+    compared = subprocess.run(
         command_line("compare", "é-文", "ppmd", "--corpus", path, "--json"),
         env=environment,
         capture_output=True,
@@ -348,7 +356,7 @@ def test_what_an_encoding_lacks_is_escaped_and_json_stays_json(
         timeout=PATIENCE_S,
     )
     written = "utf-8" if encoding == "ascii" else encoding  # click takes ASCII for a mistake
-    assert json.loads(known.stdout.decode(written))["model_a"] == "é-文"
+    assert json.loads(compared.stdout.decode(written))["model_a"] == "é-文"
     table = subprocess.run(
         command_line("run", "--models", "é-文", "--corpora", texts),
         env=environment,

@@ -58,9 +58,9 @@ def place(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     (plugin / "toy_sources.py").write_text(SOURCES)
     board = tmp_path / "board"
     git = {
-        f"GIT_{who}_{what}": value
+        f"GIT_{who}_{field}": value
         for who in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "a bot"), ("EMAIL", "bot@example.org"))
+        for field, value in (("NAME", "a bot"), ("EMAIL", "bot@example.org"))
     }
     git |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     env = plugin_environment(plugin, **git) | {"EVALKIT_CORPORA": str(board / "corpora")}
@@ -169,8 +169,8 @@ def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         rows = list(csv.DictReader(file))
     assert [row["title"] for row in rows] == [page.title for page in pages[:4]]
     texts = [document.text for document in load_corpus(name, store=tmp_path / "corpora").documents]
-    wanted = [page.text.replace("An item", "- An item") for page in pages[:4]]
-    assert [sorted(text.splitlines()) for text in texts] == [sorted(text.splitlines()) for text in wanted]
+    expected = [page.text.replace("An item", "- An item") for page in pages[:4]]
+    assert [sorted(text.splitlines()) for text in texts] == [sorted(text.splitlines()) for text in expected]
     assert [row["num_bytes"] for row in rows] == [str(len(text.encode())) for text in texts]
     assert [row["published_at"] for row in rows] == [f"2024-10-07T{hour}:00:00Z" for hour in range(12, 16)]
     page = (tmp_path / "site" / "corpora" / f"{name}.html").read_text(encoding="utf-8")
@@ -184,10 +184,10 @@ def test_a_model_that_nobody_knows_is_told_before_the_crawl(tmp_path: Path) -> N
     path = tmp_path / "leaderboard.toml"
     path.write_text(CONFIG.replace('["xz", "zstd"]', '["xz", "zsdt"]'))
     config = read_config(path)
-    told: list[str] = []
+    messages: list[str] = []
     with pytest.raises(UsageError, match=r"unknown model 'zsdt'. Did you mean zstd"):
-        crawl(config, last_window(config, dt.date(2026, 11, 18)), tell=told.append)
-    assert not told
+        crawl(config, last_window(config, dt.date(2026, 11, 18)), tell=messages.append)
+    assert not messages
 
 
 def test_commit_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,10 +56,10 @@ def test_several_corpora_are_ranked_by_macro_average(tmp_path: Path) -> None:
     # `short` is better on the short corpus by more than it is worse on the long one: by macro average it
     # wins, by the sum over all bytes it would lose.
     long, short = corpus_of([text * 40 for text in TEXTS], "long"), corpus_of(["ab" * 9, "ba" * 9], "short")
-    one, two = BigramModel("for-long"), BigramModel("for-short")
-    one.table, two.table = one.table * 0 + 2.0, two.table * 0 + 2.1
-    two.table[[97, 98, 256, 256], [98, 97, 97, 98]] = 0.1
-    result = run([one, two], [long, short], options=RunOptions(output=tmp_path))
+    for_long, for_short = BigramModel("for-long"), BigramModel("for-short")
+    for_long.table, for_short.table = for_long.table * 0 + 2.0, for_short.table * 0 + 2.1
+    for_short.table[[97, 98, 256, 256], [98, 97, 97, 98]] = 0.1
+    result = run([for_long, for_short], [long, short], options=RunOptions(output=tmp_path))
     per_cell = {(cell.model.name, cell.corpus.name): cell.bits_per_byte for cell in result.cells}
     assert per_cell["for-long", "long"] < per_cell["for-short", "long"]
     lines = printed(result)
@@ -151,11 +151,11 @@ def test_a_corpus_that_a_model_may_have_read_is_noted(
 ) -> None:
     corpus = corpus_of(TEXTS, date=date)
     result = run([BigramModel(details=details), "zstd"], [corpus], options=RunOptions(output=tmp_path))
-    found = [note for note in notes(result) if "may have read" in note]
+    warnings = [note for note in notes(result) if "may have read" in note]
     if said is None:
-        assert found == []
+        assert warnings == []
     else:
-        [note] = found
+        [note] = warnings
         assert note.startswith("bigram may have read corpus in training: ")
         assert said in note
 

@@ -175,11 +175,11 @@ def test_corpora_and_tasks_can_be_had_together(plugin: Path) -> None:
 
 
 def test_two_packages_may_not_bring_the_same_name(plugin: Path, tmp_path, monkeypatch) -> None:
-    other = write_plugin(tmp_path / "other", commands="\n[evalkit.tasks]\ncounting = elsewhere:suite\n")
-    (other / "toy_plugin-1.0.dist-info").rename(other / "other_plugin-1.0.dist-info")
-    metadata = other / "other_plugin-1.0.dist-info" / "METADATA"
+    second = write_plugin(tmp_path / "other", commands="\n[evalkit.tasks]\ncounting = elsewhere:suite\n")
+    (second / "toy_plugin-1.0.dist-info").rename(second / "other_plugin-1.0.dist-info")
+    metadata = second / "other_plugin-1.0.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text().replace("toy-plugin", "other-plugin"))
-    monkeypatch.syspath_prepend(other)
+    monkeypatch.syspath_prepend(second)
     with pytest.raises(UsageError, match="two packages bring tasks named 'counting'"):
         make_tasks(["sheep"], TaskOptions(default_date()))
 
@@ -202,5 +202,5 @@ def test_what_a_model_may_have_read_is_said(tmp_path: Path) -> None:
         BigramModel("new", details={"knowledge_cutoff": "2026-11"}),
     ]
     result = run_tasks(models, tasks, options=RunOptions(output=tmp_path))
-    told = [line for line in notes(result) if "may have read" in line]
-    assert told == ["new (2026-11) may have read items of 2026-11-01 in training; give a later --date"]
+    warnings = [line for line in notes(result) if "may have read" in line]
+    assert warnings == ["new (2026-11) may have read items of 2026-11-01 in training; give a later --date"]
