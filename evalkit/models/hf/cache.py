@@ -9,12 +9,15 @@ tokens only), so that is tried on the model itself before it is relied upon.
 import copy
 import inspect
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from evalkit.models.hf.head import hidden_at_head
+
+if TYPE_CHECKING:
+    import transformers
 
 _NUM_TRIED_BEFORE = 7
 """Tokens of the trial that go into the cache; the rest is read from it."""
@@ -23,13 +26,15 @@ _NUM_TRIED_BEFORE = 7
 class HfReading(NamedTuple):
     """What a model knows after some text."""
 
-    cache: Any
-    """`transformers.Cache` of one row; never written to again."""
+    cache: "transformers.Cache"
+    """Of one row; never written to again."""
     hidden: Tensor
     """``[C]``: the head's input that predicts the next token."""
 
 
-def read_on(model: Any, ids: Sequence[int], reading: HfReading | None) -> HfReading:
+def read_on(
+    model: "transformers.PreTrainedModel", ids: Sequence[int], reading: HfReading | None
+) -> HfReading:
     """See `evalkit.models.continuations.ReadingModel.read_on`."""
     from transformers import DynamicCache
 
@@ -38,7 +43,9 @@ def read_on(model: Any, ids: Sequence[int], reading: HfReading | None) -> HfRead
     return HfReading(cache, hidden[0, -1])
 
 
-def branch_hidden(model: Any, reading: HfReading, inputs: Sequence[Sequence[int]]) -> Tensor:
+def branch_hidden(
+    model: "transformers.PreTrainedModel", reading: HfReading, inputs: Sequence[Sequence[int]]
+) -> Tensor:
     """What the head gets at every token of every input, ``[len(inputs), longest, C]``.
 
     The inputs are padded on the right, which none of their own tokens sees.
@@ -51,7 +58,7 @@ def branch_hidden(model: Any, reading: HfReading, inputs: Sequence[Sequence[int]
     return _advance(model, ids, cache)
 
 
-def carries_state(model: Any, ids: Sequence[int]) -> bool:
+def carries_state(model: "transformers.PreTrainedModel", ids: Sequence[int]) -> bool:
     """Whether a text read in two pieces, the second in two rows, gives what it gives in one.
 
     Args:
@@ -64,8 +71,10 @@ def carries_state(model: Any, ids: Sequence[int]) -> bool:
     whole = hidden_at_head(model, torch.tensor([list(ids)], device=device))[0].double()
     try:
         reading = read_on(model, ids[:_NUM_TRIED_BEFORE], None)
-        rest = list(ids[_NUM_TRIED_BEFORE:])
-        rows = branch_hidden(model, reading, [rest, rest[:2]]).double()
+        second_piece = list(ids[_NUM_TRIED_BEFORE:])
+        # Two rows of different lengths, as a branching has them: one cache serves both, the shorter is
+        # padded.
+        rows = branch_hidden(model, reading, [second_piece, second_piece[:2]]).double()
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
         return False  # it knows no such cache: read from the start each time, slower and as right
     pieces = torch.cat((reading.hidden.double()[None], rows[0], rows[1, :2]))
@@ -73,11 +82,13 @@ def carries_state(model: Any, ids: Sequence[int]) -> bool:
     expected = torch.cat((whole[before - 1 :], whole[before : before + 2]))
     if pieces.shape != expected.shape:
         return False
+    # Another order of the same sums is off by a few roundings of the largest values; a cache that was not
+    # taken over, or whose positions start again, by as much as the values themselves.
     tolerance = 32 * torch.finfo(reading.hidden.dtype).eps * whole.abs().max().item()
     return (pieces - expected).abs().max().item() <= tolerance
 
 
-def _advance(model: Any, ids: Tensor, cache: Any) -> Tensor:
+def _advance(model: "transformers.PreTrainedModel", ids: Tensor, cache: "transformers.Cache") -> Tensor:
     """``[B, T, C]``; the cache is written to."""
     argument = _cache_argument(model)
     assert argument is not None
@@ -85,7 +96,7 @@ def _advance(model: Any, ids: Tensor, cache: Any) -> Tensor:
     return hidden_at_head(model, ids.to(device), **{argument: cache, "use_cache": True})
 
 
-def _cache_argument(model: Any) -> str | None:
+def _cache_argument(model: "transformers.PreTrainedModel") -> str | None:
     """The name under which a model takes its cache."""
-    known = inspect.signature(model.forward).parameters
-    return next((name for name in ("past_key_values", "cache_params") if name in known), None)
+    parameters = inspect.signature(model.forward).parameters
+    return next((name for name in ("past_key_values", "cache_params") if name in parameters), None)

@@ -52,8 +52,8 @@ class Checkpoint:
     """Where config and tokenizer are; `fetch_weights` puts a repository's weights there as well."""
     snapshot: HubSnapshot | None
     """The repository's files; None for a local folder."""
-    config: Any
-    tokenizer: Any
+    config: "transformers.PreTrainedConfig"
+    tokenizer: "transformers.PreTrainedTokenizerBase"
     trust_remote_code: bool
     identity: ModelIdentity
     prefix: tuple[int, ...]
@@ -121,7 +121,9 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
     )
 
 
-def context_limit(config: Any, entry: CatalogEntry, options: LoadOptions) -> int | None:
+def context_limit(
+    config: "transformers.PreTrainedConfig", entry: CatalogEntry, options: LoadOptions
+) -> int | None:
     """Most token positions of one forward pass; None for a recurrent model without a cap.
 
     Raises:
@@ -167,7 +169,7 @@ def _small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapsh
     return download(target, snapshot.commit, ["*.json", "*.txt", "*.model", "*.py"]), snapshot
 
 
-def _read_config(folder: Path, name: str, trust_remote_code: bool) -> Any:
+def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transformers.PreTrainedConfig":
     path = folder / "config.json"
     if not path.is_file():
         raise ModelError(f"{name}: {folder} has no config.json, so it is not a Hugging Face checkpoint")
@@ -197,18 +199,20 @@ def _read_config(folder: Path, name: str, trust_remote_code: bool) -> Any:
     return config
 
 
-def _refuse_other_models(config: Any, name: str) -> None:
-    what = ", ".join(config.architectures or [config.model_type])
+def _refuse_other_models(config: "transformers.PreTrainedConfig", name: str) -> None:
+    architectures = ", ".join(config.architectures or [config.model_type])
     if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(f"{name}: {what} is a sequence-to-sequence model; a causal one is needed")
+        raise ModelError(f"{name}: {architectures} is a sequence-to-sequence model; a causal one is needed")
     # BERT and its like can be run as decoders, and are only if their checkpoint says so.
     is_causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()).intersection(config.architectures or ())
     is_encoder = _stated(config, "is_decoder") is False and not is_causal
     if is_encoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise ModelError(f"{name}: {what} is not a causal language model: it predicts no next token")
+        raise ModelError(f"{name}: {architectures} is not a causal language model: it predicts no next token")
 
 
-def _read_tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
+def _read_tokenizer(
+    folder: Path, name: str, trust_remote_code: bool
+) -> "transformers.PreTrainedTokenizerBase":
     present = [file for file in TOKENIZER_FILES if (folder / file).is_file()]
     if not set(present).difference(_SETTINGS_ONLY) and not trust_remote_code:
         raise ModelError(
@@ -225,9 +229,9 @@ def _read_tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
             tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, **settings)
             if tokenizer.bos_token is None and tokenizer.eos_token is None:  # GPT-2: only its class knows
                 named = transformers.AutoTokenizer.from_pretrained(folder, **settings)
-                known = set(named.all_special_tokens).intersection(named.get_vocab())
+                special = set(named.all_special_tokens).intersection(named.get_vocab())
                 names = named.special_tokens_map.items()
-                tokenizer.add_special_tokens({role: token for role, token in names if str(token) in known})
+                tokenizer.add_special_tokens({role: token for role, token in names if str(token) in special})
             return tokenizer
     except Exception as error:  # the library's parser raises nothing more specific
         raise ModelError(f"{name}: the tokenizer in {folder} cannot be read: {first_line(error)}") from error
@@ -238,7 +242,7 @@ def _has_own_tokenizer(folder: Path) -> bool:
     return path.is_file() and "auto_map" in json.loads(path.read_text(encoding="utf-8"))
 
 
-def _special_ids_in_front(tokenizer: Any) -> tuple[int, ...]:
+def _special_ids_in_front(tokenizer: "transformers.PreTrainedTokenizerBase") -> tuple[int, ...]:
     """The ids that the tokenizer puts before a text by itself."""
     bare = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
     full = tokenizer(_PROBE)["input_ids"]
@@ -248,7 +252,7 @@ def _special_ids_in_front(tokenizer: Any) -> tuple[int, ...]:
     return ()
 
 
-def _default_prefix(tokenizer: Any, put_in_front: tuple[int, ...]) -> str:
+def _default_prefix(tokenizer: "transformers.PreTrainedTokenizerBase", put_in_front: tuple[int, ...]) -> str:
     if tokenizer.bos_token_id is not None and tokenizer.bos_token_id in put_in_front:
         return "bos"
     if tokenizer.eos_token_id is not None:
@@ -256,7 +260,9 @@ def _default_prefix(tokenizer: Any, put_in_front: tuple[int, ...]) -> str:
     return "none" if tokenizer.bos_token_id is None else "bos"
 
 
-def _prefix_ids(rule: str, tokenizer: Any, vocab_size: int | None, name: str) -> tuple[int, ...]:
+def _prefix_ids(
+    rule: str, tokenizer: "transformers.PreTrainedTokenizerBase", vocab_size: int | None, name: str
+) -> tuple[int, ...]:
     if rule == "none":
         return ()
     if rule.startswith("token:"):
@@ -270,13 +276,13 @@ def _prefix_ids(rule: str, tokenizer: Any, vocab_size: int | None, name: str) ->
     return (int(token_id),)
 
 
-def _stated(config: Any, key: str) -> Any:
+def _stated(config: "transformers.PreTrainedConfig", key: str) -> Any:
     """A setting of the text model, under whatever name its config keeps it."""
     text_config = config.get_text_config(decoder=True)
     return text_config.to_dict().get(text_config.attribute_map.get(key, key))
 
 
-def stated_length(config: Any) -> int | None:
+def stated_length(config: "transformers.PreTrainedConfig") -> int | None:
     """The context length that an attention model's config states; None for a recurrent one."""
     if _is_recurrent(config):
         return None
@@ -284,7 +290,7 @@ def stated_length(config: Any) -> int | None:
     return next((length for length in lengths if isinstance(length, int) and length > 0), None)
 
 
-def _is_recurrent(config: Any) -> bool:
+def _is_recurrent(config: "transformers.PreTrainedConfig") -> bool:
     """Whether a model's memory does not grow with the text: no attention, or only over a fixed window.
 
     A config without attention heads has no attention layers (Mamba, xLSTM, RWKV-4, whose lengths are

@@ -14,12 +14,15 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from evalkit.errors import ModelError
+
+if TYPE_CHECKING:
+    import transformers
 
 _SCALE_NAME = re.compile(r"logits?_scal|lm_head_multiplier|output_multiplier|logits?_multiplier")
 _SOFTCAP_NAME = re.compile(r"(?=.*soft_?cap)(?!.*(attn|attention|router|gate|mlp))")
@@ -43,7 +46,7 @@ class _HeadReached(Exception):
     """Ends a forward pass at the head. It never leaves this module."""
 
 
-def hidden_at_head(model: Any, input_ids: Tensor, **settings: Any) -> Tensor:
+def hidden_at_head(model: "transformers.PreTrainedModel", input_ids: Tensor, **settings: object) -> Tensor:
     """What the model feeds to its head, ``[B, T, C]``, without computing any logits.
 
     A pre-hook that raises is the one way that fits every architecture: calling the body alone
@@ -51,13 +54,13 @@ def hidden_at_head(model: Any, input_ids: Tensor, **settings: Any) -> Tensor:
     division, a cast).
 
     Args:
-        model: a `transformers` causal LM.
+        model: a causal LM.
         input_ids: ``[B, T]``.
         settings: further arguments of the model's forward pass, e.g. its cache.
     """
     captured: list[Tensor] = []
 
-    def stop(_module: Any, inputs: tuple[Tensor, ...]) -> None:
+    def stop(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         captured.append(inputs[0])
         raise _HeadReached
 
@@ -70,7 +73,7 @@ def hidden_at_head(model: Any, input_ids: Tensor, **settings: Any) -> Tensor:
     return captured[0]
 
 
-def understand_head(model: Any, token_ids: Sequence[int], name: str) -> Head:
+def understand_head(model: "transformers.PreTrainedModel", token_ids: Sequence[int], name: str) -> Head:
     """Find out, on a short text, how a model turns hidden states into logits.
 
     The head's output is replaced by numbers of known and very different sizes; what the model makes of
@@ -79,7 +82,7 @@ def understand_head(model: Any, token_ids: Sequence[int], name: str) -> Head:
     position sees a later one.
 
     Args:
-        model: a `transformers` causal LM in evaluation mode.
+        model: a causal LM in evaluation mode.
         token_ids: a few ids of ordinary text, two at least.
         name: the model's name, for messages.
 
@@ -93,11 +96,13 @@ def understand_head(model: Any, token_ids: Sequence[int], name: str) -> Head:
         raise ModelError(f"{name}: {type(model).__name__} has no linear output head with a weight matrix")
     bias: Tensor | None = getattr(linear, "bias", None)
     vocab_size = weight.shape[0]
+    # From 0.01 to 1000 on either side of zero: a softcap of 30 leaves the small ones as they are and cuts off
+    # the large ones, a factor moves all alike, and anything else bends them in another way.
     probe = torch.logspace(-2, 3, vocab_size, device=weight.device)
     probe[1::2] *= -1
     seen: list[Tensor] = []
 
-    def replace(_module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def replace(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         seen.extend((inputs[0], output))
         return probe.to(output.dtype).expand_as(output).clone()
 
@@ -123,6 +128,7 @@ def _check_linear(hidden: Tensor, output: Tensor, weight: Tensor, bias: Tensor |
             f"{name}: its logits are not finite in {weight.dtype}; the weights are damaged, or need "
             "--dtype float32 or bfloat16"
         )
+    # Rows of the head from all over the vocabulary; float64, so that the only rounding is the model's.
     rows = torch.arange(0, len(weight), max(1, len(weight) // _NUM_CHECKED_ROWS), device=weight.device)
     features, matrix = hidden.double(), weight[rows].double()
     expected = features @ matrix.T + (0 if bias is None else bias[rows].double())
@@ -136,23 +142,26 @@ def _check_linear(hidden: Tensor, output: Tensor, weight: Tensor, bias: Tensor |
         )
 
 
-def _check_causal(model: Any, ids: Tensor, hidden: Tensor, name: str) -> None:
-    other = ids.clone()
-    other[0, -1] = next((token for token in ids[0].tolist() if token != ids[0, -1]), 0)
-    if torch.equal(ids, other):
+def _check_causal(model: "transformers.PreTrainedModel", ids: Tensor, hidden: Tensor, name: str) -> None:
+    # Only the last id is changed: whatever moves before it has looked ahead.
+    changed_ids = ids.clone()
+    changed_ids[0, -1] = next((token for token in ids[0].tolist() if token != ids[0, -1]), 0)
+    if torch.equal(ids, changed_ids):
         raise ModelError(f"{name}: the tokenizer makes the same token of everything")
-    changed = (hidden_at_head(model, other)[0, :-1].double() - hidden[:-1].double()).abs().max().item()
-    if changed > 32 * torch.finfo(hidden.dtype).eps * hidden.abs().max().item():
+    movement = (hidden_at_head(model, changed_ids)[0, :-1].double() - hidden[:-1].double()).abs().max().item()
+    if movement > 32 * torch.finfo(hidden.dtype).eps * hidden.abs().max().item():
         raise ModelError(
             f"{name}: {type(model).__name__} lets tokens see later ones (hidden states move by "
-            f"{changed:.2g}), so it predicts no next token"
+            f"{movement:.2g}), so it predicts no next token"
         )
 
 
 def _after_head(
-    config: Any, fed: Tensor, logits: Tensor, dtype: torch.dtype, name: str
+    config: "transformers.PreTrainedConfig", fed: Tensor, logits: Tensor, dtype: torch.dtype, name: str
 ) -> tuple[float, float | None]:
     """The scale and softcap that make of what was fed, ``[V]``, the logits, ``[T, V]``."""
+    # Names only nominate; a candidate is taken if it turns what was fed into the model's own logits. A scale
+    # may multiply or divide, whatever it is called.
     settings = _numbers(config)
     scales = [value for key, value in settings if _SCALE_NAME.search(key)]
     softcaps = [value for key, value in settings if _SOFTCAP_NAME.match(key) and value > 0]
@@ -174,10 +183,11 @@ def _after_head(
     )
 
 
-def _numbers(config: Any) -> list[tuple[str, float]]:
-    found: dict[str, float] = {}
+def _numbers(config: "transformers.PreTrainedConfig") -> list[tuple[str, float]]:
+    """The numbers in a config, the text model's own included where it is part of a larger one."""
+    numbers: dict[str, float] = {}
     for part in (config, config.get_text_config(decoder=True)):
         for key, value in part.to_dict().items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                found[key] = float(value)
-    return list(found.items())
+                numbers[key] = float(value)
+    return list(numbers.items())

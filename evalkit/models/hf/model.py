@@ -4,7 +4,6 @@ import functools
 import math
 import pickle
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +69,7 @@ class HfModel:
 
     def __init__(
         self,
-        model: Any,
+        model: "transformers.PreTrainedModel",
         token_bytes: TokenBytes,
         *,
         identity: ModelIdentity,
@@ -80,7 +79,7 @@ class HfModel:
         """Wrap a model and find out what its head does.
 
         Args:
-            model: a `transformers.PreTrainedModel` with an output head, in evaluation mode.
+            model: with an output head, in evaluation mode.
             token_bytes: its tokenizer.
             identity: what the results are filed under.
             prefix: ids read before a document.
@@ -133,7 +132,9 @@ class HfModel:
         ids = np.zeros((len(inputs), length), np.int64)
         for row, tokens in enumerate(inputs):
             ids[row, : len(tokens)] = tokens
-        # Of each row, the targets that have something before them and the positions that predict them.
+        # Of each row, the targets that have something before them, and the positions that predict them,
+        # counted through the flattened batch. What nothing precedes keeps ln(V), which `costs` was filled
+        # with.
         unpredicted = [0 if len(context) else 1 for context in contexts]
         paid = [targets[skip:] for targets, skip in zip(sequences, unpredicted, strict=True)]
         positions = np.concatenate(
@@ -209,11 +210,11 @@ class HfModel:
             softcap=head.softcap,
             scale=head.scale,
         )
-        found: NDArray[np.float32] = nats.float().cpu().numpy()
-        return found
+        costs: NDArray[np.float32] = nats.float().cpu().numpy()
+        return costs
 
 
-def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
+def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> "transformers.PreTrainedModel":
     name = checkpoint.identity.name
     try:
         with quiet():
@@ -249,7 +250,7 @@ def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     return model
 
 
-def _check_positions(model: Any, identity: ModelIdentity) -> None:
+def _check_positions(model: "transformers.PreTrainedModel", identity: ModelIdentity) -> None:
     """Refuse a context beyond a table of learned positions, which on a GPU would take the process down."""
     stated, limit = stated_length(model.config), identity.context_limit
     if stated is None or limit is None or limit <= stated:
@@ -274,7 +275,7 @@ def _probe_ids(token_bytes: TokenBytes) -> list[int]:
     return ids
 
 
-def _tokens_per_batch(model: Any, device: torch.device) -> int:
+def _tokens_per_batch(model: "transformers.PreTrainedModel", device: torch.device) -> int:
     if device.type != "cuda":
         return _CPU_TOKENS_PER_BATCH
     config = model.config.get_text_config(decoder=True)

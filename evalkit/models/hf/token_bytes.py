@@ -21,17 +21,30 @@ are not special (``<think>``, runs of blanks) are part of ordinary tokenization 
 import functools
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from evalkit.errors import LossyTextError, ModelError
+from evalkit.models.hf.tokenizer_state import (
+    BYTE_OF,
+    Part,
+    components,
+    normalise_state,
+    only_spells,
+    prepends_space,
+    replacements,
+    unknown_token,
+)
 from evalkit.models.protocol import Encoding
 
-_SPACE_SYMBOL = "▁"
+if TYPE_CHECKING:
+    import tokenizers
+    import transformers
+
 _NO_BYTES = b"\xff"
 """Stands for the unknown token: never occurs in UTF-8, so no document can equal what contains it."""
 
@@ -45,11 +58,11 @@ class TokenBytes:
     parsing of special tokens) is changed in a copy.
     """
 
-    def __init__(self, tokenizer: Any, name: str | None = None) -> None:
+    def __init__(self, tokenizer: "transformers.PreTrainedTokenizerFast", name: str | None = None) -> None:
         """Read the vocabulary.
 
         Args:
-            tokenizer: a `transformers.PreTrainedTokenizerFast` (``TokenizersBackend`` since version 5).
+            tokenizer: a fast one (``TokenizersBackend`` since version 5 of transformers).
             name: what messages call the model; None: the folder that the tokenizer came from.
 
         Raises:
@@ -63,20 +76,22 @@ class TokenBytes:
             )
         state = json.loads(tokenizer.backend_tokenizer.to_str())
         special = set(tokenizer.all_special_tokens)
-        _normalise_state(state, special)
+        normalise_state(state, special)
         self._backend = _backend(state)
 
-        decoders = list(_components(state["decoder"]))
-        pipeline = [*_components(state["normalizer"]), *_components(state["pre_tokenizer"])]
+        decoders = list(components(state["decoder"]))
+        pipeline = [*components(state["normalizer"]), *components(state["pre_tokenizer"])]
         self._is_byte_level = any(part["type"] == "ByteLevel" for part in (*decoders, *pipeline))
         self._has_byte_fallback = any(part["type"] == "ByteFallback" for part in decoders)
-        self._replacements = _replacements(decoders)
-        self._prepends_space = any(map(_prepends_space, pipeline))
+        self._replacements = replacements(decoders)
+        self._prepends_space = any(map(prepends_space, pipeline))
         self._added = {token["id"]: token["content"] for token in state["added_tokens"]}
-        self._unknown = _unknown_token(state["model"])
+        self._unknown = unknown_token(state["model"])
         self._pieces = _Pieces(self._piece)
 
         special.update(token["content"] for token in state["added_tokens"] if token["special"])
+        # A text is never encoded to a special token, so that a vocabulary may have more of those than the
+        # model has rows.
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         self.num_ids = 1 + max((i for token, i in vocabulary.items() if token not in special), default=-1)
         """One more than the largest id that a text can be encoded to."""
@@ -114,10 +129,14 @@ class TokenBytes:
             return None
         ids = encoded.ids
         if self._replacements is None and not self._is_byte_level:
+            # The decoder does more than token by token: only offsets can say where tokens end, and they are
+            # believed if the decoder gives the text back.
             ends = _byte_ends(encoded.offsets, text)
             if ends is None or backend.decode(ids, skip_special_tokens=False) != text:
                 return None
             return Encoding(np.array(ids, np.int64), ends)
+        # The ids alone give the document's bytes back, so they are a code for them, whatever the tokenizer
+        # did.
         pieces = self._text_pieces(ids)
         if b"".join(pieces) != data:
             return None
@@ -135,8 +154,8 @@ class TokenBytes:
         if token is None or token == self._unknown:
             return _NO_BYTES
         if self._is_byte_level:
-            if token_id not in self._added and all(character in _BYTE_OF for character in token):
-                return bytes(_BYTE_OF[character] for character in token)
+            if token_id not in self._added and all(character in BYTE_OF for character in token):
+                return bytes(BYTE_OF[character] for character in token)
             return str(token).encode()
         if self._has_byte_fallback and re.fullmatch("<0x[0-9A-F]{2}>", token):
             return bytes([int(token[3:5], 16)])
@@ -148,12 +167,12 @@ class TokenBytes:
     def _literal_backend(self) -> Tokenizer:
         """The same vocabulary without whatever changes text: normalisers and added tokens."""
         state = json.loads(self._backend.to_str())
-        kept = [part for part in _components(state["normalizer"]) if _only_spells(part)]
-        state["normalizer"] = {"type": "Sequence", "normalizers": kept} if kept else None
+        spelling = [part for part in components(state["normalizer"]) if only_spells(part)]
+        state["normalizer"] = {"type": "Sequence", "normalizers": spelling} if spelling else None
         state["added_tokens"] = []
         return _backend(state)
 
-    def _check_against(self, tokenizer: Any) -> None:
+    def _check_against(self, tokenizer: "transformers.PreTrainedTokenizerFast") -> None:
         theirs = tokenizer.backend_tokenizer
         # A call writes its settings into the tokenizer and leaves them there.
         settings = theirs.encode_special_tokens, theirs.truncation, theirs.padding
@@ -179,7 +198,11 @@ class TokenBytes:
         else:
             decoded = b"".join(self._text_pieces(ids))
         first = next(
-            (i for i, (one, other) in enumerate(zip(data, decoded, strict=False)) if one != other),
+            (
+                i
+                for i, (byte, decoded_byte) in enumerate(zip(data, decoded, strict=False))
+                if byte != decoded_byte
+            ),
             min(len(data), len(decoded)),
         )
         return (
@@ -191,24 +214,23 @@ class TokenBytes:
 class _Pieces(dict[int, bytes]):
     """A memory of the bytes of the ids seen so far."""
 
-    def __init__(self, piece: Any) -> None:
+    def __init__(self, piece: Callable[[int], bytes]) -> None:
         super().__init__()
         self._piece = piece
 
     def __missing__(self, token_id: int) -> bytes:
-        piece: bytes = self._piece(token_id)
-        self[token_id] = piece
+        self[token_id] = piece = self._piece(token_id)
         return piece
 
 
-def _backend(state: dict[str, Any]) -> Tokenizer:
+def _backend(state: Part) -> Tokenizer:
     backend = Tokenizer.from_str(json.dumps(state))
     backend.encode_special_tokens = True  # special tokens in the text are text; not part of the state
     return backend
 
 
-def _rust_encode(backend: Tokenizer, text: str) -> Any | None:
-    """An `Encoding` of the tokenizers library; None where the vocabulary lacks even an unknown token."""
+def _rust_encode(backend: Tokenizer, text: str) -> "tokenizers.Encoding | None":
+    """The library's own encoding; None where the vocabulary lacks even an unknown token."""
     try:
         return backend.encode(text, add_special_tokens=False)
     except Exception as error:  # the library raises nothing more specific
@@ -217,89 +239,16 @@ def _rust_encode(backend: Tokenizer, text: str) -> Any | None:
         raise
 
 
-def _normalise_state(state: dict[str, Any], special: set[str]) -> None:
-    """Make a tokenizer's state deterministic, unlimited and blind to special tokens, in place."""
-    state["truncation"] = state["padding"] = None
-    model = state["model"]
-    if "dropout" in model:
-        model["dropout"] = None
-    for token in state["added_tokens"]:
-        token["special"] = token["special"] or token["content"] in special  # Phi-3's </s> says it is not
-    if model["type"] == "Unigram":
-        # SentencePiece never matches its control pieces in text; this library does unless they are renamed.
-        # The vocabulary keeps their ids, so that they can leave the added tokens.
-        added = state["added_tokens"]
-        control = special | {token["content"] for token in added if token["special"]}
-        control &= {piece for piece, _ in model["vocab"]}
-        state["added_tokens"] = [token for token in added if token["content"] not in control]
-        model["vocab"] = [
-            [f"\ufdd0{index}" if piece in control else piece, score]
-            for index, (piece, score) in enumerate(model["vocab"])
-        ]
-
-
-def _components(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """The parts of a normaliser, pre-tokenizer or decoder, with sequences taken apart."""
-    if part is None:
-        return
-    if part["type"] != "Sequence":
-        yield part
-        return
-    for parts in (value for value in part.values() if isinstance(value, list)):
-        for inner in parts:
-            yield from _components(inner)
-
-
-def _prepends_space(part: dict[str, Any]) -> bool:
-    if part["type"] == "Metaspace":
-        return bool(part["prepend_scheme"] != "never")
-    if part["type"] == "Prepend":
-        return part["prepend"] in (" ", _SPACE_SYMBOL)
-    return part["type"] == "ByteLevel" and bool(part.get("add_prefix_space"))
-
-
-def _only_spells(part: dict[str, Any]) -> bool:
-    """Whether a normaliser only writes text in the vocabulary's alphabet, with nothing lost."""
-    return part["type"] in ("ByteLevel", "Prepend") or part.get("pattern") == {"String": " "}
-
-
-def _replacements(decoders: list[dict[str, Any]]) -> list[tuple[str, str]] | None:
-    """What a decoder replaces in each token; None where it does something that tokens alone do not tell."""
-    found = []
-    for part in decoders:
-        if part["type"] == "Metaspace":
-            found.append((part["replacement"], " "))
-        elif part["type"] == "Replace" and "String" in part["pattern"]:
-            found.append((part["pattern"]["String"], part["content"]))
-        elif part["type"] not in ("ByteFallback", "ByteLevel", "Fuse", "Strip"):
-            return None
-    return found
-
-
-def _unknown_token(model: dict[str, Any]) -> str | None:
-    if model["type"] == "Unigram":
-        index = model.get("unk_id")
-        return None if index is None else str(model["vocab"][index][0])
-    return model.get("unk_token")
-
-
 def _byte_ends(offsets: list[tuple[int, int]], text: str) -> NDArray[np.int64] | None:
     """Byte offsets at which tokens end, from character offsets that tile the text; None if they do not."""
     spans = np.array(offsets, np.int64).reshape(-1, 2)
     starts, ends = spans[:, 0], spans[:, 1]
+    # Every token starts where the one before it ends, the first at 0 and the last at the end of the text.
     joints = np.concatenate(([0], ends))
     if not np.array_equal(joints[:-1], starts) or joints[-1] != len(text):
         return None
+    # UTF-8 takes a byte more from each of these code points on; UTF-32 gives the code points as an array.
     characters = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     widths = 1 + (characters >= 0x80) + (characters >= 0x800) + (characters >= 0x10000)
     byte_offsets: NDArray[np.int64] = np.concatenate(([0], np.cumsum(widths, dtype=np.int64)))
     return byte_offsets[ends]
-
-
-def _byte_of_character() -> dict[str, int]:
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-_BYTE_OF = _byte_of_character()
