@@ -21,7 +21,7 @@ import numpy as np
 
 from evalkit.analysis.aggregates import HEADLINE, Array
 from evalkit.analysis.estimates import Estimate, aggregate, corpus_stream, estimates, resampled_sums
-from evalkit.analysis.results import Store, read_store
+from evalkit.analysis.results import Results, read_results
 from evalkit.errors import UsageError, unknown_name
 
 UNDATED = "undated"
@@ -43,26 +43,28 @@ class Month(NamedTuple):
     """The same divided by the drift."""
 
 
-def chain_months(store: Store, anchors: Sequence[str] = (), *, policy: str = "document") -> list[Month]:
+def chain_months(results: Results, anchors: Sequence[str] = (), *, policy: str = "document") -> list[Month]:
     """Months in order, each with its drift and its models' levels before and after it is taken out.
 
     Args:
-        store: the cells; undated corpora are left out.
+        results: the cells; undated corpora are left out.
         anchors: models by name or label; empty: every model that two successive months have in common.
         policy: of the language models.
 
     Raises:
         UsageError: fewer than two months, an unknown policy or anchor, or two months without a common one.
     """
-    if policy not in store.policies:
-        raise unknown_name("policy", policy, store.policies, f"Here there are: {', '.join(store.policies)}.")
-    members = [index for index, row in enumerate(store.entrants) if row.policy in (policy, None)]
-    possible_anchors = _anchors(store, members, anchors)
-    corpora_by_month = _corpora_by_month(store, members)
-    samples = {month: _levels(store, corpora, members) for month, corpora in corpora_by_month.items()}
+    if policy not in results.policies:
+        raise unknown_name(
+            "policy", policy, results.policies, f"Here there are: {', '.join(results.policies)}."
+        )
+    members = [index for index, row in enumerate(results.configurations) if row.policy in (policy, None)]
+    possible_anchors = _anchors(results, members, anchors)
+    corpora_by_month = _corpora_by_month(results, members)
+    samples = {month: _levels(results, corpora, members) for month, corpora in corpora_by_month.items()}
     # The fewest clusters of any corpus of the chain, as for every number over several corpora.
     num_clusters = min(
-        len(set(store.corpora[number].clusters))
+        len(set(results.corpora[number].clusters))
         for numbers in corpora_by_month.values()
         for number in numbers
     )
@@ -82,14 +84,16 @@ def chain_months(store: Store, anchors: Sequence[str] = (), *, policy: str = "do
             step = _log_step(samples[previous], samples[month], common)
             log_drift = step if log_drift is None else np.add(*_same_length([log_drift, step]))
         chain.append(
-            _month(store, month, corpora, common, samples[month], log_drift, num_clusters=num_clusters)
+            _month(results, month, corpora, common, samples[month], log_drift, num_clusters=num_clusters)
         )
     return chain
 
 
-def _anchors(store: Store, members: Sequence[int], names: Sequence[str]) -> list[int]:
+def _anchors(results: Results, members: Sequence[int], names: Sequence[str]) -> list[int]:
     """The models that may tie months together: those named, by model or label; of no names all."""
-    names_of = {index: {store.entrants[index].model, store.entrants[index].label} for index in members}
+    names_of = {
+        index: {results.configurations[index].model, results.configurations[index].label} for index in members
+    }
     known_names = set().union(*names_of.values())
     for name in names:
         if name not in known_names:
@@ -97,10 +101,10 @@ def _anchors(store: Store, members: Sequence[int], names: Sequence[str]) -> list
     return [index for index in members if not names or names_of[index] & set(names)]
 
 
-def _corpora_by_month(store: Store, members: Sequence[int]) -> dict[str, list[int]]:
+def _corpora_by_month(results: Results, members: Sequence[int]) -> dict[str, list[int]]:
     """Indices of the dated corpora that a member was scored on, by month, the first month first."""
     by_month: dict[str, list[int]] = {}
-    for number, corpus in enumerate(store.corpora):
+    for number, corpus in enumerate(results.corpora):
         if corpus.month != UNDATED and set(members) & set(corpus.cells):
             by_month.setdefault(corpus.month, []).append(number)
     if len(by_month) < 2:
@@ -111,17 +115,17 @@ def _corpora_by_month(store: Store, members: Sequence[int]) -> dict[str, list[in
     return dict(sorted(by_month.items()))
 
 
-def _levels(store: Store, corpora: Sequence[int], members: Sequence[int]) -> dict[int, Array]:
+def _levels(results: Results, corpora: Sequence[int], members: Sequence[int]) -> dict[int, Array]:
     """Bits per byte, measured and resampled ``[1 + R]``, of each model with a cell on all these corpora."""
     # Each corpus has draws of its own, also where it is its month's only one: months are independent. All
     # models share them, so that what the texts do to every model alike cancels in ratios.
     sums = [
-        resampled_sums(store.corpora[number], stream=corpus_stream(store.corpora[number].sha256))
+        resampled_sums(results.corpora[number], stream=corpus_stream(results.corpora[number].sha256))
         for number in corpora
     ]
     levels = {}
     for index in members:
-        if all(index in store.corpora[number].cells for number in corpora):
+        if all(index in results.corpora[number].cells for number in corpora):
             sets = [corpus.common[index, index] for corpus in sums]
             bits = [corpus.bits[chosen, [index]] for corpus, chosen in zip(sums, sets, strict=True)]
             num_bytes = [corpus.num_bytes[[chosen]] for corpus, chosen in zip(sums, sets, strict=True)]
@@ -145,7 +149,7 @@ def _same_length(rows: Sequence[Array]) -> list[Array]:
 
 
 def _month(
-    store: Store,
+    results: Results,
     month: str,
     corpora: Sequence[int],
     anchors: Sequence[int],
@@ -163,14 +167,14 @@ def _month(
 
     def shown(rows: Mapping[int, Array]) -> dict[str, Estimate]:
         return {
-            store.entrants[index].label: estimates(row[None], num_clusters)[0]
+            results.configurations[index].label: estimates(row[None], num_clusters)[0]
             for index, row in sorted(rows.items())
         }
 
     return Month(
         month,
-        tuple(store.corpora[number].label for number in corpora),
-        tuple(sorted(store.entrants[index].label for index in anchors)),
+        tuple(results.corpora[number].label for number in corpora),
+        tuple(sorted(results.configurations[index].label for index in anchors)),
         estimates(drift[None], num_clusters)[0],
         shown(samples),
         shown(chained),
@@ -234,4 +238,4 @@ def read_months(
     warn: Callable[[str], None] = lambda _: None,
 ) -> list[Month]:
     """`chain_months` of the cells under a folder."""
-    return chain_months(read_store(Path(results), warn=warn), anchors, policy=policy)
+    return chain_months(read_results(Path(results), warn=warn), anchors, policy=policy)

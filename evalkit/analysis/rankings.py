@@ -21,7 +21,7 @@ from evalkit.analysis.estimates import (
     resampled_sums,
     sums_together,
 )
-from evalkit.analysis.results import Store
+from evalkit.analysis.results import Results
 
 
 class Choice(NamedTuple):
@@ -57,7 +57,7 @@ class View:
 class Leaderboard:
     """All numbers of the leaderboard, the model pages and the comparison page."""
 
-    store: Store
+    results: Results
     sources: tuple[str, ...]
     """A label per corpus."""
     levels: tuple[dict[int, Estimate], ...]
@@ -69,7 +69,7 @@ class Leaderboard:
     @property
     def default(self) -> Choice:
         """What the page shows first: everything under the default policy."""
-        return Choice(self.store.policies[0], None, None)
+        return Choice(self.results.policies[0], None, None)
 
     def level(self, corpus: int, configuration: int) -> Estimate:
         """A cell's number."""
@@ -92,29 +92,29 @@ class Leaderboard:
         return {leader} | ties
 
 
-def compute(store: Store, sources: Sequence[str]) -> Leaderboard:
+def compute(results: Results, sources: Sequence[str]) -> Leaderboard:
     """All numbers.
 
     Args:
-        store: the cells.
+        results: the cells.
         sources: per corpus, where its documents come from.
     """
     corpus_levels: list[dict[int, Estimate]] = []
     corpus_pairs: list[Pairs] = []
-    for corpus in store.corpora:
+    for corpus in results.corpora:
         sums = [resampled_sums(corpus, stream=ALONE)]
         corpus_levels.append(levels("micro", sums, sorted(corpus.cells)))
         pairs: dict[tuple[int, int], Estimate] = {}
-        for policy in store.policies:
-            pairs |= differences("micro", sums, sorted(_compared(store, policy) & set(corpus.cells)))
+        for policy in results.policies:
+            pairs |= differences("micro", sums, sorted(_compared(results, policy) & set(corpus.cells)))
         corpus_pairs.append(pairs)
-    together = sums_together(store.corpora) if len(store.corpora) > 1 else []
+    together = sums_together(results.corpora) if len(results.corpora) > 1 else []
 
     def view_of(policy: str, corpora: tuple[int, ...]) -> View:
         configurations = [
             index
-            for index in sorted(_compared(store, policy))
-            if all(index in store.corpora[corpus].cells for corpus in corpora)
+            for index in sorted(_compared(results, policy))
+            if all(index in results.corpora[corpus].cells for corpus in corpora)
         ]
         if len(corpora) == 1:  # all aggregates are the corpus's own number
             levels_of_corpus = {index: corpus_levels[corpora[0]][index] for index in configurations}
@@ -129,41 +129,41 @@ def compute(store: Store, sources: Sequence[str]) -> Leaderboard:
     # Many choices leave the same corpora: each of these views is computed once.
     computed: dict[tuple[str, tuple[int, ...]], View] = {}
     views: dict[Choice, View] = {}
-    for choice in _choices(store, sources):
-        corpora = _corpora_of(choice, store, sources)
+    for choice in _choices(results, sources):
+        corpora = _corpora_of(choice, results, sources)
         if corpora:
             key = (choice.policy, corpora)
             if key not in computed:
                 computed[key] = view_of(*key)
             views[choice] = computed[key]
-    return Leaderboard(store, tuple(sources), tuple(corpus_levels), tuple(corpus_pairs), views)
+    return Leaderboard(results, tuple(sources), tuple(corpus_levels), tuple(corpus_pairs), views)
 
 
-def _compared(store: Store, policy: str) -> set[int]:
+def _compared(results: Results, policy: str) -> set[int]:
     """The models that are put side by side under a policy: compressors always are."""
-    return {index for index, row in enumerate(store.entrants) if row.policy in (policy, None)}
+    return {index for index, row in enumerate(results.configurations) if row.policy in (policy, None)}
 
 
-def _corpora_of(choice: Choice, store: Store, sources: Sequence[str]) -> tuple[int, ...]:
+def _corpora_of(choice: Choice, results: Results, sources: Sequence[str]) -> tuple[int, ...]:
     """The corpora that a choice leaves; not those on which no language model was scored under its policy.
 
     Nobody could be ranked over these, while compressors are scored on all of them.
     """
-    models = {index for index in _compared(store, choice.policy) if store.entrants[index].policy}
+    models = {index for index in _compared(results, choice.policy) if results.configurations[index].policy}
     return tuple(
         number
-        for number, corpus in enumerate(store.corpora)
+        for number, corpus in enumerate(results.corpora)
         if choice.source in (None, sources[number])
         and choice.month in (None, corpus.month)
         and (not models or models & set(corpus.cells))
     )
 
 
-def _choices(store: Store, sources: Sequence[str]) -> list[Choice]:
-    months = sorted({corpus.month for corpus in store.corpora})
+def _choices(results: Results, sources: Sequence[str]) -> list[Choice]:
+    months = sorted({corpus.month for corpus in results.corpora})
     return [
         Choice(policy, source, month)
-        for policy in store.policies
+        for policy in results.policies
         for source in [None, *sorted(set(sources))]
         for month in [None, *months]
     ]

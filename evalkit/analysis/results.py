@@ -1,4 +1,4 @@
-"""Result cells as the site sees them: which models, which corpora, which documents cost what."""
+"""All cells under a folder, read once: which models, which corpora, which documents cost what."""
 
 import dataclasses
 import hashlib
@@ -16,6 +16,7 @@ from evalkit.cells.reading import read_cell
 from evalkit.cells.schema import CellCorpus, CellModel, CellPolicy, CorpusCell, TaskCell
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import slug
+from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 _COLUMNS = ["id", "sha256", "title", "cluster", "num_bytes", "total_bits"]
 SITE_LISTING = "site.json"
@@ -35,14 +36,14 @@ class LeftOut:
 
 
 @dataclasses.dataclass(frozen=True)
-class Entrant:
+class ModelConfiguration:
     """A model in one configuration: a row of the leaderboard."""
 
     key: str
     """Unique, and fit for a file name."""
     label: str
     model: str
-    """The model's name; several entrants may share it."""
+    """The model's name; several configurations may share it."""
     policy: str | None
     """None for a compressor, which knows no policy."""
     facts: CellModel
@@ -58,7 +59,7 @@ class Entrant:
 
 @dataclasses.dataclass(frozen=True)
 class ScoredCorpus:
-    """A corpus and what every entrant paid for its documents."""
+    """A corpus and what every configuration paid for its documents."""
 
     key: str
     label: str
@@ -72,9 +73,9 @@ class ScoredCorpus:
     num_bytes: NDArray[np.int64]
     """``[D]``."""
     bits: NDArray[np.float64]
-    """``[D, K]`` for K entrants; NaN where an entrant has no cell or could not represent a document."""
+    """``[D, K]`` for K configurations; NaN where there is no cell, or a document could not be represented."""
     cells: dict[int, CorpusCell]
-    """By entrant."""
+    """By configuration."""
 
     @property
     def name(self) -> str:
@@ -94,10 +95,10 @@ class ScoredCorpus:
 
 
 @dataclasses.dataclass(frozen=True)
-class Store:
-    """All that was found under a results folder."""
+class Results:
+    """All cells under a folder; `read_results` reads them."""
 
-    entrants: tuple[Entrant, ...]
+    configurations: tuple[ModelConfiguration, ...]
     corpora: tuple[ScoredCorpus, ...]
     probes: tuple[TaskCell | ProbeCell, ...]
     """The cells that are not of corpora."""
@@ -108,16 +109,16 @@ class Store:
     @property
     def policies(self) -> tuple[str, ...]:
         """The policies of the language models, the default one first; ``document`` if there are none."""
-        found = {entrant.policy for entrant in self.entrants if entrant.policy}
-        order = [name for name in ("document", "uncheatable", "lm-eval") if name in found]
-        return (*order, *sorted(found - set(order))) or ("document",)
+        names = {row.policy for row in self.configurations if row.policy}
+        in_order = [name for name in POLICIES if name in names]
+        return (*in_order, *sorted(names - set(in_order))) or (DEFAULT_POLICY,)
 
 
-def read_store(results: Path, *, warn: Callable[[str], None]) -> Store:
+def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
     """Every cell under a folder.
 
     What cannot be believed or must not be compared (a damaged file, a cell of ``--limit``) is left out,
-    told to ``warn`` and kept in `Store.left_out`.
+    told to ``warn`` and kept in `Results.left_out`.
 
     Args:
         results: what ``evalkit run --output`` wrote.
@@ -154,10 +155,9 @@ def read_store(results: Path, *, warn: Callable[[str], None]) -> Store:
         raise UsageError(
             f"{results} holds no whole cell that a report could show{reason}; score without --limit"
         )
-    entrants, entrant_of = entrants_of(cells)
-    return Store(
-        entrants, _corpora(cells, entrant_of, len(entrants)), tuple(probes), tuple(left_out), results
-    )
+    configurations, configuration_of = configurations_of(cells)
+    corpora = _corpora(cells, configuration_of, len(configurations))
+    return Results(configurations, corpora, tuple(probes), tuple(left_out), results)
 
 
 def json_files(results: Path) -> list[Path]:
@@ -216,14 +216,14 @@ def _signature(cell: CorpusCell) -> _Signature:
     )
 
 
-def entrants_of(cells: Sequence[CorpusCell]) -> tuple[tuple[Entrant, ...], dict[Path, int]]:
+def configurations_of(cells: Sequence[CorpusCell]) -> tuple[tuple[ModelConfiguration, ...], dict[Path, int]]:
     """The rows that cells make, and which row each is of, by its path."""
     newest: dict[_Signature, CorpusCell] = {}
     for cell in sorted(cells, key=lambda cell: (cell.created, str(cell.path))):
         newest[_signature(cell)] = cell
     order = sorted(newest, key=lambda signature: tuple(str(part) for part in signature))
     keys: set[str] = set()
-    entrants = []
+    configurations = []
     for signature in order:
         name, policy = signature.model, signature.policy
         rivals = [rival.distinctions() for rival in order if (rival.model, rival.policy) == (name, policy)]
@@ -233,10 +233,10 @@ def entrants_of(cells: Sequence[CorpusCell]) -> tuple[tuple[Entrant, ...], dict[
             if len({rival[place] for rival in rivals}) > 1
         ]
         label = " · ".join([name, *differing])
-        suffix = "" if policy in (None, "document") else f" {policy}"
+        suffix = "" if policy in (None, DEFAULT_POLICY) else f" {policy}"
         cell = newest[signature]
-        entrants.append(
-            Entrant(
+        configurations.append(
+            ModelConfiguration(
                 key=unique(slug(label + suffix), keys),
                 label=label,
                 model=name,
@@ -246,7 +246,7 @@ def entrants_of(cells: Sequence[CorpusCell]) -> tuple[tuple[Entrant, ...], dict[
             )
         )
     index = {signature: number for number, signature in enumerate(order)}
-    return tuple(entrants), {cell.path: index[_signature(cell)] for cell in cells}
+    return tuple(configurations), {cell.path: index[_signature(cell)] for cell in cells}
 
 
 def unique(key: str, taken: set[str]) -> str:
@@ -256,16 +256,16 @@ def unique(key: str, taken: set[str]) -> str:
     """
     if len(key) > _MAX_KEY:
         key = f"{key[: _MAX_KEY - 9]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    found, number = key, 1
-    while found.lower() in taken:
+    numbered, number = key, 1
+    while numbered.lower() in taken:
         number += 1
-        found = f"{key}-{number}"
-    taken.add(found.lower())
-    return found
+        numbered = f"{key}-{number}"
+    taken.add(numbered.lower())
+    return numbered
 
 
 def _corpora(
-    cells: Sequence[CorpusCell], entrant_of: dict[Path, int], num_entrants: int
+    cells: Sequence[CorpusCell], configuration_of: dict[Path, int], num_configurations: int
 ) -> tuple[ScoredCorpus, ...]:
     groups: dict[tuple[str, str], list[CorpusCell]] = {}
     for cell in cells:
@@ -276,28 +276,28 @@ def _corpora(
     for (name, sha256), members in sorted(groups.items()):
         chosen: dict[int, CorpusCell] = {}
         for cell in sorted(members, key=lambda cell: str(cell.path)):
-            entrant = entrant_of[cell.path]
-            if entrant not in chosen or cell.documents.token_bits:
-                chosen[entrant] = cell  # the same numbers, and those of the tokens besides
+            configuration = configuration_of[cell.path]
+            if configuration not in chosen or cell.documents.token_bits:
+                chosen[configuration] = cell  # the same numbers, and those of the tokens besides
         label = name if names[name] == 1 else f"{name} @ {sha256[:8]}"
-        corpora.append(_corpus(unique(slug(label), keys), label, chosen, num_entrants))
+        corpora.append(_corpus(unique(slug(label), keys), label, chosen, num_configurations))
     return tuple(corpora)
 
 
-def _corpus(key: str, label: str, cells: dict[int, CorpusCell], num_entrants: int) -> ScoredCorpus:
+def _corpus(key: str, label: str, cells: dict[int, CorpusCell], num_configurations: int) -> ScoredCorpus:
     import pyarrow.parquet as pq
 
     first = cells[min(cells)]
     columns = pq.read_table(first.path.with_suffix(".parquet"), columns=_COLUMNS).to_pydict()
-    bits = np.full((len(columns["id"]), num_entrants), math.nan)
-    for entrant, cell in cells.items():
-        own = pq.read_table(cell.path.with_suffix(".parquet"), columns=["id", "sha256", "total_bits"])
-        if own["id"].to_pylist() != columns["id"] or own["sha256"].to_pylist() != columns["sha256"]:
+    bits = np.full((len(columns["id"]), num_configurations), math.nan)
+    for configuration, cell in cells.items():
+        table = pq.read_table(cell.path.with_suffix(".parquet"), columns=["id", "sha256", "total_bits"])
+        if table["id"].to_pylist() != columns["id"] or table["sha256"].to_pylist() != columns["sha256"]:
             raise ScoringError(
                 f"{cell.path} and {first.path} name one corpus and hold different documents; delete "
                 "the wrong one"
             )
-        bits[:, entrant] = own["total_bits"].to_numpy()
+        bits[:, configuration] = table["total_bits"].to_numpy()
     return ScoredCorpus(
         key=key,
         label=label,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.analysis.results import entrants_of, json_files, unique
+from evalkit.analysis.results import configurations_of, json_files, unique
 from evalkit.cells.fields import to_json
 from evalkit.cells.reading import read_cell
 from evalkit.cells.schema import CorpusCell
@@ -126,10 +126,10 @@ def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, dict[str, Any]]:
     """
     cells = _distinct(cells)
     folders = _folders(cells)
-    _, entrant_of = entrants_of(cells)
+    _, configuration_of = configurations_of(cells)
     groups: dict[int, list[CorpusCell]] = {}
     for cell in cells:
-        groups.setdefault(entrant_of[cell.path], []).append(cell)
+        groups.setdefault(configuration_of[cell.path], []).append(cell)
     objects: dict[str, dict[str, Any]] = {}
     for members in groups.values():
         newest = max(members, key=lambda cell: cell.created)
@@ -201,10 +201,10 @@ def _model_entries(newest: CorpusCell, folder: str) -> dict[str, Any]:
 
 def _distinct(cells: Sequence[CorpusCell]) -> list[CorpusCell]:
     """Without those that only lack the tokens' bits of another: these formats have no place for the bits."""
-    _, entrant_of = entrants_of(cells)
+    _, configuration_of = configurations_of(cells)
     chosen: dict[tuple[int, str, str], CorpusCell] = {}
     for cell in sorted(cells, key=lambda cell: cell.documents.token_bits):
-        chosen[entrant_of[cell.path], cell.corpus.name, cell.corpus.sha256] = cell
+        chosen[configuration_of[cell.path], cell.corpus.name, cell.corpus.sha256] = cell
     return [cell for cell in cells if any(cell is candidate for candidate in chosen.values())]
 
 
@@ -263,14 +263,16 @@ def eval_results(
     if not models:
         raise UsageError("only compressors were scored: the Hub's evaluation results are those of models")
     folders = _folders(models)
-    entrants, entrant_of = entrants_of(models)
+    configurations, configuration_of = configurations_of(models)
     groups: dict[str, list[EvalResultEntry]] = {}
     for cell in models:
         bounds = cell.metrics.interval
         interval = "" if bounds is None else f", 95 % interval {bounds.low:.4f} to {bounds.high:.4f}"
         # What tells configurations of one model apart, where there are several.
         configuration = (
-            entrants[entrant_of[cell.path]].label.removeprefix(cell.model.name).replace(" · ", "; ")
+            configurations[configuration_of[cell.path]]
+            .label.removeprefix(cell.model.name)
+            .replace(" · ", "; ")
         )
         notes = (
             f"bits per byte, lower is better{interval}; policy {cell.policy.name}, prefix "

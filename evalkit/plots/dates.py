@@ -71,7 +71,7 @@ def dates(
     """
     names = [*models, reference] if models and reference and reference not in models else models
     scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
-    everyone = range(len(scores.store.entrants))
+    everyone = range(len(scores.results.configurations))
     anchor = None if reference is None else find_configuration(scores, reference, everyone)
     dated_by_model = _dated_by_model(scores, anchor, warn)
     if not dated_by_model:
@@ -105,9 +105,9 @@ def dates(
 
 def _dated_by_model(scores: Scores, anchor: int | None, warn: Warn) -> dict[int, _Dated]:
     """The dated documents of the language models with a cutoff or release date, but for the anchor."""
-    days_of = {corpus.key: _document_days(corpus, warn) for corpus in scores.store.corpora}
+    days_of = {corpus.key: _document_days(corpus, warn) for corpus in scores.results.corpora}
     dated_by_model: dict[int, _Dated] = {}
-    for index, row in enumerate(scores.store.entrants):
+    for index, row in enumerate(scores.results.configurations):
         cutoff = row.facts.knowledge_cutoff or row.facts.released
         if row.policy is None or not cutoff or index == anchor:
             continue
@@ -129,7 +129,7 @@ def _dated(
     bits: list[float] = []
     num_bytes: list[int] = []
     clusters: list[str] = []
-    for corpus in scores.store.corpora:
+    for corpus in scores.results.corpora:
         if configuration not in corpus.cells or (anchor is not None and anchor not in corpus.cells):
             continue
         paid = corpus.bits[:, configuration] - (0.0 if anchor is None else corpus.bits[:, anchor])

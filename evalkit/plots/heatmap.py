@@ -76,8 +76,8 @@ def heatmap(
 
 
 def _table(scores: Scores) -> _Table:
-    columns = sorted({index for corpus in scores.store.corpora for index in corpus.cells})
-    values = np.full((len(scores.store.corpora), len(columns)), np.nan)
+    columns = sorted({index for corpus in scores.results.corpora for index in corpus.cells})
+    values = np.full((len(scores.results.corpora), len(columns)), np.nan)
     for row, levels in enumerate(scores.board.levels):
         for column, index in enumerate(columns):
             if index in levels:
@@ -87,7 +87,7 @@ def _table(scores: Scores) -> _Table:
     return _Table(
         values[:, order],
         percent[:, order],
-        [short(corpus.label) for corpus in scores.store.corpora],
+        [short(corpus.label) for corpus in scores.results.corpora],
         [short(scores.label(columns[column])) for column in order],
     )
 

@@ -71,7 +71,7 @@ def parameters(
     families = [[point for point in points if point.family == name] for name in _names(points)]
     for members in families:
         _draw_family(axes, members)
-    compressors = [index for index in levels if scores.store.entrants[index].num_parameters is None]
+    compressors = [index for index in levels if scores.results.configurations[index].num_parameters is None]
     for index in compressors:
         axes.axhline(levels[index].value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     label_ends(axes, [EndLabel(levels[index].value, scores.label(index), GREY) for index in compressors])
@@ -93,7 +93,7 @@ def _points(scores: Scores, levels: Mapping[int, Estimate]) -> list[_Model]:
     sizes = {
         index: int(size)
         for index in levels
-        if (size := scores.store.entrants[index].num_parameters) is not None
+        if (size := scores.results.configurations[index].num_parameters) is not None
     }
     order = sorted(sizes, key=lambda index: (sizes[index], scores.label(index)))
     family_of = {index: _SIZE_AT_END.sub("", scores.label(index)) for index in order}

@@ -71,9 +71,9 @@ def _corpus_with_tokens(scores: Scores, place: str, warn: Warn) -> tuple[ScoredC
     """The corpus on which most models kept the bits of their tokens, and these models."""
     with_tokens = {
         number: [index for index, cell in corpus.cells.items() if cell.documents.token_bits]
-        for number, corpus in enumerate(scores.store.corpora)
+        for number, corpus in enumerate(scores.results.corpora)
     }
-    corpora = scores.store.corpora
+    corpora = scores.results.corpora
     able = [number for number, indices in with_tokens.items() if indices]
     if not able:
         raise UsageError(

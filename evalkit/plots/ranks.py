@@ -84,7 +84,7 @@ def ranks(
 
 
 def _monthly_views(scores: Scores) -> dict[str, View]:
-    months = sorted({corpus.month for corpus in scores.store.corpora} - {"undated"})
+    months = sorted({corpus.month for corpus in scores.results.corpora} - {"undated"})
     views = {month: scores.board.views.get(Choice(scores.policy, None, month)) for month in months}
     return {month: view for month, view in views.items() if view is not None}
 

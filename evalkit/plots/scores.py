@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.rankings import Choice, Leaderboard, View, compute
-from evalkit.analysis.results import ScoredCorpus, Store, read_store
+from evalkit.analysis.results import Results, ScoredCorpus, read_results
 from evalkit.errors import UsageError, unknown_name
 
 Warn = Callable[[str], None]
 
-Source = Store | Path | str
+Source = Results | Path | str
 """What a plot is drawn of: results that were read, or the folder that ``evalkit run --output`` wrote."""
 
 
@@ -20,7 +20,7 @@ def silent(_: str) -> None:
     """For who does not want to be warned."""
 
 
-def results_of(source: Source, warn: Warn = silent) -> Store:
+def results_of(source: Source, warn: Warn = silent) -> Results:
     """The results of a source, read if they are not yet.
 
     Args:
@@ -30,18 +30,18 @@ def results_of(source: Source, warn: Warn = silent) -> Store:
     Raises:
         UsageError: there is no such folder, or no whole cell in it.
     """
-    return source if isinstance(source, Store) else read_store(Path(source), warn=warn)
+    return source if isinstance(source, Results) else read_results(Path(source), warn=warn)
 
 
 def name_of(source: Source) -> str:
     """What messages call the results."""
-    return "the results" if isinstance(source, Store) else str(source)
+    return "the results" if isinstance(source, Results) else str(source)
 
 
 class Scores(NamedTuple):
     """The cells that a plot is about, and their numbers."""
 
-    store: Store
+    results: Results
     board: Leaderboard
     policy: str
 
@@ -54,7 +54,7 @@ class Scores(NamedTuple):
         """
         view = self.board.views.get(Choice(self.policy, None, None))
         if view is None or not view.configurations:
-            names = ", ".join(corpus.label for corpus in self.store.corpora)
+            names = ", ".join(corpus.label for corpus in self.results.corpora)
             raise UsageError(
                 f"no model has a cell under the policy {self.policy} on each of {names}; "
                 "say which with --corpora"
@@ -64,11 +64,11 @@ class Scores(NamedTuple):
     @property
     def corpora(self) -> list[ScoredCorpus]:
         """Those of the view."""
-        return [self.store.corpora[corpus] for corpus in self.view.corpora]
+        return [self.results.corpora[corpus] for corpus in self.view.corpora]
 
     def label(self, configuration: int) -> str:
         """The name of a row."""
-        return self.store.entrants[configuration].label
+        return self.results.configurations[configuration].label
 
     def conditions(self, aggregate: str = HEADLINE) -> str:
         """What the numbers are about, in half a line."""
@@ -102,17 +102,20 @@ def load_scores(
     Raises:
         UsageError: a name is not in the results, or nothing is left to show.
     """
-    store = results_of(source, warn)
-    if not store.corpora:
+    results = results_of(source, warn)
+    if not results.corpora:
         raise UsageError(
             f"{name_of(source)} holds no cell of a corpus, only probes; score a model with `evalkit run`"
         )
-    if policy not in store.policies:
+    if policy not in results.policies:
         raise unknown_name(
-            "policy", policy, store.policies, f"In {name_of(source)} there are: {', '.join(store.policies)}."
+            "policy",
+            policy,
+            results.policies,
+            f"In {name_of(source)} there are: {', '.join(results.policies)}.",
         )
-    store = _narrowed(store, corpora, models, policy, name_of(source))
-    return Scores(store, compute(store, ["all"] * len(store.corpora)), policy)
+    results = _narrowed(results, corpora, models, policy, name_of(source))
+    return Scores(results, compute(results, ["all"] * len(results.corpora)), policy)
 
 
 def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:
@@ -121,7 +124,7 @@ def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:
     Raises:
         UsageError: there is none among these, or several.
     """
-    matches = [row for row in among if name in (scores.label(row), scores.store.entrants[row].model)]
+    matches = [row for row in among if name in (scores.label(row), scores.results.configurations[row].model)]
     if not matches:
         labels = [scores.label(row) for row in among]
         raise unknown_name("model", name, labels, f"Compared here: {', '.join(labels)}.")
@@ -131,10 +134,12 @@ def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:
     return matches[0]
 
 
-def _narrowed(store: Store, corpora: Sequence[str], models: Sequence[str], policy: str, place: str) -> Store:
+def _narrowed(
+    results: Results, corpora: Sequence[str], models: Sequence[str], policy: str, place: str
+) -> Results:
     """The results of these corpora and models alone, under one policy."""
-    corpus_names = {name for corpus in store.corpora for name in (corpus.name, corpus.label)}
-    model_names = {name for row in store.entrants for name in (row.model, row.label)}
+    corpus_names = {name for corpus in results.corpora for name in (corpus.name, corpus.label)}
+    model_names = {name for row in results.configurations for name in (row.model, row.label)}
     for kind, names, known_names in (("corpus", corpora, corpus_names), ("model", models, model_names)):
         for name in names:
             if name not in known_names:
@@ -142,17 +147,19 @@ def _narrowed(store: Store, corpora: Sequence[str], models: Sequence[str], polic
                 raise unknown_name(kind, name, known_names, hint)
     rows = [
         index
-        for index, row in enumerate(store.entrants)
+        for index, row in enumerate(results.configurations)
         if row.policy in (policy, None) and (not models or row.model in models or row.label in models)
     ]
     new_index = {index: number for number, index in enumerate(rows)}
     narrowed: list[ScoredCorpus] = []
-    for corpus in store.corpora:
+    for corpus in results.corpora:
         cells = {new_index[index]: cell for index, cell in corpus.cells.items() if index in new_index}
         if cells and (not corpora or corpus.name in corpora or corpus.label in corpora):
             narrowed.append(dataclasses.replace(corpus, bits=corpus.bits[:, rows], cells=cells))
     if not narrowed:
         raise UsageError(f"{place}: no cell of these models on these corpora under the policy {policy}")
     return dataclasses.replace(
-        store, entrants=tuple(store.entrants[index] for index in rows), corpora=tuple(narrowed)
+        results,
+        configurations=tuple(results.configurations[index] for index in rows),
+        corpora=tuple(narrowed),
     )

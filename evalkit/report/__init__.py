@@ -1,8 +1,8 @@
 """The static site: everything that people look at, derived from result cells alone.
 
-``evalkit report RESULTS --output site/`` calls `build_site`. `store` reads the cells, `estimates` makes
-numbers of them, `leaderboard` and `explorer` arrange these, `content` says which files there are, `writer`
-writes them. The pages need no server and no network, and can be read without JavaScript.
+``evalkit report RESULTS --output site/`` calls `build_site`. `evalkit.analysis` reads the cells and makes
+numbers of them, `pages` and `explorer` arrange these, `content` says which files there are, `writer` writes
+them. The pages need no server and no network, and can be read without JavaScript.
 """
 
 from evalkit.report.site import SiteOptions, build_site, check_output, docs_files

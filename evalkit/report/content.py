@@ -29,7 +29,7 @@ def write(
     num_documents: int,
 ) -> int:
     """Write everything; returns how many corpora the explorer has."""
-    store = board.store
+    results = board.results
     pages = Pages(board, backgrounds, catalog)
     explored = _write_explorer(writer, pages, num_documents)
     front = pages.leaderboard()
@@ -37,7 +37,7 @@ def write(
     _write_leaderboard_data(writer, pages)
     for name, key in pages.model_keys.items():
         writer.page(f"models/{key}.html", "model.html", **pages.model(name))
-    for index, corpus in enumerate(store.corpora):
+    for index, corpus in enumerate(results.corpora):
         writer.page(
             f"corpora/{corpus.key}.html",
             "corpus.html",
@@ -45,13 +45,15 @@ def write(
             **pages.corpus_page(index),
         )
         _write_documents(writer, pages, index)
-        for entrant, cell in corpus.cells.items():
-            writer.bytes(cell_file(cell, corpus, store.entrants[entrant].key), cell.path.read_bytes())
-    rows = [pages.entrant(index) for index in range(len(store.entrants))]
-    # The best two to begin with; of a store with one model, that one.
+        for configuration, cell in corpus.cells.items():
+            writer.bytes(
+                cell_file(cell, corpus, results.configurations[configuration].key), cell.path.read_bytes()
+            )
+    rows = [pages.configuration(index) for index in range(len(results.configurations))]
+    # The best two to begin with; of results with one model, that one.
     chosen = [row["index"] for row in front["rows"]][:2] or [0]
     writer.page("compare.html", "compare.html", ["compare.js"], rows=rows, chosen=chosen)
-    files, groups = probe_groups(store.probes, store.folder)
+    files, groups = probe_groups(results.probes, results.folder)
     for path, original in files.items():
         writer.bytes(path, original.read_bytes())
     writer.page("probes.html", "probes.html", groups=groups)
@@ -59,7 +61,7 @@ def write(
         "method.html",
         "method.html",
         policies=POLICIES,
-        used_policies=store.policies,
+        used_policies=results.policies,
         confidence=CONFIDENCE,
         num_resamples=NUM_RESAMPLES,
         min_clusters=MIN_CLUSTERS,
@@ -71,15 +73,15 @@ def write(
 
 
 def _write_leaderboard_data(writer: Writer, pages: Pages) -> None:
-    rows = [pages.entrant(index) for index in range(len(pages.store.entrants))]
-    columns = [pages.corpus(index) for index in range(len(pages.store.corpora))]
+    rows = [pages.configuration(index) for index in range(len(pages.results.configurations))]
+    columns = [pages.corpus(index) for index in range(len(pages.results.corpora))]
     data = leaderboard_data(pages.board, rows, columns)
     writer.data("data/leaderboard.js", shown_deep({**data, "cells": pages.leaderboard_cells()}))
 
 
 def _write_documents(writer: Writer, pages: Pages, index: int) -> None:
-    """Bits of every document under every entrant: the comparison page ranks them."""
-    corpus = pages.store.corpora[index]
+    """Bits of every document under every configuration: the comparison page ranks them."""
+    corpus = pages.results.corpora[index]
     texts = pages.backgrounds[index].corpus
     labels = [explorer_data.label_of(document) for document in texts.documents] if texts else _labels(corpus)
     writer.data(
@@ -88,10 +90,11 @@ def _write_documents(writer: Writer, pages: Pages, index: int) -> None:
             "labels": shown_deep(labels),
             "num_bytes": corpus.num_bytes.tolist(),
             "bits": {
-                str(entrant): [
-                    None if bits != bits else round(bits, 4) for bits in corpus.bits[:, entrant].tolist()
+                str(configuration): [
+                    None if bits != bits else round(bits, 4)
+                    for bits in corpus.bits[:, configuration].tolist()
                 ]
-                for entrant in corpus.cells
+                for configuration in corpus.cells
             },
         },
     )
@@ -105,11 +108,11 @@ def _labels(corpus: ScoredCorpus) -> list[str]:
 
 def _write_explorer(writer: Writer, pages: Pages, num_documents: int) -> dict[int, explorer.Exploration]:
     explorations: dict[int, explorer.Exploration] = {}
-    store = pages.store
+    results = pages.results
     for index, background in enumerate(pages.backgrounds):
         if background.corpus is None or not num_documents:
             continue
-        explored = explorer.explore(store, index, background.corpus, num_documents=num_documents)
+        explored = explorer.explore(results, index, background.corpus, num_documents=num_documents)
         if explored is None:
             continue
         explorations[index], reader = explored
@@ -121,7 +124,8 @@ def _write_explorer(writer: Writer, pages: Pages, num_documents: int) -> dict[in
             {
                 **pages.corpus(index),
                 "labels": [
-                    store.entrants[configuration].label for configuration in exploration.configurations
+                    results.configurations[configuration].label
+                    for configuration in exploration.configurations
                 ],
                 "num_opened": len(exploration.opened),
             }
@@ -135,13 +139,17 @@ def _write_explorer(writer: Writer, pages: Pages, num_documents: int) -> dict[in
 def _write_exploration(
     writer: Writer, pages: Pages, exploration: explorer.Exploration, reader: explorer.TokenReader
 ) -> None:
-    store = pages.store
-    corpus = store.corpora[exploration.corpus]
+    results = pages.results
+    corpus = results.corpora[exploration.corpus]
     texts = pages.backgrounds[exploration.corpus].corpus
     assert texts is not None
-    keys = {index: store.entrants[index].key for index in exploration.configurations}
+    keys = {index: results.configurations[index].key for index in exploration.configurations}
     models = [
-        {"key": keys[index], "label": store.entrants[index].label, "policy": store.entrants[index].policy}
+        {
+            "key": keys[index],
+            "label": results.configurations[index].label,
+            "policy": results.configurations[index].policy,
+        }
         for index in exploration.configurations
     ]
     data = explorer_data.exploration_data(exploration, keys.__getitem__, texts.documents)
@@ -158,7 +166,7 @@ def _write_exploration(
         models=models,
         first=first,
         second=second,
-        labels={index: store.entrants[index].label for index in exploration.configurations},
+        labels={index: results.configurations[index].label for index in exploration.configurations},
         keys=keys,
         slices=_slice_rows(exploration, first, second),
         passages=_passage_lists(exploration, first, second),

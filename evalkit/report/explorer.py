@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evalkit.analysis import passages
 from evalkit.analysis.byte_costs import byte_costs
-from evalkit.analysis.results import ScoredCorpus, Store
+from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.analysis.slices import Slice, slice_estimates, slice_sums
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.licenses import may_republish
@@ -99,18 +99,18 @@ class TokenReader:
 
 
 def explore(
-    store: Store, number: int, texts: Corpus, *, num_documents: int
+    results: Results, number: int, texts: Corpus, *, num_documents: int
 ) -> tuple[Exploration, TokenReader] | None:
     """Explore a corpus; None where no model kept the bits of its tokens.
 
     Args:
-        store: all cells.
+        results: all cells.
         number: index of the corpus.
         texts: the same documents with their texts.
         num_documents: how many can be opened at most.
     """
-    corpus = store.corpora[number]
-    order = _with_tokens(store, corpus)
+    corpus = results.corpora[number]
+    order = _with_tokens(results, corpus)
     if not order:
         return None
     configurations = order[:MAX_CONFIGURATIONS]
@@ -118,7 +118,7 @@ def explore(
         (first, second)
         for place, first in enumerate(configurations)
         for second in configurations[place + 1 :]
-        if store.entrants[first].policy == store.entrants[second].policy
+        if results.configurations[first].policy == results.configurations[second].policy
     )
     reader = TokenReader({index: corpus.cells[index] for index in configurations})
     common = np.flatnonzero(~np.isnan(corpus.bits[:, configurations]).any(axis=1)).tolist()
@@ -144,13 +144,13 @@ def explore(
     return exploration, reader
 
 
-def _with_tokens(store: Store, corpus: ScoredCorpus) -> list[int]:
+def _with_tokens(results: Results, corpus: ScoredCorpus) -> list[int]:
     """The configurations that kept the bits of tokens: by policy, then from the lowest bits per byte."""
     cells = {index: cell for index, cell in corpus.cells.items() if cell.documents.token_bits}
     return sorted(
         cells,
         key=lambda index: (
-            store.policies.index(store.entrants[index].policy or store.policies[0]),
+            results.policies.index(results.configurations[index].policy or results.policies[0]),
             cells[index].bits_per_byte,
             index,
         ),

@@ -21,9 +21,9 @@ from evalkit.stats import MIN_CLUSTERS
 _HEAT_LIMITS = (0.01, 0.05, 0.15, 0.4)
 
 
-def cell_file(cell: CorpusCell, corpus: ScoredCorpus, entrant_key: str) -> str:
+def cell_file(cell: CorpusCell, corpus: ScoredCorpus, configuration_key: str) -> str:
     """Where the site keeps a cell's JSON."""
-    return f"cells/{corpus.key}/{entrant_key}/{slug(cell.path.stem)}.json"
+    return f"cells/{corpus.key}/{configuration_key}/{slug(cell.path.stem)}.json"
 
 
 class Pages:
@@ -33,35 +33,38 @@ class Pages:
         self, board: Leaderboard, backgrounds: Sequence[Background], catalog: dict[str, CatalogEntry]
     ) -> None:
         self.board = board
-        self.store = board.store
+        self.results = board.results
         self.backgrounds = backgrounds
         self._catalog = catalog
         keys: set[str] = set()
-        names = sorted({entrant.model for entrant in self.store.entrants})
+        names = sorted({configuration.model for configuration in self.results.configurations})
         self.model_keys = {name: unique(slug(name), keys) for name in names}
         self._links = [
-            {e: cell_file(cell, corpus, self.store.entrants[e].key) for e, cell in corpus.cells.items()}
-            for corpus in self.store.corpora
+            {
+                e: cell_file(cell, corpus, self.results.configurations[e].key)
+                for e, cell in corpus.cells.items()
+            }
+            for corpus in self.results.corpora
         ]
         self._places = [decimals(one.half_width for one in found.values()) for found in board.levels]
 
-    def entrant(self, index: int) -> dict[str, Any]:
+    def configuration(self, index: int) -> dict[str, Any]:
         """A row's head: names, links, and what filters look at."""
-        entrant = self.store.entrants[index]
+        configuration = self.results.configurations[index]
         facts = self.facts(index)
-        limit = entrant.settings.context_limit
+        limit = configuration.settings.context_limit
         details = (
             []
-            if entrant.policy is None
+            if configuration.policy is None
             else [facts.dtype, f"context ≤\u00a0{limit:,}" if limit else "any length"]
         )
         return {
             "index": index,
-            "key": entrant.key,
-            "label": entrant.label,
-            "href": f"models/{self.model_keys[entrant.model]}.html",
+            "key": configuration.key,
+            "label": configuration.label,
+            "href": f"models/{self.model_keys[configuration.model]}.html",
             "details": " · ".join(details) if details else "compressor",
-            "policy": entrant.policy,
+            "policy": configuration.policy,
             "num_parameters": facts.num_parameters,
             "size": parameters(facts.num_parameters),
             "license": facts.license,
@@ -70,9 +73,9 @@ class Pages:
 
     def facts(self, index: int) -> CellModel:
         """What the cells say of a model, completed from the catalog."""
-        entrant = self.store.entrants[index]
-        entry = self._catalog.get(entrant.model)
-        facts = entrant.facts
+        configuration = self.results.configurations[index]
+        entry = self._catalog.get(configuration.model)
+        facts = configuration.facts
         if entry is None:
             return facts
         return dataclasses.replace(
@@ -87,7 +90,7 @@ class Pages:
 
     def corpus(self, index: int) -> dict[str, Any]:
         """A column's head."""
-        corpus = self.store.corpora[index]
+        corpus = self.results.corpora[index]
         return {
             "index": index,
             "key": corpus.key,
@@ -100,13 +103,13 @@ class Pages:
             "sha256": corpus.sha256,
         }
 
-    def cell(self, corpus: int, entrant: int) -> dict[str, Any] | None:
+    def cell(self, corpus: int, configuration: int) -> dict[str, Any] | None:
         """One number of the table; None where there is no cell."""
-        found = self.store.corpora[corpus].cells.get(entrant)
+        found = self.results.corpora[corpus].cells.get(configuration)
         if found is None:
             return None
-        level = self.board.level(corpus, entrant)
-        note = cutoff_note(found, self.facts(entrant))
+        level = self.board.level(corpus, configuration)
+        note = cutoff_note(found, self.facts(configuration))
         num_lossy = found.documents.num_lossy
         notes = [f"{level.value:.6f} bits per byte"]
         notes += (
@@ -120,7 +123,7 @@ class Pages:
         )
         notes += [note.text] if note.may_have_read else []
         return {
-            "href": self._links[corpus][entrant],
+            "href": self._links[corpus][configuration],
             "value": number(level.value, self._places[corpus]),
             "half_width": number(level.half_width, self._places[corpus])
             if level.half_width is not None
@@ -142,7 +145,9 @@ class Pages:
         view = board.views.get(choice)
         corpora = list(view.corpora) if view else []
         compared = [
-            index for index, one in enumerate(self.store.entrants) if one.policy in (choice.policy, None)
+            index
+            for index, one in enumerate(self.results.configurations)
+            if one.policy in (choice.policy, None)
         ]
         ranked = view.order(HEADLINE) if view else []
         best = [board.best(corpus, compared) for corpus in corpora]
@@ -160,25 +165,25 @@ class Pages:
         unranked = [
             one
             for one in compared
-            if one not in ranked and any(one in self.store.corpora[corpus].cells for corpus in corpora)
+            if one not in ranked and any(one in self.results.corpora[corpus].cells for corpus in corpora)
         ]
-        for entrant in [*ranked, *unranked]:
+        for configuration in [*ranked, *unranked]:
             aggregates = {}
             for kind in AGGREGATES:
-                level = view.levels[kind].get(entrant) if view else None
+                level = view.levels[kind].get(configuration) if view else None
                 aggregates[kind] = None if level is None else estimate(level, places[kind])
             cells = []
             for corpus, leader, tied in zip(corpora, leaders, best, strict=True):
-                cell = self.cell(corpus, entrant)
+                cell = self.cell(corpus, configuration)
                 if cell is not None:
                     cell["heat"] = heat(cell["level"].value, leader)
-                    cell["best"] = entrant in tied
+                    cell["best"] = configuration in tied
                 cells.append(cell)
-            headline = view.levels[HEADLINE].get(entrant) if view else None
+            headline = view.levels[HEADLINE].get(configuration) if view else None
             rows.append(
                 {
-                    **self.entrant(entrant),
-                    "rank": rank_text(ranks.get(entrant)),
+                    **self.configuration(configuration),
+                    "rank": rank_text(ranks.get(configuration)),
                     "aggregates": aggregates,
                     "rate": rate(headline) if headline else "–",
                     "cells": cells,
@@ -188,56 +193,60 @@ class Pages:
             "rows": rows,
             "columns": [self.corpus(index) for index in corpora],
             "elsewhere": [
-                self.corpus(index) for index in range(len(self.store.corpora)) if index not in corpora
+                self.corpus(index) for index in range(len(self.results.corpora)) if index not in corpora
             ],
             "aggregates": {kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
             "policy": choice.policy,
-            "policies": self.store.policies,
+            "policies": self.results.policies,
             "sources": sorted(set(board.sources)),
-            "months": sorted({corpus.month for corpus in self.store.corpora}),
+            "months": sorted({corpus.month for corpus in self.results.corpora}),
             "licenses": sorted(
                 {
                     row["license"]
-                    for row in map(self.entrant, range(len(self.store.entrants)))
+                    for row in map(self.configuration, range(len(self.results.configurations)))
                     if row["license"]
                 }
             ),
-            "num_models": len({entrant.model for entrant in self.store.entrants}),
+            "num_models": len({configuration.model for configuration in self.results.configurations}),
         }
 
     def leaderboard_cells(self) -> list[dict[str, Any]]:
-        """For the script: per corpus, by entrant, the link, the marks and the title of every cell."""
+        """For the script: per corpus, by configuration, the link, the marks and the title of every cell."""
         return [
             {
-                str(entrant): [cell["href"], cell["marks"], cell["title"]]
-                for entrant in corpus.cells
-                if (cell := self.cell(number_, entrant)) is not None
+                str(configuration): [cell["href"], cell["marks"], cell["title"]]
+                for configuration in corpus.cells
+                if (cell := self.cell(number_, configuration)) is not None
             }
-            for number_, corpus in enumerate(self.store.corpora)
+            for number_, corpus in enumerate(self.results.corpora)
         ]
 
     def model(self, name: str) -> dict[str, Any]:
         """The page of a model: its facts, its cells, its differences to every other."""
-        own = [index for index, entrant in enumerate(self.store.entrants) if entrant.model == name]
+        own = [
+            index
+            for index, configuration in enumerate(self.results.configurations)
+            if configuration.model == name
+        ]
         configurations = []
         for index in own:
             facts = self.facts(index)
             cells = [
                 (self.corpus(c), cell)
-                for c in range(len(self.store.corpora))
+                for c in range(len(self.results.corpora))
                 if (cell := self.cell(c, index)) is not None
             ]
             configurations.append(
                 {
-                    **self.entrant(index),
-                    "settings": self.store.entrants[index].settings,
+                    **self.configuration(index),
+                    "settings": self.results.configurations[index].settings,
                     "facts": _card(facts),
                     "cells": cells,
                     "others": self._others(index),
                     "columns": [
                         self.corpus(c)
-                        for c in range(len(self.store.corpora))
-                        if index in self.store.corpora[c].cells
+                        for c in range(len(self.results.corpora))
+                        if index in self.results.corpora[c].cells
                     ],
                 }
             )
@@ -245,14 +254,14 @@ class Pages:
 
     def _others(self, index: int) -> list[dict[str, Any]]:
         board = self.board
-        own = [c for c, corpus in enumerate(self.store.corpora) if index in corpus.cells]
+        own = [c for c, corpus in enumerate(self.results.corpora) if index in corpus.cells]
         rows = []
-        for other in range(len(self.store.entrants)):
+        for other in range(len(self.results.configurations)):
             gaps = [board.difference(c, index, other) for c in own] if other != index else []
             if any(gap is not None for gap in gaps):
                 rows.append(
                     {
-                        **self.entrant(other),
+                        **self.configuration(other),
                         "gaps": [None if gap is None else difference(gap) for gap in gaps],
                     }
                 )
@@ -260,12 +269,12 @@ class Pages:
 
     def corpus_page(self, index: int) -> dict[str, Any]:
         """The page of a corpus: what it is, how it was made, and who scored what."""
-        corpus, background = self.store.corpora[index], self.backgrounds[index]
+        corpus, background = self.results.corpora[index], self.backgrounds[index]
         manifest = background.manifest
         sections: list[dict[str, Any]] = []
-        models = {e for e in corpus.cells if self.store.entrants[e].policy}
-        for policy in self.store.policies:
-            group = [e for e in corpus.cells if self.store.entrants[e].policy in (policy, None)]
+        models = {e for e in corpus.cells if self.results.configurations[e].policy}
+        for policy in self.results.policies:
+            group = [e for e in corpus.cells if self.results.configurations[e].policy in (policy, None)]
             if models.isdisjoint(group) and (models or sections):  # compressors alone: once, if at all
                 continue
             group.sort(key=lambda e: (self.board.level(index, e).value, e))
@@ -273,7 +282,7 @@ class Pages:
             tied = self.board.best(index, group)
             rows = [
                 {
-                    **self.entrant(e),
+                    **self.configuration(e),
                     "cell": self.cell(index, e),
                     "rank": rank_text(ranks[e]),
                     "best": e in tied,
@@ -291,10 +300,10 @@ class Pages:
             "sections": sections,
         }
 
-    def _rank(self, corpus: int, group: Sequence[int], entrant: int) -> tuple[int, int]:
+    def _rank(self, corpus: int, group: Sequence[int], configuration: int) -> tuple[int, int]:
         from evalkit.analysis.estimates import rank_interval
 
-        return rank_interval(self.board.pairs[corpus], group, entrant)
+        return rank_interval(self.board.pairs[corpus], group, configuration)
 
 
 def rate(level: Estimate) -> str:

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import evalkit
 from evalkit.analysis import rankings as leaderboard
-from evalkit.analysis import results as store
 from evalkit.analysis.figures import SiteFigure
-from evalkit.analysis.results import SITE_LISTING
+from evalkit.analysis.results import SITE_LISTING, Results, read_results
 from evalkit.environment import environment
 from evalkit.errors import UsageError
 from evalkit.report import content, sources
@@ -73,14 +72,14 @@ def build_site(
         raise UsageError(f"{options.num_explorer_documents} documents for the explorer: give 0 or more")
     check_output(output, results)
     docs = docs_files(options.docs)
-    found = store.read_store(results, warn=warn)
-    backgrounds = sources.find_backgrounds(found.corpora, results, options.corpora, warn=warn)
-    board = leaderboard.compute(found, [background.source for background in backgrounds])
+    scored = read_results(results, warn=warn)
+    backgrounds = sources.find_backgrounds(scored.corpora, results, options.corpora, warn=warn)
+    board = leaderboard.compute(scored, [background.source for background in backgrounds])
     with _replaced(output) as folder:
         writer = Writer(
             folder,
             options.title,
-            _provenance(found),
+            _provenance(scored),
             has_plots=bool(options.figures),
             docs_link="docs/index.html" if docs else options.docs,
         )
@@ -95,9 +94,9 @@ def build_site(
         output,
         num_files=len(files) + 1,
         num_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
-        num_cells=sum(len(corpus.cells) for corpus in found.corpora) + len(found.probes),
-        num_models=len({entrant.model for entrant in found.entrants}),
-        num_corpora=len(found.corpora),
+        num_cells=sum(len(corpus.cells) for corpus in scored.corpora) + len(scored.probes),
+        num_models=len({configuration.model for configuration in scored.configurations}),
+        num_corpora=len(scored.corpora),
         num_explored=num_explored,
     )
 
@@ -164,10 +163,10 @@ def _replaced(output: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _provenance(found: store.Store) -> dict[str, Any]:
+def _provenance(scored: Results) -> dict[str, Any]:
     """What the footer says: no time of building, so that two builds are the same."""
     commits: set[str] = set()
-    for corpus in found.corpora:
+    for corpus in scored.corpora:
         for cell in corpus.cells.values():
             git = cell.environment.git
             if git is not None:
@@ -176,7 +175,7 @@ def _provenance(found: store.Store) -> dict[str, Any]:
         "version": evalkit.__version__,
         "git": environment()["git"],
         "scored_at": sorted(commits),
-        "num_cells": sum(len(corpus.cells) for corpus in found.corpora) + len(found.probes),
-        "corpora": [(corpus.label, corpus.sha256) for corpus in found.corpora],
-        "left_out": found.left_out,
+        "num_cells": sum(len(corpus.cells) for corpus in scored.corpora) + len(scored.probes),
+        "corpora": [(corpus.label, corpus.sha256) for corpus in scored.corpora],
+        "left_out": scored.left_out,
     }

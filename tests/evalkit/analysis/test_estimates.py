@@ -7,7 +7,7 @@ import pytest
 
 from evalkit.analysis.estimates import DocumentBits, levels, macro_interval, sums_together
 from evalkit.analysis.rankings import compute
-from evalkit.analysis.results import read_store
+from evalkit.analysis.results import read_results
 from evalkit.cells.reading import read_corpus_cell
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
@@ -51,9 +51,9 @@ def test_a_run_and_the_site_print_the_same_interval(tmp_path: Path) -> None:
     models = [BigramModel("whole"), BigramModel("lossy", 1, lossy="文")]
     forth = run(models, corpora, options=RunOptions(output=tmp_path)).ranking()
     back = run(models, corpora[::-1], options=RunOptions(output=tmp_path)).ranking()
-    board = compute(read_store(tmp_path, warn=pytest.fail), ["all", "all"])
+    board = compute(read_results(tmp_path, warn=pytest.fail), ["all", "all"])
     levels_by_label = {
-        board.store.entrants[index].label: level
+        board.results.configurations[index].label: level
         for index, level in board.views[board.default].levels["macro"].items()
     }
     for first, second in zip(forth, back, strict=True):
@@ -68,7 +68,7 @@ def test_a_corpus_by_itself_has_the_interval_of_its_cell(tmp_path: Path) -> None
     interval = macro_interval([cell])
     assert interval is not None
     assert interval == (cell.metrics.bits_per_byte_low, cell.metrics.bits_per_byte_high)
-    board = compute(read_store(tmp_path, warn=pytest.fail), ["all"])
+    board = compute(read_results(tmp_path, warn=pytest.fail), ["all"])
     assert board.level(0, 0)[1:] == (round(interval.low, 6), round(interval.high, 6))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evalkit.analysis.months import chain_months, months_json, months_lines, read_months
-from evalkit.analysis.results import Entrant, ScoredCorpus, Store
+from evalkit.analysis.results import ModelConfiguration, Results, ScoredCorpus
 from evalkit.cells.reading import cell_of
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
@@ -23,11 +23,13 @@ SKILL = {"old": 1.2, "steady": 1.0, "late": 0.8}
 SCORED = {"2026-01": ["old", "steady"], "2026-02": ["old", "steady"], "2026-03": ["steady", "late"]}
 
 
-def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents: int = 60) -> Store:
+def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents: int = 60) -> Results:
     """A corpus per month, whose texts are ``DRIFT`` times as hard, and models with a ``SKILL``."""
     assert isinstance(CELL, CorpusCell)
     names = list(SKILL)
-    entrants = tuple(Entrant(name, name, name, "document", CELL.model, CELL.policy) for name in names)
+    configurations = tuple(
+        ModelConfiguration(name, name, name, "document", CELL.model, CELL.policy) for name in names
+    )
     corpora = []
     for number, (month, here) in enumerate(scored.items()):
         rng = np.random.default_rng(number)
@@ -50,7 +52,7 @@ def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents:
                 {names.index(name): None for name in here},  # type: ignore[misc]
             )
         )
-    return Store(entrants, tuple(corpora), (), ())
+    return Results(configurations, tuple(corpora), (), ())
 
 
 def test_the_drift_of_the_texts_is_found_and_taken_out() -> None:

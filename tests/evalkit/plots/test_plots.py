@@ -11,7 +11,7 @@ import pytest
 
 from evalkit import plots
 from evalkit.analysis.positions import position_curve
-from evalkit.analysis.results import read_store
+from evalkit.analysis.results import read_results
 from evalkit.plots.frame import ink
 from evalkit.plots.labels import spread
 from evalkit.plots.probes import min_layers, probe_lengths
@@ -114,7 +114,7 @@ def test_every_plot_is_the_same_file_twice(name: str, request: pytest.FixtureReq
 
 def test_parameters_shows_levels_and_the_frontier(months: Path) -> None:
     figure = plots.parameters(months)
-    store = read_store(months, warn=lambda _: None)
+    store = read_results(months, warn=lambda _: None)
     means = [
         float(np.mean([np.sum(c.bits[:, one]) / np.sum(c.num_bytes) for c in store.corpora]))
         for one in range(6)
@@ -151,7 +151,7 @@ def test_differences_calls_ties_ties(tmp_path: Path) -> None:
 
 def test_ranks_of_the_months_are_those_of_the_means(months: Path) -> None:
     figure = plots.ranks(months)
-    store = read_store(months, warn=lambda _: None)
+    store = read_results(months, warn=lambda _: None)
     by_month: dict[str, np.ndarray[Any, Any]] = {}
     for corpus in store.corpora:
         value = corpus.bits.sum(axis=0) / corpus.num_bytes.sum()
@@ -164,7 +164,7 @@ def test_ranks_of_the_months_are_those_of_the_means(months: Path) -> None:
 
 def test_positions_are_those_of_the_curve(tokens: Path) -> None:
     figure = plots.positions(tokens)
-    cells = read_store(tokens, warn=lambda _: None).corpora[0].cells
+    cells = read_results(tokens, warn=lambda _: None).corpora[0].cells
     curves = [
         [p.bits_per_byte for p in position_curve(cell, (0, 256, 512, 1024, 2048))]
         for cell in list(cells.values())[:2]
@@ -316,5 +316,5 @@ def test_a_probe_that_cannot_be_drawn_does_not_stop_the_other_plots(tmp_path: Pa
     assert {"heatmap", "speed"} <= names and not names & {"probe-lengths", "min-layers"}
     assert any("no plot probe-lengths" in line for line in told)
     warnings: list[str] = []
-    read_store(tmp_path / "all", warn=warnings.append)
+    read_results(tmp_path / "all", warn=warnings.append)
     assert warnings == ["left out: 1.json is no cell: spec.seed is missing"]

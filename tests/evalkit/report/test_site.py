@@ -48,7 +48,9 @@ def test_two_builds_are_the_same_to_the_byte(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EVALKIT_CORPORA", str(small.results.parent / "corpora"))
-    monkeypatch.setenv("PATH", "")  # no git: somebody may commit between the two
+    # No git, neither here nor in the command: somebody may commit between the two.
+    monkeypatch.setattr("evalkit.environment._git_state", lambda _: None)
+    monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     shutil.copytree(small.results, tmp_path / "copy of runs")
     build_site(small.results, tmp_path / "site", SiteOptions(figures=draw_all(small.results)))
