@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from evalkit.cells.fields import FieldError, from_json
+from evalkit.cells.fields import from_json
 from evalkit.cells.schema import CellModel, TaskCellModel
+from evalkit.dates import last_day
 from evalkit.errors import ModelError
 from evalkit.models.protocol import ModelIdentity
 
@@ -57,6 +58,10 @@ def _checked(cls: type[M], identity: ModelIdentity, fields: dict[str, object]) -
             f"{identity.name}: its details must not be called {', '.join(taken)}, as fields of a cell are"
         )
     try:
-        return from_json(cls, {**fields, **identity.details}, "model")
-    except FieldError as error:
+        model = from_json(cls, {**fields, **identity.details}, "model")
+        for date in (model.knowledge_cutoff, model.released):
+            if date is not None:
+                last_day(date)
+    except ValueError as error:  # FieldError is one
         raise ModelError(f"{identity.name}: its identity cannot be kept in a cell: {error}") from error
+    return model

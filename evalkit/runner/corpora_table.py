@@ -105,8 +105,8 @@ def notes(result: RunResult) -> Iterator[str]:
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
     for cell in result.cells:
         model, corpus = cell.model, cell.corpus
-        known = model.knowledge_cutoff or model.released
-        if model.loader == "codec" or not known:
+        cutoff = model.knowledge_cutoff or model.released
+        if model.loader == "codec" or not cutoff:
             continue
         if corpus.date_from is None:
             yield f"{model.name} may have read {corpus.name} in training: the corpus is undated"
@@ -117,7 +117,7 @@ def notes(result: RunResult) -> Iterator[str]:
             word = "cutoff" if model.knowledge_cutoff else "release"
             yield (
                 f"{model.name} may have read {corpus.name} in training: {which} {corpus.num_documents} "
-                f"documents predate its {word}, {known}"
+                f"documents predate its {word}, {cutoff}"
             )
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evalkit.cells.schema import TaskCell
+from evalkit.dates import last_day
 from evalkit.runner.tasks import TaskRunResult
 from evalkit.tasks import SummaryRow
 
@@ -37,8 +38,7 @@ def _table(cells: tuple[TaskCell, ...]) -> Table:
     for cell in cells:
         for number, row in enumerate(cell.summary):
             heads = (cell.task.name, cell.model.name, cell.task.method) if number == 0 else ("", "", "")
-            others = [_further(row.further.get(name)) for name in further]
-            table.add_row(*heads, *_numbers(row), *others)
+            table.add_row(*heads, *_numbers(row), *(_further(row.further.get(name)) for name in further))
     return table
 
 
@@ -68,15 +68,16 @@ def notes(result: TaskRunResult) -> Iterator[str]:
     for note in dict.fromkeys(cell.note for cell in result.cells):
         if note:
             yield note
-    seen = set()
-    for cell in result.cells:
-        known, date = cell.model.knowledge_cutoff or cell.model.released, cell.date
-        # YYYY and YYYY-MM mean their last day.
-        if known and date and date <= known + "YYYY-12-31"[len(known) :] and cell.model.name not in seen:
-            seen.add(cell.model.name)
-            name = f"{cell.model.name} ({known})"
-            yield f"{name} may have read items of {date} in training; give a later --date"
+    yield from dict.fromkeys(warning for cell in result.cells if (warning := _cutoff_warning(cell)))
     if any(cell.num_tokens_read is not None for cell in result.cells):
         num_read = sum(cell.num_tokens_read or 0 for cell in result.cells)
         num_unshared = sum(cell.num_tokens_unshared or 0 for cell in result.cells)
         yield f"{num_read:,} tokens read; {num_unshared:,} if no beginning had been shared"
+
+
+def _cutoff_warning(cell: TaskCell) -> str | None:
+    """What to say of a model that is not older than the items."""
+    cutoff = cell.model.knowledge_cutoff or cell.model.released
+    if cutoff is None or cell.date is None or cell.date > last_day(cutoff).isoformat():
+        return None
+    return f"{cell.model.name} ({cutoff}) may have read items of {cell.date} in training; give a later --date"

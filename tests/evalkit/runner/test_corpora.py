@@ -312,6 +312,11 @@ def test_the_command_line_names_the_failure_twice_and_exits_with_1(
         ({"policy": "documents"}, UsageError, "Did you mean document"),
         ({"models": ["xzz"]}, UsageError, "Did you mean xz"),
         ({"models": ["zstd", "zstd"]}, UsageError, "asked for twice: zstd"),
+        (
+            {"models": [BigramModel(details={"knowledge_cutoff": "around 2024"})]},
+            ModelError,
+            "'around 2024' is no date",
+        ),
         ({"models": [object()]}, UsageError, "is neither a model's name nor an object"),
         ({"corpora": [CORPUS, CORPUS]}, UsageError, "two corpora of the name corpus"),
         ({"corpora": ["no-such"]}, UsageError, "unknown corpus 'no-such'"),
