@@ -140,8 +140,3 @@ def accuracy_entries(name: str, accuracy: float | None, num_items: int) -> dict[
     """
     low, high = (None, None) if accuracy is None else wilson_interval(accuracy * num_items, num_items)
     return {name: accuracy, f"{name}_low": low, f"{name}_high": high}
-
-
-def min_layers(accuracy_by_layers: dict[int, float], threshold: float) -> int | None:
-    """The fewest layers whose accuracy reaches a threshold; None if none of those tried does."""
-    return min((layers for layers, value in accuracy_by_layers.items() if value >= threshold), default=None)

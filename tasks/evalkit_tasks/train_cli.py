@@ -200,25 +200,30 @@ def table_command(
     """Print every trained probe by length and seed, beside published numbers and their sources."""
     from evalkit.errors import UsageError
     from evalkit.files import strict_json
+    from evalkit_tasks.training import plot_data
     from evalkit_tasks.training import table as probe_table
     from evalkit_tasks.training.cells import read_cells
+    from evalkit_tasks.training.experiments import NO_SWEEP
 
     cells = read_cells(output)
     advice = f"no trained probe in {output}; evalkit probe train --suite quick --output {output} makes some"
     if not cells and (curves or min_layers):
         raise UsageError(advice)
     if curves is not None:
-        probe_table.write_csv(curves, probe_table.curve_rows(cells))
+        plot_data.write_csv(curves, plot_data.curve_records(cells))
     if min_layers is not None:
-        probe_table.write_csv(min_layers, probe_table.min_layers_rows(cells))
+        records = plot_data.fewest_layers_records(cells)
+        if not records:
+            raise UsageError(f"{output}: {NO_SWEEP}")
+        plot_data.write_csv(min_layers, records)
     if as_json:
-        typer.echo(strict_json(probe_table.to_json(cells)), nl=False)
+        typer.echo(strict_json(plot_data.to_json(cells)), nl=False)
         return
     if not cells:
         typer.echo(advice)
     probe_table.print_cells(cells, sys.stdout)
     probe_table.print_parity(cells, sys.stdout)
-    probe_table.print_min_layers(cells, sys.stdout)
+    probe_table.print_fewest_layers(cells, sys.stdout)
     probe_table.print_claims(cells, sys.stdout, only_trained=True)
     probe_table.print_published(cells, sys.stdout)
 

@@ -7,7 +7,6 @@ from evalkit_tasks.metrics import (
     ItemScores,
     accuracy_entries,
     length_at_share,
-    min_layers,
     parity_accuracy,
     scaled_accuracy,
     score_items,
@@ -151,9 +150,3 @@ def test_length_at_share_is_where_the_share_of_clean_prefixes_falls(errors):
     clean = [sum(e == 0 or e > length for e in errors) / len(errors) for length in range(1, 31)]
     expected = next((length for length, share in enumerate(clean, 1) if share < 0.9 - 1e-9), None)
     assert length_reached == expected
-
-
-def test_min_layers_is_none_where_no_depth_suffices():
-    accuracy = {4: 0.99, 1: 0.2, 2: 0.93}
-    assert [min_layers(accuracy, bound) for bound in (0.9, 0.95, 0.995)] == [2, 4, None]
-    assert min_layers({}, 0.5) is None

@@ -15,10 +15,11 @@ from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import strict_json
 from evalkit_tasks.cli import app
 from evalkit_tasks.training import runner
-from evalkit_tasks.training import table as probe_table
 from evalkit_tasks.training.catalog import task_names
 from evalkit_tasks.training.cells import read_cells, read_items
+from evalkit_tasks.training.experiments import group_experiments
 from evalkit_tasks.training.networks import ARCHITECTURES
+from evalkit_tasks.training.published import compare, published
 from evalkit_tasks.training.spec import check_spec
 from evalkit_tasks.training.suites import quick_claims, suite_specs
 
@@ -291,19 +292,18 @@ def test_the_table_puts_ours_beside_the_published(tmp_path):
     arguments = ("--task", "parity", "--model", "lstm", "--layers", "1,2", "--seeds", "2")
     probe("train", "--output", str(tmp_path), *words(FAST), *arguments, "--test-range", "40-256")
     cells = read_cells(tmp_path)
-    rows = probe_table.comparison_rows(cells)
-    ours = [row for row in rows if row["ours"]]
-    assert {(row["task"], row["model"], row["source"], row["value"]) for row in ours} == {
-        ("parity", "lstm", "pd-ssm", 100.0)
-    }
-    for row in ours:
-        layers = int(row["ours_setting"][0])
+    comparisons = [comparison for comparison in compare(group_experiments(cells)) if comparison.ours]
+    assert [(c.task, c.model, c.source, c.value, c.ours_setting) for c in comparisons] == [
+        ("parity", "lstm", "pd-ssm", 100.0, f"{num_layers} layers, every label, 3 steps")
+        for num_layers in (1, 2)
+    ]
+    for num_layers, comparison in enumerate(comparisons, start=1):
         expected = [
             100 * cell.tests["40-256"].last_position_accuracy
             for cell in sorted(cells, key=lambda cell: cell.spec.seed)
-            if cell.spec.num_layers == layers
+            if cell.spec.num_layers == num_layers
         ]
-        assert row["ours"] == expected
+        assert list(comparison.ours) == expected
     printed = probe("table", str(tmp_path)).stdout
     assert "https://arxiv.org/abs/2509.22284" in printed
     assert "51.1 ± 0.3" in printed
@@ -314,19 +314,29 @@ def test_the_table_puts_ours_beside_the_published(tmp_path):
 
 
 def test_plot_data_are_csv(tmp_path):
-    trained(tmp_path, "--task", "parity", "--model", "lstm", "--seeds", "2")
-    curves, layers = tmp_path / "curves.csv", tmp_path / "layers.csv"
-    probe("table", str(tmp_path), "--curves", str(curves), "--min-layers", str(layers))
+    trained(tmp_path, "--task", "parity", "--model", "lstm", "--seeds", "2", "--layers", "1,2")
+    curves, layers_path = tmp_path / "curves.csv", tmp_path / "layers.csv"
+    probe("table", str(tmp_path), "--curves", str(curves), "--min-layers", str(layers_path))
     with curves.open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["seed"], row["longest"]) for row in rows] == [
-        (seed, str(8 * multiple)) for seed in "01" for multiple in (1, 2, 4, 8, 16)
+    assert [(row["layers"], row["seed"], row["longest"]) for row in rows] == [
+        (layers, seed, str(8 * multiple)) for layers in "12" for seed in "01" for multiple in (1, 2, 4, 8, 16)
     ]
     assert all(
         0 <= float(row["sequence_accuracy_low"]) <= float(row["sequence_accuracy"]) <= 1 for row in rows
     )
-    with layers.open() as file:
-        assert [row["min_layers_0.99"] for row in csv.DictReader(file)] == [""] * 5
+    with layers_path.open() as file:
+        assert [(row["layers_tried"], row["min_layers_0.99"]) for row in csv.DictReader(file)] == [
+            ("1 2", "")
+        ] * 5
+
+
+def test_of_one_number_of_layers_none_is_the_fewest(tmp_path):
+    trained(tmp_path, "--task", "parity", "--model", "lstm")
+    path = tmp_path / "layers.csv"
+    with pytest.raises(UsageError, match=r"several numbers of layers and otherwise alike; .*--layers 1,2,4"):
+        probe("table", str(tmp_path), "--min-layers", str(path))
+    assert not path.exists()
 
 
 def test_cells_of_different_ages_make_one_csv(tmp_path):
@@ -353,13 +363,14 @@ def test_an_empty_folder_is_told_what_to_do(tmp_path):
 
 
 def test_published_numbers_name_known_tasks_and_sources():
-    published = probe_table.published()
-    for source in published["sources"].values():
-        assert source["url"].startswith("https://arxiv.org/abs/")
-    for row in published["rows"]:
-        assert row["source"] in published["sources"]
-        assert set(row["results"]) <= set(task_names())
-        assert row.get("eigenvalues", "off") == "off" or row["model"] in ARCHITECTURES
+    numbers = published()
+    assert len(numbers.rows) == 25
+    for source in numbers.sources.values():
+        assert source.url.startswith("https://arxiv.org/abs/")
+    for row in numbers.rows:
+        assert row.source in numbers.sources
+        assert set(row.results) <= set(task_names())
+        assert row.eigenvalues is None or row.model in ARCHITECTURES
 
 
 def test_the_help_lists_every_task_and_network():
