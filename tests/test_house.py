@@ -72,7 +72,6 @@ LONG_MODULES = {
 LONG_FUNCTIONS = {
     "bench_rwkv7",
     "leaderboard",
-    "min_layers",
     "train",
     "write_task_cell",
 }
@@ -81,8 +80,8 @@ VAGUE = {
     "one", "other", "others", "found", "known", "where", "asked", "told", "given", "wanted", "own", "rest",
     "here", "there", "mine", "what", "made", "kept", "left",
 }  # fmt: skip
-MOST_VAGUE = {"evalkit": 355, "evalkit_crawlers": 0, "evalkit_tasks": 8}
-MOST_ANY = {"evalkit": 164, "evalkit_crawlers": 7, "evalkit_tasks": 17}
+MOST_VAGUE = {"evalkit": 355, "evalkit_crawlers": 0, "evalkit_tasks": 0}
+MOST_ANY = {"evalkit": 164, "evalkit_crawlers": 7, "evalkit_tasks": 6}
 MOST_BY_KEY = {"evalkit": 5, "evalkit_crawlers": 0, "evalkit_tasks": 0}
 
 

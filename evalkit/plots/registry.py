@@ -21,7 +21,6 @@ from evalkit.plots.heatmap import heatmap
 from evalkit.plots.months import months
 from evalkit.plots.parameters import parameters
 from evalkit.plots.positions import positions
-from evalkit.plots.probes import min_layers, probe_lengths
 from evalkit.plots.ranks import ranks
 from evalkit.plots.speed import speed
 
@@ -51,8 +50,6 @@ BUILT_IN = (
     Plot("ranks", "Ranks from month to month.", ranks),
     Plot("months", "Months chained by anchors: what the texts did, what the models did.", months),
     Plot("speed", "Speed, of benchmarks and cells.", speed),
-    Plot("probe-lengths", "Trained probes: accuracy by the length of test strings.", probe_lengths),
-    Plot("min-layers", "Trained probes: the fewest layers that track a state.", min_layers),
 )
 
 

@@ -96,8 +96,8 @@ def train_cell(spec: TrainSpec, output: Path, device: str) -> ProbeCell:
                     say(f"  {spec.name}: step {step} of {spec.num_steps}, loss {loss:.4f}, {taken}")
 
             result = run_spec(spec, folder / CHECKPOINT, device=device, on_step=on_step)
-            known = environment() | torch_environment(device) | {"num_threads": 1}
-            cell = write_cell(spec, check_spec(spec), result, output, environment=known)
+            facts = environment() | torch_environment(device) | {"num_threads": 1}
+            cell = write_cell(spec, check_spec(spec), result, output, environment=facts)
         shutil.rmtree(folder, ignore_errors=True)
     return cell
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.errors import unknown_name
@@ -65,10 +65,11 @@ def quick_claims() -> list[Claim]:
 
     Budgets are in steps, so that the outcome does not depend on how busy the machine is.
     """
-    to_published: dict[str, Any] = {"train_length": 40, "test_range": PUBLISHED_RANGE, "num_items": 512}
     between = "40-256"
     last, every = "last_position_accuracy", "sequence_accuracy"
-    parity = functools.partial(TrainSpec, task="parity", **to_published)
+    parity = functools.partial(
+        TrainSpec, "parity", train_length=40, test_range=PUBLISHED_RANGE, num_items=512
+    )
     c1 = parity(model="rwkv7", num_steps=300, learning_rate=2e-3, test_multiples=(1, 2, 4))
     c2 = dataclasses.replace(c1, negative_eigenvalues="full")
     delta = parity(
@@ -118,11 +119,11 @@ def _paper() -> Iterator[TrainSpec]:
         ("transformer-rope", "off"),
         ("lstm", "off"),
     ]
-    sizes: dict[str, Any] = {"width": 128, "head_size": 32, "batch_size": 512}
+    spec = functools.partial(TrainSpec, width=128, head_size=32, batch_size=512, num_items=1024)
     for task, (model, eigenvalues), layers, length, seed in itertools.product(
         ("a5", "a4xz5", "z60"), networks, (1, 2, 3, 4), (5, 10, 15, 20), range(3)
     ):
-        yield TrainSpec(
+        yield spec(
             task,
             model,
             layers,
@@ -132,13 +133,11 @@ def _paper() -> Iterator[TrainSpec]:
             min_train_length=2,
             num_steps=20_000,
             test_multiples=(1, 2, 4),
-            num_items=1024,
-            **sizes,
         )
     for task, (model, eigenvalues), layers, seed in itertools.product(
         ("s5", "s5-swaps", "s5-4tokens"), networks, (1, 2, 4), range(3)
     ):
-        yield TrainSpec(
+        yield spec(
             task,
             model,
             layers,
@@ -147,6 +146,4 @@ def _paper() -> Iterator[TrainSpec]:
             train_length=128,
             num_steps=100_000,
             test_multiples=(1, 2, 4),
-            num_items=1024,
-            **sizes,
         )

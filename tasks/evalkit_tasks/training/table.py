@@ -25,8 +25,8 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
     multiples = sorted({multiple for cell in cells for multiple in cell.spec.test_multiples})
     table = _table(
         "share of strings with every label right, each seed (T: longest string in training)",
-        left=("task", "model"),
-        right=(*_SETTING, *(f"{multiple}x" for multiple in multiples), "L90", "last label, range", "CPU s"),
+        texts=("task", "model"),
+        numbers=(*_SETTING, *(f"{multiple}x" for multiple in multiples), "L90", "last label, range", "CPU s"),
     )
     for experiment in group_experiments(cells):
         spec = experiment.spec
@@ -67,8 +67,8 @@ def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         return
     table = _table(
         "share of right labels, and of labels of the right parity, each seed",
-        left=("task", "model"),
-        right=(*_SETTING, "letters", "label", "parity"),
+        texts=("task", "model"),
+        numbers=(*_SETTING, "letters", "label", "parity"),
     )
     for experiment in group_experiments(measured):
         heads = [experiment.spec.task, experiment.model, *_setting(experiment.spec)]
@@ -88,7 +88,7 @@ def print_fewest_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
     bounds = [f"{threshold:.2f}" for threshold in THRESHOLDS]
     table = _table(
         "fewest layers at which the median seed reaches a sequence accuracy",
-        left=("task", "model", "length", *(f">= {bound}" for bound in bounds), "tried"),
+        texts=("task", "model", "length", *(f">= {bound}" for bound in bounds), "tried"),
     )
     for record in records:
         layers = [str(record[f"min_layers_{bound}"] or "none") for bound in bounds]
@@ -101,7 +101,9 @@ def print_fewest_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
 
 def print_claims(cells: Sequence[ProbeCell], stream: TextIO, *, only_trained: bool = False) -> bool:
     """What the quick suite claims, and whether every seed shows it; returns whether all claims hold."""
-    table = _table("claims: what every seed has to show", left=("claim", "expected", "measured", "", "after"))
+    table = _table(
+        "claims: what every seed has to show", texts=("claim", "expected", "measured", "", "after")
+    )
     table.columns[0].no_wrap = False
     all_hold = True
     for claim in quick_claims():
@@ -124,7 +126,7 @@ def print_published(cells: Sequence[ProbeCell], stream: TextIO) -> None:
     sources = list(published().sources)
     table = _table(
         "published accuracy in percent, and ours: median of seeds [all of them]",
-        left=("task", "model", "test", "published", "", "ours", "ours was"),
+        texts=("task", "model", "test", "published", "", "ours", "ours was"),
     )
     for column in (table.columns[3], table.columns[5]):
         column.justify = "right"
@@ -178,14 +180,14 @@ def _l90(experiment: Experiment) -> str:
     return texts[0] if len(set(texts)) == 1 else " ".join(texts)
 
 
-def _table(title: str, *, left: Sequence[str], right: Sequence[str] = ()) -> "Table":
+def _table(title: str, *, texts: Sequence[str], numbers: Sequence[str] = ()) -> "Table":
     """A table of columns that are not wrapped: texts on the left, numbers on the right."""
     from rich.table import Table
 
     table = Table(title=title, box=None, header_style="bold", pad_edge=False)
-    for name in left:
+    for name in texts:
         table.add_column(name, no_wrap=True)
-    for name in right:
+    for name in numbers:
         table.add_column(name, justify="right")
     return table
 

@@ -14,7 +14,6 @@ from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_results
 from evalkit.plots.frame import ink
 from evalkit.plots.labels import spread
-from evalkit.plots.probes import min_layers, probe_lengths
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from tests.support.cells import probe_content, write_cell_files
@@ -179,17 +178,6 @@ def test_dates_count_from_the_cutoff(tokens: Path) -> None:
         float(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_marker() not in ("", "None")
     )
     assert xs == pytest.approx([2 / 30.4375, 61 / 30.4375])
-
-
-def test_probe_lines_are_medians_of_seeds(probes: Path) -> None:
-    lines = lines_of(probe_lengths(probes))
-    assert sorted(map(tuple, lines.values())) == [(1.0, 0.5, 0.2), (1.0, 0.93, 0.2)]
-    figure = min_layers(probes)
-    [line] = [
-        line for line in figure.axes[0].lines if len(line.get_xdata()) == 3 and line.get_marker() == "None"
-    ]
-    assert list(line.get_ydata()) == [1, 2, 3]  # 3: above the line, none of those tried
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()][-1] == "> 2"
 
 
 def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:

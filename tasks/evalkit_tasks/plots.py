@@ -1,0 +1,281 @@
+"""Plots of trained probes: how far beyond its training a network tracks a state, and with how many layers.
+
+`evalkit plot` and the site find them under the entry-point group ``evalkit.plots``; drawn are the cells that
+``evalkit probe train`` writes.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+
+from evalkit.cells.fields import to_json
+from evalkit.cells.probe_schema import ProbeCell
+from evalkit.errors import UsageError, unknown_name
+from evalkit.plots.frame import FAINT, LABEL_SIZE, frame, line_style, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.registry import Plot
+from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
+from evalkit_tasks.training.experiments import (
+    NO_SWEEP,
+    SOLVED_ACCURACY,
+    Experiment,
+    LayerSweep,
+    fewest_layers,
+    group_experiments,
+    layer_sweeps,
+)
+
+_MAX_COLUMNS = 3
+
+
+class _Named(NamedTuple):
+    """An experiment, or the first of a sweep, under the name that its line has."""
+
+    experiment: Experiment
+    name: str
+    style: int
+    """Number of its colour and dashes, by which it is recognised in every panel."""
+
+
+@styled
+def probe_lengths(
+    results: Source, *, tasks: Sequence[str] = (), models: Sequence[str] = (), warn: Warn = silent
+) -> Figure:
+    """Sequence accuracy against the length of the test strings, a panel per task.
+
+    Args:
+        results: what ``evalkit probe train --output`` wrote.
+        tasks: names; empty: all.
+        models: names; empty: all.
+        warn: told of every file that is left out.
+
+    Raises:
+        UsageError: no trained probe, or a name is not among them.
+    """
+    experiments = _read_experiments(results, tasks, models, warn)
+    panels: dict[str, list[_Named]] = {}
+    for line in _named(experiments, tell_layers=True):
+        panels.setdefault(line.experiment.spec.task, []).append(line)
+    figure, axes = _panels(
+        "How far beyond its training length each network tracks a state",
+        "share of test strings with every answer right, higher is better; lines: median of seeds, bands: "
+        "from the worst seed to the best; dashed: the longest string in training",
+        num_panels=len(panels),
+        most_lines=max(map(len, panels.values())),
+    )
+    for panel, (task, panel_lines) in zip(axes, panels.items(), strict=False):
+        ends = [_draw_accuracies(panel, line) for line in panel_lines]
+        for length in sorted({line.experiment.spec.train_length for line in panel_lines}):
+            panel.axvline(length, color=FAINT, linewidth=0.8, linestyle=(0, (3, 2)))
+        panel.set_ylim(-0.04, 1.04)
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.set_ylabel("strings right, higher is better")
+        _finish_panel(panel, task, [line.experiment for line in panel_lines], ends)
+    return figure
+
+
+def _draw_accuracies(panel: Axes, line: _Named) -> EndLabel:
+    """The median seed as a line, the others as a band; returns the line's label."""
+    style = line_style(line.style)
+    lengths = _lengths(line.experiment)
+    xs = list(lengths.values())
+    accuracies = [line.experiment.sequence_accuracies(test) for test in lengths]
+    panel.plot(xs, [median(seeds) for seeds in accuracies], **style)
+    panel.fill_between(
+        xs,
+        [min(seeds) for seeds in accuracies],
+        [max(seeds) for seeds in accuracies],
+        color=style["color"],
+        alpha=0.15,
+        linewidth=0,
+    )
+    return EndLabel(median(accuracies[-1]), line.name, style["color"], xs[-1])
+
+
+@styled
+def min_layers(
+    results: Source, *, tasks: Sequence[str] = (), models: Sequence[str] = (), warn: Warn = silent
+) -> Figure:
+    """The fewest layers at which the median seed reaches 90 % sequence accuracy, by length and task.
+
+    Args:
+        results: what ``evalkit probe train --output`` wrote.
+        tasks: names; empty: all.
+        models: names; empty: all.
+        warn: told of every file that is left out.
+
+    Raises:
+        UsageError: no trained probe, no network with several numbers of layers, or an unknown name.
+    """
+    sweeps = layer_sweeps(_read_experiments(results, tasks, models, warn))
+    if not sweeps:
+        raise UsageError(f"{name_of(results)}: {NO_SWEEP}")
+    panels: dict[str, list[tuple[_Named, LayerSweep]]] = {}
+    lines = _named([sweep.experiments[0] for sweep in sweeps], tell_layers=False)
+    for line, sweep in zip(lines, sweeps, strict=True):
+        panels.setdefault(line.experiment.spec.task, []).append((line, sweep))
+    figure, axes = _panels(
+        "The fewest layers that track a state",
+        f"layers at which the median seed answers {SOLVED_ACCURACY:.0%} of the test strings without a mistake"
+        ", lower is better; hollow, above the line: not even with the most that were tried",
+        num_panels=len(panels),
+        most_lines=max(map(len, panels.values())),
+    )
+    for panel, (task, panel_lines) in zip(axes, panels.items(), strict=False):
+        most_layers = max(max(sweep.layers_tried) for _, sweep in panel_lines)
+        # Lines that would lie on each other are side by side.
+        shifts = [0.07 * (place - (len(panel_lines) - 1) / 2) for place in range(len(panel_lines))]
+        ends = [
+            _draw_fewest_layers(panel, line, sweep, most_layers, shift)
+            for (line, sweep), shift in zip(panel_lines, shifts, strict=True)
+        ]
+        panel.axhline(most_layers + 0.5, color=FAINT, linewidth=0.8)
+        panel.set_ylim(0.5, most_layers + 1.5)
+        panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        panel.yaxis.set_major_formatter(
+            FuncFormatter(lambda value, _, top=most_layers: f"> {top}" if value > top else f"{value:.0f}")
+        )
+        panel.set_ylabel("layers, lower is better")
+        _finish_panel(panel, task, [line.experiment for line, _ in panel_lines], ends)
+    return figure
+
+
+def _draw_fewest_layers(
+    panel: Axes, line: _Named, sweep: LayerSweep, most_layers: int, shift: float
+) -> EndLabel:
+    """The fewest layers by length, hollow above the most where none suffices; returns the line's label."""
+    style = line_style(line.style)
+    lengths = _lengths(line.experiment)
+    layers_of = {fewest.test: fewest.layers for fewest in fewest_layers(sweep)}
+    xs = list(lengths.values())
+    ys = [(layers_of[test] or most_layers + 1) + shift for test in lengths]
+    panel.plot(xs, ys, color=style["color"], linestyle=style["linestyle"], linewidth=1.3)
+    for test, x, y in zip(lengths, xs, ys, strict=True):
+        panel.plot(
+            [x],
+            [y],
+            marker=style["marker"],
+            color=style["color"],
+            markerfacecolor="white" if layers_of[test] is None else style["color"],
+        )
+    return EndLabel(ys[-1], line.name, style["color"], xs[-1])
+
+
+def _read_experiments(
+    results: Source, tasks: Sequence[str], models: Sequence[str], warn: Warn
+) -> list[Experiment]:
+    """The trained probes among results, seeds together, in the order of the names of tasks and networks.
+
+    Raises:
+        UsageError: there are none, or a name is not among them.
+    """
+    cells = [cell for cell in results_of(results, warn).probes if isinstance(cell, ProbeCell)]
+    place = name_of(results)
+    if not cells:
+        raise UsageError(f"{place}: no trained probe here; `evalkit probe train` makes them")
+    known_tasks = sorted({cell.task.name for cell in cells})
+    known_models = sorted({cell.model.name for cell in cells})
+    for kind, names, known_names in (("task", tasks, known_tasks), ("model", models, known_models)):
+        for name in names:
+            if name not in known_names:
+                hint = f"In {place} there are: {', '.join(known_names)}."
+                raise unknown_name(kind, name, known_names, hint)
+    experiments = group_experiments(
+        cell
+        for cell in cells
+        if (not tasks or cell.task.name in tasks) and (not models or cell.model.name in models)
+    )
+    return sorted(
+        experiments,
+        key=lambda experiment: (
+            experiment.spec.task,
+            experiment.model,
+            experiment.spec.num_layers,
+            sorted(_setting(experiment).items()),
+        ),
+    )
+
+
+def _setting(experiment: Experiment) -> dict[str, str]:
+    """Everything but task, network, layers and seed, in words."""
+    setting = {
+        name: repr(value)
+        for name, value in to_json(experiment.spec).items()
+        if name not in ("task", "model", "num_layers", "seed")
+    }
+    return setting | {"trainer_version": str(experiment.cells[0].trainer_version)}
+
+
+def _lengths(experiment: Experiment) -> dict[str, float]:
+    """For each test the letters in its strings, of a range the geometric middle; in rising order."""
+    tests = experiment.cells[0].tests
+    lengths = {name: math.sqrt(test.shortest * test.longest) for name, test in tests.items()}
+    return dict(sorted(lengths.items(), key=lambda length: length[1]))
+
+
+def _named(experiments: Sequence[Experiment], *, tell_layers: bool) -> list[_Named]:
+    """Experiments under the network's name, and what else sets them apart within their task."""
+    names = []
+    for experiment in experiments:
+        rivals = [
+            rival
+            for rival in experiments
+            if (rival.spec.task, rival.model) == (experiment.spec.task, experiment.model)
+        ]
+        words = [experiment.model]
+        num_layers = experiment.spec.num_layers
+        if tell_layers and len({rival.spec.num_layers for rival in rivals}) > 1:
+            words.append(f"{num_layers} layer{'s' if num_layers > 1 else ''}")
+        settings = [_setting(rival) for rival in rivals]
+        for name, value in sorted(_setting(experiment).items()):
+            if len({setting[name] for setting in settings}) > 1:
+                words.append(f"{name.replace('_', ' ')} {value.strip(chr(39))}")
+        names.append(", ".join(words))
+    order = sorted(set(names))
+    return [
+        _Named(experiment, name, order.index(name))
+        for experiment, name in zip(experiments, names, strict=True)
+    ]
+
+
+def _panels(title: str, subtitle: str, *, num_panels: int, most_lines: int) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, each high enough for the labels of so many lines."""
+    num_columns = 2 if num_panels == 4 else min(_MAX_COLUMNS, num_panels)
+    num_rows = -(-num_panels // num_columns)
+    figure, axes = frame(
+        title,
+        subtitle,
+        width=7.2 if num_columns == 1 else 4.4 * num_columns,
+        height=num_rows * max(2.6, 0.8 + 0.17 * most_lines),
+        num_rows=num_rows,
+        num_columns=num_columns,
+    )
+    for unused in axes[num_panels:]:
+        unused.set_axis_off()
+    return figure, axes
+
+
+def _finish_panel(
+    panel: Axes, task: str, experiments: Sequence[Experiment], ends: Sequence[EndLabel]
+) -> None:
+    """The axis of lengths, the panel's title, and the lines' labels, which need the axes as they will be."""
+    lengths = sorted({length for experiment in experiments for length in _lengths(experiment).values()})
+    panel.set_xscale("log", base=2)
+    panel.xaxis.set_major_locator(FixedLocator(lengths))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    panel.set_xlim(lengths[0] / 1.15, lengths[-1] * 1.02)
+    panel.set_title(task, loc="left", fontweight="bold")
+    panel.set_xlabel("letters in a test string")
+    label_ends(panel, ends, size=LABEL_SIZE - 1)
+
+
+probe_lengths_plot = Plot(
+    "probe-lengths", "Trained probes: accuracy by the length of test strings.", probe_lengths
+)
+min_layers_plot = Plot("min-layers", "Trained probes: the fewest layers that track a state.", min_layers)
