@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
 
 _PACKAGES = (
     "torch",
@@ -20,7 +19,7 @@ _PACKAGES = (
 )
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, object]:
     """Provenance of a measurement, as strict JSON can hold it.
 
     Nothing in it names the user, the machine or a folder.
@@ -38,8 +37,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-def torch_environment(device: str) -> dict[str, Any]:
-    """The part that needs torch: threads, the accelerator in use, and which CPU kernels serve."""
+def torch_environment(device: str) -> dict[str, object]:
+    """What torch knows of where a measurement ran: threads, the accelerator, and which CPU kernels serve.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; of the model that was measured.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     import torch
 
     from evalkit.models.devices import resolve_device
@@ -76,7 +82,7 @@ def _cpu_name() -> str:
 
 
 @functools.cache
-def _git_state(folder: Path) -> dict[str, Any] | None:
+def _git_state(folder: Path) -> dict[str, str | bool] | None:
     """Commit of the checkout that evalkit runs from; None for an installed package.
 
     Asked once: what is imported is the state at the start. And without a deadline: a busy machine must not

@@ -21,6 +21,7 @@ two clusters in half of all cases, for four in seven of eight."""
 NUM_RESAMPLES = 4000
 SEED = 0
 _BLOCK = 1 << 22
+"""Counts drawn at once, 32 MB; the draws do not depend on it."""
 
 
 class Interval(NamedTuple):
@@ -51,15 +52,18 @@ def resampled_ratios(
         ``[NUM_RESAMPLES]`` or ``[NUM_RESAMPLES, K]``; None with fewer than `MIN_CLUSTERS` clusters, which
         say too little about how much another sample would differ.
     """
+    # A resample takes whole clusters, so all that matters of one are its sums.
     _, cluster_of = np.unique(np.asarray(clusters), return_inverse=True)
     num_clusters = int(cluster_of.max()) + 1 if len(cluster_of) else 0
     if num_clusters < MIN_CLUSTERS:
         return None
     tops = np.asarray(numerators, dtype=np.float64)
     summed_tops = np.zeros((num_clusters, *tops.shape[1:]))
-    np.add.at(summed_tops, cluster_of, tops)
+    np.add.at(summed_tops, cluster_of, tops)  # not +=, which would keep one of the documents of a cluster
     summed_bottoms = np.bincount(cluster_of, weights=np.asarray(denominators, dtype=np.float64))
     rng = np.random.default_rng([SEED, stream])
+    # Drawing n clusters with replacement is drawing how often each is in: a multinomial row. The sums of all
+    # resamples are then one matrix product, in blocks, as 4,000 rows of 100,000 clusters take 3 GB.
     block = max(1, _BLOCK // num_clusters)
     ratios = []
     for first in range(0, NUM_RESAMPLES, block):

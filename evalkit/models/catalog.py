@@ -207,49 +207,49 @@ def _existing(entry: CatalogEntry) -> CatalogEntry:
     return entry
 
 
-def _entries(content: dict[str, Any], where: str, folder: Path) -> dict[str, CatalogEntry]:
+def _entries(content: Mapping[str, object], origin: str, folder: Path) -> dict[str, CatalogEntry]:
     for key in content:
         if key != "models":
-            raise unknown_name("table", key, ["models"], f"{where} may only hold tables [models.NAME].")
+            raise unknown_name("table", key, ["models"], f"{origin} may only hold tables [models.NAME].")
     models = content.get("models", {})
     if not isinstance(models, dict):
-        raise UsageError(f"{where}: models must be tables [models.NAME]")
+        raise UsageError(f"{origin}: models must be tables [models.NAME]")
     for name in models:
         if not name or name != name.strip() or {":", ","}.intersection(name) or not name.isprintable():
             raise UsageError(
-                f"{where}, model {name!r}: a name must not be empty, begin or end with a space, or hold a "
+                f"{origin}, model {name!r}: a name must not be empty, begin or end with a space, or hold a "
                 "colon (LOADER:TARGET has one), a comma (--models takes names by commas) or a line break"
             )
-    return {name: _entry(name, table, f"{where}, model {name}", folder) for name, table in models.items()}
+    return {name: _entry(name, table, f"{origin}, model {name}", folder) for name, table in models.items()}
 
 
-def _entry(name: str, table: Any, where: str, folder: Path) -> CatalogEntry:
+def _entry(name: str, table: object, origin: str, folder: Path) -> CatalogEntry:
     if not isinstance(table, dict):
-        raise UsageError(f"{where}: must be a table [models.NAME]")
-    values: dict[str, Any] = {}
+        raise UsageError(f"{origin}: must be a table [models.NAME]")
+    values: dict[str, Any] = {}  # by the names of `CatalogEntry`'s fields, whose types `_value` checks
     for key, value in table.items():
         if key not in _TYPES:
             hint = f"Known: {', '.join(_TYPES)}."
             if isinstance(value, dict):
                 hint = f'A name with a dot needs quotes: [models."{name}.{key}"].'
-            raise UsageError(f"{where}: {unknown_name('key', key, _TYPES, hint)}")
-        values[key] = _value(key, value, where)
+            raise UsageError(f"{origin}: {unknown_name('key', key, _TYPES, hint)}")
+        values[key] = _value(key, value, origin)
     for key in ("loader", "target"):
         if key not in values:
-            raise UsageError(f"{where}: {key} is missing")
+            raise UsageError(f"{origin}: {key} is missing")
     loader = values["loader"]
     if loader not in BUILTIN_LOADERS and loader not in known_loaders():  # which reads all distributions
-        raise UsageError(f"{where}: {_unknown_loader(loader)}")
+        raise UsageError(f"{origin}: {_unknown_loader(loader)}")
     if loader == "codec" and values["target"] not in CODECS:
-        raise UsageError(f"{where}: {_unknown_codec(values['target'])}")
+        raise UsageError(f"{origin}: {_unknown_codec(values['target'])}")
     for key in _WITHOUT_MEANING.get(loader, ()):
         if key in values:
-            raise UsageError(f"{where}: {key} means nothing to the loader {loader}; leave it out")
+            raise UsageError(f"{origin}: {key} means nothing to the loader {loader}; leave it out")
     if loader in ("rwkv7", "hf"):
         located = _locate(loader, values["target"], folder)
         if located is None:
             raise UsageError(
-                f"{where}: target must be a path or a hub repository (owner/name), not {values['target']!r}"
+                f"{origin}: target must be a path or a hub repository (owner/name), not {values['target']!r}"
             )
         values["target"], file = located
         if file:
@@ -259,21 +259,21 @@ def _entry(name: str, table: Any, where: str, folder: Path) -> CatalogEntry:
     return CatalogEntry(name=name, **values)
 
 
-def _value(key: str, value: Any, where: str) -> Any:
+def _value(key: str, value: object, origin: str) -> str | int | bool:
     """The value of a key of `CatalogEntry`, checked."""
     if isinstance(value, datetime.date) and key in _DATES:
         value = value.isoformat()[: len("YYYY-MM-DD")]
     kind = _TYPES[key]
-    if type(value).__name__ != kind.__name__:  # isinstance would take true for the number 1
-        raise UsageError(f"{where}: {key} must be {_KINDS[kind]}, not {value!r}")
-    if value == "" or (key in _COUNTS and value <= 0):
-        raise UsageError(f"{where}: {key} must not be {value!r}; leave it out if it is not known")
-    if key == "context_limit" and value < MIN_CONTEXT_LIMIT:
-        raise UsageError(f"{where}: context_limit {value} is too small; give {MIN_CONTEXT_LIMIT} or more")
-    if key == "prefix" and not _PREFIX.fullmatch(value):
-        raise UsageError(f"{where}: prefix must be bos, eos, none or token:ID, not {value!r}")
-    if key in _DATES and not _is_date(value):
-        raise UsageError(f"{where}: {key} must be YYYY, YYYY-MM or YYYY-MM-DD, not {value!r}")
+    if type(value) is not kind or not isinstance(value, str | int):  # true is an int, and no count
+        raise UsageError(f"{origin}: {key} must be {_KINDS[kind]}, not {value!r}")
+    if value == "" or (key in _COUNTS and int(value) <= 0):
+        raise UsageError(f"{origin}: {key} must not be {value!r}; leave it out if it is not known")
+    if key == "context_limit" and int(value) < MIN_CONTEXT_LIMIT:
+        raise UsageError(f"{origin}: context_limit {value} is too small; give {MIN_CONTEXT_LIMIT} or more")
+    if key == "prefix" and not _PREFIX.fullmatch(str(value)):
+        raise UsageError(f"{origin}: prefix must be bos, eos, none or token:ID, not {value!r}")
+    if key in _DATES and not _is_date(str(value)):
+        raise UsageError(f"{origin}: {key} must be YYYY, YYYY-MM or YYYY-MM-DD, not {value!r}")
     return value
 
 

@@ -5,8 +5,18 @@ A loader is a module (or any object) with two functions:
     identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity   # cheap: loads no weights
     load(entry: CatalogEntry, options: LoadOptions) -> TokenModel | Codec
 
-``rwkv7``, ``hf`` and ``codec`` are built in; other packages register theirs under the entry-point group
-``evalkit.loaders``.
+``rwkv7``, ``hf`` and ``codec`` are built in. To add one, write such a module and register it in your
+package's ``pyproject.toml``, under the entry-point group ``evalkit.loaders``::
+
+    [project.entry-points."evalkit.loaders"]
+    ngram = "my_package.ngram"
+
+Then ``evalkit run --models ngram:TARGET`` finds it, with whatever TARGET means to it, and so does a table
+``[models.NAME]`` with ``loader = "ngram"`` in ``evalkit.toml``. `identify` is called for every model before
+any is loaded: what it returns is part of the key of every result, so it must change with whatever changes a
+score (weights, tokenizer, precision). What `load` returns has the members of
+`evalkit.models.protocol.TokenModel` or `Codec`. A model that is needed once takes no loader: give the object
+itself to ``evalkit.run(models=[...])``.
 """
 
 import dataclasses
@@ -134,10 +144,10 @@ def _short_name(entry: CatalogEntry | Model) -> str | None:
 def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | None]:
     """What the catalog knows of a model and a result should say; local folders stay private."""
     fields = dataclasses.asdict(entry)
-    kept = ("file", "num_parameters", "released", "knowledge_cutoff", "cutoff_source", "license", "source")
-    known = {name: fields[name] for name in kept if fields[name] is not None}
-    known["target"] = entry.local_path.name if entry.local_path else entry.target
-    return known
+    names = ("file", "num_parameters", "released", "knowledge_cutoff", "cutoff_source", "license", "source")
+    details = {name: fields[name] for name in names if fields[name] is not None}
+    details["target"] = entry.local_path.name if entry.local_path else entry.target
+    return details
 
 
 def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:

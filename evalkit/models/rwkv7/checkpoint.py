@@ -60,13 +60,13 @@ def weight_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.pth"))
-    if not found:
+    files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.pth"))
+    if not files:
         raise ModelError(f"{path} holds neither *.safetensors nor *.pth; give the weight file itself")
-    if found[0].suffix == ".pth" and len(found) > 1:
-        names = ", ".join(file.name for file in found)
+    if files[0].suffix == ".pth" and len(files) > 1:
+        names = ", ".join(file.name for file in files)
         raise ModelError(f"{path} holds several models ({names}); give one of the files")
-    return found
+    return files
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -164,21 +164,21 @@ def recorded_eigenvalues(path: Path) -> str:
     Raises:
         ModelError: it is none of `evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
     """
-    found = set()
+    variants = set()
     for file in weight_files(path):
         if file.suffix == ".safetensors":
             try:
                 with safe_open(file, framework="pt") as opened:
-                    found.add((opened.metadata() or {}).get("negative_eigenvalues", "off"))
+                    variants.add((opened.metadata() or {}).get("negative_eigenvalues", "off"))
             except (SafetensorError, OSError) as error:
                 message = f"{file} is not a whole safetensors file ({error}); fetch it again"
                 raise ModelError(message) from error
-    if len(found) > 1 or not found <= set(REMOVAL_STRENGTHS):
+    if len(variants) > 1 or not variants <= set(REMOVAL_STRENGTHS):
         raise ModelError(
-            f"{path} says negative_eigenvalues {' and '.join(sorted(found))}; "
+            f"{path} says negative_eigenvalues {' and '.join(sorted(variants))}; "
             f"evalkit knows {', '.join(REMOVAL_STRENGTHS)}"
         )
-    return found.pop() if found else "off"
+    return variants.pop() if variants else "off"
 
 
 def network_shape(tensors: Mapping[str, Tensor], path: Path) -> NetworkShape:
@@ -242,8 +242,8 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
     unknown = sorted(set(tensors) - set(expected))
     missing = sorted(set(expected) - set(tensors))
     if unknown or missing:
-        what = f"unknown tensors {_some(unknown)}" if unknown else f"missing tensors {_some(missing)}"
-        raise ModelError(f"{path} is not an RWKV-7 (x070) checkpoint that evalkit knows: {what}")
+        problem = f"unknown tensors {_some(unknown)}" if unknown else f"missing tensors {_some(missing)}"
+        raise ModelError(f"{path} is not an RWKV-7 (x070) checkpoint that evalkit knows: {problem}")
     for name, value in tensors.items():
         if value.shape != expected[name].shape and value.squeeze().shape != expected[name].squeeze().shape:
             raise ModelError(

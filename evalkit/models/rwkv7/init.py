@@ -7,7 +7,6 @@ of what the architecture can do.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ def initialise(network: RWKV7, seed: int) -> None:
             parameter.copy_(_initial(name, parameter, network, generator))
 
 
-def parameter_groups(network: RWKV7, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(network: RWKV7, learning_rate: float, weight_decay: float) -> list[dict[str, object]]:
     """Groups for Adam(W): the decay's offset w0 learns twice as fast; only matrices' ``.weight`` decays."""
     groups: dict[str, list[Tensor]] = {"fast": [], "decayed": [], "plain": []}
     for name, parameter in network.named_parameters():
@@ -55,9 +54,9 @@ def _initial(name: str, like: Tensor, network: RWKV7, generator: torch.Generator
     zigzag = within_head * within_head.abs()
 
     mix_exponents = {"x_r": 0.2, "x_w": 0.9, "x_k": 0.7, "x_v": 0.7, "x_a": 0.9, "x_g": 0.2}
-    side, _, own = leaf.partition(".")
-    if side == "att" and own in mix_exponents:
-        return (1 - ramp ** (mix_exponents[own] * depth)).view_as(like)
+    side, _, parameter = leaf.partition(".")
+    if side == "att" and parameter in mix_exponents:
+        return (1 - ramp ** (mix_exponents[parameter] * depth)).view_as(like)
     if leaf == "ffn.x_k":
         return (1 - ramp ** (depth**4)).view_as(like)
     vectors: dict[str, Tensor] = {
@@ -80,7 +79,7 @@ def _initial(name: str, like: Tensor, network: RWKV7, generator: torch.Generator
     }
     if leaf in orthogonal_gains:
         return _orthogonal(like, orthogonal_gains[leaf], generator)
-    if own in ("w1", "a1", "v1", "g1", "output.weight", "value.weight") or leaf.endswith("bias"):
+    if parameter in ("w1", "a1", "v1", "g1", "output.weight", "value.weight") or leaf.endswith("bias"):
         return torch.zeros_like(like)
     if side.startswith("ln") and leaf.endswith("weight"):
         return torch.ones_like(like)

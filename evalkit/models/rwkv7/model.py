@@ -86,10 +86,13 @@ class RWKV7Model:
             for context, targets in zip(contexts, sequences, strict=True)
         ]
         costs = [np.full(len(targets), math.log(self.vocab_size), np.float32) for targets in sequences]
+        # Longest first, so that the rows that go on are always the first ones of the state.
         rows = sorted((i for i in range(len(inputs)) if len(inputs[i])), key=lambda i: -len(inputs[i]))
         state: State | None = None
         start = 0
         while rows:
+            # Fewer rows, longer slices: the work of one step stays the same. Whole chunks, so that a slice's
+            # end does not cut what the operator computes at once.
             stop = start + max(1, self._slice_tokens // len(rows) // CHUNK_TOKENS) * CHUNK_TOKENS
             ids = torch.zeros(len(rows), min(stop, len(inputs[rows[0]])) - start, dtype=torch.long)
             for row, i in enumerate(rows):
@@ -186,10 +189,10 @@ class RWKV7Model:
         """Nats of the targets, one for each row of the pieces of ``hidden`` in turn."""
         if not targets:
             return np.zeros(0, np.float32)
-        wanted = torch.tensor(targets, dtype=torch.long, device=self.device)
-        nats = linear_nll(torch.cat(list(hidden)), self.network.head.weight, wanted)
-        found: NDArray[np.float32] = nats.float().cpu().numpy()
-        return found
+        ids = torch.tensor(targets, dtype=torch.long, device=self.device)
+        nats = linear_nll(torch.cat(list(hidden)), self.network.head.weight, ids)
+        costs: NDArray[np.float32] = nats.float().cpu().numpy()
+        return costs
 
 
 def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:

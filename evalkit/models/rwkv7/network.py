@@ -140,8 +140,9 @@ class TimeMix(nn.Module):
         parameters = [self.w0, self.a0, self.k_k, self.k_a, self.r_k, self.ln_x.weight, self.ln_x.bias]
         if residual is not None:
             parameters.append(self.v0)
-        released = self.removal_strength == 1.0  # what the fused loops compute
-        native = released and backend in ("auto", "cpu") and h.dtype == torch.float32
+        # The fused loops compute the transition of released models, and no other.
+        is_released = self.removal_strength == 1.0
+        native = is_released and backend in ("auto", "cpu") and h.dtype == torch.float32
         if native and wkv7_cpu.serves(*tensors, state, self.w0, head_size=self.head_size):
             y, state = wkv7_cpu.time_mix_cpu(
                 *tensors,
@@ -151,7 +152,7 @@ class TimeMix(nn.Module):
                 log_decay_bound=LOG_DECAY_BOUND,
                 norm_eps=GROUP_NORM_EPS,
             )
-        elif released and _fused(backend, self.head_size, *tensors, *(residual or ()), *parameters, state):
+        elif is_released and _fused(backend, self.head_size, *tensors, *(residual or ()), *parameters, state):
             from evalkit_kernels.time_mix_triton import time_mix_triton
 
             y, state = time_mix_triton(
@@ -180,13 +181,16 @@ class TimeMix(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """All between the matrix products; see `evalkit_kernels.wkv7_cpu.time_mix_cpu` for the arguments."""
         heads = (*r.shape[:2], self.num_heads, self.head_size)
+        # In float32, for the decay is applied again at every token, and so is its rounding.
         log_decay = LOG_DECAY_BOUND * torch.sigmoid(_wide(self.w0 + decay_logit))
         rate = torch.sigmoid(self.a0 + rate_logit)
         if residual is not None:
             residual_logit, v_first = residual
+            # Deeper layers may take over layer 0's values, channel by channel.
             v = torch.lerp(v, v_first, torch.sigmoid(self.v0 + residual_logit))
 
-        # The removal key is made of the key before the learning rate touches it.
+        # The removal key is made of the key before the learning rate touches it. It is of unit length in each
+        # head, so that the rate alone says how much is removed along it.
         kk = F.normalize(_wide(k * self.k_k).view(heads), dim=-1, eps=1e-12)
         k = k * (1 + (rate - 1) * self.k_a)
         r, k, v = r.view(heads), k.view(heads), v.view(heads)
@@ -207,6 +211,7 @@ class TimeMix(nn.Module):
             _wide(self.ln_x.bias),
             GROUP_NORM_EPS,
         )
+        # What the current token adds by itself, past the state and its normalisation.
         bonus = _wide(r * k * self.r_k).sum(-1, keepdim=True) * v
         y = y.view(gate.shape) + bonus.reshape(gate.shape)
         return y.to(gate.dtype) * gate, state

@@ -30,11 +30,11 @@ class RWKVTokenizer(NamedTuple):
     prefix: tuple[int, ...]
 
 
-def tokenizer_for(vocab_size: int, where: str) -> RWKVTokenizer:
+def tokenizer_for(vocab_size: int, name: str) -> RWKVTokenizer:
     """The tokenizer that goes with a vocabulary of this many rows.
 
     Raises:
-        ModelError: no vocabulary of this size is known; the message starts with ``where``.
+        ModelError: no vocabulary of this size is known; the message starts with ``name``.
     """
     if vocab_size == WORLD_VOCAB_SIZE:
         return RWKVTokenizer("rwkv-world-20230424", encode_world, (0,))
@@ -43,7 +43,7 @@ def tokenizer_for(vocab_size: int, where: str) -> RWKVTokenizer:
     if vocab_size == 257:
         return RWKVTokenizer("bytes+start", encode_bytes, (256,))
     raise ModelError(
-        f"{where}: no tokenizer is known for a vocabulary of {vocab_size} rows; evalkit has RWKV World "
+        f"{name}: no tokenizer is known for a vocabulary of {vocab_size} rows; evalkit has RWKV World "
         f"({WORLD_VOCAB_SIZE}) and bytes (256, or 257 with a document start)"
     )
 
