@@ -2,6 +2,7 @@ import dataclasses
 import importlib.resources
 import math
 import re
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -42,67 +43,85 @@ def test_the_catalog_is_package_data() -> None:
     assert len(CATALOG) >= 45
 
 
-@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
-def test_every_entry_says_what_where_when_and_under_which_licence(entry: CatalogEntry) -> None:
-    assert entry.loader in ("rwkv7", "hf", "codec")
-    assert entry.target
-    assert entry.license
-    assert entry.source is not None
-    assert entry.local_path or entry.source.startswith("https://")
-    assert entry.released is not None
-    assert entry.prefix is None or re.fullmatch(r"bos|eos|none|token:\d+", entry.prefix)
-    assert (entry.knowledge_cutoff is None) == (entry.cutoff_source is None)
-    assert resolve_spec(entry.name, CATALOG) is entry
-    if entry.local_path:
-        assert entry.local_path.exists()
-        assert entry.num_parameters
-    elif entry.loader != "codec":
-        assert re.fullmatch(r"[\w.-]+/[\w.-]+", entry.target)
-        assert entry.num_parameters
-        assert entry.source == f"https://huggingface.co/{entry.target}"
+def mistakes(checks: Mapping[str, object]) -> list[str]:
+    return [name for name, holds in checks.items() if not holds]
 
 
-@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
-def test_training_data_ends_before_the_release(entry: CatalogEntry) -> None:
-    assert entry.released is not None
-    assert not entry.knowledge_cutoff or entry.knowledge_cutoff <= entry.released
+def offenders(check: Callable[[CatalogEntry], Mapping[str, object]]) -> dict[str, list[str]]:
+    """Every entry of which something does not hold, with what that is."""
+    return {name: wrong for name, entry in CATALOG.items() if (wrong := mistakes(check(entry)))}
 
 
-@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
-def test_the_size_in_a_name_is_the_parameter_count_rounded(entry: CatalogEntry) -> None:
-    size = re.search(r"-([\d.]+)([mb])$", entry.name)
-    if entry.local_path:
-        with safe_open(
-            entry.local_path / "model.safetensors" if entry.local_path.is_dir() else entry.local_path, "pt"
-        ) as file:
-            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
-        assert entry.num_parameters == sum(math.prod(shape) for shape in shapes)
-        return
-    if entry.loader == "codec":
-        assert size is None
-        assert entry.num_parameters is None
-        return
-    assert size is not None
-    assert entry.num_parameters is not None
-    named = float(size[1]) * {"m": 1e6, "b": 1e9}[size[2]]
-    # Makers round generously: RWKV's "0.1B" has 191 M, OLMo's "1B" 1.48 B.
-    slack = 1.0 if size[0] == "-0.1b" else 0.5
-    assert entry.num_parameters == pytest.approx(named, rel=slack)
+def test_every_entry_says_what_where_when_and_under_which_license() -> None:
+    def check(entry: CatalogEntry) -> dict[str, object]:
+        checks: dict[str, object] = {
+            "loader": entry.loader in ("rwkv7", "hf", "codec"),
+            "target": entry.target,
+            "license": entry.license,
+            "source": entry.source and (entry.local_path or entry.source.startswith("https://")),
+            "released": entry.released,
+            "prefix": entry.prefix is None or re.fullmatch(r"bos|eos|none|token:\d+", entry.prefix),
+            "source of the cutoff": (entry.knowledge_cutoff is None) == (entry.cutoff_source is None),
+            "found by its name": resolve_spec(entry.name, CATALOG) is entry,
+        }
+        if entry.local_path:
+            return checks | {"file": entry.local_path.exists(), "parameters": entry.num_parameters}
+        if entry.loader == "codec":
+            return checks
+        return checks | {
+            "repository": re.fullmatch(r"[\w.-]+/[\w.-]+", entry.target),
+            "parameters": entry.num_parameters,
+            "the repository is the source": entry.source == f"https://huggingface.co/{entry.target}",
+        }
+
+    assert not offenders(check)
 
 
-@pytest.mark.parametrize("entry", rwkv7_entries(), ids=lambda entry: entry.name)
-def test_rwkv7_parameters_follow_from_the_shapes(entry: CatalogEntry) -> None:
+def test_training_data_ends_before_the_release() -> None:
+    def check(entry: CatalogEntry) -> dict[str, object]:
+        cutoff, released = entry.knowledge_cutoff, entry.released
+        return {"released": released, "cutoff": not cutoff or (released and cutoff <= released)}
+
+    assert not offenders(check)
+
+
+def num_numbers(path: Path) -> int:
+    with safe_open(path / "model.safetensors" if path.is_dir() else path, "pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def test_parameters_are_what_the_name_the_file_or_the_shapes_say() -> None:
+    def check(entry: CatalogEntry) -> dict[str, object]:
+        size = re.search(r"-([\d.]+)([mb])$", entry.name)
+        if entry.local_path:
+            return {"numbers in the file": entry.num_parameters == num_numbers(entry.local_path)}
+        if entry.loader == "codec":
+            return {"none": size is None and entry.num_parameters is None}
+        if size is None or entry.num_parameters is None:
+            return {"a size in the name, and parameters": False}
+        rounded = float(size[1]) * {"m": 1e6, "b": 1e9}[size[2]]
+        # Makers round generously: RWKV's "0.1B" has 191 M, OLMo's "1B" 1.48 B.
+        slack = 1.0 if size[0] == "-0.1b" else 0.5
+        checks: dict[str, object] = {"the name's": entry.num_parameters == pytest.approx(rounded, rel=slack)}
+        return checks | (rwkv7_checks(entry) if entry.loader == "rwkv7" else {})
+
+    assert not offenders(check)
+
+
+def rwkv7_checks(entry: CatalogEntry) -> dict[str, object]:
+    """What follows from a size's shapes, and from the name of the file that its makers publish."""
     size = entry.name.rsplit("-", 1)[1]
     num_layers, width, ranks = RWKV7_SHAPES[size]
     vocab_size = 65536
     per_layer = 19 * width + 12 * width**2 + 2 * width * sum(ranks)
-    assert entry.num_parameters == 2 * vocab_size * width + 4 * width + num_layers * per_layer
-    assert entry.file is not None
-    assert f"-{size}-" in entry.file.lower()
-    assert entry.released is not None
-    assert entry.released.replace("-", "") in entry.file
-    assert entry.prefix == "token:0"
-    assert entry.context_limit is None
+    file, released = entry.file or "", entry.released or "unknown"
+    return {
+        "the shapes'": entry.num_parameters == 2 * vocab_size * width + 4 * width + num_layers * per_layer,
+        "size in the file's name": f"-{size}-" in file.lower(),
+        "date in the file's name": released.replace("-", "") in file,
+        "prefix": entry.prefix == "token:0",
+        "no context limit": entry.context_limit is None,
+    }
 
 
 def test_rwkv7_sizes_are_all_there() -> None:
