@@ -23,6 +23,7 @@ from evalkit.models.loading import load_model
 from evalkit.models.rwkv7.init import initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit.scoring.documents import score_documents
+from tests.support.rwkv7_files import save_official
 from tests.support.toys import corpus_of
 
 NAMES = list(NETWORKS)
@@ -269,7 +270,7 @@ import resource, sys
 from evalkit.models.loading import load_model
 from evalkit.scoring.documents import score_documents
 from evalkit.corpora.document import make_document
-model = load_model("rwkv7-nano", device="cpu", dtype="float32")
+model = load_model("rwkv7:" + sys.argv[1], device="cpu", dtype="float32")
 text = "All that is gold does not glitter, not all those who wander are lost. 0123456789\\n" * 12346
 peaks = []
 for num_bytes in (10_000, 1_000_000):
@@ -281,7 +282,10 @@ print(*peaks)
 """
 
 
-def test_a_megabyte_takes_the_memory_of_ten_kilobytes() -> None:
-    done = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True)
+def test_a_megabyte_takes_the_memory_of_ten_kilobytes(tmp_path: Path) -> None:
+    """Of a network with the embedded ones' vocabulary and one small layer: all logits would be a gigabyte."""
+    save_official(tmp_path / "small.pth", vocab_size=257, num_channels=64, num_layers=1, head_size=32)
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "small.pth")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     short, long = map(int, done.stdout.split())
     assert long - short <= 64 * 2**20
