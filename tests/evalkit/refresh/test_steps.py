@@ -5,7 +5,6 @@ import datetime as dt
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from evalkit.refresh.config import last_window, read_config
 from evalkit.refresh.corpora import crawl
 from evalkit.refresh.results import commit
 from tests.support.leaderboard import CONFIG
-from tests.support.toys import plugin_environment, run_process
+from tests.support.toys import plugin_environment, run_cli, run_process
 
 SOURCES = """
 from typing import Annotated
@@ -46,8 +45,8 @@ def down(
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A git checkout with a remote, and an environment in which the two sources are installed."""
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git checkout with a remote, in an environment in which the two sources are installed."""
     plugin = tmp_path / "plugin"
     info = plugin / "toy_sources-1.0.dist-info"
     info.mkdir(parents=True)
@@ -57,37 +56,36 @@ def place(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     )
     (plugin / "toy_sources.py").write_text(SOURCES)
     board = tmp_path / "board"
-    git = {
-        f"GIT_{who}_{field}": value
-        for who in ("AUTHOR", "COMMITTER")
-        for field, value in (("NAME", "a bot"), ("EMAIL", "bot@example.org"))
-    }
-    git |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    env = plugin_environment(plugin, **git) | {"EVALKIT_CORPORA": str(board / "corpora")}
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "a bot")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "bot@example.org")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    monkeypatch.setenv("EVALKIT_CORPORA", str(board / "corpora"))
+    monkeypatch.setenv("PYTHONPATH", plugin_environment(plugin)["PYTHONPATH"])  # of the crawls
+    monkeypatch.syspath_prepend(plugin)
     for command in (
         ["init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "remote")],
         ["clone", "--quiet", str(tmp_path / "remote"), str(board)],
     ):
-        subprocess.run(["git", *command], check=True, env=env, capture_output=True)
+        subprocess.run(["git", *command], check=True, capture_output=True)
     (board / "leaderboard.toml").write_text(CONFIG.replace("{documents}", "30"))
     (board / "mine.txt").write_text("not the leaderboard's business")
+    monkeypatch.chdir(board)
     for command in (
         ["add", "leaderboard.toml"],
         ["commit", "-qm", "start"],
         ["push", "-q", "-u", "origin", "main"],
     ):
-        subprocess.run(["git", *command], cwd=board, check=True, env=env, capture_output=True)
-    before = Path.cwd()
-    os.chdir(board)
-    yield board, env
-    os.chdir(before)
+        subprocess.run(["git", *command], check=True, capture_output=True)
+    return board
 
 
-def test_a_refresh_step_by_step_and_the_next_as_one(place: tuple[Path, dict[str, str]]) -> None:
-    board, env = place
-
+def test_a_refresh_step_by_step_and_the_next_as_one(board: Path) -> None:
     def step(*arguments: str) -> tuple[int, str]:
-        done = run_process("leaderboard", *arguments, env=env)
+        # What crawls print goes past this process's own streams.
+        run = run_process if "crawl" in arguments else run_cli
+        done = run("leaderboard", *arguments)
         return done.exit_code, done.stdout + done.stderr
 
     code, said = step("crawl", "--date", "2026-10-20")
@@ -156,13 +154,13 @@ def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         options += [f"--endpoint=en.wikipedia.org={server.endpoints['en.wikipedia.org']}"]
         source = f'[[sources]]\nsource = "wikipedia"\noptions = {json.dumps(options)}\n'
         (tmp_path / "leaderboard.toml").write_text(CONFIG.partition("[[sources]]")[0] + source)
-        environment = os.environ | {"EVALKIT_CORPORA": str(tmp_path / "corpora")}
+        monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "corpora"))
         monkeypatch.chdir(tmp_path)
         refresh = ("leaderboard", "refresh", "--date", "2024-10-18")
-        done = run_process(*refresh, env=environment)
+        done = run_cli(*refresh)
         assert done.exit_code == 0, done.stderr
         first = len(server.log)
-        assert run_process(*refresh, env=environment).exit_code == 0
+        assert run_cli(*refresh).exit_code == 0
         assert len(server.log) == first  # what is there is not fetched again
     name = "wikipedia-2024-10-01"
     with (tmp_path / "results" / "corpora" / name / "documents.csv").open(encoding="utf-8") as file:
