@@ -1,5 +1,4 @@
 import functools
-import itertools
 import json
 import os
 import signal
@@ -448,56 +447,65 @@ def test_two_runs_at_once_on_one_folder_end_well_and_agree(slow_run: StartRun, t
 
 
 KILL_AT_CALL = """
-import os, signal, sys
+import itertools, os, signal, sys
 from pathlib import Path
-import evalkit
-number, texts, output = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-calls = 0
+import pyarrow.parquet, zstandard
+import evalkit, evalkit.runner.corpora
+texts, folder = sys.argv[1:]
 
-def counted(real):
-    def call(*arguments, **options):
-        global calls
-        calls += 1
-        if calls == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments, **options)
-    return call
+def score_and_die_at(number):
+    calls = itertools.count(1)
 
-os.fsync = counted(os.fsync)
-Path.replace = counted(Path.replace)
-Path.mkdir = counted(Path.mkdir)
-Path.write_text = counted(Path.write_text)
-result = evalkit.run(["zstd"], [texts], options=evalkit.RunOptions(output=output))
-assert not result.failures, result.failures
-print(calls)
+    def counted(real):
+        def call(*arguments, **options):
+            if next(calls) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **options)
+        return call
+
+    os.fsync = counted(os.fsync)
+    Path.replace = counted(Path.replace)
+    Path.mkdir = counted(Path.mkdir)
+    Path.write_text = counted(Path.write_text)
+    options = evalkit.RunOptions(output=f"{folder}/killed-{number}")
+    result = evalkit.run(["zstd"], [texts], options=options)
+    assert not result.failures, result.failures
+
+for number in itertools.count(1):  # a process for each, which has imported everything already
+    if not (child := os.fork()):
+        score_and_die_at(number)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(number, status, flush=True)
+    if status != -signal.SIGKILL:
+        break
 """
 
 
 def test_a_crash_at_any_step_of_writing_leaves_a_whole_cell_or_none(tmp_path: Path) -> None:
     texts = write_texts(tmp_path / "texts.json", TEXTS)
-    script = tmp_path / "script.py"
-    script.write_text(KILL_AT_CALL)
-
-    def attempt(number: int, output: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(script), str(number), str(texts), str(output)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
-
     assert run(["zstd"], [str(texts)], options=RunOptions(output=tmp_path / "whole")).num_scored == 1
     expected = numbers(tmp_path / "whole")
+    done = subprocess.run(
+        [sys.executable, "-c", KILL_AT_CALL, str(texts), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    *killed, last = (tuple(map(int, line.split())) for line in done.stdout.splitlines())
+    assert last[1] == 0, done.stderr  # there is no such step any more
     num_kept = 0
-    for number in itertools.count(1):
+    for number, status in killed:
+        assert status == -signal.SIGKILL
         output = tmp_path / f"killed-{number}"
-        outcome = attempt(number, output)
-        if outcome.returncode == 0:  # there is no such step any more
-            break
-        assert outcome.returncode == -signal.SIGKILL, outcome.stderr
         before = cell_files(output)
         result = run(["zstd"], [str(texts)], options=RunOptions(output=output))
         assert (result.num_scored, result.failures) == (1 - len(before), ())
         assert numbers(output) == expected
         assert not list(output.rglob("*.damaged"))
         num_kept += len(before)
-    assert number > 8
+    assert last[0] > 8
     assert num_kept >= 1  # killed after the JSON took its place
 
 
