@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from evalkit.errors import ScoringError
 from evalkit.files import atomic_write, locked, strict_json
@@ -110,7 +111,7 @@ def damage(path: Path) -> str | None:
     parquet = path.with_suffix(".parquet")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("schema_version") not in READABLE_SCHEMAS:
+        if not isinstance(content, dict) or not is_readable_schema(content.get("schema_version")):
             return _NO_CELL
         if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
             return "was changed after it was written"
@@ -130,6 +131,11 @@ def damage(path: Path) -> str | None:
     except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
         return "is not strict JSON"
     return None
+
+
+def is_readable_schema(version: object) -> TypeGuard[int]:
+    """Whether files of this schema can be read; 1.0 and true, which are equal to 1, are no schema."""
+    return type(version) is int and version in READABLE_SCHEMAS
 
 
 def content_sha256(content: Mapping[str, object]) -> str:

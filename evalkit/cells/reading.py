@@ -76,7 +76,7 @@ def cell_of(path: Path, content: Mapping[str, object], *, remedy: str = _REMEDY)
         if fields.pop("status", None) != "success":
             raise FieldError("status must be 'success'")
         version = fields.get("schema_version")
-        if not isinstance(version, int) or version not in cell_files.READABLE_SCHEMAS:
+        if not cell_files.is_readable_schema(version):
             readable = " or ".join(map(str, cell_files.READABLE_SCHEMAS))
             raise FieldError(f"schema_version is {version!r}, not {readable}")
         cls = _class_of(fields.pop("kind", None), version)
