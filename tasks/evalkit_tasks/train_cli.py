@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.parsing import DEFAULT_OUTPUT, DryRunOption, JsonOption, OutputOption
+
 if TYPE_CHECKING:
     from evalkit_tasks.training.spec import TrainSpec
 
@@ -54,13 +56,11 @@ _TestRangeOption = Annotated[
     typer.Option("--test-range", help="One more test, on lengths from A-B; 40-256 is the literature's."),
 ]
 _ItemsOption = Annotated[int, typer.Option("--items", help="Test strings of each length.")]
-_OutputOption = Annotated[Path, typer.Option("--output", help="Folder of the result cells.")]
 _JobsOption = Annotated[
     int | None,
     typer.Option("--jobs", help="Processes of one thread at a time.", min=1, show_default="as many as CPUs"),
 ]
 _DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
-_DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 
 _WITH_SUITES = {"suite", "output", "jobs", "device", "dry_run"}
 """Parameters that say how a suite is trained, and not which cells it has."""
@@ -86,10 +86,10 @@ def train_command(
     head_size: _HeadSizeOption = 16,
     test_range: _TestRangeOption = None,
     items: _ItemsOption = 256,
-    output: _OutputOption = Path("runs"),
+    output: OutputOption = DEFAULT_OUTPUT,
     jobs: _JobsOption = None,
     device: _DeviceOption = "cpu",
-    dry_run: _DryRunOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Train networks on formal tasks, as far as that is not done yet, and test them on longer strings.
 
@@ -187,7 +187,7 @@ def _train(
 
 
 def table_command(
-    output: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = Path("runs"),
+    output: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
     curves: Annotated[
         Path | None, typer.Option("--curves", help="Write accuracy by length and seed to this CSV file.")
     ] = None,
@@ -195,7 +195,7 @@ def table_command(
         Path | None,
         typer.Option("--min-layers", help="Write the fewest layers that suffice to this CSV file."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print every trained probe by length and seed, beside published numbers and their sources."""
     from evalkit.errors import UsageError

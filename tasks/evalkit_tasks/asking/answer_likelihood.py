@@ -25,7 +25,7 @@ _QUESTIONS_AT_ONCE = 128
 
 
 class Question(NamedTuple):
-    """A text that one of some answers follows."""
+    """A text, and the answers of which one follows it."""
 
     text: str
     answers: tuple[str, ...]

@@ -50,27 +50,35 @@ class HiddenStateTask:
 
     @property
     def name(self) -> str:
-        """The family's."""
+        """The name of the family of items."""
         return self.family.name
 
     @property
     def method(self) -> str:
-        """How it is asked."""
+        """How the task is asked; part of its line in the table."""
         return "hidden-state probe"
 
     @property
     def num_items(self) -> int:
-        """Without twins."""
+        """How many stories are read; twins are none of them."""
         return len(self.items)
 
     @property
     def sha256(self) -> str:
-        """Of everything that a model sees."""
+        """Digest of everything but the model that determines the numbers."""
         parts = [PROTOCOL_VERSION, "hidden states", _MOST_SAMPLES, sha256_of(self.items)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def score(self, model: TokenModel, advance: Callable[[int], None]) -> TaskOutcome:
-        """See `evalkit.tasks.EvalTask.score`."""
+        """Probe every layer of a model, and report the layer that left-out training samples choose.
+
+        Args:
+            model: it shows its hidden states.
+            advance: called with the number of stories read so far.
+
+        Raises:
+            ScoringError: the model shows no hidden states, cannot read a story, or its states are not finite.
+        """
         if not isinstance(model, HiddenStateModel):
             raise ScoringError(
                 f"{model.identity.name}: {type(model).__name__} does not show its hidden states; it can be "

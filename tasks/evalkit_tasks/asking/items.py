@@ -70,7 +70,7 @@ class Draw:
 
 @dataclasses.dataclass(frozen=True)
 class Story:
-    """Operations, told."""
+    """Operations told as a text with a question, and what is right at each point."""
 
     text: str
     """Story and question; ends where the answer follows, without white space."""

@@ -36,27 +36,35 @@ class LikelihoodTask:
 
     @property
     def name(self) -> str:
-        """The family's."""
+        """The name of the family of items."""
         return self.family.name
 
     @property
     def method(self) -> str:
-        """With the number of examples."""
+        """How the task is asked, with the number of solved examples."""
         return f"{MAIN_SCORE}, {len(self.shots)} shots"
 
     @property
     def num_items(self) -> int:
-        """With twins."""
+        """How many questions are asked; twins are some of them."""
         return len(self.items)
 
     @property
     def sha256(self) -> str:
-        """Of everything that a model sees."""
+        """Digest of everything but the model that determines the numbers."""
         parts = [PROTOCOL_VERSION, sha256_of(self.items), shots_text(self.family, self.shots)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def score(self, model: TokenModel, advance: Callable[[int], None]) -> TaskOutcome:
-        """See `evalkit.tasks.EvalTask.score`."""
+        """Ask a model every question, and each bare cue once.
+
+        Args:
+            model: any that gives nats of tokens.
+            advance: called with the number of questions asked so far.
+
+        Raises:
+            ScoringError: a text cannot be represented, or is too long for the model.
+        """
         before = shots_text(self.family, self.shots)
         questions = [Question(before + item.story.text, item.story.answers) for item in self.items]
         costs = answer_costs(model, questions, advance)

@@ -28,7 +28,7 @@ class LikelihoodSuite:
 
     @property
     def members(self) -> dict[str, str]:
-        """Descriptions by name."""
+        """The description of each family, by its name."""
         return {family.name: family.description for family in self.families}
 
     def make(self, names: Sequence[str], options: TaskOptions) -> list[EvalTask]:

@@ -69,7 +69,7 @@ class Compiled:
 
     @property
     def num_parameters(self) -> int:
-        """All weights."""
+        """How many numbers the weights are."""
         return sum(value.numel() for value in self.tensors.values())
 
     def text(self, letters: NDArray[np.int64]) -> str:

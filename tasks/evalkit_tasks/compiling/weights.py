@@ -55,7 +55,7 @@ class Features:
 
     @property
     def num_channels(self) -> int:
-        """How many channels they take."""
+        """How many channels the features take: two each."""
         return 2 * len(self._places)
 
     def place(self, name: Feature) -> int:

@@ -47,12 +47,12 @@ class Automaton:
 
     @property
     def num_states(self) -> int:
-        """Rows of the transition table."""
+        """How many states there are."""
         return len(self.transitions)
 
     @property
     def num_letters(self) -> int:
-        """Size of the alphabet."""
+        """How many letters the alphabet has."""
         return len(self.alphabet)
 
     @property
@@ -104,7 +104,7 @@ class Automaton:
         return self.labels[self.run(letters)]
 
     def is_accepting(self, states: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each of these states accepts."""
+        """Whether each of some states accepts; shapes as given."""
         return self._acceptance[np.asarray(states, np.int64)]
 
     def encode(self, text: str) -> NDArray[np.int64]:

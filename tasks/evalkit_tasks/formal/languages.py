@@ -57,7 +57,7 @@ def get_language(name: str) -> Automaton:
 
 
 def language_names() -> list[str]:
-    """Every fixed name, in the order of tables."""
+    """Every language that has a fixed name, in the order of tables."""
     return list(_NAMED)
 
 

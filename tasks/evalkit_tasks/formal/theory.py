@@ -53,7 +53,7 @@ class Theory:
         return "solvable" if self.is_solvable else "non-solvable"
 
     def summary(self) -> str:
-        """All of it in a line."""
+        """Class, sizes of the automata and size of the monoid, in a line."""
         reverse = f"over {MAX_REVERSE}" if self.num_reverse_states is None else self.num_reverse_states
         monoid = f"over {MAX_MONOID}" if self.monoid_size is None else self.monoid_size
         kind = f"{self.language_class} group" if self.is_group else self.language_class

@@ -10,7 +10,7 @@ from evalkit_tasks.training.probe_task import ProbeTask
 
 
 def task_names() -> list[str]:
-    """Every fixed name, in the order of tables."""
+    """Every task that has a fixed name, in the order of tables."""
     return [*(name for name in language_names() if name != "mod-7"), *OTHER_TASKS]
 
 

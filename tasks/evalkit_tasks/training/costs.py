@@ -20,7 +20,7 @@ class Cost(NamedTuple):
     """Forward and backward of the matrix products; what carries the state comes on top."""
 
     def plus(self, cost: "Cost") -> "Cost":
-        """Both together."""
+        """The cost of these cells and of others together."""
         return Cost(*(a + b for a, b in zip(self, cost, strict=True)))
 
     def __str__(self) -> str:

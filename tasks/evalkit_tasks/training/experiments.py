@@ -31,7 +31,7 @@ class Experiment:
 
     @property
     def spec(self) -> ProbeSpec:
-        """Of the first seed."""
+        """How the network was trained and tested; the seed in it is the first."""
         return self.cells[0].spec
 
     @property
@@ -63,7 +63,7 @@ class LayerSweep:
 
     @property
     def layers_tried(self) -> tuple[int, ...]:
-        """Rising."""
+        """The numbers of layers, rising."""
         return tuple(experiment.spec.num_layers for experiment in self.experiments)
 
 

@@ -25,7 +25,7 @@ class Attention(Mixer):
         self.output = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """See `Mixer`; ``state`` has to be None."""
+        """Output ``[B, T, C]`` and None; ``state`` has to be None."""
         if state is not None:
             raise ValueError("a Transformer reads a sequence in one piece; it was given a state")
         num_batch, num_tokens, width = x.shape
@@ -92,7 +92,7 @@ class Transformer(ResidualStack):
         self.position_kind = positions
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """See `SequenceNetwork`."""
+        """Logits ``[B, T, K]`` and the state after them; see `SequenceNetwork.forward`."""
         if self.position_kind == "learned" and ids.shape[1] > self.num_positions:
             raise ValueError(f"{ids.shape[1]} tokens, but there are positions for {self.num_positions}")
         return super().forward(ids, state)

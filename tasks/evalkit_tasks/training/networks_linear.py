@@ -85,7 +85,7 @@ class DeltaNet(Mixer):
         self.output = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """See `Mixer`."""
+        """Output ``[B, T, C]`` and the state after it; see `Mixer.forward`."""
         seen, memory = (None, None) if state is None else state
         qkv, seen = self.convolution(self.qkv(x), seen)
         heads = (*x.shape[:2], self.num_heads, self.head_size)
@@ -123,7 +123,7 @@ class Mamba2(Mixer):
         self.output = nn.Linear(inner, width, bias=False)
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """See `Mixer`."""
+        """Output ``[B, T, C]`` and the state after it; see `Mixer.forward`."""
         seen, memory = (None, None) if state is None else state
         gate, xbc, step_logit = self.input(x).split(self.sizes, -1)
         xbc, seen = self.convolution(xbc, seen)
@@ -160,7 +160,7 @@ class RetNet(Mixer):
         self.output = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """See `Mixer`."""
+        """Output ``[B, T, C]`` and the state after it; see `Mixer.forward`."""
         first, memory = (0, None) if state is None else state
         heads = (*x.shape[:2], self.num_heads, self.head_size)
         q, k, v, gate = self.qkvg(x).chunk(4, -1)

@@ -63,7 +63,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, T, C]`` to ``[B, T, C]``."""
+        """The layer's output, ``[B, T, C]`` as its input."""
         gate, value = self.up(x).chunk(2, -1)
         return cast(Tensor, self.down(F.silu(gate) * value))
 
@@ -101,7 +101,7 @@ class ResidualStack(SequenceNetwork):
         self.head = nn.Linear(width, num_labels)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """See `SequenceNetwork`."""
+        """Logits ``[B, T, K]`` and the state after them; see `SequenceNetwork.forward`."""
         x = self.embedding(ids)
         if self.positions is not None:
             x = x + self.positions.weight[: ids.shape[1]]

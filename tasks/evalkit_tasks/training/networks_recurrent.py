@@ -37,7 +37,7 @@ class TorchRecurrent(SequenceNetwork):
         self.head = nn.Linear(width, num_labels)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """See `SequenceNetwork`."""
+        """Logits ``[B, T, K]`` and the state after them; see `SequenceNetwork.forward`."""
         hidden, state = self.recurrence(self.embedding(ids), state)
         return self.head(hidden), state
 
@@ -71,7 +71,7 @@ class SLSTM(Mixer):
         self.output = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """See `Mixer`."""
+        """Output ``[B, T, C]`` and the state after it; see `Mixer.forward`."""
         seen, cell = (None, None) if state is None else state
         smoothed, seen = self.convolution(x, seen)
         heads = (*x.shape[:2], self.num_heads, self.head_size)

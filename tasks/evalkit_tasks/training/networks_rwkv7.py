@@ -45,10 +45,10 @@ class RWKV7Network(SequenceNetwork):
         initialise(self.network, seed)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """See `SequenceNetwork`."""
+        """Logits ``[B, T, K]`` and the state after them; see `SequenceNetwork.forward`."""
         hidden, state = self.network(ids, state)
         return F.linear(hidden, self.network.head.weight[: self.num_labels]), state
 
     def parameter_groups(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
-        """See `SequenceNetwork`; the official groups."""
+        """RWKV-7's own groups for AdamW; see `evalkit.models.rwkv7.init.parameter_groups`."""
         return parameter_groups(self.network, learning_rate, weight_decay)

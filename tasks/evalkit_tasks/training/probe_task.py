@@ -26,15 +26,15 @@ class ProbeTask(NamedTuple):
 
     @property
     def vocab_size(self) -> int:
-        """Letters, the token at the start, and the token that asks for an answer."""
+        """How many tokens there are: letters, the one at the start, and the one that asks for an answer."""
         return self.num_letters + 2
 
     @property
     def start_token(self) -> int:
-        """Read before the first letter."""
+        """The token that is read before the first letter."""
         return self.num_letters
 
     @property
     def answer_token(self) -> int:
-        """Read after the last letter where only the last label is asked for."""
+        """The token after the last letter that asks for the last label, where that alone is asked for."""
         return self.num_letters + 1

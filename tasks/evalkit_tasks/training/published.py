@@ -15,7 +15,7 @@ from evalkit_tasks.training.networks import ARCHITECTURES, display_name
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """A publication."""
+    """A publication with numbers like ours."""
 
     title: str
     url: str

@@ -33,7 +33,7 @@ class Failure(NamedTuple):
 
 
 def say(text: str) -> None:
-    """A line of progress."""
+    """Print a line of progress to the standard error."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -63,7 +63,7 @@ class TrainSpec:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
     def resolved(self) -> "TrainSpec":
-        """The same with every default filled in."""
+        """The spec with every default filled in; it has the same key."""
         learning_rate = self.learning_rate
         if learning_rate is None:
             learning_rate = find_architecture(self.model, self.negative_eigenvalues).learning_rate

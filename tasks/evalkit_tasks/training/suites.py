@@ -3,14 +3,13 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.errors import unknown_name
 from evalkit_tasks.training.spec import TrainSpec
 
-SUITES = ("quick", "paper")
 PUBLISHED_RANGE = (40, 256)
 """Lengths that the literature tests after training on up to 40 letters."""
 
@@ -29,7 +28,7 @@ class Claim(NamedTuple):
     num_seeds: int = 3
 
     def specs(self) -> list[TrainSpec]:
-        """A spec per seed."""
+        """The spec with each of the seeds that have to show the claim."""
         return [dataclasses.replace(self.spec, seed=seed) for seed in range(self.num_seeds)]
 
     def values(self, cells: Iterable[ProbeCell]) -> dict[int, float]:
@@ -55,9 +54,12 @@ def suite_specs(name: str) -> list[TrainSpec]:
     """
     if name not in SUITES:
         raise unknown_name("suite", name, SUITES, f"Known: {', '.join(SUITES)}.")
-    if name == "paper":
-        return list(_paper())
-    return list(dict.fromkeys(spec for claim in quick_claims() for spec in claim.specs()))
+    return list(SUITES[name]())
+
+
+def _quick() -> Iterable[TrainSpec]:
+    """The cells that the claims are about, each once."""
+    return dict.fromkeys(spec for claim in quick_claims() for spec in claim.specs())
 
 
 def quick_claims() -> list[Claim]:
@@ -147,3 +149,6 @@ def _paper() -> Iterator[TrainSpec]:
             num_steps=100_000,
             test_multiples=(1, 2, 4),
         )
+
+
+SUITES: dict[str, Callable[[], Iterable[TrainSpec]]] = {"quick": _quick, "paper": _paper}

@@ -19,7 +19,7 @@ _SETTING = ("layers", "labels", "T", "steps")
 
 
 def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
-    """Sequence accuracy by length, every seed."""
+    """Print the sequence accuracy by length, of every seed."""
     if not cells:
         return
     multiples = sorted({multiple for cell in cells for multiple in cell.spec.test_multiples})
@@ -57,7 +57,7 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
 
 
 def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
-    """Accuracy by position beside that of the permutation's parity, for the cells that have it."""
+    """Print the accuracy by position beside that of the permutation's parity, for the cells that have it."""
     measured = [
         cell
         for cell in cells
@@ -81,7 +81,7 @@ def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
 
 
 def print_fewest_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
-    """The fewest layers that suffice, where more than one number of layers was tried."""
+    """Print the fewest layers that suffice, where more than one number of layers was tried."""
     records = fewest_layers_records(cells)
     if not records:
         return
@@ -100,7 +100,7 @@ def print_fewest_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
 
 
 def print_claims(cells: Sequence[ProbeCell], stream: TextIO, *, only_trained: bool = False) -> bool:
-    """What the quick suite claims, and whether every seed shows it; returns whether all claims hold."""
+    """Print what the quick suite claims, and whether every seed shows it; returns whether all of it holds."""
     table = _table(
         "claims: what every seed has to show", texts=("claim", "expected", "measured", "", "after")
     )
@@ -122,7 +122,7 @@ def print_claims(cells: Sequence[ProbeCell], stream: TextIO, *, only_trained: bo
 
 
 def print_published(cells: Sequence[ProbeCell], stream: TextIO) -> None:
-    """Published accuracies with ours beside them, and where they come from."""
+    """Print published accuracies with ours beside them, and where they come from."""
     sources = list(published().sources)
     table = _table(
         "published accuracy in percent, and ours: median of seeds [all of them]",

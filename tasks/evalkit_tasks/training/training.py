@@ -39,7 +39,7 @@ _LAST_LEARNING_RATE = 0.1
 
 
 class TrainResult(NamedTuple):
-    """What came of a cell."""
+    """What a trained network did with the test strings, and how the training went."""
 
     tests: dict[str, ItemScores]
     """By the test's name."""
@@ -186,7 +186,7 @@ class _Training:
         self.step += 1
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, whole or not at all."""
         import torch
 
         state = {
