@@ -15,13 +15,13 @@ from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import strict_json
 from evalkit_tasks.cli import app
 from evalkit_tasks.training import runner
-from evalkit_tasks.training.catalog import task_names
 from evalkit_tasks.training.cells import read_cells, read_items
 from evalkit_tasks.training.experiments import group_experiments
-from evalkit_tasks.training.networks import ARCHITECTURES
+from evalkit_tasks.training.networks.architectures import ARCHITECTURES
 from evalkit_tasks.training.published import compare, published
 from evalkit_tasks.training.spec import check_spec
 from evalkit_tasks.training.suites import quick_claims, suite_specs
+from evalkit_tasks.training.tasks.catalog import task_names
 
 FAST = {
     "--steps": 3,

@@ -34,10 +34,10 @@ from evalkit.cells.reading import cell_of, check_kind, read_cell, read_cell_of
 from evalkit.cells.schema import Environment, content_of
 from evalkit.files import slug
 from evalkit_tasks.metrics import ItemScores, accuracy_entries, length_at_share, summary
-from evalkit_tasks.training.networks import display_name
-from evalkit_tasks.training.other_tasks import NEGATIVE_CONTROLS
-from evalkit_tasks.training.probe_task import ProbeTask
+from evalkit_tasks.training.networks.architectures import display_name
 from evalkit_tasks.training.spec import TRAINER_VERSION, TrainSpec
+from evalkit_tasks.training.tasks.other import NEGATIVE_CONTROLS
+from evalkit_tasks.training.tasks.task import ProbeTask
 from evalkit_tasks.training.training import TrainResult, steps_to_loss
 
 FOLDER = "probes"

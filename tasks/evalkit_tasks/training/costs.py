@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit_tasks.training.cells import find_cell
-from evalkit_tasks.training.networks import NetworkOptions, build_network, display_name
+from evalkit_tasks.training.networks.architectures import NetworkOptions, build_network, display_name
 from evalkit_tasks.training.spec import TrainSpec, check_spec, network_options
 
 

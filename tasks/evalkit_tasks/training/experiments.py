@@ -9,8 +9,8 @@ from statistics import median
 from typing import NamedTuple
 
 from evalkit.cells.probe_schema import ProbeCell, ProbeSpec
-from evalkit_tasks.training.catalog import task_names
-from evalkit_tasks.training.networks import ARCHITECTURES
+from evalkit_tasks.training.networks.architectures import ARCHITECTURES
+from evalkit_tasks.training.tasks.catalog import task_names
 
 SOLVED_ACCURACY = 0.9
 """Sequence accuracy of the median seed from which a number of layers suffices, where there is one bound."""

@@ -8,9 +8,9 @@ from importlib import resources
 from typing import Annotated, NamedTuple
 
 from evalkit.cells.fields import Called, Mark, from_json
-from evalkit_tasks.training.catalog import task_names
 from evalkit_tasks.training.experiments import Experiment
-from evalkit_tasks.training.networks import ARCHITECTURES, display_name
+from evalkit_tasks.training.networks.architectures import ARCHITECTURES, display_name
+from evalkit_tasks.training.tasks.catalog import task_names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,15 @@ import numpy as np
 
 from evalkit.errors import UsageError
 from evalkit_tasks.metrics import NOT_SCORED
-from evalkit_tasks.training.catalog import get_task
-from evalkit_tasks.training.networks import NetworkOptions, check_sizes, display_name, find_architecture
-from evalkit_tasks.training.probe_task import ProbeTask
-from evalkit_tasks.training.strings import Batch, held_out_strings, make_batch, training_strings
+from evalkit_tasks.training.networks.architectures import (
+    NetworkOptions,
+    check_sizes,
+    display_name,
+    find_architecture,
+)
+from evalkit_tasks.training.tasks.catalog import get_task
+from evalkit_tasks.training.tasks.strings import Batch, held_out_strings, make_batch, training_strings
+from evalkit_tasks.training.tasks.task import ProbeTask
 
 TRAINER_VERSION = 2
 """Changes whenever the same `TrainSpec` would give other numbers."""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from evalkit.cells.probe_schema import ProbeCell, ProbeSpec
 from evalkit_tasks.training.experiments import Experiment, group_experiments
-from evalkit_tasks.training.other_tasks import NEGATIVE_CONTROLS
 from evalkit_tasks.training.plot_data import THRESHOLDS, fewest_layers_records
 from evalkit_tasks.training.published import Comparison, compare, published
 from evalkit_tasks.training.suites import quick_claims
+from evalkit_tasks.training.tasks.other import NEGATIVE_CONTROLS
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit_tasks.metrics import NOT_SCORED, ItemScores, parity_accuracy, score_items
-from evalkit_tasks.training.networks_parts import SequenceNetwork
-from evalkit_tasks.training.probe_task import ProbeTask
-from evalkit_tasks.training.strings import Batch
+from evalkit_tasks.training.networks.parts import SequenceNetwork
+from evalkit_tasks.training.tasks.strings import Batch
+from evalkit_tasks.training.tasks.task import ProbeTask
 
 _TOKENS_AT_ONCE = 1 << 15
 

@@ -17,13 +17,13 @@ import numpy as np
 from evalkit.errors import ScoringError, UsageError
 from evalkit.files import atomic_write
 from evalkit_tasks.metrics import NOT_SCORED, ItemScores
-from evalkit_tasks.training.networks import build_network
-from evalkit_tasks.training.probe_task import ProbeTask
+from evalkit_tasks.training.networks.architectures import build_network
 from evalkit_tasks.training.spec import TrainSpec, check_spec, held_out_batch, network_options
-from evalkit_tasks.training.strings import make_batch, training_strings
+from evalkit_tasks.training.tasks.strings import make_batch, training_strings
+from evalkit_tasks.training.tasks.task import ProbeTask
 
 if TYPE_CHECKING:
-    from evalkit_tasks.training.networks_parts import SequenceNetwork
+    from evalkit_tasks.training.networks.parts import SequenceNetwork
 
 SOLVED_LOSS = 0.02
 HISTORY_STEPS = 25

@@ -9,8 +9,8 @@ from evalkit.errors import ScoringError, UsageError
 from evalkit_tasks.metrics import summary
 from evalkit_tasks.training import spec as train_spec
 from evalkit_tasks.training import training
-from evalkit_tasks.training.catalog import get_task
 from evalkit_tasks.training.spec import TrainSpec, check_spec, held_out_batch
+from evalkit_tasks.training.tasks.catalog import get_task
 from evalkit_tasks.training.training import run_spec, steps_to_loss
 
 TINY = TrainSpec(

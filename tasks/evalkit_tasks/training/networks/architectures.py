@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from evalkit.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:  # torch takes a second to import, and names need none of it
-    from evalkit_tasks.training.networks_parts import SequenceNetwork
+    from evalkit_tasks.training.networks.parts import SequenceNetwork
 
 EIGENVALUES = ("off", "stable", "full")
 """``--negative-eigenvalues``: which eigenvalues a linear recurrence's transition may have.
@@ -115,7 +115,7 @@ def display_name(name: str, negative_eigenvalues: str) -> str:
 
 def _rwkv7(options: NetworkOptions) -> "SequenceNetwork":
     from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS
-    from evalkit_tasks.training.networks_rwkv7 import RWKV7Network
+    from evalkit_tasks.training.networks.rwkv7 import RWKV7Network
 
     return RWKV7Network(
         options.vocab_size,
@@ -130,7 +130,7 @@ def _rwkv7(options: NetworkOptions) -> "SequenceNetwork":
 
 def _transformer(positions: str) -> Callable[[NetworkOptions], "SequenceNetwork"]:
     def build(options: NetworkOptions) -> "SequenceNetwork":
-        from evalkit_tasks.training.networks_attention import Transformer
+        from evalkit_tasks.training.networks.attention import Transformer
 
         return Transformer(
             options.vocab_size,
@@ -149,7 +149,7 @@ def _torch_recurrent(cell: str) -> Callable[[NetworkOptions], "SequenceNetwork"]
     def build(options: NetworkOptions) -> "SequenceNetwork":
         from torch import nn
 
-        from evalkit_tasks.training.networks_recurrent import TorchRecurrent
+        from evalkit_tasks.training.networks.recurrent import TorchRecurrent
 
         return TorchRecurrent(
             getattr(nn, cell), options.vocab_size, options.num_labels, options.num_layers, options.width
@@ -160,9 +160,9 @@ def _torch_recurrent(cell: str) -> Callable[[NetworkOptions], "SequenceNetwork"]
 
 def _stack(mixer: str, hidden_factor: float) -> Callable[[NetworkOptions], "SequenceNetwork"]:
     def build(options: NetworkOptions) -> "SequenceNetwork":
-        from evalkit_tasks.training.networks_linear import DeltaNet, Mamba2, RetNet
-        from evalkit_tasks.training.networks_parts import Mixer, ResidualStack
-        from evalkit_tasks.training.networks_recurrent import SLSTM
+        from evalkit_tasks.training.networks.linear import DeltaNet, Mamba2, RetNet
+        from evalkit_tasks.training.networks.parts import Mixer, ResidualStack
+        from evalkit_tasks.training.networks.recurrent import SLSTM
 
         width, head_size, full = options.width, options.head_size, options.negative_eigenvalues == "full"
         makers: dict[str, Callable[[], Mixer]] = {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evalkit.errors import UsageError
 from evalkit_tasks.metrics import NOT_SCORED
-from evalkit_tasks.training.probe_task import ProbeTask, Strings
+from evalkit_tasks.training.tasks.task import ProbeTask, Strings
 
 HELD_OUT_SHARE = 8
 """One string in this many is for testing."""

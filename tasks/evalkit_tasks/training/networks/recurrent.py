@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evalkit_tasks.training.networks_parts import Mixer, SequenceNetwork, ShortConvolution, State
+from evalkit_tasks.training.networks.parts import Mixer, SequenceNetwork, ShortConvolution, State
 
 
 class TorchRecurrent(SequenceNetwork):

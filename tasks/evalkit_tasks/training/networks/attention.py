@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evalkit_tasks.training.networks_parts import Mixer, ResidualStack, State
+from evalkit_tasks.training.networks.parts import Mixer, ResidualStack, State
 
 Positions = Literal["rope", "nope", "learned"]
 ROPE_BASE = 10_000.0

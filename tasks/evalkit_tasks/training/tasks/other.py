@@ -9,7 +9,7 @@ import numpy as np
 
 from evalkit.errors import UsageError
 from evalkit_tasks.metrics import NOT_SCORED
-from evalkit_tasks.training.probe_task import ProbeTask, Strings
+from evalkit_tasks.training.tasks.task import ProbeTask, Strings
 
 MQAR_KEYS = 128
 """Letters that are keys, and as many that are values."""

@@ -4,9 +4,9 @@ import re
 
 from evalkit.errors import UsageError, unknown_name
 from evalkit_tasks.formal.languages import get_language, language_names
-from evalkit_tasks.training.automaton_tasks import automaton_task
-from evalkit_tasks.training.other_tasks import OTHER_TASKS
-from evalkit_tasks.training.probe_task import ProbeTask
+from evalkit_tasks.training.tasks.automaton import automaton_task
+from evalkit_tasks.training.tasks.other import OTHER_TASKS
+from evalkit_tasks.training.tasks.task import ProbeTask
 
 
 def task_names() -> list[str]:

@@ -12,7 +12,7 @@ from evalkit.errors import UsageError
 from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.sampling import members, uniform_strings
 from evalkit_tasks.metrics import NOT_SCORED
-from evalkit_tasks.training.probe_task import ProbeTask, Strings
+from evalkit_tasks.training.tasks.task import ProbeTask, Strings
 
 _MAX_ROUNDS = 200
 _UNIFORM = ("parity", "flip-flop", "cycle-navigation")

@@ -5,9 +5,9 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit_tasks.formal.languages import get_language
-from evalkit_tasks.training.catalog import get_task, task_names
-from evalkit_tasks.training.other_tasks import COPY_LETTERS, MQAR_KEYS, NEGATIVE_CONTROLS
-from evalkit_tasks.training.strings import held_out_strings, is_held_out, make_batch, training_strings
+from evalkit_tasks.training.tasks.catalog import get_task, task_names
+from evalkit_tasks.training.tasks.other import COPY_LETTERS, MQAR_KEYS, NEGATIVE_CONTROLS
+from evalkit_tasks.training.tasks.strings import held_out_strings, is_held_out, make_batch, training_strings
 
 
 def chance(seed=0):

@@ -11,22 +11,22 @@ from torch import nn
 from evalkit.errors import UsageError
 from evalkit.models.rwkv7.init import initialise
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
-from evalkit_tasks.training.networks import (
+from evalkit_tasks.training.networks.architectures import (
     ARCHITECTURES,
     NetworkOptions,
     build_network,
     display_name,
     find_architecture,
 )
-from evalkit_tasks.training.networks_attention import Attention, rotate
-from evalkit_tasks.training.networks_linear import (
+from evalkit_tasks.training.networks.attention import Attention, rotate
+from evalkit_tasks.training.networks.linear import (
     CHUNK_TOKENS,
     DeltaNet,
     Mamba2,
     RetNet,
     scalar_decay_attention,
 )
-from evalkit_tasks.training.networks_recurrent import SLSTM
+from evalkit_tasks.training.networks.recurrent import SLSTM
 
 VARIANTS = [(name, kind) for name, a in ARCHITECTURES.items() for kind in a.eigenvalues]
 IDS = [display_name(*variant) for variant in VARIANTS]
@@ -159,13 +159,13 @@ def test_mamba2_decays_within_the_range_of_its_variant(signed, low, monkeypatch)
     torch.manual_seed(0)
     mixer = Mamba2(32, 16, 32, signed=signed)
     seen = []
-    from evalkit_tasks.training import networks_linear
+    from evalkit_tasks.training.networks import linear
 
     def spy(q, k, v, decay, state=None):
         seen.append(decay)
         return scalar_decay_attention(q, k, v, decay, state)
 
-    monkeypatch.setattr(networks_linear, "scalar_decay_attention", spy)
+    monkeypatch.setattr(linear, "scalar_decay_attention", spy)
     mixer(100 * torch.randn(4, 50, 32), None)
     assert low <= seen[0].min() < low + 0.1
     assert 0.9 < seen[0].max() <= 1
@@ -267,5 +267,6 @@ def test_what_there_is_not_is_refused_in_a_line(name, kind, message):
 
 
 def test_names_need_no_torch():
-    code = "import sys, evalkit_tasks.training.networks, evalkit_tasks.cli; sys.exit('torch' in sys.modules)"
+    modules = "evalkit_tasks.training.networks.architectures, evalkit_tasks.cli"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

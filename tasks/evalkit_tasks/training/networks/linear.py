@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evalkit_kernels import wkv7
-from evalkit_tasks.training.networks_attention import rotate
-from evalkit_tasks.training.networks_parts import Mixer, ShortConvolution, State
+from evalkit_tasks.training.networks.attention import rotate
+from evalkit_tasks.training.networks.parts import Mixer, ShortConvolution, State
 
 CHUNK_TOKENS = 64
 _SMALLEST_DECAY = 1e-6

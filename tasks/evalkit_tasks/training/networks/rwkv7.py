@@ -7,7 +7,7 @@ from torch import Tensor
 
 from evalkit.models.rwkv7.init import initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
-from evalkit_tasks.training.networks_parts import SequenceNetwork, State
+from evalkit_tasks.training.networks.parts import SequenceNetwork, State
 
 LOW_RANK = 16
 """Of the decay, the learning rate, the value residual and the gate."""
