@@ -89,7 +89,7 @@ class SummaryRow:
 class TaskOutcome(NamedTuple):
     """What asking a model brought."""
 
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, object]]
     """A row per item, with the same columns: strings, numbers, None, or lists of them."""
     summary: Sequence[SummaryRow]
     details: Mapping[str, Any]

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -203,7 +203,7 @@ def publish_corpus(
         typer.echo("not pushed; add --push to upload it")
 
 
-def _readable(value: Any) -> str:
+def _readable(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, dict):

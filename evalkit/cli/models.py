@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -58,7 +58,7 @@ def show_model(
 
     entry = resolve_spec(model, load_catalog())
     card = read_card(entry.local_path) if entry.local_path else None
-    facts: dict[str, Any] = {**dataclasses.asdict(entry), "local_copy": _local_copy(entry)}
+    facts: dict[str, object] = {**dataclasses.asdict(entry), "local_copy": _local_copy(entry)}
     if as_json:
         typer.echo(strict_json(facts if card is None else {**facts, "card": card}), nl=False)
         return

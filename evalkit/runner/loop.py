@@ -3,7 +3,7 @@
 import dataclasses
 import gc
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from evalkit import environment
 from evalkit.errors import EvalkitError, one_line
@@ -136,7 +136,7 @@ def _failure(planned: PlannedCell[CellT], error: Exception, options: RunOptions)
     return Failure(planned.model, planned.subject, reason)
 
 
-def environment_of(model: Model, device: str) -> dict[str, Any]:
+def environment_of(model: Model, device: str) -> dict[str, object]:
     """What a cell says of machine and software; of torch and the device only for what runs on them.
 
     To be asked before the scoring: what goes wrong here should not cost hours.

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from evalkit.analysis.estimates import macro_interval
 from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, CellSpec
@@ -63,7 +62,7 @@ class RunResult:
         mean = math.fsum(cell.bits_per_byte for cell in cells.values()) / len(self.corpora)
         return RankedModel(model, mean, macro_interval([cells[corpus] for corpus in self.corpora]), cells)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The result as strict JSON can hold it."""
         return {
             "schema_version": 2,

@@ -5,7 +5,6 @@ import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from evalkit.cells.schema import TaskCell, content_of
 from evalkit.cells.task_cell import cell_path, find_task_cell, write_task_cell
@@ -28,7 +27,7 @@ class TaskRunResult:
     num_scored: int
     """Cells that this run computed; the others were finished before."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The result as strict JSON can hold it."""
         return {
             "schema_version": 2,

@@ -42,7 +42,7 @@ def test_twenty_documents_of_wikipedia(tmp_path: Path) -> None:
     assert 3.4 < cells["zstd"].bits_per_byte < 4.2
     tiny = cells[f"rwkv7:{TINY.name}"].bits_per_byte
     assert 4.2 < tiny < 7
-    assert [standing.model for standing in result.ranking()][-1] == f"rwkv7:{TINY.name}"
+    assert [ranked.model for ranked in result.ranking()][-1] == f"rwkv7:{TINY.name}"
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)

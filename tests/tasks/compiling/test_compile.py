@@ -206,8 +206,8 @@ def test_scored_by_evalkit_run_as_computed_by_the_automaton(tmp_path: Path) -> N
         corpora=[str(tmp_path / "s5-swaps.jsonl")],
         options=evalkit.RunOptions(output=tmp_path / "runs", device="cpu"),
     )
-    [standing] = result.ranking()
-    assert abs(standing.bits_per_byte - promised) < 1e-4
+    [ranked] = result.ranking()
+    assert abs(ranked.bits_per_byte - promised) < 1e-4
     lines = (tmp_path / "s5-swaps.jsonl").read_text().splitlines()
     texts = [json.loads(line)["content"] for line in lines]
     assert len(texts) == 100 and all(text.endswith("\n") for text in texts)
