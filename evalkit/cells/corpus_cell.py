@@ -13,7 +13,7 @@ import datetime as dt
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.fields import from_json
-from evalkit.cells.identity import cell_model
+from evalkit.cells.provenance import cell_model
 from evalkit.cells.reading import cell_of, check_kind, read_cell_of
 from evalkit.cells.schema import (
     CellCorpus,
@@ -115,7 +114,7 @@ def write_cell(
     *,
     seconds: float,
     prefix: Sequence[int] | None,
-    environment: Mapping[str, object],
+    environment: Environment,
 ) -> CorpusCell:
     """Write a cell's two files, the JSON last, and return it.
 
@@ -127,7 +126,7 @@ def write_cell(
         output: the folder of all results.
         seconds: time that the scoring took, without loading.
         prefix: the ids that were read before each document; None for a codec.
-        environment: see `evalkit.environment.environment`.
+        environment: from `evalkit.cells.provenance.cell_environment`.
 
     Raises:
         ScoringError: no document could be scored.
@@ -150,7 +149,7 @@ def write_cell(
             totals=_totals(scored),
             metrics=_metrics(scored, seconds),
             documents=_documents(spec, scores, path, parquet_sha256),
-            environment=from_json(Environment, environment, "environment"),
+            environment=environment,
             scorer_version=SCORER_VERSION,
             sha256="",  # `cell_files.write` takes it
         )

@@ -8,12 +8,11 @@ has a row per item.
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.fields import from_json
-from evalkit.cells.identity import task_cell_model
+from evalkit.cells.provenance import task_cell_model
 from evalkit.cells.reading import cell_of, check_kind, read_cell_of
 from evalkit.cells.schema import CellItems, CellTask, Environment, TaskCell, content_of
 from evalkit.files import slug
@@ -67,7 +66,7 @@ def write_task_cell(
     *,
     prefix: Sequence[int],
     seconds: float,
-    environment: Mapping[str, object],
+    environment: Environment,
 ) -> TaskCell:
     """Write a cell's two files, the JSON last; where another run has finished it meanwhile, that one stays.
 
@@ -78,7 +77,7 @@ def write_task_cell(
         outcome: what came of it.
         prefix: ids that stood before every question.
         seconds: time that asking took, without loading.
-        environment: see `evalkit.environment.environment`.
+        environment: from `evalkit.cells.provenance.cell_environment`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -94,7 +93,7 @@ def write_task_cell(
             summary=tuple(outcome.summary),
             details=dict(outcome.details),
             documents=CellItems(parquet=path.with_suffix(".parquet").name, parquet_sha256=parquet_sha256),
-            environment=from_json(Environment, environment, "environment"),
+            environment=environment,
             tasks_version=TASKS_VERSION,
             sha256="",
         )

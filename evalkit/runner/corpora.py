@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
+from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
 from evalkit.errors import UsageError
@@ -12,7 +13,7 @@ from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, Model, TokenModel
-from evalkit.runner.loop import Advance, PlannedCell, environment_of, score_missing
+from evalkit.runner.loop import Advance, PlannedCell, score_missing
 from evalkit.runner.options import RunOptions
 from evalkit.runner.ranking import RunResult, num_predating
 from evalkit.runner.reporter import Reporter
@@ -119,7 +120,7 @@ def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> Plan
 
 
 def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) -> CorpusCell:
-    environment = environment_of(model, options.device)
+    environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
     prefix = None
     if isinstance(model, TokenModel):
         prefix = model.policy_prefixes.get(spec.policy, model.prefix)

@@ -5,7 +5,6 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from evalkit import environment
 from evalkit.errors import EvalkitError, one_line
 from evalkit.models.loading import LocatedModel
 from evalkit.models.protocol import Model, TokenModel
@@ -134,12 +133,3 @@ def _failure(planned: PlannedCell[CellT], error: Exception, options: RunOptions)
         reason = f"{type(error).__name__}: {reason} (run with --debug to see where)"
     options.reporter.message(f"FAILED {planned.model} on {planned.subject}: {reason}")
     return Failure(planned.model, planned.subject, reason)
-
-
-def environment_of(model: Model, device: str) -> dict[str, object]:
-    """What a cell says of machine and software; of torch and the device only for what runs on them.
-
-    To be asked before the scoring: what goes wrong here should not cost hours.
-    """
-    on_torch = environment.torch_environment(device) if isinstance(model, TokenModel) else {}
-    return environment.environment() | on_torch

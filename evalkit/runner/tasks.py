@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import TaskCell, content_of
 from evalkit.cells.task_cell import cell_path, find_task_cell, write_task_cell
 from evalkit.errors import UsageError
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, Model, TokenModel
-from evalkit.runner.loop import Advance, Failure, PlannedCell, environment_of, score_missing
+from evalkit.runner.loop import Advance, Failure, PlannedCell, score_missing
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import ItemProgress
 from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
@@ -90,7 +91,7 @@ def _score(
 ) -> TaskCell:
     if not isinstance(model, TokenModel):
         raise UsageError(f"{located.identity.name} has no tokens, it cannot be asked")
-    environment = environment_of(model, options.device)
+    environment = cell_environment(options.device)
     started_s = time.perf_counter()
 
     def count(num_done: int) -> None:

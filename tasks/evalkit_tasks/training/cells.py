@@ -12,7 +12,7 @@ What the JSON says is `evalkit.cells.probe_schema.ProbeCell`.
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def write_cell(
     result: TrainResult,
     output: Path,
     *,
-    environment: Mapping[str, object],
+    environment: Environment,
 ) -> ProbeCell:
     """Write a cell's two files, the JSON last; where another run was first, its cell stays."""
     path = cell_path(spec, output)
@@ -136,7 +136,7 @@ def write_cell(
                 testing_cpu_s=round(result.testing_cpu_s, 3),
             ),
             items=ProbeRows(parquet_sha256=parquet_sha256),
-            environment=from_json(Environment, environment, "environment"),
+            environment=environment,
             trainer_version=TRAINER_VERSION,
             sha256="",
         )

@@ -79,12 +79,13 @@ def train(
 
 def train_cell(spec: TrainSpec, output: Path, device: str) -> ProbeCell:
     """One cell, from its checkpoint if there is one; waits where another process is training it."""
-    from evalkit.environment import environment, torch_environment
+    from evalkit.cells.provenance import cell_environment
 
     folder = partial_folder(spec, output)
     with locked(folder):
         cell = find_cell(spec, output, say)
         if cell is None:
+            environment = cell_environment(device, num_threads=1)
             started_s = last_line_s = time.monotonic()
 
             def on_step(step: int, loss: float | None) -> None:
@@ -96,8 +97,7 @@ def train_cell(spec: TrainSpec, output: Path, device: str) -> ProbeCell:
                     say(f"  {spec.name}: step {step} of {spec.num_steps}, loss {loss:.4f}, {taken}")
 
             result = run_spec(spec, folder / CHECKPOINT, device=device, on_step=on_step)
-            facts = environment() | torch_environment(device) | {"num_threads": 1}
-            cell = write_cell(spec, check_spec(spec), result, output, environment=facts)
+            cell = write_cell(spec, check_spec(spec), result, output, environment=environment)
         shutil.rmtree(folder, ignore_errors=True)
     return cell
 

@@ -12,9 +12,9 @@ import pytest
 
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.fields import to_json
+from evalkit.cells.provenance import cell_environment
 from evalkit.cells.reading import read_cell_of
 from evalkit.cells.schema import CorpusCell, LossyDocument
-from evalkit.environment import environment
 from evalkit.errors import ScoringError
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
@@ -330,11 +330,12 @@ def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
     scores = score_documents(MODEL, CORPUS.documents, "document")
     barrier = threading.Barrier(8, timeout=30)
     cells: list[CorpusCell] = []
+    environment = cell_environment("cpu")
 
     def write(seconds: float) -> None:
         barrier.wait()
         cells.append(
-            write_cell(spec(), scores, tmp_path, seconds=seconds, prefix=[256], environment=environment())
+            write_cell(spec(), scores, tmp_path, seconds=seconds, prefix=[256], environment=environment)
         )
 
     threads = [threading.Thread(target=write, args=(number + 1.0,)) for number in range(8)]

@@ -1,11 +1,12 @@
-"""A model's identity as its cells say it."""
+"""Where a cell comes from, as it says it: the model's identity, the machine and the software."""
 
 from collections.abc import Sequence
 from typing import TypeVar
 
 from evalkit.cells.fields import from_json
-from evalkit.cells.schema import CellModel, TaskCellModel
+from evalkit.cells.schema import CellModel, Environment, TaskCellModel
 from evalkit.dates import last_day
+from evalkit.environment import environment, torch_environment
 from evalkit.errors import ModelError
 from evalkit.models.protocol import ModelIdentity
 
@@ -38,6 +39,19 @@ def task_cell_model(identity: ModelIdentity, prefix: Sequence[int] = ()) -> Task
         "prefix_ids": [int(token) for token in prefix],
     }
     return _checked(TaskCellModel, identity, fields)
+
+
+def cell_environment(device: str | None, **changes: object) -> Environment:
+    """What the cells of this process say of machine and software.
+
+    To be asked before the scoring: what goes wrong with it should not cost hours.
+
+    Args:
+        device: on which torch computes; None where it takes no part.
+        changes: entries that this process cannot see, by name.
+    """
+    entries = environment() | ({} if device is None else torch_environment(device)) | changes
+    return from_json(Environment, entries, "environment")
 
 
 def _fields(identity: ModelIdentity) -> dict[str, object]:
