@@ -72,7 +72,6 @@ LONG_MODULES = {
 LONG_FUNCTIONS = {
     "bench_rwkv7",
     "leaderboard",
-    "train",
     "write_task_cell",
 }
 # Names that say nothing of what they hold.

@@ -26,19 +26,22 @@ from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_documen
 from evalkit.embedded.data import DataSet
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, file_sha256, slug, strict_json
+from evalkit.models.codecs import CODECS
 
 CARD_NAME = "card.json"
-CODECS = ("xz", "zstd", "brotli", "ppmd")
 POSITION_EDGES = (0, 256, 512, 1024, 2048, 4096, 8192, 16384)
 FOLDER = Path(__file__).parent
 
+Card = dict[str, Any]
+"""What ``card.json`` holds, or a part of it."""
 
-def read_card(model_path: Path) -> dict[str, Any] | None:
+
+def read_card(model_path: Path) -> Card | None:
     """The card beside a checkpoint, if there is one."""
     path = (model_path if model_path.is_dir() else model_path.parent) / CARD_NAME
     if not path.is_file():
         return None
-    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    card: Card = json.loads(path.read_text(encoding="utf-8"))
     return card
 
 
@@ -85,9 +88,7 @@ def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dic
     return cells
 
 
-def card(
-    name: str, training: dict[str, Any], weights: Path, cells: dict[str, dict[str, CorpusCell]]
-) -> dict[str, Any]:
+def card(name: str, training: Card, weights: Path, cells: dict[str, dict[str, CorpusCell]]) -> Card:
     """Everything that the card of one model says.
 
     Args:
@@ -98,7 +99,7 @@ def card(
     """
     scores = []
     for corpus, cell in cells[name].items():
-        rivals = {other: cells[other][corpus] for other in cells if other != name}
+        rivals = {model: cells[model][corpus] for model in cells if model != name}
         scores.append(
             {
                 "corpus": corpus,
@@ -108,7 +109,7 @@ def card(
                 "bits_per_byte": cell.bits_per_byte,
                 "bits_per_byte_low": cell.metrics.bits_per_byte_low,
                 "bits_per_byte_high": cell.metrics.bits_per_byte_high,
-                "beside": {other: _beside(cell, rival) for other, rival in rivals.items()},
+                "beside": {model: _beside(cell, rival) for model, rival in rivals.items()},
             }
         )
     [longest] = [cell for corpus, cell in cells[name].items() if corpus == "python-stdlib"]
@@ -136,7 +137,7 @@ def card(
     }
 
 
-def _beside(cell: CorpusCell, rival: CorpusCell) -> dict[str, Any]:
+def _beside(cell: CorpusCell, rival: CorpusCell) -> Card:
     """Another model on the same documents, and on how many of them this one is better."""
     comparison = compare_cells(cell, rival)
     return {
@@ -148,7 +149,7 @@ def _beside(cell: CorpusCell, rival: CorpusCell) -> dict[str, Any]:
     }
 
 
-def card_lines(card: dict[str, Any]) -> Iterator[str]:
+def card_lines(card: Card) -> Iterator[str]:
     """The card as text."""
     training = card["training"]
     recipe = training["recipe"]
@@ -191,9 +192,9 @@ def card_lines(card: dict[str, Any]) -> Iterator[str]:
     for row in card["scores"]:
         half = (row["bits_per_byte_high"] - row["bits_per_byte_low"]) / 2
         yield f"  {row['corpus']}: {row['bits_per_byte']:.4f} ± {half:.4f} ({row['num_documents']} documents)"
-        for other, beside in row["beside"].items():
+        for model, beside in row["beside"].items():
             yield (
-                f"    {other:<12} {beside['bits_per_byte']:.4f}   difference {beside['difference']:+.4f} "
+                f"    {model:<12} {beside['bits_per_byte']:.4f}   difference {beside['difference']:+.4f} "
                 f"[{beside['difference_low']:+.4f}, {beside['difference_high']:+.4f}]   "
                 f"better on {beside['num_better']} of {row['num_documents']}"
             )
@@ -220,7 +221,7 @@ def main() -> None:
     parser.add_argument("--data-license", default="CC-BY-SA-4.0")
     parser.add_argument("--output", type=Path, default=Path("runs") / "embedded" / "cells")
     arguments = parser.parse_args()
-    facts: dict[str, dict[str, Any]] = {}
+    facts: dict[str, Card] = {}
     for folder in arguments.training:
         path = folder / "training.json"
         if not path.is_file():

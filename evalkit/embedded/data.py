@@ -20,7 +20,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +48,7 @@ class DataSet:
     license: str
     date: str
     """Last day on which a document can have been written, ``YYYY-MM-DD``."""
-    facts: dict[str, Any]
+    facts: dict[str, object]
 
     @property
     def num_trained(self) -> int:
@@ -66,7 +65,7 @@ class DataSet:
         """The documents that are never trained on."""
         return self.documents[self.num_trained :]
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Name, licence, date, counts and digests."""
         return {
             "name": self.name,
@@ -126,27 +125,27 @@ def code(packages: dict[str, dict[str, str]] | None = None) -> DataSet:
         CorpusError: a package is not installed in the version that is asked for.
     """
     listed = packages or _packages()
-    known_lines = _stdlib_lines()
+    library_lines = _stdlib_lines()
     dropped: Counter[str] = Counter()
     seen: set[str] = set()
     chosen: list[tuple[str, str]] = []
-    counts: dict[str, dict[str, Any]] = {}
-    for name, wanted in listed.items():
-        files = _files(name, wanted["version"])
+    counts: dict[str, dict[str, object]] = {}
+    for name, pin in listed.items():
+        files = _files(name, pin["version"])
         num_files = num_bytes = 0
         for key, text in sorted(_candidates(files, dropped)):
             if key in seen:
                 dropped["a copy of another file"] += 1
             elif num_bytes + len(text.encode()) > MAX_PACKAGE_BYTES:
                 dropped["beyond the package's share"] += 1
-            elif _share_known(text, known_lines) > MAX_SHARED_LINES:
+            elif _share_of_lines(text, library_lines) > MAX_SHARED_LINES:
                 dropped["shares lines with the standard library"] += 1
             else:
                 chosen.append((key, text))
                 num_files += 1
                 num_bytes += len(text.encode())
             seen.add(key)
-        counts[name] = {**wanted, "num_files": num_files, "num_bytes": num_bytes}
+        counts[name] = {**pin, "num_files": num_files, "num_bytes": num_bytes}
     return DataSet(
         name="python-packages",
         documents=tuple(text for _, text in sorted(chosen)),
@@ -189,7 +188,7 @@ def _candidates(
     files: Sequence[importlib.metadata.PackagePath], dropped: Counter[str]
 ) -> list[tuple[str, str]]:
     """Digest and text of the files that are worth reading."""
-    found = []
+    candidates = []
     for file in files:
         path = Path(str(file.locate()))
         if not path.is_file():
@@ -207,23 +206,24 @@ def _candidates(
             except (UnicodeDecodeError, SyntaxError):
                 dropped["not UTF-8 Python"] += 1
                 continue
-            found.append((hashlib.sha256(content).hexdigest(), text))
-    return found
+            candidates.append((hashlib.sha256(content).hexdigest(), text))
+    return candidates
 
 
 def _long_lines(text: str) -> list[str]:
     return [line for line in map(str.strip, text.splitlines()) if len(line) >= _LONG_LINE]
 
 
-def _share_known(text: str, known: set[str]) -> float:
+def _share_of_lines(text: str, library_lines: set[str]) -> float:
+    """Which share of a text's long lines is among those of the standard library."""
     lines = _long_lines(text)
-    return sum(line in known for line in lines) / len(lines) if lines else 0.0
+    return sum(line in library_lines for line in lines) / len(lines) if lines else 0.0
 
 
 def _stdlib_lines() -> set[str]:
-    known: set[str] = set()
+    lines: set[str] = set()
     root = Path(sysconfig.get_path("stdlib"))
     for path in root.rglob("*.py"):
         if "site-packages" not in path.parts and "test" not in path.parts:
-            known.update(_long_lines(path.read_text(encoding="utf-8", errors="replace")))
-    return known
+            lines.update(_long_lines(path.read_text(encoding="utf-8", errors="replace")))
+    return lines

@@ -6,7 +6,7 @@ The two have the same width, depth, vocabulary and, to 1 %, number of parameters
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,13 @@ from torch import Tensor, nn
 
 from evalkit.embedded.data import START_ID
 from evalkit.errors import unknown_name
-from evalkit.models.rwkv7.init import initialise, parameter_groups
+from evalkit.models.rwkv7.init import ParameterGroup, initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape, State
 from evalkit_kernels import linear
 from evalkit_kernels.linear import use_in
+
+if TYPE_CHECKING:
+    import transformers
 
 VOCAB_SIZE = START_ID + 1
 NUM_CHANNELS, NUM_LAYERS, HEAD_SIZE = 192, 5, 64
@@ -50,15 +53,15 @@ class Trained(Protocol):
         """
         ...
 
-    def groups(self, learning_rate: float) -> list[dict[str, Any]]:
+    def groups(self, learning_rate: float) -> list[ParameterGroup]:
         """Parameter groups for Adam(W)."""
         ...
 
-    def carried(self) -> Any:
+    def carried(self) -> tuple[Tensor, ...] | None:
         """What must be kept beside the parameters to go on later; None if nothing."""
         ...
 
-    def carry(self, carried: Any) -> None:
+    def carry(self, carried: tuple[Tensor, ...] | None) -> None:
         """Go on from what `carried` returned."""
         ...
 
@@ -96,15 +99,15 @@ class Rwkv7Nano:
             self._state = State(*(part.detach() for part in after))
         return _nats(linear(hidden, self.network.head.weight), ids)
 
-    def groups(self, learning_rate: float) -> list[dict[str, Any]]:
+    def groups(self, learning_rate: float) -> list[ParameterGroup]:
         """See `Trained.groups`."""
         return parameter_groups(self.network, learning_rate, self.weight_decay)
 
-    def carried(self) -> Any:
+    def carried(self) -> tuple[Tensor, ...] | None:
         """See `Trained.carried`."""
         return None if self._state is None else tuple(self._state)
 
-    def carry(self, carried: Any) -> None:
+    def carry(self, carried: tuple[Tensor, ...] | None) -> None:
         """See `Trained.carry`."""
         self._state = None if carried is None else State(*carried)
 
@@ -147,7 +150,7 @@ class LlamaNano:
         """See `Trained.losses`; attention sees its row alone."""
         return _nats(self.network(input_ids=ids[:, :-1], use_cache=False).logits, ids)
 
-    def groups(self, learning_rate: float) -> list[dict[str, Any]]:
+    def groups(self, learning_rate: float) -> list[ParameterGroup]:
         """See `Trained.groups`; matrices decay, norms do not."""
         parameters = list(self.network.parameters())
         return [
@@ -159,11 +162,11 @@ class LlamaNano:
             {"params": [x for x in parameters if x.dim() != 2], "lr": learning_rate, "weight_decay": 0.0},
         ]
 
-    def carried(self) -> Any:
+    def carried(self) -> tuple[Tensor, ...] | None:
         """See `Trained.carried`."""
         return None
 
-    def carry(self, carried: Any) -> None:
+    def carry(self, carried: tuple[Tensor, ...] | None) -> None:
         """See `Trained.carry`."""
 
     def save(self, folder: Path) -> None:
@@ -178,8 +181,8 @@ class LlamaNano:
         byte_tokenizer().save_pretrained(folder)
 
 
-def byte_tokenizer() -> Any:
-    """A transformers tokenizer whose ids are the bytes, and `START_ID` before a document."""
+def byte_tokenizer() -> "transformers.PreTrainedTokenizerFast":
+    """A tokenizer whose ids are the bytes, and `START_ID` before a document."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
     from transformers.convert_slow_tokenizer import bytes_to_unicode

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evalkit.embedded.curve import plot_curve, write_csv
 from evalkit.embedded.data import DataSet, byte_ids, code, prose, token_stream
 from evalkit.embedded.networks import NETWORKS, ROW_TOKENS, Trained, build
 from evalkit.environment import environment, torch_environment
@@ -86,8 +87,12 @@ def steps_of_one_pass(stream: NDArray[np.int16]) -> int:
     return ((len(stream) - 1) // ROWS_PER_STEP) // ROW_TOKENS
 
 
-def checked_steps(asked: int | None, stream: NDArray[np.int16]) -> int:
-    """The steps to train: those of one pass, or fewer if so asked.
+def checked_steps(num_steps: int | None, stream: NDArray[np.int16]) -> int:
+    """The steps to train.
+
+    Args:
+        num_steps: as the user gives it; None for one pass over the data.
+        stream: of ids, see `evalkit.embedded.data.token_stream`.
 
     Raises:
         UsageError: fewer than one step, or more than the data last for.
@@ -95,9 +100,9 @@ def checked_steps(asked: int | None, stream: NDArray[np.int16]) -> int:
     available = steps_of_one_pass(stream)
     if available < 1:
         raise UsageError(f"the data hold {len(stream):,} bytes, less than one step reads; give more --data")
-    if asked is not None and not 1 <= asked <= available:
-        raise UsageError(f"--steps {asked}: give 1 to {available:,}; the data are read once")
-    return available if asked is None else asked
+    if num_steps is not None and not 1 <= num_steps <= available:
+        raise UsageError(f"--steps {num_steps}: give 1 to {available:,}; the data are read once")
+    return available if num_steps is None else num_steps
 
 
 def learning_rate_factor(step: int, num_steps: int) -> float:
@@ -146,50 +151,75 @@ def train(
     """
     trained = build(recipe.model, recipe.seed)
     groups = trained.groups(recipe.learning_rate)
-    peaks = [group["lr"] for group in groups]
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, trained.beta2), eps=trained.eps)
+    optimiser = torch.optim.AdamW(
+        [{**group} for group in groups], betas=(0.9, trained.beta2), eps=trained.eps
+    )
     progress = Progress()
     if checkpoint is not None and checkpoint.is_file():
         progress = _resume(checkpoint, recipe, trained, optimiser)
     last_saved = started = time.monotonic() - progress.seconds
     cpu_started = time.process_time() - progress.cpu_seconds
     bits: list[float] = []
-    parameters = [x for group in groups for x in group["params"]]
     while progress.step < min(recipe.num_steps, stop_after or recipe.num_steps):
         factor = learning_rate_factor(progress.step, recipe.num_steps)
-        for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-            group["lr"] = peak * factor
-        draws = np.random.default_rng((recipe.seed, progress.step)).random(ROWS_PER_STEP)
-        fresh = torch.from_numpy(draws < FRESH_PROBABILITY)
-        with torch.autocast("cpu", torch.bfloat16):  # matrix products and attention; all else in float32
-            loss = trained.losses(rows(stream, progress.step), fresh).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
-        optimiser.step()
-        bits.append(loss.item() / math.log(2))
+        for group, peak in zip(optimiser.param_groups, groups, strict=True):
+            group["lr"] = peak["lr"] * factor
+        bits.append(_step(recipe, stream, progress.step, trained, optimiser))
         progress.step += 1
         progress.seconds = time.monotonic() - started
         progress.cpu_seconds = time.process_time() - cpu_started
         finished = progress.step == recipe.num_steps
         if progress.step % STEPS_PER_POINT == 0 or finished:
-            point = {
-                "step": progress.step,
-                "num_bytes": progress.step * ROWS_PER_STEP * ROW_TOKENS,
-                "learning_rate": recipe.learning_rate * factor,
-                "train": float(np.mean(bits)),
-                **{name: held_out_bits(trained, texts) for name, texts in held_out.items()},
-                "seconds": progress.seconds,
-            }
-            progress.points.append(point)
+            progress.points.append(_point(recipe, progress, factor, bits, trained, held_out))
             bits = []
             if not quiet:
                 _report(recipe, progress)
+        # Only right after a point, for the bits since then are not saved.
         due = time.monotonic() - last_saved > _CHECKPOINT_SECONDS and not bits
         if checkpoint is not None and (due or finished or progress.step == stop_after):
             _save_checkpoint(checkpoint, recipe, trained, optimiser, progress)
             last_saved = time.monotonic()
     return trained, progress
+
+
+def _step(
+    recipe: Recipe,
+    stream: NDArray[np.int16],
+    step: int,
+    trained: Trained,
+    optimiser: torch.optim.Optimizer,
+) -> float:
+    """One update of the weights; returns the loss in bits per byte."""
+    # Drawn by seed and step alone, so that a training that was interrupted draws the same.
+    draws = np.random.default_rng((recipe.seed, step)).random(ROWS_PER_STEP)
+    fresh = torch.from_numpy(draws < FRESH_PROBABILITY)
+    with torch.autocast("cpu", torch.bfloat16):  # matrix products and attention; all else in float32
+        loss = trained.losses(rows(stream, step), fresh).mean()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+    optimiser.step()
+    return loss.item() / math.log(2)
+
+
+def _point(
+    recipe: Recipe,
+    progress: Progress,
+    factor: float,
+    bits: Sequence[float],
+    trained: Trained,
+    held_out: dict[str, Sequence[str]],
+) -> dict[str, float]:
+    """A point of the loss curve: the mean over the steps since the last one, and what held-out texts cost."""
+    return {
+        "step": progress.step,
+        "num_bytes": progress.step * ROWS_PER_STEP * ROW_TOKENS,
+        "learning_rate": recipe.learning_rate * factor,
+        "train": float(np.mean(bits)),
+        **{name: held_out_bits(trained, texts) for name, texts in held_out.items()},
+        "seconds": progress.seconds,
+    }
 
 
 def _save_checkpoint(
@@ -220,7 +250,7 @@ def _resume(path: Path, recipe: Recipe, trained: Trained, optimiser: torch.optim
 
 def _report(recipe: Recipe, progress: Progress) -> None:
     point = progress.points[-1]
-    left = progress.seconds / progress.step * (recipe.num_steps - progress.step)
+    seconds_left = progress.seconds / progress.step * (recipe.num_steps - progress.step)
     shown = "  ".join(
         f"{name} {value:.3f}"
         for name, value in point.items()
@@ -228,7 +258,7 @@ def _report(recipe: Recipe, progress: Progress) -> None:
     )
     print(
         f"{recipe.model} {progress.step}/{recipe.num_steps} steps  {shown} bits/byte  "
-        f"{point['num_bytes'] / progress.seconds:,.0f} bytes/s  {left / 60:.0f} min left",
+        f"{point['num_bytes'] / progress.seconds:,.0f} bytes/s  {seconds_left / 60:.0f} min left",
         flush=True,
     )
 
@@ -246,34 +276,9 @@ def sweep(
         _, progress = train(short, stream, held_out, quiet=True)
         last = progress.points[-1]
         results.append({"learning_rate": rate, "held_out": float(np.mean([last[name] for name in held_out]))})
-        _write_csv(path, results)
+        write_csv(path, results)
         print(f"{recipe.model} learning rate {rate:g}: {results[-1]['held_out']:.3f} bits/byte", flush=True)
     return results
-
-
-def _write_csv(path: Path, table: Sequence[dict[str, float]]) -> None:
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-
-
-def _plot(path: Path, model: str, points: Sequence[dict[str, float]], names: Sequence[str]) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    megabytes = [point["num_bytes"] / 1e6 for point in points]
-    for name in ("train", *names):
-        axes.plot(megabytes, [point[name] for point in points], label=name.replace("_", " "))
-    axes.set(title=f"{model} in training", xlabel="megabytes read", ylabel="bits per byte (lower is better)")
-    axes.set_ylim(top=min(6.0, points[0]["train"]))
-    axes.legend(frameon=False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
-    pyplot.close(figure)
 
 
 def load_sets(files: Sequence[Path], license: str) -> list[DataSet]:
@@ -333,8 +338,8 @@ def main() -> None:
         recipe = dataclasses.replace(recipe, learning_rate=best["learning_rate"])
     trained, progress = train(recipe, stream, held_out, checkpoint=folder / "checkpoint.pt")
     trained.save(folder / "model")
-    _write_csv(folder / "curve.csv", progress.points)
-    _plot(folder / "curve.png", recipe.model, progress.points, list(held_out))
+    write_csv(folder / "curve.csv", progress.points)
+    plot_curve(folder / "curve.png", recipe.model, progress.points, list(held_out))
     facts = {
         "recipe": dataclasses.asdict(recipe)
         | {"rows_per_step": ROWS_PER_STEP, "row_tokens": ROW_TOKENS, "products": "bfloat16"},

@@ -7,11 +7,20 @@ of what the architecture can do.
 """
 
 import math
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from evalkit.models.rwkv7.network import RWKV7
+
+
+class ParameterGroup(TypedDict):
+    """Parameters that Adam(W) treats alike."""
+
+    params: list[Tensor]
+    lr: float
+    weight_decay: float
 
 
 def initialise(network: RWKV7, seed: int) -> None:
@@ -22,7 +31,7 @@ def initialise(network: RWKV7, seed: int) -> None:
             parameter.copy_(_initial(name, parameter, network, generator))
 
 
-def parameter_groups(network: RWKV7, learning_rate: float, weight_decay: float) -> list[dict[str, object]]:
+def parameter_groups(network: RWKV7, learning_rate: float, weight_decay: float) -> list[ParameterGroup]:
     """Groups for Adam(W): the decay's offset w0 learns twice as fast; only matrices' ``.weight`` decays."""
     groups: dict[str, list[Tensor]] = {"fast": [], "decayed": [], "plain": []}
     for name, parameter in network.named_parameters():

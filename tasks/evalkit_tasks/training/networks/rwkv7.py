@@ -51,4 +51,4 @@ class RWKV7Network(SequenceNetwork):
 
     def parameter_groups(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
         """RWKV-7's own groups for AdamW; see `evalkit.models.rwkv7.init.parameter_groups`."""
-        return parameter_groups(self.network, learning_rate, weight_decay)
+        return [{**group} for group in parameter_groups(self.network, learning_rate, weight_decay)]
