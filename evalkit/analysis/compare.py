@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from evalkit.cells.schema import CorpusCell, DocumentRow
 from evalkit.errors import UsageError
@@ -50,7 +49,7 @@ class Comparison:
     documents: tuple[DocumentDifference, ...]
     """From the one where A gains most to the one where it loses most, per byte."""
 
-    def to_json(self, num_documents: int) -> dict[str, Any]:
+    def to_json(self, num_documents: int) -> dict[str, object]:
         """The comparison as strict JSON can hold it, with that many documents from either end."""
         fields = dataclasses.asdict(self)
         fields["interval"] = self.interval and {"low": self.interval.low, "high": self.interval.high}

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,13 +71,24 @@ def position_curve(cell: CorpusCell, edges: Sequence[int] = EDGES) -> list[Posit
 def _costs_by_document(cell: CorpusCell) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Cluster and `byte_costs` of every document that the model could represent."""
     for row in token_rows(cell):
-        if row["token_bits"] is not None:
-            bits = np.array(row["token_bits"], dtype=np.float64)  # None becomes NaN
-            yield row["cluster"], byte_costs(bits, row["token_ends"])
+        if row.token_bits is not None and row.token_ends is not None:
+            bits = np.array(row.token_bits, dtype=np.float64)  # None becomes NaN
+            yield row.cluster, byte_costs(bits, row.token_ends)
 
 
-def token_rows(cell: CorpusCell) -> list[dict[str, Any]]:
-    """A row per document, with ``token_bits`` and ``token_ends``.
+class TokenRow(NamedTuple):
+    """What a document's tokens cost, one by one; None where the document could not be represented."""
+
+    cluster: str
+    num_bytes: int
+    token_bits: list[float | None] | None
+    """Of each token; None where it is not paid for."""
+    token_ends: list[int] | None
+    """Byte offset at which each token ends."""
+
+
+def token_rows(cell: CorpusCell) -> list[TokenRow]:
+    """A row per document.
 
     Raises:
         UsageError: the cell has no token bits.
@@ -88,6 +99,6 @@ def token_rows(cell: CorpusCell) -> list[dict[str, Any]]:
     if not cell.documents.token_bits:
         raise UsageError(f"{cell.path} has no bits of tokens; run {cell.model.name} again with --token-bits")
     cell.rows()  # which checks the file
-    columns = ["id", "cluster", "num_bytes", "total_bits", "token_bits", "token_ends"]
-    rows: list[dict[str, Any]] = pq.read_table(cell.path.with_suffix(".parquet"), columns=columns).to_pylist()
-    return rows
+    table = pq.read_table(cell.path.with_suffix(".parquet"), columns=list(TokenRow._fields))
+    columns = [table[name].to_pylist() for name in TokenRow._fields]
+    return [TokenRow(*values) for values in zip(*columns, strict=True)]

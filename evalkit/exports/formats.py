@@ -12,7 +12,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from evalkit.analysis.results import configurations_of, json_files, unique
 from evalkit.cells.fields import to_json
@@ -20,6 +20,9 @@ from evalkit.cells.reading import read_cell
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, slug, strict_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMATS = ("csv", "parquet", "lm-eval", "eval-results")
 LM_EVAL_VERSION = "0.4.13"
@@ -65,7 +68,7 @@ def read_cells(results: Path, *, warn: Warn = lambda _: None) -> list[CorpusCell
     return cells
 
 
-def cell_rows(cells: Sequence[CorpusCell]) -> list[dict[str, Any]]:
+def cell_rows(cells: Sequence[CorpusCell]) -> list[dict[str, object]]:
     """A flat row per cell: model, corpus, policy, totals, metrics, and where the cell lies."""
     rows = []
     for cell in cells:
@@ -102,7 +105,7 @@ def cell_rows(cells: Sequence[CorpusCell]) -> list[dict[str, Any]]:
     return rows
 
 
-def document_rows(cells: Sequence[CorpusCell]) -> list[dict[str, Any]]:
+def document_rows(cells: Sequence[CorpusCell]) -> list[dict[str, object]]:
     """A row per document of each cell."""
     return [
         {
@@ -118,7 +121,7 @@ def document_rows(cells: Sequence[CorpusCell]) -> list[dict[str, Any]]:
     ]
 
 
-def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, dict[str, Any]]:
+def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, dict[str, object]]:
     """Results objects by file name ``<model>/results_<time>.json``, one per model in one configuration.
 
     ``bits_per_byte`` and ``byte_perplexity`` are those of lm-evaluation-harness's metrics of these names;
@@ -130,7 +133,7 @@ def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, dict[str, Any]]:
     groups: dict[int, list[CorpusCell]] = {}
     for cell in cells:
         groups.setdefault(configuration_of[cell.path], []).append(cell)
-    objects: dict[str, dict[str, Any]] = {}
+    objects: dict[str, dict[str, object]] = {}
     for members in groups.values():
         newest = max(members, key=lambda cell: cell.created)
         folder = folders[newest.model.name]
@@ -147,7 +150,7 @@ def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, dict[str, Any]]:
     return objects
 
 
-def _task_entries(tasks: Mapping[str, CorpusCell]) -> dict[str, Any]:
+def _task_entries(tasks: Mapping[str, CorpusCell]) -> dict[str, object]:
     """What a results object says of its tasks, which are corpora."""
     return {
         "results": {task: _metrics(task, cell) for task, cell in tasks.items()},
@@ -177,7 +180,7 @@ def _task_entries(tasks: Mapping[str, CorpusCell]) -> dict[str, Any]:
     }
 
 
-def _model_entries(newest: CorpusCell, folder: str) -> dict[str, Any]:
+def _model_entries(newest: CorpusCell, folder: str) -> dict[str, object]:
     """What a results object says of its model, after the model's newest cell."""
     model, policy, environment = newest.model, newest.policy, newest.environment
     return {
@@ -221,7 +224,7 @@ def _task(cell: CorpusCell, among: Sequence[CorpusCell]) -> str:
     return corpus.name if len(digests) == 1 else f"{corpus.name}@{corpus.sha256[:8]}"
 
 
-def _metrics(task: str, cell: CorpusCell) -> dict[str, Any]:
+def _metrics(task: str, cell: CorpusCell) -> dict[str, object]:
     interval = cell.metrics.interval
     error = "N/A" if interval is None else (interval.high - interval.low) / 2 / _Z_95
     perplexity = 2.0**cell.bits_per_byte
@@ -298,7 +301,7 @@ def eval_results(
     }
 
 
-def write_table(rows: Sequence[dict[str, Any]], path: Path, *, kind: str) -> None:
+def write_table(rows: Sequence[Mapping[str, object]], path: Path, *, kind: str) -> None:
     """Rows as CSV (empty fields for what is not known) or Parquet, whole or not at all.
 
     Args:
@@ -313,7 +316,7 @@ def write_table(rows: Sequence[dict[str, Any]], path: Path, *, kind: str) -> Non
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist(list(rows))
+    table = pa.Table.from_pylist([dict(row) for row in rows])
     with _writing(path) as temporary:
         if kind == "csv":
             pyarrow.csv.write_csv(_without_nulls(table), temporary)
@@ -330,7 +333,7 @@ def _writing(path: Path) -> Iterator[Path]:
         raise UsageError(f"cannot write {path}: {error.strerror}; give another --output") from error
 
 
-def _without_nulls(table: Any) -> Any:
+def _without_nulls(table: "pa.Table") -> "pa.Table":
     """Columns in which nothing is known, as text: CSV knows no type null."""
     import pyarrow as pa
 
@@ -351,6 +354,6 @@ def write_files(files: dict[str, str], folder: Path) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def json_texts(objects: dict[str, dict[str, Any]]) -> dict[str, str]:
+def json_texts(objects: dict[str, dict[str, object]]) -> dict[str, str]:
     """Objects as strict JSON."""
     return {path: strict_json(content) for path, content in objects.items()}

@@ -104,7 +104,7 @@ def test_positions_leave_unpaid_bytes_out(tmp_path: Path) -> None:
     bits = 0.0
     for row in token_rows(result.cells[0]):
         start = 0
-        for token_bits, end in zip(row["token_bits"], row["token_ends"], strict=True):
+        for token_bits, end in zip(row.token_bits, row.token_ends, strict=True):
             bits += (token_bits or 0.0) * max(0, min(end, 256) - start) / (end - start)
             start = end
     assert point.bits_per_byte == pytest.approx(bits / (253 * len(texts)), rel=1e-9)

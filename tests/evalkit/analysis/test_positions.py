@@ -29,10 +29,10 @@ def test_all_positions_together_are_the_whole(tmp_path: Path) -> None:
     total = sum(point.bits_per_byte * (point.end_byte - point.first_byte) for point in curve)
     by_hand = 0.0
     for row in token_rows(cell):
-        if row["num_bytes"] >= 100:
-            ends = row["token_ends"]
+        if row.num_bytes >= 100:
+            ends = row.token_ends
             starts = [0, *ends[:-1]]
-            for start, end, bits in zip(starts, ends, row["token_bits"], strict=True):
+            for start, end, bits in zip(starts, ends, row.token_bits, strict=True):
                 by_hand += bits * max(0, min(end, 100) - start) / max(1, end - start)
     assert total * len(long) == pytest.approx(by_hand, rel=1e-9)
 
