@@ -70,7 +70,6 @@ LONG_MODULES = {
     "evalkit_kernels.wkv7_triton_kernels",
 }
 LONG_FUNCTIONS = {
-    "bench_rwkv7",
     "leaderboard",
     "write_task_cell",
 }

@@ -12,9 +12,9 @@ import importlib.util
 import math
 import statistics
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from evalkit_kernels import linear, linear_nll, wkv7
 
-Run = Callable[[], Any]
+Run = Callable[[], object]
 
 _WKV7_FLOPS_PER_ENTRY = 9
 """Of the state, per token: decay, read, two outer products and the readout. Chunks need more."""
@@ -55,21 +55,21 @@ def bench_kernels(*, device: str = "auto", num_rounds: int = 5) -> list[Row]:
     """
     from evalkit.models.devices import resolve_device
 
-    where = resolve_device(device)
-    on_gpu = where.type == "cuda"
+    resolved = resolve_device(device)
+    on_gpu = resolved.type == "cuda"
     wkv_shape = (8, 4096, 40, 64) if on_gpu else (1, 512, 12, 64)
     head_shape = (8192, 2048, 151_936) if on_gpu else (1024, 768, 65_536)
     dtype = torch.bfloat16 if on_gpu else torch.float32
-    rates = _machine_rates(where, dtype)
+    rates = _machine_rates(resolved, dtype)
     return [
-        _wkv7_forward(wkv_shape, where, dtype, rates, num_rounds),
-        _wkv7_backward(wkv_shape, where, dtype, rates, num_rounds),
-        _head(head_shape, where, dtype, rates, num_rounds),
-        _layers(where, dtype, rates, num_rounds),
+        _wkv7_forward(wkv_shape, resolved, dtype, rates, num_rounds),
+        _wkv7_backward(wkv_shape, resolved, dtype, rates, num_rounds),
+        _head(head_shape, resolved, dtype, rates, num_rounds),
+        _layers(resolved, dtype, rates, num_rounds),
     ]
 
 
-def rows_to_json(rows: list[Row]) -> list[dict[str, Any]]:
+def rows_to_json(rows: list[Row]) -> list[dict[str, object]]:
     """The rows as strict JSON can hold them."""
     return [
         {
@@ -99,23 +99,23 @@ def lines(rows: list[Row]) -> list[str]:
     return out
 
 
-def time_in_turn(contenders: dict[str, Run], where: torch.device, num_rounds: int) -> dict[str, list[float]]:
+def time_in_turn(contenders: dict[str, Run], device: torch.device, num_rounds: int) -> dict[str, list[float]]:
     """Seconds of every contender in every round, one after the other; a first round warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for round_number in range(num_rounds + 1):
         for name, contender in contenders.items():
-            _wait(where)
+            _wait(device)
             started = time.perf_counter()
             contender()
-            _wait(where)
+            _wait(device)
             if round_number:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
 
 
-def _wait(where: torch.device) -> None:
-    if where.type == "cuda":
-        torch.cuda.synchronize(where)
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _row(
@@ -124,10 +124,10 @@ def _row(
     contenders: dict[str, Run],
     missing: dict[str, str],
     floor_s: float,
-    where: torch.device,
+    device: torch.device,
     num_rounds: int,
 ) -> Row:
-    seconds = time_in_turn(contenders, where, num_rounds)
+    seconds = time_in_turn(contenders, device, num_rounds)
     ours = seconds.pop("ours")
     return Row(
         operator,
@@ -136,7 +136,7 @@ def _row(
         {
             name: (
                 statistics.median(times),
-                statistics.median(theirs / mine for theirs, mine in zip(times, ours, strict=True)),
+                statistics.median(theirs / our_s for theirs, our_s in zip(times, ours, strict=True)),
             )
             for name, times in seconds.items()
         },
@@ -153,28 +153,28 @@ class _Rates:
     """Of a copy: read and written."""
 
 
-def _machine_rates(where: torch.device, dtype: torch.dtype) -> _Rates:
-    size = 8192 if where.type == "cuda" else 1024
-    square = torch.randn(size, size, device=where, dtype=dtype)
+def _machine_rates(device: torch.device, dtype: torch.dtype) -> _Rates:
+    size = 8192 if device.type == "cuda" else 1024
+    square = torch.randn(size, size, device=device, dtype=dtype)
     # On the CPU what the shapes below move at most, caches included; on a GPU far more than its cache.
-    large = torch.zeros(1 << (30 if where.type == "cuda" else 23), dtype=torch.uint8, device=where)
+    large = torch.zeros(1 << (30 if device.type == "cuda" else 23), dtype=torch.uint8, device=device)
     copy = torch.zeros_like(large)
     with torch.inference_mode():
         seconds = time_in_turn(
             {"product": lambda: linear(square, square), "copy": lambda: copy.copy_(large)},
-            where,
+            device,
             num_rounds=20,
         )
     return _Rates(2 * size**3 / min(seconds["product"]), 2 * large.numel() / min(seconds["copy"]))
 
 
 def inputs_like_rwkv7(
-    shape: tuple[int, int, int, int], where: torch.device, dtype: torch.dtype
+    shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype
 ) -> list[Tensor]:
     """r, log_decay, k, v, a, b of the sizes that RWKV-7 makes."""
-    generator = torch.Generator(device=where).manual_seed(0)
+    generator = torch.Generator(device=device).manual_seed(0)
     r, k, v, direction, gate, logit = (
-        torch.randn(shape, generator=generator, device=where) for _ in range(6)
+        torch.randn(shape, generator=generator, device=device) for _ in range(6)
     )
     kk = F.normalize(direction, dim=-1)
     inputs = [r, -math.exp(-0.5) * torch.sigmoid(logit), 0.3 * k, v, -kk, kk * torch.sigmoid(gate)]
@@ -182,61 +182,61 @@ def inputs_like_rwkv7(
 
 
 def _wkv7_forward(
-    shape: tuple[int, int, int, int], where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int
+    shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int
 ) -> Row:
-    inputs = inputs_like_rwkv7(shape, where, dtype)
+    inputs = inputs_like_rwkv7(shape, device, dtype)
     contenders: dict[str, Run] = {
         "ours": lambda: wkv7(*inputs),
         "torch chunks": lambda: wkv7(*inputs, backend="torch"),
     }
-    if where.type == "cpu":
+    if device.type == "cpu":
         contenders["token loop (reference)"] = lambda: wkv7(*inputs, backend="reference")
-    missing = _add_fla(contenders, inputs, where, backward=False)
+    missing = _add_fla(contenders, inputs, device, backward=False)
     num_batch, num_tokens, num_heads, head_size = shape
     token_heads = num_batch * num_tokens * num_heads
     flops = token_heads * _WKV7_FLOPS_PER_ENTRY * head_size**2
     num_bytes = _WKV7_TENSORS * token_heads * head_size * dtype.itemsize
     floor_s = max(flops / rates.flops_per_s, num_bytes / rates.bytes_per_s)
     with torch.inference_mode():
-        return _row("wkv7 forward", _shape(shape), contenders, missing, floor_s, where, num_rounds)
+        return _row("wkv7 forward", _shape(shape), contenders, missing, floor_s, device, num_rounds)
 
 
 def _wkv7_backward(
-    shape: tuple[int, int, int, int], where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int
+    shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int
 ) -> Row:
-    leaves = [x.requires_grad_() for x in inputs_like_rwkv7(shape, where, dtype)]
-    dy = torch.randn(shape, device=where).to(dtype)
+    leaves = [x.requires_grad_() for x in inputs_like_rwkv7(shape, device, dtype)]
+    dy = torch.randn(shape, device=device).to(dtype)
 
     def both(backend: str) -> Run:
-        def run() -> Any:
+        def run() -> object:
             y, _ = wkv7(*leaves, backend=backend)
             return torch.autograd.grad(y, leaves, dy)
 
         return run
 
     contenders: dict[str, Run] = {"ours": both("auto")}
-    if where.type == "cpu":
+    if device.type == "cpu":
         contenders["token loop (reference) by autograd"] = both("reference")
     else:
         contenders["torch chunks"] = both("torch")
-    missing = _add_fla(contenders, leaves, where, backward=True)
+    missing = _add_fla(contenders, leaves, device, backward=True)
     num_batch, num_tokens, num_heads, head_size = shape
     token_heads = num_batch * num_tokens * num_heads
     flops = 3 * token_heads * _WKV7_FLOPS_PER_ENTRY * head_size**2
     num_bytes = 3 * _WKV7_TENSORS * token_heads * head_size * dtype.itemsize
     floor_s = max(flops / rates.flops_per_s, num_bytes / rates.bytes_per_s)
-    return _row("wkv7 forward + backward", _shape(shape), contenders, missing, floor_s, where, num_rounds)
+    return _row("wkv7 forward + backward", _shape(shape), contenders, missing, floor_s, device, num_rounds)
 
 
 def _add_fla(
-    contenders: dict[str, Run], inputs: list[Tensor], where: torch.device, *, backward: bool
+    contenders: dict[str, Run], inputs: list[Tensor], device: torch.device, *, backward: bool
 ) -> dict[str, str]:
     """Add flash-linear-attention's operators; returns those that cannot run here, and why."""
     spec = importlib.util.find_spec("fla")
     if spec is None or not spec.submodule_search_locations:
         return {"fla": "not installed (pip install flash-linear-attention)"}
     r, log_decay, k, v, a, b = inputs
-    if where.type == "cpu":
+    if device.type == "cpu":
         naive = _module_of_file(
             Path(spec.submodule_search_locations[0], "ops/generalized_delta_rule/dplr/naive.py")
         )
@@ -249,7 +249,7 @@ def _add_fla(
     log_decay = log_decay.to(r.dtype)
     for name, operator in (("chunk_rwkv7", chunk_rwkv7), ("fused_recurrent", fused_recurrent_rwkv7)):
 
-        def run(operator: Any = operator) -> Any:
+        def run(operator: Callable[..., tuple[Tensor, object]] = operator) -> object:
             y, _ = operator(r=r, w=log_decay, k=k, v=v, a=a, b=b, scale=1.0)
             return torch.autograd.grad(y.float().sum(), inputs) if backward else y
 
@@ -258,7 +258,7 @@ def _add_fla(
     return {}
 
 
-def _module_of_file(path: Path) -> Any:
+def _module_of_file(path: Path) -> types.ModuleType:
     """A module by its file: ``import fla.ops`` needs Triton even for what does not use it."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -269,12 +269,12 @@ def _module_of_file(path: Path) -> Any:
 
 
 def _head(
-    shape: tuple[int, int, int], where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int
+    shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int
 ) -> Row:
     num_tokens, num_channels, vocab_size = shape
-    hidden = torch.randn(num_tokens, num_channels, device=where).to(dtype)
-    weight = (torch.randn(vocab_size, num_channels, device=where) / num_channels**0.5).to(dtype)
-    targets = torch.randint(0, vocab_size, (num_tokens,), device=where)
+    hidden = torch.randn(num_tokens, num_channels, device=device).to(dtype)
+    weight = (torch.randn(vocab_size, num_channels, device=device) / num_channels**0.5).to(dtype)
+    targets = torch.randint(0, vocab_size, (num_tokens,), device=device)
     contenders: dict[str, Run] = {
         "ours": lambda: linear_nll(hidden, weight, targets),
         "GEMM alone": lambda: linear(hidden, weight),
@@ -285,7 +285,7 @@ def _head(
         ),
     }
     missing = {}
-    if where.type != "cuda":
+    if device.type != "cuda":
         missing["Liger"] = "needs a GPU"
     elif importlib.util.find_spec("liger_kernel") is None:
         missing["Liger"] = "not installed (pip install liger-kernel)"
@@ -299,14 +299,14 @@ def _head(
     floor_s = max(flops / rates.flops_per_s, num_bytes / rates.bytes_per_s)
     text = f"T={num_tokens} C={num_channels} V={vocab_size}"
     with torch.inference_mode():
-        return _row("linear_nll", text, contenders, missing, floor_s, where, num_rounds)
+        return _row("linear_nll", text, contenders, missing, floor_s, device, num_rounds)
 
 
-def _layers(where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int) -> Row:
+def _layers(device: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int) -> Row:
     """All layers of RWKV-7 between embedding and head: 2.9B shape on a GPU, 0.1B on a CPU."""
     from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 
-    if where.type == "cuda":
+    if device.type == "cuda":
         num_layers, num_channels, ranks, num_batch, num_tokens = (
             32,
             2560,
@@ -324,11 +324,11 @@ def _layers(where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: 
         )
     with torch.device("meta"):
         network = RWKV7(NetworkShape(1024, num_channels, 64, (ranks,) * num_layers)).to(dtype)
-    network = network.to_empty(device=where)
+    network = network.to_empty(device=device)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(std=parameter.shape[-1] ** -0.5)
-    ids = torch.randint(0, 1024, (num_batch, num_tokens), device=where)
+    ids = torch.randint(0, 1024, (num_batch, num_tokens), device=device)
     products = sum(
         parameter.numel()
         for name, parameter in network.blocks.named_parameters()
@@ -343,7 +343,7 @@ def _layers(where: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: 
             {"ours": lambda: network(ids), "operators in plain torch": lambda: network(ids, backend="torch")},
             {},
             floor_s,
-            where,
+            device,
             num_rounds,
         )
 

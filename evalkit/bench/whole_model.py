@@ -4,101 +4,135 @@ The network has the shape of RWKV-7 World 0.1B and random weights, for time does
 Rounds alternate between the two, so that a machine that slows down slows both; the ratio is the result.
 """
 
+import dataclasses
 import importlib.util
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from evalkit.errors import UsageError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 DOCUMENT_TOKENS = 512
 
+Nats: TypeAlias = "NDArray[np.float32]"
+"""Of every token of a document."""
+Score: TypeAlias = "Callable[[], list[Nats]]"
+"""Scores all documents once."""
 
-def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = None) -> dict[str, Any]:
-    """Tokens per second of either, and their ratio round by round.
+
+@dataclasses.dataclass(frozen=True)
+class ModelBench:
+    """How fast a model scores, beside a peer; what concerns the peer is None where it is not installed."""
+
+    shape: str
+    num_tokens: int
+    num_threads: int
+    evalkit_tokens_per_s: float
+    """Median over the rounds."""
+    rwkv_tokens_per_s: float | None
+    ratios: tuple[float, ...] | None
+    """Ours over theirs, round by round."""
+    ratio_median: float | None
+    max_nats_difference: float | None
+    """Between the costs of a token."""
+
+
+def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = None) -> ModelBench:
+    """Tokens per second of our RWKV-7 and of the package ``rwkv``, and their ratio round by round.
 
     Args:
         num_tokens: tokens to score, as documents of `DOCUMENT_TOKENS` of the standard library's text.
         num_rounds: how often to measure each.
         num_threads: torch's threads; None leaves them as they are.
 
-    Returns:
-        ``shape, num_tokens, num_threads, evalkit_tokens_per_s, rwkv_tokens_per_s, ratios,
-        ratio_median, max_nats_difference``; without the package ``rwkv`` what concerns it is None.
-
     Raises:
         UsageError: there is too little text for so many tokens.
     """
-    import numpy as np
     import torch
 
-    from evalkit.corpora.store import load_corpus
     from evalkit.models.loading import load_model
     from evalkit.models.rwkv7.model import RWKV7Model
-    from evalkit.models.rwkv7.tokenizer import encode_world
 
     if num_threads:
         torch.set_num_threads(num_threads)
-    text = "".join(document.text for document in load_corpus("python-stdlib").documents)
-    ids = encode_world(text).ids[:num_tokens]
-    if len(ids) < num_tokens:
-        raise UsageError(f"--tokens {num_tokens} is more than the standard library's {len(ids)}; give fewer")
-    documents = [
-        ids[first : first + DOCUMENT_TOKENS].tolist() for first in range(0, num_tokens, DOCUMENT_TOKENS)
-    ]
+    documents = _documents(num_tokens)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random-0.1b.pth"
         write_random_checkpoint(path)
         model = load_model(f"rwkv7:{path}", device="cpu", dtype="float32")
         assert isinstance(model, RWKV7Model)
-        subjects: dict[str, Callable[[], list[Any]]] = {"evalkit": lambda: model.nats(documents)}
+        contenders: dict[str, Score] = {"evalkit": lambda: model.nats(documents)}
         if importlib.util.find_spec("rwkv") is not None:
             peer = _peer(path)
-            subjects["rwkv"] = lambda: [peer(document) for document in documents]
-        costs = {name: subject() for name, subject in subjects.items()}  # and warm up
-        speeds: dict[str, list[float]] = {name: [] for name in subjects}
-        for _ in range(num_rounds):
-            for name, subject in subjects.items():
-                started = time.perf_counter()
-                subject()
-                speeds[name].append(num_tokens / (time.perf_counter() - started))
-    theirs = speeds.get("rwkv")
-    ratios = [ours / other for ours, other in zip(speeds["evalkit"], theirs, strict=True)] if theirs else None
-    difference = None
-    if theirs:
-        pairs = zip(costs["evalkit"], costs["rwkv"], strict=True)
-        difference = max(float(np.abs(ours - other).max()) for ours, other in pairs)
-    return {
-        "shape": "L12 C768 V65536, float32, random weights",
-        "num_tokens": num_tokens,
-        "num_threads": torch.get_num_threads(),
-        "evalkit_tokens_per_s": statistics.median(speeds["evalkit"]),
-        "rwkv_tokens_per_s": statistics.median(theirs) if theirs else None,
-        "ratios": ratios,
-        "ratio_median": statistics.median(ratios) if ratios else None,
-        "max_nats_difference": difference,
-    }
+            contenders["rwkv"] = lambda: [peer(document) for document in documents]
+        costs = {name: contender() for name, contender in contenders.items()}  # and warm up
+        speeds = _tokens_per_s(contenders, num_tokens, num_rounds)
+    ours, theirs = speeds["evalkit"], speeds.get("rwkv")
+    ratios = tuple(our / their for our, their in zip(ours, theirs, strict=True)) if theirs else None
+    return ModelBench(
+        shape="L12 C768 V65536, float32, random weights",
+        num_tokens=num_tokens,
+        num_threads=torch.get_num_threads(),
+        evalkit_tokens_per_s=statistics.median(ours),
+        rwkv_tokens_per_s=statistics.median(theirs) if theirs else None,
+        ratios=ratios,
+        ratio_median=statistics.median(ratios) if ratios else None,
+        max_nats_difference=_largest_difference(costs["evalkit"], costs["rwkv"]) if theirs else None,
+    )
 
 
-def bench_lines(result: dict[str, Any]) -> list[str]:
+def _documents(num_tokens: int) -> list[list[int]]:
+    """So many tokens of the standard library's text, in documents of `DOCUMENT_TOKENS`."""
+    from evalkit.corpora.store import load_corpus
+    from evalkit.models.rwkv7.tokenizer import encode_world
+
+    text = "".join(document.text for document in load_corpus("python-stdlib").documents)
+    ids = encode_world(text).ids[:num_tokens].tolist()
+    if len(ids) < num_tokens:
+        raise UsageError(f"--tokens {num_tokens} is more than the standard library's {len(ids)}; give fewer")
+    return [ids[first : first + DOCUMENT_TOKENS] for first in range(0, num_tokens, DOCUMENT_TOKENS)]
+
+
+def _tokens_per_s(
+    contenders: Mapping[str, Score], num_tokens: int, num_rounds: int
+) -> dict[str, list[float]]:
+    """Speeds by contender and round; the contenders take turns within a round."""
+    speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(num_rounds):
+        for name, contender in contenders.items():
+            started = time.perf_counter()
+            contender()
+            speeds[name].append(num_tokens / (time.perf_counter() - started))
+    return speeds
+
+
+def _largest_difference(ours: Sequence[Nats], theirs: Sequence[Nats]) -> float:
+    return max(float(abs(our - their).max()) for our, their in zip(ours, theirs, strict=True))
+
+
+def bench_lines(bench: ModelBench) -> list[str]:
     """The measurement in words."""
     lines = [
-        f"RWKV-7 {result['shape']}; {result['num_tokens']} tokens in documents of {DOCUMENT_TOKENS}, "
-        f"{result['num_threads']} threads",
-        f"  evalkit  {result['evalkit_tokens_per_s']:8.0f} tokens/s",
+        f"RWKV-7 {bench.shape}; {bench.num_tokens} tokens in documents of {DOCUMENT_TOKENS}, "
+        f"{bench.num_threads} threads",
+        f"  evalkit  {bench.evalkit_tokens_per_s:8.0f} tokens/s",
     ]
-    if result["ratios"] is None:
+    if bench.ratios is None:
         return [*lines, "  the package rwkv is not installed (pip install rwkv): nothing to compare with"]
-    rounds = ", ".join(f"{ratio:.2f}" for ratio in result["ratios"])
+    rounds = ", ".join(f"{ratio:.2f}" for ratio in bench.ratios)
     return [
         *lines,
-        f"  rwkv     {result['rwkv_tokens_per_s']:8.0f} tokens/s (cpu fp32, full_output)",
-        f"  ratio    {result['ratio_median']:.2f} (rounds: {rounds}); "
-        f"largest difference {result['max_nats_difference']:.1e} nats per token",
+        f"  rwkv     {bench.rwkv_tokens_per_s:8.0f} tokens/s (cpu fp32, full_output)",
+        f"  ratio    {bench.ratio_median:.2f} (rounds: {rounds}); "
+        f"largest difference {bench.max_nats_difference:.1e} nats per token",
     ]
 
 
@@ -136,7 +170,7 @@ def write_random_checkpoint(
     torch.save(tensors, path)
 
 
-def _peer(path: Path) -> Callable[[Sequence[int]], Any]:
+def _peer(path: Path) -> Callable[[Sequence[int]], Nats]:
     """Nats per token by the package ``rwkv``, fed like our model: token 0, then the document."""
     import contextlib
     import io
@@ -153,11 +187,12 @@ def _peer(path: Path) -> Callable[[Sequence[int]], Any]:
 
         network = RWKV(model=str(path.with_suffix("")), strategy="cpu fp32")
 
-    def nats(document: Sequence[int]) -> Any:
+    def nats(document: Sequence[int]) -> Nats:
         with torch.inference_mode():
             fed = [0, *(int(token) for token in document)]
             logits, _ = network.forward(fed[:-1], None, full_output=True)
             log_p = torch.log_softmax(logits.view(len(document), -1).float(), -1)
-            return -log_p[torch.arange(len(document)), torch.tensor(fed[1:])].numpy()
+            costs: Nats = -log_p[torch.arange(len(document)), torch.tensor(fed[1:])].numpy()
+            return costs
 
     return nats

@@ -1,5 +1,6 @@
 """``evalkit bench``: how fast this machine scores, beside others on the same machine."""
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -31,7 +32,8 @@ def bench_rwkv7_command(
 
     result = bench_rwkv7(num_tokens=num_tokens, num_rounds=num_rounds, num_threads=num_threads)
     if as_json:
-        typer.echo(strict_json({"environment": environment() | torch_environment("cpu"), **result}), nl=False)
+        content = {"environment": environment() | torch_environment("cpu"), **dataclasses.asdict(result)}
+        typer.echo(strict_json(content), nl=False)
     else:
         for line in bench_lines(result):
             typer.echo(line)
@@ -72,16 +74,17 @@ def _write_choices(device: str, num_rounds: int) -> None:
     from evalkit.environment import environment, torch_environment
     from evalkit.files import atomic_write, strict_json
 
-    rows = measure_choices(device=device, num_rounds=num_rounds)
+    choices = measure_choices(device=device, num_rounds=num_rounds)
     path = choices_path()
     table = json.loads(path.read_text(encoding="utf-8"))
-    measured = rows[0]["device"]
-    table["rows"] = [row for row in table["rows"] if row["device"] != measured] + rows
+    measured = choices[0].device
+    table["rows"] = [row for row in table["rows"] if row["device"] != measured]
+    table["rows"] += [dataclasses.asdict(choice) for choice in choices]
     facts = environment() | torch_environment(device)
     names = ("cpu", "gpu", "cuda", "num_threads", "packages", "wkv7_cpu")
     table["measured"][measured] = {name: facts[name] for name in names}
     with atomic_write(path) as temporary:
         temporary.write_text(strict_json(table), encoding="utf-8")
-    for row in rows:
-        passes = "forward and backward" if row["gradient"] else "forward"
-        typer.echo(f"{measured}, {passes}, from {row['from_tokens']} tokens: {', '.join(row['order'])}")
+    for choice in choices:
+        passes = "forward and backward" if choice.gradient else "forward"
+        typer.echo(f"{measured}, {passes}, from {choice.from_tokens} tokens: {', '.join(choice.order)}")

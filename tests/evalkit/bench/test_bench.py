@@ -68,9 +68,9 @@ def test_the_table_is_followed() -> None:
 
 def test_measuring_gives_rows_for_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evalkit.bench.choices.NUM_TOKENS", (1, 64))
-    rows = measure_choices(device="cpu", num_rounds=1)
-    assert {row["gradient"] for row in rows} == {False, True}
-    assert all(row["from_tokens"] in (1, 64) for row in rows)
-    for row in rows:
+    choices = measure_choices(device="cpu", num_rounds=1)
+    assert {choice.gradient for choice in choices} == {False, True}
+    assert all(choice.from_tokens in (1, 64) for choice in choices)
+    for choice in choices:
         expected = {"reference", "torch"} | ({"cpu"} if wkv7_cpu.available() else set())
-        assert set(row["order"]) == expected
+        assert set(choice.order) == expected
