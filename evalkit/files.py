@@ -9,7 +9,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 
 @contextlib.contextmanager
@@ -50,7 +49,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def strict_json(value: Any) -> str:
+def strict_json(value: object) -> str:
     """JSON with sorted keys and without NaN or infinity.
 
     Raises:

@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from evalkit.errors import CorpusError, UsageError
@@ -141,7 +141,7 @@ class Corpus:
             return self
         documents = self.documents[:num_documents]
         manifest = dataclasses.replace(
-            self.manifest, **counts(documents), parquet_file=None, parquet_sha256=None
+            self.manifest, **counts(documents)._asdict(), parquet_file=None, parquet_sha256=None
         )
         return Corpus(documents, manifest)
 
@@ -282,21 +282,31 @@ def make_corpus(
         created=None,
         provenance=dict(provenance or {}),
         num_dropped=dict(num_dropped or {}),
-        **counts(documents),
+        **counts(documents)._asdict(),
     )
     return Corpus(documents, manifest)
 
 
-def counts(documents: tuple[Document, ...]) -> dict[str, Any]:
-    """The manifest's fields that follow from the documents, the corpus's digest among them."""
+class Counts(NamedTuple):
+    """The manifest's fields that follow from the documents; see `Manifest`."""
+
+    sources: Mapping[str, int]
+    licenses: Mapping[str, int]
+    num_documents: int
+    num_bytes: int
+    sha256: str
+
+
+def counts(documents: tuple[Document, ...]) -> Counts:
+    """What of a corpus follows from its documents, its digest among it."""
     lines = "".join(f"{document.id} {document.sha256}\n" for document in documents)
-    return {
-        "sources": dict(Counter(document.source for document in documents)),
-        "licenses": dict(Counter(document.license or UNKNOWN for document in documents)),
-        "num_documents": len(documents),
-        "num_bytes": sum(document.num_bytes for document in documents),
-        "sha256": hashlib.sha256(lines.encode("utf-8")).hexdigest(),
-    }
+    return Counts(
+        sources=dict(Counter(document.source for document in documents)),
+        licenses=dict(Counter(document.license or UNKNOWN for document in documents)),
+        num_documents=len(documents),
+        num_bytes=sum(document.num_bytes for document in documents),
+        sha256=hashlib.sha256(lines.encode("utf-8")).hexdigest(),
+    )
 
 
 def check_plain_name(name: str) -> None:

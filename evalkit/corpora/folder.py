@@ -111,7 +111,7 @@ def read_folder(folder: Path) -> tuple[Corpus | None, list[str]]:
         data = document.data
         if document.num_bytes != len(data) or document.sha256 != hashlib.sha256(data).hexdigest():
             problems.append(f"{file_name}: document {document.id}: its text is not the one that was stored")
-    for key, value in counts(documents).items():
+    for key, value in counts(documents)._asdict().items():
         stated = getattr(manifest, key)
         if stated != value:
             problems.append(f"{MANIFEST_FILE}: {key} is {stated!r}, the documents give {value!r}")

@@ -15,7 +15,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,7 +223,7 @@ def profile_of(name_or_path: str, store: Path | None = None) -> Profile:
     return profile(load_corpus(name_or_path, store=store))
 
 
-def parse_limits(values: Mapping[str, Any], origin: str) -> Limits:
+def parse_limits(values: Mapping[str, object], origin: str) -> Limits:
     """Limits from a table of numbers; those that it does not name keep their defaults.
 
     Args:
@@ -235,10 +234,12 @@ def parse_limits(values: Mapping[str, Any], origin: str) -> Limits:
         UsageError: a name is unknown, or a value is no number.
     """
     known_names = [field.name for field in dataclasses.fields(Limits)]
+    numbers: dict[str, float] = {}
     for name, value in values.items():
         if name not in known_names:
             hint = f"Known: {', '.join(known_names)}."
             raise UsageError(f"{origin}: {unknown_name('limit', name, known_names, hint)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise UsageError(f"{origin}: {name} must be a number from 0 up, not {value!r}")
-    return Limits(**values)
+        numbers[name] = value
+    return Limits(**numbers)

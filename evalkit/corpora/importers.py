@@ -22,7 +22,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from evalkit import __version__
 from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
@@ -160,7 +160,7 @@ def _window(date_from: str | None, date_to: str | None) -> tuple[str, str] | Non
 
 
 def _document(
-    place: str, fields: Mapping[str, Any], text_column: str | None, defaults: Mapping[str, str | None]
+    place: str, fields: Mapping[str, object], text_column: str | None, defaults: Mapping[str, str | None]
 ) -> Document:
     """The document of one row, whose text and columns must be what they claim to be."""
     column = text_column or next((name for name in _TEXT_COLUMNS if name in fields), None)

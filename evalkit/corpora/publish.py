@@ -217,7 +217,7 @@ def read_dataset(folder: Path) -> PublishedDataset:
             f"{CORPUS_FILE} says; fetch it again"
         )
     ordered = sorted((documents | withheld).items())
-    if counts(tuple(document for _, document in ordered))["sha256"] != manifest.sha256:
+    if counts(tuple(document for _, document in ordered)).sha256 != manifest.sha256:
         raise CorpusError(f"{folder}: {CORPUS_FILE} does not belong to its tables; fetch it again")
     return PublishedDataset(manifest, documents, withheld)
 

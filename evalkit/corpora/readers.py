@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import file_sha256
@@ -27,7 +27,7 @@ FILE_SUFFIXES = (*JSON_SUFFIXES, ".parquet", ".txt", ".md")
 
 _BATCH_ROWS = 1000
 
-Rows = Iterable[tuple[str, Mapping[str, Any]]]
+Rows = Iterable[tuple[str, Mapping[str, object]]]
 """Where a document stands in its input, e.g. ``news.jsonl: line 3``, and its columns."""
 
 
@@ -189,7 +189,7 @@ def _folder_files(folder: Path, num_dropped: Counter[str]) -> list[Path]:
     return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
 
 
-def _text_row(path: Path, title: Path) -> tuple[str, Mapping[str, Any]]:
+def _text_row(path: Path, title: Path) -> tuple[str, Mapping[str, object]]:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -222,7 +222,7 @@ def _json_rows(path: Path, data: bytes) -> Rows:
             yield _json_row(place, _parsed(place, _decoded(place, line)))
 
 
-def _parsed(place: str, text: str) -> Any:
+def _parsed(place: str, text: str) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -232,7 +232,7 @@ def _parsed(place: str, text: str) -> Any:
         raise CorpusError(f"{place}: not usable JSON: {error}") from None
 
 
-def _json_row(place: str, row: object) -> tuple[str, Mapping[str, Any]]:
+def _json_row(place: str, row: object) -> tuple[str, Mapping[str, object]]:
     if isinstance(row, str):
         return place, {"text": row}
     if isinstance(row, dict):
@@ -309,8 +309,8 @@ def _dataset_rows(
 
 
 def _numbered(
-    name: str, columns: Iterable[str], batches: Iterable[list[dict[str, Any]]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+    name: str, columns: Iterable[str], batches: Iterable[list[dict[str, object]]]
+) -> Iterator[tuple[str, dict[str, object]]]:
     everything = dict.fromkeys(columns)  # a message names the columns that were not decoded too
     number = 0
     for batch in batches:
