@@ -34,6 +34,9 @@ class Encoding(NamedTuple):
     """Token ids, shape ``[num_tokens]``."""
     ends: NDArray[np.int64]
     """Byte offset at which each token ends, shape ``[num_tokens]``, non-decreasing."""
+    is_literal: bool = False
+    """Whether these are not the tokens that the model's tokenizer would give, for those lose something of
+    the text: they spell it as it stands, which a model is less used to."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,8 @@ Where the bytes of a token come from:
   GPT-2's map (`bytes_to_unicode`, https://github.com/openai/gpt-2/blob/master/src/encoder.py); an added
   token is plain text.
 * SentencePiece-style vocabularies (Llama 2, Gemma, Mistral...): ``▁`` is a space and ``<0x0A>`` a byte.
-  A space that the tokenizer puts before the text belongs to no byte of it.
+  A space that the tokenizer puts before the text belongs to no byte of it. A ``▁`` or ``<0x0A>`` that is
+  in the text itself is spelled with tokens of bytes (`evalkit.models.hf.spelling`), if there are any.
 * any other: the tokenizer's offsets, if they tile the text and the tokenizer's own decoder gives the
   text back.
 
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from evalkit.errors import LossyTextError, ModelError
+from evalkit.models.hf.spelling import byte_ids, spell
 from evalkit.models.hf.tokenizer_state import (
     BYTE_OF,
     Part,
@@ -38,6 +40,7 @@ from evalkit.models.hf.tokenizer_state import (
     prepends_space,
     replacements,
     unknown_token,
+    without_leading_space,
 )
 from evalkit.models.protocol import Encoding
 
@@ -76,13 +79,15 @@ class TokenBytes:
             )
         state = json.loads(tokenizer.backend_tokenizer.to_str())
         special = set(tokenizer.all_special_tokens)
-        normalise_state(state, special)
+        self._control_ids = normalise_state(state, special)
         self._backend = _backend(state)
 
         decoders = list(components(state["decoder"]))
         pipeline = [*components(state["normalizer"]), *components(state["pre_tokenizer"])]
         self._is_byte_level = any(part["type"] == "ByteLevel" for part in (*decoders, *pipeline))
-        self._has_byte_fallback = any(part["type"] == "ByteFallback" for part in decoders)
+        self._has_byte_fallback = bool(state["model"].get("byte_fallback")) or any(
+            part["type"] == "ByteFallback" for part in decoders
+        )
         self._replacements = replacements(decoders)
         self._prepends_space = any(map(prepends_space, pipeline))
         self._added = {token["id"]: token["content"] for token in state["added_tokens"]}
@@ -102,8 +107,10 @@ class TokenBytes:
 
         A text that the tokenizer would change (a normaliser that composes or folds characters, an added
         token that swallows blanks) is encoded as it stands where the vocabulary can spell it: without
-        the normaliser and without added tokens, for the whole of that text. Bytes that every byte-level
-        vocabulary and every vocabulary with byte fallback has tokens for are never lost that way.
+        the normaliser and without added tokens, for the whole of that text; and where that will not do,
+        with tokens of bytes in the places that need them. Such an encoding says that it is literal. Bytes
+        that every byte-level vocabulary and every vocabulary with byte fallback has tokens for are never
+        lost that way.
 
         Raises:
             LossyTextError: the text cannot be told from its tokens.
@@ -120,7 +127,9 @@ class TokenBytes:
                 return encoding
         for spelling in spellings:
             if (encoding := self._encode_exactly(self._literal_backend, spelling, data)) is not None:
-                return encoding
+                return encoding._replace(is_literal=True)
+        if (encoding := self._spell(text)) is not None:
+            return encoding
         raise LossyTextError(self._difference(text, data))
 
     def _encode_exactly(self, backend: Tokenizer, text: str, data: bytes) -> Encoding | None:
@@ -142,6 +151,32 @@ class TokenBytes:
             return None
         return Encoding(np.array(ids, np.int64), np.cumsum([len(piece) for piece in pieces], dtype=np.int64))
 
+    def _spell(self, text: str) -> Encoding | None:
+        """The text with tokens of bytes where nothing else will do; None where the vocabulary has none."""
+        if self._byte_ids is None:
+            return None
+        spelled = spell((" " if self._prepends_space else "") + text, self._segment_ids, self._byte_ids)
+        ends = np.cumsum([len(piece) for piece in self._text_pieces(spelled)], dtype=np.int64)
+        return Encoding(np.array(spelled, np.int64), ends, is_literal=True)
+
+    def _segment_ids(self, segment: str) -> list[int] | None:
+        """Ids of a part of a text, which stand for its very bytes; None if there are no such ids."""
+        for backend in self._segment_backends:
+            encoded = _rust_encode(backend, segment)
+            if (
+                encoded is not None
+                and b"".join(self._pieces[token] for token in encoded.ids) == segment.encode()
+            ):
+                ids: list[int] = encoded.ids
+                return ids
+        return None
+
+    @functools.cached_property
+    def _byte_ids(self) -> list[int] | None:
+        if self._replacements is None or self._is_byte_level or not self._has_byte_fallback:
+            return None
+        return byte_ids(self._backend)
+
     def _text_pieces(self, ids: list[int]) -> list[bytes]:
         pieces = [self._pieces[token] for token in ids]
         if self._prepends_space and pieces:
@@ -151,7 +186,7 @@ class TokenBytes:
     def _piece(self, token_id: int) -> bytes:
         """Bytes of one id, by the vocabulary alone."""
         token = self._backend.id_to_token(token_id)
-        if token is None or token == self._unknown:
+        if token is None or token == self._unknown or token_id in self._control_ids:
             return _NO_BYTES
         if self._is_byte_level:
             if token_id not in self._added and all(character in BYTE_OF for character in token):
@@ -171,6 +206,17 @@ class TokenBytes:
         state["normalizer"] = {"type": "Sequence", "normalizers": spelling} if spelling else None
         state["added_tokens"] = []
         return _backend(state)
+
+    @functools.cached_property
+    def _segment_backends(self) -> list[Tokenizer]:
+        """The tokenizer, and the literal one, that put nothing before a text."""
+        backends = []
+        for backend in (self._backend, self._literal_backend):
+            state = json.loads(backend.to_str())
+            for name in ("normalizer", "pre_tokenizer"):
+                state[name] = without_leading_space(state[name])
+            backends.append(_backend(state))
+        return backends
 
     def _check_against(self, tokenizer: "transformers.PreTrainedTokenizerFast") -> None:
         theirs = tokenizer.backend_tokenizer
@@ -205,10 +251,17 @@ class TokenBytes:
             ),
             min(len(data), len(decoded)),
         )
-        return (
-            f"the tokenizer of {self.name} cannot represent the text: its tokens differ from it at "
-            f"byte {first} ({data[first : first + 8]!r})"
+        message = f"the tokenizer of {self.name} cannot represent the text: its tokens differ from it at "
+        if first == len(data):
+            return f"{message}its end"
+        # The byte may be in the middle of a character; UTF-8's continuation bytes start with 10.
+        while first and data[first] & 0xC0 == 0x80:
+            first -= 1
+        character = data[first : first + 4].decode(errors="ignore")[0]
+        vocabulary = (
+            "" if self._byte_ids or self._is_byte_level else "; its vocabulary has no tokens of bytes"
         )
+        return f"{message}byte {first} ({character!r}, U+{ord(character):04X}){vocabulary}"
 
 
 class _Pieces(dict[int, bytes]):

@@ -14,25 +14,37 @@ SPACE_SYMBOL = "▁"
 """What SentencePiece writes for a space, so that tokens can be separated by spaces."""
 
 
-def normalise_state(state: Part, special: set[str]) -> None:
-    """Make a tokenizer's state deterministic, unlimited and blind to special tokens, in place."""
+RENAMED = "\ufdd0"
+"""What the new names of control pieces start with: a code point that is no character."""
+
+
+def normalise_state(state: Part, special: set[str]) -> frozenset[int]:
+    """Make a tokenizer's state deterministic, unlimited and blind to special tokens, in place.
+
+    Returns:
+        Ids of control pieces, which have names now that start with `RENAMED`: a text that holds such a name
+        is matched all the same, and these ids tell.
+    """
     state["truncation"] = state["padding"] = None
     model = state["model"]
     if "dropout" in model:
         model["dropout"] = None
     for token in state["added_tokens"]:
         token["special"] = token["special"] or token["content"] in special  # Phi-3's </s> says it is not
-    if model["type"] == "Unigram":
-        # SentencePiece never matches its control pieces in text; this library does unless they are renamed.
-        # The vocabulary keeps their ids, so that they can leave the added tokens.
-        added = state["added_tokens"]
-        control = special | {token["content"] for token in added if token["special"]}
-        control &= {piece for piece, _ in model["vocab"]}
-        state["added_tokens"] = [token for token in added if token["content"] not in control]
-        model["vocab"] = [
-            [f"\ufdd0{index}" if piece in control else piece, score]
-            for index, (piece, score) in enumerate(model["vocab"])
-        ]
+    if model["type"] != "Unigram":
+        return frozenset()
+    # SentencePiece never matches its control pieces in text; this library does unless they are renamed.
+    # The vocabulary keeps their ids, so that they can leave the added tokens.
+    added = state["added_tokens"]
+    control = special | {token["content"] for token in added if token["special"]}
+    control &= {piece for piece, _ in model["vocab"]}
+    state["added_tokens"] = [token for token in added if token["content"] not in control]
+    control_ids = frozenset(index for index, (piece, _) in enumerate(model["vocab"]) if piece in control)
+    model["vocab"] = [
+        [f"{RENAMED}{index}" if index in control_ids else piece, score]
+        for index, (piece, score) in enumerate(model["vocab"])
+    ]
+    return control_ids
 
 
 def components(part: Part | None) -> Iterator[Part]:
@@ -54,6 +66,19 @@ def prepends_space(part: Part) -> bool:
     if part["type"] == "Prepend":
         return part["prepend"] in (" ", SPACE_SYMBOL)
     return part["type"] == "ByteLevel" and bool(part.get("add_prefix_space"))
+
+
+def without_leading_space(part: Part | None) -> Part | None:
+    """The same normaliser or pre-tokenizer, putting nothing before a text: for parts of one."""
+    if part is None or part["type"] == "Prepend":
+        return None
+    if part["type"] == "Sequence":
+        (kind,) = (key for key, value in part.items() if isinstance(value, list))
+        inner = [clean for step in part[kind] if (clean := without_leading_space(step)) is not None]
+        return part | {kind: inner} if inner else None
+    if part["type"] == "Metaspace":
+        return part | {"prepend_scheme": "never"}
+    return part | {"add_prefix_space": False} if "add_prefix_space" in part else part
 
 
 def only_spells(part: Part) -> bool:

@@ -133,7 +133,7 @@ class _Broken(Unigram):
         self.fault = fault
 
     def encode(self, text: str) -> Encoding:
-        ids, ends = super().encode(text)
+        ids, ends, _ = super().encode(text)
         return Encoding(ids[1:], ends[:-1]) if self.fault == "bytes" else Encoding(ids, ends)
 
     def nats(

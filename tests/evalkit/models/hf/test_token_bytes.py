@@ -23,6 +23,7 @@ TOKENIZERS = {
     "SentencePiece by Metaspace": sentencepiece_tokenizer(space="metaspace"),
     "SentencePiece as in Gemma": sentencepiece_tokenizer(space="none"),
     "SentencePiece unigram": sentencepiece_tokenizer(model="unigram"),
+    "SentencePiece unigram by Metaspace": sentencepiece_tokenizer(model="unigram", space="metaspace"),
 }
 TOKEN_BYTES = {name: TokenBytes(as_fast(tokenizer)) for name, tokenizer in TOKENIZERS.items()}
 BYTE_LEVEL = [name for name in TOKENIZERS if name.startswith("byte-level")]
@@ -31,7 +32,38 @@ SENTENCEPIECE = [name for name in TOKENIZERS if name.startswith("SentencePiece")
 ADD_A_SPACE = {"byte-level with a space before the text", *SENTENCEPIECE} - {"SentencePiece as in Gemma"}
 
 SPECIAL_STRINGS = ("<|endoftext|>", "<|startoftext|>", "<s>", "</s>", "<unk>")
-PIECES = [*SPECIAL_STRINGS, " ", "  ", "\n", "é", "e\u0301", "\uff46\uff55ll", "\U0001f9ee", "the ", "def "]
+MISLEADING = [
+    "▁",
+    "▁▁",
+    " ▁ ",
+    "<0x0A>",
+    "<<0x41>",
+    "<0xff>",
+    "0x0A>",
+    "\ufdd0",
+    "\ufdd00",
+    "\ufdd01",
+    "\ufdd02",
+]
+"""What a SentencePiece-style vocabulary, or our copy of it, writes for something else."""
+PIECES = [
+    *MISLEADING,
+    *SPECIAL_STRINGS,
+    "\x00",
+    "\x1b[1m",
+    "\u0378",
+    "\ue000",
+    "\U0010ffff",
+    " ",
+    "  ",
+    "\n",
+    "é",
+    "e\u0301",
+    "\uff46\uff55ll",
+    "\U0001f9ee",
+    "the ",
+    "def ",
+]
 ANY_TEXT = st.one_of(
     st.text(), st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=3))).map("".join)
 )
@@ -69,9 +101,11 @@ def spelled(name: str, token: int) -> bytes:
 @example(text="e\u0301 and é")
 @example(text="<|endoftext|><s></s><unk>")
 @example(text="\x00\ufdd0\uffff")
+@example(text="▁")
+@example(text="wandb: loss ▁▂▃▅▇█\nwandb: step ▁▁▃▃▅")
+@example(text="a literal <0x0A> and <0x0A><0x0A>, ▁<0xE2>")
+@example(text="\ufdd01 and \ufdd00\ufdd02")
 def test_any_text_is_tiled_by_what_its_tokens_spell(name: str, text: str) -> None:
-    if name in SENTENCEPIECE and "▁" in text:
-        return  # see test_a_text_that_cannot_be_told_from_its_tokens_is_refused
     encoding = TOKEN_BYTES[name].encode(text)
     words = [spelled(name, token) for token in encoding.ids.tolist()]
     joined = b"".join(words)
@@ -196,9 +230,26 @@ def test_without_a_decoder_tokens_stand_for_themselves() -> None:
 
 
 LOSSY = {
-    "a literal ▁": (sentencepiece_tokenizer(), "a b▁c", "at byte 3 "),
-    "an unknown character": (sentencepiece_tokenizer(byte_fallback=False), "ab \U0001f9ee", "at byte 3 "),
-    "a literal byte piece of unigram": (sentencepiece_tokenizer(model="unigram"), "a <0x0A>", "at byte 2 "),
+    "a literal ▁": (
+        sentencepiece_tokenizer(byte_fallback=False),
+        "a b▁c",
+        r"at byte 3 \('▁', U\+2581\); its vocabulary has no tokens of bytes$",
+    ),
+    "a literal ▁ of unigram": (
+        sentencepiece_tokenizer(byte_fallback=False, model="unigram"),
+        "a a▁a",
+        r"at byte 3 \('▁', U\+2581\); its vocabulary has no tokens of bytes$",
+    ),
+    "the new name of a control piece": (
+        sentencepiece_tokenizer(byte_fallback=False, model="unigram"),
+        "a \ufdd01",
+        r"at byte 2 \('\\ufdd0', U\+FDD0\); its vocabulary has no tokens of bytes$",
+    ),
+    "an unknown character": (
+        sentencepiece_tokenizer(byte_fallback=False),
+        "ab \U0001f9ee",
+        r"at byte 3 .*U\+1F9EE",
+    ),
     "no unknown token": (Tokenizer(models.Unigram([("D", -1.0)])), "xyz", "no unknown token"),
     "characters that are dropped": (Tokenizer(models.BPE({"a": 0}, [])), "aXa", "at byte 1 "),
 }
@@ -215,6 +266,49 @@ def test_a_text_that_cannot_be_told_from_its_tokens_is_refused(
         token_bytes.encode(text)
     assert "tiny/tokenizer" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SENTENCEPIECE)
+def test_what_has_another_meaning_is_paid_for_by_the_byte(name: str) -> None:
+    tokenizer, around = TOKENIZERS[name], "the price of a text"
+    encoding = TOKEN_BYTES[name].encode(f"{around}▁{around}")
+    symbols = [tokenizer.id_to_token(token) for token in encoding.ids.tolist()]
+    place = symbols.index("<0xE2>")
+    assert symbols[place : place + 3] == ["<0xE2>", "<0x96>", "<0x81>"]  # U+2581
+    assert encoding.is_literal
+    # The text before it is read as it is in any document.
+    ordinary = TOKEN_BYTES[name].encode(around)
+    assert encoding.ids[:place].tolist() == ordinary.ids.tolist()
+    assert not ordinary.is_literal
+    # Two halves of the name of a byte are not that byte.
+    symbols = [tokenizer.id_to_token(token) for token in TOKEN_BYTES[name].encode("<0x0A>").ids.tolist()]
+    assert "<0x0A>" not in symbols
+
+
+def test_no_text_has_the_id_of_a_control_piece() -> None:
+    tokenizer = sentencepiece_tokenizer(model="unigram")
+    control = [tokenizer.token_to_id(token) for token in ("<unk>", "<s>", "</s>")]
+    for index in control:
+        encoding = TokenBytes(as_fast(tokenizer)).encode(f"a \ufdd0{index} b")
+        assert not set(control).intersection(encoding.ids.tolist())
+
+
+def test_byte_fallback_that_only_the_model_states_is_byte_fallback() -> None:
+    tokenizer = sentencepiece_tokenizer(space="metaspace")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    encoding = TokenBytes(as_fast(tokenizer)).encode("a \U0001f9ee▁")
+    assert encoding.ends[-1] == len("a \U0001f9ee▁".encode())
+
+
+def test_an_encoding_without_the_tokenizers_own_normaliser_says_so() -> None:
+    for text, is_literal in (("e\u0301", True), ("é", False), ("plain", False)):
+        assert TOKEN_BYTES["byte-level with NFC"].encode(text).is_literal == is_literal
+        assert not TOKEN_BYTES["byte-level"].encode(text).is_literal
+
+
+def test_thousands_of_misleading_characters_take_no_quadratic_time() -> None:
+    token_bytes = TOKEN_BYTES["SentencePiece unigram"]
+    assert token_bytes.encode("▁<0x0A>\ufdd01" * 4000).ends[-1] == 4000 * 13
 
 
 def test_a_lone_surrogate_has_no_bytes() -> None:
