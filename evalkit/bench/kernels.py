@@ -70,7 +70,7 @@ def bench_kernels(*, device: str = "auto", num_rounds: int = 5) -> list[Row]:
 
 
 def rows_to_json(rows: list[Row]) -> list[dict[str, object]]:
-    """The rows as strict JSON can hold them."""
+    """The rows as strict JSON can hold them, in seconds."""
     return [
         {
             "operator": row.operator,
@@ -85,7 +85,7 @@ def rows_to_json(rows: list[Row]) -> list[dict[str, object]]:
 
 
 def lines(rows: list[Row]) -> list[str]:
-    """The rows as text."""
+    """The rows as text, two columns: what was timed, and its time beside ours."""
     out = []
     for row in rows:
         out.append(f"{row.operator}  {row.shape}: {1e3 * row.ours_s:.2f} ms")

@@ -119,7 +119,7 @@ def _largest_difference(ours: Sequence[Nats], theirs: Sequence[Nats]) -> float:
 
 
 def bench_lines(bench: ModelBench) -> list[str]:
-    """The measurement in words."""
+    """The measurement as lines of text."""
     lines = [
         f"RWKV-7 {bench.shape}; {bench.num_tokens} tokens in documents of {DOCUMENT_TOKENS}, "
         f"{bench.num_threads} threads",

@@ -51,7 +51,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """What the gates look at."""
+    """What of a corpus the gates compare: counts, quantiles and digests, and no texts."""
 
     schema_version: int
     name: str
@@ -71,7 +71,7 @@ class Profile:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A gate and what came of it."""
+    """A gate, whether the corpus passed it, and the numbers behind."""
 
     gate: str
     passed: bool
@@ -187,7 +187,7 @@ def write_profile(profile: Profile, path: Path) -> None:
 
 
 def read_profile(path: Path) -> Profile:
-    """A profile from its file.
+    """The profile that `write_profile` wrote.
 
     Raises:
         CorpusError: the file cannot be read or is no profile of this version.

@@ -49,7 +49,7 @@ _FILES = ["README.md", CORPUS_FILE, f"data/{PARQUET_NAME}", f"manifest/{PARQUET_
 
 
 class PreparedDataset(NamedTuple):
-    """What `prepare_dataset` wrote."""
+    """A dataset's folder, and how many documents it has with and without their text."""
 
     folder: Path
     num_published: int
@@ -59,7 +59,7 @@ class PreparedDataset(NamedTuple):
 
 
 class PublishedDataset(NamedTuple):
-    """What `read_dataset` found."""
+    """A corpus as far as its dataset has it: all but the texts that may not be republished."""
 
     manifest: Manifest
     documents: dict[int, Document]

@@ -46,7 +46,7 @@ def read_card(model_path: Path) -> Card | None:
 
 
 def held_out_corpus(data: DataSet) -> Corpus:
-    """What was never trained on.
+    """The documents of a set that were never trained on, as a corpus.
 
     Of a set named ``wikipedia_english_20240601to20240615``, ``wikipedia_english`` is the source, and the
     corpus is called ``held-out-wikipedia-english-2024-06-01``.

@@ -88,7 +88,7 @@ class Rwkv7Nano:
         self._state: State | None = None
 
     def losses(self, ids: Tensor, fresh: Tensor | None) -> Tensor:
-        """See `Trained.losses`."""
+        """Nats of all ids but the first of each row, ``[B, T]``; the state goes on unless ``fresh``."""
         state = None
         if fresh is not None and self._state is not None:
             state = State(
@@ -100,19 +100,19 @@ class Rwkv7Nano:
         return _nats(linear(hidden, self.network.head.weight), ids)
 
     def groups(self, learning_rate: float) -> list[ParameterGroup]:
-        """See `Trained.groups`."""
+        """The groups of RWKV-7's authors."""
         return parameter_groups(self.network, learning_rate, self.weight_decay)
 
     def carried(self) -> tuple[Tensor, ...] | None:
-        """See `Trained.carried`."""
+        """The state after the last row, or None before the first."""
         return None if self._state is None else tuple(self._state)
 
     def carry(self, carried: tuple[Tensor, ...] | None) -> None:
-        """See `Trained.carry`."""
+        """Go on from a state that `carried` returned."""
         self._state = None if carried is None else State(*carried)
 
     def save(self, folder: Path) -> None:
-        """See `Trained.save`; the official tensor names."""
+        """Write ``model.safetensors`` in float16, with the official tensor names."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: _half(weight) for name, weight in self.network.state_dict().items()}
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -147,11 +147,11 @@ class LlamaNano:
         use_in(self.network)  # the product that RWKV-7 has
 
     def losses(self, ids: Tensor, fresh: Tensor | None) -> Tensor:  # noqa: ARG002
-        """See `Trained.losses`; attention sees its row alone."""
+        """Nats of every id but the first of each row, ``[B, T]``; attention sees its row alone."""
         return _nats(self.network(input_ids=ids[:, :-1], use_cache=False).logits, ids)
 
     def groups(self, learning_rate: float) -> list[ParameterGroup]:
-        """See `Trained.groups`; matrices decay, norms do not."""
+        """Two groups for Adam(W): matrices decay, norms do not."""
         parameters = list(self.network.parameters())
         return [
             {
@@ -163,14 +163,14 @@ class LlamaNano:
         ]
 
     def carried(self) -> tuple[Tensor, ...] | None:
-        """See `Trained.carried`."""
+        """Nothing: a Transformer starts anew with every row."""
         return None
 
     def carry(self, carried: tuple[Tensor, ...] | None) -> None:
-        """See `Trained.carry`."""
+        """Nothing is carried."""
 
     def save(self, folder: Path) -> None:
-        """See `Trained.save`; an ordinary folder of transformers with a tokenizer."""
+        """Write an ordinary folder of transformers, weights in float16, with a tokenizer."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: _half(weight) for name, weight in self.network.state_dict().items()}
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

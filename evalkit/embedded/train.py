@@ -65,7 +65,7 @@ class Recipe:
 
 @dataclasses.dataclass
 class Progress:
-    """How far a training is."""
+    """How far a training is, and the loss curve so far."""
 
     step: int = 0
     seconds: float = 0.0

@@ -24,7 +24,7 @@ class ClassicalCodec:
         self._compressor = CODECS[name]
 
     def encode(self, data: bytes) -> bytes:
-        """The code of a document."""
+        """The code of a document, from which `decode` makes it again."""
         return self._compressor.encode(data)
 
     def decode(self, code: bytes, num_bytes: int) -> bytes:
@@ -32,7 +32,7 @@ class ClassicalCodec:
         return self._compressor.decode(code, num_bytes)
 
     def code_length_bytes(self, data: bytes) -> int:
-        """See `evalkit.models.protocol.Codec.code_length_bytes`."""
+        """Length of the document's code, without what the codec's file format adds."""
         return len(self.encode(data))
 
 
@@ -61,7 +61,7 @@ def identify(entry: CatalogEntry, _: LoadOptions) -> ModelIdentity:
 
 
 def load(entry: CatalogEntry, options: LoadOptions) -> ClassicalCodec:
-    """The codec.
+    """The codec that an entry's target names, ready to compress.
 
     Raises:
         ModelError: no such codec.

@@ -21,7 +21,7 @@ _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")  # in order of preference
 
 @dataclass(frozen=True)
 class HubSnapshot:
-    """A repository at one commit."""
+    """A hub repository at one commit: its files, their digests, and what of it is on this machine."""
 
     repo: str
     """``owner/name``."""

@@ -41,7 +41,7 @@ class Loader(Protocol):
     """What a loader's module must have."""
 
     def identify(self, entry: CatalogEntry, options: LoadOptions, /) -> ModelIdentity:
-        """What the model is, without loading its weights."""
+        """What the model is, without loading its weights; called for every model before any is loaded."""
         ...
 
     def load(self, entry: CatalogEntry, options: LoadOptions, /) -> Model:

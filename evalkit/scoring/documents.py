@@ -26,7 +26,7 @@ BITS_PER_NAT = 1 / math.log(2)
 
 @dataclasses.dataclass(frozen=True)
 class DocumentScore:
-    """What one document cost."""
+    """What one document cost under a policy, in bits."""
 
     document: Document
     num_tokens: int | None

@@ -35,7 +35,13 @@ class HfReading(NamedTuple):
 def read_on(
     model: "transformers.PreTrainedModel", ids: Sequence[int], reading: HfReading | None
 ) -> HfReading:
-    """See `evalkit.models.continuations.ReadingModel.read_on`."""
+    """What is known after some ids.
+
+    Args:
+        model: a causal LM in evaluation mode.
+        ids: at least one.
+        reading: what is known before them; None: nothing. It is left as it is.
+    """
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config) if reading is None else copy.deepcopy(reading.cache)

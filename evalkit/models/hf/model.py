@@ -117,7 +117,7 @@ class HfModel:
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
     ) -> list[NDArray[np.float32]]:
-        """See `evalkit.models.protocol.TokenModel.nats`.
+        """Nats of every id of every sequence; see `evalkit.models.protocol.TokenModel.nats`.
 
         The rows are padded on the right. No token sees a later one (`understand_head` checked that), so
         the padding changes nothing and needs no mask, and attention keeps its fast causal path.
@@ -160,13 +160,13 @@ class HfModel:
 
     @torch.inference_mode()
     def read_on(self, ids: Sequence[int], reading: HfReading | None = None) -> HfReading:
-        """See `evalkit.models.continuations.ReadingModel.read_on`."""
+        """What is known after ``ids``, which follow what ``reading`` knows; as `ReadingModel` asks for it."""
         with quiet():
             return hf_reading.read_on(self._model, ids, reading)
 
     @torch.inference_mode()
     def branch_nats(self, reading: HfReading, endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """See `evalkit.models.continuations.ReadingModel.branch_nats`."""
+        """Nats of every id of every ending, each read on from the same place; see `ReadingModel`."""
         inputs, places = distinct_inputs(endings)
         hidden: list[Tensor] = []
         while len(hidden) < len(inputs):
@@ -183,7 +183,7 @@ class HfModel:
 
     @torch.inference_mode()
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
-        """See `evalkit.models.hidden_states.HiddenStateModel`.
+        """What goes into each layer and out of the last, ``[num_layers + 1, len(positions), C]``.
 
         Raises:
             ModelError: the model does not show its hidden states.

@@ -74,7 +74,7 @@ class RWKV7Model:
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
     ) -> list[NDArray[np.float32]]:
-        """See `evalkit.models.protocol.TokenModel.nats`.
+        """Nats of every id of every sequence; see `evalkit.models.protocol.TokenModel.nats`.
 
         All rows advance together, a slice of time at a step with the state carried over; rows that have
         ended leave the batch, so that unequal lengths cost next to nothing.
@@ -146,7 +146,7 @@ class RWKV7Model:
 
     @torch.inference_mode()
     def read_on(self, ids: Sequence[int], reading: Reading | None = None) -> Reading:
-        """See `evalkit.models.continuations.ReadingModel.read_on`; unlike `read`, it adds no prefix."""
+        """What is known after ``ids`` that follow what ``reading`` knows; unlike `read`, without a prefix."""
         for start in range(0, len(ids), self._slice_tokens):
             reading = self._advance(ids[start : start + self._slice_tokens], reading)[1]
         assert reading is not None, "nothing was read"
@@ -154,7 +154,7 @@ class RWKV7Model:
 
     @torch.inference_mode()
     def branch_nats(self, reading: Reading, endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """See `evalkit.models.continuations.ReadingModel.branch_nats`."""
+        """Nats of every id of every ending, each read on from the same place; see `ReadingModel`."""
         inputs, places = distinct_inputs(endings)
         hidden: list[Tensor] = []
         while len(hidden) < len(inputs):
@@ -175,7 +175,7 @@ class RWKV7Model:
 
     @torch.inference_mode()
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
-        """See `evalkit.models.hidden_states.HiddenStateModel`; the residual stream."""
+        """The residual stream, layer by layer, ``[num_layers + 1, len(positions), C]``."""
         blocks = cast(Sequence[Block], self.network.blocks)
         norms = [block.ln1 for block in blocks] + [self.network.ln_out]
         return captured_inputs(norms, lambda: self._advance(ids, None), positions)
