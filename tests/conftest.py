@@ -13,9 +13,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 
-from tests.support.triton_kernels import choose_interpreter
+from tests.support.triton_kernels import import_to_interpret
 
-choose_interpreter()  # before anything imports triton
+import_to_interpret("triton")  # before anything else imports it
 
 DATA = Path(__file__).parent / "data"
 

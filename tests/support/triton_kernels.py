@@ -16,27 +16,38 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import torch
+
+
+def has_gpu() -> bool:
+    """Without importing torch where there is no NVIDIA driver: many tests need neither."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = importlib.util.find_spec("triton") is not None
-INTERPRETED = INSTALLED and (os.environ.get("TRITON_INTERPRET") == "1" or not torch.cuda.is_available())
+INTERPRETED = INSTALLED and (os.environ.get("TRITON_INTERPRET") == "1" or not has_gpu())
 ON_GPU = INSTALLED and not INTERPRETED
 DEVICE = "cuda" if ON_GPU else "cpu"
-MODULES = ("linear_nll_triton", "time_mix_triton", "wkv7_triton_kernels")
+KERNELS = tuple(
+    f"evalkit_kernels.{name}" for name in ("linear_nll_triton", "time_mix_triton", "wkv7_triton_kernels")
+)
 
 needs_triton = pytest.mark.skipif(not INSTALLED, reason="triton is not installed")
 runs_kernels = pytest.mark.usefixtures("interpreter_serves")
 needs_gpu = pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
 
 
-def choose_interpreter() -> None:
-    """Import triton and the kernels for interpreting, where there is no GPU; the environment stays as is."""
+def import_to_interpret(*names: str) -> None:
+    """Where there is no GPU, import modules for Triton's interpreter; the environment stays as it is."""
     if INTERPRETED:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TRITON_INTERPRET", "1")
-            for name in MODULES:
-                importlib.import_module(f"evalkit_kernels.{name}")
+            for name in names:
+                importlib.import_module(name)
 
 
 @pytest.fixture
