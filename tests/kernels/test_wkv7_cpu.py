@@ -18,6 +18,7 @@ from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit_kernels import wkv7
 from evalkit_kernels.wkv7 import choose_backend
 from evalkit_kernels.wkv7_cpu import squared_relu, token_shift
+from tests.support.toys import PATIENCE_S
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler"
@@ -267,7 +268,12 @@ def run_python(code: str, **environment: str) -> str:
     """The output of a fresh interpreter that finds this checkout's packages."""
     known = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1", **environment}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=known, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", code],
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -317,7 +323,7 @@ def test_two_processes_may_build_at_once(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     for process in processes:
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
         assert output.startswith("native (")
     (library,) = (tmp_path / "cache" / "native").iterdir()  # and nothing half done beside it

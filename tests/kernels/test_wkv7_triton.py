@@ -23,6 +23,7 @@ from torch import Tensor
 from evalkit_kernels import wkv7_triton as wkv7_triton_module
 from evalkit_kernels.wkv7 import wkv7
 from evalkit_kernels.wkv7_triton import choose, unavailable, wkv7_triton
+from tests.support.toys import PATIENCE_S
 from tests.support.triton_kernels import INSTALLED, ON_GPU, Compiler, Kernel, needs_triton
 
 NAMES = ("y", "state", "d_r", "d_log_decay", "d_k", "d_v", "d_a", "d_b", "d_state")
@@ -384,7 +385,7 @@ def test_importing_needs_no_triton() -> None:
         "import evalkit_kernels.wkv7_triton\n"
         "assert 'evalkit_kernels.wkv7_triton_kernels' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
 
 

@@ -18,6 +18,7 @@ from evalkit_crawlers.source import Capture
 from tests.support.crawling import CONTACT, crawl_from, reasons
 from tests.support.replay import FakeClock, Reply, Request, Server, serve
 from tests.support.toy_source import Page, ToySource, pages, toy_site
+from tests.support.toys import PATIENCE_S
 
 HOSTS = ["listing.example", "one.example", "two.example", "three.example"]
 
@@ -108,7 +109,7 @@ def test_a_robots_txt_that_cannot_be_had(reply: Reply, expected: dict[str, str])
 
 
 def test_hosts_are_asked_at_the_same_time() -> None:
-    meeting = threading.Barrier(2, timeout=600)
+    meeting = threading.Barrier(2, timeout=PATIENCE_S)
     inner = toy_site(pages(2, ["one.example", "two.example"]))
 
     def site(request: Request) -> Reply:

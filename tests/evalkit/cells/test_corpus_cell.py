@@ -20,7 +20,7 @@ from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
 from evalkit.scoring.documents import score_documents
-from tests.support.toys import TEXTS, BigramModel, cell_files, corpus_of, snapshot
+from tests.support.toys import PATIENCE_S, TEXTS, BigramModel, cell_files, corpus_of, snapshot
 
 MODEL = BigramModel()
 CORPUS = corpus_of(TEXTS)
@@ -328,7 +328,7 @@ def test_leftovers_of_a_killed_run_are_not_read(tmp_path: Path) -> None:
 
 def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
     scores = score_documents(MODEL, CORPUS.documents, "document")
-    barrier = threading.Barrier(8, timeout=30)
+    barrier = threading.Barrier(8, timeout=PATIENCE_S)
     cells: list[CorpusCell] = []
     environment = cell_environment("cpu")
 
@@ -352,7 +352,7 @@ def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
 
 def test_several_finders_of_one_damage_move_it_once(tmp_path: Path) -> None:
     _flip(written(tmp_path).path)
-    barrier = threading.Barrier(8, timeout=30)
+    barrier = threading.Barrier(8, timeout=PATIENCE_S)
     told: list[str] = []
     found: list[CorpusCell | None] = []
 

@@ -20,6 +20,7 @@ from evalkit.corpora.licenses import PUBLIC_DOMAIN
 from evalkit.corpora.publish import check_repo, prepare_dataset, read_dataset
 from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpus
 from evalkit.errors import CorpusError, UsageError
+from tests.support.toys import PATIENCE_S
 from tests.support.upload_hub import TOKEN, UploadHub, serve
 
 SECRET = "A sentence that nobody may publish."
@@ -230,7 +231,7 @@ def evalkit(*arguments: str | Path, endpoint: str, home: Path, **variables: str)
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
@@ -306,7 +307,7 @@ print(read_dataset(fetch_dataset(sys.argv[1])).manifest.sha256)
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.stdout.strip() == corpus_of().sha256, done.stderr

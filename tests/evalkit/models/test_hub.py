@@ -14,6 +14,7 @@ import pytest
 from evalkit.errors import ModelError
 from evalkit.models.hub import weight_files, weights_sha256
 from tests.support.local_hub import COMMIT, HubServer, digest, serve
+from tests.support.toys import PATIENCE_S
 
 FILES = {
     "config.json": b'{"model_type": "tiny"}',
@@ -57,7 +58,7 @@ def refused(call, *args):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -24,6 +24,9 @@ from tests.evalkit.report.test_numbers import read_data
 from tests.support.cells import task_content, write_cell_files
 from tests.support.stores import Counted, _documents, _write_cell
 
+_PATIENCE_MS = 120_000  # an expectation that is not met ends its test after that
+expect.set_options(timeout=_PATIENCE_MS)
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
     "--headless",
@@ -47,9 +50,16 @@ def browser() -> Iterator[Browser]:
             pytest.fail(problem)
         pytest.skip(f"{problem} (and this system has no apt)")
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        found = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS, timeout=_PATIENCE_MS)
         yield found
         found.close()
+
+
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """Pages that wait as long as a busy machine takes."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(_PATIENCE_MS)
+    return context
 
 
 class Complaints:
@@ -72,7 +82,7 @@ class Complaints:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page in which nothing may go wrong: no message on the console, no request but for files."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = new_context(browser, viewport={"width": 1280, "height": 900})
     complaints = Complaints(context)
     yield context.new_page()
     context.close()
@@ -113,7 +123,7 @@ def test_the_script_shows_what_the_page_says_without_it(browser: Browser, page: 
         )
 
     open_leaderboard(page, small.site)
-    with browser.new_context(java_script_enabled=False) as context:
+    with new_context(browser, java_script_enabled=False) as context:
         plain = context.new_page()
         plain.goto(url(small.site, "index.html"))
         # Playwright evaluates also where the page's own scripts are off.
@@ -381,7 +391,7 @@ PAGES = [
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_and_widths(browser: Browser, small: Small, scheme: Any) -> None:
     """No page scrolls sideways, wide or narrow, and text can be told from its ground: WCAG's 4.5."""
-    with browser.new_context(color_scheme=scheme) as context:
+    with new_context(browser, color_scheme=scheme) as context:
         complaints = Complaints(context)
         page = context.new_page()
         for path in PAGES:
@@ -496,7 +506,7 @@ def test_long_names_fit(browser: Browser, tmp_path: Path) -> None:
     )
     save_corpus(corpus)
     build_site(tmp_path / "runs", tmp_path / "site")
-    with browser.new_context(viewport={"width": 390, "height": 800}) as context:
+    with new_context(browser, viewport={"width": 390, "height": 800}) as context:
         page = context.new_page()
         for path in sorted((tmp_path / "site").rglob("*.html")):
             page.goto(path.as_uri())
@@ -519,7 +529,7 @@ def test_numbers_in_the_middle_between_two_texts(browser: Browser, page: Page, t
         )
     build_site(tmp_path / "runs", tmp_path / "site")
     open_leaderboard(page, tmp_path / "site")
-    with browser.new_context(java_script_enabled=False) as context:
+    with new_context(browser, java_script_enabled=False) as context:
         plain = context.new_page()
         plain.goto(url(tmp_path / "site", "index.html"))
         for one, place in ((plain, 6), (page, 5)):  # the rate's column
