@@ -14,6 +14,8 @@ costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from evalkit.version import __version__
+
 if TYPE_CHECKING:
     from evalkit.corpora.store import Corpus, Document, load_corpus
     from evalkit.errors import (
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from evalkit.runner.corpora import run
     from evalkit.runner.options import RunOptions
 
-__version__ = "0.1.0"
 
 _HOME = {
     "Codec": "models.protocol",

@@ -7,6 +7,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+from evalkit.version import __version__
+
 _PACKAGES = (
     "torch",
     "triton",
@@ -24,10 +26,8 @@ def environment() -> dict[str, object]:
 
     Nothing in it names the user, the machine or a folder.
     """
-    import evalkit
-
     return {
-        "evalkit": evalkit.__version__,
+        "evalkit": __version__,
         "git": _git_state(Path(__file__).parent),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

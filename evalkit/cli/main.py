@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from evalkit import __version__
 from evalkit.cli import bench, compare, corpora, env, export, leaderboard, models, plot, report, run
 from evalkit.cli.parsing import CommandState
 from evalkit.cli.plugins import add_commands, complain
 from evalkit.errors import EvalkitError
+from evalkit.version import __version__
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""

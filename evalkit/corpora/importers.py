@@ -24,13 +24,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from evalkit import __version__
 from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
 from evalkit.corpora.tables import FIELD_NAMES, OLD_NAMES
 from evalkit.dates import parse_day
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
+from evalkit.version import __version__
 
 _TEXT_COLUMNS = ("text", "content")
 _COLUMNS = (

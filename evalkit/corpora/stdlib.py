@@ -17,9 +17,9 @@ import sysconfig
 from collections import Counter
 from pathlib import Path
 
-from evalkit import __version__
 from evalkit.corpora.document import Corpus, make_corpus, make_document
 from evalkit.errors import CorpusError
+from evalkit.version import __version__
 
 NAME = "python-stdlib"
 SEED = 0

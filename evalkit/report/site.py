@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import evalkit
 from evalkit.analysis import rankings as leaderboard
 from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.results import SITE_LISTING, Results, read_results
@@ -16,6 +15,7 @@ from evalkit.environment import environment
 from evalkit.errors import UsageError
 from evalkit.report import content, sources
 from evalkit.report.writer import Writer
+from evalkit.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _provenance(scored: Results) -> dict[str, Any]:
             if git is not None:
                 commits.add(git.commit[:12] + (" with changes" if git.dirty else ""))
     return {
-        "version": evalkit.__version__,
+        "version": __version__,
         "git": environment()["git"],
         "scored_at": sorted(commits),
         "num_cells": sum(len(corpus.cells) for corpus in scored.corpora) + len(scored.probes),

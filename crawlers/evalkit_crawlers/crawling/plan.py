@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from evalkit import __version__
 from evalkit.corpora.store import check_new_name, list_corpora, read_manifest, store_folder
 from evalkit.errors import CrawlError, UsageError
 from evalkit.files import strict_json
+from evalkit.version import __version__
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.source import Source

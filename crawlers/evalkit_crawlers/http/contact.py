@@ -4,9 +4,9 @@ import os
 import re
 from pathlib import Path
 
-from evalkit import __version__
 from evalkit.errors import UsageError
 from evalkit.files import atomic_write, cache_dir
+from evalkit.version import __version__
 
 _CONTACT = re.compile(r"[!-~]+@[!-~]+\.[!-~]+|https?://[!-~]+")
 
