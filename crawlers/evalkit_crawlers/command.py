@@ -2,10 +2,10 @@
 
     @crawl_command
     def command(
-        languages: Annotated[str | None, typer.Option("--languages", help="By commas.")] = None,
+        languages: Annotated[CommaLists, typer.Option("--languages", help="By commas.")] = None,
     ) -> Source:
         '''What ``--help`` says of the source.'''
-        return MySource(languages)
+        return MySource(comma_list(joined(languages)))  # from evalkit.cli.parsing
 
 A package's entry point in ``evalkit.crawlers`` names such a command.
 """

@@ -1,6 +1,7 @@
 """What several commands share: options, lists by commas, and whether the user wants tracebacks."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +15,18 @@ DEFAULT_OUTPUT = Path("runs")
 
 _POLICY_HELP = "; ".join(f"{policy.name}: {policy.help}" for policy in POLICIES.values())
 
+CommaLists = list[str] | None
+"""The type of every option whose value is a list by commas: given several times, the lists add up."""
+
 ModelsOption = Annotated[
-    str | None,
+    CommaLists,
     typer.Option(
         "--models",
         help=f"Names or LOADER:TARGET, by commas; see `models list` ({', '.join(CODECS)}: compressors).",
     ),
 ]
 CorporaOption = Annotated[
-    str | None,
+    CommaLists,
     typer.Option("--corpora", help="Names or paths of anything importable, by commas."),
 ]
 PolicyOption = Annotated[str, typer.Option("--policy", help=f"Context policy. {_POLICY_HELP}.")]
@@ -57,9 +61,18 @@ def is_debug(context: typer.Context) -> bool:
     return context.ensure_object(CommandState).debug
 
 
-def comma_list(text: str) -> list[str]:
-    """The names in a list by commas; empty ones are none."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+def joined(lists: Sequence[str] | None) -> str | None:
+    """One list by commas of those that an option was given; None where it was not given.
+
+    >>> joined(["xz,zstd", "brotli"])
+    'xz,zstd,brotli'
+    """
+    return None if lists is None else ",".join(lists)
+
+
+def comma_list(text: str | None) -> list[str]:
+    """The names in a list by commas; empty ones are none, and None has none."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def comma_numbers(option: str, text: str, *, least: int) -> tuple[int, ...]:

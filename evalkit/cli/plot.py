@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from evalkit.cli.parsing import CommaLists, comma_list, joined
+
 
 class PlotCommand(TyperCommand):
     """A command whose help lists the plots that there are, other packages' too.
@@ -34,9 +36,9 @@ def plot_command(
         list[Path],
         typer.Option("--output", "-o", help="File to write: .svg, .png or .pdf; several times for several."),
     ],
-    corpora: Annotated[str | None, typer.Option("--corpora", help="Only these, by commas.")] = None,
-    models: Annotated[str | None, typer.Option("--models", help="Only these, by commas.")] = None,
-    tasks: Annotated[str | None, typer.Option("--tasks", help="Probes: only these, by commas.")] = None,
+    corpora: Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")] = None,
+    models: Annotated[CommaLists, typer.Option("--models", help="Only these, by commas.")] = None,
+    tasks: Annotated[CommaLists, typer.Option("--tasks", help="Probes: only these, by commas.")] = None,
     policy: Annotated[
         str | None,
         typer.Option("--policy", help="Context policy of the language models.", show_default="document"),
@@ -50,7 +52,7 @@ def plot_command(
         typer.Option("--reference", help="The model to compare with; differences: the best by default."),
     ] = None,
     anchors: Annotated[
-        str | None, typer.Option("--anchors", help="Months: the models that chain them, by commas.")
+        CommaLists, typer.Option("--anchors", help="Months: the models that chain them, by commas.")
     ] = None,
 ) -> None:
     """Draw results: the same cells give the same bytes."""
@@ -61,19 +63,15 @@ def plot_command(
     figure = draw(
         name,
         results,
-        corpora=_names(corpora),
-        models=_names(models),
-        tasks=_names(tasks),
+        corpora=tuple(comma_list(joined(corpora))),
+        models=tuple(comma_list(joined(models))),
+        tasks=tuple(comma_list(joined(tasks))),
         policy=policy,
         aggregate=aggregate,
         reference=reference,
-        anchors=_names(anchors),
+        anchors=tuple(comma_list(joined(anchors))),
         warn=lambda text: typer.echo(text, err=True),
     )
     for path in output:
         save(figure, path)
         typer.echo(str(path))
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.parsing import CommaLists, comma_list, joined
+
 DocsOption = Annotated[
     str | None,
     typer.Option("--docs", help="Documentation to link: an address, or a folder of pages to copy."),
@@ -19,7 +21,7 @@ def report_command(
         Path, typer.Option("--output", help="Folder of the site; a site there is replaced.")
     ] = Path("site"),
     corpora: Annotated[
-        str | None,
+        CommaLists,
         typer.Option(
             "--corpora",
             help="Corpora or files that are not in the store, by commas: for their texts and facts.",
@@ -47,7 +49,7 @@ def report_command(
 
     check_output(output, results)
     docs_files(docs)
-    names = tuple(name.strip() for name in (corpora or "").split(",") if name.strip())
+    names = tuple(comma_list(joined(corpora)))
     for name in names:  # a wrong name is told before anything is drawn
         load_corpus(name)
     figures = []

@@ -7,6 +7,7 @@ import typer
 
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
+    CommaLists,
     CorporaOption,
     DeviceOption,
     DryRunOption,
@@ -22,6 +23,7 @@ from evalkit.cli.parsing import (
     comma_list,
     comma_numbers,
     is_debug,
+    joined,
 )
 from evalkit.scoring.policy import DEFAULT_POLICY
 
@@ -32,14 +34,14 @@ if TYPE_CHECKING:
     from evalkit.tasks import TaskOptions
 
 _Tasks = Annotated[
-    str | None,
+    CommaLists,
     typer.Option("--tasks", help="Ask the models these, by commas: state-tracking, regular-languages, …"),
 ]
 _Shots = Annotated[
-    str | None, typer.Option("--shots", help="Tasks: solved examples before a question, e.g. 0,1,4.")
+    CommaLists, typer.Option("--shots", help="Tasks: solved examples before a question, by commas: 0,1,4.")
 ]
 _Lengths = Annotated[
-    str | None, typer.Option("--lengths", help="Tasks: operations in a question, e.g. 1,2,4,8.")
+    CommaLists, typer.Option("--lengths", help="Tasks: operations in a question, by commas: 1,2,4,8.")
 ]
 _Date = Annotated[
     str | None, typer.Option("--date", help="Tasks: day of which items are made; this month's first.")
@@ -96,12 +98,12 @@ def run_command(
         debug=is_debug(context),
         reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr),
     )
-    model_names = None if models is None else comma_list(models)
-    corpus_names = None if corpora is None else comma_list(corpora)
+    model_names = None if models is None else comma_list(joined(models))
+    corpus_names = None if corpora is None else comma_list(joined(corpora))
     result = task_result = None
     if tasks is not None:
-        task_options = _task_options(date, seed, lengths, shots, limit, hidden_state_probe)
-        task_result = _run_tasks(model_names, comma_list(tasks), corpus_names, task_options, options)
+        task_options = _task_options(date, seed, joined(lengths), joined(shots), limit, hidden_state_probe)
+        task_result = _run_tasks(model_names, comma_list(joined(tasks)), corpus_names, task_options, options)
     if tasks is None or corpora is not None:
         result = run(
             model_names, corpus_names, policy=policy, limit=limit, token_bits=token_bits, options=options

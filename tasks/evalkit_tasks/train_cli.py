@@ -10,24 +10,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.parsing import DEFAULT_OUTPUT, DryRunOption, JsonOption, OutputOption
+from evalkit.cli.parsing import DEFAULT_OUTPUT, CommaLists, DryRunOption, JsonOption, OutputOption, joined
 
 if TYPE_CHECKING:
     from evalkit_tasks.training.spec import TrainSpec
 
-_TaskOption = Annotated[str | None, typer.Option("--task", help="Tasks, by commas; see below.")]
-_ModelOption = Annotated[str | None, typer.Option("--model", help="Networks, by commas.")]
+_TaskOption = Annotated[CommaLists, typer.Option("--task", help="Tasks, by commas; see below.")]
+_ModelOption = Annotated[CommaLists, typer.Option("--model", help="Networks, by commas.")]
 _SuiteOption = Annotated[
     str | None, typer.Option("--suite", help="A named set of cells in place of tasks: quick or paper.")
 ]
-_LayersOption = Annotated[str, typer.Option("--layers", help="Numbers of layers, by commas.")]
+_LayersOption = Annotated[
+    CommaLists, typer.Option("--layers", help="Numbers of layers, by commas.", show_default="1")
+]
 _SeedsOption = Annotated[int, typer.Option("--seeds", help="Train with the seeds 0 to N - 1.", min=1)]
 _EigenvaluesOption = Annotated[
-    str,
+    CommaLists,
     typer.Option(
         "--negative-eigenvalues",
         help="off: as published; full: RWKV-7 with c = 2, DeltaNet and Mamba-2 within [-1, 1]; "
         "stable: RWKV-7 with c = 1.5452. Several by commas.",
+        show_default="off",
     ),
 ]
 _LabelsOption = Annotated[
@@ -71,9 +74,9 @@ def train_command(
     task: _TaskOption = None,
     model: _ModelOption = None,
     suite: _SuiteOption = None,
-    layers: _LayersOption = "1",
+    layers: _LayersOption = None,
     seeds: _SeedsOption = 1,
-    negative_eigenvalues: _EigenvaluesOption = "off",
+    negative_eigenvalues: _EigenvaluesOption = None,
     labels: _LabelsOption = "every",
     train_length: _TrainLengthOption = 32,
     min_train_length: _MinTrainLengthOption = None,
@@ -110,11 +113,18 @@ def train_command(
     elif task is None or model is None:
         raise UsageError("give --task and --model, or --suite quick")
     else:
-        spec = TrainSpec(task, model, labels=labels, num_steps=steps, budget_s=budget_s, num_items=items)
+        spec = TrainSpec(
+            ",".join(task),
+            ",".join(model),
+            labels=labels,
+            num_steps=steps,
+            budget_s=budget_s,
+            num_items=items,
+        )
         spec = replace(spec, train_length=train_length, min_train_length=min_train_length)
         spec = replace(spec, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay)
         spec = replace(spec, width=width, head_size=head_size, test_range=_range(test_range))
-        specs = _sweep(spec, negative_eigenvalues, layers, seeds)
+        specs = _sweep(spec, joined(negative_eigenvalues) or "off", joined(layers) or "1", seeds)
     if dry_run:
         _print_costs(specs, output)
     else:

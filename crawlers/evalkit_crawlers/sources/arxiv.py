@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.parsing import CommaLists, joined
 from evalkit.corpora.licenses import ARXIV_LICENSE, normalise
 from evalkit_crawlers.command import crawl_command
 from evalkit_crawlers.source import (
@@ -214,12 +215,12 @@ def _license_of_label(label: str | None) -> str | None:
 @crawl_command
 def command(
     categories: Annotated[
-        str | None,
+        CommaLists,
         typer.Option(
             "--categories",
-            help="Primary categories and whole archives, e.g. cs.CL,cs.LG,physics; by default all of arXiv.",
+            help="Primary categories and whole archives by commas: cs.CL,cs.LG,physics; by default all.",
         ),
     ] = None,
 ) -> Source:
     """Collect arXiv papers by the day of their first version: full texts, and abstracts beside them."""
-    return ArxivSource(parse_categories(categories))
+    return ArxivSource(parse_categories(joined(categories)))

@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 import typer
 
+from evalkit.cli.parsing import CommaLists, joined
 from evalkit_crawlers.command import crawl_command
 from evalkit_crawlers.source import (
     Candidate,
@@ -291,9 +292,9 @@ def _number(value: object) -> str:
 @crawl_command
 def command(
     languages: Annotated[
-        str | None,
+        CommaLists,
         typer.Option("--languages", help="Editions by commas, e.g. en,zh,fr; by default fourteen."),
     ] = None,
 ) -> Source:
     """Wikipedia articles that were created in the window, as they were created (CC BY-SA 4.0)."""
-    return WikipediaSource(parse_languages(languages))
+    return WikipediaSource(parse_languages(joined(languages)))

@@ -197,7 +197,7 @@ def test_languages_are_checked() -> None:
     with pytest.raises(UsageError, match="give at least one"):
         parse_languages(" , ")
     with pytest.raises(UsageError, match="no Wikipedia in 'english'"):
-        command(since="2026-11-01", until="2026-11-15", languages="english")
+        command(since="2026-11-01", until="2026-11-15", languages=["english"])
 
 
 def test_long_names_of_users_are_asked_for_in_smaller_lots() -> None:
