@@ -2,17 +2,12 @@
 
 import contextlib
 import hashlib
-import json
-import threading
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from typing import Any
 
+from tests.support.hub_server import HubHandler, HubServer, git_blob_id, serving
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-def git_blob_id(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def is_large(name: str) -> bool:
@@ -24,41 +19,25 @@ def digest(name: str, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest() if is_large(name) else git_blob_id(data)
 
 
-class HubServer(ThreadingHTTPServer):
-    """Repositories by name, each the same at its only commit; every request is written down."""
+class ModelHub(HubServer):
+    """Repositories by name, each the same at its only commit."""
 
     def __init__(self, repositories: Mapping[str, Mapping[str, bytes]]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.repositories = repositories
-        self.requests: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
 
-@contextlib.contextmanager
-def serve(repositories: Mapping[str, Mapping[str, bytes]]) -> Iterator[HubServer]:
-    server = HubServer(repositories)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def serve(
+    repositories: Mapping[str, Mapping[str, bytes]],
+) -> contextlib.AbstractContextManager[ModelHub]:
+    return serving(ModelHub(repositories))
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: HubServer
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
+class _Handler(HubHandler):
+    server: ModelHub
 
     def do_GET(self) -> None:
-        self.server.requests.append(f"{self.command} {self.path}")
-        path = self.path.partition("?")[0]
+        path = self.note()
         if path.startswith("/api/models/broken/"):
             return self.answer(503)
         if path.startswith("/gated/") or path.endswith("/locked.bin"):
@@ -71,30 +50,14 @@ class _Handler(BaseHTTPRequestHandler):
         if asks_info and revision not in ("main", COMMIT):
             return self.answer(404, error="RevisionNotFound")
         if asks_info:
-            return self.answer(200, json.dumps(_info(repo, files)).encode())
+            return self.answer(200, _info(repo, files))
         if "/tree/" in path:
-            return self.answer(200, json.dumps([_tree_file(*item) for item in files.items()]).encode())
+            return self.answer(200, [_tree_file(*item) for item in files.items()])
         _, _, name = path.partition(f"/resolve/{COMMIT}/")
         if name in files:
             headers = {"ETag": f'"{digest(name, files[name])}"', "X-Repo-Commit": COMMIT}
             return self.answer(200, files[name], headers)
         return self.answer(404, error="EntryNotFound")
-
-    def answer(
-        self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, error: str | None = None
-    ) -> None:
-        self.send_response(status)
-        if error:
-            self.send_header("X-Error-Code", error)
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 def _info(repo: str, files: Mapping[str, bytes]) -> dict[str, Any]:

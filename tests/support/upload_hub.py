@@ -7,55 +7,34 @@ import base64
 import contextlib
 import hashlib
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-from tests.support.local_hub import git_blob_id
+from tests.support.hub_server import HubHandler, HubServer, git_blob_id, serving
 
 TOKEN = "hf_test"
 
 
-class UploadHub(ThreadingHTTPServer):
+class UploadHub(HubServer):
     """Datasets by name, each a list of states: commit and files."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.datasets: dict[str, list[tuple[str, dict[str, bytes]]]] = {}
         self.messages: list[str] = []
-        self.requests: list[str] = []
         self.forbidden: set[str] = set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
     def files(self, repo: str) -> dict[str, bytes]:
         return self.datasets[repo][-1][1]
 
 
-@contextlib.contextmanager
-def serve() -> Iterator[UploadHub]:
-    server = UploadHub()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def serve() -> contextlib.AbstractContextManager[UploadHub]:
+    return serving(UploadHub())
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(HubHandler):
     server: UploadHub
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
     def do_GET(self) -> None:
-        path = self._note()
+        path = self.note()
         parts = path.removeprefix("/api").removeprefix("/datasets/").split("/")
         repo, rest = "/".join(parts[:2]), parts[2:]
         if repo not in self.server.datasets:
@@ -82,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.answer(200, files[name], headers)
 
     def do_POST(self) -> None:
-        path = self._note()
+        path = self.note()
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if path == "/api/validate-yaml":
             content = json.loads(body)["content"]
@@ -121,28 +100,3 @@ class _Handler(BaseHTTPRequestHandler):
         states.append((commit, files))
         url = f"{self.server.url}/datasets/{repo}/commit/{commit}"
         return self.answer(200, {"success": True, "commitOid": commit, "commitUrl": url})
-
-    def _note(self) -> str:
-        self.server.requests.append(f"{self.command} {self.path}")
-        return self.path.partition("?")[0]
-
-    def answer(
-        self,
-        status: int,
-        content: Any = b"",
-        headers: dict[str, str] | None = None,
-        error: str | None = None,
-    ) -> None:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        if error:
-            self.send_header("X-Error-Code", error)
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass

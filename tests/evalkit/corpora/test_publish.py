@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from evalkit.corpora.licenses import PUBLIC_DOMAIN
 from evalkit.corpora.publish import check_repo, prepare_dataset, read_dataset
 from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpus
 from evalkit.errors import CorpusError, UsageError
+from tests.support.hub_server import hub_environment
 from tests.support.toys import PATIENCE_S
 from tests.support.upload_hub import TOKEN, UploadHub, serve
 
@@ -224,8 +224,7 @@ def hub() -> Iterator[UploadHub]:
 
 def evalkit(*arguments: str | Path, endpoint: str, home: Path, **variables: str) -> tuple[int, str, str]:
     """The program in a process of its own: the hub's client reads its environment when it is imported."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1", **variables}
+    environment = hub_environment(home, **{"HF_ENDPOINT": endpoint} | variables)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "evalkit", *map(str, arguments)],
         env=environment,
@@ -300,8 +299,7 @@ import sys
 from evalkit.corpora.publish import fetch_dataset, read_dataset
 print(read_dataset(fetch_dataset(sys.argv[1])).manifest.sha256)
 """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
+    environment = hub_environment(tmp_path / "home", HF_ENDPOINT=hub.url)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, f"hub:me/news@{commit}"],
         env=environment,

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ import pytest
 
 from evalkit.errors import ModelError
 from evalkit.models.hub import weight_files, weights_sha256
-from tests.support.local_hub import COMMIT, HubServer, digest, serve
+from tests.support.hub_server import hub_environment
+from tests.support.local_hub import COMMIT, ModelHub, digest, serve
 from tests.support.toys import PATIENCE_S
 
 FILES = {
@@ -28,7 +28,7 @@ DIGESTS = {name: digest(name, data) for name, data in FILES.items()}
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[HubServer]:
+def hub() -> Iterator[ModelHub]:
     with serve({"owner/tiny": FILES, "gated/model": FILES}) as server:
         yield server
 
@@ -51,11 +51,9 @@ def refused(call, *args):
     except ModelError as error:
         return str(error)
 """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1", **variables}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", prelude + script],
-        env=environment,
+        env=hub_environment(home, **{"HF_ENDPOINT": endpoint} | variables),
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -70,7 +68,7 @@ def refused(call, *args):
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
-def test_looking_downloading_and_looking_again_offline(hub: HubServer, tmp_path: Path) -> None:
+def test_looking_downloading_and_looking_again_offline(hub: ModelHub, tmp_path: Path) -> None:
     requests: list[str] = hub.requests
     requests.clear()
     before, digest_before, nothing = client(
@@ -133,7 +131,7 @@ say(refused(hub_files, "owner/other"))
     assert requests == []
 
 
-def test_refusals_are_one_line_that_says_what_to_do(hub: HubServer, tmp_path: Path) -> None:
+def test_refusals_are_one_line_that_says_what_to_do(hub: ModelHub, tmp_path: Path) -> None:
     endpoint = hub.url
     messages = client(
         f"""

@@ -1,7 +1,6 @@
 """Models of a hub, from the name to the score: a real client, a server on this machine, then no network."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from tests.support import tiny_models
 from tests.support.commands import run_commands
+from tests.support.hub_server import hub_environment
 from tests.support.local_hub import COMMIT, serve
 from tests.support.rwkv7_files import TINY
 from tests.support.toys import TEXTS, write_texts
@@ -25,12 +25,6 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     }
 
 
-def environment(folder: Path, **variables: str) -> dict[str, str]:
-    """Hugging Face's client reads its variables when it is imported: for a process of its own."""
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    return plain | {"HF_HOME": str(folder / "home"), "NO_PROXY": "127.0.0.1", **variables}
-
-
 def run_command(models: str, folder: Path) -> list[str | Path]:
     texts = write_texts(folder / "texts.json", TEXTS)
     return ["run", "--models", models, "--corpora", texts, "--output", folder / "runs", "--json"]
@@ -41,7 +35,9 @@ def test_from_the_name_to_the_score_and_again_offline(
 ) -> None:
     models = "rwkv7:owner/rwkv/small.pth,hf:owner/llama"
     with serve(repositories) as hub:
-        [online] = run_commands([run_command(models, tmp_path)], environment(tmp_path, HF_ENDPOINT=hub.url))
+        [online] = run_commands(
+            [run_command(models, tmp_path)], hub_environment(tmp_path / "home", HF_ENDPOINT=hub.url)
+        )
         assert online.exit_code == 0, online.stderr
         downloaded = {request.rpartition("/")[2] for request in hub.requests if "/resolve/" in request}
         assert "small.pth" in downloaded
@@ -51,7 +47,7 @@ def test_from_the_name_to_the_score_and_again_offline(
     for cell in result["cells"]:
         assert cell["model"]["revision"] == COMMIT
     commands = [run_command(models, tmp_path), run_command(f"rwkv7:{TINY}", tmp_path)]
-    offline, local = run_commands(commands, environment(tmp_path, HF_HUB_OFFLINE="1"))
+    offline, local = run_commands(commands, hub_environment(tmp_path / "home", HF_HUB_OFFLINE="1"))
     assert offline.exit_code == 0, offline.stderr
     again = json.loads(offline.stdout)
     assert again["num_scored"] == 0
@@ -74,7 +70,7 @@ REFUSALS = {
 def test_what_the_hub_does_not_have(repositories: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
     with serve(repositories) as hub:
         commands = [run_command(model, tmp_path) for model in REFUSALS]
-        outcomes = run_commands(commands, environment(tmp_path, HF_ENDPOINT=hub.url))
+        outcomes = run_commands(commands, hub_environment(tmp_path / "home", HF_ENDPOINT=hub.url))
     for message, outcome in zip(REFUSALS.values(), outcomes, strict=True):
         assert (outcome.exit_code, outcome.stdout) == (1, "")
         assert outcome.stderr.startswith("evalkit: ")
