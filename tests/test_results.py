@@ -35,12 +35,12 @@ def cells() -> dict[tuple[str, str], CorpusCell]:
         for corpus in ("python-stdlib", "held-out-*")
         for path in (RESULTS / "cells").glob(f"{corpus}/*/*.json")
     ]
-    found = {
+    by_names = {
         (cell.corpus.name, cell.model.name): cell
         for cell in (read_cell_of(CorpusCell, path) for path in paths)
     }
-    assert len(found) == len(paths)
-    return found
+    assert len(by_names) == len(paths)
+    return by_names
 
 
 def test_cells_are_whole_and_of_this_version(cells: dict[tuple[str, str], CorpusCell]) -> None:
@@ -63,8 +63,8 @@ def test_model_cards_say_what_the_cells_say(name: str, cells: dict[tuple[str, st
         assert row["corpus_sha256"] == cell.corpus.sha256
         for bound in ("", "_low", "_high"):
             assert row[f"bits_per_byte{bound}"] == getattr(cell.metrics, f"bits_per_byte{bound}")
-        for other, beside in row["beside"].items():
-            assert beside["bits_per_byte"] == cells[row["corpus"], other].bits_per_byte
+        for rival, beside in row["beside"].items():
+            assert beside["bits_per_byte"] == cells[row["corpus"], rival].bits_per_byte
 
 
 def test_readme_and_the_pages_show_these_numbers(cells: dict[tuple[str, str], CorpusCell]) -> None:
@@ -84,7 +84,7 @@ def test_readme_and_the_pages_show_these_numbers(cells: dict[tuple[str, str], Co
     printed = run_cli("probe", "table", str(RESULTS / "cells")).stdout
     for line in shown[1].splitlines():
         # The page leaves out the last columns.
-        assert any(one.startswith(line.rstrip()) for one in printed.splitlines()), line
+        assert any(printed_line.startswith(line.rstrip()) for printed_line in printed.splitlines()), line
 
 
 def test_the_committed_curve_is_drawn_from_these_cells() -> None:
@@ -98,9 +98,9 @@ def test_the_committed_curve_is_drawn_from_these_cells() -> None:
 
 
 def test_the_site_of_the_committed_results(tmp_path: Path, cells: dict[tuple[str, str], CorpusCell]) -> None:
-    told: list[str] = []
-    drawn = site(read_config(ROOT / "leaderboard.toml"), tmp_path / "site", tell=told.append)
-    assert all("texts are not at hand" in line for line in told)
+    lines: list[str] = []
+    drawn = site(read_config(ROOT / "leaderboard.toml"), tmp_path / "site", tell=lines.append)
+    assert all("texts are not at hand" in line for line in lines)
     assert set(drawn) == set(plots.find_plots().plots)
     for corpus in {corpus for corpus, _ in cells}:
         page = (tmp_path / "site" / "corpora" / f"{corpus}.html").read_text(encoding="utf-8")

@@ -24,9 +24,9 @@ def draw_corpus(seed: int) -> ScoredCorpus:
     num_bytes = np.round(rng.lognormal(8.3, 0.8, size=count)) + 1
     level = 0.9 + rng.normal(0, 0.2, NUM_CLUSTERS)[cluster] + rng.normal(0, 0.1, count)
     gaps = np.array([0.0, DIFFERENCE, 0.0])
-    own = rng.normal(0, 0.03, (NUM_CLUSTERS, 3))[cluster] + rng.normal(0, 0.02, (count, 3))
-    bits = num_bytes[:, None] * (level[:, None] + gaps + own)
-    names = tuple(str(one) for one in cluster)
+    residuals = rng.normal(0, 0.03, (NUM_CLUSTERS, 3))[cluster] + rng.normal(0, 0.02, (count, 3))
+    bits = num_bytes[:, None] * (level[:, None] + gaps + residuals)
+    names = tuple(str(number) for number in cluster)
     ids = tuple(str(number) for number in range(count))
     return ScoredCorpus(
         key="c",
@@ -42,9 +42,9 @@ def draw_corpus(seed: int) -> ScoredCorpus:
     )
 
 
-def holds(one: Estimate, truth: float) -> bool:
-    assert one.low is not None and one.high is not None
-    return one.low <= truth <= one.high
+def holds(estimate: Estimate, truth: float) -> bool:
+    assert estimate.low is not None and estimate.high is not None
+    return estimate.low <= truth <= estimate.high
 
 
 def test_intervals_of_the_leaderboard_and_of_compare_cover_known_differences() -> None:

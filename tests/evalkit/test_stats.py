@@ -110,10 +110,10 @@ def test_several_numerators_share_the_draws() -> None:
     bits = rng.gamma(4, 100, (50, 2))
     num_bytes = np.full(50, 100)
     both = resampled_ratios(bits, num_bytes, names(50))
-    one = resampled_ratios(bits[:, 1], num_bytes, names(50))
+    alone = resampled_ratios(bits[:, 1], num_bytes, names(50))
     assert both is not None
-    assert one is not None
-    assert np.allclose(both[:, 1], one, rtol=1e-12)
+    assert alone is not None
+    assert np.allclose(both[:, 1], alone, rtol=1e-12)
     assert percentile_interval(None, 50) is None
 
 

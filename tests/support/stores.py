@@ -203,7 +203,7 @@ def _write_cell(
     digests = [hashlib.sha256(f"{corpus} {number}".encode()).hexdigest() for number in range(len(bits))]
     ids = [digest[:16] for digest in digests]
     name, corpus_name = f"model-{model:02}", f"source{corpus % 5}-2026-{1 + corpus // 5:02}"
-    lines = "".join(f"{own} {digest}\n" for own, digest in zip(ids, digests, strict=True))
+    lines = "".join(f"{document_id} {digest}\n" for document_id, digest in zip(ids, digests, strict=True))
     key = hashlib.sha256(f"{model} {corpus}".encode()).hexdigest()[:24]
     path = folder / corpus_name / name / f"{key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,10 +36,10 @@ class _Handler(HubHandler):
     def do_GET(self) -> None:
         path = self.note()
         parts = path.removeprefix("/api").removeprefix("/datasets/").split("/")
-        repo, rest = "/".join(parts[:2]), parts[2:]
+        repo, route = "/".join(parts[:2]), parts[2:]
         if repo not in self.server.datasets:
             return self.answer(404, error="RepoNotFound")
-        kind, revision = (rest[0], rest[1]) if len(rest) > 1 else ("revision", "main")
+        kind, revision = (route[0], route[1]) if len(route) > 1 else ("revision", "main")
         states = [state for state in self.server.datasets[repo] if revision in (state[0], "main")]
         if not states:
             return self.answer(404, error="RevisionNotFound")
@@ -54,7 +54,7 @@ class _Handler(HubHandler):
                 for name, data in files.items()
             ]
             return self.answer(200, entries)
-        name = "/".join(rest[2:])
+        name = "/".join(route[2:])
         if kind != "resolve" or name not in files:
             return self.answer(404, error="EntryNotFound")
         headers = {"ETag": f'"{git_blob_id(files[name])}"', "X-Repo-Commit": commit}
@@ -69,10 +69,10 @@ class _Handler(HubHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.answer(401)
         if path == "/api/repos/create":
-            wanted = json.loads(body)
-            repo = f"{wanted['organization']}/{wanted['name']}"
-            assert wanted["type"] == "dataset"
-            if wanted["organization"] in self.server.forbidden:
+            repository = json.loads(body)
+            repo = f"{repository['organization']}/{repository['name']}"
+            assert repository["type"] == "dataset"
+            if repository["organization"] in self.server.forbidden:
                 return self.answer(403)
             if repo in self.server.datasets:
                 return self.answer(409, {"url": f"{self.server.url}/datasets/{repo}"})

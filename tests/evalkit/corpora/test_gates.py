@@ -54,7 +54,7 @@ def test_a_broken_crawl_is_named_by_what_it_broke() -> None:
     assert failed(window("many", documents(200, 170), documents(400, 42, language="de"))) == {"documents"}
     assert failed(window("english", documents(200, 100))) == {"languages"}
     assert failed(window("short", documents(200, 80, words=60), german)) == {"median length", "lengths"}
-    repeated = [dataclasses.replace(one, id=f"again-{one.id}") for one in documents(200, 5)]
+    repeated = [dataclasses.replace(document, id=f"again-{document.id}") for document in documents(200, 5)]
     assert failed(window("repeats", documents(200, 80), german, repeated)) == {"duplicates"}
     assert failed(window("stale", documents(200, 78), german, documents(0, 2))) == {"overlap"}
 
@@ -70,8 +70,8 @@ def test_numbers_of_the_findings() -> None:
 def test_near_duplicates_are_counted_once_each() -> None:
     base = [prose(seed, 300) for seed in range(6)]
     near = [base[0].replace("was there", "was there", 1) + " One more sentence.", base[0].upper(), base[1]]
-    other = [base[2][: len(base[2]) // 2] + prose(99, 150)]  # half of another's shingles: no duplicate
-    texts = {"all": base + near + other, "base": base}
+    unlike = [base[2][: len(base[2]) // 2] + prose(99, 150)]  # half of another's shingles: no duplicate
+    texts = {"all": base + near + unlike, "base": base}
     corpora = {
         name: make_corpus(
             name, [make_document(text, source="toy", id=str(place)) for place, text in enumerate(group)]

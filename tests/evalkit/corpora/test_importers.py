@@ -117,12 +117,12 @@ def test_a_byte_order_mark_is_text_in_texts_and_none_in_json(tmp_path: Path) -> 
 def test_empty_and_repeated_texts_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(["b", "", "a", "b", " ", "b", "a "]))
-    found = read_documents(path)
-    assert [document.text for document in found.documents] == ["b", "a", " ", "a "]
-    assert found.num_dropped == {"empty": 1, "exact duplicate": 2}
-    assert len({document.id for document in found.documents}) == 4
-    assert found.provenance["input"] == "a.json"
-    assert len(found.provenance["input_sha256"]) == 64
+    imported = read_documents(path)
+    assert [document.text for document in imported.documents] == ["b", "a", " ", "a "]
+    assert imported.num_dropped == {"empty": 1, "exact duplicate": 2}
+    assert len({document.id for document in imported.documents}) == 4
+    assert imported.provenance["input"] == "a.json"
+    assert len(imported.provenance["input_sha256"]) == 64
     corpus = import_corpus(path, "a", **TOLD)
     assert corpus.manifest.num_dropped == {"empty": 1, "exact duplicate": 2}
 
@@ -139,9 +139,9 @@ def test_a_window_leaves_out_what_is_dated_outside(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     dates = ["2025-12-31T23:59:59Z", "2026-01-01T00:00:00Z", "2026-01-31T23:59:59Z", "2026-02-01", None]
     path.write_text("".join(json.dumps({"text": f"{date}", "date": date}) + "\n" for date in dates))
-    found = read_documents(path, date_from="2026-01-01", date_to="2026-01-31")
-    assert [document.text for document in found.documents] == [dates[1], dates[2], "None"]
-    assert found.num_dropped == {"dated outside the window": 2}
+    imported = read_documents(path, date_from="2026-01-01", date_to="2026-01-31")
+    assert [document.text for document in imported.documents] == [dates[1], dates[2], "None"]
+    assert imported.num_dropped == {"dated outside the window": 2}
 
 
 def test_a_folder_of_texts(tmp_path: Path) -> None:
@@ -157,13 +157,13 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     (tmp_path / "circle").symlink_to(tmp_path)
-    found = read_documents(tmp_path)
-    assert [(document.title, document.data) for document in found.documents] == [
+    imported = read_documents(tmp_path)
+    assert [(document.title, document.data) for document in imported.documents] == [
         ("a.txt", b"\ta "),
         ("a/z.py", b"z"),
         ("b.txt", b"b\r\n"),
     ]
-    assert found.num_dropped == {
+    assert imported.num_dropped == {
         "hidden folder": 1,
         "link to a folder": 1,
         "hidden file": 1,
@@ -211,16 +211,19 @@ def test_a_folder_of_parquet_files(tmp_path: Path) -> None:
         table = pa.table({"text": [f"{number}a", f"{number}b"], "id": [1, 2], "embedding": [[0.5], [0.5]]})
         pq.write_table(table, tmp_path / "data" / f"part-{number}.parquet")
     (tmp_path / "README.md").write_text("about")
-    found = read_documents(tmp_path)
-    assert [document.text for document in found.documents] == ["0a", "0b", "1a", "1b"]
-    assert found.num_dropped == {"not a Parquet file": 1}
+    imported = read_documents(tmp_path)
+    assert [document.text for document in imported.documents] == ["0a", "0b", "1a", "1b"]
+    assert imported.num_dropped == {"not a Parquet file": 1}
 
 
 def test_typed_dates_in_parquet(tmp_path: Path) -> None:
     stamps = pa.array([1767312000_000, 1767312001_000], pa.timestamp("ms", tz="Europe/Berlin"))
     pq.write_table(pa.table({"text": ["a", "b"], "date": stamps}), tmp_path / "a.parquet")
-    found = read_documents(tmp_path / "a.parquet").documents
-    assert [document.published_at for document in found] == ["2026-01-02T00:00:00Z", "2026-01-02T00:00:01Z"]
+    documents = read_documents(tmp_path / "a.parquet").documents
+    assert [document.published_at for document in documents] == [
+        "2026-01-02T00:00:00Z",
+        "2026-01-02T00:00:01Z",
+    ]
 
 
 def test_a_saved_dataset_and_its_splits(tmp_path: Path) -> None:

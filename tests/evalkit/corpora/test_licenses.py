@@ -203,7 +203,9 @@ def test_datasets_and_the_explorer_agree(license: str, tmp_path: Path) -> None:
     prepared = prepare_dataset(make_corpus("code", [document]), "me/code", tmp_path / "dataset")
     published = read_dataset(prepared.folder).documents
     shown = document_data(document)
-    assert [kept.text for kept in published.values()] == ([shown["text"]] if shown["text"] else [])
+    assert [published_document.text for published_document in published.values()] == (
+        [shown["text"]] if shown["text"] else []
+    )
     assert bool(published) is may_republish(license)
     assert label_of(document) == ("A title" if published else document.id)
 

@@ -87,10 +87,10 @@ def test_the_datasets_library_reads_the_folder(tmp_path: Path) -> None:
     folder = str(prepare_dataset(corpus, "me/news", tmp_path / "out").folder)
     assert datasets.get_dataset_config_names(folder) == ["default", "manifest"]
     texts = datasets.load_dataset(folder, split="test")
-    others = datasets.load_dataset(folder, "manifest", split="test")
+    withheld = datasets.load_dataset(folder, "manifest", split="test")
     assert texts["text"] == [document.text for document in corpus.documents if document.license in FREE]
-    assert sorted([*texts["position"], *others["position"]]) == list(range(9))
-    assert others["sha256"] == [
+    assert sorted([*texts["position"], *withheld["position"]]) == list(range(9))
+    assert withheld["sha256"] == [
         document.sha256 for document in corpus.documents if document.license in UNFREE
     ]
 
@@ -135,9 +135,9 @@ def test_a_config_that_would_be_empty_is_not_there(licenses: tuple[str | None, .
 
 def test_what_is_read_back_is_the_corpus(tmp_path: Path) -> None:
     corpus = corpus_of()
-    found = read_dataset(prepare_dataset(corpus, "me/news", tmp_path / "out").folder)
-    assert found.manifest == corpus.manifest
-    merged = {**found.documents, **found.withheld}
+    dataset = read_dataset(prepare_dataset(corpus, "me/news", tmp_path / "out").folder)
+    assert dataset.manifest == corpus.manifest
+    merged = {**dataset.documents, **dataset.withheld}
     for position, document in enumerate(corpus.documents):
         expected = (
             document if document.license in FREE else dataclasses.replace(document, text="", title=None)
@@ -259,8 +259,8 @@ def test_pushing(hub: UploadHub, tmp_path: Path) -> None:
     assert len(hub.datasets["me/news"]) == 2  # the empty state and the one commit
 
     # Another corpus does not take its place.
-    other = ["corpora", "publish", "other", "--repo", "me/news", "--store", store, "--push"]
-    code, _, err = evalkit(*other, endpoint=hub.url, home=home, HF_TOKEN=TOKEN)
+    push_another = ["corpora", "publish", "other", "--repo", "me/news", "--store", store, "--push"]
+    code, _, err = evalkit(*push_another, endpoint=hub.url, home=home, HF_TOKEN=TOKEN)
     assert code == 1
     assert "me/news holds the corpus news" in err and "never replaced" in err
     assert len(hub.datasets["me/news"]) == 2

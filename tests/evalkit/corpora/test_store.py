@@ -119,7 +119,7 @@ def test_a_limit_keeps_the_first_documents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("text", "expected"),
     [
         ("2026-03-01", "2026-03-01"),
         ("20260301", "2026-03-01"),
@@ -131,12 +131,12 @@ def test_a_limit_keeps_the_first_documents() -> None:
         ("0999-12-31T23:59:59Z", "0999-12-31T23:59:59Z"),
     ],
 )
-def test_dates_become_days_or_utc_times(given: str, expected: str) -> None:
-    assert utc_date(given) == expected
+def test_dates_become_days_or_utc_times(text: str, expected: str) -> None:
+    assert utc_date(text) == expected
 
 
 @pytest.mark.parametrize(
-    "given",
+    "text",
     [
         "",
         "2026",
@@ -147,9 +147,9 @@ def test_dates_become_days_or_utc_times(given: str, expected: str) -> None:
         "0001-01-01T00:00:00+05:00",
     ],
 )
-def test_what_is_no_date_is_refused(given: str) -> None:
+def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        utc_date(given)
+        utc_date(text)
 
 
 @pytest.mark.parametrize(
@@ -332,8 +332,8 @@ def test_unknown_names_are_refused_with_near_ones(tmp_path: Path) -> None:
         check_corpus_name("news.json", tmp_path)
     with pytest.raises(UsageError, match="40 hex digits"):
         check_corpus_name("hub:owner/name", tmp_path)
-    for known in ("news-2026-01", "python-stdlib", str(tmp_path), "hub:owner/name@" + "0" * 40):
-        check_corpus_name(known, tmp_path)
+    for name in ("news-2026-01", "python-stdlib", str(tmp_path), "hub:owner/name@" + "0" * 40):
+        check_corpus_name(name, tmp_path)
     for name in ("nothing", "../sample", ""):
         with pytest.raises(UsageError, match="unknown corpus"):
             verify_corpus(name, tmp_path)
@@ -447,12 +447,12 @@ RELEASES = {  # python.org/downloads
 
 
 def test_the_standard_library_is_dated_by_the_release(tmp_path: Path) -> None:
-    found = release_date(Path(sysconfig.get_path("stdlib")))
+    day = release_date(Path(sysconfig.get_path("stdlib")))
     version = platform.python_version()
-    assert found is not None
-    announced = dt.date.fromisoformat(RELEASES.get(version, found))
-    assert abs(dt.date.fromisoformat(found) - announced).days <= 2  # made, and then announced
-    assert "2022-10-24" <= found <= dt.datetime.now(dt.UTC).date().isoformat()  # 3.11.0's, and today
+    assert day is not None
+    announced = dt.date.fromisoformat(RELEASES.get(version, day))
+    assert abs(dt.date.fromisoformat(day) - announced).days <= 2  # made, and then announced
+    assert "2022-10-24" <= day <= dt.datetime.now(dt.UTC).date().isoformat()  # 3.11.0's, and today
     topics = tmp_path / "pydoc_data" / "topics.py"
     topics.parent.mkdir()
     assert release_date(tmp_path) is None

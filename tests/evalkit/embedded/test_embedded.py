@@ -54,8 +54,8 @@ def test_ids_are_the_start_and_the_bytes() -> None:
 def test_prose_is_dated_by_its_file_name(tmp_path: Path) -> None:
     path = tmp_path / WIKIPEDIA
     path.write_text(json.dumps(["one", "two"]), encoding="utf-8")
-    found = prose(path, "CC-BY-SA-4.0")
-    assert (found.date, found.documents) == ("2024-06-15", ("one", "two"))
+    data = prose(path, "CC-BY-SA-4.0")
+    assert (data.date, data.documents) == ("2024-06-15", ("one", "two"))
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(CorpusError, match="must be a JSON list of texts"):
         prose(path, "CC-BY-SA-4.0")
@@ -71,12 +71,12 @@ def test_code_is_that_of_the_packages_without_copies(tmp_path: Path) -> None:
     import typer
 
     packages = {"typer": {"version": typer.__version__, "license": "MIT"}}
-    found = code(packages)
-    assert len(set(found.documents)) == len(found.documents) > 5
+    data = code(packages)
+    assert len(set(data.documents)) == len(data.documents) > 5
     sources = {path.read_text(encoding="utf-8") for path in Path(typer.__file__).parent.rglob("*.py")}
-    assert set(found.documents) <= sources
-    assert found.facts["packages"]["typer"]["num_bytes"] == sum(len(x.encode()) for x in found.documents)
-    assert code(packages).describe() == found.describe()
+    assert set(data.documents) <= sources
+    assert data.facts["packages"]["typer"]["num_bytes"] == sum(len(x.encode()) for x in data.documents)
+    assert code(packages).describe() == data.describe()
     with pytest.raises(CorpusError, match=r"typer is .*, packages.toml wants 0.0.1"):
         code({"typer": {"version": "0.0.1", "license": "MIT"}})
 
@@ -103,8 +103,8 @@ def test_rwkv7_starts_as_its_authors_start_it() -> None:
         "blocks.1.ffn.x_k": [1.0, 0.0829960, 0.0423968, 0.0178202],
         "blocks.0.att.ln_x.weight": [0.5**0.7] * 4,
     }
-    for name, wanted in expected.items():
-        torch.testing.assert_close(values[name], torch.tensor(wanted), rtol=0, atol=2e-6, msg=name)
+    for name, values_expected in expected.items():
+        torch.testing.assert_close(values[name], torch.tensor(values_expected), rtol=0, atol=2e-6, msg=name)
     receptance = network.blocks[0].att.receptance.weight  # type: ignore[union-attr]
     torch.testing.assert_close(receptance @ receptance.T, torch.eye(4))
     assert not values["blocks.0.att.output.weight"].any()
@@ -150,9 +150,9 @@ def test_the_data_are_read_at_most_once() -> None:
     assert checked_steps(None, STREAM) == (len(STREAM) - 1) // 2 // 48 == 6
     assert rows(STREAM, 5).shape == (2, 49)
     assert checked_steps(2, STREAM) == 2
-    for asked in (0, -1, 7):
-        with pytest.raises(UsageError, match=rf"--steps {asked}: give 1 to 6"):
-            checked_steps(asked, STREAM)
+    for num_steps in (0, -1, 7):
+        with pytest.raises(UsageError, match=rf"--steps {num_steps}: give 1 to 6"):
+            checked_steps(num_steps, STREAM)
     with pytest.raises(UsageError, match="less than one step reads"):
         checked_steps(None, STREAM[:50])
 
@@ -174,8 +174,10 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(name: str, tmp_pat
     path = tmp_path / "checkpoint.pt"
     train(recipe, STREAM, held_out, checkpoint=path, quiet=True, stop_after=4)
     resumed, resumed_progress = train(recipe, STREAM, held_out, checkpoint=path, quiet=True)
-    for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
-        assert torch.equal(one, other)
+    for uninterrupted, resumed_parameter in zip(
+        whole.network.parameters(), resumed.network.parameters(), strict=True
+    ):
+        assert torch.equal(uninterrupted, resumed_parameter)
     unlike = {"seconds"}
     for one_point, other_point in zip(progress.points, resumed_progress.points, strict=True):
         assert {k: v for k, v in one_point.items() if k not in unlike} == {
@@ -190,10 +192,10 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(name: str, tmp_pat
 def test_a_sweep_goes_on_after_the_rates_that_are_done(tmp_path: Path) -> None:
     path = tmp_path / "sweep.csv"
     path.write_text("learning_rate,held_out\n0.001,7.5\n0.002,7.25\n", encoding="utf-8")
-    found = sweep(Recipe("rwkv7-nano", 0.0, 6, 0, "toy"), STREAM, {"held_out_prose": ["the cat"]}, path)
-    assert [row["learning_rate"] for row in found] == [1e-3, 2e-3, 4e-3]
-    assert [row["held_out"] for row in found[:2]] == [7.5, 7.25]
-    assert 3 < found[2]["held_out"] < 9
+    results = sweep(Recipe("rwkv7-nano", 0.0, 6, 0, "toy"), STREAM, {"held_out_prose": ["the cat"]}, path)
+    assert [row["learning_rate"] for row in results] == [1e-3, 2e-3, 4e-3]
+    assert [row["held_out"] for row in results[:2]] == [7.5, 7.25]
+    assert 3 < results[2]["held_out"] < 9
 
 
 def test_the_state_carried_is_the_state_of_the_whole() -> None:
@@ -251,7 +253,7 @@ def test_the_card_is_of_these_weights_and_tells_it_all(name: str) -> None:
 def test_a_shipped_model_scores_as_its_network(name: str) -> None:
     """Through the ordinary adapter and straight through the network of the recipe."""
     text = "In the beginning the Universe was created. — « Voilà », sagte er.\n" * 3
-    [found] = score_documents(
+    [document_score] = score_documents(
         load_model(name, device="cpu", dtype="float32"), corpus_of([text]).documents, "document"
     )
     trained = build(name, 0)
@@ -262,7 +264,7 @@ def test_a_shipped_model_scores_as_its_network(name: str) -> None:
     trained.network.eval()
     with torch.no_grad():
         nats = trained.losses(torch.from_numpy(byte_ids(text).astype(np.int64))[None], None)
-    assert found.total_bits == pytest.approx(float(nats.double().sum()) / math.log(2), rel=1e-5)
+    assert document_score.total_bits == pytest.approx(float(nats.double().sum()) / math.log(2), rel=1e-5)
 
 
 MEMORY = """

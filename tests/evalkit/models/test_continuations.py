@@ -67,21 +67,21 @@ def counted(embedding: torch.nn.Module) -> Iterator[list[int]]:
 
 
 def check_against_whole(model: TokenModel, embedding: torch.nn.Module) -> None:
-    asked = requests(model)
+    questions = requests(model)
     whole = model.nats(
-        [request.continuation for request in asked], contexts=[request.context for request in asked]
+        [request.continuation for request in questions], contexts=[request.context for request in questions]
     )
     assert isinstance(model, ReadingModel) and model.carries_state
     with counted(embedding) as seen:
-        costs = continuation_nats(model, asked)
-    for found, expected in zip(costs.nats, whole, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    assert costs.num_tokens_unshared == sum(len(r.context) + len(r.continuation) - 1 for r in asked)
-    once = {request.context[:end] for request in asked for end in range(1, len(request.context) + 1)}
-    branches = {(r.context, r.continuation[:-1]) for r in asked}
+        costs = continuation_nats(model, questions)
+    for nats, expected in zip(costs.nats, whole, strict=True):
+        np.testing.assert_allclose(nats, expected, rtol=1e-5, atol=1e-5)
+    assert costs.num_tokens_unshared == sum(len(r.context) + len(r.continuation) - 1 for r in questions)
+    once = {request.context[:end] for request in questions for end in range(1, len(request.context) + 1)}
+    branches = {(r.context, r.continuation[:-1]) for r in questions}
     assert costs.num_tokens_read == len(once) + sum(len(read) for _, read in branches)
     padding = sum(seen) - costs.num_tokens_read
-    assert 0 <= padding <= len(QUESTIONS) * len(ANSWERS) * max(len(r.continuation) for r in asked)
+    assert 0 <= padding <= len(QUESTIONS) * len(ANSWERS) * max(len(r.continuation) for r in questions)
     assert sum(seen) * 6 < costs.num_tokens_unshared
 
 
@@ -90,12 +90,12 @@ def test_hf_models_read_on_as_they_read_whole(architecture: str) -> None:
     model = hf_model(architecture)
     if architecture in READ_FROM_THE_START:
         assert not model.carries_state
-        asked = requests(model)[:6]
-        costs = continuation_nats(model, asked)
+        questions = requests(model)[:6]
+        costs = continuation_nats(model, questions)
         assert costs.num_tokens_read == costs.num_tokens_unshared
-        for request, found in zip(asked, costs.nats, strict=True):
+        for request, nats in zip(questions, costs.nats, strict=True):
             [expected] = model.nats([request.continuation], contexts=[request.context])
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(nats, expected, rtol=1e-5, atol=1e-5)
     else:
         check_against_whole(model, model._model.get_input_embeddings())
 
@@ -115,48 +115,48 @@ def test_a_reading_is_not_changed_by_what_is_read_from_it() -> None:
         model.read_on(text[40:], reading)
         model.branch_nats(reading, [text[:9]] * 3)
         after = model.branch_nats(reading, [text[40:50], text[40:44]])
-        for one, other in zip(before, after, strict=True):
-            assert one.tolist() == other.tolist()
+        for first_nats, second_nats in zip(before, after, strict=True):
+            assert first_nats.tolist() == second_nats.tolist()
 
 
 def test_small_batches_change_nothing() -> None:
     model = hf_model("llama")
-    asked = requests(model)
-    expected = continuation_nats(model, asked)
+    questions = requests(model)
+    expected = continuation_nats(model, questions)
     model.tokens_per_batch = 1
-    found = continuation_nats(model, asked)
-    assert found.num_tokens_read == expected.num_tokens_read
-    for one, other in zip(found.nats, expected.nats, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    costs = continuation_nats(model, questions)
+    assert costs.num_tokens_read == expected.num_tokens_read
+    for nats, expected_nats in zip(costs.nats, expected.nats, strict=True):
+        np.testing.assert_allclose(nats, expected_nats, rtol=1e-5, atol=1e-5)
 
 
 def test_a_context_may_be_the_beginning_of_another_or_empty() -> None:
     model = hf_model("qwen2")
     ids = tuple(model.encode(SHOTS).ids[:12].tolist())
-    asked = [
+    questions = [
         Request((), ids[:3]),
         Request(ids[:4], ids[4:6]),
         Request(ids[:4], ids[6:7]),
         Request(ids[:9], ids[9:12]),
         Request(ids[:2], ids[5:8]),
     ]
-    costs = continuation_nats(model, asked)
-    for request, found in zip(asked, costs.nats, strict=True):
+    costs = continuation_nats(model, questions)
+    for request, nats in zip(questions, costs.nats, strict=True):
         [expected] = model.nats([request.continuation], contexts=[request.context])
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(nats, expected, rtol=1e-5, atol=1e-5)
     assert costs.nats[0][0] == pytest.approx(math.log(model.vocab_size))
     assert continuation_nats(model, []).nats == []
 
 
 def test_models_with_nothing_but_nats_are_asked_in_batches() -> None:
     model = BigramModel()
-    asked = requests(model)
-    costs = continuation_nats(model, asked)
+    questions = requests(model)
+    costs = continuation_nats(model, questions)
     assert costs.num_tokens_read == costs.num_tokens_unshared
     assert model.num_calls > 1  # tokens_per_batch is 200
-    for request, found in zip(asked, costs.nats, strict=True):
+    for request, nats in zip(questions, costs.nats, strict=True):
         before = [request.context[-1], *request.continuation[:-1]]
-        np.testing.assert_allclose(found, model.table[before, list(request.continuation)], rtol=1e-6)
+        np.testing.assert_allclose(nats, model.table[before, list(request.continuation)], rtol=1e-6)
 
 
 def test_each_input_is_read_once() -> None:

@@ -113,11 +113,11 @@ say(refused(hub_files, "owner/other"))
         (hub.url, {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
         (NOWHERE, {}, "ConnectError"),
     ):
-        offline, digest_offline, again, other = client(offline_script, endpoint, tmp_path, **variables)
+        offline, digest_offline, again, refusal = client(offline_script, endpoint, tmp_path, **variables)
         assert offline == partial
         assert digest_offline == digest_before
         assert again == folder
-        assert other == (
+        assert refusal == (
             f"cannot reach the hub for owner/other ({reason}) and not all of it is in the local cache: "
             "connect once, or give a local path"
         )

@@ -84,12 +84,12 @@ def test_a_lossy_document_has_no_bits_and_says_why() -> None:
 @given(lengths=st.lists(st.integers(0, 300), max_size=40), budget=st.integers(1, 500))
 def test_batches_hold_every_window_once_and_keep_the_budget(lengths: list[int], budget: int) -> None:
     pieces = [Piece(i, Window(np.zeros(1, int), np.zeros(n, int), 0)) for i, n in enumerate(lengths)]
-    found = list(batches(pieces, budget))
-    assert sorted(piece.document for batch in found for piece in batch) == list(range(len(lengths)))
-    for batch in found:
+    cut = list(batches(pieces, budget))
+    assert sorted(piece.document for batch in cut for piece in batch) == list(range(len(lengths)))
+    for batch in cut:
         longest = max(piece.window.num_positions for piece in batch)
         assert len(batch) == 1 or len(batch) * longest <= budget
-    flat = [piece.window.num_positions for batch in found for piece in batch]
+    flat = [piece.window.num_positions for batch in cut for piece in batch]
     assert flat == sorted(flat, reverse=True)
 
 

@@ -17,9 +17,9 @@ def test_document_pays_for_every_token_once_within_the_limit(
     num_tokens: int, prefix: tuple[int, ...], limit: int | None
 ) -> None:
     ids = list(range(100, 100 + num_tokens))
-    found = windows("document", ids, prefix=prefix, context_limit=limit)
-    assert [token for window in found for token in window.targets] == ids
-    for window in found:
+    cut = windows("document", ids, prefix=prefix, context_limit=limit)
+    assert [token for window in cut for token in window.targets] == ids
+    for window in cut:
         first = window.first
         assert window.targets.tolist() == ids[first : first + len(window.targets)]
         assert limit is None or window.num_positions <= limit
@@ -39,14 +39,14 @@ def test_document_without_a_limit_is_one_window() -> None:
 
 
 def test_document_slides_by_half_a_window() -> None:
-    found = windows("document", range(20), prefix=(99,), context_limit=8)
-    assert [(w.first, len(w.context), len(w.targets)) for w in found] == [
+    cut = windows("document", range(20), prefix=(99,), context_limit=8)
+    assert [(w.first, len(w.context), len(w.targets)) for w in cut] == [
         (0, 1, 8),  # 8 positions: the prefix and 7 tokens predict 8
         (8, 5, 4),
         (12, 5, 4),
         (16, 5, 4),
     ]
-    assert found[1].context.tolist() == [99, 4, 5, 6, 7]
+    assert cut[1].context.tolist() == [99, 4, 5, 6, 7]
 
 
 @given(num_tokens=st.integers(1, 500), limit=st.integers(2, 64))
@@ -61,8 +61,8 @@ def test_lm_eval_windows_are_those_of_lm_eval(num_tokens: int, limit: int) -> No
 
 
 def test_lm_eval_takes_2048_where_a_model_states_no_limit() -> None:
-    found = windows("lm-eval", range(5000), prefix=(7,), context_limit=None)
-    assert [len(window.targets) for window in found] == [2048, 2048, 904]
+    cut = windows("lm-eval", range(5000), prefix=(7,), context_limit=None)
+    assert [len(window.targets) for window in cut] == [2048, 2048, 904]
     with pytest.raises(ScoringError, match="needs a BOS or end-of-text token"):
         windows("lm-eval", range(10), prefix=(), context_limit=None)
 
@@ -72,14 +72,14 @@ def test_uncheatable_leaves_the_first_id_of_each_chunk_unpaid(
     num_tokens: int, prefix: tuple[int, ...]
 ) -> None:
     ids = list(range(100, 100 + num_tokens))
-    found = windows("uncheatable", ids, prefix=prefix, context_limit=None)
+    cut = windows("uncheatable", ids, prefix=prefix, context_limit=None)
     whole = [*prefix, *ids]
     chunks = [whole[first : first + 1024] for first in range(0, len(whole), 1024)]
     paid = [token for chunk in chunks for token in chunk[1:]]
     if len(prefix) > 1:
         paid = paid[len(prefix) - 1 :]  # of several start tokens none stands for a byte
-    assert [token for window in found for token in window.targets] == paid
-    for window in found:
+    assert [token for window in cut for token in window.targets] == paid
+    for window in cut:
         assert window.targets.tolist() == ids[window.first : window.first + len(window.targets)]
         assert len(window.context) + len(window.targets) <= 1024
 

@@ -106,8 +106,8 @@ def test_what_is_read_before_does_not_depend_on_who_pays_for_it(
     ids = model.encode(TEXT).ids.tolist()
     whole = model.nats([ids], contexts=[[0]])[0]
     for split in (1, 17, 100, len(ids) - 1):
-        rest = model.nats([ids[split:]], contexts=[[0, *ids[:split]]])[0]
-        np.testing.assert_allclose(rest, whole[split:], rtol=1e-5)
+        nats = model.nats([ids[split:]], contexts=[[0, *ids[:split]]])[0]
+        np.testing.assert_allclose(nats, whole[split:], rtol=1e-5)
 
 
 def test_without_context_the_first_token_costs_the_vocabulary(checkpoint: Callable[[str], Path]) -> None:
@@ -233,11 +233,11 @@ def test_attention_without_a_stated_length_needs_one(tmp_path: Path) -> None:
 
 
 def test_what_follows_the_head(checkpoint: Callable[[str], Path]) -> None:
-    found = {}
+    heads = {}
     for architecture in CONFIGS:
         head = load(checkpoint(architecture))._head
-        found[architecture] = (head.scale, head.softcap)
-    assert {name: what for name, what in found.items() if what != (1.0, None)} == {
+        heads[architecture] = (head.scale, head.softcap)
+    assert {name: head for name, head in heads.items() if head != (1.0, None)} == {
         "gemma2": (1.0, 1.5),
         "cohere": (0.5, None),
         "granite": (0.5, None),
@@ -396,10 +396,10 @@ def test_a_hub_repository_is_identified_without_its_weights(
     llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {path.name: f"digest of {path.name}" for path in llama.iterdir()}
-    wanted = []
+    downloads = []
 
     def download(repo: str, commit: str, patterns: list[str]) -> Path:
-        wanted.append((repo, commit, patterns))
+        downloads.append((repo, commit, patterns))
         return llama
 
     monkeypatch.setattr(
@@ -409,9 +409,9 @@ def test_a_hub_repository_is_identified_without_its_weights(
     repository = dataclasses.replace(entry(llama), target="owner/name")
     identity = hf.identify(repository, LoadOptions())
     assert identity.revision == "c" * 40
-    assert not any("safetensors" in pattern for _, _, patterns in wanted for pattern in patterns)
+    assert not any("safetensors" in pattern for _, _, patterns in downloads for pattern in patterns)
     assert hf.load(repository, LoadOptions()).identity == identity
-    assert wanted[-1] == ("owner/name", "c" * 40, ["model.safetensors"])
+    assert downloads[-1] == ("owner/name", "c" * 40, ["model.safetensors"])
 
 
 def _edit_config(folder: Path, **settings: Any) -> None:

@@ -84,8 +84,8 @@ def spelled(name: str, token: int) -> bytes:
     if name in BYTE_LEVEL:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         plain = [c for c in alphabet if ord(c) < 256]
-        others = sorted(set(range(256)) - set(map(ord, plain)))
-        table = {c: ord(c) for c in plain} | {chr(256 + i): byte for i, byte in enumerate(others)}
+        unprintable = sorted(set(range(256)) - set(map(ord, plain)))
+        table = {c: ord(c) for c in plain} | {chr(256 + i): byte for i, byte in enumerate(unprintable)}
         return bytes(table[character] for character in symbol)
     if symbol.startswith("<0x"):
         return bytes.fromhex(symbol[3:5])
@@ -260,9 +260,9 @@ def test_a_text_that_cannot_be_told_from_its_tokens_is_refused(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evalkit.models.hf.token_bytes._PROBE", "D" if case == "no unknown token" else "a")
-    tokenizer, text, what = LOSSY[case]
+    tokenizer, text, message = LOSSY[case]
     token_bytes = TokenBytes(as_fast(tokenizer, name_or_path="tiny/tokenizer"))
-    with pytest.raises(LossyTextError, match=what) as caught:
+    with pytest.raises(LossyTextError, match=message) as caught:
         token_bytes.encode(text)
     assert "tiny/tokenizer" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -114,8 +114,8 @@ def test_a_text_may_be_cut_anywhere(world_file: Path) -> None:
         first, reading = model.read(ids[:cut])
         second, _ = model.read(ids[cut:], reading)
         assert np.abs(np.concatenate((first, second)) - whole).max() < 1e-5
-        [rest] = model.nats([ids[cut:]], contexts=[[0, *ids[:cut]]])
-        assert np.abs(rest - whole[cut:]).max(initial=0) < 1e-5
+        [nats] = model.nats([ids[cut:]], contexts=[[0, *ids[:cut]]])
+        assert np.abs(nats - whole[cut:]).max(initial=0) < 1e-5
 
 
 def test_neighbours_and_order_change_nothing(world_file: Path) -> None:
@@ -125,10 +125,10 @@ def test_neighbours_and_order_change_nothing(world_file: Path) -> None:
     alone = [model.nats([sequence])[0] for sequence in sequences]
     together = model.nats(sequences)
     backwards = model.nats(sequences[::-1])[::-1]
-    for one, many, reverse in zip(alone, together, backwards, strict=True):
-        assert one.dtype == np.float32
-        assert np.allclose(one, many, rtol=1e-5, atol=1e-6)
-        assert np.allclose(one, reverse, rtol=1e-5, atol=1e-6)
+    for single, many, reverse in zip(alone, together, backwards, strict=True):
+        assert single.dtype == np.float32
+        assert np.allclose(single, many, rtol=1e-5, atol=1e-6)
+        assert np.allclose(single, reverse, rtol=1e-5, atol=1e-6)
 
 
 def test_without_a_document_start_the_first_token_costs_the_vocabulary() -> None:
