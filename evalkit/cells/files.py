@@ -66,9 +66,9 @@ def read_content(path: Path, *, remedy: str) -> dict[str, object]:
     Raises:
         ScoringError: the files are not what was written, or cannot be read.
     """
-    if problem := damage(path):
-        raise ScoringError(f"{path} {problem}; {remedy}")
-    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    content = _read(path)
+    if isinstance(content, str):
+        raise ScoringError(f"{path} {content}; {remedy}")
     return content
 
 
@@ -108,6 +108,12 @@ def damage(path: Path) -> str | None:
     Raises:
         ScoringError: they cannot be read, so that nothing is known of them.
     """
+    content = _read(path)
+    return content if isinstance(content, str) else None
+
+
+def _read(path: Path) -> dict[str, object] | str:
+    """What a cell's JSON says; or, as text, what is wrong with its files."""
     parquet = path.with_suffix(".parquet")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -130,7 +136,7 @@ def damage(path: Path) -> str | None:
         ) from error
     except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
         return "is not strict JSON"
-    return None
+    return content
 
 
 def is_readable_schema(version: object) -> TypeGuard[int]:
