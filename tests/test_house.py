@@ -8,7 +8,7 @@ import itertools
 import statistics
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,26 +61,24 @@ FLOORS = {
         {"cli"},
     ),
 }
-# Arrows that still point up.
-UPWARD = {
-    ("evalkit.analysis", "evalkit.runner"),
-}
-LONG_MODULES = {
-    "evalkit_kernels.wkv7_cpu",
-    "evalkit_kernels.wkv7_triton_kernels",
-}
-LONG_FUNCTIONS = {
-    "leaderboard",
-    "write_task_cell",
-}
+LONG_MODULES = {"evalkit_kernels.wkv7_cpu", "evalkit_kernels.wkv7_triton_kernels"}
+LONG_FUNCTIONS = {"leaderboard"}
 # Names that say nothing of what they hold.
 VAGUE = {
     "one", "other", "others", "found", "known", "where", "asked", "told", "given", "wanted", "own", "rest",
     "here", "there", "mine", "what", "made", "kept", "left",
 }  # fmt: skip
-MOST_VAGUE = {"evalkit": 355, "evalkit_crawlers": 0, "evalkit_tasks": 0}
-MOST_ANY = {"evalkit": 164, "evalkit_crawlers": 7, "evalkit_tasks": 6}
-MOST_BY_KEY = {"evalkit": 5, "evalkit_crawlers": 0, "evalkit_tasks": 0}
+# Modules that still have such names, or read a cell's fields by key.
+STILL_VAGUE = {
+    "evalkit.analysis.cutoff",
+    "evalkit.errors",
+    "evalkit.plots.speed",
+    "evalkit.report.content",
+    "evalkit.report.pages",
+    "evalkit.report.sources",
+    "evalkit.report.text",
+}
+STILL_BY_KEY = {"evalkit.cells.files", "evalkit.plots.speed"}
 
 
 def modules_of(package: str) -> dict[str, Path]:
@@ -137,7 +135,7 @@ def test_arrows_between_folders_point_down(package: str) -> None:
         targets -= {folder, package}
         assert targets <= floor.keys(), f"{module} goes through the front door"
         upward = {target for target in targets if floor[target] >= floor[folder]}
-        assert {(folder, target) for target in upward} <= UPWARD, f"{module} imports {upward}"
+        assert not upward, f"{module} imports {upward}"
 
 
 def test_modules_are_small() -> None:
@@ -176,26 +174,22 @@ def bindings(module: str) -> Iterator[str]:
                 yield name
 
 
-def per_package(counts: Counter[str]) -> Counter[str]:
-    totals: Counter[str] = Counter()
-    for module, count in counts.items():
-        totals[package_of(module)] += count
-    return totals
+def counts(count: Callable[[str], int]) -> Counter[str]:
+    return +Counter({module: count(module) for module in OUTSIDE_KERNELS})
 
 
 def test_names_say_what_they_hold() -> None:
-    vague = Counter({m: sum(name in VAGUE for name in bindings(m)) for m in OUTSIDE_KERNELS})
-    assert per_package(vague) <= Counter(MOST_VAGUE), vague.most_common(9)
+    vague = counts(lambda module: sum(name in VAGUE for name in bindings(module)))
+    assert vague.keys() <= STILL_VAGUE, vague
 
 
-def test_types_are_told() -> None:
-    untyped = Counter(
-        {
-            module: sum(isinstance(node, ast.Name) and node.id == "Any" for node in NODES[module])
-            for module in OUTSIDE_KERNELS
-        }
-    )
-    assert per_package(untyped) <= Counter(MOST_ANY), untyped.most_common(9)
+@pytest.mark.parametrize("package", FLOORS)
+def test_types_are_told(package: str) -> None:
+    """``Any`` is for what others wrote: two in a thousand lines."""
+    untyped = counts(lambda module: sum(getattr(node, "id", None) == "Any" for node in NODES[module]))
+    modules = modules_of(package)
+    num_lines = sum(NUM_LINES[module] for module in modules)
+    assert sum(untyped[module] for module in modules) <= num_lines / 500, untyped.most_common(9)
 
 
 def is_content_by_key(node: ast.AST) -> bool:
@@ -209,8 +203,8 @@ def is_content_by_key(node: ast.AST) -> bool:
 
 
 def test_cells_are_typed() -> None:
-    by_key = Counter({m: sum(map(is_content_by_key, NODES[m])) for m in OUTSIDE_KERNELS})
-    assert per_package(by_key) <= Counter(MOST_BY_KEY), by_key.most_common(9)
+    by_key = counts(lambda module: sum(map(is_content_by_key, NODES[module])))
+    assert by_key.keys() <= STILL_BY_KEY, by_key
 
 
 def test_every_dependency_is_pinned() -> None:

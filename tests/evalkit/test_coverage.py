@@ -47,6 +47,7 @@ def holds(estimate: Estimate, truth: float) -> bool:
     return estimate.low <= truth <= estimate.high
 
 
+@pytest.mark.slow
 def test_intervals_of_the_leaderboard_and_of_compare_cover_known_differences() -> None:
     covered, ties, wins, losses = np.zeros(2), 0, 0, 0
     for seed in range(NUM_DRAWS):

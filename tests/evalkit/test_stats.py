@@ -83,6 +83,7 @@ def test_documents_of_one_cluster_widen_the_interval() -> None:
     assert clustered.half_width > 2.5 * naive.half_width
 
 
+@pytest.mark.slow
 def test_about_95_of_100_intervals_hold_the_truth() -> None:
     rng = np.random.default_rng(4)
     truth, held = 2.0, 0

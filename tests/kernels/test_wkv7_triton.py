@@ -342,6 +342,7 @@ if __name__ == "__main__":  # triton is changed for flash-linear-attention: in a
 
 
 @interpreted
+@pytest.mark.slow
 @pytest.mark.skipif(FLA is None, reason="flash-linear-attention is not installed")
 def test_flash_linear_attention_agrees(tmp_path: Path) -> None:
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "1"}

@@ -11,6 +11,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.support.crawling import crawl_from, parquet
 from tests.support.replay import Reply, Request, serve
 from tests.support.toy_source import ToySource, pages, toy_site
@@ -38,6 +40,7 @@ class Reaper:
         return self.site(request)
 
 
+@pytest.mark.slow
 def test_fifty_kills_lose_nothing_and_repeat_only_what_was_in_flight() -> None:
     dice, reaper = random.Random(20261121), Reaper()
     statuses: list[int] = []

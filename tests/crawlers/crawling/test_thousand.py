@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from evalkit.corpora.licenses import ARXIV_LICENSE
 from evalkit_crawlers.crawling.crawl import Crawled
 from evalkit_crawlers.sources.arxiv import ArxivSource
@@ -100,6 +102,7 @@ def assert_same(outcomes: Expected, expected: Expected) -> None:
     assert {id: pair for id, pair in wrong.items() if pair[0] != pair[1]} == {}
 
 
+@pytest.mark.slow
 def test_five_hundred_papers() -> None:
     served, texts, abstracts, licenses = papers()
     assert len(served) == 500
@@ -178,6 +181,7 @@ def news() -> tuple[list[ServedFeed], Expected, Counter[str]]:
     return feeds, expected, licenses
 
 
+@pytest.mark.slow
 def test_three_hundred_articles_of_news(tmp_path: Path) -> None:
     feeds, expected, licenses = news()
     assert len(expected) == 300
@@ -193,6 +197,7 @@ def test_three_hundred_articles_of_news(tmp_path: Path) -> None:
     assert {request for request, times in num_requests_by_page.items() if times > 1} <= redirected_to
 
 
+@pytest.mark.slow
 def test_two_hundred_articles_of_wikipedias() -> None:
     languages = ("en", "zh", "ru", "es", "ar")
     expected: Expected = {}

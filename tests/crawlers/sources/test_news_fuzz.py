@@ -284,6 +284,7 @@ def test_answers_with_odd_values(data: st.DataObject) -> None:
             assert isinstance(source.extract(item, get(item.url)), Extracted | Drop)
 
 
+@pytest.mark.slow
 def test_the_largest_pages_that_are_read() -> None:
     html = "<p>a" * (pages.MAX_ELEMENTS - 10)  # the worst that was found
     with in_time():

@@ -21,6 +21,7 @@ def bench(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_network_of_real_size_costs_what_the_rwkv_package_says() -> None:
     result = bench("--tokens", "100", "--rounds", "1", "--threads", "1")
     assert result["max_nats_difference"] < 1e-4
@@ -29,6 +30,7 @@ def test_a_network_of_real_size_costs_what_the_rwkv_package_says() -> None:
     assert ratio == pytest.approx(result["evalkit_tokens_per_s"] / result["rwkv_tokens_per_s"])
 
 
+@pytest.mark.slow
 def test_operators_beside_their_peers() -> None:
     result = bench("kernels", "--rounds", "1", "--device", "cpu")
     rows = {row["operator"]: row for row in result["rows"]}

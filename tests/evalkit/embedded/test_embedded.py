@@ -284,6 +284,7 @@ print(*peaks)
 """
 
 
+@pytest.mark.slow
 def test_a_megabyte_takes_the_memory_of_ten_kilobytes(tmp_path: Path) -> None:
     """Of a network with the embedded ones' vocabulary and one small layer: all logits would be a gigabyte."""
     save_official(tmp_path / "small.pth", vocab_size=257, num_channels=64, num_layers=1, head_size=32)

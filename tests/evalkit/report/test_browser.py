@@ -305,6 +305,7 @@ def test_a_text_that_may_not_be_shown(page: Page, small: Small) -> None:
             assert not any(text[10:90].encode() in content for text in texts), path
 
 
+@pytest.mark.slow
 def test_a_document_of_a_megabyte(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import evalkit
 
@@ -475,6 +476,7 @@ def test_plots_are_seen(page: Page, small: Small) -> None:
     assert page.url.endswith("/plots/parameters.png")
 
 
+@pytest.mark.slow
 def test_a_large_store_loads_fast(page: Page, large: Large) -> None:
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
