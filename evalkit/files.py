@@ -7,8 +7,13 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+_TICK_NS = 2_000_000_000
+"""The coarsest clock of a file system in use: FAT's."""
 
 
 @contextlib.contextmanager
@@ -63,26 +68,48 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.") or "unnamed"
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, remembered by path, size and time of change.
+class FileStamp(NamedTuple):
+    """What the file system says of a file's content without reading it; a write changes it."""
 
-    A 6 GB checkpoint takes seconds to hash and every run needs its digest before anything is loaded.
-    Files in the hub's cache are named by their SHA-256 and need no hashing.
+    num_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    """Time of the last change of content or name, which no program can set."""
+    inode: int
+
+
+def file_stamp(path: Path) -> FileStamp:
+    """The stamp of a file, or of the file that a link leads to.
+
+    Raises:
+        OSError: there is none.
+    """
+    status = path.stat()
+    return FileStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, remembered by path and stamp.
+
+    A 6 GB checkpoint takes seconds to hash and every run needs its digest before anything is loaded. What was
+    written within the last two seconds is hashed again each time: a second write within one tick of the file
+    system's clock would leave the stamp as it is. Names say nothing of the content, not even those of the
+    hub's cache, which are meant to be digests: a disk's error leaves them as they are.
     """
     real = path.resolve()
-    if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
-        return real.name
-    status = real.stat()
+    stamp = file_stamp(real)
     memory = cache_dir() / "sha256" / hashlib.sha256(os.fsencode(real)).hexdigest()
-    stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+    remembered = " ".join(map(str, stamp))
     with contextlib.suppress(OSError, ValueError):
         known_stamp, digest = memory.read_text().split("\n")
-        if known_stamp == stamp:
+        if known_stamp == remembered:
             return digest
+    is_settled = time.time_ns() - stamp.ctime_ns > _TICK_NS
     with real.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with contextlib.suppress(OSError), atomic_write(memory) as temporary:  # no cache: hashed again next time
-        temporary.write_text(f"{stamp}\n{digest}")
+    if is_settled and file_stamp(real) == stamp:
+        with contextlib.suppress(OSError), atomic_write(memory) as temporary:  # else hashed again next time
+            temporary.write_text(f"{remembered}\n{digest}")
     return digest
 
 

@@ -10,8 +10,6 @@ with ``--token-bits`` the lists ``token_bits`` (float32, null where unpaid) and 
 
 import dataclasses
 import datetime as dt
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.keys import (
+    accepted,
+    cell_model_parts,
+    cells_in,
+    differ_in_versions_only,
+    identity_parts,
+    key_of,
+)
 from evalkit.cells.provenance import cell_model
 from evalkit.cells.reading import cell_of, check_kind, read_cell_of
 from evalkit.cells.schema import (
@@ -58,23 +64,19 @@ class CellSpec(NamedTuple):
 
     def key(self, *, token_bits: bool | None = None) -> str:
         """Digest of what determines the numbers: 24 hexadecimal digits."""
-        identity = self.identity
-        parts = {
-            "loader": identity.loader,
-            "revision": identity.revision,
-            "weights": identity.weights_sha256,
-            "dtype": identity.dtype,
-            "tokenizer": identity.tokenizer_sha256,
-            "prefix": identity.prefix,
-            "context_limit": identity.context_limit,
+        return key_of(self.parts(self.token_bits if token_bits is None else token_bits))
+
+    def parts(self, token_bits: bool) -> dict[str, object]:
+        """What the key is a digest of."""
+        return {
+            **identity_parts(self.identity),
             "policy": self.policy,
             "corpus": self.corpus.sha256,
             "limit": self.limit,
-            "token_bits": self.token_bits if token_bits is None else token_bits,
+            "token_bits": token_bits,
             "scorer": SCORER_VERSION,
             "schema": cell_files.KEY_SCHEMA,
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
     def folder(self, output: Path) -> Path:
         """Where the cell's files lie."""
@@ -82,11 +84,24 @@ class CellSpec(NamedTuple):
 
 
 def find_cell(
-    spec: CellSpec, output: Path, *, warn: Callable[[str], None], dry_run: bool = False
+    spec: CellSpec,
+    output: Path,
+    *,
+    warn: Callable[[str], None],
+    dry_run: bool = False,
+    accept_versions: bool = False,
 ) -> CorpusCell | None:
     """The finished cell of a spec, or None; a cell with token bits serves one without.
 
     Damaged files are moved aside, except in a dry run, and ``warn`` is told (`cell_files.is_whole`).
+
+    Args:
+        spec: the cell.
+        output: the folder of all results.
+        warn: gets a line for what is wrong with a file, or for what was accepted.
+        dry_run: leave damaged files where they are.
+        accept_versions: where the cell is not there, take the newest that another generation of the library
+            computed.
 
     Raises:
         ModelError: the model's identity cannot be kept in a cell.
@@ -97,7 +112,30 @@ def find_cell(
         path = spec.folder(output) / f"{spec.key(token_bits=token_bits)}.json"
         if cell_files.is_whole(path, warn=warn, again="scored again", dry_run=dry_run):
             return _named(read_cell_of(CorpusCell, path), spec)
+    if not accept_versions:
+        return None
+    for cell in cells_in(spec.folder(output), warn=warn):
+        if isinstance(cell, CorpusCell) and any(
+            differ_in_versions_only(_cell_parts(cell), spec.parts(token_bits))
+            for token_bits in {spec.token_bits, True}
+        ):
+            warn(accepted(spec.identity, cell.corpus.name, cell.model))
+            return _named(cell, spec)
     return None
+
+
+def _cell_parts(cell: CorpusCell) -> dict[str, object]:
+    """What `CellSpec.parts` were when the cell was computed."""
+    policy = cell.policy
+    return {
+        **cell_model_parts(cell.model, policy.prefix_rule, policy.context_limit),
+        "policy": policy.name,
+        "corpus": cell.corpus.sha256,
+        "limit": cell.corpus.limit,
+        "token_bits": cell.documents.token_bits,
+        "scorer": cell.scorer_version,
+        "schema": cell_files.KEY_SCHEMA,
+    }
 
 
 def _named(cell: CorpusCell, spec: CellSpec) -> CorpusCell:

@@ -61,6 +61,8 @@ def _fields(identity: ModelIdentity) -> dict[str, object]:
         "revision": identity.revision,
         "weights_sha256": identity.weights_sha256,
         "tokenizer_sha256": identity.tokenizer_sha256,
+        "config_sha256": identity.config_sha256,
+        "numerics": identity.numerics,
         "dtype": identity.dtype,
     }
 

@@ -83,13 +83,17 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CellModel:
-    """The model of a cell. The facts that may be absent do not change the numbers."""
+    """The model of a cell. The facts from `num_parameters` on do not change the numbers."""
 
     name: str
     loader: str
     revision: str | None
     weights_sha256: str
     tokenizer_sha256: str
+    config_sha256: Fact = None
+    """Digest of the other files that were read; absent where none were, and in older cells."""
+    numerics: Fact = None
+    """Generation of the library that computed; the same."""
     dtype: str
     num_parameters: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
     released: Fact = None

@@ -6,12 +6,18 @@ has a row per item.
 """
 
 import datetime as dt
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.keys import (
+    accepted,
+    cell_model_parts,
+    cells_in,
+    differ_in_versions_only,
+    identity_parts,
+    key_of,
+)
 from evalkit.cells.provenance import task_cell_model
 from evalkit.cells.reading import cell_of, check_kind, read_cell_of
 from evalkit.cells.schema import CellItems, CellTask, Environment, TaskCell, content_of
@@ -31,20 +37,27 @@ def cell_path(identity: ModelIdentity, task: EvalTask, output: Path) -> Path:
         ModelError: the model's identity cannot be kept in a cell.
     """
     task_cell_model(identity)  # what is wrong with it is told before anything is asked
-    parts = {
-        "loader": identity.loader,
-        "revision": identity.revision,
-        "weights": identity.weights_sha256,
-        "dtype": identity.dtype,
-        "tokenizer": identity.tokenizer_sha256,
-        "prefix": identity.prefix,
-        "context_limit": identity.context_limit,
+    key = key_of(_parts(identity, task))
+    return output / FOLDER / slug(task.name) / slug(identity.name) / f"{key}.json"
+
+
+def _parts(identity: ModelIdentity, task: EvalTask) -> dict[str, object]:
+    return {
+        **identity_parts(identity),
         "task": [task.name, task.method, task.sha256],
         "version": TASKS_VERSION,
         "schema": cell_files.KEY_SCHEMA,
     }
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-    return output / FOLDER / slug(task.name) / slug(identity.name) / f"{key}.json"
+
+
+def _cell_parts(cell: TaskCell) -> dict[str, object]:
+    """What `_parts` were when the cell was computed."""
+    return {
+        **cell_model_parts(cell.model, cell.model.prefix_rule, cell.model.context_limit),
+        "task": [cell.task.name, cell.task.method, cell.task.sha256],
+        "version": cell.tasks_version,
+        "schema": cell_files.KEY_SCHEMA,
+    }
 
 
 def find_task_cell(path: Path, *, warn: Callable[[str], None], dry_run: bool = False) -> TaskCell | None:
@@ -55,6 +68,27 @@ def find_task_cell(path: Path, *, warn: Callable[[str], None], dry_run: bool = F
     """
     if cell_files.is_whole(path, warn=warn, again="asked again", dry_run=dry_run):
         return read_cell_of(TaskCell, path)
+    return None
+
+
+def find_task_cell_of_versions(
+    path: Path, identity: ModelIdentity, task: EvalTask, *, warn: Callable[[str], None]
+) -> TaskCell | None:
+    """The newest finished cell that differs only in the generation of the library that computed, or None.
+
+    Args:
+        path: from `cell_path`.
+        identity: of the model.
+        task: what is asked.
+        warn: gets a line for what was accepted, or is wrong with a file.
+
+    Raises:
+        ScoringError: a file cannot be read, or is whole and no cell.
+    """
+    for cell in cells_in(path.parent, warn=warn):
+        if isinstance(cell, TaskCell) and differ_in_versions_only(_cell_parts(cell), _parts(identity, task)):
+            warn(accepted(identity, task.name, cell.model))
+            return cell
     return None
 
 

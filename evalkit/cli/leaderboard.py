@@ -1,6 +1,7 @@
 """``evalkit leaderboard``: the steps of a refresh, each a command, and all of them as one."""
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -132,19 +133,23 @@ def refresh_command(
     output: _Site = Path("site"),
     docs: DocsOption = None,
 ) -> None:
-    """Crawl, publish, score and build the site; what a source or a gate stops, the others go on without."""
+    """Crawl, publish, score, build the site; what a source, gate or model stops, the others go on without."""
     from evalkit.errors import EvalkitError
 
     failed = False
-    for step in (crawl_command, publish_command):
+    steps: list[Callable[[], None]] = [
+        lambda: crawl_command(config, date),
+        lambda: publish_command(config, date),
+        lambda: score_command(config, date, hardware),
+    ]
+    for step in steps:
         try:
-            step(config, date)
+            step()
         except typer.Exit:
             failed = True
         except EvalkitError as error:
             typer.echo(f"evalkit: {error}", err=True)
             failed = True
-    score_command(config, date, hardware)
     site_command(config, output, docs)
     if failed:
         raise typer.Exit(1)

@@ -40,6 +40,10 @@ MaxContextOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own Python.")
 ]
+AcceptVersionsOption = Annotated[
+    bool,
+    typer.Option("--accept-versions", help="Take finished cells of other versions of the libraries."),
+]
 TokenBitsOption = Annotated[bool, typer.Option("--token-bits", help="Keep the bits of every token.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

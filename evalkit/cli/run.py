@@ -7,6 +7,7 @@ import typer
 
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
+    AcceptVersionsOption,
     CommaLists,
     CorporaOption,
     DeviceOption,
@@ -65,6 +66,7 @@ def run_command(
     token_bits: TokenBitsOption = False,
     max_context: MaxContextOption = None,
     trust_remote_code: TrustOption = False,
+    accept_versions: AcceptVersionsOption = False,
     dry_run: DryRunOption = False,
     shots: _Shots = None,
     lengths: _Lengths = None,
@@ -94,6 +96,7 @@ def run_command(
         dtype=dtype,
         max_context=max_context,
         trust_remote_code=trust_remote_code,
+        accept_versions=accept_versions,
         dry_run=dry_run,
         debug=is_debug(context),
         reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr),

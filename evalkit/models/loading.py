@@ -14,9 +14,10 @@ package's ``pyproject.toml``, under the entry-point group ``evalkit.loaders``::
 Then ``evalkit run --models ngram:TARGET`` finds it, with whatever TARGET means to it, and so does a table
 ``[models.NAME]`` with ``loader = "ngram"`` in ``evalkit.toml``. `identify` is called for every model before
 any is loaded: what it returns is part of the key of every result, so it must change with whatever changes a
-score (weights, tokenizer, precision). What `load` returns has the members of
-`evalkit.models.protocol.TokenModel` or `Codec`. A model that is needed once takes no loader: give the object
-itself to ``evalkit.run(models=[...])``.
+score (weights, tokenizer, configuration, precision). It is called once more when the model is loaded, and the
+model bears an identity too: where one of them differs, the model's cells fail and nothing is filed under the
+wrong key. What `load` returns has the members of `evalkit.models.protocol.TokenModel` or `Codec`. A model
+that is needed once takes no loader: give the object itself to ``evalkit.run(models=[...])``.
 """
 
 import dataclasses
@@ -28,6 +29,7 @@ from typing import NamedTuple, Protocol
 
 from evalkit.errors import EvalkitError, ModelError, UsageError
 from evalkit.models.catalog import LOADER_GROUP, CatalogEntry, load_catalog, resolve_spec
+from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
 
 _BUILT_IN = {
@@ -56,23 +58,36 @@ class LocatedModel(NamedTuple):
     entry: CatalogEntry | None
     options: LoadOptions
     instance: Model | None = None
+    problem: ModelError | None = None
+    """Why it cannot be identified: its identity has no more than a name, and `load` raises this."""
 
     def load(self) -> Model:
-        """The model, ready to score.
+        """The model, ready to score, and made of the very files that `identity` was taken of.
 
         Raises:
-            ModelError: its weights cannot be read.
+            ModelError: its weights cannot be read, or a file has changed since the model was located.
         """
+        if self.problem is not None:
+            raise self.problem
         if self.instance is not None:
             return self.instance
         assert self.entry is not None
-        return _loader(self.entry.loader).load(self.entry, self.options)
+        entry = self.entry
+        if entry.loader in _BUILT_IN and self.identity.revision is not None:
+            # A branch may have moved since: what was planned is a commit.
+            entry = dataclasses.replace(entry, revision=self.identity.revision)
+        model = _loader(entry.loader).load(entry, self.options)
+        check_same(self.identity, model.identity)
+        check_untouched(model.identity, _identify(entry, self.options))
+        return model
 
 
 def locate_models(
     specs: Iterable[str | Model], options: LoadOptions, *, config_path: Path | None = None
 ) -> list[LocatedModel]:
     """Models by name or as objects; every name is checked before any file is read.
+
+    A model that cannot be reached or read has a `LocatedModel.problem`, unless all have: the first is raised.
 
     Args:
         specs: catalog names, ``LOADER:TARGET``, or objects with the members of a protocol.
@@ -81,7 +96,7 @@ def locate_models(
 
     Raises:
         UsageError: an unknown name, an object that is no model, or the same model twice.
-        ModelError: a model cannot be found or identified.
+        ModelError: there is nothing at a path, or none of the models can be identified.
     """
     specs = list(specs)
     catalog = load_catalog(config_path) if any(isinstance(spec, str) for spec in specs) else {}
@@ -92,9 +107,7 @@ def locate_models(
         if isinstance(entry, CatalogEntry):
             if short_name and file_names.count(short_name) == 1:
                 entry = dataclasses.replace(entry, name=short_name)
-            identity = _identify(entry, options)
-            identity = dataclasses.replace(identity, details={**_provenance(entry), **identity.details})
-            located_models.append(LocatedModel(identity, entry, options))
+            located_models.append(_locate(entry, options))
         elif isinstance(entry, TokenModel | Codec):
             located_models.append(LocatedModel(entry.identity, None, options, entry))
         else:
@@ -106,7 +119,23 @@ def locate_models(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"asked for twice: {', '.join(twice)}; name each model once")
+    problems = [located.problem for located in located_models if located.problem]
+    if problems and len(problems) == len(located_models):
+        raise problems[0]
     return located_models
+
+
+def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
+    problem = None
+    try:
+        identity = _identify(entry, options)
+    except UsageError:
+        raise
+    except ModelError as error:
+        problem = error
+        identity = ModelIdentity(entry.name, entry.loader, None, "", "", "", "", None)
+    identity = dataclasses.replace(identity, details={**_provenance(entry), **identity.details})
+    return LocatedModel(identity, entry, options, problem=problem)
 
 
 def load_model(
@@ -156,8 +185,6 @@ def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     except EvalkitError:
         raise
     except Exception as error:
-        if entry.loader in _BUILT_IN:
-            raise
         raise ModelError(f"{entry.name}: loader {entry.loader!r} failed to identify it: {error!r}") from error
 
 

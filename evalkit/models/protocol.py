@@ -22,6 +22,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.models.model_files import ModelFile
+
 
 class Encoding(NamedTuple):
     """A document as tokens that tile its bytes.
@@ -61,6 +63,12 @@ class ModelIdentity:
     """Most token positions of one forward pass; None where there is no limit."""
     details: Mapping[str, str | int | float | bool | None] = dataclasses.field(default_factory=dict)
     """Provenance that does not change the score: repo, file, parameters, cutoff, licence."""
+    config_sha256: str | None = None
+    """Digest of all other files that loading reads: configuration, code, adapter; None: there are none."""
+    numerics: str | None = None
+    """Generation of the library that computes, e.g. ``transformers 5.23``; None: the digests say it all."""
+    files: tuple[ModelFile, ...] = ()
+    """Every file that loading reads, compared with what is there after loading; not part of the key."""
 
 
 @runtime_checkable

@@ -50,7 +50,7 @@ def run(
     Raises:
         UsageError: a name, an option or a combination of them is wrong.
         CorpusError: a corpus cannot be read.
-        ModelError: a model cannot be found or identified.
+        ModelError: there is no file at a path, or none of the models can be found and identified.
     """
     options = options or RunOptions()
     models = DEFAULT_MODELS if models is None else models
@@ -114,8 +114,18 @@ def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> Plan
         corpus.name,
         len(corpus.documents),
         f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
-        find_cell(spec, options.folder, warn=options.reporter.message, dry_run=options.dry_run),
+        None if located.problem else _find(spec, options),
         functools.partial(_score, spec, options),
+    )
+
+
+def _find(spec: CellSpec, options: RunOptions) -> CorpusCell | None:
+    return find_cell(
+        spec,
+        options.folder,
+        warn=options.reporter.message,
+        dry_run=options.dry_run,
+        accept_versions=options.accept_versions,
     )
 
 

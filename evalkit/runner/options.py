@@ -27,6 +27,8 @@ class RunOptions:
     """A cap on the context of every model that is loaded by name, in token positions."""
     trust_remote_code: bool = False
     """Whether hub repositories may run their own Python."""
+    accept_versions: bool = False
+    """Take finished cells that another generation of transformers or of the kernels computed."""
     dry_run: bool = False
     """Plan only: nothing is loaded or written."""
     debug: bool = False

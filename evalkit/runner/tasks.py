@@ -8,7 +8,12 @@ from pathlib import Path
 
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import TaskCell, content_of
-from evalkit.cells.task_cell import cell_path, find_task_cell, write_task_cell
+from evalkit.cells.task_cell import (
+    cell_path,
+    find_task_cell,
+    find_task_cell_of_versions,
+    write_task_cell,
+)
 from evalkit.errors import UsageError
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, Model, TokenModel
@@ -57,7 +62,7 @@ def run_tasks(
 
     Raises:
         UsageError: a name, an option or a combination of them is wrong.
-        ModelError: a model cannot be found or identified.
+        ModelError: there is no file at a path, or none of the models can be found and identified.
     """
     options = options or RunOptions()
     if not models:
@@ -81,9 +86,17 @@ def _planned(located: LocatedModel, task: EvalTask, options: RunOptions) -> Plan
         f"{task.name} ({task.method})",
         task.num_items,
         f"{task.num_items} items",
-        find_task_cell(path, warn=options.reporter.message, dry_run=options.dry_run),
+        None if located.problem else _find(path, located, task, options),
         functools.partial(_score, located, task, path, options),
     )
+
+
+def _find(path: Path, located: LocatedModel, task: EvalTask, options: RunOptions) -> TaskCell | None:
+    warn = options.reporter.message
+    cell = find_task_cell(path, warn=warn, dry_run=options.dry_run)
+    if cell is None and options.accept_versions:
+        return find_task_cell_of_versions(path, located.identity, task, warn=warn)
+    return cell
 
 
 def _score(

@@ -6,7 +6,6 @@ that can be wrong with it and can be known from its small files is found here.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import re
 import sys
@@ -20,25 +19,20 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from evalkit.errors import ModelError, first_line
-from evalkit.files import file_sha256
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
+from evalkit.models.hf.files import (
+    TOKENIZER_FILES,
+    CheckpointFolder,
+    adapter_weights,
+    check_adapter,
+    numerics,
+    stated_weights,
+)
 from evalkit.models.hub import HubSnapshot, download, hub_files, weights_sha256
+from evalkit.models.model_files import combined_sha256
 from evalkit.models.protocol import LoadOptions, ModelIdentity
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "tekken.json",
-)
 _SETTINGS_ONLY = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
 _PROBE = "the text"
@@ -52,6 +46,8 @@ class Checkpoint:
     """Where config and tokenizer are; `fetch_weights` puts a repository's weights there as well."""
     snapshot: HubSnapshot | None
     """The repository's files; None for a local folder."""
+    weight_names: tuple[str, ...]
+    """The files that transformers takes the weights from, an adapter's among them."""
     config: "transformers.PreTrainedConfig"
     tokenizer: "transformers.PreTrainedTokenizerBase"
     trust_remote_code: bool
@@ -63,7 +59,7 @@ class Checkpoint:
         """The folder with all of the checkpoint's files."""
         if self.snapshot is None:
             return self.folder
-        return download(self.snapshot.repo, self.snapshot.commit, weight_names(self.snapshot.files))
+        return download(self.snapshot.repo, self.snapshot.commit, self.weight_names)
 
 
 def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
@@ -75,18 +71,20 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
     """
     trust_remote_code = entry.trust_remote_code or options.trust_remote_code
     folder, snapshot = _small_files(entry.target, entry.revision, entry.name)
-    config = _read_config(folder, entry.name, trust_remote_code)
-    names = weight_names(snapshot.files if snapshot else [path.name for path in folder.iterdir()])
-    if not names:
-        raise ModelError(
-            f"{entry.name}: {entry.target} has no model.safetensors or pytorch_model.bin (nor shards of one)"
-        )
-    _check_shards(folder, names, entry.name)
-    weights = {name: snapshot.files[name] if snapshot else file_sha256(folder / name) for name in names}
-    tokenizer_folder = folder
+    place = CheckpointFolder(folder, snapshot)
+    # Digests first: what is read below is then no older than they are.
+    other_files = place.other_files(trust_remote_code=trust_remote_code)
+    tokenizer_place = place
     if entry.tokenizer:
-        tokenizer_folder, _ = _small_files(entry.tokenizer, "main", entry.name)
-    tokenizer = _read_tokenizer(tokenizer_folder, entry.name, trust_remote_code)
+        tokenizer_place = CheckpointFolder(*_small_files(entry.tokenizer, "main", entry.name))
+        if trust_remote_code:
+            other_files += tokenizer_place.files_of_tokenizer_code()
+    tokenizer_sha256, tokenizer_files = tokenizer_place.tokenizer_sha256(), tokenizer_place.tokenizer_files()
+    config = _read_config(folder, entry.name, trust_remote_code)
+    names = _checked_weight_names(entry, place, config)
+    weights = [place.file(name) for name in names]
+    adapters = adapter_weights(place.names())
+    tokenizer = _read_tokenizer(tokenizer_place.folder, entry.name, trust_remote_code)
     put_in_front = _special_ids_in_front(tokenizer)
     rule = entry.prefix or _default_prefix(tokenizer, put_in_front)
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -95,20 +93,20 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         name=entry.name,
         loader="hf",
         revision=None if snapshot is None else snapshot.commit,
-        weights_sha256=weights_sha256(weights),
-        tokenizer_sha256=_combined_sha256(
-            [path for name in TOKENIZER_FILES if (path := tokenizer_folder / name).is_file()]
-        ),
+        weights_sha256=weights_sha256({file.name: file.digest for file in weights}),
+        tokenizer_sha256=tokenizer_sha256,
         prefix=rule,
         dtype=str(resolve_dtype(options)).removeprefix("torch."),
         context_limit=limit,
-        details={
-            "model_type": str(config.model_type)
-        },  # what the catalog knows, `evalkit.models.loading` adds
+        details=_details(config, adapters),
+        config_sha256=combined_sha256(other_files),
+        numerics=numerics(),
+        files=(*weights, *other_files, *tokenizer_files),
     )
     return Checkpoint(
         folder=folder,
         snapshot=snapshot,
+        weight_names=(*names, *adapters),
         config=config,
         tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
@@ -119,6 +117,13 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
             "uncheatable": put_in_front,
         },
     )
+
+
+def _details(
+    config: "transformers.PreTrainedConfig", adapters: list[str]
+) -> dict[str, str | int | float | bool | None]:
+    """What a result should say of the checkpoint; what the catalog knows, `evalkit.models.loading` adds."""
+    return {"model_type": str(config.model_type), **({"adapter": ", ".join(adapters)} if adapters else {})}
 
 
 def context_limit(
@@ -315,6 +320,25 @@ def weight_names(names: Collection[str]) -> list[str]:
     return []
 
 
+def _checked_weight_names(
+    entry: CatalogEntry, place: CheckpointFolder, config: "transformers.PreTrainedConfig"
+) -> list[str]:
+    """The weight files that transformers would load, all of which are there."""
+    present = place.names()
+    check_adapter(present, entry.name)
+    explicit_names = stated_weights(config, place.folder, entry.name)
+    names = weight_names(present) if explicit_names is None else explicit_names
+    if missing := sorted(set(names).difference(present)):
+        raise ModelError(f"{entry.name}: config.json names the weights {missing[0]}, which are not there")
+    if not names:
+        raise ModelError(
+            f"{entry.name}: {entry.target} has no model.safetensors or pytorch_model.bin (nor shards of one)"
+        )
+    if explicit_names is None:
+        _check_shards(place.folder, names, entry.name)
+    return names
+
+
 def _check_shards(folder: Path, names: Collection[str], name: str) -> None:
     """Refuse weights in several files of which some are missing, before the others are read or fetched."""
     shard = re.fullmatch(r"(.+)-\d+-of-\d+(\.\w+)", min(names))
@@ -335,9 +359,3 @@ def _check_shards(folder: Path, names: Collection[str], name: str) -> None:
         raise ModelError(
             f"{name}: {folder} lacks {missing[0]}{more} of {len(needed)} weight files; fetch what is missing"
         )
-
-
-def _combined_sha256(paths: list[Path]) -> str:
-    """One digest of several files' names and contents."""
-    lines = "".join(f"{path.name} {file_sha256(path)}\n" for path in sorted(paths))
-    return hashlib.sha256(lines.encode()).hexdigest()

@@ -53,6 +53,7 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
     device = resolve_device(options.device)
     token_bytes = TokenBytes(checkpoint.tokenizer, checkpoint.identity.name)
     model = _load_weights(checkpoint, resolve_dtype(options)).to(device).eval()
+    _detach_from_files(model)
     _check_positions(model, checkpoint.identity)
     use_in(model)
     return HfModel(
@@ -248,6 +249,13 @@ def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> "transformers.P
                 f"{problem} {', '.join(keys[:3])}{more}"
             )
     return model
+
+
+def _detach_from_files(model: "transformers.PreTrainedModel") -> None:
+    """Copy what lies in memory as it lies in a file: such a tensor changes when the file is written to."""
+    if model.device.type == "cpu":
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = tensor.data.clone()
 
 
 def _check_positions(model: "transformers.PreTrainedModel", identity: ModelIdentity) -> None:

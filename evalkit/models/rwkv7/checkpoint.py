@@ -249,8 +249,9 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
             raise ModelError(
                 f"{path}: {name} has shape {tuple(value.shape)}, expected {tuple(expected[name].shape)}"
             )
+    # Copied also where device and dtype are right: what is mapped changes when the file is written to.
     placed = {
-        name: value.to(device=device, dtype=dtype).reshape(expected[name].shape)
+        name: value.to(device=device, dtype=dtype, copy=True).reshape(expected[name].shape)
         for name, value in tensors.items()
     }
     network.load_state_dict(placed, assign=True)

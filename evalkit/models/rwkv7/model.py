@@ -11,20 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evalkit.errors import ModelError, UsageError
-from evalkit.files import file_sha256
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hidden_states import captured_inputs
+from evalkit.models.model_files import combined_sha256, local_file, stated_file
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 from evalkit.models.rwkv7.checkpoint import load_network, network_shape, read_tensors, weight_files
 from evalkit.models.rwkv7.network import RWKV7, Block, State
 from evalkit.models.rwkv7.tokenizer import tokenizer_for
-from evalkit_kernels import linear_nll
+from evalkit_kernels import NUMERICS_VERSION, linear_nll
 from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
 
 _SLICE_TOKENS = {"cpu": 512, "cuda": 32768}
 """Positions computed at once: on CPU what keeps activations near the cache, on GPU what fills it."""
+
+
+_READ_BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 class Reading(NamedTuple):
@@ -205,25 +208,33 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     prefix = _prefix_ids(entry)
     revision = None
     if path := _local_file(entry):
+        # Digests first: what is read below is then no older than they are.
+        weights = [local_file(file) for file in weight_files(path)]
+        others = [local_file(file) for file in _read_beside(path) if file.is_file()]
         shape = network_shape(read_tensors(path), path)
         tokenizer_for(shape.vocab_size, str(path))
         _check_prefix(prefix or (), shape.vocab_size, entry.name)
-        digest = _digest_of({file.name: file_sha256(file) for file in weight_files(path)})
     else:
         from evalkit.models import hub
 
         snapshot = hub.hub_files(entry.target, entry.revision)
         revision = snapshot.commit
-        digest = _digest_of(_chosen_files(entry, snapshot.files))
+        cache, digests = snapshot.local_folder, snapshot.files
+        weights = [stated_file(name, digest, cache) for name, digest in _chosen_files(entry, digests).items()]
+        names = [] if entry.file else [name for name in _READ_BESIDE_WEIGHTS if name in digests]
+        others = [stated_file(name, digests[name], cache) for name in names]
     return ModelIdentity(
         name=entry.name,
         loader="rwkv7",
         revision=revision,
-        weights_sha256=digest,
+        weights_sha256=_digest_of({file.name: file.digest for file in weights}),
         tokenizer_sha256="by vocabulary size: rwkv-world-20230424, or bytes",
         prefix=entry.prefix or "default",
         dtype=str(dtype).removeprefix("torch."),
         context_limit=min(filter(None, (entry.context_limit, options.max_context)), default=None),
+        config_sha256=combined_sha256(others) if others else None,
+        numerics=f"evalkit_kernels {NUMERICS_VERSION}",
+        files=(*weights, *others),
     )
 
 
@@ -239,11 +250,17 @@ def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
         from evalkit.models import hub
 
         assert identity.revision is not None
-        patterns = [entry.file] if entry.file else ["*.safetensors", "*.pth"]
+        patterns = [entry.file] if entry.file else ["*.safetensors", "*.pth", *_READ_BESIDE_WEIGHTS]
         folder = hub.download(entry.target, identity.revision, patterns)
         path = folder / entry.file if entry.file else folder
     network = load_network(path, dtype=resolve_dtype(options), device=resolve_device(options.device))
     return RWKV7Model(network, identity, _prefix_ids(entry))
+
+
+def _read_beside(path: Path) -> list[Path]:
+    """Files of the Hugging Face layout that say how its weights are meant; an official ``.pth`` has none."""
+    folder = path if path.is_dir() else path.parent
+    return [] if path.suffix == ".pth" else [folder / name for name in _READ_BESIDE_WEIGHTS]
 
 
 def _local_file(entry: CatalogEntry) -> Path | None:

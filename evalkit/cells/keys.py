@@ -1,0 +1,77 @@
+"""Keys of cells: digests of everything that determines the numbers, and what differs in versions only."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from evalkit.cells import files as cell_files
+from evalkit.cells.reading import AnyCell, read_cell
+from evalkit.cells.schema import CellModel
+from evalkit.models.protocol import ModelIdentity
+
+KeyParts = Mapping[str, object]
+
+_VERSIONS = ("numerics",)
+"""Parts that a new version of a library changes, whether or not it changes the numbers."""
+
+
+def key_of(parts: KeyParts) -> str:
+    """Digest of the parts: 24 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def identity_parts(identity: ModelIdentity) -> dict[str, object]:
+    """What an identity adds to a key; what it does not state is no part, so that older keys stay."""
+    return _model_parts(identity, identity.prefix, identity.context_limit)
+
+
+def cell_model_parts(model: CellModel, prefix_rule: str, context_limit: int | None) -> dict[str, object]:
+    """The same parts, as the cell of a model says them."""
+    return _model_parts(model, prefix_rule, context_limit)
+
+
+def _model_parts(
+    model: ModelIdentity | CellModel, prefix_rule: str, context_limit: int | None
+) -> dict[str, object]:
+    stated = {"config": model.config_sha256, "numerics": model.numerics}
+    return {
+        "loader": model.loader,
+        "revision": model.revision,
+        "weights": model.weights_sha256,
+        "dtype": model.dtype,
+        "tokenizer": model.tokenizer_sha256,
+        "prefix": prefix_rule,
+        "context_limit": context_limit,
+        **{name: value for name, value in stated.items() if value is not None},
+    }
+
+
+def differ_in_versions_only(first: KeyParts, second: KeyParts) -> bool:
+    """Whether two cells have the same numbers but for what another version of a library may do to them."""
+    return _without_versions(first) == _without_versions(second)
+
+
+def accepted(identity: ModelIdentity, subject: str, model: CellModel) -> str:
+    """A line that says which cell was taken in place of the one that is not there."""
+    computed_by = model.numerics or "a version that was not recorded"
+    return f"{identity.name} on {subject}: accepted, computed by {computed_by}; this is {identity.numerics}"
+
+
+def cells_in(folder: Path, *, warn: Callable[[str], None]) -> Iterator[AnyCell]:
+    """The whole cells in a folder, newest first; of the others ``warn`` is told.
+
+    Raises:
+        ScoringError: a file cannot be read, or is whole and no cell.
+    """
+    cells = []
+    for path in folder.glob("*.json"):
+        if problem := cell_files.damage(path):
+            warn(f"{path} {problem}; passed over")
+        else:
+            cells.append(read_cell(path))
+    yield from sorted(cells, key=lambda cell: cell.created, reverse=True)
+
+
+def _without_versions(parts: KeyParts) -> dict[str, object]:
+    return {name: value for name, value in parts.items() if name not in _VERSIONS}
