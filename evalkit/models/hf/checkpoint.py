@@ -59,7 +59,7 @@ class Checkpoint:
         """The folder with all of the checkpoint's files."""
         if self.snapshot is None:
             return self.folder
-        return download(self.snapshot.repo, self.snapshot.commit, self.weight_names)
+        return download(self.snapshot.repo, self.snapshot.commit, list(self.weight_names))
 
 
 def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
