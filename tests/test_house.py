@@ -62,23 +62,15 @@ FLOORS = {
     ),
 }
 LONG_MODULES = {"evalkit_kernels.wkv7_cpu", "evalkit_kernels.wkv7_triton_kernels"}
-LONG_FUNCTIONS = {"leaderboard"}
+LONG_FUNCTIONS: set[str] = set()
 # Names that say nothing of what they hold.
 VAGUE = {
     "one", "other", "others", "found", "known", "where", "asked", "told", "given", "wanted", "own", "rest",
     "here", "there", "mine", "what", "made", "kept", "left",
 }  # fmt: skip
 # Modules that still have such names, or read a cell's fields by key.
-STILL_VAGUE = {
-    "evalkit.analysis.cutoff",
-    "evalkit.errors",
-    "evalkit.plots.speed",
-    "evalkit.report.content",
-    "evalkit.report.pages",
-    "evalkit.report.sources",
-    "evalkit.report.text",
-}
-STILL_BY_KEY = {"evalkit.cells.files", "evalkit.plots.speed"}
+STILL_VAGUE = {"evalkit.errors"}
+STILL_BY_KEY = {"evalkit.cells.files", "evalkit.analysis.speeds"}
 
 
 def modules_of(package: str) -> dict[str, Path]:

@@ -4,8 +4,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from evalkit.analysis.cutoff import Reading
+from evalkit.analysis.document_dates import reading_of_cell
 from evalkit.cells.schema import CorpusCell, DocumentRow
 from evalkit.errors import UsageError
+from evalkit.models.catalog import load_catalog
 from evalkit.stats import MIN_CLUSTERS, Interval, percentile_interval, resampled_ratios
 
 
@@ -44,6 +47,9 @@ class Comparison:
     """Bits per byte of A minus B over all bytes: negative where A is better."""
     interval: Interval | None
     """95 % of the difference, over resampled clusters; None with fewer than `MIN_CLUSTERS`."""
+    reading_a: Reading
+    """Whether A can have read the corpus in training, as far as dates tell."""
+    reading_b: Reading
     num_better_a: int
     """Documents on which A costs fewer bits."""
     documents: tuple[DocumentDifference, ...]
@@ -52,6 +58,8 @@ class Comparison:
     def to_json(self, num_documents: int) -> dict[str, object]:
         """The comparison as strict JSON can hold it, with that many documents from either end."""
         fields = dataclasses.asdict(self)
+        for name in ("reading_a", "reading_b"):
+            fields[name] = getattr(self, name)._asdict()
         fields["interval"] = self.interval and {"low": self.interval.low, "high": self.interval.high}
         shown = [
             {**dataclasses.asdict(document), "difference": document.difference} for document in self.documents
@@ -96,11 +104,17 @@ def compare_cells(a: CorpusCell, b: CorpusCell, *, common_documents: bool = Fals
         )
     if not pairs:
         raise UsageError(f"{a.model.name} and {b.model.name} have no document of {a.corpus.name} in common")
-    return _compare(a, b, pairs, num_left_out)
+    catalog = load_catalog()
+    readings = (reading_of_cell(a, catalog, rows_a), reading_of_cell(b, catalog, rows_b))
+    return _compare(a, b, pairs, num_left_out, readings)
 
 
 def _compare(
-    a: CorpusCell, b: CorpusCell, pairs: Sequence[tuple[DocumentRow, DocumentRow]], num_left_out: int
+    a: CorpusCell,
+    b: CorpusCell,
+    pairs: Sequence[tuple[DocumentRow, DocumentRow]],
+    num_left_out: int,
+    readings: tuple[Reading, Reading],
 ) -> Comparison:
     num_bytes = [row.num_bytes for row, _ in pairs]
     bits_a, bits_b = ([row.total_bits or 0.0 for row in rows] for rows in zip(*pairs, strict=True))
@@ -128,6 +142,8 @@ def _compare(
         bits_per_byte_b=math.fsum(bits_b) / sum(num_bytes),
         difference=math.fsum(differences) / sum(num_bytes),
         interval=percentile_interval(resampled_ratios(differences, num_bytes, clusters), len(set(clusters))),
+        reading_a=readings[0],
+        reading_b=readings[1],
         num_better_a=sum(difference < 0 for difference in differences),
         documents=tuple(documents),
     )
@@ -156,6 +172,11 @@ def comparison_lines(comparison: Comparison, num_documents: int) -> list[str]:
         lines.append(
             f"  {comparison.num_left_out} documents that one of the two cannot represent are left out"
         )
+    lines += [
+        f"  {reading.exposure.mark} {model}: {reading.text}"
+        for model, reading in ((a, comparison.reading_a), (b, comparison.reading_b))
+        if reading.exposure.mark
+    ]
     for heading, documents in (
         (f"{a} gains most", comparison.documents[:num_documents]),
         (f"{a} loses most", comparison.documents[::-1][:num_documents]),

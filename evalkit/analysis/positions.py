@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.byte_costs import byte_costs
+from evalkit.cells.files import check_rows
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
 from evalkit.stats import Interval, ratio_interval
@@ -98,7 +99,8 @@ def token_rows(cell: CorpusCell) -> list[TokenRow]:
 
     if not cell.documents.token_bits:
         raise UsageError(f"{cell.path} has no bits of tokens; run {cell.model.name} again with --token-bits")
-    cell.rows()  # which checks the file
-    table = pq.read_table(cell.path.with_suffix(".parquet"), columns=list(TokenRow._fields))
+    path = cell.path.with_suffix(".parquet")
+    check_rows(path, cell.documents.parquet_sha256, remedy="delete it and run again")
+    table = pq.read_table(path, columns=list(TokenRow._fields))
     columns = [table[name].to_pylist() for name in TokenRow._fields]
     return [TokenRow(*values) for values in zip(*columns, strict=True)]

@@ -70,6 +70,8 @@ class ScoredCorpus:
     """SHA-256 of each document."""
     titles: tuple[str | None, ...]
     clusters: tuple[str, ...]
+    published_at: tuple[str | None, ...]
+    """When each document was published, as far as the cells say it."""
     num_bytes: NDArray[np.int64]
     """``[D]``."""
     bits: NDArray[np.float64]
@@ -105,6 +107,9 @@ class Results:
     left_out: tuple[LeftOut, ...]
     folder: Path = Path()
     """Where they lie."""
+    cells: tuple[CorpusCell, ...] = ()
+    """All whole cells of corpora, in the order of their paths; also those that `corpora` leave out because
+    another has the same numbers and those of the tokens besides."""
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -157,7 +162,7 @@ def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
         )
     configurations, configuration_of = configurations_of(cells)
     corpora = _corpora(cells, configuration_of, len(configurations))
-    return Results(configurations, corpora, tuple(probes), tuple(left_out), results)
+    return Results(configurations, corpora, tuple(probes), tuple(left_out), results, tuple(cells))
 
 
 def json_files(results: Path) -> list[Path]:
@@ -290,14 +295,20 @@ def _corpus(key: str, label: str, cells: dict[int, CorpusCell], num_configuratio
     first = cells[min(cells)]
     columns = pq.read_table(first.path.with_suffix(".parquet"), columns=_COLUMNS).to_pydict()
     bits = np.full((len(columns["id"]), num_configurations), math.nan)
+    published_at: list[str | None] = [None] * len(columns["id"])
     for configuration, cell in cells.items():
-        table = pq.read_table(cell.path.with_suffix(".parquet"), columns=["id", "sha256", "total_bits"])
+        file = pq.ParquetFile(cell.path.with_suffix(".parquet"))
+        # The days are the same in all cells, and not in those that are older than the column.
+        dated = {"published_at"} & set(file.schema_arrow.names)
+        table = file.read(columns=["id", "sha256", "total_bits", *dated])
         if table["id"].to_pylist() != columns["id"] or table["sha256"].to_pylist() != columns["sha256"]:
             raise ScoringError(
                 f"{cell.path} and {first.path} name one corpus and hold different documents; delete "
                 "the wrong one"
             )
         bits[:, configuration] = table["total_bits"].to_numpy()
+        if dated:
+            published_at = table["published_at"].to_pylist()
     return ScoredCorpus(
         key=key,
         label=label,
@@ -306,6 +317,7 @@ def _corpus(key: str, label: str, cells: dict[int, CorpusCell], num_configuratio
         digests=tuple(columns["sha256"]),
         titles=tuple(columns["title"]),
         clusters=tuple(columns["cluster"]),
+        published_at=tuple(published_at),
         num_bytes=np.asarray(columns["num_bytes"], dtype=np.int64),
         bits=bits,
         cells=dict(sorted(cells.items())),

@@ -4,8 +4,9 @@
 ``<key>.parquet`` a row per document. The key is a digest of everything that determines the numbers, so
 that a change of anything makes a new cell and nothing is overwritten (`evalkit.cells.files`).
 
-Schema 1 of the Parquet: ``id, sha256, title, cluster, num_bytes, num_tokens, total_bits, lossy``, and
-with ``--token-bits`` the lists ``token_bits`` (float32, null where unpaid) and ``token_ends`` (byte offsets).
+The Parquet's columns: ``id, sha256, title, cluster, num_bytes, num_tokens, total_bits, lossy``, since
+December 2026 ``published_at``, and with ``--token-bits`` the lists ``token_bits`` (float32, null where
+unpaid) and ``token_ends`` (byte offsets).
 """
 
 import dataclasses
@@ -281,6 +282,7 @@ def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -
         "num_tokens": pa.array([score.num_tokens for score in scores], pa.int64()),
         "total_bits": pa.array([score.total_bits for score in scores], pa.float64()),
         "lossy": pa.array([score.lossy for score in scores], pa.string()),
+        "published_at": pa.array([score.document.published_at for score in scores], pa.string()),
     }
     if token_bits:
         columns["token_bits"] = pa.array(

@@ -72,6 +72,26 @@ def read_content(path: Path, *, remedy: str) -> dict[str, object]:
     return content
 
 
+def check_rows(parquet: Path, sha256: str, *, remedy: str) -> None:
+    """Refuse a Parquet file that is not the one that its cell names.
+
+    Args:
+        parquet: the file.
+        sha256: its digest according to the cell.
+        remedy: what to do if it is damaged.
+
+    Raises:
+        ScoringError: it has another digest, or cannot be read.
+    """
+    path = parquet.with_suffix(".json")
+    try:
+        problem = _rows_damage(parquet, sha256)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if problem is not None:
+        raise ScoringError(f"{path} {problem}; {remedy}")
+
+
 def write(
     path: Path, write_rows: Callable[[Path], None], content_of: Callable[[str], dict[str, object]]
 ) -> dict[str, object]:
@@ -121,22 +141,30 @@ def _read(path: Path) -> dict[str, object] | str:
             return _NO_CELL
         if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
             return "was changed after it was written"
-        if not parquet.is_file():
-            return f"has lost {parquet.name}"
         rows = content.get("items", content.get("documents"))
-        if not isinstance(rows, dict) or "parquet_sha256" not in rows:
+        parquet_sha256 = rows.get("parquet_sha256") if isinstance(rows, dict) else None
+        if parquet.is_file() and parquet_sha256 is None:
             return _NO_CELL
-        if _parquet_digest(parquet) != rows["parquet_sha256"]:
-            return f"does not fit {parquet.name}"
+        problem = _rows_damage(parquet, parquet_sha256)
     except FileNotFoundError:
         return "is not there"
     except OSError as error:
-        raise ScoringError(
-            f"{path} and its .parquet cannot be read: {error.strerror}; make them readable or move them away"
-        ) from error
+        raise _unreadable(path, error) from error
     except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
         return "is not strict JSON"
-    return content
+    return content if problem is None else problem
+
+
+def _rows_damage(parquet: Path, sha256: object) -> str | None:
+    if not parquet.is_file():
+        return f"has lost {parquet.name}"
+    return None if _parquet_digest(parquet) == sha256 else f"does not fit {parquet.name}"
+
+
+def _unreadable(path: Path, error: OSError) -> ScoringError:
+    return ScoringError(
+        f"{path} and its .parquet cannot be read: {error.strerror}; make them readable or move them away"
+    )
 
 
 def is_readable_schema(version: object) -> TypeGuard[int]:

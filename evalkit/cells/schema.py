@@ -214,6 +214,8 @@ class DocumentRow(NamedTuple):
     """None where the document could not be represented."""
     lossy: str | None
     """Why it could not."""
+    published_at: str | None = None
+    """When it was published, as `evalkit.corpora.document.Document` has it; older cells do not say."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -249,10 +251,12 @@ class CorpusCell(Cell):
         """
         import pyarrow.parquet as pq
 
-        cell_files.read_content(self.path, remedy="delete it and run again")
-        table = pq.read_table(self.path.with_suffix(".parquet"), columns=list(DocumentRow._fields))
-        columns = [table[name].to_pylist() for name in DocumentRow._fields]
-        return [DocumentRow(*values) for values in zip(*columns, strict=True)]
+        path = self.path.with_suffix(".parquet")
+        cell_files.check_rows(path, self.documents.parquet_sha256, remedy="delete it and run again")
+        names = [name for name in DocumentRow._fields if name in pq.read_schema(path).names]
+        columns = pq.read_table(path, columns=names).to_pydict()
+        values = zip(*(columns[name] for name in names), strict=True)
+        return [DocumentRow(**dict(zip(names, row, strict=True))) for row in values]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

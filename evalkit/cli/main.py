@@ -35,7 +35,7 @@ app.command("run")(run.run_command)
 app.command("compare")(compare.compare_command)
 app.command("report")(report.report_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
-app.command("export")(export.export_command)
+app.command("export", cls=export.ExportCommand)(export.export_command)
 app.command("env")(env.env_command)
 
 _BUILT_IN = {command.name for command in app.registered_commands} | {

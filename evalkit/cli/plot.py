@@ -1,30 +1,26 @@
 """``evalkit plot``: a figure of results, as a file."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
+from evalkit.cli.listing import ListingCommand, chosen_options
 from evalkit.cli.parsing import CommaLists, comma_list, joined
 
 
-class PlotCommand(TyperCommand):
-    """A command whose help lists the plots that there are, other packages' too.
+class PlotCommand(ListingCommand):
+    """``evalkit plot``."""
 
-    They are looked up when the help is shown, for the plots' libraries take long to load.
-    """
-
-    def get_help(self, ctx: Any) -> str:
-        """The help with a line for each plot and each aggregate; see `TyperCommand`."""
+    def listed(self) -> list[str]:
+        """The plots, what is wrong with those of other packages, and the aggregates."""
         from evalkit.analysis.aggregates import AGGREGATES
         from evalkit.plots import find_plots
 
         table = find_plots()
         plots = [f"{plot.name}: {plot.help}" for plot in table.plots.values()]
         aggregates = [f"--aggregate {aggregate.name}: {aggregate.help}" for aggregate in AGGREGATES.values()]
-        self.help = "\n\n".join([self.help or "", *plots, *table.broken.values(), *aggregates])
-        return super().get_help(ctx)
+        return [*plots, *table.broken.values(), *aggregates]
 
 
 def plot_command(
@@ -56,22 +52,26 @@ def plot_command(
     ] = None,
 ) -> None:
     """Draw results: the same cells give the same bytes."""
-    from evalkit.plots import check_file, draw, save
+    from evalkit.plots import check_file, find_plot, save
 
     for path in output:
         check_file(path)
-    figure = draw(
-        name,
-        results,
-        corpora=tuple(comma_list(joined(corpora))),
-        models=tuple(comma_list(joined(models))),
-        tasks=tuple(comma_list(joined(tasks))),
-        policy=policy,
-        aggregate=aggregate,
-        reference=reference,
-        anchors=tuple(comma_list(joined(anchors))),
-        warn=lambda text: typer.echo(text, err=True),
+    plot = find_plot(name)
+    options = chosen_options(
+        f"the plot {plot.name}",
+        plot.draw,
+        {
+            "corpora": tuple(comma_list(joined(corpora))),
+            "models": tuple(comma_list(joined(models))),
+            "tasks": tuple(comma_list(joined(tasks))),
+            "policy": policy,
+            "aggregate": aggregate,
+            "reference": reference,
+            "anchors": tuple(comma_list(joined(anchors))),
+            "warn": lambda text: typer.echo(text, err=True),
+        },
     )
+    figure = plot.draw(results, **options)
     for path in output:
         save(figure, path)
         typer.echo(str(path))

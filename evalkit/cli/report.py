@@ -41,6 +41,7 @@ def report_command(
 
     It needs no server and no network: open site/index.html. Cells of --limit runs are refused.
     """
+    from evalkit.analysis.results import read_results
     from evalkit.corpora.store import load_corpus
     from evalkit.report import SiteOptions, build_site, check_output, docs_files
 
@@ -49,16 +50,15 @@ def report_command(
 
     check_output(output, results)
     docs_files(docs)
-    names = tuple(comma_list(joined(corpora)))
-    for name in names:  # a wrong name is told before anything is drawn
-        load_corpus(name)
+    loaded = [load_corpus(name) for name in comma_list(joined(corpora))]  # told before anything is drawn
+    scored = read_results(results, warn=warn)
     figures = []
     if with_plots:
         from evalkit.plots import draw_all
 
-        figures = draw_all(results, tell=warn)
-    options = SiteOptions(names, explorer_documents, title, figures, docs)
-    built = build_site(results, output, options, warn=warn)
+        figures = draw_all(scored, tell=warn)
+    options = SiteOptions(loaded, explorer_documents, title, figures, docs)
+    built = build_site(scored, output, options, warn=warn)
     typer.echo(
         f"{built.output}/index.html: models: {built.num_models}, corpora: {built.num_corpora}, "
         f"cells: {built.num_cells}, corpora in the explorer: {built.num_explored} "

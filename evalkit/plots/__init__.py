@@ -17,7 +17,7 @@ from evalkit.plots.months import months
 from evalkit.plots.parameters import parameters
 from evalkit.plots.positions import positions
 from evalkit.plots.ranks import ranks
-from evalkit.plots.registry import Plot, find_plots
+from evalkit.plots.registry import Plot, find_plot, find_plots
 from evalkit.plots.speed import speed
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "draw",
     "draw_all",
     "figure_bytes",
+    "find_plot",
     "find_plots",
     "heatmap",
     "months",

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evalkit.analysis.document_dates import cutoff_of_model, dated_documents
 from evalkit.analysis.results import ScoredCorpus
-from evalkit.corpora.store import list_corpora, load_corpus
-from evalkit.dates import last_day
+from evalkit.dates import first_day, last_day
 from evalkit.errors import UsageError
+from evalkit.models.catalog import load_catalog
 from evalkit.plots.frame import BITS_AXIS, FAINT, LABEL_SIZE, frame, line_style, styled
 from evalkit.plots.labels import PointLabel, label_points
 from evalkit.plots.scores import Scores, Source, Warn, find_configuration, load_scores, name_of, silent
@@ -73,7 +74,7 @@ def dates(
     scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
     everyone = range(len(scores.results.configurations))
     anchor = None if reference is None else find_configuration(scores, reference, everyone)
-    dated_by_model = _dated_by_model(scores, anchor, warn)
+    dated_by_model, undated = _dated_by_model(scores, anchor, warn)
     if not dated_by_model:
         raise UsageError(
             f"{name_of(results)}: no model with a cutoff or release date was scored on a document with a "
@@ -84,7 +85,8 @@ def dates(
     figure, [axes] = frame(
         "Bits per byte before and after each model's cutoff",
         f"documents by date, {_bin_words(width)} together, counted from the model's published cutoff, "
-        f"else from its release; policy {policy}; bands: 95 % intervals over clusters of documents",
+        f"else from its release; policy {policy}; bands: 95 % intervals over clusters of documents"
+        + (f"; not shown, for neither is known: {', '.join(undated)}" if undated else ""),
     )
     order = sorted(dated_by_model, key=scores.label)
     curves = [_binned(dated_by_model[index], width) for index in order]
@@ -103,18 +105,24 @@ def dates(
     return figure
 
 
-def _dated_by_model(scores: Scores, anchor: int | None, warn: Warn) -> dict[int, _Dated]:
-    """The dated documents of the language models with a cutoff or release date, but for the anchor."""
+def _dated_by_model(scores: Scores, anchor: int | None, warn: Warn) -> tuple[dict[int, _Dated], list[str]]:
+    """The dated documents of each language model but the anchor, and which models have no date."""
+    catalog = load_catalog()
     days_of = {corpus.key: _document_days(corpus, warn) for corpus in scores.results.corpora}
     dated_by_model: dict[int, _Dated] = {}
+    undated: list[str] = []
     for index, row in enumerate(scores.results.configurations):
-        cutoff = row.facts.knowledge_cutoff or row.facts.released
-        if row.policy is None or not cutoff or index == anchor:
+        if row.policy is None or index == anchor:
             continue
-        dated = _dated(scores, index, anchor, last_day(str(cutoff)), days_of)
+        cutoff = cutoff_of_model(row.facts, catalog)
+        if cutoff is None:
+            undated.append(scores.label(index))
+            warn(f"{scores.label(index)} is left out: neither its cutoff nor its release is known")
+            continue
+        dated = _dated(scores, index, anchor, cutoff.last_day, days_of)
         if len(dated.days):
             dated_by_model[index] = dated
-    return dated_by_model
+    return dated_by_model, undated
 
 
 def _dated(
@@ -144,23 +152,20 @@ def _dated(
 
 
 def _document_days(corpus: ScoredCorpus, warn: Warn) -> list[str | None]:
-    """``YYYY-MM-DD`` of each document: its own, else the middle of a short window."""
-    if corpus.name in list_corpora():
-        stored = load_corpus(corpus.name)
-        by_digest = {document.sha256: document.published_at for document in stored.documents}
-        days = [by_digest.get(digest) for digest in corpus.digests]
-        if all(days):
-            return [day[:10] if day else None for day in days]
-    first, last = corpus.facts.date_from, corpus.facts.date_to
-    if first and last:
-        start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+    """``YYYY-MM-DD`` of each document: its own, else the middle of a short window; None: not known."""
+    documents = dated_documents(corpus.facts, corpus.digests, corpus.published_at)
+    middle = None
+    if documents.date_from and documents.date_to:
+        start, end = first_day(documents.date_from), last_day(documents.date_to)
         if (end - start).days <= _LONGEST_WINDOW_DAYS:
-            return [(start + (end - start) / 2).isoformat()] * len(corpus.ids)
-    warn(
-        f"{corpus.label} is left out: its documents have no date, or it is not in the store and spans "
-        "too long"
-    )
-    return [None] * len(corpus.ids)
+            middle = (start + (end - start) / 2).isoformat()
+    days = [day[: len("YYYY-MM-DD")] if day else middle for day in documents.published_at]
+    if None in days:
+        warn(
+            f"{corpus.label}: {days.count(None):,} documents are left out: they have no date, or the corpus "
+            "is not in the store and spans too long"
+        )
+    return days
 
 
 def _bin_days(span_days: float) -> float:

@@ -10,8 +10,7 @@ from evalkit.analysis.aggregates import check_aggregate
 from evalkit.analysis.estimates import Estimate, difference_of
 from evalkit.errors import UsageError
 from evalkit.plots.frame import BLUE, FAINT, LABEL_SIZE, RED, frame, ink, styled
-from evalkit.plots.labels import short
-from evalkit.plots.scores import Source, Warn, find_configuration, load_scores, name_of, silent
+from evalkit.plots.scores import Source, Warn, find_configuration, load_scores, marks_legend, name_of, silent
 
 _TIE = "#888888"
 
@@ -48,7 +47,7 @@ def differences(
     order = view.order(aggregate)
     anchor = order[0] if reference is None else find_configuration(scores, reference, order)
     rivals = [index for index in order if index != anchor]
-    anchor_label = short(scores.label(anchor))
+    anchor_label = scores.marked_label(anchor, view.corpora)
     if not rivals:
         raise UsageError(
             f"{name_of(results)}: only {scores.label(anchor)} is left; a difference needs two models"
@@ -56,7 +55,8 @@ def differences(
     figure, [axes] = frame(
         f"Paired differences from {anchor_label}",
         f"{scores.conditions(aggregate)}; 95 % intervals over resampled clusters of documents; "
-        "small marks: single corpora; grey: a tie, the interval contains 0",
+        "small marks: single corpora; grey: a tie, the interval contains 0"
+        f"{marks_legend({scores.mark(index, view.corpora) for index in order})}",
         height=0.9 + 0.3 * len(rivals),
     )
     for row, index in enumerate(rivals):
@@ -68,7 +68,7 @@ def differences(
             singles = [scores.board.difference(corpus, index, anchor) for corpus in view.corpora]
         _draw_row(axes, row, gap, [single.value for single in singles if single is not None])
     axes.axvline(0, color=FAINT, linewidth=0.8)
-    axes.set_yticks(range(len(rivals)), [short(scores.label(index)) for index in rivals])
+    axes.set_yticks(range(len(rivals)), [scores.marked_label(index, view.corpora) for index in rivals])
     axes.set_ylim(len(rivals) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"bits per byte minus those of {anchor_label}; below 0 is better")

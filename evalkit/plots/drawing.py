@@ -1,41 +1,26 @@
 """Drawing by name, and everything at once for a site."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from evalkit.analysis.figures import SiteFigure
-from evalkit.errors import ScoringError, UsageError, unknown_name
+from evalkit.errors import ScoringError, UsageError
 from evalkit.plots.frame import figure_bytes
-from evalkit.plots.registry import Plot, find_plots
+from evalkit.plots.registry import find_plot, find_plots
 from evalkit.plots.scores import Source, results_of, silent
+from evalkit.scoring.policy import DEFAULT_POLICY
 
 
-def draw(name: str, results: Source, **options: Any) -> Figure:
-    """A plot by its name, with those options that were given (not None, not empty).
+def draw(name: str, results: Source, **options: object) -> Figure:
+    """A plot by its name; options are those of its function.
 
     Raises:
-        UsageError: there is no such plot, it cannot be loaded, or it does not take an option that was given.
+        UsageError: there is no such plot, it cannot be loaded, or the results do not allow it.
     """
-    table = find_plots()
-    if name not in table.plots:
-        if name in table.broken:
-            raise UsageError(table.broken[name])
-        raise unknown_name("plot", name, table.plots, f"Known: {', '.join(table.plots)}.")
-    return _draw(table.plots[name], results, options)
-
-
-def _draw(plot: Plot, results: Source, options: Mapping[str, object]) -> Figure:
-    accepted = inspect.signature(plot.draw).parameters
-    chosen = {key: value for key, value in options.items() if value not in (None, (), [])}
-    for key in chosen:
-        if key not in accepted:
-            names = [f"--{name}" for name in accepted if name not in ("results", "warn")]
-            raise UsageError(f"the plot {plot.name} takes no --{key}; it takes {', '.join(names)}")
-    return plot.draw(results, **chosen)
+    return find_plot(name).draw(results, **options)
 
 
 def draw_all(
@@ -58,22 +43,21 @@ def draw_all(
     """
     read = results_of(results)  # nothing to draw is one error, not one per plot
     policy = read.policies[0]
+    possible_options = {"policy": policy, "anchors": tuple(anchors), "benchmarks": benchmarks}
     table = find_plots()
     for problem in table.broken.values():
         tell(problem)
     figures = []
     for name, plot in table.plots.items():
         accepted = inspect.signature(plot.draw).parameters
-        options: dict[str, object] = {"anchors": tuple(anchors)} if "anchors" in accepted else {}
-        if "policy" in accepted:
-            options["policy"] = policy
+        options = {key: value for key, value in possible_options.items() if key in accepted}
         try:
-            figure = _draw(plot, (benchmarks or results) if name == "speed" else read, options)
+            figure = plot.draw(read, **options)
         except (UsageError, ScoringError) as error:  # e.g. one month alone makes no ranks over months
             tell(f"no plot {name}: {error}")
             continue
         title, conditions = (" ".join(text.get_text().split()) for text in figure.texts[:2])
         files = {suffix: figure_bytes(figure, suffix) for suffix in (".svg", ".png")}
-        named = f"--policy {policy}" if options.get("policy", "document") != "document" else ""
+        named = f"--policy {policy}" if options.get("policy", DEFAULT_POLICY) != DEFAULT_POLICY else ""
         figures.append(SiteFigure(name, title, conditions, files, named))
     return figures

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evalkit.errors import UsageError
 from evalkit.plots.frame import LABEL_SIZE, TEXT, frame, styled
 from evalkit.plots.labels import short
-from evalkit.plots.scores import Scores, Source, Warn, load_scores, name_of, silent
+from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 _MAX_COLUMNS_WITH_NUMBERS = 24
 
@@ -23,6 +23,8 @@ class _Table(NamedTuple):
     """``[R, C]``: bits per byte; NaN where there is no cell."""
     percent: NDArray[np.float64]
     """``[R, C]``: above the mean of the row."""
+    marks: list[list[str]]
+    """``[R][C]``: see `evalkit.analysis.cutoff.MARKS`."""
     corpora: list[str]
     models: list[str]
 
@@ -57,7 +59,8 @@ def heatmap(
     figure, [axes] = frame(
         "Where each model is better or worse than the others",
         f"bits per byte (numbers, lower is better), coloured by its distance from the row's mean; policy "
-        f"{policy}; columns from the lowest to the highest",
+        f"{policy}; columns from the lowest to the highest"
+        f"{marks_legend({mark for row in table.marks for mark in row})}",
         width=min(16.0, max(6.0, 2.6 + 0.62 * num_columns) + beside),
         height=min(14.0, 1.5 + 0.42 * num_rows + below),
     )
@@ -87,6 +90,7 @@ def _table(scores: Scores) -> _Table:
     return _Table(
         values[:, order],
         percent[:, order],
+        [[scores.mark(columns[column], [row]) for column in order] for row in range(len(values))],
         [short(corpus.label) for corpus in scores.results.corpora],
         [short(scores.label(columns[column])) for column in order],
     )
@@ -116,7 +120,7 @@ def _write_numbers(axes: Axes, table: _Table, bound: float) -> None:
             axes.text(
                 column + 0.5,
                 row + 0.5,
-                f"{value:.2f}",
+                f"{value:.2f}{table.marks[row][column]}",
                 ha="center",
                 va="center",
                 fontsize=7.5,

@@ -59,9 +59,18 @@ class _Placement(NamedTuple):
     box: _Box
 
 
-def short(name: str) -> str:
-    """A name with its middle left out where it is too long for a label: paths differ at their ends."""
-    return name if len(name) <= _MAX_LABEL else f"{name[: _MAX_LABEL // 2 - 1]}…{name[-_MAX_LABEL // 2 :]}"
+def short(name: str, mark: str = "") -> str:
+    """A name with its middle left out where it is too long for a label: paths differ at their ends.
+
+    Args:
+        name: of a model, a corpus or the like.
+        mark: put behind it.
+    """
+    room = _MAX_LABEL - len(mark)
+    if len(name) > room:
+        end = room - room // 2
+        name = f"{name[: room - end - 1]}…{name[-end:]}"
+    return f"{name}{mark}"
 
 
 def label_ends(axes: Axes, labels: Sequence[EndLabel], *, size: float = LABEL_SIZE) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evalkit.analysis.cutoff import combined
 from evalkit.analysis.months import Month, chain_months
+from evalkit.analysis.results import Results
 from evalkit.errors import unknown_name
 from evalkit.plots.frame import BITS_AXIS, FAINT, TEXT, LineStyle, frame, line_style, styled
-from evalkit.plots.labels import EndLabel, label_ends
-from evalkit.plots.scores import Source, Warn, results_of, silent
+from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.scores import Source, Warn, all_readings, marks_legend, results_of, silent
 
 
 @styled
@@ -33,17 +35,19 @@ def months(
     Raises:
         UsageError: a name is unknown, fewer than two months, or months without a common anchor.
     """
-    chain = chain_months(results_of(results, warn), anchors, policy=policy)
+    read = results_of(results, warn)
+    chain = chain_months(read, anchors, policy=policy)
     labels = sorted({label for month in chain for label in month.chained})
     for name in models:
         if not any(_is_called(label, name) for label in labels):
             raise unknown_name("model", name, labels, f"In the chain there are: {', '.join(labels)}.")
     shown = [label for label in labels if not models or any(_is_called(label, name) for name in models)]
+    marks = _marks(read)
     ties = sorted({label for month in chain for label in month.anchors})
     figure, (drift, levels) = frame(
         "What months did to the texts, and what is left for the models",
         f"chained by {', '.join(ties)}; policy {policy}; bands and bars: 95 % intervals; "
-        "thin: levels as measured",
+        f"thin: levels as measured{marks_legend([marks[label] for label in shown])}",
         height=5.4,
         num_rows=2,
         sharex=True,
@@ -53,13 +57,23 @@ def months(
     ends = []
     for index, label in enumerate(shown):
         shift = 0.05 * ((index % 5) - 2) / 2 if len(shown) > 1 else 0.0
-        ends.append(_draw_model(levels, chain, label, line_style(index), shift))
+        end = _draw_model(levels, chain, label, line_style(index), shift)
+        ends.append(end._replace(text=short(label, marks[label])))
     levels.set_xticks(range(len(chain)), [month.month for month in chain])
     levels.set_xlim(-0.25, len(chain) - 0.8)
     levels.set_xlabel("month of the corpora")
     levels.set_ylabel(f"chained {BITS_AXIS}")
     label_ends(levels, ends)
     return figure
+
+
+def _marks(results: Results) -> dict[str, str]:
+    """By label, what stands behind a model's name; see `evalkit.analysis.cutoff.MARKS`."""
+    by_corpus = all_readings(results)
+    return {
+        row.label: combined(by_model[index].exposure for by_model in by_corpus if index in by_model).mark
+        for index, row in enumerate(results.configurations)
+    }
 
 
 def _is_called(label: str, name: str) -> bool:

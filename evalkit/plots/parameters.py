@@ -13,7 +13,7 @@ from evalkit.analysis.estimates import Estimate
 from evalkit.errors import UsageError
 from evalkit.plots.frame import BITS_AXIS, COLORS, GREY, frame, styled
 from evalkit.plots.labels import EndLabel, PointLabel, label_ends, label_points
-from evalkit.plots.scores import Scores, Source, Warn, load_scores, name_of, silent
+from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 _SIZE_AT_END = re.compile(r"[-_ ]\d+(\.\d+)?[bm]\b.*", re.IGNORECASE)
 
@@ -61,7 +61,8 @@ def parameters(
         )
     figure, [axes] = frame(
         "What size buys: bits per byte against parameters",
-        f"{scores.conditions(aggregate)}; bars: 95 % intervals; grey: the lowest at that size or below",
+        f"{scores.conditions(aggregate)}; bars: 95 % intervals; grey: the lowest at that size or below"
+        f"{marks_legend({scores.mark(index, scores.view.corpora) for index in levels})}",
     )
     sizes = [point.size for point in points]
     limits = (min(sizes) / 1.6, max(sizes) * 1.6)
@@ -102,7 +103,7 @@ def _points(scores: Scores, levels: Mapping[int, Estimate]) -> list[_Model]:
         _Model(
             sizes[index],
             levels[index],
-            scores.label(index),
+            scores.marked_label(index, scores.view.corpora),
             family_of[index],
             COLORS[families.index(family_of[index]) % len(COLORS)],
         )

@@ -12,7 +12,7 @@ from evalkit.analysis.results import ScoredCorpus
 from evalkit.errors import UsageError
 from evalkit.plots.frame import BITS_AXIS, frame, line_style, styled
 from evalkit.plots.labels import EndLabel, label_ends
-from evalkit.plots.scores import Scores, Source, Warn, load_scores, name_of, silent
+from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 
 @styled
@@ -39,7 +39,8 @@ def positions(
         UsageError: a name is unknown, or no cell has the bits of tokens.
     """
     scores = load_scores(results, corpora=corpora, models=models, policy=policy, warn=warn)
-    corpus, configurations = _corpus_with_tokens(scores, name_of(results), warn)
+    number, configurations = _corpus_with_tokens(scores, name_of(results), warn)
+    corpus = scores.results.corpora[number]
     edges = edges_for(corpus)
     is_long = corpus.num_bytes >= edges[-1]
     num_long = int(np.count_nonzero(is_long))
@@ -54,21 +55,24 @@ def positions(
     figure, [axes] = frame(
         "How far back models make use of what they have read",
         f"{corpus.label}: the {num_long:,} of {len(corpus.ids):,} documents of {edges[-1]:,} bytes and more; "
-        f"policy {policy}; bands: 95 % intervals over clusters of documents",
+        f"policy {policy}; bands: 95 % intervals over clusters of documents"
+        f"{marks_legend({scores.mark(index, [number]) for index in curves})}",
     )
     axes.set_xscale("log", base=2)
     ends = []
     for place, (index, curve) in enumerate(curves.items()):
         _draw_curve(axes, curve, place)
         color = line_style(place)["color"]
-        ends.append(EndLabel(curve[-1].bits_per_byte, scores.label(index), color, _center(curve[-1])))
+        ends.append(
+            EndLabel(curve[-1].bits_per_byte, scores.marked_label(index, [number]), color, _center(curve[-1]))
+        )
     _prepare_axes(axes, edges, _center(next(iter(curves.values()))[0]))
     label_ends(axes, ends)
     return figure
 
 
-def _corpus_with_tokens(scores: Scores, place: str, warn: Warn) -> tuple[ScoredCorpus, list[int]]:
-    """The corpus on which most models kept the bits of their tokens, and these models."""
+def _corpus_with_tokens(scores: Scores, place: str, warn: Warn) -> tuple[int, list[int]]:
+    """Index of the corpus on which most models kept the bits of their tokens, and these models."""
     with_tokens = {
         number: [index for index, cell in corpus.cells.items() if cell.documents.token_bits]
         for number, corpus in enumerate(scores.results.corpora)
@@ -84,7 +88,7 @@ def _corpus_with_tokens(scores: Scores, place: str, warn: Warn) -> tuple[ScoredC
     if len(able) > 1:
         labels = ", ".join(corpora[number].label for number in able if number != chosen)
         warn(f"shown: {corpora[chosen].label}; --corpora shows another: {labels}")
-    return corpora[chosen], with_tokens[chosen]
+    return chosen, with_tokens[chosen]
 
 
 def edges_for(corpus: ScoredCorpus) -> tuple[int, ...]:

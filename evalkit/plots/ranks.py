@@ -14,7 +14,7 @@ from evalkit.analysis.rankings import Choice, View
 from evalkit.errors import UsageError
 from evalkit.plots.frame import LineStyle, frame, line_style, styled
 from evalkit.plots.labels import EndLabel, label_ends
-from evalkit.plots.scores import Scores, Source, Warn, load_scores, name_of, silent
+from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 
 class _MonthlyRanks(NamedTuple):
@@ -63,14 +63,14 @@ def ranks(
         "How stable ranks are from month to month",
         f"rank by bits per byte among the {len(common)} models that were scored in every month; policy "
         f"{policy}; bars: rank intervals, from one more than are surely better (95 %, paired) to all but "
-        "those surely worse",
+        f"those surely worse{marks_legend({scores.mark(index) for index in common})}",
         height=max(2.6, 1.0 + 0.3 * len(common)),
     )
     ends = []
     for place, index in enumerate(sorted(common, key=lambda index: months[-1].ranks[index])):
         style = line_style(place)
         xs = [month + 0.04 * (place % 5 - 2) for month in range(len(months))]  # side by side where bars cross
-        ends.append(EndLabel(months[-1].ranks[index], scores.label(index), style["color"], xs[-1]))
+        ends.append(EndLabel(months[-1].ranks[index], scores.marked_label(index), style["color"], xs[-1]))
         _draw_model(axes, xs, months, index, style)
     axes.set_ylim(len(common) + 0.5, 0.5)
     axes.set_xlim(-0.3, len(views) - 0.85)

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 
 from matplotlib.figure import Figure
 
+from evalkit.errors import UsageError, unknown_name
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
 from evalkit.plots.heatmap import heatmap
@@ -80,3 +81,17 @@ def find_plots() -> PlotTable:
         elif plots.setdefault(plot.name, plot) != plot:  # the same one twice is an editable installation's
             broken[point.name] = f"the plot {point.name!r} ({point.value}): there is another of that name"
     return PlotTable(plots, broken)
+
+
+def find_plot(name: str) -> Plot:
+    """A plot by its name.
+
+    Raises:
+        UsageError: there is no such plot, or it cannot be loaded.
+    """
+    table = find_plots()
+    if name in table.plots:
+        return table.plots[name]
+    if name in table.broken:
+        raise UsageError(table.broken[name])
+    raise unknown_name("plot", name, table.plots, f"Known: {', '.join(table.plots)}.")

@@ -1,14 +1,18 @@
 """The cells that a plot is about, and their numbers: those of the leaderboard."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
+from evalkit.analysis.cutoff import Reading, combined
+from evalkit.analysis.document_dates import readings
 from evalkit.analysis.rankings import Choice, Leaderboard, View, compute
 from evalkit.analysis.results import Results, ScoredCorpus, read_results
 from evalkit.errors import UsageError, unknown_name
+from evalkit.models.catalog import load_catalog
+from evalkit.plots.labels import short
 
 Warn = Callable[[str], None]
 
@@ -35,10 +39,23 @@ def results_of(source: Source, warn: Warn = silent) -> Results:
 
 def name_of(source: Source) -> str:
     """What messages call the results."""
-    return "the results" if isinstance(source, Results) else str(source)
+    return str(source.folder if isinstance(source, Results) else source)
 
 
-class Scores(NamedTuple):
+def all_readings(results: Results) -> list[dict[int, Reading]]:
+    """For each corpus and model, whether the model can have read it in training, as far as dates tell."""
+    catalog = load_catalog()
+    return [readings(results, number, catalog) for number in range(len(results.corpora))]
+
+
+def marks_legend(marks: Collection[str]) -> str:
+    """What the marks that a plot shows mean, to be put behind its conditions; nothing where it shows none."""
+    words = {"†": "may have been read in training", "?": "not known whether it was read in training"}
+    return "".join(f"; {mark}: {text}" for mark, text in words.items() if mark in marks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
     """The cells that a plot is about, and their numbers."""
 
     results: Results
@@ -69,6 +86,29 @@ class Scores(NamedTuple):
     def label(self, configuration: int) -> str:
         """The name of a row."""
         return self.results.configurations[configuration].label
+
+    @functools.cached_property
+    def readings(self) -> list[dict[int, Reading]]:
+        """See `all_readings`."""
+        return all_readings(self.results)
+
+    def mark(self, configuration: int, corpora: Collection[int] | None = None) -> str:
+        """What stands behind a model's name or number; see `evalkit.analysis.cutoff.MARKS`.
+
+        Args:
+            configuration: the model.
+            corpora: indices of those that are shown; None: all that it was scored on.
+        """
+        exposures = [
+            by_model[configuration].exposure
+            for number, by_model in enumerate(self.readings)
+            if configuration in by_model and (corpora is None or number in corpora)
+        ]
+        return combined(exposures).mark
+
+    def marked_label(self, configuration: int, corpora: Collection[int] | None = None) -> str:
+        """The name of a row with its mark."""
+        return short(self.label(configuration), self.mark(configuration, corpora))
 
     def conditions(self, aggregate: str = HEADLINE) -> str:
         """What the numbers are about, in half a line."""

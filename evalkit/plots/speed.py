@@ -1,157 +1,60 @@
 """The plot of speed: operators beside their peers, models beside each other, on the machine they ran on."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from evalkit.analysis.results import json_files
-from evalkit.cells.reading import read_cell
-from evalkit.cells.schema import CorpusCell
-from evalkit.errors import EvalkitError, UsageError, unknown_name
+from evalkit.analysis.results import Results, read_results
+from evalkit.analysis.speeds import Benchmarks, Ratio, Throughput, read_benchmarks, throughputs
+from evalkit.errors import UsageError, unknown_name
 from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, frame, styled
 from evalkit.plots.labels import short
-from evalkit.plots.scores import Warn
-
-
-class Ratio(NamedTuple):
-    """A peer's time over ours."""
-
-    operator: str
-    peer: str
-    ratio: float
-
-
-class Throughput(NamedTuple):
-    """How fast a model read a corpus."""
-
-    model: str
-    corpus: str
-    bytes_per_s: float
-    where: str
-
-
-def read_speeds(
-    results: Path | str, *, warn: Warn = lambda _: None
-) -> tuple[list[Ratio], list[Throughput], str]:
-    """What the benchmarks' JSON files and the cells under a folder, or one such file, say of speed.
-
-    Args:
-        results: a folder, or a file that ``evalkit bench`` or ``bench kernels`` printed with ``--json``.
-        warn: told of every file that is left out.
-
-    Returns:
-        The ratios, the throughputs, and where the ratios were measured.
-
-    Raises:
-        UsageError: there is no such file or folder.
-    """
-    results = Path(results)
-    if not results.exists():
-        raise UsageError(
-            f"{results}: no such file or folder; give results, or what `evalkit bench --json` printed"
-        )
-    paths = json_files(results) if results.is_dir() else [results]
-    ratios: list[Ratio] = []
-    throughputs: list[Throughput] = []
-    machines: list[str] = []
-    for path in paths:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            warn(f"left out: {path} cannot be read as JSON ({type(error).__name__})")
-            continue
-        if not isinstance(content, dict):
-            continue
-        if "environment" in content and "status" not in content:
-            try:
-                measured = _benchmark_ratios(content)
-                machine = _machine(content["environment"])
-            except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-                warn(f"left out: {path} is not what `evalkit bench --json` prints ({type(error).__name__})")
-                continue
-            ratios += measured
-            machines += [machine] if measured else []
-        elif "status" in content:
-            try:
-                cell = read_cell(path)
-            except EvalkitError as error:
-                warn(f"left out: {error}")
-                continue
-            if isinstance(cell, CorpusCell):
-                throughputs.append(_throughput(cell))
-    return ratios, throughputs, "; ".join(dict.fromkeys(machine for machine in machines if machine))
-
-
-def _benchmark_ratios(content: dict[str, Any]) -> list[Ratio]:
-    if isinstance(content.get("rows"), list):
-        return _kernel_ratios(content["rows"])
-    if content.get("ratio_median") is not None:
-        return [Ratio(f"RWKV-7 as a whole, {content['shape']}", "rwkv", float(content["ratio_median"]))]
-    return []
-
-
-def _kernel_ratios(rows: Sequence[dict[str, Any]]) -> list[Ratio]:
-    found = []
-    for row in rows:
-        operator = f"{row['operator']}, {row['shape']}"
-        found += [Ratio(operator, name, float(peer["ratio"])) for name, peer in row["peers"].items()]
-        found.append(Ratio(operator, "the machine's limit", float(row["floor_s"]) / float(row["ours_s"])))
-    return found
-
-
-def _throughput(cell: CorpusCell) -> Throughput:
-    torch = cell.environment.torch
-    machine = (torch.gpu if torch else None) or cell.environment.cpu
-    return Throughput(cell.model.name, cell.corpus.name, cell.metrics.bytes_per_s, machine)
-
-
-def _machine(environment: dict[str, Any]) -> str:
-    """The processor in words: a GPU where one was used."""
-    return str(environment.get("gpu") or environment.get("cpu") or "")
+from evalkit.plots.scores import Source, Warn, name_of, silent
 
 
 @styled
 def speed(
-    results: Path | str,
+    results: Source,
     *,
+    benchmarks: Path | None = None,
     models: Sequence[str] = (),
-    warn: Warn = lambda _: None,
+    warn: Warn = silent,
 ) -> Figure:
     """Kernel and throughput ratios from benchmarks' JSON files, and bytes per second from cells.
 
     Args:
-        results: a folder with cells, benchmarks' JSON files or both, or one such file.
+        results: cells, read or in their folder; or a file that ``evalkit bench`` printed.
+        benchmarks: folder of benchmarks' JSON files; None: that of the cells.
         models: names; empty: all.
         warn: told of every file that is left out.
 
     Raises:
-        UsageError: a name is unknown, or nothing under ``results`` says how fast anything was.
+        UsageError: a name is unknown, or nothing says how fast anything was.
     """
-    ratios, throughputs, machine = read_speeds(results, warn=warn)
-    known = sorted({one.model for one in throughputs})
+    measured, speeds = _read(results, benchmarks, warn)
+    known_names = sorted({speed.model for speed in speeds})
     for name in models:
-        if name not in known:
-            raise unknown_name("model", name, known, f"In {results} there are: {', '.join(known) or 'none'}.")
-    throughputs = [one for one in throughputs if not models or one.model in models]
-    if not ratios and not throughputs:
+        if name not in known_names:
+            hint = f"In {name_of(results)} there are: {', '.join(known_names) or 'none'}."
+            raise unknown_name("model", name, known_names, hint)
+    ratios = measured.ratios
+    fastest = _fastest([speed for speed in speeds if not models or speed.model in models])
+    if not ratios and not fastest:
         raise UsageError(
-            f"{results}: nothing here says how fast anything was; keep what `evalkit bench kernels --json` "
-            "prints, or give result cells"
+            f"{name_of(results)}: nothing here says how fast anything was; keep what `evalkit bench kernels "
+            "--json` prints, or give result cells"
         )
-    fastest = _fastest(throughputs)
-    heights = [0.8 + 0.25 * _num_bars(part) for part in (ratios, fastest) if part]
+    heights = [0.8 + 0.25 * num_bars for num_bars in (_num_bars(ratios), len(fastest)) if num_bars]
     figure, axes = frame(
         "How fast: operators beside their peers, models beside each other"
         if ratios and fastest
         else "How fast operators are beside their peers"
         if ratios
         else "How fast models read",
-        _subtitle(machine, fastest),
+        _subtitle(measured.machine, fastest),
         height=sum(heights),
         num_rows=len(heights),
         height_ratios=heights,
@@ -163,33 +66,51 @@ def speed(
     return figure
 
 
+def _read(source: Source, benchmarks: Path | None, warn: Warn) -> tuple[Benchmarks, list[Throughput]]:
+    """What a source says of speed; of a folder, whether it holds cells, benchmarks or both."""
+    if isinstance(source, Results):
+        cells = [cell.path for cell in (*source.cells, *source.probes)]
+        return read_benchmarks(benchmarks or source.folder, cells, warn=warn), throughputs(source)
+    place = Path(source)
+    if not place.is_dir():
+        return read_benchmarks(place, warn=warn), []
+    try:
+        results = read_results(place, warn=silent)
+    except UsageError:  # no cell at all
+        return read_benchmarks(benchmarks or place, warn=warn), []
+    measured, speeds = _read(results, benchmarks, warn)
+    for skipped in results.left_out:
+        if place / skipped.path not in measured.files:
+            warn(f"left out: {skipped.path} {skipped.reason}")
+    return measured, speeds
+
+
 def _subtitle(machine: str, fastest: Sequence[Throughput]) -> str:
-    where = list(dict.fromkeys(one.where for one in fastest if one.where))
+    machines = list(dict.fromkeys(speed.machine for speed in fastest if speed.machine))
     parts = [f"operators timed in turn on {machine}"] if machine else []
     if fastest:
-        places = f" on {where[0]}" if len(where) == 1 else ", on several machines" if where else ""
+        places = f" on {machines[0]}" if len(machines) == 1 else ", on several machines" if machines else ""
         parts.append(f"models: the fastest of their cells, without loading{places}")
     return "; ".join(parts)
 
 
-def _fastest(throughputs: Sequence[Throughput]) -> list[Throughput]:
+def _fastest(speeds: Sequence[Throughput]) -> list[Throughput]:
     """The fastest cell of each model, slowest model first."""
     best: dict[str, Throughput] = {}
-    for one in throughputs:
-        if one.model not in best or one.bytes_per_s > best[one.model].bytes_per_s:
-            best[one.model] = one
-    return sorted(best.values(), key=lambda one: (one.bytes_per_s, one.model))
+    for speed in speeds:
+        if speed.model not in best or speed.bytes_per_s > best[speed.model].bytes_per_s:
+            best[speed.model] = speed
+    return sorted(best.values(), key=lambda speed: (speed.bytes_per_s, speed.model))
 
 
-def _num_bars(part: Sequence[Ratio] | Sequence[Throughput]) -> int:
-    operators = {one.operator for one in part if isinstance(one, Ratio)}
-    return len(part) + len(operators)
+def _num_bars(ratios: Sequence[Ratio]) -> int:
+    """Rows that ratios take: one for each, and one for each operator's name."""
+    return len(ratios) + len({ratio.operator for ratio in ratios})
 
 
 def _draw_ratios(axes: Axes, ratios: Sequence[Ratio]) -> None:
-    operators = list(dict.fromkeys(one.operator for one in ratios))
     row, ticks, names = 0, [], []
-    for operator in operators:
+    for operator in dict.fromkeys(ratio.operator for ratio in ratios):
         axes.text(
             0,
             row,
@@ -202,20 +123,13 @@ def _draw_ratios(axes: Axes, ratios: Sequence[Ratio]) -> None:
             backgroundcolor="white",
         )
         row += 1
-        for one in sorted((one for one in ratios if one.operator == operator), key=lambda one: one.ratio):
-            color = GREY if one.peer == "the machine's limit" else BLUE if one.ratio >= 1 else RED
-            axes.barh(row, one.ratio - 1, left=1, height=0.62, color=color)
-            axes.text(
-                1.01,
-                row,
-                f"{one.ratio:.2f} ×",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                fontsize=LABEL_SIZE,
-                color=TEXT,
-            )
+        members = [ratio for ratio in ratios if ratio.operator == operator]
+        for ratio in sorted(members, key=lambda ratio: ratio.ratio):
+            color = GREY if ratio.peer == "the machine's limit" else BLUE if ratio.ratio >= 1 else RED
+            axes.barh(row, ratio.ratio - 1, left=1, height=0.62, color=color)
+            _write_beside(axes, row, f"{ratio.ratio:.2f} ×")
             ticks.append(row)
-            names.append(one.peer)
+            names.append(ratio.peer)
             row += 1
     axes.set_xscale("log", base=2)
     axes.axvline(1, color=FAINT, linewidth=1)
@@ -224,35 +138,40 @@ def _draw_ratios(axes: Axes, ratios: Sequence[Ratio]) -> None:
     axes.set_yticks(ticks, names)
     axes.set_ylim(row - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    low = min(one.ratio for one in ratios)
-    high = max(one.ratio for one in ratios)
-    axes.set_xlim(min(0.45, low / 1.2), max(2.2, high * 1.2))
+    values = [ratio.ratio for ratio in ratios]
+    axes.set_xlim(min(0.45, min(values) / 1.2), max(2.2, max(values) * 1.2))
     axes.set_xlabel(
         "time over ours; blue, right of 1: ours is faster;\nred: slower; grey: what the machine would allow"
     )
 
 
-def _draw_throughputs(axes: Axes, throughputs: Sequence[Throughput]) -> None:
-    for row, one in enumerate(throughputs):
-        axes.plot([one.bytes_per_s], [row], marker="o", color=BLUE)
-        axes.text(
-            1.01,
-            row,
-            f"{one.bytes_per_s / 1e3:,.3g} kB/s"
-            if one.bytes_per_s < 1e6
-            else f"{one.bytes_per_s / 1e6:,.3g} MB/s",
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=LABEL_SIZE,
-            color=TEXT,
-        )
+def _draw_throughputs(axes: Axes, speeds: Sequence[Throughput]) -> None:
+    for row, speed in enumerate(speeds):
+        axes.plot([speed.bytes_per_s], [row], marker="o", color=BLUE)
+        _write_beside(axes, row, _rate(speed.bytes_per_s, digits=3))
     axes.set_xscale("log")
-    axes.set_yticks(range(len(throughputs)), [short(one.model) for one in throughputs])
-    axes.set_ylim(-0.6, len(throughputs) - 0.4)
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(
-            lambda value, _: f"{value / 1e3:,.12g} kB/s" if value < 1e6 else f"{value / 1e6:,.12g} MB/s"
-        )
-    )
+    axes.set_yticks(range(len(speeds)), [short(speed.model) for speed in speeds])
+    axes.set_ylim(-0.6, len(speeds) - 0.4)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _rate(value, digits=12)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("text scored per second, higher is better")
+
+
+def _write_beside(axes: Axes, row: int, text: str) -> None:
+    """A number to the right of its row."""
+    axes.text(
+        1.01,
+        row,
+        text,
+        transform=axes.get_yaxis_transform(),
+        va="center",
+        fontsize=LABEL_SIZE,
+        color=TEXT,
+    )
+
+
+def _rate(bytes_per_s: float, *, digits: int) -> str:
+    """``12 kB/s``, ``1.5 MB/s``."""
+    if bytes_per_s < 1e6:
+        return f"{bytes_per_s / 1e3:,.{digits}g} kB/s"
+    return f"{bytes_per_s / 1e6:,.{digits}g} MB/s"

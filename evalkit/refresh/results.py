@@ -89,14 +89,16 @@ def site(
     Raises:
         UsageError: there are no cells, or ``output`` holds something else than a site.
     """
+    from evalkit.analysis.results import read_results
     from evalkit.plots import draw_all
     from evalkit.report import SiteOptions, build_site, check_output, docs_files
 
     cells = config.cells_folder
     check_output(output, cells)
     docs_files(docs)
-    figures = draw_all(cells, benchmarks=config.results, anchors=config.anchors, tell=tell)
-    build_site(cells, output, SiteOptions(title=config.title, figures=figures, docs=docs), warn=tell)
+    results = read_results(cells, warn=tell)
+    figures = draw_all(results, benchmarks=config.results, anchors=config.anchors, tell=tell)
+    build_site(results, output, SiteOptions(title=config.title, figures=figures, docs=docs), warn=tell)
     return [figure.name for figure in figures]
 
 

@@ -3,28 +3,30 @@
 Numbers are lists ``[value, low, high]``, pairs are ``{first: {second: [...]}}``.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.estimates import Estimate, Pairs
 from evalkit.analysis.rankings import Leaderboard, View
+from evalkit.report.pages import ColumnHead, RowHead
 
 
 def leaderboard_data(
-    board: Leaderboard, rows: Sequence[Mapping[str, object]], columns: Sequence[Mapping[str, object]]
+    board: Leaderboard, rows: Sequence[RowHead], columns: Sequence[ColumnHead]
 ) -> dict[str, object]:
     """What the scripts need.
 
     Args:
         board: the numbers.
-        rows: per model configuration, what the script filters and shows.
-        columns: per corpus, likewise.
+        rows: the heads, per model configuration.
+        columns: the heads, per corpus.
     """
     distinct = list({id(view): view for view in board.views.values()}.values())
     number_of = {id(view): number for number, view in enumerate(distinct)}
     return {
-        "entrants": list(rows),
-        "corpora": list(columns),
+        "entrants": [dataclasses.asdict(row) for row in rows],
+        "corpora": [dataclasses.asdict(column) for column in columns],
         "aggregates": {kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
         "headline": HEADLINE,
         "levels": [_levels(levels) for levels in board.levels],

@@ -68,7 +68,7 @@ class ProbeGroup(NamedTuple):
 
 def probe_groups(
     probes: Sequence[TaskCell | ProbeCell], results: Path
-) -> tuple[dict[str, Path], list[ProbeGroup]]:
+) -> tuple[dict[str, str], list[ProbeGroup]]:
     """The cells by task.
 
     Args:
@@ -76,15 +76,15 @@ def probe_groups(
         results: the folder under which they lie.
 
     Returns:
-        The files to copy into the site, by their path in it; and a group for each task.
+        The files of the cells, by their path in the site; and a group for each task.
     """
-    files: dict[str, Path] = {}
+    files: dict[str, str] = {}
     shown_cells: dict[str, list[ShownCell]] = {}
     taken: set[str] = set()
     for cell in probes:
         relative = cell.path.relative_to(results).as_posix()
         href = f"cells/probes/{unique(slug(relative.removesuffix('.json')), taken)}.json"
-        files[href] = cell.path
+        files[href] = strict_json(content_of(cell))
         shown_cells.setdefault(cell.task.name or cell.kind, []).append(_shown(cell, href))
     groups = []
     for name, cells in sorted(shown_cells.items()):

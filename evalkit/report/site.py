@@ -6,15 +6,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from evalkit.analysis import rankings as leaderboard
 from evalkit.analysis.figures import SiteFigure
-from evalkit.analysis.results import SITE_LISTING, Results, read_results
+from evalkit.analysis.rankings import compute
+from evalkit.analysis.results import SITE_LISTING, Results
+from evalkit.corpora.document import Corpus
 from evalkit.environment import environment
 from evalkit.errors import UsageError
-from evalkit.report import content, sources
-from evalkit.report.writer import Writer
+from evalkit.report import content
+from evalkit.report.sources import find_backgrounds
+from evalkit.report.writer import Provenance, Writer
 from evalkit.version import __version__
 
 
@@ -22,8 +24,8 @@ from evalkit.version import __version__
 class SiteOptions:
     """What a site is made of beside the cells."""
 
-    corpora: tuple[str, ...] = ()
-    """Names or paths of corpora whose texts and manifests are not in the store."""
+    corpora: Sequence[str | Corpus] = ()
+    """Corpora whose texts and manifests are not in the store, or their names or paths."""
     num_explorer_documents: int = 60
     """How many documents of a corpus the explorer can open."""
     title: str = "evalkit"
@@ -45,16 +47,16 @@ class Built(NamedTuple):
 
 
 def build_site(
-    results: Path,
+    results: Results,
     output: Path,
     options: SiteOptions | None = None,
     *,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """Build the site of all cells under a folder; the same cells and corpora give the same bytes.
+    """Build the site of all cells; the same cells and corpora give the same bytes.
 
     Args:
-        results: what ``evalkit run --output`` wrote.
+        results: see `evalkit.analysis.results.read_results`.
         output: the site's folder: new, empty, or a site that was built before and is replaced.
         options: see `SiteOptions`.
         warn: told of everything that is left out.
@@ -70,16 +72,15 @@ def build_site(
     options = options or SiteOptions()
     if options.num_explorer_documents < 0:
         raise UsageError(f"{options.num_explorer_documents} documents for the explorer: give 0 or more")
-    check_output(output, results)
+    check_output(output, results.folder)
     docs = docs_files(options.docs)
-    scored = read_results(results, warn=warn)
-    backgrounds = sources.find_backgrounds(scored.corpora, results, options.corpora, warn=warn)
-    board = leaderboard.compute(scored, [background.source for background in backgrounds])
+    backgrounds = find_backgrounds(results, options.corpora, warn=warn)
+    board = compute(results, [background.source for background in backgrounds])
     with _replaced(output) as folder:
         writer = Writer(
             folder,
             options.title,
-            _provenance(scored),
+            _provenance(results),
             has_plots=bool(options.figures),
             docs_link="docs/index.html" if docs else options.docs,
         )
@@ -94,9 +95,9 @@ def build_site(
         output,
         num_files=len(files) + 1,
         num_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
-        num_cells=sum(len(corpus.cells) for corpus in scored.corpora) + len(scored.probes),
-        num_models=len({configuration.model for configuration in scored.configurations}),
-        num_corpora=len(scored.corpora),
+        num_cells=sum(len(corpus.cells) for corpus in results.corpora) + len(results.probes),
+        num_models=len({configuration.model for configuration in results.configurations}),
+        num_corpora=len(results.corpora),
         num_explored=num_explored,
     )
 
@@ -163,19 +164,14 @@ def _replaced(output: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _provenance(scored: Results) -> dict[str, Any]:
-    """What the footer says: no time of building, so that two builds are the same."""
-    commits: set[str] = set()
-    for corpus in scored.corpora:
-        for cell in corpus.cells.values():
-            git = cell.environment.git
-            if git is not None:
-                commits.add(git.commit[:12] + (" with changes" if git.dirty else ""))
-    return {
-        "version": __version__,
-        "git": environment()["git"],
-        "scored_at": sorted(commits),
-        "num_cells": sum(len(corpus.cells) for corpus in scored.corpora) + len(scored.probes),
-        "corpora": [(corpus.label, corpus.sha256) for corpus in scored.corpora],
-        "left_out": scored.left_out,
-    }
+def _provenance(results: Results) -> Provenance:
+    states = [cell.environment.git for corpus in results.corpora for cell in corpus.cells.values()]
+    commits = {git.commit[:12] + (" with changes" if git.dirty else "") for git in states if git is not None}
+    return Provenance(
+        version=__version__,
+        git=environment()["git"],
+        scored_at=sorted(commits),
+        num_cells=sum(len(corpus.cells) for corpus in results.corpora) + len(results.probes),
+        corpora=[(corpus.label, corpus.sha256) for corpus in results.corpora],
+        left_out=results.left_out,
+    )

@@ -25,9 +25,9 @@ def _shown(character: str) -> str:
 
 def decimals(half_widths: Iterable[float | None]) -> int:
     """How many decimals a column of numbers shows, 3 to 5: the smallest interval's first digit is seen."""
-    known = [width for width in half_widths if width]
+    widths = [width for width in half_widths if width]
     for places in (3, 4):
-        if not known or min(known) >= 10**-places:
+        if not widths or min(widths) >= 10**-places:
             return places
     return 5
 

@@ -4,15 +4,31 @@ import base64
 import hashlib
 import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from evalkit.analysis.results import SITE_LISTING
+from evalkit.analysis.cutoff import MARKS
+from evalkit.analysis.results import SITE_LISTING, LeftOut
 from evalkit.files import strict_json
 from evalkit.report.text import number, parameters, visible, web_link
 
 _STYLE = "style.css"
+LOSSY_MARK = "some documents left out, for the model's tokens do not decode to their bytes"
+
+
+class Provenance(NamedTuple):
+    """What the footer says: no time of building, so that two builds are the same."""
+
+    version: str
+    git: object
+    """Of the checkout that builds the site."""
+    scored_at: Sequence[str]
+    """Commits that cells were scored at."""
+    num_cells: int
+    corpora: Sequence[tuple[str, str]]
+    """Label and digest."""
+    left_out: Sequence[LeftOut]
 
 
 class Writer:
@@ -22,7 +38,7 @@ class Writer:
         self,
         folder: Path,
         title: str,
-        provenance: dict[str, Any],
+        provenance: Provenance,
         *,
         has_plots: bool,
         docs_link: str | None = None,
@@ -45,6 +61,7 @@ class Writer:
             "has_plots": has_plots,
             "docs_link": docs_link,
             "web_link": web_link,
+            "marks": {"*": LOSSY_MARK, **MARKS},
         }
         self._environment.filters |= {
             "number": number,
@@ -52,7 +69,7 @@ class Writer:
             "commas": lambda count: f"{count:,}",
         }
 
-    def page(self, path: str, template: str, scripts: Sequence[str] = (), **values: Any) -> None:
+    def page(self, path: str, template: str, scripts: Sequence[str] = (), **values: object) -> None:
         """Render a template into a page, style and scripts inside it.
 
         Args:
@@ -79,7 +96,7 @@ class Writer:
         )
         self.text(path, text)
 
-    def data(self, path: str, value: Any) -> None:
+    def data(self, path: str, value: object) -> None:
         """A script that hands data to the page that loads it: pages opened as files cannot fetch JSON."""
         encoded = json.dumps(
             value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
@@ -108,18 +125,24 @@ class Writer:
         return self._digests
 
 
-def shown_deep(value: Any) -> Any:
+def shown_deep(value: object) -> object:
     """The value with `visible` applied to every text in it, keys aside."""
     if isinstance(value, str):
         return visible(value)
-    if isinstance(value, dict):
-        return {key: shown_deep(item) for key, item in value.items()}
+    if isinstance(value, Mapping):
+        return shown_fields(value)
     if isinstance(value, list | tuple):
-        return [shown_deep(item) for item in value]
+        return [shown_deep(part) for part in value]
     return value
 
 
-def _shown(value: Any) -> Any:
+def shown_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    """`shown_deep` of each of the fields."""
+    return {name: shown_deep(value) for name, value in fields.items()}
+
+
+def _shown(value: object) -> object:
+    """What a template puts in place of a value: jinja2 calls it for every expression."""
     import markupsafe
 
     if value is None:

@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Sequence
 
+from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
@@ -15,7 +16,7 @@ from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import Advance, PlannedCell, score_missing
 from evalkit.runner.options import RunOptions
-from evalkit.runner.ranking import RunResult, num_predating
+from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy
@@ -79,7 +80,7 @@ def run(
         cells=result.cells,
         failures=result.failures,
         num_scored=result.num_scored,
-        num_predating={(spec.identity.name, spec.corpus.name): num_predating(spec) for _, spec in specs},
+        documents={spec.corpus.name: documents_of_corpus(spec.corpus) for _, spec in specs},
     )
 
 

@@ -103,22 +103,9 @@ def notes(result: RunResult) -> Iterator[str]:
             )
     if any(cell.policy.name == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
-    for cell in result.cells:
-        model, corpus = cell.model, cell.corpus
-        cutoff = model.knowledge_cutoff or model.released
-        if model.loader == "codec" or not cutoff:
-            continue
-        if corpus.date_from is None:
-            yield f"{model.name} may have read {corpus.name} in training: the corpus is undated"
-            continue
-        num_predating = result.num_predating.get((model.name, corpus.name), 0)
-        if num_predating:
-            which = "all" if num_predating == corpus.num_documents else f"{num_predating} of"
-            word = "cutoff" if model.knowledge_cutoff else "release"
-            yield (
-                f"{model.name} may have read {corpus.name} in training: {which} {corpus.num_documents} "
-                f"documents predate its {word}, {cutoff}"
-            )
+    for cell, reading in result.readings():
+        if reading.exposure.mark:
+            yield f"{reading.exposure.mark} {cell.model.name} on {cell.corpus.name}: {reading.text}"
 
 
 def _dates(corpus: CellCorpus) -> str:

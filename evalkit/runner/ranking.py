@@ -4,10 +4,12 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from evalkit.analysis.cutoff import DatedDocuments, Reading
+from evalkit.analysis.document_dates import reading_of_model
 from evalkit.analysis.estimates import macro_interval
-from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB, CellSpec
+from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB
 from evalkit.cells.schema import CorpusCell, content_of
-from evalkit.dates import last_day
+from evalkit.models.catalog import load_catalog
 from evalkit.runner.loop import Failure
 from evalkit.stats import Interval
 
@@ -47,8 +49,8 @@ class RunResult:
     failures: tuple[Failure, ...]
     num_scored: int
     """Cells that this run computed; the others were finished before."""
-    num_predating: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
-    """By model and corpus: documents that were published before the model's cutoff, or release, was over."""
+    documents: Mapping[str, DatedDocuments] = dataclasses.field(default_factory=dict)
+    """By corpus: when its documents were published."""
 
     def ranking(self) -> list[RankedModel]:
         """Models by macro average, lowest first; those with a missing corpus come last."""
@@ -62,6 +64,19 @@ class RunResult:
         mean = math.fsum(cell.bits_per_byte for cell in cells.values()) / len(self.corpora)
         return RankedModel(model, mean, macro_interval([cells[corpus] for corpus in self.corpora]), cells)
 
+    def readings(self) -> list[tuple[CorpusCell, Reading]]:
+        """Whether each cell's model can have read its corpus in training, as far as dates tell."""
+        catalog = load_catalog()
+        return [
+            (
+                cell,
+                reading_of_model(
+                    cell.model, self.documents[cell.corpus.name], catalog, cell.is_of_a_compressor
+                ),
+            )
+            for cell in self.cells
+        ]
+
     def to_json(self) -> dict[str, object]:
         """The result as strict JSON can hold it."""
         return {
@@ -73,14 +88,3 @@ class RunResult:
             "cells": [{"file": str(cell.path), **content_of(cell)} for cell in self.cells],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
         }
-
-
-def num_predating(spec: CellSpec) -> int:
-    """Documents that the model may have read: not known to be younger than its training data."""
-    details = spec.identity.details
-    cutoff = details.get("knowledge_cutoff") or details.get("released")
-    if spec.identity.loader == "codec" or not cutoff:
-        return 0
-    last = last_day(str(cutoff)).isoformat()
-    days = [document.published_at or spec.corpus.date_from or "" for document in spec.corpus.documents]
-    return sum(day[: len("YYYY-MM-DD")] <= last for day in days)

@@ -1,13 +1,15 @@
 """The table at the end of a run of tasks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 
+from evalkit.analysis.cutoff import Exposure, exposure_of
+from evalkit.analysis.document_dates import cutoff_of_model
 from evalkit.cells.schema import TaskCell
-from evalkit.dates import last_day
+from evalkit.models.catalog import CatalogEntry, load_catalog
 from evalkit.runner.tasks import TaskRunResult
 from evalkit.tasks import SummaryRow
 
@@ -68,16 +70,29 @@ def notes(result: TaskRunResult) -> Iterator[str]:
     for note in dict.fromkeys(cell.note for cell in result.cells):
         if note:
             yield note
-    yield from dict.fromkeys(warning for cell in result.cells if (warning := _cutoff_warning(cell)))
+    catalog = load_catalog()
+    warnings = [_exposure_note(cell, catalog) for cell in result.cells]
+    yield from dict.fromkeys(warning for warning in warnings if warning)
     if any(cell.num_tokens_read is not None for cell in result.cells):
         num_read = sum(cell.num_tokens_read or 0 for cell in result.cells)
         num_unshared = sum(cell.num_tokens_unshared or 0 for cell in result.cells)
         yield f"{num_read:,} tokens read; {num_unshared:,} if no beginning had been shared"
 
 
-def _cutoff_warning(cell: TaskCell) -> str | None:
-    """What to say of a model that is not older than the items."""
-    cutoff = cell.model.knowledge_cutoff or cell.model.released
-    if cutoff is None or cell.date is None or cell.date > last_day(cutoff).isoformat():
+def _exposure_note(cell: TaskCell, catalog: Mapping[str, CatalogEntry]) -> str | None:
+    """What to say of a model that is not known to be older than the items."""
+    if cell.date is None:
         return None
-    return f"{cell.model.name} ({cutoff}) may have read items of {cell.date} in training; give a later --date"
+    cutoff = cutoff_of_model(cell.model, catalog)
+    exposure = exposure_of(cell.date, None, None, cutoff)
+    if cutoff is None:
+        return (
+            f"{exposure.mark} {cell.model.name}: not known whether it has read items of {cell.date} in "
+            "training: nobody says when its training data end"
+        )
+    if exposure is not Exposure.POSSIBLE:
+        return None
+    return (
+        f"{exposure.mark} {cell.model.name} ({cutoff.date}) may have read items of {cell.date} in training; "
+        "give a later --date"
+    )

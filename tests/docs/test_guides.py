@@ -79,7 +79,7 @@ def test_add_a_model(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for document in documents
         for pair in itertools.pairwise([256, *document.data])
     )
-    [line] = [line for line in done.stdout.splitlines() if "bigram" in line]
+    [line] = [line for line in done.stdout.splitlines() if "bigram" in line and "±" in line]
     assert line.split()[2] == f"{bits / sum(len(document.data) for document in documents):.4f}"
     runpy.run_path(str(package / "use_it.py"))
     level = next(row.split()[1] for row in capsys.readouterr().out.splitlines() if row.startswith("bigram"))

@@ -47,6 +47,7 @@ def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents:
                 ids,
                 (None,) * num_documents,
                 ids,
+                (None,) * num_documents,
                 num_bytes,
                 np.where([name in here for name in names], bits, np.nan),
                 {names.index(name): None for name in here},  # type: ignore[misc]

@@ -51,6 +51,7 @@ COLUMNS = {
     "num_tokens": "int64",
     "total_bits": "double",
     "lossy": "string",
+    "published_at": "string",
 }
 TOKEN_COLUMNS = {"token_bits": "list<element: float>", "token_ends": "list<element: int64>"}
 

@@ -11,13 +11,20 @@ import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 
+from evalkit.analysis.results import read_results
+from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import make_corpus
-from evalkit.exports.formats import eval_results, lm_eval_results, read_cells
+from evalkit.exports.eval_results import eval_results
+from evalkit.exports.lm_eval import lm_eval_results
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from tests.support.cells import task_content, write_cell_files
 from tests.support.stores import HOSTILE_NAME, Counted, _documents, score_small_store
 from tests.support.toys import run_cli
+
+
+def read_cells(folder: Path) -> tuple[CorpusCell, ...]:
+    return read_results(folder, warn=lambda _: None).cells
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +107,10 @@ def test_the_hub_client_reads_our_eval_results(results: Path) -> None:
         (["--format", "cvs", "-o", "x"], "Did you mean csv"),
         (["--format", "eval-results", "-o", "x"], "needs --dataset"),
         (["--format", "eval-results", "--dataset", "no", "-o", "x"], "OWNER/NAME"),
-        (["--format", "lm-eval", "--documents", "-o", "x"], "--documents is for csv and parquet"),
+        (
+            ["--format", "lm-eval", "--documents", "-o", "x"],
+            "lm-eval takes no --documents; it takes no options",
+        ),
         (["--format", "csv", "-o", "."], "is a folder; give a file"),
     ],
 )

@@ -272,13 +272,19 @@ def test_names_of_any_kind_are_drawn_as_they_are(tmp_path: Path) -> None:
     models = [Counted("a $x^ $", "the of", 1), Counted("m" * 100, "text", 2), Counted("n" * 230, "of", 3)]
     corpus = corpus_of([document.text for document in _documents(5, 9, source="toy")], "c" * 200)
     assert not run(models, [corpus], options=RunOptions(output=tmp_path / "runs")).failures
-    for name in ("heatmap", "differences", "speed"):
+    # Nobody says what these models have read: where all corpora are one number, a mark is in the name.
+    shortened = {
+        "heatmap": "m" * 21 + "…" + "m" * 22,
+        "differences": "m" * 20 + "…" + "m" * 22 + "?",
+        "speed": "m" * 21 + "…" + "m" * 22,
+    }
+    for name in shortened:
         figure = plots.draw(name, tmp_path / "runs")
         plots.figure_bytes(figure, ".svg")
         ticks = [tick for one in figure.axes for tick in (*one.get_xticklabels(), *one.get_yticklabels())]
         names = [tick.get_text() for tick in ticks]
-        assert "m" * 21 + "…" + "m" * 22 in names and max(map(len, names)) == 44
-        assert "a $x^ $" in names or "a $x^ $" in texts_of(figure)
+        assert shortened[name] in names and max(map(len, names)) == 44
+        assert {"a $x^ $", "a $x^ $?"} & set(names) or "a $x^ $" in texts_of(figure)
 
 
 def test_a_model_that_can_represent_no_long_document_is_left_out_of_positions(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def test_a_package_brings_a_plot(tmp_path: Path) -> None:
     assert "heatmap" in figures  # ours
     shown = run_cli("plot", "--help").stdout
     assert "tower: As many storeys as there are corpora." in shown and "heatmap: Models by corpora." in shown
-    with pytest.raises(UsageError, match="the plot tower takes no --policy; it takes --models"):
-        plots.draw("tower", tmp_path / "runs", policy="document")
+    outcome = run_cli("plot", "tower", tmp_path / "runs", "-o", "a.svg", "--policy", "document")
+    assert outcome.exit_code == 2 and "the plot tower takes no --policy; it takes --models" in outcome.stderr
 
 
 @pytest.mark.usefixtures("plugins")

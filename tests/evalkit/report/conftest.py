@@ -8,8 +8,9 @@ import pytest
 
 from evalkit.corpora.store import Corpus, save_corpus
 from evalkit.plots import draw_all
-from evalkit.report import SiteOptions, build_site
+from evalkit.report import SiteOptions
 from evalkit.report.site import Built
+from tests.support.sites import build_site_of
 from tests.support.stores import score_small_store, write_synthetic_store
 
 
@@ -32,7 +33,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
             save_corpus(corpus)
         warnings: list[str] = []
         options = SiteOptions(figures=draw_all(folder / "runs"))
-        build_site(folder / "runs", folder / "site", options, warn=warnings.append)
+        build_site_of(folder / "runs", folder / "site", options, warn=warnings.append)
     return Small(folder / "runs", folder / "site", corpora, warnings)
 
 
@@ -51,5 +52,5 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Large:
         patch.chdir(folder)
         write_synthetic_store(folder / "runs", num_models=40, num_corpora=20, num_documents=120)
         started = time.process_time()  # of this process: whoever else uses the machine does not count
-        built = build_site(folder / "runs", folder / "site")
+        built = build_site_of(folder / "runs", folder / "site")
         return Large(folder / "site", built, time.process_time() - started)

@@ -18,10 +18,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 import evalkit
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
-from evalkit.report import build_site
 from tests.evalkit.report.conftest import Large, Small
 from tests.evalkit.report.test_numbers import read_data
 from tests.support.cells import task_content, write_cell_files
+from tests.support.sites import build_site_of
 from tests.support.stores import Counted, _documents, _write_cell
 
 _PATIENCE_MS = 120_000  # an expectation that is not met ends its test after that
@@ -322,7 +322,7 @@ def test_a_document_of_a_megabyte(page: Page, tmp_path: Path, monkeypatch: pytes
             options=evalkit.RunOptions(output=tmp_path / "runs"),
             token_bits=True,
         )
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     page.goto(url(tmp_path / "site", "explorer/document.html#d=long/0&a=words"))
     expect(page.locator("#text s").first).to_be_visible()
     assert page.locator("#text s").count() < 20_000  # of 170,000
@@ -491,7 +491,7 @@ def test_a_large_store_loads_fast(page: Page, large: Large) -> None:
 
 def test_a_store_of_probes_alone(page: Page, tmp_path: Path) -> None:
     write_cell_files(tmp_path / "runs" / "1.json", task_content())
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     for name in ("index.html", "compare.html"):
         with page.expect_event("requestfinished", lambda one: one.url.endswith("leaderboard.js")):
             page.goto(url(tmp_path / "site", name))
@@ -507,7 +507,7 @@ def test_long_names_fit(browser: Browser, tmp_path: Path) -> None:
         models=models, corpora=[corpus], options=evalkit.RunOptions(output=tmp_path / "runs"), token_bits=True
     )
     save_corpus(corpus)
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     with new_context(browser, viewport={"width": 390, "height": 800}) as context:
         page = context.new_page()
         for path in sorted((tmp_path / "site").rglob("*.html")):
@@ -529,7 +529,7 @@ def test_numbers_in_the_middle_between_two_texts(browser: Browser, page: Page, t
             clusters=["a", "b", "c"],
             interval=(level, level),
         )
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     open_leaderboard(page, tmp_path / "site")
     with new_context(browser, java_script_enabled=False) as context:
         plain = context.new_page()
@@ -553,7 +553,7 @@ def test_what_one_document_cannot_say_is_no_tie(page: Page, tmp_path: Path) -> N
     assert not evalkit.run(
         models=models, corpora=corpora, options=evalkit.RunOptions(output=tmp_path / "runs")
     ).failures
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     page.goto(url(tmp_path / "site", "compare.html#a=bytes&b=pairs"))
     expect(page.locator("#status")).to_have_text(
         "bytes is better on 1, pairs on 0 of 2 corpora; on 1 it cannot be said; ties: 0."

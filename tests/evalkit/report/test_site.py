@@ -21,10 +21,11 @@ from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import UsageError
 from evalkit.files import strict_json
 from evalkit.plots import draw_all
-from evalkit.report import SiteOptions, build_site
+from evalkit.report import SiteOptions
 from evalkit.report.text import decimals, number, parameters, signed, visible
 from tests.evalkit.report.conftest import Large, Small
 from tests.support.cells import probe_content, task_content, write_cell_files
+from tests.support.sites import build_site_of
 from tests.support.stores import Counted, _documents, _write_cell, write_synthetic_store
 
 
@@ -53,7 +54,7 @@ def test_two_builds_are_the_same_to_the_byte(
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     shutil.copytree(small.results, tmp_path / "copy of runs")
-    build_site(small.results, tmp_path / "site", SiteOptions(figures=draw_all(small.results)))
+    build_site_of(small.results, tmp_path / "site", SiteOptions(figures=draw_all(small.results)))
     command = [sys.executable, "-m", "evalkit", "report", "copy of runs", "--output", "again"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert files_of(tmp_path / "again") == files_of(tmp_path / "site")
@@ -86,7 +87,7 @@ def test_limited_cells_are_refused_by_name(small: Small, tmp_path: Path) -> None
     assert "the first 4 documents" in (small.site / "index.html").read_text(encoding="utf-8")
     tiny_run(tmp_path / "runs", limit=2)
     with pytest.raises(UsageError, match=r"holds no whole cell .*--limit.*score without --limit"):
-        build_site(tmp_path / "runs", tmp_path / "site")
+        build_site_of(tmp_path / "runs", tmp_path / "site")
     assert not (tmp_path / "site").exists()
 
 
@@ -98,7 +99,7 @@ def test_damaged_cells_are_left_out_by_name(tmp_path: Path) -> None:
     probe.write_text(strict_json({"kind": "probe", "sha256": "0" * 64}))
     (tmp_path / "runs" / "broken.json").write_text("{")
     warnings: list[str] = []
-    built = build_site(tmp_path / "runs", tmp_path / "site", warn=warnings.append)
+    built = build_site_of(tmp_path / "runs", tmp_path / "site", warn=warnings.append)
     assert built.num_cells == 1
     assert [line.split(" ", 3)[2] for line in warnings] == [
         "broken.json",
@@ -114,15 +115,15 @@ def test_only_a_site_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "thesis.tex").write_text("ten years")
     with pytest.raises(UsageError, match="something else than a site"):
-        build_site(tmp_path / "runs", tmp_path / "site")
+        build_site_of(tmp_path / "runs", tmp_path / "site")
     with pytest.raises(UsageError, match="holds the results themselves"):
-        build_site(tmp_path / "runs", tmp_path)
+        build_site_of(tmp_path / "runs", tmp_path)
     with pytest.raises(UsageError, match="is a file"):
-        build_site(tmp_path / "runs", tmp_path / "site" / "thesis.tex")
-    build_site(tmp_path / "runs", tmp_path / "new")
+        build_site_of(tmp_path / "runs", tmp_path / "site" / "thesis.tex")
+    build_site_of(tmp_path / "runs", tmp_path / "new")
     (tmp_path / "new" / "stale.html").write_text("of the last time")
     before = files_of(tmp_path / "new").keys()
-    build_site(tmp_path / "runs", tmp_path / "new")
+    build_site_of(tmp_path / "runs", tmp_path / "new")
     assert files_of(tmp_path / "new").keys() == before - {"stale.html"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "runs", "site"]
 
@@ -147,7 +148,7 @@ def test_every_page_links_the_documentation_where_there_is_one(tmp_path: Path) -
     (tmp_path / "pages" / "sitemap.xml").write_text("made on a day")
 
     def docs_links(options: SiteOptions) -> dict[str, list[str]]:
-        build_site(tmp_path / "runs", tmp_path / "site", options)
+        build_site_of(tmp_path / "runs", tmp_path / "site", options)
         pages = [path for path in (tmp_path / "site").rglob("*.html") if "docs" not in path.parts]
         return {
             path.relative_to(tmp_path / "site").as_posix(): lxml.html.fromstring(path.read_bytes()).xpath(
@@ -166,7 +167,7 @@ def test_every_page_links_the_documentation_where_there_is_one(tmp_path: Path) -
     assert set(map(tuple, docs_links(SiteOptions()).values())) == {()}
     for nothing in ("javascript:alert(1)", str(built)):
         with pytest.raises(UsageError, match=r"--docs .* `make docs` builds"):
-            build_site(tmp_path / "runs", tmp_path / "site", SiteOptions(docs=nothing))
+            build_site_of(tmp_path / "runs", tmp_path / "site", SiteOptions(docs=nothing))
 
 
 def test_a_corpus_that_is_not_in_the_store_is_named(tmp_path: Path) -> None:
@@ -180,17 +181,17 @@ def test_a_corpus_that_is_not_in_the_store_is_named(tmp_path: Path) -> None:
         token_bits=True,
     )
     warnings: list[str] = []
-    assert build_site(tmp_path / "runs", tmp_path / "site", warn=warnings.append).num_explored == 0
+    assert build_site_of(tmp_path / "runs", tmp_path / "site", warn=warnings.append).num_explored == 0
     assert warnings == [
         "notes: its texts are not at hand, so it is not in the explorer; "
         "name the corpus or its file with --corpora"
     ]
     assert "was not at hand" in (tmp_path / "site" / "corpora" / "notes.html").read_text()
     options = SiteOptions(corpora=(str(tmp_path / "notes.jsonl"),))
-    built = build_site(tmp_path / "runs", tmp_path / "site", options, warn=pytest.fail)
+    built = build_site_of(tmp_path / "runs", tmp_path / "site", options, warn=pytest.fail)
     assert built.num_explored == 1
     (tmp_path / "other.jsonl").write_text(lines.replace("text 0", "text 9"))
-    build_site(
+    build_site_of(
         tmp_path / "runs",
         tmp_path / "site",
         SiteOptions(corpora=(str(tmp_path / "other.jsonl"),)),
@@ -203,7 +204,7 @@ def test_a_manifest_beside_the_cells_is_enough(small: Small, tmp_path: Path) -> 
     shutil.copytree(small.results, tmp_path / "runs")
     stored = small.results.parent / "corpora" / "closed-2026-11" / "manifest.json"
     shutil.copy(stored, tmp_path / "runs" / "closed-2026-11" / "manifest.json")
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     assert "a crawler 1.0" in (tmp_path / "site" / "corpora" / "closed-2026-11.html").read_text()
 
 
@@ -215,7 +216,7 @@ def test_configurations_of_a_model_get_names_that_tell_them_apart(tmp_path: Path
     del content["sha256"]
     content["sha256"] = hashlib.sha256(strict_json(content).encode()).hexdigest()
     path.write_text(strict_json(content))
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     tree = lxml.html.fromstring((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
     labels = tree.xpath("//table[@id='leaderboard']/tbody//th/a/text()")
     assert len(set(labels)) == 2 and all(label.startswith("model-00 · weights ") for label in labels)
@@ -251,7 +252,7 @@ def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
         "probes/parity/c/3.json": probe_content("parity", "c", accuracies={128: 1.0}, num_losses=99),
     }
     cells = [write_cell_files(tmp_path / "runs" / path, content) for path, content in runs.items()]
-    assert build_site(tmp_path / "runs", tmp_path / "site").num_cells == 3
+    assert build_site_of(tmp_path / "runs", tmp_path / "site").num_cells == 3
     tree = lxml.html.fromstring((tmp_path / "site" / "probes.html").read_text(encoding="utf-8"))
     tables = [
         [[" ".join(cell.text_content().split()) for cell in row] for row in table.xpath(".//tr")]
@@ -308,9 +309,9 @@ def test_a_site_among_the_results_is_no_result(tmp_path: Path) -> None:
     tiny_run(runs)
     for path, name in ((runs / "tasks" / "a.json", "a"), (runs / "b.json", "b")):
         write_cell_files(path, probe_content("parity", name))
-    first = build_site(runs, runs / "site", warn=pytest.fail)
+    first = build_site_of(runs, runs / "site", warn=pytest.fail)
     before = files_of(runs / "site")
-    assert build_site(runs, runs / "site", warn=pytest.fail)[1:] == first[1:]
+    assert build_site_of(runs, runs / "site", warn=pytest.fail)[1:] == first[1:]
     assert first.num_cells == 4 and files_of(runs / "site") == before
 
 
@@ -318,7 +319,7 @@ def test_a_link_to_a_site_stays_a_link(tmp_path: Path) -> None:
     tiny_run(tmp_path / "runs")
     (tmp_path / "www").mkdir()
     (tmp_path / "site").symlink_to("www")
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     assert (tmp_path / "site").is_symlink() and (tmp_path / "www" / "index.html").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "site", "www"]
 
@@ -331,7 +332,7 @@ def test_models_without_a_document_in_common(tmp_path: Path) -> None:
         models=models, corpora=[corpus], options=evalkit.RunOptions(output=tmp_path / "runs"), token_bits=True
     )
     save_corpus(corpus)
-    assert build_site(tmp_path / "runs", tmp_path / "site", warn=pytest.fail).num_explored == 1
+    assert build_site_of(tmp_path / "runs", tmp_path / "site", warn=pytest.fail).num_explored == 1
     page = lxml.html.fromstring((tmp_path / "site" / "explorer" / "apart.html").read_text(encoding="utf-8"))
     assert page.xpath("//ol[@class='passages']/li/text()") == ["None.", "None."]
     assert len(page.xpath("//table[@id='documents']/tbody/tr")) == 4
@@ -350,7 +351,7 @@ def test_a_corpus_of_compressors_alone_is_not_lost_among_policies(tmp_path: Path
     evalkit.run(
         models=["xz", "zstd"], corpora=corpora[1:], options=evalkit.RunOptions(output=tmp_path / "runs")
     )
-    build_site(tmp_path / "runs", tmp_path / "site")
+    build_site_of(tmp_path / "runs", tmp_path / "site")
     page = lxml.html.fromstring((tmp_path / "site" / "corpora" / "two.html").read_text(encoding="utf-8"))
     [table] = page.xpath("//table[contains(@class, 'standings')]")
     assert sorted(table.xpath("./tbody/tr/th/a/text()")) == ["xz", "zstd"]
@@ -370,7 +371,7 @@ def test_names_as_long_as_a_file_name_may_be(tmp_path: Path) -> None:
         )
     folder = tmp_path / "runs" / "tasks" / "state-tracking" / ("m" * 240)
     write_cell_files(folder / "1.json", task_content("m" * 240))
-    built = build_site(tmp_path / "runs", tmp_path / "site")
+    built = build_site_of(tmp_path / "runs", tmp_path / "site")
     assert (built.num_models, built.num_cells) == (1, 3)
     assert len(list((tmp_path / "site" / "cells" / "tiny").iterdir())) == 2
 
@@ -386,7 +387,7 @@ def test_plots_are_of_the_policy_that_the_site_begins_with(tmp_path: Path) -> No
     )
     figures = draw_all(tmp_path / "runs")
     assert {"heatmap", "differences"} <= {figure.name for figure in figures}
-    build_site(tmp_path / "runs", tmp_path / "site", SiteOptions(figures=figures))
+    build_site_of(tmp_path / "runs", tmp_path / "site", SiteOptions(figures=figures))
     page = (tmp_path / "site" / "plots.html").read_text(encoding="utf-8")
     assert "evalkit plot heatmap RESULTS --policy uncheatable -o heatmap.svg" in page
 

@@ -200,7 +200,12 @@ def test_what_a_model_may_have_read_is_said(tmp_path: Path) -> None:
     models = [
         BigramModel("old", details={"knowledge_cutoff": "2026-10"}),
         BigramModel("new", details={"knowledge_cutoff": "2026-11"}),
+        BigramModel("silent"),
     ]
     result = run_tasks(models, tasks, options=RunOptions(output=tmp_path))
-    warnings = [line for line in notes(result) if "may have read" in line]
-    assert warnings == ["new (2026-11) may have read items of 2026-11-01 in training; give a later --date"]
+    warnings = [line for line in notes(result) if "items of 2026-11-01 in training" in line]
+    assert warnings == [
+        "† new (2026-11) may have read items of 2026-11-01 in training; give a later --date",
+        "? silent: not known whether it has read items of 2026-11-01 in training: nobody says when its "
+        "training data end",
+    ]

@@ -1,0 +1,102 @@
+"""How fast things were: operators beside their peers, of benchmarks' JSON files, and models, of cells."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalkit.analysis.results import Results, json_files
+from evalkit.errors import UsageError
+
+
+class Ratio(NamedTuple):
+    """A peer's time over ours."""
+
+    operator: str
+    peer: str
+    ratio: float
+
+
+class Benchmarks(NamedTuple):
+    """What benchmarks' files say."""
+
+    ratios: tuple[Ratio, ...] = ()
+    machine: str = ""
+    """Where these were measured."""
+    files: frozenset[Path] = frozenset()
+    """Those that are benchmarks'."""
+
+
+class Throughput(NamedTuple):
+    """How fast a model read a corpus."""
+
+    model: str
+    corpus: str
+    bytes_per_s: float
+    machine: str
+
+
+def throughputs(results: Results) -> list[Throughput]:
+    """The speeds of all cells of corpora, loading apart."""
+    speeds = []
+    for cell in results.cells:
+        torch = cell.environment.torch
+        machine = (torch.gpu if torch else None) or cell.environment.cpu
+        speeds.append(Throughput(cell.model.name, cell.corpus.name, cell.metrics.bytes_per_s, machine))
+    return speeds
+
+
+def read_benchmarks(place: Path, read: Iterable[Path] = (), *, warn: Callable[[str], None]) -> Benchmarks:
+    """The benchmarks in a folder, or in a file that ``evalkit bench … --json`` printed.
+
+    Args:
+        place: the folder or the file; other JSON files in the folder are passed over.
+        read: files that are something else, as somebody who has read them knows.
+        warn: told of every file that looks like a benchmark's and is none.
+
+    Raises:
+        UsageError: there is no such file or folder.
+    """
+    if not place.exists():
+        raise UsageError(
+            f"{place}: no such file or folder; give results, or what `evalkit bench --json` printed"
+        )
+    ratios: list[Ratio] = []
+    machines: list[str] = []
+    files = set()
+    paths = json_files(place) if place.is_dir() else [place]
+    for path in sorted(set(paths) - set(read)):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            warn(f"left out: {path} cannot be read as JSON ({type(error).__name__})")
+            continue
+        if not isinstance(content, dict) or "environment" not in content or "status" in content:
+            continue
+        files.add(path)
+        try:
+            measured = _ratios(content)
+            environment = content["environment"]
+            machine = str(environment.get("gpu") or environment.get("cpu") or "")
+        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            warn(f"left out: {path} is not what `evalkit bench --json` prints ({type(error).__name__})")
+            continue
+        ratios += measured
+        machines += [machine] if measured and machine else []
+    return Benchmarks(tuple(ratios), "; ".join(dict.fromkeys(machines)), frozenset(files))
+
+
+def _ratios(content: Mapping[str, Any]) -> list[Ratio]:
+    """The ratios in what a benchmark printed: of operators by rows, or of a model as a whole."""
+    if isinstance(content.get("rows"), list):
+        ratios = []
+        for row in content["rows"]:
+            operator = f"{row['operator']}, {row['shape']}"
+            ratios += [Ratio(operator, name, float(peer["ratio"])) for name, peer in row["peers"].items()]
+            ratios.append(
+                Ratio(operator, "the machine's limit", float(row["floor_s"]) / float(row["ours_s"]))
+            )
+        return ratios
+    if content.get("ratio_median") is not None:
+        return [Ratio(f"RWKV-7 as a whole, {content['shape']}", "rwkv", float(content["ratio_median"]))]
+    return []

@@ -1,0 +1,61 @@
+"""Commands whose choices are a table of name, help and function: their help, and their options."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+class ListingCommand(TyperCommand):
+    """A command whose help lists what there is to choose from.
+
+    That is looked up when the help is shown: the libraries behind it take long to load, and other packages
+    may have added to it.
+    """
+
+    def listed(self) -> Sequence[str]:
+        """A line for each choice."""
+        raise NotImplementedError
+
+    def get_help(self, ctx: Any) -> str:
+        """The help with these lines; see `TyperCommand`."""
+        self.help = "\n\n".join([self.help or "", *self.listed()])
+        return super().get_help(ctx)
+
+
+def chosen_options(
+    subject: str, function: Callable[..., object], options: Mapping[str, object]
+) -> dict[str, object]:
+    """Those options that were given (not None, not False, not empty), all of which the function takes.
+
+    Args:
+        subject: what the function is of, for messages: ``the plot heatmap``.
+        function: with keyword-only arguments.
+        options: by the function's names for them.
+
+    Raises:
+        UsageError: it does not take one that was given, or needs one that was not.
+    """
+    from evalkit.errors import UsageError
+
+    keywords = {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    chosen = {name: value for name, value in options.items() if value not in (None, False, ())}
+    names = [_as_option(name) for name in keywords if name != "warn"]
+    for name in chosen:
+        if name not in keywords:
+            raise UsageError(
+                f"{subject} takes no {_as_option(name)}; it takes {', '.join(names) or 'no options'}"
+            )
+    for name, parameter in keywords.items():
+        if parameter.default is parameter.empty and name not in chosen:
+            raise UsageError(f"{subject} needs {_as_option(name)}")
+    return chosen
+
+
+def _as_option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,79 @@
+"""The page of a corpus: what it is, how it was made, and who scored what."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from evalkit.analysis.estimates import rank_interval
+from evalkit.cells.schema import CellCorpus
+from evalkit.corpora.document import Manifest
+from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
+from evalkit.report.shown import rank_text
+
+
+class CorpusRow(NamedTuple):
+    """A model's number."""
+
+    head: RowHead
+    cell: TableCell
+    rank: str
+    is_best: bool
+
+
+class PolicySection(NamedTuple):
+    """The models under one policy."""
+
+    policy: str
+    rows: list[CorpusRow]
+
+
+class CorpusPage(NamedTuple):
+    """What the page says."""
+
+    corpus: ColumnHead
+    facts: CellCorpus
+    manifest: Manifest | None
+    """None where it is not at hand."""
+    num_clusters: int
+    num_input: int | None
+    """Documents before any was left out."""
+    languages: Mapping[str, int]
+    sections: list[PolicySection]
+
+
+def corpus_page(pages: Pages, index: int) -> CorpusPage:
+    """The page of a corpus."""
+    corpus, background = pages.results.corpora[index], pages.backgrounds[index]
+    manifest = background.manifest
+    num_input = None
+    if manifest is not None:
+        num_input = manifest.num_documents + sum(manifest.num_dropped.values())
+    return CorpusPage(
+        corpus=pages.column(index),
+        facts=corpus.facts,
+        manifest=manifest,
+        num_clusters=len(set(corpus.clusters)),
+        num_input=num_input,
+        languages=background.languages,
+        sections=_sections(pages, index),
+    )
+
+
+def _sections(pages: Pages, corpus: int) -> list[PolicySection]:
+    board, cells = pages.board, pages.results.corpora[corpus].cells
+    policy_of = {index: pages.results.configurations[index].policy for index in cells}
+    models = {index for index, policy in policy_of.items() if policy}
+    sections: list[PolicySection] = []
+    for policy in pages.results.policies:
+        group = [index for index in cells if policy_of[index] in (policy, None)]
+        if models.isdisjoint(group) and (models or sections):  # compressors alone: once, if at all
+            continue
+        group.sort(key=lambda index: (board.level(corpus, index).value, index))
+        best = board.best(corpus, group)
+        rows = []
+        for index in group:
+            cell = pages.cell(corpus, index)
+            assert cell is not None
+            rank = rank_text(rank_interval(board.pairs[corpus], group, index))
+            rows.append(CorpusRow(pages.row(index), cell, rank, index in best))
+        sections.append(PolicySection(policy, rows))
+    return sections

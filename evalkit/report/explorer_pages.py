@@ -1,0 +1,167 @@
+"""The explorer's pages: what there is to explore, a page per corpus, and the data of documents."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from evalkit.analysis.results import ScoredCorpus
+from evalkit.corpora.document import Corpus, Document
+from evalkit.report.explorer import Exploration, TokenReader, explore
+from evalkit.report.explorer_data import (
+    coarse_data,
+    document_data,
+    exploration_data,
+    label_of,
+    token_data,
+)
+from evalkit.report.pages import ColumnHead, Pages
+from evalkit.report.shown import ShownEstimate, ShownGap, difference, estimate
+from evalkit.report.text import decimals
+from evalkit.report.writer import Writer, shown_deep, shown_fields
+
+
+class ExploredCorpus(NamedTuple):
+    """A corpus that can be explored, in the list of them."""
+
+    head: ColumnHead
+    labels: list[str]
+    """Of its models."""
+    num_opened: int
+
+
+class ExploredModel(NamedTuple):
+    """A model that can be chosen."""
+
+    key: str
+    label: str
+    policy: str | None
+
+
+class SliceRow(NamedTuple):
+    """A slice under the two models that the page begins with."""
+
+    way: str
+    name: str
+    num_bytes: int
+    share: str
+    levels: list[ShownEstimate]
+    gap: ShownGap | None
+
+
+def write_explorer(writer: Writer, pages: Pages, num_documents: int) -> set[int]:
+    """Write all pages; returns the indices of the corpora that can be explored."""
+    explored: list[ExploredCorpus] = []
+    for index, background in enumerate(pages.backgrounds):
+        if background.corpus is None or not num_documents:
+            continue
+        exploration = explore(pages.results, index, background.corpus, num_documents=num_documents)
+        if exploration is None:
+            continue
+        models = _models(pages, exploration[0])
+        _write_exploration(writer, pages, *exploration, background.corpus, models)
+        labels = [model.label for model in models.values()]
+        explored.append(ExploredCorpus(pages.column(index), labels, len(exploration[0].opened)))
+    writer.page("explorer.html", "explorer.html", corpora=explored)
+    writer.page("explorer/document.html", "document.html", ["document.js"])
+    return {corpus.head.index for corpus in explored}
+
+
+def _models(pages: Pages, exploration: Exploration) -> dict[int, ExploredModel]:
+    """The models of an exploration, by configuration."""
+    rows = {index: pages.results.configurations[index] for index in exploration.configurations}
+    return {index: ExploredModel(row.key, row.label, row.policy) for index, row in rows.items()}
+
+
+def _write_exploration(
+    writer: Writer,
+    pages: Pages,
+    exploration: Exploration,
+    reader: TokenReader,
+    texts: Corpus,
+    models: dict[int, ExploredModel],
+) -> None:
+    """A corpus's page, its data, and the data of its documents that can be opened."""
+    corpus = pages.results.corpora[exploration.corpus]
+    documents = texts.documents
+    data = exploration_data(exploration, lambda index: models[index].key, documents)
+    entrants = [model._asdict() for model in models.values()]
+    writer.data(f"data/explorer/{corpus.key}.js", shown_deep({**data, "entrants": entrants}))
+    for index in exploration.opened:
+        _write_document(writer, reader, corpus, index, documents[index], models)
+    first, second = exploration.pairs[0] if exploration.pairs else (exploration.configurations[0], None)
+    writer.page(
+        f"explorer/{corpus.key}.html",
+        "exploration.html",
+        ["exploration.js"],
+        corpus=pages.column(exploration.corpus),
+        exploration=exploration,
+        models=models,
+        first=first,
+        second=second,
+        slices=_slice_rows(exploration, first, second),
+        passages=_passage_lists(exploration, first, second),
+        documents=[(index, documents[index], label_of(documents[index])) for index in exploration.opened],
+        bits=corpus.bits,
+        num_documents=len(corpus.ids),
+        passage_labels=[label_of(documents[passage.document]) for passage in exploration.passages],
+    )
+
+
+def _write_document(
+    writer: Writer,
+    reader: TokenReader,
+    corpus: ScoredCorpus,
+    index: int,
+    document: Document,
+    models: dict[int, ExploredModel],
+) -> None:
+    """What the document's page loads: its facts, and its tokens under each model that can represent it."""
+    path = f"data/explorer/{corpus.key}/{index}"
+    fields = document_data(document)
+    text = fields.pop("text")
+    bits = {number: float(corpus.bits[index, number]) for number in models}
+    readers = {number: model for number, model in models.items() if not math.isnan(bits[number])}
+    writer.data(
+        f"{path}.js",
+        {
+            **shown_fields(fields),
+            "text": text,  # as it is: the script shows characters that act by their codes
+            "corpus": corpus.label,
+            "entrants": shown_deep([model._asdict() for model in readers.values()]),
+            "bits": {model.key: bits[number] for number, model in readers.items()},
+        },
+    )
+    for number, model in readers.items():
+        tokens = reader.tokens(number, index)
+        writer.data(f"{path}.{model.key}.js", token_data(tokens) if text is not None else coarse_data(tokens))
+
+
+def _slice_rows(exploration: Exploration, first: int, second: int | None) -> list[SliceRow]:
+    totals: dict[str, int] = {}
+    for part in exploration.slices:
+        totals[part.way] = totals.get(part.way, 0) + part.num_bytes
+    rows = []
+    for part in exploration.slices:
+        levels = [part.levels[index] for index in (first, second) if index is not None]
+        gap = None if second is None else part.pairs.get((first, second))
+        rows.append(
+            SliceRow(
+                part.way,
+                part.name,
+                part.num_bytes,
+                f"{100 * part.num_bytes / totals[part.way]:.1f}",
+                [estimate(level, decimals([level.half_width])) for level in levels],
+                None if gap is None else difference(gap),
+            )
+        )
+    return rows
+
+
+def _passage_lists(
+    exploration: Exploration, first: int, second: int | None
+) -> list[tuple[str, Sequence[int]]]:
+    """The two lists of passages that the page shows without its script."""
+    lists = exploration.lists
+    if second is None:
+        return [("costliest", lists.costliest[first]), ("cheapest", lists.cheapest[first])]
+    return [("won", lists.won[first, second]), ("lost", lists.lost[first, second])]

@@ -1,0 +1,123 @@
+"""The leaderboard as the page has it without its script: everything under the default policy."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
+from evalkit.analysis.rankings import View
+from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
+from evalkit.report.shown import ShownEstimate, estimate, heat, rank_text, rate
+from evalkit.report.text import decimals
+
+
+class BoardCell(NamedTuple):
+    """A cell in a column of the leaderboard."""
+
+    cell: TableCell
+    heat: int
+    """How far above the column's best, 0 to 4."""
+    is_best: bool
+    """Whether it is the column's best, or not told apart from it."""
+
+
+class BoardRow(NamedTuple):
+    """A row of the leaderboard."""
+
+    head: RowHead
+    rank: str
+    aggregates: Mapping[str, ShownEstimate | None]
+    rate: str
+    cells: Sequence[BoardCell | None]
+    """Per column."""
+
+
+class FrontPage(NamedTuple):
+    """What the page says."""
+
+    rows: list[BoardRow]
+    columns: list[ColumnHead]
+    elsewhere: list[ColumnHead]
+    """Corpora on which no language model was scored under this policy."""
+    aggregates: Mapping[str, str]
+    """Headings by name."""
+    policy: str
+    policies: Sequence[str]
+    sources: list[str]
+    months: list[str]
+    licenses: list[str]
+    num_models: int
+
+
+def front_page(pages: Pages) -> FrontPage:
+    """The page of the leaderboard."""
+    board, results = pages.board, pages.results
+    view = board.views.get(board.default)
+    rows = _rows(pages, view) if view else []
+    shown = view.corpora if view else ()
+    columns = pages.columns()
+    return FrontPage(
+        rows=rows,
+        columns=[column for column in columns if column.index in shown],
+        elsewhere=[column for column in columns if column.index not in shown],
+        aggregates={kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
+        policy=board.default.policy,
+        policies=results.policies,
+        sources=sorted(set(board.sources)),
+        months=sorted({corpus.month for corpus in results.corpora}),
+        licenses=sorted({row.license for row in pages.rows() if row.license}),
+        num_models=len({configuration.model for configuration in results.configurations}),
+    )
+
+
+def _rows(pages: Pages, view: View) -> list[BoardRow]:
+    """The models that can be ranked from the lowest aggregate up, then those that lack a corpus."""
+    board, results = pages.board, pages.results
+    policy = board.default.policy
+    compared = [
+        index
+        for index, configuration in enumerate(results.configurations)
+        if configuration.policy in (policy, None)
+    ]
+    ranked = view.order(HEADLINE)
+    scored = set().union(*(results.corpora[corpus].cells for corpus in view.corpora))
+    unranked = [index for index in compared if index in scored and index not in ranked]
+    ranks = view.ranks(HEADLINE, ranked)
+    places = {kind: decimals(level.half_width for level in view.levels[kind].values()) for kind in AGGREGATES}
+    best = {corpus: board.best(corpus, compared) for corpus in view.corpora}
+    rows = []
+    for index in [*ranked, *unranked]:
+        headline = view.levels[HEADLINE].get(index)
+        aggregates = {kind: view.levels[kind].get(index) for kind in AGGREGATES}
+        rows.append(
+            BoardRow(
+                head=pages.row(index),
+                rank=rank_text(ranks.get(index)),
+                aggregates={
+                    kind: None if level is None else estimate(level, places[kind])
+                    for kind, level in aggregates.items()
+                },
+                rate=rate(headline) if headline else "–",
+                cells=[_board_cell(pages, corpus, index, best[corpus]) for corpus in view.corpora],
+            )
+        )
+    return rows
+
+
+def _board_cell(pages: Pages, corpus: int, configuration: int, best: set[int]) -> BoardCell | None:
+    cell = pages.cell(corpus, configuration)
+    if cell is None:
+        return None
+    lowest = min(pages.board.level(corpus, index).value for index in best)
+    return BoardCell(cell, heat(cell.level.value, lowest), configuration in best)
+
+
+def cell_links(pages: Pages) -> list[dict[str, list[str]]]:
+    """For the scripts: per corpus, by configuration, the link, the marks and the title of every cell."""
+    return [
+        {
+            str(configuration): [cell.href, cell.marks, cell.title]
+            for configuration in corpus.cells
+            if (cell := pages.cell(number, configuration)) is not None
+        }
+        for number, corpus in enumerate(pages.results.corpora)
+    ]
