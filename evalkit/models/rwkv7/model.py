@@ -210,7 +210,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     if path := _local_file(entry):
         # Digests first: what is read below is then no older than they are.
         weights = [local_file(file) for file in weight_files(path)]
-        others = [local_file(file) for file in _read_beside(path) if file.is_file()]
+        files_beside = [local_file(file) for file in _read_beside(path) if file.is_file()]
         shape = network_shape(read_tensors(path), path)
         tokenizer_for(shape.vocab_size, str(path))
         _check_prefix(prefix or (), shape.vocab_size, entry.name)
@@ -222,7 +222,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         cache, digests = snapshot.local_folder, snapshot.files
         weights = [stated_file(name, digest, cache) for name, digest in _chosen_files(entry, digests).items()]
         names = [] if entry.file else [name for name in _READ_BESIDE_WEIGHTS if name in digests]
-        others = [stated_file(name, digests[name], cache) for name in names]
+        files_beside = [stated_file(name, digests[name], cache) for name in names]
     return ModelIdentity(
         name=entry.name,
         loader="rwkv7",
@@ -232,9 +232,9 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         prefix=entry.prefix or "default",
         dtype=str(dtype).removeprefix("torch."),
         context_limit=min(filter(None, (entry.context_limit, options.max_context)), default=None),
-        config_sha256=combined_sha256(others) if others else None,
+        config_sha256=combined_sha256(files_beside) if files_beside else None,
         numerics=f"evalkit_kernels {NUMERICS_VERSION}",
-        files=(*weights, *others),
+        files=(*weights, *files_beside),
     )
 
 
