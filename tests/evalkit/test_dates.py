@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.dates import first_day, last_day, parse_day
@@ -64,6 +64,7 @@ def test_what_is_no_date_is_refused(text: str) -> None:
             function(text)
 
 
+@settings(deadline=None)
 @given(st.dates())
 def test_a_month_ends_where_the_next_begins(day: dt.date) -> None:
     month = day.isoformat()[:7]

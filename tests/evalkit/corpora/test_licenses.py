@@ -173,13 +173,14 @@ def allowed_by(tree: Tree) -> bool:
     return (any if operator == "OR" else all)([allowed_by(part) for part in parts])
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_expressions_mean_what_their_operators_say(tree: Tree) -> None:
     assert may_republish(written(tree)) is allowed_by(tree)
     assert may_republish(written(tree).lower()) is allowed_by(tree)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.text() | st.text(alphabet="MIT ORANDWITH()+-.:/\n", max_size=60))
 def test_any_text_is_answered(text: str) -> None:
     normal = normalise(text)
