@@ -19,8 +19,8 @@ def import_corpus(
     path: Annotated[
         str,
         typer.Argument(
-            help="JSON, JSONL, Parquet or text file, a folder of text or Parquet files or of "
-            "datasets.save_to_disk, or hub:OWNER/NAME@REVISION."
+            help="JSON, JSONL, CSV, Parquet or text file, also compressed; a folder of text or Parquet files "
+            "or of datasets.save_to_disk, or hub:OWNER/NAME@REVISION."
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="Name of the new corpus.")],
@@ -33,7 +33,7 @@ def import_corpus(
         str | None, typer.Option("--date-to", help="Last day, YYYY-MM-DD; later texts are left out.")
     ] = None,
     license: Annotated[
-        str | None, typer.Option("--license", help="License (SPDX) of texts that do not state theirs.")
+        str | None, typer.Option("--license", help="SPDX license of texts that do not state theirs.")
     ] = None,
     language: Annotated[
         str | None, typer.Option("--language", help="Language of texts that do not state theirs, e.g. en.")

@@ -1,8 +1,9 @@
-"""Documents out of other people's files: JSON, JSONL, text, Parquet, `datasets` folders, hub datasets.
+"""Documents out of other people's files: JSON, JSONL, CSV, text, Parquet, `datasets` folders, hub datasets.
 
 Texts are kept exactly as they are: nothing is stripped, normalized, translated or cut, and a byte
 order mark in a text file stays part of its text. What cannot be kept exactly is refused with the file
-and the place. Empty texts and exact repetitions of an earlier text are left out and counted.
+and the place. Rows without a text (null), empty texts and exact repetitions of an earlier text are left out
+and counted.
 
 To bring texts of your own, write JSONL or Parquet with a row per document: ``text``, and of `Document`'s
 other fields those that you have (``published_at``, ``source``, ``license``, ``url``, ``title``, ``language``,
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
+from evalkit.corpora.file_kinds import without_compression
+from evalkit.corpora.licenses import checked_license
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
 from evalkit.corpora.tables import FIELD_NAMES, OLD_NAMES
 from evalkit.dates import parse_day
@@ -56,12 +59,12 @@ def name_of_input(path_or_hub_id: str | os.PathLike[str]) -> str:
         hub = parse_hub_id(name)
         return slug("-".join(filter(None, [hub.repo.partition("/")[2], hub.config])))
     path = Path(name).resolve()
-    return slug(path.name if path.is_dir() else path.stem)
+    return slug(path.name if path.is_dir() else Path(without_compression(path.name)).stem)
 
 
 def dates_of_file_name(path: str | os.PathLike[str]) -> tuple[str | None, str | None]:
     """First and last day that Uncheatable Eval's file names state; None twice for other names."""
-    match = re.search(r"_(\d{8})to(\d{8})\.jsonl?$", os.fspath(path), re.IGNORECASE)
+    match = re.search(r"_(\d{8})to(\d{8})\.jsonl?$", without_compression(os.fspath(path)), re.IGNORECASE)
     if not match:
         return None, None
     try:
@@ -84,18 +87,20 @@ def read_documents(
 ) -> ImportedDocuments:
     """Read every document of a file, a folder or a hub dataset, in its order.
 
-    Read are: a ``.json`` list of strings or objects; JSONL; a Parquet file, or a folder that holds
-    some; a folder written by ``datasets.save_to_disk``; ``hub:OWNER/NAME[/CONFIG]@REVISION``; any
-    other folder as one document per file (sorted by path, which becomes the title; hidden files and links
-    to folders are left out and counted); any other file as one document.
+    Read are: a ``.json`` list of strings or objects; JSONL; a ``.csv`` or ``.tsv`` table with a line of
+    names; a Parquet file, or a folder that holds some; a folder written by ``datasets.save_to_disk``;
+    ``hub:OWNER/NAME[/CONFIG]@REVISION``; any other folder as one document per file (sorted by path, which
+    becomes the title; hidden files and links to folders are left out and counted, and so is, with its name,
+    what is no text); any other text file as one document. Files that gzip, zstd, bzip2 or xz compressed are
+    read as what they hold.
 
     Args:
         path_or_hub_id: what to read.
         source: for documents that do not state theirs; before a ``category`` column.
-        license: for documents that do not state theirs.
+        license: for documents that do not state theirs: an SPDX expression, or a name or address of one.
         language: for documents that do not state theirs.
         date_from: first day; with ``date_to``, documents dated outside are left out and counted.
-        date_to: last day, included.
+        date_to: last day, included; it must have come.
         revision: commit of a hub dataset whose id has none.
         split: which split of a dataset; may be omitted where there is only one.
         text_column: column or key that holds the text; by default ``text``, else ``content``.
@@ -105,6 +110,7 @@ def read_documents(
         CorpusError: the input cannot be read exactly, or nothing is left of it.
     """
     window = _window(date_from, date_to)
+    license = None if license is None else checked_license(license)
     name = os.fspath(path_or_hub_id)
     num_dropped: Counter[str] = Counter()
     provenance = {"program": f"evalkit {__version__}"}
@@ -127,15 +133,20 @@ def read_documents(
 
 
 def _distinct_documents(
-    documents: Iterable[Document], window: tuple[str, str] | None, num_dropped: Counter[str]
+    documents: Iterable[Document | None], window: tuple[str, str] | None, num_dropped: Counter[str]
 ) -> list[Document]:
     """The documents with a new text, and a date inside the window if they have one; counts the others."""
     distinct: dict[str, Document] = {}
+    today = dt.datetime.now(dt.UTC).date().isoformat()
     for document in documents:
-        if document.num_bytes == 0:
+        if document is None:
+            num_dropped["null text"] += 1
+        elif document.num_bytes == 0:
             num_dropped["empty"] += 1
         elif document.sha256 in distinct:
             num_dropped["exact duplicate"] += 1
+        elif document.published_at and document.published_at[:10] > today:
+            num_dropped["dated in the future"] += 1
         elif window and document.published_at and not window[0] <= document.published_at[:10] <= window[1]:
             num_dropped["dated outside the window"] += 1
         else:
@@ -156,13 +167,15 @@ def _window(date_from: str | None, date_to: str | None) -> tuple[str, str] | Non
     assert date_from and date_to
     if date_from > date_to:
         raise UsageError(f"--date-from {date_from} is after --date-to {date_to}")
+    if dt.date.fromisoformat(date_to) > dt.datetime.now(dt.UTC).date():
+        raise UsageError(f"--date-to {date_to} lies in the future; give a day that has come")
     return date_from, date_to
 
 
 def _document(
     place: str, fields: Mapping[str, object], text_column: str | None, defaults: Mapping[str, str | None]
-) -> Document:
-    """The document of one row, whose text and columns must be what they claim to be."""
+) -> Document | None:
+    """The document of one row, whose text and columns must be what they claim to be; None for a null text."""
     column = text_column or next((name for name in _TEXT_COLUMNS if name in fields), None)
     if column is None or column not in fields:
         text_names = repr(text_column) if text_column else "'text' or 'content'"
@@ -171,6 +184,8 @@ def _document(
             f"{place}: no {text_names} among {among}; --text-column names the column of the text"
         )
     text = fields[column]
+    if text is None:
+        return None
     if not isinstance(text, str):
         raise CorpusError(f"{place}: {column!r} is {type_name(text)}, not a text")
     is_our_table = not text_column and {OLD_NAMES.get(name, name) for name in fields} >= set(FIELD_NAMES)

@@ -25,6 +25,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from evalkit.errors import UsageError
+
 if TYPE_CHECKING:
     from boolean import Expression
     from license_expression import Licensing
@@ -88,6 +90,8 @@ TERMS: Mapping[str, Terms] = {
 }
 """By SPDX identifier, Creative Commons' without jurisdiction; who is not in it may not be republished."""
 
+_UNLISTED = re.compile(r"(?:DocumentRef-[A-Za-z0-9.-]+:)?LicenseRef-[A-Za-z0-9.-]+")
+"""SPDX's form for licenses that are not on its list."""
 _CC_PARTS = r"(by(?:-(?:nc|sa|nd|nc-sa|nc-nd))?)"
 _CC_PATH = re.compile(rf"/licenses/{_CC_PARTS}/(\d\.\d)(?:/([a-z]{{2,3}}))?(?:/.*)?")
 _CC_NAME = re.compile(
@@ -147,6 +151,23 @@ def normalise(license: str | None) -> str | None:
     if len(license) > _MAX_CHARACTERS:
         return license
     return _of_name(license) or _of_expression(license) or license
+
+
+def checked_license(license: str) -> str:
+    """A license that somebody states for texts, as an SPDX expression.
+
+    Raises:
+        UsageError: it is none, and no name or address that `normalise` knows.
+    """
+    expression = normalise(license) or ""
+    parsed = _parsed(expression)
+    names = _licensing().unknown_license_keys(parsed) if parsed is not None else [license]
+    if not all(_UNLISTED.fullmatch(name) for name in names):
+        raise UsageError(
+            f"--license {license!r} is no SPDX expression; give an identifier of https://spdx.org/licenses "
+            "such as CC-BY-4.0, or LicenseRef- and a name of your choice for terms that SPDX does not list"
+        )
+    return expression
 
 
 @functools.lru_cache(maxsize=4096)

@@ -5,6 +5,8 @@ another format, add a function that yields `Rows` and call it from `read_rows`; 
 what is refused, `evalkit.corpora.importers` decides for all formats alike.
 """
 
+import csv
+import io
 import json
 import os
 import re
@@ -13,6 +15,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from evalkit.corpora.file_kinds import (
+    COMPRESSED_SUFFIXES,
+    FileContent,
+    check_is_text,
+    read_content,
+    without_compression,
+)
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import file_sha256
 from evalkit.hub_errors import HubRepository, hub_message
@@ -22,10 +31,12 @@ if TYPE_CHECKING:
 
 HUB_PREFIX = "hub:"
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-FILE_SUFFIXES = (*JSON_SUFFIXES, ".parquet", ".txt", ".md")
+CSV_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+FILE_SUFFIXES = (*JSON_SUFFIXES, *CSV_DELIMITERS, ".parquet", ".txt", ".md", *COMPRESSED_SUFFIXES)
 """Endings by which a mistyped path is told from a mistyped name; files with others are read too."""
 
 _BATCH_ROWS = 1000
+_MAX_NAMED_FILES = 20
 
 Rows = Iterable[tuple[str, Mapping[str, object]]]
 """Where a document stands in its input, e.g. ``news.jsonl: line 3``, and its columns."""
@@ -132,30 +143,59 @@ def read_rows(
 def _folder_rows(
     name: str, folder: Path, columns: Collection[str], num_dropped: Counter[str], *, plain_text: bool
 ) -> Rows:
-    """Rows of a folder's Parquet files if it has any, else a row for each of its files."""
+    """Rows of a folder's Parquet files if it has any, else a row for each of its files.
+
+    Files that cannot be read as text are left out, counted and named.
+    """
     files = _folder_files(folder, num_dropped)
     parquet = [file for file in files if _ending(file) == ".parquet"]
     if parquet:
         if len(files) > len(parquet):
             num_dropped["not a Parquet file"] += len(files) - len(parquet)
         return (row for file in parquet for row in _parquet_rows(file, columns))
-    if files and all(_ending(file) in JSON_SUFFIXES for file in files):
-        raise UsageError(f"{name}: a folder of JSON files; give them one at a time")
+    if files and all(_ending(file) in (*JSON_SUFFIXES, *CSV_DELIMITERS) for file in files):
+        raise UsageError(f"{name}: a folder of JSON or CSV files; give them one at a time")
     _refuse_text_column(name, plain_text)
-    return (_text_row(file, file.relative_to(folder)) for file in files)
+    return _text_rows(folder, files, num_dropped)
+
+
+def _text_rows(folder: Path, files: Iterable[Path], num_dropped: Counter[str]) -> Rows:
+    num_unreadable = 0
+    for file in files:
+        title = file.relative_to(folder)
+        # A .json file may be one document, such as a program's settings; a table never is.
+        if _ending(file) in (".jsonl", ".ndjson", *CSV_DELIMITERS):
+            num_dropped["table in a folder of texts"] += 1
+            continue
+        try:
+            row = _text_row(file, title)
+        except CorpusError as error:
+            num_unreadable += 1
+            reason = str(error).removeprefix(f"{file}: ")
+            is_named = num_unreadable <= _MAX_NAMED_FILES
+            name = readable_name(title.as_posix())
+            num_dropped[f"unreadable: {name}: {reason}" if is_named else "unreadable, not named"] += 1
+            continue
+        yield row
 
 
 def _file_rows(name: str, path: Path, columns: Collection[str], *, plain_text: bool) -> Rows:
-    if _ending(path) == ".parquet":
+    if path.suffix.lower() == ".parquet":  # its parts are compressed already, and it may be large
         return _parquet_rows(path, columns)
-    if _ending(path) in JSON_SUFFIXES:
-        return _json_rows(path, path.read_bytes())
+    content = read_content(path)
+    if content.ending == ".parquet":
+        return _parquet_rows(path, columns, content.data)
+    if content.ending in JSON_SUFFIXES:
+        return _json_rows(path, content)
+    if content.ending in CSV_DELIMITERS:
+        check_is_text(str(path), content)
+        return _csv_rows(path, content)
     _refuse_text_column(name, plain_text)
-    return [_text_row(path, Path(path.name))]
+    return [_text_row(path, Path(path.name), content)]
 
 
 def _ending(path: Path) -> str:
-    return path.suffix.lower()
+    return Path(without_compression(path.name)).suffix.lower()
 
 
 def _refuse_text_column(name: str, plain_text: bool) -> None:
@@ -189,12 +229,23 @@ def _folder_files(folder: Path, num_dropped: Counter[str]) -> list[Path]:
     return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
 
 
-def _text_row(path: Path, title: Path) -> tuple[str, Mapping[str, object]]:
+def _text_row(
+    path: Path, title: Path, content: FileContent | None = None
+) -> tuple[str, Mapping[str, object]]:
+    """The row of a file that is one document.
+
+    Args:
+        path: the file.
+        title: its path as the document's title has it.
+        content: what is in it, if that is read already.
+    """
     try:
-        data = path.read_bytes()
+        content = content or read_content(path)
     except OSError as error:
         raise CorpusError(f"{path}: it cannot be read: {error.strerror}") from error
-    return str(path), {"text": _decoded(str(path), data), "title": readable_name(title.as_posix())}
+    check_is_text(str(path), content)
+    text = _decoded(str(path), content.data)
+    return str(path), {"text": text, "title": readable_name(without_compression(title.as_posix()))}
 
 
 def _decoded(place: str, data: bytes) -> str:
@@ -206,10 +257,35 @@ def _decoded(place: str, data: bytes) -> str:
         ) from None
 
 
-def _json_rows(path: Path, data: bytes) -> Rows:
+def _csv_rows(path: Path, content: FileContent) -> Rows:
+    """Rows of a table whose first line names its columns, quoted as RFC 4180 has it."""
+    text = _decoded(str(path), content.data.removeprefix(b"\xef\xbb\xbf"))
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # a text is often longer than 128 KiB
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=CSV_DELIMITERS[content.ending], strict=True)
+    names: list[str] | None = None
+    try:
+        for values in table:
+            place = f"{path}: line {table.line_num}"
+            if not values:
+                continue
+            if names is None:
+                names = values
+                if len(set(names)) < len(names):
+                    raise CorpusError(f"{place}: two columns of one name among {', '.join(names)}")
+            elif len(values) != len(names):
+                raise CorpusError(f"{place}: {len(values)} fields under {len(names)} columns; quote the text")
+            else:
+                yield place, dict(zip(names, values, strict=True))
+    except csv.Error as error:
+        raise CorpusError(
+            f"{path}: line {table.line_num}: not valid {content.ending[1:].upper()}: {error}"
+        ) from None
+
+
+def _json_rows(path: Path, content: FileContent) -> Rows:
     """Rows of a JSON list, or of JSON lines where the first thing in the file is not a list."""
-    data = data.removeprefix(b"\xef\xbb\xbf")  # marks the file's encoding; no part of a text in it
-    if _ending(path) == ".json" and data.lstrip()[:1] not in (b"{", b""):
+    data = content.data.removeprefix(b"\xef\xbb\xbf")  # marks the file's encoding; no part of a text in it
+    if content.ending == ".json" and data.lstrip()[:1] not in (b"{", b""):
         rows = _parsed(str(path), _decoded(str(path), data))
         if not isinstance(rows, list):
             raise CorpusError(f"{path}: {type_name(rows)}, not a list of texts or objects")
@@ -233,19 +309,20 @@ def _parsed(place: str, text: str) -> object:
 
 
 def _json_row(place: str, row: object) -> tuple[str, Mapping[str, object]]:
-    if isinstance(row, str):
+    if row is None or isinstance(row, str):
         return place, {"text": row}
     if isinstance(row, dict):
         return place, row
     raise CorpusError(f"{place}: {type_name(row)}, neither a text nor an object")
 
 
-def _parquet_rows(path: Path, columns: Collection[str]) -> Rows:
+def _parquet_rows(path: Path, columns: Collection[str], data: bytes | None = None) -> Rows:
+    """Rows of a Parquet file, of which ``data`` is the content where the file itself is compressed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path if data is None else pa.BufferReader(data)) as file:
             names = file.schema_arrow.names
             read_names = [column for column in names if column in columns]
             batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=read_names)

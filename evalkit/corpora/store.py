@@ -4,6 +4,7 @@ A stored corpus is a folder ``<store>/<name>/``; see `evalkit.corpora.folder` fo
 ``datasets.load_dataset("parquet", data_files=...)`` reads its table as well.
 """
 
+import datetime as dt
 import os
 from pathlib import Path
 
@@ -221,6 +222,10 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
     imported = importers.read_documents(name)
     dated = all(document.published_at for document in imported.documents)
     date_from, date_to = (None, None) if dated else importers.dates_of_file_name(name)
+    if date_to and date_to > dt.datetime.now(dt.UTC).date().isoformat():
+        raise CorpusError(
+            f"{name}: its name says that it is of {date_to}, which lies in the future; rename it"
+        )
     return make_corpus(
         importers.name_of_input(name),
         imported.documents,
