@@ -87,7 +87,7 @@ def locate_models(
 ) -> list[LocatedModel]:
     """Models by name or as objects; every name is checked before any file is read.
 
-    A model that cannot be reached or read has a `LocatedModel.problem`, unless all have: the first is raised.
+    A model that cannot be reached or read has a `LocatedModel.problem`, unless all have one.
 
     Args:
         specs: catalog names, ``LOADER:TARGET``, or objects with the members of a protocol.
@@ -121,7 +121,7 @@ def locate_models(
         raise UsageError(f"asked for twice: {', '.join(twice)}; name each model once")
     problems = [located.problem for located in located_models if located.problem]
     if problems and len(problems) == len(located_models):
-        raise problems[0]
+        raise problems[0] if len(problems) == 1 else ModelError("; ".join(map(str, problems)))
     return located_models
 
 

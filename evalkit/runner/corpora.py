@@ -114,7 +114,9 @@ def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> Plan
         located,
         corpus.name,
         len(corpus.documents),
-        f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
+        f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}"
+        if located.problem is None
+        else f"will fail: {located.problem}",
         None if located.problem else _find(spec, options),
         functools.partial(_score, spec, options),
     )

@@ -85,7 +85,7 @@ def _planned(located: LocatedModel, task: EvalTask, options: RunOptions) -> Plan
         located,
         f"{task.name} ({task.method})",
         task.num_items,
-        f"{task.num_items} items",
+        f"{task.num_items} items" if located.problem is None else f"will fail: {located.problem}",
         None if located.problem else _find(path, located, task, options),
         functools.partial(_score, located, task, path, options),
     )

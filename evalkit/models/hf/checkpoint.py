@@ -100,7 +100,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         context_limit=limit,
         details=_details(config, adapters),
         config_sha256=combined_sha256(other_files),
-        numerics=numerics(),
+        numerics=numerics(adapters),
         files=(*weights, *other_files, *tokenizer_files),
     )
     return Checkpoint(

@@ -10,6 +10,7 @@ What trainers write for themselves (`_OF_TRAINERS`, ``optimizer.pt``), texts for
 formats are not opened.
 """
 
+import importlib.metadata
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -129,9 +130,13 @@ def stated_weights(config: "transformers.PreTrainedConfig", folder: Path, name: 
         ) from error
 
 
-def numerics() -> str:
-    """The generation of the libraries that compute a model."""
-    return f"transformers {'.'.join(transformers.__version__.split('.')[:2])}"
+def numerics(adapters: Collection[str]) -> str:
+    """The generation of the libraries that compute a model, with the adapters that are applied to it."""
+    libraries = ["transformers", *(["peft"] if adapters else [])]
+    versions = (importlib.metadata.version(library).split(".") for library in libraries)
+    return ", ".join(
+        f"{library} {'.'.join(version[:2])}" for library, version in zip(libraries, versions, strict=True)
+    )
 
 
 def _code_of_other_repositories(folder: Path) -> Iterator[ModelFile]:

@@ -58,6 +58,29 @@ def test_from_the_name_to_the_score_and_again_offline(
     assert same["totals"]["total_bits"] == pytest.approx(rwkv["totals"]["total_bits"], rel=1e-6)
 
 
+def test_what_is_damaged_in_the_cache_is_not_scored_under_the_published_digest(
+    repositories: dict[str, dict[str, bytes]], tmp_path: Path
+) -> None:
+    """Of weights, which the hub calls by their SHA-256, and of a small file, which it calls as git does."""
+    models = "rwkv7:owner/rwkv/small.pth,hf:owner/llama"
+    home = tmp_path / "home"
+    with serve(repositories) as hub:
+        run_commands([run_command(models, tmp_path)], hub_environment(home, HF_ENDPOINT=hub.url))
+    [weights], [config] = home.rglob("small.pth"), home.rglob("snapshots/*/config.json")
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.resolve().write_bytes(content)
+    config.resolve().write_bytes(config.read_bytes() + b"\n")
+    command = [*run_command(models, tmp_path), "--output", tmp_path / "damaged"]
+    [outcome] = run_commands([command], hub_environment(home, HF_HUB_OFFLINE="1"))
+    result = json.loads(outcome.stdout)
+    assert (outcome.exit_code, result["cells"]) == (1, [])
+    reasons = [failure["reason"] for failure in result["failures"]]
+    for reason, path in zip(reasons, (weights, config), strict=True):
+        assert f"{path.name} in the local cache is damaged: it is not what the hub states" in reason
+        assert f"delete {path.resolve()} and run again" in reason
+
+
 REFUSALS = {
     "rwkv7:owner/rwkv": "holds 2 checkpoints; name one: rwkv7:owner/rwkv/small.pth",
     "rwkv7:owner/rwkv/missing.pth": "has no file 'missing.pth'",

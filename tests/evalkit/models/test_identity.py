@@ -67,6 +67,12 @@ KINDS: dict[str, Callable[[Path], str]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def copies_of_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers runs copies of a model's code, which are to stay the test's own."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+
+
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("originals")

@@ -70,6 +70,14 @@ def test_a_plug_in_that_fails_to_identify_is_named(plugin: Path) -> None:
     assert isinstance(raised.value.__cause__, KeyError)
 
 
+def test_a_model_that_cannot_be_identified_fails_when_it_is_loaded_if_another_can_be(plugin: Path) -> None:
+    broken, whole = locate_models(["toy:cannot-identify", "toy:abc"], OPTIONS)
+    assert (broken.identity.name, whole.problem) == ("toy:cannot-identify", None)
+    with pytest.raises(ModelError, match="failed to identify it"):
+        broken.load()
+    assert whole.load().identity.name == "toy:abc"
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [

@@ -138,6 +138,16 @@ def test_a_refresh_step_by_step_and_the_next_as_one(board: Path) -> None:
     assert step("score", "--date", "2026-12-20")[0] == 1
 
 
+def test_a_model_that_cannot_be_reached_does_not_keep_the_site_from_being_built(board: Path) -> None:
+    config = CONFIG.replace("{documents}", "30").replace('"zstd"]', '"hf:owner/nothing"]')
+    (board / "leaderboard.toml").write_text(config.rpartition("[[sources]]")[0])
+    done = run_cli("leaderboard", "refresh", "--date", "2026-10-20")
+    assert done.exit_code == 1
+    failure = "1 cells failed, the first is hf:owner/nothing on toy-2026-10-01: cannot reach the hub"
+    assert failure in done.stderr
+    assert "toy-2026-10-01" in (board / "site" / "index.html").read_text(encoding="utf-8")
+
+
 def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wikipedia as the projects' own leaderboard crawls it, from a server that answers as MediaWiki does."""
     from tests.support.replay import serve

@@ -267,6 +267,27 @@ def test_a_model_that_cannot_be_loaded_fails_in_each_of_its_cells(
     assert result.num_scored == 2
 
 
+def test_a_model_that_cannot_be_reached_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "plugin"))
+    texts = write_texts(tmp_path / "texts.json", TEXTS)
+    models = "hf:owner/nothing,toy:cannot-identify,zstd,toy:bigram"
+    command = ("run", "--models", models, "--corpora", texts, "--output", tmp_path / "runs")
+    planned = run_cli(*command, "--dry-run")
+    assert planned.exit_code == 0
+    assert "hf:owner/nothing on texts: will fail: cannot reach the hub" in planned.stdout
+    outcome = run_cli(*command)
+    assert outcome.exit_code == 1
+    assert "FAILED hf:owner/nothing on texts: cannot reach the hub for owner/nothing" in outcome.stdout
+    assert "FAILED toy:cannot-identify on texts: toy:cannot-identify: loader 'toy' failed" in outcome.stdout
+    assert {path.parent.name for path in cell_files(tmp_path / "runs")} == {"zstd", "toy-bigram"}
+    refused = run_cli("run", "--models", f"{models},zstdd", "--corpora", texts, "--output", tmp_path / "no")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "unknown model 'zstdd'" in refused.stderr
+    alone = run_cli("run", "--models", "hf:owner/nothing", "--corpora", texts, "--output", tmp_path / "no")
+    assert (alone.exit_code, alone.stdout) == (1, "")
+    assert not (tmp_path / "no").exists()
+
+
 def test_the_command_line_names_the_failure_twice_and_exits_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

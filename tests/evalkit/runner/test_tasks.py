@@ -1,5 +1,6 @@
 """`evalkit run --tasks`: names, options, tables, and other packages' tasks."""
 
+import dataclasses
 import datetime as dt
 import json
 from pathlib import Path
@@ -210,3 +211,16 @@ def test_what_a_model_may_have_read_is_said(tmp_path: Path) -> None:
         "? silent: not known whether it has read items of 2026-11-01 in training: nobody says when its "
         "training data end",
     ]
+
+
+def test_answers_of_another_generation_of_the_library_may_be_accepted(tmp_path: Path) -> None:
+    tasks = Counting().make(["sheep"], TaskOptions("2026-11-01"))
+    options = RunOptions(output=tmp_path)
+    first, second = BigramModel(numerics="library 1"), BigramModel(numerics="library 2")
+    assert run_tasks([first], tasks, options=options).num_scored == 1
+    accepted = run_tasks([second], tasks, options=dataclasses.replace(options, accept_versions=True))
+    assert (accepted.num_scored, accepted.cells[0].model.numerics) == (0, "library 1")
+    assert run_tasks([second], tasks, options=options).num_scored == 1
+    reseeded = BigramModel(seed=1, numerics="library 1")
+    options = dataclasses.replace(options, accept_versions=True)
+    assert run_tasks([reseeded], tasks, options=options).num_scored == 1
