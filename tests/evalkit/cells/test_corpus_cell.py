@@ -15,7 +15,7 @@ from evalkit.cells.fields import to_json
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.reading import read_cell_of
 from evalkit.cells.schema import CorpusCell, LossyDocument
-from evalkit.errors import ScoringError
+from evalkit.errors import ModelError, ScoringError
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
@@ -369,3 +369,42 @@ def test_several_finders_of_one_damage_move_it_once(tmp_path: Path) -> None:
     assert found == [None] * 8
     assert len(told) == 1
     assert len(list(tmp_path.glob("*/*/*.json.damaged*"))) == 1
+
+
+# --- what a model says of itself
+
+
+@pytest.mark.parametrize(
+    ("details", "says"),
+    [
+        ({"num_parameters": "7B"}, "model.num_parameters must be a whole number, not '7B'"),
+        ({"released": 2026}, "model.released must be a string, not 2026"),
+        ({"adapters": ["one", "two"]}, "model.adapters must be a string or a whole number"),
+        ({"scale": float("nan")}, "model.scale must be a string or a whole number"),
+        ({"dtype": "int4"}, "its details must not be called dtype"),
+    ],
+)
+def test_what_a_cell_cannot_say_of_a_model_is_told_before_it_is_scored(
+    details: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    model = BigramModel(details=details)
+    with pytest.raises(ModelError) as caught:
+        run([model], [CORPUS], options=RunOptions(output=tmp_path))
+    assert str(caught.value).startswith("bigram: ") and says in str(caught.value)
+    assert model.num_calls == 0 and not cell_files(tmp_path)
+
+
+def test_what_else_a_model_says_of_itself_stays_as_it_is(tmp_path: Path) -> None:
+    details = {"license": "MIT", "num_parameters": 7, "adapter": None, "is_quantized": False, "scale": 0.5}
+    [cell] = run([BigramModel(details=details)], [CORPUS], options=RunOptions(output=tmp_path)).cells
+    assert (cell.model.license, cell.model.num_parameters) == ("MIT", 7)
+    assert cell.model.details == {"adapter": None, "is_quantized": False, "scale": 0.5}
+    assert json.loads(cell.path.read_text())["model"].items() >= details.items()
+
+
+def test_torch_is_told_of_where_it_took_part(tmp_path: Path) -> None:
+    cells = run([MODEL, "xz"], [CORPUS], options=RunOptions(output=tmp_path, device="cpu")).cells
+    with_tokens, compressed = (cell.environment for cell in cells)
+    assert with_tokens.torch is not None and with_tokens.torch.device == "cpu"
+    assert compressed == dataclasses.replace(with_tokens, torch=None)
+    assert cell_environment("cpu", num_threads=17).torch.num_threads == 17
