@@ -10,12 +10,14 @@ from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     DeviceOption,
     DtypeOption,
+    IgnoreTensorsOption,
     JsonOption,
     LimitOption,
     MaxContextOption,
     OutputOption,
     PolicyOption,
     TrustOption,
+    comma_list,
     is_debug,
 )
 from evalkit.scoring.policy import DEFAULT_POLICY
@@ -37,6 +39,7 @@ def compare_command(
     dtype: DtypeOption = "auto",
     max_context: MaxContextOption = None,
     trust_remote_code: TrustOption = False,
+    ignore_tensors: IgnoreTensorsOption = None,
     common_documents: Annotated[
         bool, typer.Option("--common-documents", help="Leave out what one of the two cannot represent.")
     ] = False,
@@ -59,6 +62,7 @@ def compare_command(
             dtype=dtype,
             max_context=max_context,
             trust_remote_code=trust_remote_code,
+            ignore_tensors=() if ignore_tensors is None else tuple(comma_list(ignore_tensors)),
             debug=is_debug(context),
             reporter=reporter_for(sys.stderr),
         )

@@ -44,6 +44,10 @@ AcceptVersionsOption = Annotated[
     bool,
     typer.Option("--accept-versions", help="Take finished cells of other versions of the libraries."),
 ]
+IgnoreTensorsOption = Annotated[
+    str | None,
+    typer.Option("--ignore-tensors", help="Names or patterns, by commas, of tensors that no model needs."),
+]
 TokenBitsOption = Annotated[bool, typer.Option("--token-bits", help="Keep the bits of every token.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

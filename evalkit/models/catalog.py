@@ -68,6 +68,8 @@ class CatalogEntry:
     """Repository or absolute path of another tokenizer than the model's own."""
     trust_remote_code: bool = False
     """Whether the model only runs with the repository's own Python."""
+    ignore_tensors: str | None = None
+    """Patterns of names, by blanks, of tensors in the files that the model has no use for."""
     source: str | None = None
     """URL of the model card."""
 
@@ -89,9 +91,17 @@ _TYPES: dict[str, type] = {
     "trust_remote_code": bool,
 }
 _WITHOUT_MEANING = {
-    "rwkv7": ("tokenizer", "trust_remote_code"),
+    "rwkv7": ("tokenizer", "trust_remote_code", "ignore_tensors"),
     "hf": ("file",),
-    "codec": ("file", "revision", "prefix", "context_limit", "tokenizer", "trust_remote_code"),
+    "codec": (
+        "file",
+        "revision",
+        "prefix",
+        "context_limit",
+        "tokenizer",
+        "trust_remote_code",
+        "ignore_tensors",
+    ),
 }
 """Keys that a built-in loader would not look at: better refused than passed over."""
 _KINDS = {str: "text", int: "a whole number", bool: "true or false"}

@@ -40,3 +40,8 @@ def resolve_dtype(options: LoadOptions) -> torch.dtype:
     if options.dtype not in _DTYPES:
         raise UsageError(f"unknown dtype {options.dtype!r}; use auto, {', '.join(_DTYPES)}")
     return _DTYPES[options.dtype]
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says that a computation does not fit in the memory of its device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

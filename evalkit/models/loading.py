@@ -163,6 +163,12 @@ def load_model(
     return located.load()
 
 
+def with_loaded_details(identity: ModelIdentity, model: Model) -> ModelIdentity:
+    """A planned model's identity, with what only its loading showed (tensors that were ignored, say)."""
+    details = {**identity.details, **model.identity.details}
+    return dataclasses.replace(identity, details=details)
+
+
 def _short_name(entry: CatalogEntry | Model) -> str | None:
     """``LOADER:FILE`` for a model that was given as a path: results should not tell of folders."""
     if isinstance(entry, CatalogEntry) and entry.local_path and entry.name.startswith(f"{entry.loader}:"):

@@ -135,3 +135,5 @@ class LoadOptions(NamedTuple):
     """Whether a hub repository may run its own Python."""
     max_context: int | None = None
     """A cap on every model's context, in token positions."""
+    ignore_tensors: tuple[str, ...] = ()
+    """Patterns of names of tensors that a checkpoint's files may hold beyond what the model has."""

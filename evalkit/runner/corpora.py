@@ -12,7 +12,7 @@ from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load
 from evalkit.errors import UsageError
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
-from evalkit.models.loading import LocatedModel, locate_models
+from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import Advance, PlannedCell, score_missing
 from evalkit.runner.options import RunOptions
@@ -142,4 +142,5 @@ def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) 
         model, spec.corpus.documents, spec.policy, keep_tokens=spec.token_bits, progress=advance
     )
     seconds = time.perf_counter() - started_s
+    spec = spec._replace(identity=with_loaded_details(spec.identity, model))
     return write_cell(spec, scores, options.folder, seconds=seconds, prefix=prefix, environment=environment)

@@ -29,6 +29,8 @@ class RunOptions:
     """Whether hub repositories may run their own Python."""
     accept_versions: bool = False
     """Take finished cells that another generation of transformers or of the kernels computed."""
+    ignore_tensors: tuple[str, ...] = ()
+    """Patterns of names of tensors that a checkpoint may hold beyond what its model has."""
     dry_run: bool = False
     """Plan only: nothing is loaded or written."""
     debug: bool = False
@@ -44,7 +46,9 @@ class RunOptions:
     @property
     def load_options(self) -> LoadOptions:
         """The part that a model's loader needs."""
-        return LoadOptions(self.device, self.dtype, self.trust_remote_code, self.max_context)
+        return LoadOptions(
+            self.device, self.dtype, self.trust_remote_code, self.max_context, self.ignore_tensors
+        )
 
     def check(self) -> None:
         """Refuse what no model could be run with, also where no model of this run would ask for it.

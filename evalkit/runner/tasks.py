@@ -15,7 +15,7 @@ from evalkit.cells.task_cell import (
     write_task_cell,
 )
 from evalkit.errors import UsageError
-from evalkit.models.loading import LocatedModel, locate_models
+from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import Advance, Failure, PlannedCell, score_missing
 from evalkit.runner.options import RunOptions
@@ -114,7 +114,7 @@ def _score(
     outcome = task.score(model, count)
     return write_task_cell(
         path,
-        located.identity,
+        with_loaded_details(located.identity, model),
         task,
         outcome,
         prefix=model.prefix,

@@ -148,8 +148,8 @@ def _score_tokens(
     # Windows come back by length, not by document: a document is closed with the last of its windows.
     num_positions = sum(piece.window.num_positions for piece in pieces)
     num_done = 0
-    for batch in batches(pieces, model.tokens_per_batch):
-        for (index, window), nats in zip(batch, _batch_nats(model, documents, batch), strict=True):
+    for batch, batch_nats in _scored_batches(model, documents, pieces):
+        for (index, window), nats in zip(batch, batch_nats, strict=True):
             state = opened[index]
             state.nats[window.first : window.first + len(nats)] = nats
             state.num_windows_left -= 1
@@ -176,6 +176,40 @@ def _encode(model: TokenModel, document: Document) -> Encoding:
             f"and {len(encoding.ends)} ends, and covers {covered} of {document.num_bytes} bytes"
         )
     return encoding
+
+
+def _scored_batches(
+    model: TokenModel, documents: Sequence[Document], pieces: Sequence[Piece]
+) -> Iterator[tuple[list[Piece], list[NDArray[np.float32]]]]:
+    """The windows with their costs, batch by batch, in batches of half the size where memory runs out.
+
+    Raises:
+        ScoringError: as `_batch_nats`; or a single window does not fit in memory.
+    """
+    from evalkit.models.devices import is_out_of_memory
+
+    queue = list(batches(pieces, model.tokens_per_batch))
+    queue.reverse()
+    while queue:
+        batch = queue.pop()
+        num_positions = batch[0].window.num_positions
+        try:
+            nats = _batch_nats(model, documents, batch)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                document = documents[batch[0].document]
+                raise ScoringError(
+                    f"{model.identity.name}: document {document.id} does not fit in memory: {num_positions} "
+                    f"tokens are read at once; pass --max-context {num_positions // 2}"
+                ) from error
+        else:
+            yield batch, nats
+            continue
+        unscored = [piece for later in [batch, *reversed(queue)] for piece in later]
+        queue = list(batches(unscored, len(batch) * num_positions // 2))
+        queue.reverse()
 
 
 def _batch_nats(

@@ -21,6 +21,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from evalkit.errors import ModelError, first_line
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
+from evalkit.models.hf.classes import config_class, is_language_model
 from evalkit.models.hf.files import (
     TOKENIZER_FILES,
     CheckpointFolder,
@@ -29,6 +30,8 @@ from evalkit.models.hf.files import (
     numerics,
     stated_weights,
 )
+from evalkit.models.hf.position_tables import position_tables
+from evalkit.models.hf.routing import routing_note
 from evalkit.models.hub import HubSnapshot, download, hub_files, weights_sha256
 from evalkit.models.model_files import combined_sha256
 from evalkit.models.protocol import LoadOptions, ModelIdentity
@@ -98,7 +101,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         prefix=rule,
         dtype=str(resolve_dtype(options)).removeprefix("torch."),
         context_limit=limit,
-        details=_details(config, adapters),
+        details=_details(config, adapters, limit),
         config_sha256=combined_sha256(other_files),
         numerics=numerics(adapters),
         files=(*weights, *other_files, *tokenizer_files),
@@ -120,10 +123,15 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
 
 
 def _details(
-    config: "transformers.PreTrainedConfig", adapters: list[str]
+    config: "transformers.PreTrainedConfig", adapters: list[str], limit: int | None
 ) -> dict[str, str | int | float | bool | None]:
-    """What a result should say of the checkpoint; what the catalog knows, `evalkit.models.loading` adds."""
-    return {"model_type": str(config.model_type), **({"adapter": ", ".join(adapters)} if adapters else {})}
+    """What a cell should say of a checkpoint; what the catalog knows, `evalkit.models.loading` adds."""
+    details: dict[str, str | int | float | bool | None] = {"model_type": str(config.model_type)}
+    if adapters:
+        details["adapter"] = ", ".join(adapters)
+    notes = {"batch_dependence": routing_note(config), "position_tables": position_tables(config).note(limit)}
+    details.update({name: note for name, note in notes.items() if note})
+    return details
 
 
 def context_limit(
@@ -194,9 +202,12 @@ def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transform
         )
     try:
         with quiet():
-            config = transformers.AutoConfig.from_pretrained(
-                folder, trust_remote_code=trust_remote_code, local_files_only=True
-            )
+            if has_own_code and trust_remote_code:
+                config = transformers.AutoConfig.from_pretrained(
+                    folder, trust_remote_code=True, local_files_only=True
+                )
+            else:
+                config = config_class(stated).from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError, ImportError, StrictDataclassError) as error:
         raise ModelError(f"{name}: {path} cannot be read: {first_line(error)}") from error
     if not (has_own_code and trust_remote_code):
@@ -211,7 +222,7 @@ def _refuse_other_models(config: "transformers.PreTrainedConfig", name: str) -> 
     # BERT and its like can be run as decoders, and are only if their checkpoint says so.
     is_causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()).intersection(config.architectures or ())
     is_encoder = _stated(config, "is_decoder") is False and not is_causal
-    if is_encoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if is_encoder or not is_language_model(config):
         raise ModelError(f"{name}: {architectures} is not a causal language model: it predicts no next token")
 
 

@@ -1,31 +1,40 @@
 """The ``hf`` loader: any causal language model of Hugging Face transformers as a `TokenModel`."""
 
+import contextlib
+import dataclasses
 import functools
 import math
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 
-from evalkit.errors import LossyTextError, ModelError, first_line
+from evalkit.errors import LossyTextError, ModelError
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hf import cache as hf_reading
+from evalkit.models.hf.attention import bound_attention
 from evalkit.models.hf.cache import HfReading
-from evalkit.models.hf.checkpoint import Checkpoint, open_checkpoint, quiet, stated_length
+from evalkit.models.hf.checkpoint import open_checkpoint, quiet, stated_length
+from evalkit.models.hf.extra_tensors import summary
 from evalkit.models.hf.head import hidden_at_head, understand_head
+from evalkit.models.hf.position_tables import position_tables, reset_tables
+from evalkit.models.hf.routing import chooses_tokens
 from evalkit.models.hf.token_bytes import TokenBytes
+from evalkit.models.hf.torch_path import torch_path, torch_replacements
+from evalkit.models.hf.weights import load_weights
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 from evalkit_kernels import linear_nll
 from evalkit_kernels.linear import use_in
 
 _PROBE = "The quick brown fox jumps over the lazy dog, 1234567890 times."
+_NUM_TRIED_BESIDE = 64
+_FURTHEST_TRIED = 16384
+"""Position tables that switch beyond this many tokens are trusted to be as the config says."""
 _CPU_TOKENS_PER_BATCH = 1024
 _GPU_TOKENS_PER_BATCH = (2048, 32768)
 """Fewest and most: beyond the latter a GPU is busy anyway."""
@@ -52,14 +61,19 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
     checkpoint = open_checkpoint(entry, options)
     device = resolve_device(options.device)
     token_bytes = TokenBytes(checkpoint.tokenizer, checkpoint.identity.name)
-    model = _load_weights(checkpoint, resolve_dtype(options)).to(device).eval()
+    patterns = [*options.ignore_tensors, *(entry.ignore_tensors or "").split()]
+    loaded = load_weights(checkpoint, resolve_dtype(options), patterns)
+    model = loaded.model.to(device).eval()
     _detach_from_files(model)
     _check_positions(model, checkpoint.identity)
     use_in(model)
+    details = dict(checkpoint.identity.details)
+    if loaded.ignored:
+        details["ignored_tensors"] = summary(loaded.ignored)
     return HfModel(
         model,
         token_bytes,
-        identity=checkpoint.identity,
+        identity=dataclasses.replace(checkpoint.identity, details=details),
         prefix=checkpoint.prefix,
         policy_prefixes=checkpoint.policy_prefixes,
     )
@@ -95,6 +109,9 @@ class HfModel:
         self.context_limit = identity.context_limit
         self._model = model
         self._token_bytes = token_bytes
+        self._replacements = torch_replacements(model)
+        self._tables = position_tables(model.config)
+        self._reads_alone = chooses_tokens(model.config)
         if model.get_output_embeddings() is None:
             raise ModelError(f"{identity.name}: {type(model).__name__} has no output head")
         self.vocab_size = int(model.get_output_embeddings().weight.shape[0])
@@ -105,10 +122,21 @@ class HfModel:
             )
         if any(not 0 <= token < self.vocab_size for token in prefix):
             raise ModelError(f"{identity.name}: prefix {prefix} lies outside the {self.vocab_size} tokens")
-        with torch.inference_mode(), quiet():
-            self._head = understand_head(model, _probe_ids(token_bytes), identity.name)
+        ids = _probe_ids(token_bytes)
+        with torch.inference_mode(), self._computing():
+            self._head = understand_head(model, ids, identity.name)
+            has_bounded_attention = bound_attention(model, ids)
         self._device = self._head.weight.device
-        self.tokens_per_batch = _tokens_per_batch(model, self._device)
+        self.tokens_per_batch = _tokens_per_batch(model, self._device, has_bounded_attention)
+        self._check_company(ids)
+
+    @contextlib.contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Around every forward pass: see `quiet`, `torch_path` and `reset_tables`."""
+        with quiet(), torch_path(self._replacements):
+            if self._tables.of_every_length:
+                reset_tables(self._model)
+            yield
 
     def encode(self, text: str) -> Encoding:
         """Tokens that tile the text's bytes, see `evalkit.models.hf.token_bytes.TokenBytes.encode`."""
@@ -125,6 +153,20 @@ class HfModel:
         """
         if contexts is None:
             contexts = [self.prefix] * len(sequences)
+        costs: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(sequences)
+        lengths = [len(row) + len(context) - 1 for row, context in zip(sequences, contexts, strict=True)]
+        groups = [[row] for row in range(len(lengths))]
+        if not self._reads_alone:
+            groups = self._tables.rows_by_table(lengths)
+        for group in groups:
+            group_nats = self._nats_side_by_side([sequences[i] for i in group], [contexts[i] for i in group])
+            for row, nats in zip(group, group_nats, strict=True):
+                costs[row] = nats
+        return costs
+
+    def _nats_side_by_side(
+        self, sequences: Sequence[Sequence[int]], contexts: Sequence[Sequence[int]]
+    ) -> list[NDArray[np.float32]]:
         costs = [np.full(len(targets), math.log(self.vocab_size), np.float32) for targets in sequences]
         inputs = [[*context, *targets][:-1] for context, targets in zip(contexts, sequences, strict=True)]
         length = max(map(len, inputs), default=0)
@@ -145,7 +187,7 @@ class HfModel:
             ]
         )
         targets = np.concatenate([np.asarray(row, np.int64) for row in paid])
-        with quiet():
+        with self._computing():
             hidden = hidden_at_head(self._model, torch.from_numpy(ids).to(self._device))
         nats = self._head_nats(hidden.flatten(0, 1)[torch.from_numpy(positions).to(self._device)], targets)
         ends = np.cumsum([len(row) for row in paid])[:-1]
@@ -153,16 +195,48 @@ class HfModel:
             cost[skip:] = part
         return costs
 
+    def _check_company(self, ids: list[int]) -> None:
+        """Read rows one by one where a row's costs depend on its neighbors.
+
+        Tried on a short row beside a long one, which is beyond the switch of the position tables where the
+        model has one and reads so far.
+
+        Raises:
+            ModelError: what the model has read before changes the costs of what it reads next.
+        """
+        switches = [n for n in self._tables.within(self.context_limit) if n < _FURTHEST_TRIED]
+        num_long = max([_NUM_TRIED_BESIDE, *(switch + 2 for switch in switches)])
+        if self.context_limit is not None:
+            num_long = min(num_long, self.context_limit)
+        long_row = (ids * (num_long // len(ids) + 1))[:num_long]
+        alone = self.nats([ids], contexts=[()])[0]
+        beside = self.nats([ids, long_row], contexts=[(), ()])[0]
+        again = self.nats([ids], contexts=[()])[0]
+        tolerance = max(1e-5, torch.finfo(self._head.weight.dtype).eps) * float(np.abs(alone).sum())
+        if abs(float((again - alone).sum())) > tolerance:
+            raise ModelError(
+                f"{self.identity.name}: {type(self._model).__name__} reads a text of {len(ids)} tokens "
+                f"differently after one of {num_long}: its costs are not the text's own"
+            )
+        if abs(float((beside - alone).sum())) > tolerance:
+            self._reads_alone = True
+
     @functools.cached_property
     def carries_state(self) -> bool:
-        """Whether the model reads on from its cache as it should, tried when first asked."""
-        with torch.inference_mode(), quiet():
+        """Whether the model reads on from its cache as it should, tried when first asked.
+
+        Not where position tables change with the length, as what a cache holds has the table of its length;
+        nor where attention chooses its tokens, as the trial is too short to show that.
+        """
+        if self._tables.within(self.context_limit) or chooses_tokens(self._model.config):
+            return False
+        with torch.inference_mode(), self._computing():
             return hf_reading.carries_state(self._model, _probe_ids(self._token_bytes))
 
     @torch.inference_mode()
     def read_on(self, ids: Sequence[int], reading: HfReading | None = None) -> HfReading:
         """What is known after ``ids``, which follow what ``reading`` knows; as `ReadingModel` asks for it."""
-        with quiet():
+        with self._computing():
             return hf_reading.read_on(self._model, ids, reading)
 
     @torch.inference_mode()
@@ -172,7 +246,7 @@ class HfModel:
         hidden: list[Tensor] = []
         while len(hidden) < len(inputs):
             rows = inputs[len(hidden) :][: max(1, self.tokens_per_batch // max(map(len, inputs)))]
-            with quiet():
+            with self._computing():
                 hidden += hf_reading.branch_hidden(self._model, reading, rows)
         before = reading.hidden[None]
         pieces = [
@@ -189,7 +263,7 @@ class HfModel:
         Raises:
             ModelError: the model does not show its hidden states.
         """
-        with quiet():
+        with self._computing():
             output = self._model.base_model(
                 input_ids=torch.tensor([list(ids)], device=self._device),
                 output_hidden_states=True,
@@ -213,42 +287,6 @@ class HfModel:
         )
         costs: NDArray[np.float32] = nats.float().cpu().numpy()
         return costs
-
-
-def _load_weights(checkpoint: Checkpoint, dtype: torch.dtype) -> "transformers.PreTrainedModel":
-    name = checkpoint.identity.name
-    try:
-        with quiet():
-            model, report = transformers.AutoModelForCausalLM.from_pretrained(
-                checkpoint.fetch_weights(),
-                config=checkpoint.config,
-                dtype=dtype,
-                trust_remote_code=checkpoint.trust_remote_code,
-                local_files_only=True,
-                weights_only=True,
-                ignore_mismatched_sizes=True,  # they are reported, and refused below with their names
-                output_loading_info=True,
-            )
-    except SafetensorError as error:
-        raise ModelError(
-            f"{name}: damaged weights in {checkpoint.folder} ({first_line(error)}); download them again"
-        ) from error
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{name}: the .bin weights in {checkpoint.folder} are damaged or hold more than tensors; "
-            "such files are not run, use safetensors"
-        ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise ModelError(f"{name}: cannot be loaded from {checkpoint.folder}: {first_line(error)}") from error
-    for problem in ("missing", "unexpected", "mismatched"):
-        keys = sorted(key if isinstance(key, str) else key[0] for key in report[f"{problem}_keys"])
-        if keys:
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise ModelError(
-                f"{name}: the weights in {checkpoint.folder} do not fit {type(model).__name__}: "
-                f"{problem} {', '.join(keys[:3])}{more}"
-            )
-    return model
 
 
 def _detach_from_files(model: "transformers.PreTrainedModel") -> None:
@@ -283,7 +321,9 @@ def _probe_ids(token_bytes: TokenBytes) -> list[int]:
     return ids
 
 
-def _tokens_per_batch(model: "transformers.PreTrainedModel", device: torch.device) -> int:
+def _tokens_per_batch(
+    model: "transformers.PreTrainedModel", device: torch.device, has_bounded_attention: bool
+) -> int:
     if device.type != "cuda":
         return _CPU_TOKENS_PER_BATCH
     config = model.config.get_text_config(decoder=True)
@@ -293,4 +333,9 @@ def _tokens_per_batch(model: "transformers.PreTrainedModel", device: torch.devic
     # A layer's activations at their widest: about four times the MLP's, which is three to five times the
     # width. Half of the memory stays free for attention and the head.
     bytes_per_token = 24 * width * model.dtype.itemsize
-    return max(fewest, min(most, int(free_bytes // 2 // bytes_per_token)))
+    num_tokens = int(free_bytes // 2 // bytes_per_token)
+    if not has_bounded_attention:
+        # Scores of every position by every position and head, thrice, in a quarter of the memory.
+        num_heads = int(getattr(config, "num_attention_heads", 0) or 32)
+        num_tokens = min(num_tokens, math.isqrt(free_bytes // 4 // (3 * 4 * num_heads)))
+    return max(fewest, min(most, num_tokens))

@@ -1,0 +1,94 @@
+"""Weight files of a Hugging Face checkpoint as a model, or why they do not fit it."""
+
+import pickle
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import torch
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+from transformers.models.auto.auto_factory import _BaseAutoModelClass
+
+from evalkit.errors import ModelError, first_line
+from evalkit.models.hf.checkpoint import Checkpoint, quiet
+from evalkit.models.hf.classes import model_classes
+from evalkit.models.hf.extra_tensors import ignorable
+
+Report: TypeAlias = dict[str, set[str]]
+"""Names of tensors by problem, as transformers reports them."""
+
+
+class LoadedWeights(NamedTuple):
+    """A model, and the tensors of its files that it has no use for."""
+
+    model: PreTrainedModel
+    ignored: list[str]
+
+
+def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, ignore_tensors: Sequence[str]) -> LoadedWeights:
+    """The model with its weights, as the first of the classes for its config that they fit.
+
+    Args:
+        checkpoint: what is loaded.
+        dtype: of the weights.
+        ignore_tensors: patterns of names of tensors that the model does not need.
+
+    Raises:
+        ModelError: the weights are damaged, or fit none of the classes.
+    """
+    problem = None
+    for auto_class in model_classes(checkpoint.config, checkpoint.trust_remote_code):
+        model, report = _read_weights(checkpoint, auto_class, dtype)
+        unexpected = {name for name in report["unexpected_keys"] if isinstance(name, str)}
+        ignored = ignorable(unexpected, checkpoint.config, ignore_tensors)
+        report["unexpected_keys"] = unexpected - set(ignored)
+        misfit = _misfit(report)
+        if misfit is None:
+            return LoadedWeights(model, ignored)
+        problem = problem or f"the weights in {checkpoint.folder} do not fit {type(model).__name__}: {misfit}"
+    raise ModelError(f"{checkpoint.identity.name}: {problem}")
+
+
+def _read_weights(
+    checkpoint: Checkpoint, auto_class: type[_BaseAutoModelClass], dtype: torch.dtype
+) -> tuple[PreTrainedModel, Report]:
+    name = checkpoint.identity.name
+    try:
+        with quiet():
+            model, report = auto_class.from_pretrained(
+                checkpoint.fetch_weights(),
+                config=checkpoint.config,
+                dtype=dtype,
+                trust_remote_code=checkpoint.trust_remote_code,
+                local_files_only=True,
+                weights_only=True,
+                ignore_mismatched_sizes=True,  # they are reported, and refused with their names
+                output_loading_info=True,
+            )
+    except SafetensorError as error:
+        raise ModelError(
+            f"{name}: damaged weights in {checkpoint.folder} ({first_line(error)}); download them again"
+        ) from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{name}: the .bin weights in {checkpoint.folder} are damaged or hold more than tensors; "
+            "such files are not run, use safetensors"
+        ) from error
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise ModelError(f"{name}: cannot be loaded from {checkpoint.folder}: {first_line(error)}") from error
+    return model, report
+
+
+def _misfit(report: Report) -> str | None:
+    """How weights do not fit a model, with a few of their names."""
+    for problem in ("missing", "unexpected", "mismatched"):
+        keys = sorted(key if isinstance(key, str) else key[0] for key in report[f"{problem}_keys"])
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            advice = ""
+            if problem == "unexpected":
+                advice = (
+                    "; pass --ignore-tensors with their names or a pattern if the model does not need them"
+                )
+            return f"{problem} {', '.join(keys[:3])}{more}{advice}"
+    return None
