@@ -19,6 +19,7 @@ from evalkit.cli.parsing import (
     TrustOption,
     comma_list,
     is_debug,
+    joined,
 )
 from evalkit.scoring.policy import DEFAULT_POLICY
 
@@ -62,7 +63,7 @@ def compare_command(
             dtype=dtype,
             max_context=max_context,
             trust_remote_code=trust_remote_code,
-            ignore_tensors=() if ignore_tensors is None else tuple(comma_list(ignore_tensors)),
+            ignore_tensors=tuple(comma_list(joined(ignore_tensors))),
             debug=is_debug(context),
             reporter=reporter_for(sys.stderr),
         )

@@ -45,7 +45,7 @@ AcceptVersionsOption = Annotated[
     typer.Option("--accept-versions", help="Take finished cells of other versions of the libraries."),
 ]
 IgnoreTensorsOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option("--ignore-tensors", help="Names or patterns, by commas, of tensors that no model needs."),
 ]
 TokenBitsOption = Annotated[bool, typer.Option("--token-bits", help="Keep the bits of every token.")]

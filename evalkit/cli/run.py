@@ -79,9 +79,8 @@ def run_command(
 ) -> None:
     """Score models on corpora, as far as that is not done yet, and print the ranking.
 
-    Without arguments: the embedded models and the classical compressors on the standard library of
-    this Python. With --tasks the models are asked questions instead, --limit of each length; with
-    --corpora too, both.
+    Without arguments: the embedded models and the classical compressors on the standard library of this
+    Python. With --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
     """
     from evalkit.errors import UsageError
     from evalkit.runner.corpora import run
@@ -99,7 +98,7 @@ def run_command(
         max_context=max_context,
         trust_remote_code=trust_remote_code,
         accept_versions=accept_versions,
-        ignore_tensors=() if ignore_tensors is None else tuple(comma_list(ignore_tensors)),
+        ignore_tensors=tuple(comma_list(joined(ignore_tensors))),
         dry_run=dry_run,
         debug=is_debug(context),
         reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr),

@@ -42,6 +42,7 @@ COMMANDS = {
 }
 OPTIONS = ["--debug", "--help", "--version"]
 RUN_OPTIONS = {
+    "--accept-versions": False,
     "--corpora": None,
     "--date": None,
     "--device": "auto",
