@@ -207,6 +207,30 @@ def test_everything_that_is_opened_is_in_the_identity(
         assert names <= {file.name for file in model.identity.files}, kind
 
 
+def test_a_link_that_leads_elsewhere_and_files_that_come_or_go_are_told(
+    originals: Path, tmp_path: Path
+) -> None:
+    folder, spec = copied(originals, "rwkv7-fla", tmp_path)
+    later = tmp_path / "step-2"
+    save_fla_folder(later, random_tensors(vocab_size=257, num_channels=64, num_layers=1, seed=1))
+    latest = tmp_path / "latest"
+    latest.symlink_to(folder)
+
+    def repoint() -> None:
+        latest.unlink()
+        latest.symlink_to(later)
+
+    changes = {
+        "model-00001-of-00001.safetensors": (f"rwkv7:{latest}", repoint),
+        "tokenizer.json": (spec, lambda: (folder / "tokenizer.json").write_text("{}")),
+        "config.json": (spec, (folder / "config.json").unlink),
+    }
+    for name, (model, act) in changes.items():
+        result = score(model, tmp_path / "runs", act)
+        assert result.cells == ()
+        assert f"{name} changed between planning and loading; run again" in result.failures[0].reason
+
+
 def test_what_changes_back_while_it_is_loaded_is_told_by_its_times(originals: Path, tmp_path: Path) -> None:
     folder, spec = copied(originals, "hf", tmp_path)
     [before] = loading.locate_models([spec], LoadOptions())
