@@ -178,7 +178,7 @@ def json_files(results: Path) -> list[Path]:
 
 
 class _Signature(NamedTuple):
-    """What makes two cells of one model one row: everything in the key but the corpus."""
+    """What makes two cells of one model one row: the key without corpus and library's generation."""
 
     model: str
     policy: str | None
@@ -188,6 +188,8 @@ class _Signature(NamedTuple):
     revision: str | None
     weights: str
     tokenizer: str
+    config: str | None
+    """None where there was none, and in older cells."""
     scorer: int
     loader: str
 
@@ -200,6 +202,7 @@ class _Signature(NamedTuple):
             f"revision {str(self.revision)[:8]}",
             f"weights {self.weights[:8]}",
             f"tokenizer {self.tokenizer[:8]}",
+            f"config {self.config[:8] if self.config else 'not stated'}",
             f"scorer {self.scorer}",
             f"loader {self.loader}",
         ]
@@ -216,16 +219,34 @@ def _signature(cell: CorpusCell) -> _Signature:
         model.revision,
         model.weights_sha256,
         model.tokenizer_sha256,
+        model.config_sha256,
         cell.scorer_version,
         model.loader,
     )
 
 
+def _signatures(cells: Sequence[CorpusCell]) -> dict[Path, _Signature]:
+    """By path; a cell that does not say its config goes with the only one that the others say."""
+    stated: dict[_Signature, set[str | None]] = {}
+    for cell in cells:
+        signature = _signature(cell)
+        stated.setdefault(signature._replace(config=None), set()).add(signature.config)
+    signatures = {}
+    for cell in cells:
+        signature = _signature(cell)
+        configs = stated[signature._replace(config=None)] - {None}
+        if signature.config is None and len(configs) == 1:
+            signature = signature._replace(config=next(iter(configs)))
+        signatures[cell.path] = signature
+    return signatures
+
+
 def configurations_of(cells: Sequence[CorpusCell]) -> tuple[tuple[ModelConfiguration, ...], dict[Path, int]]:
     """The rows that cells make, and which row each is of, by its path."""
+    signatures = _signatures(cells)
     newest: dict[_Signature, CorpusCell] = {}
     for cell in sorted(cells, key=lambda cell: (cell.created, str(cell.path))):
-        newest[_signature(cell)] = cell
+        newest[signatures[cell.path]] = cell
     order = sorted(newest, key=lambda signature: tuple(str(part) for part in signature))
     keys: set[str] = set()
     configurations = []
@@ -251,7 +272,7 @@ def configurations_of(cells: Sequence[CorpusCell]) -> tuple[tuple[ModelConfigura
             )
         )
     index = {signature: number for number, signature in enumerate(order)}
-    return tuple(configurations), {cell.path: index[_signature(cell)] for cell in cells}
+    return tuple(configurations), {cell.path: index[signatures[cell.path]] for cell in cells}
 
 
 def unique(key: str, taken: set[str]) -> str:
@@ -280,10 +301,13 @@ def _corpora(
     corpora = []
     for (name, sha256), members in sorted(groups.items()):
         chosen: dict[int, CorpusCell] = {}
-        for cell in sorted(members, key=lambda cell: str(cell.path)):
-            configuration = configuration_of[cell.path]
-            if configuration not in chosen or cell.documents.token_bits:
-                chosen[configuration] = cell  # the same numbers, and those of the tokens besides
+        for cell in sorted(members, key=lambda cell: (cell.created, str(cell.path)), reverse=True):
+            first = chosen.setdefault(configuration_of[cell.path], cell)
+            of_same_library = cell.model.numerics == first.model.numerics
+            if of_same_library and cell.documents.token_bits and not first.documents.token_bits:
+                chosen[configuration_of[cell.path]] = (
+                    cell  # the same numbers, and those of the tokens besides
+                )
         label = name if names[name] == 1 else f"{name} @ {sha256[:8]}"
         corpora.append(_corpus(unique(slug(label), keys), label, chosen, num_configurations))
     return tuple(corpora)
