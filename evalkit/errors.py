@@ -62,15 +62,15 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], hint: str) -> UsageError:
+def unknown_name(kind: str, name: str, known_names: Iterable[str], hint: str) -> UsageError:
     """The error for a name that is not known, with the nearest known names.
 
     Args:
         kind: what the name should have named, e.g. ``"model"``.
         name: the name as given.
-        known: the valid names.
+        known_names: the valid names.
         hint: what else would have been accepted, or the command that lists the names.
     """
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, list(known_names), n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"unknown {kind} {name!r}.{guess} {hint}")
