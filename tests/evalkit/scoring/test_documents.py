@@ -296,3 +296,48 @@ def test_uncheatable_is_the_published_formula_for_hugging_face(tmp_path: Path, a
     [score] = score_documents(model, documents(text), "uncheatable")
     assert score.total_bits is not None
     assert 12.5 * score.total_bits / score.document.num_bytes == pytest.approx(expected, rel=1e-6)
+
+
+class Cramped(Unigram):
+    """A model whose memory holds so many positions."""
+
+    def __init__(self, num_positions: int) -> None:
+        super().__init__()
+        self.num_positions = num_positions
+
+    def nats(
+        self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        if len(sequences) * max(map(len, sequences)) > self.num_positions:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return super().nats(sequences, contexts=contexts)
+
+
+def test_a_batch_that_does_not_fit_in_memory_is_halved() -> None:
+    texts = documents(*("a text that everybody knows"[:length] for length in (7, 8, 8, 8, 8, 8, 8, 8, 8, 3)))
+    roomy, cramped = Unigram(), Cramped(20)
+    expected = [score.total_bits for score in score_documents(roomy, texts, "document")]
+    assert [score.total_bits for score in score_documents(cramped, texts, "document")] == expected
+    assert roomy.calls == [9, 1]
+    assert cramped.calls == [2, 2, 2, 2, 2]  # nine rows did not fit, nor four
+
+
+def test_a_document_that_does_not_fit_in_memory_says_what_would() -> None:
+    texts = documents("short", "a text that everybody knows")
+    with pytest.raises(
+        ScoringError, match=r"does not fit in memory: 26 tokens .* pass --max-context 13"
+    ) as caught:
+        score_documents(Cramped(20), texts, "document")
+    assert texts[1].id in str(caught.value)
+
+
+def test_what_is_no_lack_of_memory_is_not_tried_again() -> None:
+    class Broken(Unigram):
+        def nats(self, *_arguments: object, **_settings: object) -> list[NDArray[np.float32]]:
+            self.calls.append(0)
+            raise RuntimeError("a kernel failed")
+
+    model = Broken()
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        score_documents(model, documents("one", "two"), "document")
+    assert model.calls == [0]
