@@ -91,7 +91,7 @@ _TYPES: dict[str, type] = {
     "trust_remote_code": bool,
 }
 _WITHOUT_MEANING = {
-    "rwkv7": ("tokenizer", "trust_remote_code", "ignore_tensors"),
+    "rwkv7": ("trust_remote_code", "ignore_tensors"),
     "hf": ("file",),
     "codec": (
         "file",

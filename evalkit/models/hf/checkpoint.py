@@ -73,13 +73,13 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         UsageError: the options name an unknown device or dtype.
     """
     trust_remote_code = entry.trust_remote_code or options.trust_remote_code
-    folder, snapshot = _small_files(entry.target, entry.revision, entry.name)
+    folder, snapshot = small_files(entry.target, entry.revision, entry.name)
     place = CheckpointFolder(folder, snapshot)
     # Digests first: what is read below is then no older than they are.
     other_files = place.other_files(trust_remote_code=trust_remote_code)
     tokenizer_place = place
     if entry.tokenizer:
-        tokenizer_place = CheckpointFolder(*_small_files(entry.tokenizer, "main", entry.name))
+        tokenizer_place = CheckpointFolder(*small_files(entry.tokenizer, "main", entry.name))
         if trust_remote_code:
             other_files += tokenizer_place.files_of_tokenizer_code()
     tokenizer_sha256, tokenizer_files = tokenizer_place.tokenizer_sha256(), tokenizer_place.tokenizer_files()
@@ -87,7 +87,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
     names = _checked_weight_names(entry, place, config)
     weights = [place.file(name) for name in names]
     adapters = adapter_weights(place.names())
-    tokenizer = _read_tokenizer(tokenizer_place.folder, entry.name, trust_remote_code)
+    tokenizer = read_tokenizer(tokenizer_place.folder, entry.name, trust_remote_code)
     put_in_front = _special_ids_in_front(tokenizer)
     rule = entry.prefix or _default_prefix(tokenizer, put_in_front)
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -172,7 +172,12 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapshot | None]:
+def small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapshot | None]:
+    """The folder with a checkpoint's configuration, tokenizer and code, downloaded where it is the hub's.
+
+    Raises:
+        ModelError: there is no such folder or repository, or the hub cannot be reached.
+    """
     folder = Path(target)
     if folder.is_absolute():
         if not folder.is_dir():
@@ -226,9 +231,14 @@ def _refuse_other_models(config: "transformers.PreTrainedConfig", name: str) -> 
         raise ModelError(f"{name}: {architectures} is not a causal language model: it predicts no next token")
 
 
-def _read_tokenizer(
+def read_tokenizer(
     folder: Path, name: str, trust_remote_code: bool
 ) -> "transformers.PreTrainedTokenizerBase":
+    """The tokenizer of a folder, as its files say it.
+
+    Raises:
+        ModelError: there are no tokenizer files, or they cannot be read.
+    """
     present = [file for file in TOKENIZER_FILES if (folder / file).is_file()]
     if not set(present).difference(_SETTINGS_ONLY) and not trust_remote_code:
         raise ModelError(

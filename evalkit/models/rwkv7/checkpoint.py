@@ -1,6 +1,7 @@
-"""RWKV-7 files: official ``.pth``, and the safetensors layout of Hugging Face / fla.
+"""RWKV-7 files: official ``.pth``, and the safetensors layouts of Hugging Face and fla.
 
-Both come out as the official names and shapes, whatever was in the file. Nothing in a file is executed:
+All come out as the official names and shapes, whatever was in the file (`evalkit.models.rwkv7.layouts`), with
+what a ``config.json`` beside them says (`evalkit.models.rwkv7.settings`). Nothing in a file is executed:
 ``.pth`` is read with ``weights_only`` and mapped, not copied.
 """
 
@@ -17,39 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from evalkit.errors import ModelError, first_line
+from evalkit.models.rwkv7.layouts import is_fla_layout, official_layout
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
-
-_FLA_BLOCK = {
-    "attn_norm.weight": "ln1.weight",
-    "attn_norm.bias": "ln1.bias",
-    "ffn_norm.weight": "ln2.weight",
-    "ffn_norm.bias": "ln2.bias",
-    "pre_norm.weight": "ln0.weight",
-    "pre_norm.bias": "ln0.bias",
-    "attn.r_proj.weight": "att.receptance.weight",
-    "attn.k_proj.weight": "att.key.weight",
-    "attn.v_proj.weight": "att.value.weight",
-    "attn.o_proj.weight": "att.output.weight",
-    "attn.g_norm.weight": "att.ln_x.weight",
-    "attn.g_norm.bias": "att.ln_x.bias",
-    "attn.r_k": "att.r_k",
-    "ffn.key.weight": "ffn.key.weight",
-    "ffn.value.weight": "ffn.value.weight",
-}
-_FLA_TOP = {
-    "model.embeddings.weight": "emb.weight",
-    "model.norm.weight": "ln_out.weight",
-    "model.norm.bias": "ln_out.bias",
-    "lm_head.weight": "head.weight",
-}
-_FLA_LORA = {"lora.0.weight": "1", "lora.2.weight": "2", "lora.2.bias": "0"}
-_OTHER_GENERATIONS = {
-    r"\.att\.time_maa_": "RWKV-6 (x060)",
-    r"\.att\.time_faaaa$": "RWKV-5 or RWKV-6",
-    r"\.att\.time_decay$": "RWKV-4, 5 or 6",
-    r"\.ffn\.s_emb|\.ffn\.s0$": "RWKV-7a (DeepEmbed)",
-    r"\.qkv\.|\.att\.q_": "RWKV-7b (DEA)",
-}
+from evalkit.models.rwkv7.settings import NormEpsilons, apply_epsilons, check_sizes, read_settings, tie_head
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -76,8 +47,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         path: a ``.pth`` or ``.safetensors`` file, or a folder that holds the model.
 
     Raises:
-        ModelError: a file is missing, truncated, of another format, or holds more than tensors.
+        ModelError: a file is missing, truncated, of another format, holds more than tensors, or is of another
+            generation of RWKV, which the message names.
     """
+    return official_layout(_read_files(path), path)
+
+
+def _read_files(path: Path) -> dict[str, Tensor]:
+    """All tensors under the names of the files."""
     tensors: dict[str, Tensor] = {}
     for file in weight_files(path):
         read = _read_safetensors if file.suffix == ".safetensors" else _read_pth
@@ -86,12 +63,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if not value.is_floating_point():
             dtype = str(value.dtype).removeprefix("torch.")
             raise ModelError(f"{path}: tensor {name!r} is {dtype}; evalkit reads no quantised weights")
-    if any(name.startswith("model.layers.") for name in tensors):
-        tensors = _from_fla(tensors, path)
-    # Some official files carry an unused value residual in layer 0.
-    return {
-        name: value for name, value in tensors.items() if not re.fullmatch(r"blocks\.0\.att\.v[012]", name)
-    }
+    return tensors
 
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
@@ -128,36 +100,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} is not a whole safetensors file ({error}); fetch it again") from error
 
 
-def _from_fla(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Official names and layouts from those of fla's ``RWKV7ForCausalLM``."""
-    official: dict[str, Tensor] = {}
-    for name, value in tensors.items():
-        if name in _FLA_TOP:
-            official[_FLA_TOP[name]] = value
-            continue
-        match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", name)
-        if not match:
-            raise ModelError(f"{path}: unknown tensor {name!r} for an RWKV-7 model in Hugging Face layout")
-        block, part = f"blocks.{match[1]}.", match[2]
-        lora = re.fullmatch(r"attn\.([wavg])_lora\.(lora\.\d\.(?:weight|bias))", part)
-        vector = re.fullmatch(r"attn\.(x_[rwkvag]|k_k|k_a)", part)
-        if part in _FLA_BLOCK:
-            official[block + _FLA_BLOCK[part]] = value
-        elif lora and lora[2] in _FLA_LORA:
-            target = value.T if value.dim() == 2 else value.view(1, 1, -1)
-            official[f"{block}att.{lora[1]}{_FLA_LORA[lora[2]]}"] = target
-        elif vector:
-            official[f"{block}att.{vector[1]}"] = value.reshape(1, 1, -1)
-        elif part == "ffn.x_k":
-            official[f"{block}ffn.x_k"] = value.reshape(1, 1, -1)
-        elif part == "attn.x_x":  # the first fla layout stacked the six shifts, in this order
-            for letter, shift in zip("rwkvag", value, strict=True):
-                official[f"{block}att.x_{letter}"] = shift.reshape(1, 1, -1)
-        else:
-            raise ModelError(f"{path}: unknown tensor {name!r} for an RWKV-7 model in Hugging Face layout")
-    return official
-
-
 def recorded_eigenvalues(path: Path) -> str:
     """The ``negative_eigenvalues`` that a safetensors file's metadata names; ``off`` where nothing does.
 
@@ -185,12 +127,8 @@ def network_shape(tensors: Mapping[str, Tensor], path: Path) -> NetworkShape:
     """Sizes and ranks, read from the tensors.
 
     Raises:
-        ModelError: the tensors are not RWKV-7's; the message says of what generation they are if known.
+        ModelError: the tensors are not RWKV-7's.
     """
-    for pattern, generation in _OTHER_GENERATIONS.items():
-        for name in tensors:
-            if re.search(pattern, name):
-                raise ModelError(f"{path} is a {generation} file ({name}); evalkit reads RWKV-7 (x070)")
     layers = {int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name))}
     if "emb.weight" not in tensors or not layers or "blocks.0.att.r_k" not in tensors:
         some = ", ".join(sorted(tensors)[:3])
@@ -222,15 +160,34 @@ def network_shape(tensors: Mapping[str, Tensor], path: Path) -> NetworkShape:
     )
 
 
+def checked_shape(path: Path) -> NetworkShape:
+    """Sizes and ranks of a checkpoint, whose ``config.json`` was found to say nothing else.
+
+    Raises:
+        ModelError: see `read_tensors`, `network_shape` and `evalkit.models.rwkv7.settings`.
+    """
+    return _read_checked(path)[1]
+
+
+def _read_checked(path: Path) -> tuple[dict[str, Tensor], NetworkShape, NormEpsilons]:
+    from_file = _read_files(path)
+    settings = read_settings(path)
+    tensors = official_layout(from_file, path)
+    if settings.is_tied:
+        tie_head(tensors, path)
+    shape = network_shape(tensors, path)
+    check_sizes(settings, shape, path)
+    return tensors, shape, settings.epsilons(shape, is_fla=is_fla_layout(from_file))
+
+
 def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWKV7:
     """The network with a checkpoint's weights, for inference.
 
     Raises:
-        ModelError: see `read_tensors`, `recorded_eigenvalues` and `network_shape`; or tensors are missing,
+        ModelError: see `checked_shape` and `recorded_eigenvalues`; or tensors are missing,
             unknown or misshapen, each named.
     """
-    tensors = read_tensors(path)
-    shape = network_shape(tensors, path)
+    tensors, shape, epsilons = _read_checked(path)
     if shape.num_channels % shape.head_size:
         raise ModelError(
             f"{path}: {shape.num_channels} channels are not a multiple of head size {shape.head_size}"
@@ -238,6 +195,7 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
     removal_strength = REMOVAL_STRENGTHS[recorded_eigenvalues(path)]
     with torch.device("meta"):
         network = RWKV7(shape, removal_strength)
+    apply_epsilons(network, epsilons)
     expected = network.state_dict()
     unknown = sorted(set(tensors) - set(expected))
     missing = sorted(set(expected) - set(tensors))

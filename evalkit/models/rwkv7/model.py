@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,19 +15,28 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hidden_states import captured_inputs
-from evalkit.models.model_files import combined_sha256, local_file, stated_file
+from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
-from evalkit.models.rwkv7.checkpoint import load_network, network_shape, read_tensors, weight_files
+from evalkit.models.rwkv7.checkpoint import checked_shape, load_network, weight_files
 from evalkit.models.rwkv7.network import RWKV7, Block, State
-from evalkit.models.rwkv7.tokenizer import tokenizer_for
+from evalkit.models.rwkv7.tokenizer import RWKVTokenizer, is_built_in, tokenizer_for, tokenizer_of_files
 from evalkit_kernels import NUMERICS_VERSION, linear_nll
 from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
+
+if TYPE_CHECKING:
+    from evalkit.models.hf.files import CheckpointFolder
 
 _SLICE_TOKENS = {"cpu": 512, "cuda": 32768}
 """Positions computed at once: on CPU what keeps activations near the cache, on GPU what fills it."""
 
 
-_READ_BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
+_READ_BESIDE_WEIGHTS = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 
 
 class Reading(NamedTuple):
@@ -45,7 +54,11 @@ class RWKV7Model:
     """See `evalkit.models.continuations.ReadingModel`."""
 
     def __init__(
-        self, network: RWKV7, identity: ModelIdentity, prefix: tuple[int, ...] | None = None
+        self,
+        network: RWKV7,
+        identity: ModelIdentity,
+        prefix: tuple[int, ...] | None = None,
+        tokenizer: RWKVTokenizer | None = None,
     ) -> None:
         """Wrap a network.
 
@@ -53,6 +66,7 @@ class RWKV7Model:
             network: in evaluation mode, on its device.
             identity: what the results are filed under.
             prefix: ids read before a document; None takes the vocabulary's own document start.
+            tokenizer: None takes the one that goes with the vocabulary's size.
 
         Raises:
             ModelError: no tokenizer goes with the vocabulary's size, or the prefix lies outside it.
@@ -61,7 +75,7 @@ class RWKV7Model:
         self.identity = identity
         self.context_limit = identity.context_limit
         self.vocab_size = network.shape.vocab_size
-        self.tokenizer = tokenizer_for(self.vocab_size, identity.name)
+        self.tokenizer = tokenizer or tokenizer_for(self.vocab_size, identity.name)
         self.prefix = self.tokenizer.prefix if prefix is None else prefix
         _check_prefix(self.prefix, self.vocab_size, identity.name)
         self.policy_prefixes = {"uncheatable": ()}  # the published protocol feeds RWKV no document start
@@ -70,7 +84,7 @@ class RWKV7Model:
         self.tokens_per_batch = 16 * self._slice_tokens
 
     def encode(self, text: str) -> Encoding:
-        """Tokens of a text: World or bytes, by the size of the vocabulary."""
+        """Tokens of a text in `tokenizer`'s vocabulary."""
         return self.tokenizer.encode(text)
 
     @torch.inference_mode()
@@ -205,15 +219,20 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         ModelError: the model cannot be found, or is not RWKV-7.
     """
     dtype = resolve_dtype(options)
-    prefix = _prefix_ids(entry)
     revision = None
+    # Digests first: what is read below is then no older than they are.
+    tokenizer_sha256 = "by vocabulary size: rwkv-world-20230424, or bytes"
+    tokenizer_files: list[ModelFile] = []
+    if entry.tokenizer:
+        place = _tokenizer_place(entry.tokenizer, entry.name)
+        tokenizer_sha256 = place.tokenizer_sha256()
+        tokenizer_files = [file._replace(name=f"tokenizer/{file.name}") for file in place.tokenizer_files()]
     if path := _local_file(entry):
-        # Digests first: what is read below is then no older than they are.
         weights = [local_file(file) for file in weight_files(path)]
         files_beside = [local_file(file) for file in _read_beside(path) if file.is_file()]
-        shape = network_shape(read_tensors(path), path)
-        tokenizer_for(shape.vocab_size, str(path))
-        _check_prefix(prefix or (), shape.vocab_size, entry.name)
+        shape = checked_shape(path)
+        tokenizer = _tokenizer(entry, path, shape.vocab_size)
+        _check_prefix(_prefix_ids(entry, tokenizer.special_ids) or (), shape.vocab_size, entry.name)
     else:
         from evalkit.models import hub
 
@@ -223,18 +242,20 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         weights = [stated_file(name, digest, cache) for name, digest in _chosen_files(entry, digests).items()]
         names = [] if entry.file else [name for name in _READ_BESIDE_WEIGHTS if name in digests]
         files_beside = [stated_file(name, digests[name], cache) for name in names]
+        if not entry.tokenizer and "tokenizer.json" not in names:
+            _prefix_ids(entry, {})
     return ModelIdentity(
         name=entry.name,
         loader="rwkv7",
         revision=revision,
         weights_sha256=_digest_of({file.name: file.digest for file in weights}),
-        tokenizer_sha256="by vocabulary size: rwkv-world-20230424, or bytes",
+        tokenizer_sha256=tokenizer_sha256,
         prefix=entry.prefix or "default",
         dtype=str(dtype).removeprefix("torch."),
         context_limit=min(filter(None, (entry.context_limit, options.max_context)), default=None),
         config_sha256=combined_sha256(files_beside) if files_beside else None,
         numerics=f"evalkit_kernels {NUMERICS_VERSION}",
-        files=(*weights, *files_beside),
+        files=(*weights, *files_beside, *tokenizer_files),
     )
 
 
@@ -254,7 +275,28 @@ def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
         folder = hub.download(entry.target, identity.revision, patterns)
         path = folder / entry.file if entry.file else folder
     network = load_network(path, dtype=resolve_dtype(options), device=resolve_device(options.device))
-    return RWKV7Model(network, identity, _prefix_ids(entry))
+    tokenizer = _tokenizer(entry, path, network.shape.vocab_size)
+    return RWKV7Model(network, identity, _prefix_ids(entry, tokenizer.special_ids), tokenizer)
+
+
+def _tokenizer(entry: CatalogEntry, path: Path, vocab_size: int) -> RWKVTokenizer:
+    """The catalog's tokenizer, that of the vocabulary's size, or the one beside the weights."""
+    if entry.tokenizer:
+        folder = _tokenizer_place(entry.tokenizer, entry.name).folder
+        return tokenizer_of_files(folder, vocab_size, entry.name)
+    beside = [file for file in _read_beside(path) if file.name == "tokenizer.json" and file.is_file()]
+    if beside and not is_built_in(vocab_size):
+        return tokenizer_of_files(beside[0].parent, vocab_size, entry.name)
+    return tokenizer_for(vocab_size, entry.name)
+
+
+def _tokenizer_place(target: str, name: str) -> "CheckpointFolder":
+    from evalkit.models.hf.checkpoint import small_files
+    from evalkit.models.hf.files import CheckpointFolder
+
+    path = Path(target)
+    folder = path.parent if path.is_absolute() and path.name == "tokenizer.json" else target
+    return CheckpointFolder(*small_files(str(folder), "main", name))
 
 
 def _read_beside(path: Path) -> list[Path]:
@@ -268,13 +310,15 @@ def _local_file(entry: CatalogEntry) -> Path | None:
     return path / entry.file if path and entry.file else path
 
 
-def _prefix_ids(entry: CatalogEntry) -> tuple[int, ...] | None:
+def _prefix_ids(entry: CatalogEntry, special_ids: Mapping[str, int]) -> tuple[int, ...] | None:
     if entry.prefix is None:
         return None
     if entry.prefix == "none":
         return ()
     if entry.prefix.startswith("token:"):
         return (int(entry.prefix.removeprefix("token:")),)
+    if entry.prefix in special_ids:
+        return (special_ids[entry.prefix],)
     raise UsageError(
         f"{entry.name}: prefix {entry.prefix!r} means nothing to an RWKV-7 vocabulary; use token:ID"
     )

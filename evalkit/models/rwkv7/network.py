@@ -150,7 +150,7 @@ class TimeMix(nn.Module):
                 parameters,
                 state,
                 log_decay_bound=LOG_DECAY_BOUND,
-                norm_eps=GROUP_NORM_EPS,
+                norm_eps=self.ln_x.eps,
             )
         elif is_released and _fused(backend, self.head_size, *tensors, *(residual or ()), *parameters, state):
             from evalkit_kernels.time_mix_triton import time_mix_triton
@@ -161,7 +161,7 @@ class TimeMix(nn.Module):
                 parameters,
                 state,
                 log_decay_bound=LOG_DECAY_BOUND,
-                norm_eps=GROUP_NORM_EPS,
+                norm_eps=self.ln_x.eps,
             )
         else:
             y, state = self._mix(*tensors, residual, state, backend)
@@ -209,7 +209,7 @@ class TimeMix(nn.Module):
             self.num_heads,
             _wide(self.ln_x.weight),
             _wide(self.ln_x.bias),
-            GROUP_NORM_EPS,
+            self.ln_x.eps,
         )
         # What the current token adds by itself, past the state and its normalisation.
         bonus = _wide(r * k * self.r_k).sum(-1, keepdim=True) * v

@@ -1,6 +1,7 @@
-"""The two vocabularies of RWKV-7 models: World (65536 rows) and plain bytes (256 or 257 rows).
+"""The vocabularies of RWKV-7 models: World (65536 rows), bytes (256 or 257 rows), and any other's files.
 
-Which one a model speaks follows from the size of its vocabulary.
+Which of the first two a model speaks follows from the size of its vocabulary. Models of another size (those
+trained on the Pile have 50304 rows) bring a ``tokenizer.json``, or are given one in the catalog.
 
 World (`rwkv_vocab_v20230424`): greedy longest match over UTF-8 bytes, no normalisation, every byte a
 token of its own; id 0 is "end of document" and stands for nothing in the text.
@@ -10,8 +11,9 @@ Bytes: id = byte. A vocabulary of 257 has the document start as id 256.
 
 import ast
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +30,8 @@ class RWKVTokenizer(NamedTuple):
     name: str
     encode: Callable[[str], Encoding]
     prefix: tuple[int, ...]
+    special_ids: Mapping[str, int] = MappingProxyType({})
+    """What ``bos`` and ``eos`` mean, where the tokenizer's files say it."""
 
 
 def tokenizer_for(vocab_size: int, name: str) -> RWKVTokenizer:
@@ -44,7 +48,42 @@ def tokenizer_for(vocab_size: int, name: str) -> RWKVTokenizer:
         return RWKVTokenizer("bytes+start", encode_bytes, (256,))
     raise ModelError(
         f"{name}: no tokenizer is known for a vocabulary of {vocab_size} rows; evalkit has RWKV World "
-        f"({WORLD_VOCAB_SIZE}) and bytes (256, or 257 with a document start)"
+        f"({WORLD_VOCAB_SIZE}) and bytes (256, or 257 with a document start); put tokenizer.json beside the "
+        "weights, or name a tokenizer in the catalog (tokenizer = ...)"
+    )
+
+
+def is_built_in(vocab_size: int) -> bool:
+    """Whether the size of a vocabulary says which one it is."""
+    return vocab_size in (WORLD_VOCAB_SIZE, 256, 257)
+
+
+def tokenizer_of_files(folder: Path, vocab_size: int, name: str) -> RWKVTokenizer:
+    """The tokenizer of a folder with ``tokenizer.json``, for a model of ``vocab_size`` rows.
+
+    A document starts with its end-of-sequence token, which separates documents in pretraining
+    (``<|endoftext|>`` where none is named), or with nothing where there is neither.
+
+    Raises:
+        ModelError: it cannot be read, or has more tokens than the model has rows.
+    """
+    from evalkit.models.hf.checkpoint import read_tokenizer
+    from evalkit.models.hf.token_bytes import TokenBytes
+
+    tokenizer = read_tokenizer(folder, name, trust_remote_code=False)
+    token_bytes = TokenBytes(tokenizer, name)
+    if token_bytes.num_ids > vocab_size:
+        raise ModelError(
+            f"{name}: wrong vocabulary: the tokenizer has ids up to {token_bytes.num_ids - 1}, "
+            f"the model {vocab_size} rows"
+        )
+    ids = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}
+    separator = ids["eos"] if ids["eos"] is not None else tokenizer.get_vocab().get("<|endoftext|>")
+    return RWKVTokenizer(
+        "tokenizer.json",
+        token_bytes.encode,
+        () if separator is None else (int(separator),),
+        {rule: int(token_id) for rule, token_id in ids.items() if token_id is not None},
     )
 
 

@@ -242,8 +242,8 @@ LOADS = 'loader = "hf"\ntarget = "a/b"\n'
             "model m: prefix means nothing to the loader codec; leave it out",
         ),
         (
-            "[models.m]\nloader = 'rwkv7'\ntarget = 'a/b'\ntokenizer = 'c/d'\n",
-            "model m: tokenizer means nothing to the loader rwkv7; leave it out",
+            "[models.m]\nloader = 'rwkv7'\ntarget = 'a/b'\ntrust_remote_code = true\n",
+            "model m: trust_remote_code means nothing to the loader rwkv7; leave it out",
         ),
         ("[models.m]\ntarget = 'a/b'", "model m: loader is missing"),
         ("[models.m]\nloader = 'hf'", "model m: target is missing"),
