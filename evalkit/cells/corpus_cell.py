@@ -227,11 +227,13 @@ def _documents(
     lossy = [
         LossyDocument(id=score.document.id, reason=score.lossy) for score in scores if score.lossy is not None
     ]
+    has_tokens = any(score.num_tokens is not None for score in scores)
     return CellDocuments(
         parquet=path.with_suffix(".parquet").name,
         parquet_sha256=parquet_sha256,
         num_lossy=sum(score.total_bits is None for score in scores),
         lossy=tuple(lossy),
+        num_literal=sum(score.is_literal for score in scores) if has_tokens else None,
         token_bits=spec.token_bits,
     )
 

@@ -195,6 +195,9 @@ class CellDocuments:
     parquet_sha256: str
     num_lossy: int
     lossy: tuple[LossyDocument, ...]
+    num_literal: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
+    """Documents scored in tokens that the model's tokenizer would not give, for those lose something; None
+    for a compressor and in older cells, which do not say."""
     token_bits: bool
     """Whether the rows have the bits of every token."""
 

@@ -32,6 +32,7 @@ def _cell_row(cell: CorpusCell, reading: Reading) -> Row:
         **_numbers(cell.metrics),
         **_numbers(cell.totals),
         "num_lossy": cell.documents.num_lossy,
+        "num_literal": cell.documents.num_literal,
         "seconds": cell.seconds,
         "created": cell.created,
         "corpus_sha256": corpus.sha256,

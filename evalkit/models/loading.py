@@ -31,6 +31,7 @@ from evalkit.errors import EvalkitError, ModelError, UsageError
 from evalkit.models.catalog import LOADER_GROUP, CatalogEntry, load_catalog, resolve_spec
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
+from evalkit.models.weight_headers import WEIGHT_SUFFIXES, summarise_weights
 
 _BUILT_IN = {
     "rwkv7": "evalkit.models.rwkv7.model",
@@ -134,7 +135,8 @@ def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     except ModelError as error:
         problem = error
         identity = ModelIdentity(entry.name, entry.loader, None, "", "", "", "", None)
-    identity = dataclasses.replace(identity, details={**_provenance(entry), **identity.details})
+    details = {**_facts_of_weights(identity), **_provenance(entry), **identity.details}
+    identity = dataclasses.replace(identity, details=details)
     return LocatedModel(identity, entry, options, problem=problem)
 
 
@@ -183,6 +185,22 @@ def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | Non
     details = {name: fields[name] for name in names if fields[name] is not None}
     details["target"] = entry.local_path.name if entry.local_path else entry.target
     return details
+
+
+def _facts_of_weights(identity: ModelIdentity) -> dict[str, str | int]:
+    """Size and stored type of the weights that are on this machine, from the files' headers."""
+    weights = [
+        file.path
+        for file in identity.files
+        if file.name.endswith(WEIGHT_SUFFIXES) and not file.name.startswith("adapter_")
+    ]
+    paths = [path for path in weights if path is not None]
+    # Of a repository that is not all here, a part's size would pass for the whole's.
+    summary = summarise_weights(paths) if len(paths) == len(weights) else None
+    if summary is None:
+        return {}
+    size = {} if summary.num_parameters is None else {"num_parameters": summary.num_parameters}
+    return {**size, "stored_dtype": summary.stored_dtype}
 
 
 def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:

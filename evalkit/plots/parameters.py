@@ -46,7 +46,7 @@ def parameters(
         models: names; empty: all.
         policy: context policy of the language models.
         aggregate: one of `evalkit.analysis.aggregates.AGGREGATES`, over several corpora.
-        warn: told of every file that is left out.
+        warn: told of every file that is left out, and of every language model whose size is not known.
 
     Raises:
         UsageError: a name is unknown, or no model says how many parameters it has.
@@ -72,7 +72,7 @@ def parameters(
     families = [[point for point in points if point.family == name] for name in _names(points)]
     for members in families:
         _draw_family(axes, members)
-    compressors = [index for index in levels if scores.results.configurations[index].num_parameters is None]
+    compressors = _compressors(scores, levels, warn)
     for index in compressors:
         axes.axhline(levels[index].value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     label_ends(axes, [EndLabel(levels[index].value, scores.label(index), GREY) for index in compressors])
@@ -87,6 +87,15 @@ def parameters(
         lines=[*lines, list(_stairs(frontier, limits[1]))],
     )
     return figure
+
+
+def _compressors(scores: Scores, levels: Mapping[int, Estimate], warn: Warn) -> list[int]:
+    """What has no parameters; of language models whose size is not known ``warn`` is told."""
+    models = scores.results.configurations
+    for index in levels:
+        if models[index].policy is not None and models[index].num_parameters is None:
+            warn(f"{scores.label(index)}: how many parameters it has is not known; not drawn")
+    return [index for index in levels if models[index].policy is None]
 
 
 def _points(scores: Scores, levels: Mapping[int, Estimate]) -> list[_Model]:

@@ -12,6 +12,7 @@ from evalkit.analysis.results import ScoredCorpus, unique
 from evalkit.cells.schema import CellMetrics, CellModel, CellTotals, CorpusCell
 from evalkit.files import slug
 from evalkit.models.catalog import CatalogEntry
+from evalkit.models.weight_headers import is_quantised
 from evalkit.report.shown import dates, rate
 from evalkit.report.sources import Background
 from evalkit.report.text import decimals, number, parameters
@@ -58,7 +59,7 @@ class TableCell(NamedTuple):
     value: str
     half_width: str | None
     marks: str
-    """``*`` and those of `evalkit.analysis.cutoff.MARKS`."""
+    """``*``, ``‡`` and those of `evalkit.analysis.cutoff.MARKS`."""
     title: str
     """What a reader sees who points at it."""
     reading: Reading
@@ -100,7 +101,7 @@ class Pages:
         if configuration.policy is not None:
             limit = configuration.settings.context_limit
             context = f"context ≤\u00a0{limit:,}" if limit else "any length"
-            details = f"{facts.dtype} · {context}"
+            details = f"{_precision(facts)} · {context}"
         return RowHead(
             index=index,
             key=configuration.key,
@@ -166,7 +167,9 @@ class Pages:
             href=cell_file(cell, scored, self.results.configurations[configuration].key),
             value=number(level.value, places),
             half_width=None if level.half_width is None else number(level.half_width, places),
-            marks=("*" if cell.documents.num_lossy else "") + reading.exposure.mark,
+            marks=("*" if cell.documents.num_lossy else "")
+            + ("‡" if cell.documents.num_literal else "")
+            + reading.exposure.mark,
             title="; ".join(_notes(cell, level, reading)),
             reading=reading,
             totals=cell.totals,
@@ -174,6 +177,14 @@ class Pages:
             level=level,
             rate=rate(level),
         )
+
+
+def _precision(facts: CellModel) -> str:
+    """The type in which a model computes, and how its weights are stored where they were quantised."""
+    stored_dtype = facts.details.get("stored_dtype")
+    if isinstance(stored_dtype, str) and is_quantised(stored_dtype):
+        return f"{stored_dtype} weights, computed in {facts.dtype}"
+    return facts.dtype
 
 
 def _notes(cell: CorpusCell, level: Estimate, reading: Reading) -> list[str]:
@@ -188,6 +199,8 @@ def _notes(cell: CorpusCell, level: Estimate, reading: Reading) -> list[str]:
         notes.append(
             f"{cell.documents.num_lossy} documents left out: its tokens do not decode to their bytes"
         )
+    if cell.documents.num_literal:
+        notes.append(f"{cell.documents.num_literal} documents spelled as they stand, without its normaliser")
     if reading.exposure.mark:
         notes.append(reading.text)
     return notes

@@ -15,6 +15,9 @@ from evalkit.report.text import number, parameters, visible, web_link
 
 _STYLE = "style.css"
 LOSSY_MARK = "some documents left out, for the model's tokens do not decode to their bytes"
+LITERAL_MARK = (
+    "some documents spelled as they stand, for the tokens its tokenizer gives lose something of them"
+)
 
 
 class Provenance(NamedTuple):
@@ -61,7 +64,7 @@ class Writer:
             "has_plots": has_plots,
             "docs_link": docs_link,
             "web_link": web_link,
-            "marks": {"*": LOSSY_MARK, **MARKS},
+            "marks": {"*": LOSSY_MARK, "‡": LITERAL_MARK, **MARKS},
         }
         self._environment.filters |= {
             "number": number,

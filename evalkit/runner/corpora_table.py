@@ -58,7 +58,7 @@ def _table(result: RunResult) -> Table:
 def _cell(cell: CorpusCell | None) -> str:
     if cell is None:
         return "failed"
-    mark = "*" if cell.documents.num_lossy else ""
+    mark = ("*" if cell.documents.num_lossy else "") + ("‡" if cell.documents.num_literal else "")
     return _number(cell.bits_per_byte, cell.metrics.interval) + mark
 
 
@@ -100,6 +100,12 @@ def notes(result: RunResult) -> Iterator[str]:
                 f"* {cell.model.name} on {cell.corpus.name}: {len(lossy)} of {cell.corpus.num_documents} "
                 f"documents left out, for their tokens do not decode to their bytes: {lossy[0].id} "
                 f"({lossy[0].reason})" + (", …" if len(lossy) > 1 else "")
+            )
+    for cell in result.cells:
+        if num_literal := cell.documents.num_literal:
+            yield (
+                f"‡ {cell.model.name} on {cell.corpus.name}: {num_literal} of {cell.corpus.num_documents} "
+                "documents spelled as they stand, for the tokens its tokenizer gives lose something of them"
             )
     if any(cell.policy.name == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"

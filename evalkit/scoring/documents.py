@@ -39,6 +39,8 @@ class DocumentScore:
     """``[num_tokens]``, NaN where the policy does not pay for a token; kept only on request."""
     token_ends: NDArray[np.int64] | None = None
     """``[num_tokens]``: byte offset at which each token ends."""
+    is_literal: bool = False
+    """Whether the tokens are not those that the model's tokenizer gives, see `Encoding.is_literal`."""
 
 
 class Progress(NamedTuple):
@@ -111,6 +113,7 @@ class _Open:
     nats: NDArray[np.float64]
     """``[num_tokens]``, NaN until paid for."""
     num_windows_left: int
+    is_literal: bool
 
 
 def _score_tokens(
@@ -140,7 +143,9 @@ def _score_tokens(
             scores[index] = DocumentScore(document, None, None, lossy=str(error))
             continue
         cut = windows(policy, encoding.ids, prefix=prefix, context_limit=model.context_limit)
-        opened[index] = _Open(encoding.ends, np.full(len(encoding.ids), np.nan), len(cut))
+        opened[index] = _Open(
+            encoding.ends, np.full(len(encoding.ids), np.nan), len(cut), encoding.is_literal
+        )
         pieces.extend(Piece(index, window) for window in cut)
         if not cut:  # nothing to pay for: no token, or a single one under the uncheatable policy
             close(index)
@@ -247,6 +252,7 @@ def _close(document: Document, state: _Open, keep_tokens: bool) -> DocumentScore
         float(np.nansum(state.nats)) * BITS_PER_NAT,
         token_bits=(state.nats * BITS_PER_NAT).astype(np.float32) if keep_tokens else None,
         token_ends=state.ends if keep_tokens else None,
+        is_literal=state.is_literal,
     )
 
 

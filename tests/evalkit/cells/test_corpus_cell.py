@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import json
 import os
 import threading
@@ -16,7 +17,9 @@ from evalkit.cells.provenance import cell_environment
 from evalkit.cells.reading import read_cell_of
 from evalkit.cells.schema import CorpusCell, LossyDocument
 from evalkit.errors import ModelError, ScoringError
+from evalkit.models.protocol import Encoding
 from evalkit.runner.corpora import run
+from evalkit.runner.corpora_table import print_result
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
 from evalkit.scoring.documents import score_documents
@@ -33,7 +36,7 @@ CELL_KEYS = {
     "corpus": [
         *("date_from", "date_to", "licenses", "limit", "name", "num_bytes", "num_documents", "sha256")
     ],
-    "documents": ["lossy", "num_lossy", "parquet", "parquet_sha256", "token_bits"],
+    "documents": ["lossy", "num_literal", "num_lossy", "parquet", "parquet_sha256", "token_bits"],
     "metrics": [
         *("bits_per_byte", "bits_per_byte_high", "bits_per_byte_low", "bytes_per_s"),
         *("compression_rate_percent", "confidence", "num_clusters", "tokens_per_s"),
@@ -62,11 +65,35 @@ def written(output: Path, model: BigramModel = MODEL, *, token_bits: bool = Fals
     return cell
 
 
+class Literal(BigramModel):
+    """Its tokenizer would lose something of every text with a 文 in it."""
+
+    def encode(self, text: str) -> Encoding:
+        return super().encode(text)._replace(is_literal="文" in text)
+
+
 def spec(**changes: Any) -> CellSpec:
     return CellSpec(MODEL.identity, CORPUS, "document", None)._replace(**changes)
 
 
 # --- what is in a cell
+
+
+def test_documents_in_tokens_that_the_tokenizer_would_not_give_are_counted_and_marked(tmp_path: Path) -> None:
+    num_literal = sum("文" in text for text in TEXTS)
+    assert num_literal
+    result = run([Literal()], [CORPUS], options=RunOptions(output=tmp_path))
+    [cell] = result.cells
+    assert cell.documents.num_literal == num_literal
+    assert cell.documents.num_lossy == 0
+    stream = io.StringIO()
+    print_result(result, stream)
+    assert (
+        f"‡ {cell.model.name} on {CORPUS.name}: {num_literal} of {len(TEXTS)} documents" in stream.getvalue()
+    )
+    assert written(tmp_path / "ordinary").documents.num_literal == 0
+    [of_codec] = run(["xz"], [CORPUS], options=RunOptions(output=tmp_path)).cells
+    assert of_codec.documents.num_literal is None
 
 
 def test_the_schema_is_frozen(tmp_path: Path) -> None:

@@ -111,6 +111,20 @@ def test_every_plot_is_the_same_file_twice(name: str, request: pytest.FixtureReq
     assert all(axes.get_xlabel() or name == "heatmap" or axes is not figure.axes[-1] for axes in figure.axes)
 
 
+def test_a_language_model_of_unknown_size_is_told_of_and_no_compressor(tmp_path: Path) -> None:
+    corpus = corpus_of(["bits of the text", "and of bytes"], "short", date="2026-03-02")
+    sized, unsized = (
+        Counted("sized", "the of and", 1, num_parameters=256),
+        Counted("unsized", "bits of text", 2),
+    )
+    run([sized, unsized, "xz"], [corpus], options=RunOptions(output=tmp_path))
+    lines: list[str] = []
+    figure = plots.parameters(tmp_path, warn=lines.append)
+    assert lines == ["unsized: how many parameters it has is not known; not drawn"]
+    texts = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert "xz" in texts and "unsized" not in texts
+
+
 def test_parameters_shows_levels_and_the_frontier(months: Path) -> None:
     figure = plots.parameters(months)
     store = read_results(months, warn=lambda _: None)
