@@ -1,6 +1,7 @@
 """Weight files of a Hugging Face checkpoint as a model, or why they do not fit it."""
 
 import pickle
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -54,7 +55,9 @@ def _read_weights(
 ) -> tuple[PreTrainedModel, Report]:
     name = checkpoint.identity.name
     try:
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            # Of having no GPU: transformers imports it, and evalkit does without (see `torch_path`).
+            warnings.filterwarnings("ignore", module=r"fla\.")
             model, report = auto_class.from_pretrained(
                 checkpoint.fetch_weights(),
                 config=checkpoint.config,
