@@ -1,10 +1,14 @@
 """Errors of the Hugging Face Hub's client, which have many lines, as one line that says what to do."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from evalkit.errors import EvalkitError
+
+
+_NOT_THE_HUB = "what answered is not the hub: a network's login page, or a proxy"
 
 
 class HubRepository(NamedTuple):
@@ -49,6 +53,16 @@ def hub_errors(
         raise error_type(message) from error
 
 
+def is_refused_token(error: BaseException) -> bool:
+    """Whether the hub refused a token that has expired or was revoked, whatever was to be had with it."""
+    from huggingface_hub import errors
+
+    # Of a repository that is private or gated the client raises an error of its own.
+    is_about_repository = isinstance(error, errors.RepositoryNotFoundError)
+    is_refusal = isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401
+    return is_refusal and not is_about_repository
+
+
 def hub_message(error: BaseException, repository: HubRepository, when_unreachable: str) -> str | None:
     """What an error of the hub's client means, in one line; None if it is another library's.
 
@@ -70,18 +84,24 @@ def hub_message(error: BaseException, repository: HubRepository, when_unreachabl
         return f"{repository.label} has no revision {revision!r}: see {url}/commits/main"
     if isinstance(error, errors.HFValidationError):
         return f"{name!r} is not the name of a hub repository (owner/name)"
+    if is_refused_token(error):
+        return f"the hub does not know the token for {repository.label}: renew it, or unset HF_TOKEN"
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
         remedy = "set HF_TOKEN to a token that may do this" if status in (401, 403) else "try again later"
         return f"the hub answered {status} for {repository.label}: {remedy}"
     if isinstance(error, errors.LocalTokenNotFoundError):
         return f"there is no token for {repository.label}: set HF_TOKEN"
-    if isinstance(error, errors.OfflineModeIsEnabled):
+    if isinstance(error, json.JSONDecodeError):
+        reason = _NOT_THE_HUB
+    elif isinstance(error, errors.OfflineModeIsEnabled):
         reason = "HF_HUB_OFFLINE is set"
     elif isinstance(error, errors.RevisionResolutionError | errors.LocalEntryNotFoundError):
         cause = error.__cause__
         is_offline = cause is None or isinstance(cause, errors.OfflineModeIsEnabled)
+        is_impostor = isinstance(cause, errors.FileMetadataError | json.JSONDecodeError)
         reason = "HF_HUB_OFFLINE is set" if is_offline else type(cause).__name__
+        reason = _NOT_THE_HUB if is_impostor else reason
     elif isinstance(error, TransportError):
         reason = type(error).__name__
     else:

@@ -7,6 +7,7 @@ here is decided before anything is downloaded or loaded.
 
 import dataclasses
 import datetime
+import difflib
 import importlib.resources
 import os
 import re
@@ -204,6 +205,21 @@ def _locate(loader: str, target: str, folder: Path) -> tuple[str, str | None] | 
     if path is not None:
         return str(path), None
     return (target, None) if _REPO.fullmatch(target) else None
+
+
+def missing_folder(target: str) -> str | None:
+    """What to say of a repository's name that may have been meant as a folder here; None: nothing.
+
+    Args:
+        target: ``owner/name``; it may have been a folder if there is a folder ``owner``.
+    """
+    path = Path(target)
+    if path.is_absolute() or len(path.parts) != 2 or path.exists() or not path.parent.is_dir():
+        return None
+    names = sorted(neighbour.name for neighbour in path.parent.iterdir())
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
+    guess = f" (did you mean {' or '.join(f'{path.parent}/{name}' for name in near)}?)" if near else ""
+    return f"there is no folder {target} here{guess}"
 
 
 def _existing(entry: CatalogEntry) -> CatalogEntry:

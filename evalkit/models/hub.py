@@ -7,6 +7,7 @@ model's digest is the same whether it was never downloaded, is being downloaded 
 import contextlib
 import fnmatch
 import hashlib
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from evalkit.errors import ModelError
 from evalkit.files import file_sha256
-from evalkit.hub_errors import HubRepository, hub_errors
+from evalkit.hub_errors import HubRepository, hub_errors, is_refused_token
 
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")  # in order of preference
 
@@ -36,8 +37,8 @@ class HubSnapshot:
 def hub_files(repo: str, revision: str = "main") -> HubSnapshot:
     """The files of a repository and their digests.
 
-    Where the hub cannot be reached or ``HF_HUB_OFFLINE`` is set, the answer comes from the local cache
-    and `HubSnapshot.files` lists what was downloaded.
+    Where the hub cannot be reached or does not know the token, or ``HF_HUB_OFFLINE`` is set, the answer comes
+    from the local cache and `HubSnapshot.files` lists what was downloaded.
 
     Args:
         repo: ``owner/name``.
@@ -54,16 +55,14 @@ def hub_files(repo: str, revision: str = "main") -> HubSnapshot:
     api = HfApi()
     with _hub_errors(repo, revision):
         # Also notes which commit a branch is at, so that the branch can be resolved offline.
-        commit = api.resolve_revision(repo, revision=revision).resolved
+        try:
+            commit = api.resolve_revision(repo, revision=revision).resolved
+        except (HfHubHTTPError, json.JSONDecodeError) as error:
+            return _cached_instead(repo, revision, error)
         try:
             info = api.model_info(repo, revision=commit, files_metadata=True)
-        except (TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
-            if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
-                raise
-            cached = cached_files(repo, commit)
-            if cached is None:
-                raise
-            return cached
+        except (TransportError, OfflineModeIsEnabled, HfHubHTTPError, json.JSONDecodeError) as error:
+            return _cached_instead(repo, commit, error)
     cached = cached_files(repo, commit)
     files: dict[str, str] = {}
     for sibling in info.siblings or ():
@@ -72,6 +71,18 @@ def hub_files(repo: str, revision: str = "main") -> HubSnapshot:
             raise ModelError(f"the hub states no digest for {sibling.rfilename} of {repo}: give a local path")
         files[sibling.rfilename] = digest
     return HubSnapshot(repo, commit, files, cached.local_folder if cached else None)
+
+
+def _cached_instead(repo: str, revision: str, error: Exception) -> HubSnapshot:
+    """What the cache holds, if an error says nothing about the repository; otherwise it is raised."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error, HfHubHTTPError) and error.response.status_code < 500 and not is_refused_token(error):
+        raise error
+    cached = cached_files(repo, revision)
+    if cached is None:
+        raise error
+    return cached
 
 
 def cached_files(repo: str, revision: str = "main") -> HubSnapshot | None:
@@ -145,13 +156,24 @@ def download(repo: str, commit: str, patterns: Iterable[str]) -> Path:
             not hold all of the files.
     """
     from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
         disable_progress_bars()
     patterns = list(patterns)
     with _hub_errors(repo, commit):
-        folder = Path(snapshot_download(repo, revision=commit, allow_patterns=patterns))
+        try:
+            folder = Path(snapshot_download(repo, revision=commit, allow_patterns=patterns))
+        except (HfHubHTTPError, json.JSONDecodeError) as error:
+            if isinstance(error, HfHubHTTPError) and not is_refused_token(error):
+                raise
+            try:
+                folder = Path(
+                    snapshot_download(repo, revision=commit, allow_patterns=patterns, local_files_only=True)
+                )
+            except LocalEntryNotFoundError:
+                raise error from None
     names = [str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()]
     if not any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns):
         page = f"{HubRepository(repo, 'model').url}/tree/{commit}"

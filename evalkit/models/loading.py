@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from evalkit.errors import EvalkitError, ModelError, UsageError
-from evalkit.models.catalog import LOADER_GROUP, CatalogEntry, load_catalog, resolve_spec
+from evalkit.models.catalog import LOADER_GROUP, CatalogEntry, load_catalog, missing_folder, resolve_spec
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
 from evalkit.models.weight_headers import WEIGHT_SUFFIXES, summarise_weights
@@ -133,7 +133,8 @@ def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     except UsageError:
         raise
     except ModelError as error:
-        problem = error
+        hint = missing_folder(entry.target) if entry.loader in ("hf", "rwkv7") else None
+        problem = ModelError(f"{hint}, and as a repository: {error}") if hint else error
         identity = ModelIdentity(entry.name, entry.loader, None, "", "", "", "", None)
     details = {**_facts_of_weights(identity), **_provenance(entry), **identity.details}
     identity = dataclasses.replace(identity, details=details)

@@ -10,6 +10,9 @@ from tests.support.hub_server import HubHandler, HubServer, git_blob_id, serving
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+EXPIRED_TOKEN = "hf_" + "expired" * 5
+
+
 def is_large(name: str) -> bool:
     return not name.endswith(".json")
 
@@ -25,6 +28,8 @@ class ModelHub(HubServer):
     def __init__(self, repositories: Mapping[str, Mapping[str, bytes]]) -> None:
         super().__init__(_Handler)
         self.repositories = repositories
+        self.is_captive = False
+        """Whether a login page stands before it and answers everything."""
 
 
 def serve(
@@ -38,6 +43,11 @@ class _Handler(HubHandler):
 
     def do_GET(self) -> None:
         path = self.note()
+        if self.server.is_captive:
+            return self.answer(200, b"<html>Welcome to the hotel</html>")
+        if self.headers["Authorization"] == f"Bearer {EXPIRED_TOKEN}":
+            message = "Invalid credentials in Authorization header"
+            return self.answer(401, headers={"X-Error-Message": message})
         if path.startswith("/api/models/broken/"):
             return self.answer(503)
         if path.startswith("/gated/") or path.endswith("/locked.bin"):

@@ -6,6 +6,7 @@ that can be wrong with it and can be known from its small files is found here.
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import re
 import sys
@@ -190,6 +191,7 @@ def small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapsho
 def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transformers.PreTrainedConfig":
     path = folder / "config.json"
     if not path.is_file():
+        _refuse_bare_adapter(folder, name)
         raise ModelError(f"{name}: {folder} has no config.json, so it is not a Hugging Face checkpoint")
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))
@@ -231,6 +233,22 @@ def _refuse_other_models(config: "transformers.PreTrainedConfig", name: str) -> 
         raise ModelError(f"{name}: {architectures} is not a causal language model: it predicts no next token")
 
 
+def _refuse_bare_adapter(folder: Path, name: str) -> None:
+    """Say of a folder with an adapter and no model what to do with it."""
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        return
+    try:
+        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError):
+        base = None
+    raise ModelError(
+        f"{name}: {folder} is a PEFT adapter without its model, {base or 'which its config does not name'}; "
+        "copy adapter_config.json and the adapter's weights into a folder with the model's files, "
+        "or merge them (merge_and_unload) and score the result"
+    )
+
+
 def read_tokenizer(
     folder: Path, name: str, trust_remote_code: bool
 ) -> "transformers.PreTrainedTokenizerBase":
@@ -260,6 +278,12 @@ def read_tokenizer(
                 tokenizer.add_special_tokens({role: token for role, token in names if str(token) in special})
             return tokenizer
     except Exception as error:  # the library's parser raises nothing more specific
+        pieces = [file for file in present if file.endswith(".model")]
+        if pieces and "tokenizer.json" not in present and importlib.util.find_spec("sentencepiece") is None:
+            raise ModelError(
+                f"{name}: {folder} has {pieces[0]} and no tokenizer.json, and sentencepiece, which reads it, "
+                "is not installed; pip install sentencepiece, or convert it to a tokenizer.json"
+            ) from error
         raise ModelError(f"{name}: the tokenizer in {folder} cannot be read: {first_line(error)}") from error
 
 

@@ -13,7 +13,7 @@ import pytest
 from evalkit.errors import ModelError
 from evalkit.models.hub import weight_files, weights_sha256
 from tests.support.hub_server import hub_environment
-from tests.support.local_hub import COMMIT, ModelHub, digest, serve
+from tests.support.local_hub import COMMIT, EXPIRED_TOKEN, ModelHub, digest, serve
 from tests.support.toys import PATIENCE_S
 
 FILES = {
@@ -156,6 +156,33 @@ say(refused(download, "owner/tiny", "{COMMIT}", ["*.gguf", "x.onnx"]))
     assert broken_commit == "the hub answered 503 for broken/model: try again later"
     assert f"gated/model is gated: accept its licence at {endpoint}/gated/model and set HF_TOKEN" in gated
     assert "has no file *.gguf or x.onnx" in unmatched
+
+
+@pytest.mark.parametrize("obstacle", ["a captive portal", "an expired token"])
+def test_what_is_in_the_cache_needs_no_answer(tmp_path: Path, obstacle: str) -> None:
+    use = f"""
+say(hub_files("owner/tiny"))
+say(hub_files("owner/tiny", "{COMMIT}"))
+say(download("owner/tiny", "{COMMIT}", ["*.json", "*.safetensors"]))
+"""
+    missing = f"""
+say(refused(hub_files, "owner/second"))
+say(refused(download, "owner/tiny", "{COMMIT}", ["*.bin"]))
+"""
+    with serve({"owner/tiny": FILES, "owner/second": FILES}) as hub:
+        client(f'download("owner/tiny", "{COMMIT}", ["*.json", "*.safetensors"])', hub.url, tmp_path)
+        before = client(use, hub.url, tmp_path)
+        hub.is_captive = obstacle == "a captive portal"
+        variables = {} if hub.is_captive else {"HF_TOKEN": EXPIRED_TOKEN}
+        main, commit, folder = client(use, hub.url, tmp_path, **variables)
+        messages = client(missing, hub.url, tmp_path, **variables)
+    downloaded = {name: DIGESTS[name] for name in ("config.json", "model.safetensors")}
+    assert main == commit == before[1] | {"files": downloaded}
+    assert folder == before[2]
+    said = "a network's login page" if obstacle == "a captive portal" else "renew it, or unset HF_TOKEN"
+    for message in messages:
+        assert said in message
+        assert "\n" not in message
 
 
 def test_weights_prefer_safetensors_of_the_topmost_folder() -> None:

@@ -107,3 +107,18 @@ def test_a_folder_in_a_models_path_is_not_told(tmp_path: Path, plugin: Path) -> 
     secret.touch()
     [located] = locate_models([f"toy:{secret}"], OPTIONS)
     assert located.identity.details["target"] == "model.bin"
+
+
+def test_a_folder_that_is_not_there_is_not_only_a_repository_out_of_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ckpt" / "step-1000").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    guess = r"no folder ckpt/stepp-1000 here \(did you mean ckpt/step-1000\?\), and as a repository: "
+    for loader in ("hf", "rwkv7"):
+        with pytest.raises(ModelError, match=guess + "cannot reach the hub"):
+            load_model(f"{loader}:ckpt/stepp-1000")
+    with pytest.raises(ModelError, match="there is no folder ckpt/epoch here, and as a repository"):
+        load_model("hf:ckpt/epoch")
+    with pytest.raises(ModelError, match=r"^cannot reach the hub for owner/stepp-1000"):
+        load_model("hf:owner/stepp-1000")
