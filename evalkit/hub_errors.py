@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 from evalkit.errors import EvalkitError
 
-
 _NOT_THE_HUB = "what answered is not the hub: a network's login page, or a proxy"
 
 

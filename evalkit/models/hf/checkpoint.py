@@ -29,6 +29,7 @@ from evalkit.models.hf.files import (
     adapter_weights,
     check_adapter,
     numerics,
+    refuse_bare_adapter,
     stated_weights,
 )
 from evalkit.models.hf.position_tables import position_tables
@@ -191,7 +192,7 @@ def small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapsho
 def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transformers.PreTrainedConfig":
     path = folder / "config.json"
     if not path.is_file():
-        _refuse_bare_adapter(folder, name)
+        refuse_bare_adapter(folder, name)
         raise ModelError(f"{name}: {folder} has no config.json, so it is not a Hugging Face checkpoint")
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))
@@ -231,22 +232,6 @@ def _refuse_other_models(config: "transformers.PreTrainedConfig", name: str) -> 
     is_encoder = _stated(config, "is_decoder") is False and not is_causal
     if is_encoder or not is_language_model(config):
         raise ModelError(f"{name}: {architectures} is not a causal language model: it predicts no next token")
-
-
-def _refuse_bare_adapter(folder: Path, name: str) -> None:
-    """Say of a folder with an adapter and no model what to do with it."""
-    path = folder / "adapter_config.json"
-    if not path.is_file():
-        return
-    try:
-        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError):
-        base = None
-    raise ModelError(
-        f"{name}: {folder} is a PEFT adapter without its model, {base or 'which its config does not name'}; "
-        "copy adapter_config.json and the adapter's weights into a folder with the model's files, "
-        "or merge them (merge_and_unload) and score the result"
-    )
 
 
 def read_tokenizer(

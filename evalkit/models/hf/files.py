@@ -111,6 +111,26 @@ def check_adapter(names: Collection[str], name: str) -> None:
         )
 
 
+def refuse_bare_adapter(folder: Path, name: str) -> None:
+    """Say of a folder with an adapter and no model what to do with it.
+
+    Raises:
+        ModelError: it is one.
+    """
+    path = folder / _ADAPTER_CONFIG
+    if not path.is_file():
+        return
+    try:
+        base = _read_json(path)["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError):
+        base = None
+    raise ModelError(
+        f"{name}: {folder} is a PEFT adapter without its model, {base or 'which its config does not name'}; "
+        f"copy {_ADAPTER_CONFIG} and the adapter's weights into a folder with the model's files, "
+        "or merge them (merge_and_unload) and score the result"
+    )
+
+
 def stated_weights(config: "transformers.PreTrainedConfig", folder: Path, name: str) -> list[str] | None:
     """The weight files that the config names (``transformers_weights``); None where it names none.
 
