@@ -287,7 +287,7 @@ def _tokenizer(entry: CatalogEntry, path: Path, vocab_size: int) -> RWKVTokenize
     beside = [file for file in _read_beside(path) if file.name == "tokenizer.json" and file.is_file()]
     if beside and not is_built_in(vocab_size):
         return tokenizer_of_files(beside[0].parent, vocab_size, entry.name)
-    return tokenizer_for(vocab_size, entry.name)
+    return tokenizer_for(vocab_size, str(path) if entry.local_path else entry.name)
 
 
 def _tokenizer_place(target: str, name: str) -> "CheckpointFolder":
