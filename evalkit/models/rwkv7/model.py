@@ -19,7 +19,14 @@ from evalkit.models.model_files import ModelFile, combined_sha256, local_file, s
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 from evalkit.models.rwkv7.checkpoint import checked_shape, load_network, weight_files
 from evalkit.models.rwkv7.network import RWKV7, Block, State
-from evalkit.models.rwkv7.tokenizer import RWKVTokenizer, is_built_in, tokenizer_for, tokenizer_of_files
+from evalkit.models.rwkv7.tokenizer import (
+    WORLD_VOCAB_SIZE,
+    RWKVTokenizer,
+    check_is_world,
+    is_built_in,
+    tokenizer_for,
+    tokenizer_of_files,
+)
 from evalkit_kernels import NUMERICS_VERSION, linear_nll
 from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
 
@@ -287,6 +294,8 @@ def _tokenizer(entry: CatalogEntry, path: Path, vocab_size: int) -> RWKVTokenize
     beside = [file for file in _read_beside(path) if file.name == "tokenizer.json" and file.is_file()]
     if beside and not is_built_in(vocab_size):
         return tokenizer_of_files(beside[0].parent, vocab_size, entry.name)
+    if beside and vocab_size == WORLD_VOCAB_SIZE:
+        check_is_world(beside[0], entry.name)
     return tokenizer_for(vocab_size, str(path) if entry.local_path else entry.name)
 
 

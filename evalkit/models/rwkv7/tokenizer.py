@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.errors import LossyTextError, ModelError
+from evalkit.errors import LossyTextError, ModelError, first_line
 from evalkit.models.protocol import Encoding
 
 WORLD_VOCAB_SIZE = 65536
@@ -56,6 +56,29 @@ def tokenizer_for(vocab_size: int, name: str) -> RWKVTokenizer:
 def is_built_in(vocab_size: int) -> bool:
     """Whether the size of a vocabulary says which one it is."""
     return vocab_size in (WORLD_VOCAB_SIZE, 256, 257)
+
+
+def check_is_world(path: Path, name: str) -> None:
+    """Refuse a ``tokenizer.json`` beside 65536 rows that is no form of World: those rows mean its tokens.
+
+    Raises:
+        ModelError: it agrees with World on none of a few of World's tokens.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more specific
+        raise ModelError(f"{name}: {path} cannot be read: {first_line(error)}") from error
+    words = ("\n\n", " Hello", " the", " import")
+    if not any(
+        tokenizer.encode(word, add_special_tokens=False).ids == encode_world(word).ids.tolist()
+        for word in words
+    ):
+        raise ModelError(
+            f"{name}: the model has as many rows as RWKV World, but {path} is another vocabulary; name its "
+            "folder in the catalog (tokenizer = ...), or move it away if the model was trained with World"
+        )
 
 
 def tokenizer_of_files(folder: Path, vocab_size: int, name: str) -> RWKVTokenizer:

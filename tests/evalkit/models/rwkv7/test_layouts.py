@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, models
 from torch import Tensor
 
 from evalkit import ModelError, load_model
@@ -237,3 +238,20 @@ def test_a_tokenizer_with_more_tokens_than_rows_is_refused(tmp_path: Path) -> No
         ModelError, match=r"wrong vocabulary: the tokenizer has ids up to 3.., the model 300 rows"
     ):
         loader.load(entry, OPTIONS)
+
+
+def test_rows_as_many_as_worlds_are_not_world_beside_another_tokenizer(tmp_path: Path) -> None:
+    tensors = random_tensors(num_channels=64, num_layers=1)
+    folder = save_folder(tmp_path / "folder", hub_release(tensors))
+    entry = CatalogEntry("model", "rwkv7", str(folder))
+    tokenizer = as_fast(byte_level_tokenizer(), eos_token="<|endoftext|>")
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match=r"as many rows as RWKV World, but .* is another vocabulary"):
+        loader.identify(entry, OPTIONS)
+    named = loader.load(dataclasses.replace(entry, tokenizer=str(folder)), OPTIONS)
+    assert named.encode(" Hello").ids.tolist() == tokenizer.encode(" Hello", add_special_tokens=False)
+
+    # The releases' own: World's tokens with World's ids.
+    world = Tokenizer(models.WordLevel({"\n\n": 261, " Hello": 36786, "?": 0}, unk_token="?"))
+    world.save(str(folder / "tokenizer.json"))
+    assert loader.load(entry, OPTIONS).encode(" Hello").ids.tolist() == [36786]
