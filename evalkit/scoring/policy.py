@@ -53,6 +53,8 @@ class Policy(NamedTuple):
     name: str
     help: str
     """What is paid for and what is looked back on, in a few words."""
+    description: str
+    """The same in full, for the site's page of the method."""
     cut: "Callable[[Ids, Ids, int | None], list[Window]]"
     """Windows of a document's ids (at least one), given the prefix and the model's limit of positions."""
 
@@ -134,9 +136,32 @@ def _lm_eval(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
 POLICIES: Mapping[str, Policy] = {
     policy.name: policy
     for policy in (
-        Policy("document", "every token, given the whole document before it", _document),
-        Policy("uncheatable", "chunks of 1024 tokens, the first of each unpaid", _uncheatable),
-        Policy("lm-eval", "the rolling windows of lm-evaluation-harness", _lm_eval),
+        Policy(
+            "document",
+            "every token, given the whole document before it",
+            "The whole document is one context. Recurrent models carry their state without limit. "
+            "A model with a context limit slides on by half a window, so that every later token "
+            "sees at least half a window of text, and each window begins with the model's "
+            "document start. Every token is paid for once.",
+            _document,
+        ),
+        Policy(
+            "uncheatable",
+            "chunks of 1024 tokens, the first of each unpaid",
+            "Independent chunks of 1024 tokens, no document start except where the tokenizer adds "
+            "one by itself; the first token of each chunk is read and not paid for while its "
+            "bytes count. The protocol of Uncheatable Eval's tables of 2024–25. It understates "
+            "the cost and is here for comparing with those tables.",
+            _uncheatable,
+        ),
+        Policy(
+            "lm-eval",
+            "the rolling windows of lm-evaluation-harness",
+            "The rolling windows of lm-evaluation-harness (loglikelihood_rolling with "
+            "add_bos_token=False and softmax_dtype=float32): disjoint windows, where later ones "
+            "see one token of context and the last as much as fits.",
+            _lm_eval,
+        ),
     )
 }
 """Every policy by its name, in the order in which they are listed."""
