@@ -60,9 +60,7 @@ def readings(
     corpus = results.corpora[number]
     documents = dated_documents(corpus.facts, corpus.digests, corpus.published_at, texts)
     return {
-        index: reading_of_model(
-            results.configurations[index].facts, documents, catalog, cell.is_of_a_compressor
-        )
+        index: reading_of_model(cell.model, documents, catalog, cell.is_of_a_compressor)
         for index, cell in corpus.cells.items()
     }
 
