@@ -270,6 +270,7 @@ def _write_cell(
             "parquet": f"{key}.parquet",
             "parquet_sha256": hashlib.sha256(path.with_suffix(".parquet").read_bytes()).hexdigest(),
             "num_lossy": 0,
+            "num_literal": 0,
             "lossy": [],
             "token_bits": False,
         },
