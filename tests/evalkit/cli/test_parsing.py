@@ -12,7 +12,8 @@ from evalkit.cli.plugins import add_commands
 from tests.support.toys import run_cli
 
 LISTS = {
-    "evalkit run": {"--models", "--corpora", "--tasks", "--lengths", "--shots"},
+    "evalkit run": {"--models", "--corpora", "--tasks", "--lengths", "--shots", "--ignore-tensors"},
+    "evalkit compare": {"--ignore-tensors"},
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
     "evalkit report": {"--corpora"},
     "evalkit crawl arxiv": {"--categories"},
