@@ -57,9 +57,9 @@ def is_refused_token(error: BaseException) -> bool:
     from huggingface_hub import errors
 
     # Of a repository that is private or gated the client raises an error of its own.
-    is_about_repository = isinstance(error, errors.RepositoryNotFoundError)
-    is_refusal = isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401
-    return is_refusal and not is_about_repository
+    if not isinstance(error, errors.HfHubHTTPError) or isinstance(error, errors.RepositoryNotFoundError):
+        return False
+    return error.response.status_code == 401 and "authorization" in error.response.request.headers
 
 
 def hub_message(error: BaseException, repository: HubRepository, when_unreachable: str) -> str | None:

@@ -135,8 +135,11 @@ def _pickled(path: Path) -> Iterator[_Tensor]:
 
 def _quantisation(folder: Path) -> str | None:
     """The method that the config beside the weights names, with its bits: ``gptq 4-bit``."""
+    config = folder / "config.json"
+    if not config.is_file():  # so that what is opened is only what an identity names
+        return None
     try:
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
+        settings = json.loads(config.read_text(encoding="utf-8")).get("quantization_config")
         method = str(settings["quant_method"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -35,6 +35,7 @@ def draw_corpus(seed: int) -> ScoredCorpus:
         ids=ids,
         digests=ids,
         titles=(None,) * count,
+        published_at=(None,) * count,
         clusters=names,
         num_bytes=num_bytes.astype(np.int64),
         bits=bits,
