@@ -55,21 +55,29 @@ class Comparison:
     documents: tuple[DocumentDifference, ...]
     """From the one where A gains most to the one where it loses most, per byte."""
 
+    @property
+    def gains(self) -> list[DocumentDifference]:
+        """Documents on which A costs fewer bits, from the largest gain per byte."""
+        return [document for document in self.documents if document.difference < 0]
+
+    @property
+    def losses(self) -> list[DocumentDifference]:
+        """Documents on which A costs more bits, from the largest loss per byte."""
+        return [document for document in self.documents[::-1] if document.difference > 0]
+
     def to_json(self, num_documents: int) -> dict[str, object]:
-        """The comparison as strict JSON can hold it, with that many documents from either end."""
+        """The comparison as strict JSON can hold it, with at most that many gains and losses of A."""
         fields = dataclasses.asdict(self)
         for name in ("reading_a", "reading_b"):
             fields[name] = getattr(self, name)._asdict()
         fields["interval"] = self.interval and {"low": self.interval.low, "high": self.interval.high}
-        shown = [
-            {**dataclasses.asdict(document), "difference": document.difference} for document in self.documents
-        ]
         del fields["documents"]
-        return {
-            **fields,
-            "best_documents": shown[:num_documents],
-            "worst_documents": shown[::-1][:num_documents],
-        }
+        for name, documents in (("best_documents", self.gains), ("worst_documents", self.losses)):
+            fields[name] = [
+                {**dataclasses.asdict(document), "difference": document.difference}
+                for document in documents[:num_documents]
+            ]
+        return fields
 
 
 def compare_cells(a: CorpusCell, b: CorpusCell, *, common_documents: bool = False) -> Comparison:
@@ -178,14 +186,14 @@ def comparison_lines(comparison: Comparison, num_documents: int) -> list[str]:
         if reading.exposure.mark
     ]
     for heading, documents in (
-        (f"{a} gains most", comparison.documents[:num_documents]),
-        (f"{a} loses most", comparison.documents[::-1][:num_documents]),
+        (f"{a} gains most", comparison.gains),
+        (f"{a} loses most", comparison.losses),
     ):
-        lines.append(f"{heading}:")
+        lines.append(f"{heading}:" if documents else f"{heading}: nowhere")
         lines += [
             f"  {document.difference:+.4f}  {document.bits_per_byte_a:.4f} vs "
             f"{document.bits_per_byte_b:.4f}  {document.num_bytes:>8,} bytes  {document.title or document.id}"
-            for document in documents
+            for document in documents[:num_documents]
         ]
     return lines
 

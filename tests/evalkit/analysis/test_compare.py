@@ -89,6 +89,22 @@ def test_the_verdict_follows_the_interval(tmp_path: Path) -> None:
     assert "  a is better; worse is better on 0 of 7 documents" in comparison_lines(compare_cells(b, a), 0)
 
 
+def test_gains_hold_no_loss_and_losses_no_gain(tmp_path: Path) -> None:
+    worse = BigramModel("worse")
+    worse.table = worse.table + 1  # on every document
+    a, b = cells(tmp_path, A, worse)
+    lines, content = comparison_lines(compare_cells(a, b), 2), compare_cells(a, b).to_json(2)
+    assert lines[-4] == "a gains most:"
+    assert all(line.startswith("  -") for line in lines[-3:-1])
+    assert lines[-1] == "a loses most: nowhere"
+    assert (len(content["best_documents"]), content["worst_documents"]) == (2, [])  # type: ignore[arg-type]
+    lines, content = comparison_lines(compare_cells(b, a), 2), compare_cells(b, a).to_json(2)
+    assert lines[-4:-2] == ["worse gains most: nowhere", "worse loses most:"]
+    assert all(line.startswith("  +") for line in lines[-2:])
+    assert (content["best_documents"], len(content["worst_documents"])) == ([], 2)  # type: ignore[arg-type]
+    assert comparison_lines(compare_cells(a, a), 2)[-2:] == ["a gains most: nowhere", "a loses most: nowhere"]
+
+
 def test_few_clusters_say_nothing_of_chance(tmp_path: Path) -> None:
     few = corpus_of(TEXTS[:6], clusters=["x", "x", "x", "y", "z", "w"])
     found = compare_cells(*run([A, B], [few], options=RunOptions(output=tmp_path)).cells)
