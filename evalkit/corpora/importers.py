@@ -36,6 +36,8 @@ from evalkit.files import slug
 from evalkit.version import __version__
 
 _TEXT_COLUMNS = ("text", "content")
+_UNSTATED_LICENSES = (UNKNOWN, "noassertion")
+"""The latter is SPDX's way to state none."""
 _COLUMNS = (
     *FIELD_NAMES,
     *("content", "category", "date"),  # Uncheatable Eval's names
@@ -107,7 +109,8 @@ def read_documents(
 
     Raises:
         UsageError: an option is missing, malformed, or does not apply to this input.
-        CorpusError: the input cannot be read exactly, or nothing is left of it.
+        CorpusError: the input cannot be read exactly, a row's license is no SPDX expression, or nothing is
+            left of it.
     """
     window = _window(date_from, date_to)
     license = None if license is None else checked_license(license)
@@ -197,6 +200,8 @@ def _document(
     }
     category = strings.pop("category", None)
     stated_sha256 = strings.pop("sha256", None)
+    if not is_our_table:  # what is in ours was checked, or found by a crawler and kept as it was
+        strings["license"] = _optional_license(place, strings.get("license"))
     date_column = "published_at" if fields.get("published_at") is not None else "date"
     published_at = _optional_date(place, date_column, fields.get(date_column))
     values = {name: strings.get(name) or defaults.get(name) for name in {*strings, *defaults} - {"source"}}
@@ -226,6 +231,15 @@ def _optional_text(place: str, column: str, value: object) -> str | None:
     except UnicodeEncodeError as error:
         raise _surrogate(place, column, error) from None
     return value
+
+
+def _optional_license(place: str, license: str | None) -> str | None:
+    if license is None or license.casefold() in _UNSTATED_LICENSES:
+        return None
+    try:
+        return checked_license(license, "'license'")
+    except UsageError as error:
+        raise CorpusError(f"{place}: {error}") from None
 
 
 def _optional_date(place: str, column: str, value: object) -> str | None:

@@ -153,18 +153,23 @@ def normalise(license: str | None) -> str | None:
     return _of_name(license) or _of_expression(license) or license
 
 
-def checked_license(license: str) -> str:
+@functools.lru_cache(maxsize=4096)
+def checked_license(license: str, subject: str = "--license") -> str:
     """A license that somebody states for texts, as an SPDX expression.
 
+    Args:
+        license: an expression, or a name or address that `normalise` knows.
+        subject: what the message calls it.
+
     Raises:
-        UsageError: it is none, and no name or address that `normalise` knows.
+        UsageError: it is neither.
     """
     expression = normalise(license) or ""
     parsed = _parsed(expression)
     names = _licensing().unknown_license_keys(parsed) if parsed is not None else [license]
     if not all(_UNLISTED.fullmatch(name) for name in names):
         raise UsageError(
-            f"--license {license!r} is no SPDX expression; give an identifier of https://spdx.org/licenses "
+            f"{subject} {license!r} is no SPDX expression; give an identifier of https://spdx.org/licenses "
             "such as CC-BY-4.0, or LicenseRef- and a name of your choice for terms that SPDX does not list"
         )
     return expression

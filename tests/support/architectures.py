@@ -77,6 +77,7 @@ LOCAL = SHAPE | {"sliding_window": 16}
 PER_LAYER_INPUT = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 378}
 GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512}
 
+# Settings are chosen so that whatever follows the head matters.
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "afmoe": ("AfmoeConfig", MOE | {"num_dense_layers": 1, "sliding_window": 16}),
     "apertus": ("ApertusConfig", SHAPE),
@@ -89,6 +90,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         "CodeGenConfig",
         GPT2 | {"rotary_dim": 4},
     ),
+    "cohere": ("CohereConfig", SHAPE | {"logit_scale": 0.5}),
     "cohere2": ("Cohere2Config", SHAPE | {"sliding_window": 16, "logit_scale": 0.5}),
     "ctrl": ("CTRLConfig", {"n_embd": 32, "dff": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}),
     "deepseek_v2": ("DeepseekV2Config", DEEPSEEK | {"topk_method": "greedy"}),
@@ -121,6 +123,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "falcon_h1": ("FalconH1Config", SHAPE | MAMBA2 | {"mamba_d_ssm": 64}),
+    "falcon_mamba": ("FalconMambaConfig", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}),
     "flex_olmo": ("FlexOlmoConfig", MOE),
     "gemma": ("GemmaConfig", SHAPE),
     "gemma2": ("Gemma2Config", SHAPE | {"final_logit_softcapping": 1.5, "sliding_window": 16}),
@@ -165,7 +168,18 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "gpt_oss": ("GptOssConfig", LOCAL_MOE | {"sliding_window": 16}),
+    "gpt_neox": (
+        "GPTNeoXConfig",
+        {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 512,
+        },
+    ),
     "gptj": ("GPTJConfig", GPT2 | {"rotary_dim": 4}),
+    "granite": ("GraniteConfig", SHAPE | {"logits_scaling": 2.0}),
     "granitemoe": ("GraniteMoeConfig", LOCAL_MOE),
     "granitemoehybrid": (
         "GraniteMoeHybridConfig",
@@ -290,6 +304,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "olmo": ("OlmoConfig", SHAPE),
+    "olmo2": ("Olmo2Config", SHAPE),
     "olmo3": ("Olmo3Config", LOCAL),
     "olmo_hybrid": (
         "OlmoHybridConfig",
@@ -317,7 +332,9 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         | LONGROPE
         | {"rope_parameters": LONGROPE["rope_parameters"] | {"short_mscale": 1.1, "long_mscale": 1.3}},
     ),
+    "qwen2": ("Qwen2Config", SHAPE | {"tie_word_embeddings": True}),
     "qwen2_moe": ("Qwen2MoeConfig", MOE | {"shared_expert_intermediate_size": 16}),
+    "qwen3": ("Qwen3Config", SHAPE),
     "qwen3_moe": ("Qwen3MoeConfig", MOE),
     "qwen3_next": (
         "Qwen3NextConfig",
@@ -350,6 +367,17 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "smollm3": ("SmolLM3Config", SHAPE),
     "stablelm": ("StableLmConfig", SHAPE),
     "starcoder2": ("Starcoder2Config", LOCAL),
+    "xlstm": (
+        "xLSTMConfig",
+        {
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "num_blocks": 2,
+            "num_heads": 4,
+            "chunk_size": 16,
+            "output_logit_soft_cap": 1.5,
+        },
+    ),
     "zamba2": (
         "Zamba2Config",
         SHAPE
@@ -367,6 +395,12 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+
+REPRESENTATIVE = (
+    *("llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "cohere", "granite", "olmo2", "gpt_neox"),
+    *("mamba", "mamba2", "falcon_mamba", "recurrent_gemma", "xlstm"),
+)
+"""Of every kind of head, of embedding and of memory one."""
 
 
 VISION = {
@@ -428,10 +462,19 @@ COMPOSITES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 """Config, settings of the language model, and of what makes its other inputs."""
 
 
-def build(architecture: str, vocab_size: int) -> Any:
-    """A float32 model of one of `ARCHITECTURES` or `COMPOSITES`, in evaluation mode."""
+def random_model(architecture: str, vocab_size: int, *, seed: int = 0, **changes: Any) -> Any:
+    """A float32 model of one of `ARCHITECTURES` or `COMPOSITES`, in evaluation mode.
+
+    Its weights are larger than an initialisation's, so that its predictions are far from uniform.
+
+    Args:
+        architecture: its name there.
+        vocab_size: rows of the embedding and of the head.
+        seed: of the weights.
+        changes: settings of the config in place of those there; of `ARCHITECTURES` only.
+    """
     ids = {"vocab_size": vocab_size, "bos_token_id": 1, "eos_token_id": 0, "pad_token_id": 0}
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     if architecture in COMPOSITES:
         config_name, text, vision = COMPOSITES[architecture]
         settings: dict[str, Any] = {"text_config": ids | text, "vision_config": vision}
@@ -441,7 +484,7 @@ def build(architecture: str, vocab_size: int) -> Any:
         name = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[architecture]
     else:
         config_name, settings = ARCHITECTURES[architecture]
-        config = getattr(transformers, config_name)(**(ids | settings))
+        config = getattr(transformers, config_name)(**(ids | settings | changes))
         name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[config.model_type]
     model = getattr(transformers, name)(config)  # not an Auto class: importing fla changes those
     _randomize(model)
@@ -449,7 +492,6 @@ def build(architecture: str, vocab_size: int) -> Any:
 
 
 def _randomize(model: Any) -> None:
-    """Weights larger than an initialisation's, so that predictions are far from uniform."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2 and "norm" not in name and "A_log" not in name:

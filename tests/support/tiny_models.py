@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from evalkit.models.catalog import CatalogEntry
+from tests.support.architectures import random_model as random_model
 
 BYTE_LEVEL_SPECIAL = ["<|endoftext|>", "<|startoftext|>"]
 SENTENCEPIECE_SPECIAL = ["<unk>", "<s>", "</s>"]
@@ -22,78 +22,6 @@ TEXTS = [
     "Le café coûte 3,50 € à l'été, naïvement parlant.\n",
     "文字を数える。字节才是单位。Байты, не буквы.\n",
 ]
-
-LLAMA_SHAPE = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 512,
-}
-
-# Settings are chosen so that whatever follows the head matters.
-CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("LlamaConfig", LLAMA_SHAPE),
-    "qwen2": ("Qwen2Config", LLAMA_SHAPE | {"tie_word_embeddings": True}),
-    "qwen3": ("Qwen3Config", LLAMA_SHAPE),
-    "gemma2": ("Gemma2Config", LLAMA_SHAPE | {"final_logit_softcapping": 1.5, "sliding_window": 16}),
-    "gemma3": ("Gemma3TextConfig", LLAMA_SHAPE | {"sliding_window": 16}),
-    "cohere": ("CohereConfig", LLAMA_SHAPE | {"logit_scale": 0.5}),
-    "granite": ("GraniteConfig", LLAMA_SHAPE | {"logits_scaling": 2.0}),
-    "olmo2": ("Olmo2Config", LLAMA_SHAPE),
-    "gpt_neox": (
-        "GPTNeoXConfig",
-        {
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "max_position_embeddings": 512,
-        },
-    ),
-    "mamba": ("MambaConfig", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}),
-    "mamba2": (
-        "Mamba2Config",
-        {
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "state_size": 8,
-            "num_heads": 8,
-            "head_dim": 8,
-            "expand": 2,
-            "n_groups": 1,
-            "chunk_size": 16,
-        },
-    ),
-    "falcon_mamba": ("FalconMambaConfig", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}),
-    "recurrent_gemma": (
-        "RecurrentGemmaConfig",
-        {
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 1,
-            "head_dim": 8,
-            "lru_width": 32,
-            "attention_window_size": 16,
-            "logits_soft_cap": 1.5,
-        },
-    ),
-    "xlstm": (
-        "xLSTMConfig",
-        {
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_blocks": 2,
-            "num_heads": 4,
-            "chunk_size": 16,
-            "output_logit_soft_cap": 1.5,
-        },
-    ),
-}
 
 
 def byte_level_tokenizer(
@@ -194,30 +122,6 @@ def as_fast(tokenizer: Tokenizer, **settings: Any) -> Any:
     else:
         names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **(names | settings))
-
-
-def random_model(
-    architecture: str, vocab_size: int, *, seed: int = 0, **settings: Any
-) -> transformers.PreTrainedModel:
-    """A float32 model of one of `CONFIGS`, in evaluation mode.
-
-    Its weights are larger than an initialisation's, so that its predictions are far from uniform.
-    """
-    config_name, shape = CONFIGS[architecture]
-    config = getattr(transformers, config_name)(
-        **(
-            {"vocab_size": vocab_size, "bos_token_id": 1, "eos_token_id": 0, "pad_token_id": 0}
-            | shape
-            | settings
-        )
-    )
-    torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 2 and "norm" not in name and "A_log" not in name:
-                parameter.normal_(0, 0.3 if "embed" in name or "head" in name else parameter.shape[1] ** -0.5)
-    return model.eval()
 
 
 def save_checkpoint(folder: Path, model: transformers.PreTrainedModel, tokenizer: Any) -> Path:

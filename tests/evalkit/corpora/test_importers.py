@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -440,3 +441,37 @@ def test_a_license_of_blanks_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a", "license": "  ", "source": "\\t"}')
     with pytest.raises(UsageError, match=r"give --source \(for 1 of 1 documents\), --license"):
         import_corpus(tmp_path / "a.jsonl", "blank", date_from="2026-11-01", date_to="2026-11-02")
+
+
+LICENSES = {
+    "MIT": "MIT",
+    "mit or apache-2.0": "MIT OR Apache-2.0",
+    "http://creativecommons.org/licenses/by/4.0/": "CC-BY-4.0",
+    "LicenseRef-my-terms": "LicenseRef-my-terms",
+    "unknown": None,
+    "NOASSERTION": None,
+}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_licenses_of_rows_are_expressions_as_that_of_the_option(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    rows = [{"text": f"text {number}", "license": license} for number, license in enumerate(LICENSES)]
+    _write_rows(path, rows)
+    assert [document.license for document in read_documents(path).documents] == list(LICENSES.values())
+    for license in ("my licence", "CC BY", "all rights reserved", "MIT OR other"):
+        _write_rows(path, [*rows, {"text": "last", "license": license}])
+        with pytest.raises(CorpusError) as refusal:
+            read_documents(path, license="MIT")
+        message = str(refusal.value)
+        assert re.search(rf"a\.{ending}:? (line|row) \d+: ", message), message
+        assert f"'license' {license!r} is no SPDX expression; give an identifier of" in message
+
+
+def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".csv":
+        path.write_text("text,license\n" + "".join(f"{row['text']},{row['license']}\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)

@@ -16,8 +16,9 @@ from evalkit.models.hf.model import HfModel
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.protocol import LoadOptions, TokenModel
 from evalkit.models.rwkv7.model import RWKV7Model, load
+from tests.support.architectures import REPRESENTATIVE
 from tests.support.rwkv7_files import TINY, save_official
-from tests.support.tiny_models import CONFIGS, as_fast, byte_level_tokenizer, random_model
+from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model
 from tests.support.toys import BigramModel, BrokenModel, identity
 
 SHOTS = "The compression of a text is a bet on what comes next.\n\n" * 5
@@ -85,7 +86,7 @@ def check_against_whole(model: TokenModel, embedding: torch.nn.Module) -> None:
     assert sum(seen) * 6 < costs.num_tokens_unshared
 
 
-@pytest.mark.parametrize("architecture", sorted(CONFIGS))
+@pytest.mark.parametrize("architecture", sorted(REPRESENTATIVE))
 def test_hf_models_read_on_as_they_read_whole(architecture: str) -> None:
     model = hf_model(architecture)
     if architecture in READ_FROM_THE_START:

@@ -25,7 +25,7 @@ from evalkit.errors import ModelError
 from evalkit.models.hf import attention
 from evalkit.models.hf import model as hf
 from evalkit.models.protocol import LoadOptions
-from tests.support.architectures import ARCHITECTURES, COMPOSITES, build
+from tests.support.architectures import ARCHITECTURES, COMPOSITES, random_model
 from tests.support.tiny_models import TEXTS, as_fast, byte_level_tokenizer, entry, save_checkpoint
 from tests.support.triton_kernels import ROOT, needs_triton
 
@@ -63,7 +63,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     @functools.cache
     def save(architecture: str) -> Path:
         folder = tmp_path_factory.mktemp("architectures") / architecture
-        return save_checkpoint(folder, build(architecture, len(tokenizer())), tokenizer())
+        return save_checkpoint(folder, random_model(architecture, len(tokenizer())), tokenizer())
 
     return save
 
@@ -83,7 +83,7 @@ def reference_nats(folder: Path, architecture: str, ids: list[int]) -> np.ndarra
     settings: dict[str, Any] = {"attn_implementation": "eager", "experts_implementation": "eager"}
     if architecture == "falcon_alibi":
         settings["attn_implementation"] = "sdpa"  # transformers' eager Falcon adds ALiBi twice
-    model_class = type(build(architecture, len(tokenizer())))
+    model_class = type(random_model(architecture, len(tokenizer())))
     model = model_class.from_pretrained(folder, dtype=torch.float64, **settings).eval()
     with torch.inference_mode():
         logits = model(input_ids=torch.tensor([ids[:-1]]), use_cache=False).logits[0].double()
@@ -228,7 +228,7 @@ def test_packages_kernels_are_left_where_they_were(
         torch_function = vars(modeling_mamba2)[operator].__wrapped__
         monkeypatch.setattr(modeling_mamba2, operator, decorate(torch_function))
     before = dict(vars(modeling_mamba2))
-    model = build("mamba2", len(tokenizer()))
+    model = random_model("mamba2", len(tokenizer()))
     with pytest.raises(RuntimeError, match="no GPU"):
         model(input_ids=torch.tensor([[1, 2, 3]]))
     loaded = load(checkpoint("mamba2"))
@@ -244,7 +244,7 @@ def test_flash_linear_attention_changes_nothing(checkpoint: Callable[[str], Path
     assert type(transformers.AutoConfig.for_model("mamba")).__module__.startswith("fla.")
     for architecture in ("mamba", "mamba2", "bitnet"):
         assert type(load(checkpoint(architecture))._model).__module__.startswith("transformers.")
-    qwen = build("qwen3_next", len(tokenizer()))
+    qwen = random_model("qwen3_next", len(tokenizer()))
     if not torch.cuda.is_available():
         with pytest.raises(RuntimeError, match="0 active drivers"):
             qwen(input_ids=torch.tensor([[1, 2, 3]]))

@@ -19,8 +19,8 @@ from evalkit.models.hf import model as hf
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hub import HubSnapshot
 from evalkit.models.protocol import LoadOptions, TokenModel
+from tests.support.architectures import REPRESENTATIVE
 from tests.support.tiny_models import (
-    CONFIGS,
     TEXTS,
     as_fast,
     byte_level_tokenizer,
@@ -70,7 +70,7 @@ def reference_nats(folder: Path, context: list[int], targets: list[int]) -> np.n
     return -logits.log_softmax(-1).gather(-1, torch.tensor(targets)[:, None])[:, 0].numpy()
 
 
-@pytest.mark.parametrize("architecture", CONFIGS)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 def test_nats_are_those_of_the_full_logits_in_float64(
     architecture: str, checkpoint: Callable[[str], Path]
 ) -> None:
@@ -84,7 +84,7 @@ def test_nats_are_those_of_the_full_logits_in_float64(
     assert reference.std() > 0.5  # far from uniform, so that errors would show
 
 
-@pytest.mark.parametrize("architecture", CONFIGS)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 def test_a_batch_gives_what_its_sequences_give_alone(
     architecture: str, checkpoint: Callable[[str], Path]
 ) -> None:
@@ -208,7 +208,7 @@ def test_the_tokenizer_file_counts_and_not_what_its_model_type_usually_does(tmp_
     assert len(fast.encode("1234")) == 1
 
 
-@pytest.mark.parametrize("architecture", CONFIGS)
+@pytest.mark.parametrize("architecture", REPRESENTATIVE)
 def test_context_limits(architecture: str, checkpoint: Callable[[str], Path]) -> None:
     folder = checkpoint(architecture)
 
@@ -234,7 +234,7 @@ def test_attention_without_a_stated_length_needs_one(tmp_path: Path) -> None:
 
 def test_what_follows_the_head(checkpoint: Callable[[str], Path]) -> None:
     heads = {}
-    for architecture in CONFIGS:
+    for architecture in REPRESENTATIVE:
         head = load(checkpoint(architecture))._head
         heads[architecture] = (head.scale, head.softcap)
     assert {name: head for name, head in heads.items() if head != (1.0, None)} == {
