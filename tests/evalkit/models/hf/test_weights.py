@@ -14,7 +14,6 @@ from evalkit.errors import ModelError
 from evalkit.models.hf import model as hf
 from evalkit.models.hf.extra_tensors import summary
 from evalkit.models.protocol import LoadOptions
-from tests.support.architectures import build
 from tests.support.tiny_models import (
     TEXTS,
     as_fast,
@@ -86,7 +85,7 @@ def test_others_are_refused_unless_they_are_named(name: str, folder: Path) -> No
 def test_layers_behind_the_last_are_harmless_where_the_config_says_what_they_are(tmp_path: Path) -> None:
     tokenizer = as_fast(byte_level_tokenizer())
     for num_layers in (0, 1):
-        model = build("glm4_moe", len(tokenizer))
+        model = random_model("glm4_moe", len(tokenizer))
         model.config.num_nextn_predict_layers = num_layers
         folder = save_checkpoint(tmp_path / str(num_layers), model, tokenizer)
         add_tensors(folder, "model.layers.2.eh_proj.weight")
@@ -125,7 +124,7 @@ def test_a_composite_checkpoint_is_a_language_model(
     architecture: str, class_name: str, tmp_path: Path
 ) -> None:
     tokenizer = as_fast(byte_level_tokenizer())
-    folder = save_checkpoint(tmp_path / architecture, build(architecture, len(tokenizer)), tokenizer)
+    folder = save_checkpoint(tmp_path / architecture, random_model(architecture, len(tokenizer)), tokenizer)
     assert type(load(folder)._model).__name__ == class_name
     tensors = load_file(folder / "model.safetensors")
     [name] = [
