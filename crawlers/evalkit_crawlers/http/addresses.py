@@ -5,7 +5,6 @@ The check is made on the very address that is connected to, after the name was r
 resolves differently the second time gains nothing.
 """
 
-import ipaddress
 import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 import httpcore2
 import httpx2
 
+from evalkit_crawlers.http.special_addresses import is_public
 from evalkit_crawlers.source import FetchRefused
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ MAX_HOST_CHARACTERS = 253
 """Of a name in the DNS (RFC 1035, 2.3.4: 255 bytes with the lengths of its labels)."""
 MAX_URL_CHARACTERS = 1 << 15
 """Servers take 8 kB or so."""
-
-# RFC 6052: an IPv4 address in the last four bytes, which a gateway would connect to.
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def host_of(url: str) -> str:
@@ -53,19 +50,6 @@ def host_of(url: str) -> str:
     if parts.username is not None:
         raise FetchRefused("address with a user name")
     return host
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet (IANA's registries, as Python knows them)."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        # Three ways to write an IPv4 address as IPv6: where they lead is what counts.
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            ip = inner
-    return ip.is_global and not ip.is_multicast
 
 
 class CheckedBackend(httpcore2.NetworkBackend):

@@ -16,7 +16,7 @@ import zstandard
 
 from evalkit.errors import CrawlError
 from evalkit.files import cache_dir
-from evalkit_crawlers.http.addresses import host_of, is_public
+from evalkit_crawlers.http.addresses import host_of
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.exchange import Limits
 from evalkit_crawlers.http.fetch import Fetcher
@@ -136,30 +136,6 @@ def test_private_addresses_are_refused_on_the_address_connected_to() -> None:
         for url in ("http://localhost/", "http://127.0.0.1:1/", "http://[::ffff:127.0.0.1]/", "http://0/"):
             assert refusal(fetcher, url) == "robots.txt: private address"
         assert server.log == []
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1::1", True),
-        ("127.0.0.1", False),
-        ("10.1.2.3", False),
-        ("169.254.169.254", False),  # clouds' metadata
-        ("100.64.0.1", False),
-        ("192.168.0.1", False),
-        ("0.0.0.0", False),
-        ("224.0.0.1", False),
-        ("::1", False),
-        ("fe80::1%eth0", False),
-        ("fc00::1", False),
-        ("::ffff:10.0.0.1", False),
-        ("64:ff9b::a00:1", False),  # NAT64 of 10.0.0.1
-        ("2002:a00:1::", False),  # 6to4 of 10.0.0.1
-    ],
-)
-def test_public_addresses(address: str, public: bool) -> None:
-    assert is_public(address) is public
 
 
 @pytest.mark.parametrize("url", ["data:text/plain,x", "https://", "https:///x", "http://a b/", "//x", "x"])
