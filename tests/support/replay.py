@@ -83,6 +83,12 @@ class Reply:
     """How much time passes on the clock while a KiB is sent."""
     drop: bool = False
     """Close the connection without a word."""
+    raw: bytes = b""
+    """Sent instead of everything else, as it is, where there is a `drip`."""
+    drip: bytes = b""
+    """Sent again and again after `raw`, until the client hangs up."""
+    seconds_per_drip: float = 0.0
+    """How much time passes on the clock before each."""
 
 
 Site = Callable[[Request], Reply]
@@ -246,6 +252,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if reply.drop:
             self.close_connection = True
             return
+        if reply.drip:
+            self.wfile.write(reply.raw)
+            while True:  # the client's hanging up ends it: BrokenPipeError
+                server.clock.sleep(reply.seconds_per_drip)
+                self.wfile.write(reply.drip)
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)

@@ -5,7 +5,9 @@ The check is made on the very address that is connected to, after the name was r
 resolves differently the second time gains nothing.
 """
 
+import queue
 import socket
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 import httpcore2
 import httpx2
 
+from evalkit_crawlers.http.allowance import Allowance, BoundedStream
 from evalkit_crawlers.http.special_addresses import is_public
 from evalkit_crawlers.source import FetchRefused
 
@@ -57,10 +60,11 @@ class CheckedBackend(httpcore2.NetworkBackend):
 
     Args:
         allow_private_hosts: connect to this machine and private networks too.
+        allowance: of the request that a connection is made for, and of all that go over it.
     """
 
-    def __init__(self, allow_private_hosts: bool) -> None:
-        self._allow_private_hosts = allow_private_hosts
+    def __init__(self, allow_private_hosts: bool, allowance: Allowance) -> None:
+        self._allow_private_hosts, self._allowance = allow_private_hosts, allowance
         self._connector = httpcore2.SyncBackend()
 
     def connect_tcp(
@@ -74,20 +78,48 @@ class CheckedBackend(httpcore2.NetworkBackend):
         """A connection to the first of the host's permitted addresses that answers.
 
         Raises:
-            FetchRefused: all its addresses are private.
+            FetchRefused: all its addresses are private, or the allowance is used up.
             httpcore2.ConnectError: the name does not resolve, or nothing answers.
         """
-        try:
-            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError(f"the name does not resolve ({error})") from None
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+        addresses = _resolved(host, port, self._allowance.timeout_s(timeout))
         permitted = [address for address in addresses if self._allow_private_hosts or is_public(address)]
         if not permitted:
             raise FetchRefused(PRIVATE)
-        for address in permitted[:-1]:
+        failure: Exception | None = None
+        for address in permitted:
+            timeout_s = self._allowance.timeout_s(timeout)
             try:
-                return self._connector.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                continue
-        return self._connector.connect_tcp(permitted[-1], port, timeout, local_address, socket_options)
+                stream = self._connector.connect_tcp(address, port, timeout_s, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+            else:
+                return BoundedStream(stream, self._allowance)
+        self._allowance.timeout_s(None)
+        assert failure is not None
+        raise failure
+
+
+def _resolved(host: str, port: int, timeout_s: float) -> list[str]:
+    """The addresses of a name, each once.
+
+    The system's resolver takes no limit of time, so that one that hangs is left behind in its thread.
+    """
+    answers: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers.put(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
+        except Exception as error:  # raised where the answer is waited for
+            answers.put(error)
+
+    threading.Thread(target=resolve, daemon=True).start()
+    try:
+        answer = answers.get(timeout=timeout_s)
+    except queue.Empty:
+        raise httpcore2.ConnectTimeout("the name does not resolve in time") from None
+    if isinstance(answer, OSError | UnicodeError):
+        raise httpcore2.ConnectError(f"the name does not resolve ({answer})")
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

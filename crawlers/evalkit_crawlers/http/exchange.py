@@ -14,6 +14,7 @@ import httpcore2
 import httpx2
 
 from evalkit.files import cache_dir
+from evalkit_crawlers.http.allowance import TOO_LARGE, TOO_SLOW, Allowance
 from evalkit_crawlers.http.endpoints import mirrored_url
 from evalkit_crawlers.http.pacing import Clock
 from evalkit_crawlers.http.transport import (
@@ -26,8 +27,6 @@ from evalkit_crawlers.http.transport import (
 )
 from evalkit_crawlers.source import FetchRefused
 
-TOO_LARGE = "larger than the limit"
-TOO_SLOW = "body too slow"
 HUNG_UP = "connection closed without an answer"
 
 _HTTP_CACHE_BYTES = 256 << 20
@@ -39,7 +38,8 @@ class Limits:
 
     max_body_bytes: int = 64 << 20
     """Of a body, as it is sent and also when it is unpacked."""
-    max_body_s: float = 300.0
+    max_exchange_s: float = 300.0
+    """Of a request and all of its answer: name, connection, TLS, headers, body and trailers together."""
     max_redirects: int = 5
     max_tries: int = 5
     timeout_s: float = 30.0
@@ -81,8 +81,10 @@ class Exchanger:
         clock: Clock,
     ) -> None:
         self._user_agent, self._endpoints = user_agent, endpoints
-        self._limits, self._clock = limits, clock
-        self._transport = QueueTransport(allow_private_hosts)
+        self._limits = limits
+        self._transport = QueueTransport(
+            allow_private_hosts, lambda: Allowance(clock, limits.max_exchange_s, limits.max_body_bytes)
+        )
         self._cache: httpx2.BaseTransport | None = None
         self._lock = threading.Lock()
 
@@ -103,10 +105,9 @@ class Exchanger:
 
         Raises:
             TryAgain: no connection, no answer in time, or a body that is not whole.
-            FetchRefused: the address is private, or the body too large or too slow.
+            FetchRefused: the address is private, or the answer too large or too slow.
         """
         limit_s = self._limits.timeout_s
-        started_s = self._clock.monotonic()
         request = httpx2.Request(
             "GET",
             mirrored_url(self._endpoints, url),
@@ -133,19 +134,16 @@ class Exchanger:
             raise TryAgain(HUNG_UP, host_is_down=False) from None
         with contextlib.closing(response):
             headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
-            body = self._body(response, started_s) if response.status_code == 200 else b""
+            body = self._body(response) if response.status_code == 200 else b""
             return Answer(response.status_code, headers, body)
 
-    def _body(self, response: httpx2.Response, started_s: float) -> bytes:
+    def _body(self, response: httpx2.Response) -> bytes:
         body = bytearray()
         try:
             for piece in decoded(self._bounded(response), response.headers.get("content-encoding", "")):
                 body += piece
                 if len(body) > self._limits.max_body_bytes:
                     raise FetchRefused(TOO_LARGE)
-                # Every read may be in time, and the whole still take for ever.
-                if self._clock.monotonic() - started_s > self._limits.max_body_s:
-                    raise FetchRefused(TOO_SLOW)
         except httpcore2.ReadTimeout:
             raise TryAgain(TOO_SLOW, host_is_down=False) from None
         except (httpcore2.NetworkError, httpcore2.ProtocolError):

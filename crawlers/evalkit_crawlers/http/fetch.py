@@ -18,6 +18,7 @@ import stamina
 from evalkit.errors import CrawlError
 from evalkit.files import cache_dir
 from evalkit_crawlers.http.addresses import host_of
+from evalkit_crawlers.http.allowance import TOO_SLOW
 from evalkit_crawlers.http.captures import PAGES, CaptureStore
 from evalkit_crawlers.http.contact import user_agent
 from evalkit_crawlers.http.endpoints import canonical_url, mirrored_url
@@ -33,7 +34,8 @@ TOO_RARELY = "robots.txt allows less than a page an hour"
 UNREACHABLE = "unreachable"
 
 MAX_BAD_PAGES = 3
-"""Pages in a row whose connection breaks, after which it is the host that is held to be out of reach."""
+"""Pages in a row whose connection breaks or whose answer does not end; then it is the host that is held to be
+out of reach."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 503})
@@ -116,7 +118,7 @@ class Fetcher:
         self._down: dict[str, str] = {}
         """Host that is out of reach → why."""
         self._bad_pages: dict[str, int] = {}
-        """Host → pages in a row whose connection broke."""
+        """Host → pages in a row whose connection broke or whose answer did not end."""
         self._is_closed = False
 
     def __enter__(self) -> "Fetcher":
@@ -235,13 +237,24 @@ class Fetcher:
                 with attempt:
                     answer = self._try(url, accept, revalidate, attempt.num)
         except TryAgain as failure:
-            self._bad_pages[host] = self._bad_pages.get(host, 0) + 1
-            if failure.host_is_down or self._bad_pages[host] >= MAX_BAD_PAGES:
+            num_bad = self._count_bad_page(host)
+            if failure.host_is_down or num_bad >= MAX_BAD_PAGES:
                 self._down[host] = f"{failure.reason}, {self._limits.max_tries} times"
                 self._give_up(host)
             raise FetchRefused(failure.reason) from None
+        except FetchRefused as refusal:
+            # Not tried again: that would take as long once more, and so would every other page of the host.
+            if refusal.reason == TOO_SLOW and self._count_bad_page(host) >= MAX_BAD_PAGES:
+                self._down[host] = f"{refusal.reason}, {MAX_BAD_PAGES} pages in a row"
+                self._give_up(host)
+            raise
         self._bad_pages[host] = 0
         return answer
+
+    def _count_bad_page(self, host: str) -> int:
+        """Count a page that broke; how many did in a row."""
+        self._bad_pages[host] = self._bad_pages.get(host, 0) + 1
+        return self._bad_pages[host]
 
     def _give_up(self, host: str) -> NoReturn:
         if self._skip_unreachable:

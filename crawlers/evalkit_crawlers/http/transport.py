@@ -3,12 +3,13 @@
 import ssl
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import httpcore2
 import httpx2
 
 from evalkit_crawlers.http.addresses import CheckedBackend
+from evalkit_crawlers.http.allowance import Allowance
 from evalkit_crawlers.source import FetchRefused
 
 QUEUE = "evalkit_queue"
@@ -24,21 +25,27 @@ _GZIP_MEMBER = b"\x1f\x8b"
 
 
 class QueueTransport(httpx2.BaseTransport):
-    """Sends a request over the only connection of its queue.
+    """Sends a request over the only connection of its queue, within the allowance of a request.
 
-    It raises httpcore2's exceptions, and `FetchRefused` for private addresses. Proxies are not used:
-    behind one, nobody could check which address is connected to.
+    It raises httpcore2's exceptions, and `FetchRefused` for private addresses and where the allowance is used
+    up. Proxies are not used: behind one, nobody could check which address is connected to.
+
+    Args:
+        allow_private_hosts: see `CheckedBackend`.
+        new_allowance: makes that of a queue.
     """
 
-    def __init__(self, allow_private_hosts: bool) -> None:
-        self._backend = CheckedBackend(allow_private_hosts)
-        self._pools: dict[str, httpcore2.ConnectionPool] = {}
+    def __init__(self, allow_private_hosts: bool, new_allowance: Callable[[], Allowance]) -> None:
+        self._allow_private_hosts, self._new_allowance = allow_private_hosts, new_allowance
+        self._pools: dict[str, tuple[httpcore2.ConnectionPool, Allowance]] = {}
         self._lock = threading.Lock()
         self._ssl_context: ssl.SSLContext | None = None
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request over its queue's connection; the body of the response is not read yet."""
-        response = self._pool(str(request.extensions[QUEUE])).handle_request(
+        pool, allowance = self._pool(str(request.extensions[QUEUE]))
+        allowance.begin()
+        response = pool.handle_request(
             httpcore2.Request(
                 method=request.method,
                 url=httpcore2.URL(
@@ -56,17 +63,20 @@ class QueueTransport(httpx2.BaseTransport):
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
-            for pool in self._pools.values():
+            for pool, _ in self._pools.values():
                 pool.close()
             self._pools.clear()
 
-    def _pool(self, queue: str) -> httpcore2.ConnectionPool:
+    def _pool(self, queue: str) -> tuple[httpcore2.ConnectionPool, Allowance]:
         with self._lock:
             if queue not in self._pools:
                 self._ssl_context = self._ssl_context or httpx2.create_ssl_context()
-                self._pools[queue] = httpcore2.ConnectionPool(
-                    ssl_context=self._ssl_context, max_connections=1, network_backend=self._backend
+                allowance = self._new_allowance()
+                backend = CheckedBackend(self._allow_private_hosts, allowance)
+                pool = httpcore2.ConnectionPool(
+                    ssl_context=self._ssl_context, max_connections=1, network_backend=backend
                 )
+                self._pools[queue] = (pool, allowance)
             return self._pools[queue]
 
 

@@ -1,10 +1,14 @@
 """The fetch layer against a real server that behaves in every way that servers do."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 import gzip
 import itertools
+import select
 import shutil
+import socket
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +24,15 @@ from evalkit_crawlers.http.addresses import host_of
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.exchange import Limits
 from evalkit_crawlers.http.fetch import Fetcher
+from evalkit_crawlers.http.pacing import Clock, SystemClock
 from evalkit_crawlers.http.transport import decoded
 from evalkit_crawlers.source import FetchRefused
 from tests.support.replay import FakeClock, Reply, Request, Server, Site, serve, time_out_where_stalled
+from tests.support.toys import PATIENCE_S
 
 HOST = "pages.example"
 PAGE = f"https://{HOST}/page"
-GENEROUS = Limits(max_body_bytes=1 << 16, max_body_s=60, max_redirects=3, max_tries=3, timeout_s=600.0)
+GENEROUS = Limits(max_body_bytes=1 << 16, max_exchange_s=60, max_redirects=3, max_tries=3, timeout_s=600.0)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +54,7 @@ def in_turn(*replies: Reply) -> Site:
 
 @contextlib.contextmanager
 def fetching(
-    site: Site, *, hosts: tuple[str, ...] = (HOST,), clock: FakeClock | None = None, **options: Any
+    site: Site, *, hosts: tuple[str, ...] = (HOST,), clock: Clock | None = None, **options: Any
 ) -> Iterator[tuple[Fetcher, Server]]:
     clock = clock or FakeClock()
     shutil.rmtree("captures", ignore_errors=True)  # another server may get the same port
@@ -296,14 +302,93 @@ def test_endless_and_large_and_slow_bodies_are_refused() -> None:
         assert len(fetcher.get(PAGE).body) == GENEROUS.max_body_bytes
     # 64 KiB at 2 s/KiB take 128 s of the clock's time; every single read is quick.
     with fetching(in_turn(Reply(b"z" * (1 << 16), seconds_per_kib=2.0))) as (fetcher, _):
-        assert refusal(fetcher) == "body too slow"
+        assert refusal(fetcher) == "answer too slow"
 
 
 def test_a_stalled_body_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    with fetching(in_turn(Reply(b"z" * 5000, stall_after=100))) as (fetcher, server):
+    patient = dataclasses.replace(GENEROUS, max_exchange_s=1000)
+    with fetching(in_turn(Reply(b"z" * 5000, stall_after=100)), limits=patient) as (fetcher, server):
         time_out_where_stalled(server, GENEROUS.timeout_s, monkeypatch)
-        assert refusal(fetcher) == "body too slow"
+        assert refusal(fetcher) == "answer too slow"
         assert num_asked(server) == GENEROUS.max_tries
+
+
+_OK = b"HTTP/1.1 200 OK\r\n"
+_CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "drip"),
+    [
+        (b"HTTP/1.1 2", b"0"),  # a status that does not end
+        (_OK + b"X-Long: ", b"a"),
+        (_OK, b"X-A: b\r\n"),  # one header after another
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        (_OK + b"Content-Length: 60000\r\n\r\n", b"z"),
+        (_OK + b"\r\n", b"z"),  # a body that ends with the connection
+        (_CHUNKED, b"1\r\nz\r\n"),
+        (_CHUNKED + b"5;", b"e"),  # an extension of a chunk
+        (_CHUNKED + b"0\r\n", b"X-A: b\r\n"),  # one trailer after another
+        (_CHUNKED + b"0\r\nX-Long: ", b"a"),
+        (b"HTTP/1.1 503 Busy\r\n", b"X-A: b\r\n"),
+        (b"HTTP/1.1 302 Elsewhere\r\n", b"X-A: b\r\n"),
+    ],
+)
+def test_an_answer_that_comes_in_drips_ends_with_its_time(raw: bytes, drip: bytes) -> None:
+    """Each drip takes 0.4 s of the clock's, far below any limit of a single read; nothing ever ends it."""
+    site = in_turn(Reply(raw=raw, drip=drip, seconds_per_drip=0.4), Reply(b"fine"))
+    with fetching(site) as (fetcher, server):
+        assert refusal(fetcher) == "answer too slow"
+        assert num_asked(server) == 1
+        # The queue is free again, and its connection is a new one.
+        assert fetcher.get(f"https://{HOST}/page?2").body == b"fine"
+
+
+def test_interim_answers_without_end_are_too_large_however_fast_they_come() -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 500
+    with fetching(in_turn(Reply(drip=hints, seconds_per_drip=1e-9))) as (fetcher, _):
+        assert refusal(fetcher) == "larger than the limit"
+
+
+def test_a_host_whose_answers_never_end_is_given_up_after_three() -> None:
+    def site(request: Request) -> Reply:
+        return Reply(status=404) if request.path == "/robots.txt" else Reply(drip=b"H", seconds_per_drip=5.0)
+
+    with fetching(site) as (fetcher, server):
+        assert [refusal(fetcher, f"https://{HOST}/{number}") for number in range(2)] == [
+            "answer too slow"
+        ] * 2
+        for number in range(2, 9):
+            with pytest.raises(CrawlError, match=r"answer too slow, 3 pages in a row"):
+                fetcher.get(f"https://{HOST}/{number}")
+        assert len(server.log) == 4
+
+
+def test_a_handshake_in_drips_ends_with_its_time() -> None:
+    """Python's ssl keeps this limit, by the machine's clock: the server sends until the client hangs up."""
+    ended = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1 << 16)
+            # The beginning of a TLS record of 16 KiB, which needs a thousand years at this pace.
+            connection.sendall(b"\x16\x03\x03\x40\x00")
+            while not select.select([connection], [], [], 0.01)[0]:
+                connection.sendall(b"\0")
+        ended.set()
+
+    limits = dataclasses.replace(GENEROUS, max_exchange_s=0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        endpoints = {HOST: f"https://127.0.0.1:{listener.getsockname()[1]}"}
+        clock = SystemClock()
+        with fetching(without_robots(Reply()), endpoints=endpoints, limits=limits, clock=clock) as (
+            fetcher,
+            _,
+        ):
+            assert refusal(fetcher) == "robots.txt: answer too slow"
+        assert ended.wait(PATIENCE_S)
 
 
 def test_disconnects_are_retried_and_a_host_that_only_hangs_up_is_unreachable() -> None:
