@@ -1,54 +1,193 @@
 """Files that are either whole or absent, folders with one writer, digests not computed twice."""
 
 import contextlib
+import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import re
+import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+TEMPORARY_SUFFIX = ".evalkit.tmp"
+"""How the names of unfinished files and folders end: no result, and nothing to be committed."""
+
+_MAX_LINKS = 40  # as Linux has it
+_NAME_START = 40  # characters of a file's name in that of its temporary file
 _TICK_NS = 2_000_000_000
 """The coarsest clock of a file system in use: FAT's."""
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; what is written there takes its place at once, or not at all.
+    """A temporary path; what is written there takes the place of ``path`` at once, or not at all.
 
     The data reach the disk before the name does, so that a crash at any moment leaves either the old
-    state or the new one. Costs one fsync of the file and one of the folder.
+    state or the new one. Costs one fsync of the file and one of the folder. Where ``path`` is a link, the
+    file that it leads to is replaced and the link stays. Only files are replaced: what is written for a
+    pipe, a terminal or another device is copied into it when it is whole.
+
+    The temporary file lies beside ``path`` and is locked while it is in use; `sweep` removes those of
+    writers that were killed, and so does the first writing of a process in that folder.
+
+    Raises:
+        OSError: ``path`` is a folder or a disk, or cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    if is_stream(path):
+        with tempfile.TemporaryDirectory(prefix="evalkit-") as folder:
+            temporary = Path(folder, "content")
+            temporary.touch()
+            yield temporary
+            _copy_into(temporary, path)
+        return
+    target = Path(os.path.realpath(path))
+    number = _refusal(target)
+    if number is not None:
+        raise OSError(number, os.strerror(number), str(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_first_time(target.parent)
+    # mkstemp's 0600 would hide results from the user's group.
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+    with _locked_temporary(target) as temporary:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp's 0600 would hide results from the user's group
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+        temporary.chmod(mode)
+        temporary.replace(target)
+    handle = os.open(target.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
+
+
+def _refusal(target: Path) -> int | None:
+    """Why nothing is written to what a path leads to, as an error's number; None where something is."""
+    if target.is_symlink():  # links in a circle lead nowhere
+        return errno.ELOOP
+    if target.is_dir():
+        return errno.EISDIR
+    return errno.EINVAL if target.is_block_device() else None
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written to a path goes somewhere: to a pipe, a terminal, another device, stdout."""
+    if _descriptor(path) is not None:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing is there, or nothing can be said of it: writing will tell
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The open file of this process that ``/dev/stdout``, ``/dev/fd/3`` or a link to them names."""
+    folders = {"/dev/fd", f"/proc/{os.getpid()}/fd"}
+    for _ in range(_MAX_LINKS):
+        if path.name.isdecimal() and os.path.realpath(path.parent) in folders:
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+def _copy_into(content: Path, stream: Path) -> None:
+    number = _descriptor(stream)
+    # A duplicate goes on where the descriptor stands: opened anew, a file that the shell appends to would
+    # lose what it holds.
+    handle = os.open(stream, os.O_WRONLY | os.O_NOCTTY) if number is None else os.dup(number)
+    with content.open("rb") as source, os.fdopen(handle, "wb") as sink:
+        shutil.copyfileobj(source, sink)
+
+
+@contextlib.contextmanager
+def _locked_temporary(target: Path) -> Iterator[Path]:
+    while True:
+        # Not the whole name: one that just fits would be too long with something behind it.
+        prefix = f".{target.name[:_NAME_START]}."
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=TEMPORARY_SUFFIX)
+        temporary = Path(name)
+        try:
+            _lock(handle)
+            if temporary.exists():
+                yield temporary
+                return
+            # Somebody swept it before it was locked.
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in ``parent``, removed at the end; `sweep` removes those of processes that were killed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".part.", suffix=TEMPORARY_SUFFIX))
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            _lock(handle)
+            if folder.exists():
+                yield folder
+                return
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    with contextlib.suppress(OSError):  # some file systems have no locks, and there nothing is swept
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder: temporary files and folders that nobody has locked."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(TEMPORARY_SUFFIX)]
+    for name in names:
+        path = folder / name
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:  # its writer has finished meanwhile, or it is none of ours
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError:  # locked: in use; or not ours to remove, and then it only takes space
+            continue
+        finally:
+            os.close(handle)
+
+
+_sweep_first_time = functools.cache(sweep)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The only one to change a folder; the lock goes with the process, whatever ends it."""
+    """The only one to change a folder; the lock goes with the process, whatever ends it.
+
+    What killed writers left there is removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        sweep(folder)
         yield
     finally:
         os.close(handle)

@@ -42,6 +42,7 @@ def export_command(
     from evalkit.errors import UsageError
     from evalkit.exports.formats import find_format
     from evalkit.exports.selection import corpus_cells
+    from evalkit.files import is_stream
 
     format = find_format(format_name)
     options = chosen_options(
@@ -58,4 +59,5 @@ def export_command(
         typer.echo(text, err=True)
 
     cells = corpus_cells(read_results(results, warn=warn), warn=warn)
-    typer.echo(f"{output}: {format.write(cells, output, **options)}")
+    summary = format.write(cells, output, **options)
+    typer.echo(f"{output}: {summary}", err=is_stream(output))  # not among what went to a pipe

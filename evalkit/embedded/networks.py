@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from evalkit.embedded.data import START_ID
 from evalkit.errors import unknown_name
+from evalkit.files import atomic_write
 from evalkit.models.rwkv7.init import ParameterGroup, initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape, State
 from evalkit_kernels import linear
@@ -113,9 +114,9 @@ class Rwkv7Nano:
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` in float16, with the official tensor names."""
-        folder.mkdir(parents=True, exist_ok=True)
         weights = {name: _half(weight) for name, weight in self.network.state_dict().items()}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with atomic_write(folder / "model.safetensors") as temporary:
+            save_file(weights, temporary, metadata={"format": "pt"})
 
 
 class LlamaNano:
@@ -171,13 +172,14 @@ class LlamaNano:
 
     def save(self, folder: Path) -> None:
         """Write an ordinary folder of transformers, weights in float16, with a tokenizer."""
-        folder.mkdir(parents=True, exist_ok=True)
         weights = {name: _half(weight) for name, weight in self.network.state_dict().items()}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with atomic_write(folder / "model.safetensors") as temporary:
+            save_file(weights, temporary, metadata={"format": "pt"})
         config = json.loads(self.config.to_json_string()) | {"dtype": "float16"}
         config["architectures"] = ["LlamaForCausalLM"]
         config.pop("transformers_version", None)
-        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+        with atomic_write(folder / "config.json") as temporary:
+            temporary.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         byte_tokenizer().save_pretrained(folder)
 
 

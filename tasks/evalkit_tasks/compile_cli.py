@@ -118,6 +118,7 @@ def _write(compiled: "Compiled", folder: Path, seed: int) -> None:
 
     import numpy as np
 
+    from evalkit.files import atomic_write
     from evalkit_tasks.compiling.compile import save
     from evalkit_tasks.formal.sampling import some_members
 
@@ -126,7 +127,8 @@ def _write(compiled: "Compiled", folder: Path, seed: int) -> None:
     corpus = weights.with_suffix(".jsonl")
     strings = some_members(compiled.automaton, 100, 200, np.random.default_rng(seed))
     lines = [json.dumps({"content": compiled.text(letters) + "\n"}) for letters in strings]
-    corpus.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with atomic_write(corpus) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     num_bits = sum(compiled.expected_bits(letters).sum() for letters in strings)
     num_bytes = sum(len(letters) + 1 for letters in strings)
     typer.echo(f"evalkit run --models rwkv7:{weights} --corpora {corpus} --output {folder / 'runs'}")

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evalkit.errors import UsageError
+from evalkit.files import atomic_write
 from evalkit_tasks.compiling.forms import BUILDERS, MAX_TABLE, TOO_LARGE, forms, table_size
 from evalkit_tasks.compiling.layers import FOREIGN, LETTER, START
 from evalkit_tasks.compiling.registers import Registers, registers_of
@@ -152,8 +153,8 @@ def save(compiled: Compiled, path: Path, *, negative_eigenvalues: str = "full") 
         "language": compiled.automaton.name,
         "letters": json.dumps(letters),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(compiled.tensors, path, metadata=metadata)
+    with atomic_write(path) as temporary:
+        save_file(compiled.tensors, temporary, metadata=metadata)
 
 
 def choose_bytes(automaton: Automaton) -> NDArray[np.int64]:
