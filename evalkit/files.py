@@ -136,7 +136,10 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """
     while True:
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=".part.", suffix=TEMPORARY_SUFFIX))
-        handle = os.open(folder, os.O_RDONLY)
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # swept before it was locked
+            continue
         try:
             _lock(handle)
             if folder.exists():

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis.site_listing import SITE_LISTING, read_listing
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import read_cell
 from evalkit.cells.schema import CellCorpus, CellModel, CellPolicy, CorpusCell, TaskCell
@@ -19,9 +20,6 @@ from evalkit.files import slug
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 _COLUMNS = ["id", "sha256", "title", "cluster", "num_bytes", "total_bits"]
-SITE_LISTING = "site.json"
-"""The file that lists a built site's files; a folder with it is a site and holds no cells."""
-
 _MANIFEST = "manifest.json"
 _MAX_KEY = 200  # file systems know names of 255 bytes, and endings are added
 
@@ -167,7 +165,7 @@ def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
 
 def json_files(results: Path) -> list[Path]:
     """The files under a folder that may be cells: no manifests, nothing hidden, no copies in a built site."""
-    sites = {path.parent for path in results.rglob(SITE_LISTING)}
+    sites = {path.parent for path in results.rglob(SITE_LISTING) if read_listing(path.parent) is not None}
     return [
         path
         for path in sorted(results.rglob("*.json"))

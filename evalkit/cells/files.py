@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from evalkit.errors import ScoringError
-from evalkit.files import atomic_write, locked, strict_json
+from evalkit.files import atomic_write, locked, strict_json, sweep
 
 SCHEMA_VERSION = 2
 """Of the files that are written."""
@@ -30,6 +30,8 @@ _NO_CELL = f"is not a cell of schema {' or '.join(map(str, READABLE_SCHEMAS))}"
 def is_whole(path: Path, *, warn: Callable[[str], None], again: str, dry_run: bool = False) -> bool:
     """Whether a cell is there; files that are not what was written are moved aside, and ``warn`` is told.
 
+    What killed writers left in its folder is removed, but not in a dry run.
+
     Args:
         path: its JSON file.
         warn: gets one line.
@@ -39,6 +41,8 @@ def is_whole(path: Path, *, warn: Callable[[str], None], again: str, dry_run: bo
     Raises:
         ScoringError: the files cannot be read, or cannot be moved.
     """
+    if not dry_run and path.parent.is_dir():
+        sweep(path.parent)
     if not path.is_file():
         return False
     problem = damage(path)

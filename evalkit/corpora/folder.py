@@ -48,6 +48,8 @@ def write_folder(corpus: Corpus, folder: Path) -> None:
             parquet_file=parquet_file,
             parquet_sha256=parquet_sha256,
         )
+        for leftover in folder.glob("documents-*.parquet"):  # of a writer that was killed before its manifest
+            leftover.unlink()
         with atomic_write(folder / parquet_file) as temporary:
             temporary.write_bytes(content)
         fields = {field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest)}

@@ -5,12 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evalkit.errors import CorpusError, ScoringError, UsageError, one_line, unknown_name
+from evalkit.files import TEMPORARY_SUFFIX, sweep
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
 from evalkit.refresh.corpora import published_names
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Reporter, Silent
 
 HARDWARE = ("auto", "cpu", "gpu")
+_UNFINISHED = (
+    *(f":(exclude)*{TEMPORARY_SUFFIX}{inside}" for inside in ("", "/*")),
+    ":(exclude,glob)**/.*.????????.tmp",  # of versions before December 2026
+)
+"""What git is not to look at: files that others are writing, or had begun when they were killed."""
 
 
 def score(
@@ -105,6 +111,8 @@ def site(
 def commit(config: LeaderboardConfig, message: str, *, push: bool, tell: Callable[[str], None]) -> bool:
     """Commit what changed under the results, and nothing else; returns whether something had.
 
+    What killed writers left is removed, and nothing unfinished is committed.
+
     Raises:
         UsageError: there are no results.
         ScoringError: git refuses, or is not installed.
@@ -112,7 +120,10 @@ def commit(config: LeaderboardConfig, message: str, *, push: bool, tell: Callabl
     folder = config.results.resolve()
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder, so there are no results to commit; score first")
-    _git(folder, "add", "--all", "--", ".")
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            sweep(path)
+    _git(folder, "add", "--all", "--", ".", *_UNFINISHED)
     if not _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "."):
         tell("nothing new in the results")
         return False

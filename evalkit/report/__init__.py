@@ -5,6 +5,7 @@ numbers of them, `pages` and `explorer` arrange these, `content` says which file
 them. The pages need no server and no network, and can be read without JavaScript.
 """
 
-from evalkit.report.site import SiteOptions, build_site, check_output, docs_files
+from evalkit.report.placing import check_output
+from evalkit.report.site import SiteOptions, build_site, docs_files
 
 __all__ = ["SiteOptions", "build_site", "check_output", "docs_files"]

@@ -1,20 +1,19 @@
-"""The site as a whole: from a folder of cells to a folder of pages, which is replaced at once."""
+"""The site as a whole: from a folder of cells to a folder of pages."""
 
-import contextlib
 import dataclasses
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.rankings import compute
-from evalkit.analysis.results import SITE_LISTING, Results
+from evalkit.analysis.results import Results
+from evalkit.analysis.site_listing import SITE_LISTING
 from evalkit.corpora.document import Corpus
 from evalkit.environment import environment
 from evalkit.errors import UsageError
 from evalkit.report import content
+from evalkit.report.placing import check_output, placed
 from evalkit.report.sources import find_backgrounds
 from evalkit.report.writer import Provenance, Writer
 from evalkit.version import __version__
@@ -57,13 +56,14 @@ def build_site(
 
     Args:
         results: see `evalkit.analysis.results.read_results`.
-        output: the site's folder: new, empty, or a site that was built before and is replaced.
+        output: the site's folder: new, empty, or that of a site that was built before and is replaced; what
+            evalkit did not write there stays.
         options: see `SiteOptions`.
         warn: told of everything that is left out.
 
     Raises:
-        UsageError: there is nothing to show, ``output`` holds something else than a site, or there is no
-            documentation where the options say.
+        UsageError: there is nothing to show, ``output`` is no folder that a site may go to (see
+            `evalkit.report.placing`), or there is no documentation where the options say.
         CorpusError: a corpus that was named cannot be read.
         ScoringError: cells contradict one another.
     """
@@ -76,7 +76,7 @@ def build_site(
     docs = docs_files(options.docs)
     backgrounds = find_backgrounds(results, options.corpora, warn=warn)
     board = compute(results, [background.source for background in backgrounds])
-    with _replaced(output) as folder:
+    with placed(output) as folder:
         writer = Writer(
             folder,
             options.title,
@@ -94,7 +94,7 @@ def build_site(
     return Built(
         output,
         num_files=len(files) + 1,
-        num_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+        num_bytes=sum((output / name).stat().st_size for name in (*files, SITE_LISTING)),
         num_cells=sum(len(corpus.cells) for corpus in results.corpora) + len(results.probes),
         num_models=len({configuration.model for configuration in results.configurations}),
         num_corpora=len(results.corpora),
@@ -127,41 +127,6 @@ def _write_figures(writer: Writer, figures: Sequence[SiteFigure]) -> None:
             writer.bytes(f"plots/{figure.name}{suffix}", data)
     if figures:
         writer.page("plots.html", "plots.html", figures=figures)
-
-
-def check_output(output: Path, results: Path) -> None:
-    """Refuse a folder that a site must not replace.
-
-    Raises:
-        UsageError: it holds the results, is a file, or holds something else than a site.
-    """
-    if output.resolve() == results.resolve() or output.resolve() in results.resolve().parents:
-        raise UsageError(f"--output {output} holds the results themselves; give another folder")
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file; give a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / SITE_LISTING).is_file():
-        raise UsageError(f"--output {output} holds something else than a site; give a new or empty folder")
-
-
-@contextlib.contextmanager
-def _replaced(output: Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``output`` when all of it is written."""
-    target = output.resolve()  # where a link leads, so that the link stays
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    except OSError as error:
-        raise UsageError(f"cannot write to {output}: {error.strerror}; give another --output") from error
-    old = folder.with_name(folder.name + ".old")
-    try:
-        yield folder
-        folder.chmod(0o755)
-        if target.exists():
-            target.rename(old)
-        folder.rename(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _provenance(results: Results) -> Provenance:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.cutoff import MARKS
-from evalkit.analysis.results import SITE_LISTING, LeftOut
-from evalkit.files import strict_json
+from evalkit.analysis.results import LeftOut
+from evalkit.analysis.site_listing import SITE_LISTING, SiteListing, listing_text
 from evalkit.report.text import number, parameters, visible, web_link
 
 _STYLE = "style.css"
@@ -123,7 +123,7 @@ class Writer:
 
     def finish(self) -> dict[str, str]:
         """Write the listing; returns the digest of every file."""
-        listing = strict_json({"schema_version": 1, "files": self._digests})
+        listing = listing_text(SiteListing(self._digests))
         (self.folder / SITE_LISTING).write_text(listing, encoding="utf-8")
         return self._digests
 

@@ -8,7 +8,7 @@ import pytest
 
 from evalkit.cells import files as cell_files
 from evalkit.errors import ScoringError
-from evalkit.files import strict_json
+from evalkit.files import TEMPORARY_SUFFIX, strict_json
 
 
 def content_of(parquet_sha256: str) -> dict[str, Any]:
@@ -65,3 +65,15 @@ def test_a_cell_that_names_no_rows_is_of_another_schema(tmp_path: Path, rows: di
     path.write_text(strict_json(content))
     with pytest.raises(ScoringError, match="is not a cell of schema 1 or 2; move it away"):
         cell_files.read_content(path, remedy="move it away")
+
+
+def test_what_killed_writers_left_beside_a_whole_cell_is_removed(tmp_path: Path) -> None:
+    """Another run had finished the cell meanwhile, so that nothing is written there any more."""
+    path = tmp_path / "cell.json"
+    write(path)
+    leftover = tmp_path / f".cell.parquet.ab12cd34{TEMPORARY_SUFFIX}"
+    leftover.write_bytes(b"half")
+    assert cell_files.is_whole(path, warn=pytest.fail, again="scored again", dry_run=True)
+    assert leftover.exists()
+    assert is_whole(path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["cell.json", "cell.parquet"]

@@ -27,6 +27,7 @@ from evalkit.corpora.store import (
     verify_corpus,
 )
 from evalkit.errors import CorpusError, UsageError
+from evalkit.files import TEMPORARY_SUFFIX
 
 AWKWARD_TEXTS = [
     "plain",
@@ -385,6 +386,18 @@ def test_documents_without_a_manifest_are_no_corpus(tmp_path: Path) -> None:
         load_corpus("sample", store=tmp_path)
     save_corpus(corpus_of("a"), tmp_path)
     assert verify_corpus("sample", tmp_path) == []
+
+
+def test_what_a_killed_writer_left_goes_when_the_corpus_is_stored(tmp_path: Path) -> None:
+    """A second crawl of the same texts is of another time: its table has another digest, and another name."""
+    folder = save_corpus(corpus_of("a"), tmp_path)
+    (folder / "manifest.json").unlink()
+    [leftover] = folder.glob("documents-*.parquet")
+    (folder / f".manifest.json.ab12cd34{TEMPORARY_SUFFIX}").write_text("{")
+    (folder / "dropped.jsonl").write_text("stays")
+    save_corpus(corpus_of("b"), tmp_path)
+    assert not leftover.exists() and verify_corpus("sample", tmp_path) == []
+    assert len(list(folder.iterdir())) == 3
 
 
 SAVE_ONE = """

@@ -20,7 +20,7 @@ from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from tests.support.cells import task_content, write_cell_files
 from tests.support.stores import HOSTILE_NAME, Counted, _documents, score_small_store
-from tests.support.toys import run_cli
+from tests.support.toys import run_cli, run_process
 
 
 def read_cells(folder: Path) -> tuple[CorpusCell, ...]:
@@ -165,3 +165,13 @@ def test_a_place_that_cannot_be_written_gets_one_line(name: str, output: str, re
     outcome = run_cli("export", results, "--format", name, "-o", output)
     assert outcome.exit_code == 2
     assert "cannot write file/x" in outcome.stderr.splitlines()[-1]
+
+
+def test_a_table_goes_to_standard_output_alone(results: Path) -> None:
+    done = run_process("export", results, "--format", "csv", "-o", "/dev/stdout")
+    assert done.exit_code == 0 and done.stderr.startswith("/dev/stdout: ")
+    assert run_cli("export", results, "--format", "csv", "-o", "cells.csv").exit_code == 0
+    assert done.stdout == Path("cells.csv").read_text(encoding="utf-8")
+    done = run_process("export", results, "--format", "csv", "-o", "/dev/full")
+    assert done.exit_code == 2 and Path("/dev/full").is_char_device()
+    assert done.stderr == "evalkit: cannot write /dev/full: No space left on device; give another --output\n"

@@ -11,6 +11,7 @@ import pytest
 
 from evalkit.corpora.store import load_corpus
 from evalkit.errors import ScoringError, UsageError
+from evalkit.files import TEMPORARY_SUFFIX, atomic_write, temporary_folder
 from evalkit.refresh.config import last_window, read_config
 from evalkit.refresh.corpora import crawl
 from evalkit.refresh.results import commit
@@ -196,6 +197,28 @@ def test_a_model_that_nobody_knows_is_told_before_the_crawl(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"unknown model 'zsdt'. Did you mean zstd"):
         crawl(config, last_window(config, dt.date(2026, 11, 18)), tell=messages.append)
     assert not messages
+
+
+def test_nothing_unfinished_is_committed(board: Path) -> None:
+    config = read_config(board / "leaderboard.toml")
+    cells = board / "results" / "cells" / "toy" / "xz"
+    cells.mkdir(parents=True)
+    (cells / "a.json").write_text("{}")
+    old = cells / ".a.json.ab12_d34.tmp"  # as versions before December 2026 called them
+    killed = cells / f".a.parquet.ab12cd34{TEMPORARY_SUFFIX}"
+    for path in (old, killed):
+        path.write_text("half")
+    with atomic_write(cells / "b.json") as running, temporary_folder(board / "results") as part:
+        (part / "models").mkdir()
+        for path in (running, part / "index.html", part / "models" / "a.html"):
+            path.write_text("half")
+        assert commit(config, "results", push=False, tell=lambda _: None)
+        assert running.is_file() and part.is_dir() and old.is_file() and not killed.exists()
+    commit(config, "results", push=False, tell=lambda _: None)
+    listing = subprocess.run(
+        ["git", "ls-files", "results"], capture_output=True, text=True, check=True
+    ).stdout
+    assert listing.split() == ["results/cells/toy/xz/a.json", "results/cells/toy/xz/b.json"]
 
 
 def test_commit_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,12 +120,8 @@ def test_only_a_site_is_replaced(tmp_path: Path) -> None:
         build_site_of(tmp_path / "runs", tmp_path)
     with pytest.raises(UsageError, match="is a file"):
         build_site_of(tmp_path / "runs", tmp_path / "site" / "thesis.tex")
-    build_site_of(tmp_path / "runs", tmp_path / "new")
-    (tmp_path / "new" / "stale.html").write_text("of the last time")
-    before = files_of(tmp_path / "new").keys()
-    build_site_of(tmp_path / "runs", tmp_path / "new")
-    assert files_of(tmp_path / "new").keys() == before - {"stale.html"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "runs", "site"]
+    assert files_of(tmp_path / "site") == {"thesis.tex": b"ten years"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "site"]
 
 
 def test_the_command(tmp_path: Path) -> None:
