@@ -93,14 +93,30 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "cohere": ("CohereConfig", SHAPE | {"logit_scale": 0.5}),
     "cohere2": ("Cohere2Config", SHAPE | {"sliding_window": 16, "logit_scale": 0.5}),
     "ctrl": ("CTRLConfig", {"n_embd": 32, "dff": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}),
+    "cwm": ("CwmConfig", LOCAL),
     "deepseek_v2": ("DeepseekV2Config", DEEPSEEK | {"topk_method": "greedy"}),
     "deepseek_v3": ("DeepseekV3Config", DEEPSEEK),
     "deepseek_v32": (
         "DeepseekV32Config",
         DEEPSEEK | {"index_topk": 16, "index_n_heads": 2, "index_head_dim": 16},
     ),
+    "deepseek_v4": (
+        "DeepseekV4Config",
+        DSA
+        | {
+            "num_hidden_layers": 3,
+            "num_key_value_heads": 1,
+            "num_nextn_predict_layers": 0,
+            "sliding_window": 16,
+            "o_groups": 2,
+            "o_lora_rank": 16,
+            "layer_types": [
+                *("sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention")
+            ],
+        },
+    ),
     "diffllama": ("DiffLlamaConfig", SHAPE),
-    "doge": ("DogeConfig", SHAPE),
+    "doge": ("DogeConfig", SHAPE | {"keep_window_size": 16}),
     "dots1": ("Dots1Config", DEEPSEEK),
     "ernie4_5": ("Ernie4_5Config", SHAPE),
     "ernie4_5_moe": (
@@ -186,8 +202,11 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         LOCAL_MOE | MAMBA2 | {"shared_intermediate_size": 16, "layer_types": ["mamba", "attention"]},
     ),
     "granitemoeshared": ("GraniteMoeSharedConfig", LOCAL_MOE | {"shared_intermediate_size": 16}),
+    "granite_swa": ("GraniteSWAConfig", LOCAL),
     "helium": ("HeliumConfig", SHAPE),
     "hunyuan_dense": ("HunYuanDenseV1Config", SHAPE),
+    "hrm_text": ("HrmTextConfig", SHAPE),
+    "hy_v3": ("HYV3Config", DEEPSEEK),
     "jamba": (
         "JambaConfig",
         MOE
@@ -228,8 +247,10 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
             }
         },
     ),
+    "kolibri1": ("Kolibri1Config", MOE),
     "lfm2": ("Lfm2Config", SHAPE | {"layer_types": ["conv", "full_attention"]}),
     "lfm2_moe": ("Lfm2MoeConfig", MOE | {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1}),
+    "lfm3": ("Lfm3Config", SHAPE | {"layer_types": ["conv", "full_attention"]}),
     "llama": ("LlamaConfig", SHAPE),
     "llama_dynamic_ntk": ("LlamaConfig", DYNAMIC),
     "llama_yarn": (
@@ -267,7 +288,9 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         "MiniMaxConfig",
         LOCAL_MOE | {"block_size": 16, "layer_types": ["linear_attention", "full_attention"]},
     ),
+    "minimax_m2": ("MiniMaxM2Config", LOCAL_MOE),
     "ministral": ("MinistralConfig", LOCAL),
+    "ministral3": ("Ministral3Config", SHAPE),
     "mistral": ("MistralConfig", LOCAL),
     "mixtral": ("MixtralConfig", LOCAL_MOE),
     "mamba": ("MambaConfig", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}),
@@ -286,7 +309,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "mpt": (
         "MptConfig",
-        {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 512, "expansion_ratio": 2},
+        {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 4096, "expansion_ratio": 2},
     ),
     "nanochat": ("NanoChatConfig", SHAPE),
     "nemotron": ("NemotronConfig", SHAPE),
@@ -336,6 +359,21 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2_moe": ("Qwen2MoeConfig", MOE | {"shared_expert_intermediate_size": 16}),
     "qwen3": ("Qwen3Config", SHAPE),
     "qwen3_moe": ("Qwen3MoeConfig", MOE),
+    "qwen4_exp_text": (
+        "Qwen4ExpTextConfig",
+        MOE
+        | HYBRID
+        | SHARED_EXPERT
+        | {
+            "indexer_n_heads": 2,
+            "indexer_kv_heads": 1,
+            "indexer_head_dim": 8,
+            "indexer_budget": 16,
+            "indexer_compress_ratio": 4,
+            "hc_count": 2,
+            "hc_lowrank": 8,
+        },
+    ),
     "qwen3_next": (
         "Qwen3NextConfig",
         MOE | HYBRID | SHARED_EXPERT,
@@ -367,6 +405,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "smollm3": ("SmolLM3Config", SHAPE),
     "stablelm": ("StableLmConfig", SHAPE),
     "starcoder2": ("Starcoder2Config", LOCAL),
+    "vaultgemma": ("VaultGemmaConfig", LOCAL),
     "xlstm": (
         "xLSTMConfig",
         {

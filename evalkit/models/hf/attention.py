@@ -4,11 +4,14 @@ transformers writes out the mask of sliding and chunked attention, and plain ("e
 scores: 4 GB for 32,000 tokens and one head, however short the window. Here a mask stays a function.
 Attention goes through the queries in blocks, writes out the part of the mask that a block needs, and reads
 only the keys that the block sees. What attention is, a model's own code or torch, stays as it was.
+
+A model that makes its scores in code of its own (with ALiBi: Bloom, MPT, Falcon) reads a long text in pieces
+of `piece_length` from its cache (`evalkit.models.hf.cache`).
 """
 
-import contextlib
+import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -36,11 +39,24 @@ class _Blocks(NamedTuple):
     num_queries: int = 512
     most_score_bytes: int = 2**28
 
+    def num_fitting(self, num_rows: int, num_heads: int, num_keys: int) -> int:
+        """Queries whose scores fit."""
+        return max(1, min(self.num_queries, self.most_score_bytes // (num_rows * num_heads * num_keys * 4)))
+
 
 _NORMAL = _Blocks()
 _blocks: ContextVar[_Blocks] = ContextVar("_blocks", default=_NORMAL)
-_num_cut: ContextVar[list[int] | None] = ContextVar("_num_cut", default=None)
-"""Counts attention that went in blocks during a trial."""
+_trial: ContextVar["_Trial | None"] = ContextVar("_trial", default=None)
+
+
+@dataclasses.dataclass
+class _Trial:
+    """What was seen of a model's attention while it was tried."""
+
+    num_masks: int = 0
+    """Masks that a text, if longer, would have written out."""
+    num_cut: int = 0
+    """Attention that went in blocks."""
 
 
 class _LazyMask:
@@ -88,39 +104,54 @@ def bound_attention(model: "transformers.PreTrainedModel", ids: list[int]) -> bo
     attention = config._attn_implementation
     if attention not in ("sdpa", "eager"):
         return attention is not None and "flash" in attention
-    if attention == "sdpa" and not _has_windows(config):
-        return bool(getattr(model, "_supports_sdpa", False))  # the mask is never written out
-    text = (ids * (_NUM_TRIED // len(ids) + 1))[:_NUM_TRIED]
-    row = torch.tensor([text], device=model.get_output_embeddings().weight.device)
-    whole = hidden_at_head(model, row).double()
+    is_sdpa = attention == "sdpa" and bool(getattr(model, "_supports_sdpa", False))
     _register()
+    row = torch.tensor([ids], device=model.get_output_embeddings().weight.device)
+    if is_sdpa and _in_blocks(model, row, attention)[0].num_masks == 0:
+        return True
+    row = torch.tensor([(ids * (_NUM_TRIED // len(ids) + 1))[:_NUM_TRIED]], device=row.device)
+    trial, cut = _in_blocks(model, row, attention)
+    if cut is None or not (is_sdpa or trial.num_cut):
+        return False
+    whole = hidden_at_head(model, row).double()
+    tolerance = 32 * torch.finfo(cut.dtype).eps * whole.abs().max().item()
+    if (cut.double() - whole).abs().max().item() > tolerance:
+        return False
     config._attn_implementation = _PREFIX + attention
-    with _tiny_blocks() as num_cut, contextlib.suppress(Exception):  # a model's own code, with a mask of ours
-        cut = hidden_at_head(model, row)
-        tolerance = 32 * torch.finfo(cut.dtype).eps * whole.abs().max().item()
-        if num_cut[0] and (cut.double() - whole).abs().max().item() <= tolerance:
-            return True
-    config._attn_implementation = attention
-    return False
+    return True
 
 
-@contextlib.contextmanager
-def _tiny_blocks() -> Iterator[list[int]]:
-    count = [0]
-    blocks, counting = _blocks.set(_Blocks(0, 16)), _num_cut.set(count)
+def _in_blocks(
+    model: "transformers.PreTrainedModel", row: Tensor, attention: str
+) -> "tuple[_Trial, Tensor | None]":
+    """What becomes of a text in tiny blocks; no tensor where a model's own code takes no mask of ours."""
+    config = model.config.get_text_config(decoder=True)
+    trial = _Trial()
+    blocks, watching = _blocks.set(_Blocks(0, 16)), _trial.set(trial)
+    config._attn_implementation = _PREFIX + attention
     try:
-        yield count
+        return trial, hidden_at_head(model, row)
+    except Exception:
+        return trial, None
     finally:
+        config._attn_implementation = attention
         _blocks.reset(blocks)
-        _num_cut.reset(counting)
+        _trial.reset(watching)
 
 
-def _has_windows(config: "transformers.PreTrainedConfig") -> bool:
-    names = ("sliding_window", "attention_chunk_size", "window_size")
-    layer_types = set(getattr(config, "layer_types", None) or ())
-    return any(getattr(config, name, None) for name in names) or any(
-        "sliding" in str(kind) or "chunked" in str(kind) for kind in layer_types
-    )
+def piece_length(config: "transformers.PreTrainedConfig", num_rows: int, num_tokens: int) -> int:
+    """How much of a text to read at once with a model that writes out the scores of all that it reads.
+
+    Args:
+        config: the model's.
+        num_rows: texts side by side.
+        num_tokens: of the longest.
+    """
+    blocks = _blocks.get()
+    if num_tokens**2 <= blocks.most_mask_elements:
+        return num_tokens
+    num_heads = getattr(config.get_text_config(decoder=True), "num_attention_heads", None)
+    return blocks.num_fitting(num_rows, num_heads if isinstance(num_heads, int) else 32, num_tokens)
 
 
 def _register() -> None:
@@ -142,9 +173,10 @@ def _mask_with(attention: str) -> Callable[..., Tensor | _LazyMask | None]:
         num_elements = settings["q_length"] * settings["kv_length"]
         if num_elements <= _blocks.get().most_mask_elements or settings.get("attention_mask") is not None:
             return mask(**settings)
-        if attention == "sdpa" and settings.get("allow_is_causal_skip", True) and _is_causal(settings):
-            return None
-        return _LazyMask(mask, settings)
+        may_skip = attention == "sdpa" and settings.get("allow_is_causal_skip", True) and _is_causal(settings)
+        if trial := _trial.get():
+            trial.num_masks += not may_skip or settings.get("local_size") is not None
+        return None if may_skip else _LazyMask(mask, settings)
 
     return lazy_mask
 
@@ -174,12 +206,11 @@ def _attend_with(attention: str) -> Callable[..., tuple[Tensor, object]]:
             attend_once = sys.modules[type(module).__module__].eager_attention_forward
         if not isinstance(attention_mask, _LazyMask):
             return attend_once(module, query, key, value, attention_mask, *args, **settings)
-        blocks, count = _blocks.get(), _num_cut.get()
-        if count is not None:
-            count[0] += 1
+        blocks = _blocks.get()
+        if trial := _trial.get():
+            trial.num_cut += 1
         num_rows, num_heads, num_queries, _ = query.shape
-        fitting = blocks.most_score_bytes // (num_rows * num_heads * key.shape[2] * 4)
-        size = max(1, min(blocks.num_queries, fitting))
+        size = blocks.num_fitting(num_rows, num_heads, key.shape[2])
         outputs = []
         for first in range(0, num_queries, size):
             end = min(first + size, num_queries)

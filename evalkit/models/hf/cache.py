@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 _NUM_TRIED_BEFORE = 7
 """Tokens of the trial that go into the cache; the rest is read from it."""
+_NUM_REPEATED = 5
+"""Pieces of the trial of `hidden_in_pieces`."""
+_NO_SUCH_CACHE = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a model's own code raises that is given a cache of another kind than it knows."""
 
 
 class HfReading(NamedTuple):
@@ -64,6 +76,43 @@ def branch_hidden(
     return _advance(model, ids, cache)
 
 
+def hidden_in_pieces(model: "transformers.PreTrainedModel", input_ids: Tensor, num_queries: int) -> Tensor:
+    """What the head gets at every token, `hidden_at_head`, where the text is read a piece at a time.
+
+    Attention that is written out then takes memory for a piece by the text, not for the text by the text.
+
+    Args:
+        model: a causal LM that `carries_state`.
+        input_ids: ``[B, T]``.
+        num_queries: tokens of a piece.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    return torch.cat(
+        [_advance(model, piece, cache) for piece in torch.split(input_ids, num_queries, dim=1)], dim=1
+    )
+
+
+def reads_in_pieces(model: "transformers.PreTrainedModel", ids: Sequence[int]) -> bool:
+    """Whether `hidden_in_pieces` gives what a text gives in one.
+
+    Args:
+        model: a `transformers` causal LM in evaluation mode.
+        ids: a few ids of ordinary text.
+    """
+    if _cache_argument(model) is None:
+        return False
+    text = list(ids) * _NUM_REPEATED
+    row = torch.tensor([text], device=model.get_output_embeddings().weight.device)
+    whole = hidden_at_head(model, row)
+    try:
+        pieces = hidden_in_pieces(model, row, len(ids))
+    except _NO_SUCH_CACHE:
+        return False
+    return _agree(pieces, whole)
+
+
 def carries_state(model: "transformers.PreTrainedModel", ids: Sequence[int]) -> bool:
     """Whether a text read in two pieces, the second in two rows, gives what it gives in one.
 
@@ -74,24 +123,28 @@ def carries_state(model: "transformers.PreTrainedModel", ids: Sequence[int]) -> 
     if _cache_argument(model) is None:
         return False
     device = model.get_output_embeddings().weight.device
-    whole = hidden_at_head(model, torch.tensor([list(ids)], device=device))[0].double()
+    whole = hidden_at_head(model, torch.tensor([list(ids)], device=device))[0]
     try:
         reading = read_on(model, ids[:_NUM_TRIED_BEFORE], None)
         second_piece = list(ids[_NUM_TRIED_BEFORE:])
         # Two rows of different lengths, as a branching has them: one cache serves both, the shorter is
         # padded.
-        rows = branch_hidden(model, reading, [second_piece, second_piece[:2]]).double()
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
-        return False  # it knows no such cache: read from the start each time, slower and as right
-    pieces = torch.cat((reading.hidden.double()[None], rows[0], rows[1, :2]))
+        rows = branch_hidden(model, reading, [second_piece, second_piece[:2]])
+    except _NO_SUCH_CACHE:
+        return False  # read from the start each time, slower and as right
     before = _NUM_TRIED_BEFORE
     expected = torch.cat((whole[before - 1 :], whole[before : before + 2]))
-    if pieces.shape != expected.shape:
+    return _agree(torch.cat((reading.hidden[None], rows[0], rows[1, :2])), expected)
+
+
+def _agree(pieces: Tensor, whole: Tensor) -> bool:
+    if pieces.shape != whole.shape:
         return False
     # Another order of the same sums is off by a few roundings of the largest values; a cache that was not
     # taken over, or whose positions start again, by as much as the values themselves.
-    tolerance = 32 * torch.finfo(reading.hidden.dtype).eps * whole.abs().max().item()
-    return (pieces - expected).abs().max().item() <= tolerance
+    expected = whole.double()
+    tolerance = 32 * torch.finfo(whole.dtype).eps * expected.abs().max().item()
+    return (pieces.double() - expected).abs().max().item() <= tolerance
 
 
 def _advance(model: "transformers.PreTrainedModel", ids: Tensor, cache: "transformers.Cache") -> Tensor:

@@ -17,7 +17,7 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hf import cache as hf_reading
-from evalkit.models.hf.attention import bound_attention
+from evalkit.models.hf.attention import bound_attention, piece_length
 from evalkit.models.hf.cache import HfReading
 from evalkit.models.hf.checkpoint import open_checkpoint, quiet, stated_length
 from evalkit.models.hf.extra_tensors import summary
@@ -125,9 +125,14 @@ class HfModel:
         ids = _probe_ids(token_bytes)
         with torch.inference_mode(), self._computing():
             self._head = understand_head(model, ids, identity.name)
-            has_bounded_attention = bound_attention(model, ids)
+            is_bounded = bound_attention(model, ids)
+            # Not where tables or choices go by the length of what is read: a piece has another.
+            may_cut = not (is_bounded or self._tables.switches or self._reads_alone)
+            self._reads_in_pieces = may_cut and hf_reading.reads_in_pieces(model, ids)
         self._device = self._head.weight.device
-        self.tokens_per_batch = _tokens_per_batch(model, self._device, has_bounded_attention)
+        self.tokens_per_batch = _tokens_per_batch(
+            model, self._device, has_bounded_attention=is_bounded or self._reads_in_pieces
+        )
         self._check_company(ids)
 
     @contextlib.contextmanager
@@ -188,12 +193,19 @@ class HfModel:
         )
         targets = np.concatenate([np.asarray(row, np.int64) for row in paid])
         with self._computing():
-            hidden = hidden_at_head(self._model, torch.from_numpy(ids).to(self._device))
+            hidden = self._hidden(torch.from_numpy(ids).to(self._device))
         nats = self._head_nats(hidden.flatten(0, 1)[torch.from_numpy(positions).to(self._device)], targets)
         ends = np.cumsum([len(row) for row in paid])[:-1]
         for cost, skip, part in zip(costs, unpredicted, np.split(nats, ends), strict=True):
             cost[skip:] = part
         return costs
+
+    def _hidden(self, ids: Tensor) -> Tensor:
+        """What the head gets at every position of ``ids``, ``[B, T]``."""
+        num_queries = piece_length(self._model.config, *ids.shape)
+        if self._reads_in_pieces and num_queries < ids.shape[1]:
+            return hf_reading.hidden_in_pieces(self._model, ids, num_queries)
+        return hidden_at_head(self._model, ids)
 
     def _check_company(self, ids: list[int]) -> None:
         """Read rows one by one where a row's costs depend on its neighbors.
@@ -322,7 +334,7 @@ def _probe_ids(token_bytes: TokenBytes) -> list[int]:
 
 
 def _tokens_per_batch(
-    model: "transformers.PreTrainedModel", device: torch.device, has_bounded_attention: bool
+    model: "transformers.PreTrainedModel", device: torch.device, *, has_bounded_attention: bool
 ) -> int:
     if device.type != "cuda":
         return _CPU_TOKENS_PER_BATCH

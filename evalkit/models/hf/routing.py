@@ -2,8 +2,8 @@
 
 A choice between two that are nearly equal turns on the last bit of their scores, and that on the shape of the
 batch: a document's bits can depend on its company by 1e-4. Where attention chooses its tokens (DeepSeek V3.2
-and V4, GLM-5) scores are often exactly equal, as all that is negative counts as zero, and torch breaks such
-ties by the length of the padded row. So these read rows one by one.
+and V4, GLM-5, Qwen 4) scores are often exactly equal, as all that is negative counts as zero, and torch
+breaks such ties by the length of the padded row. So these read rows one by one.
 """
 
 from typing import TYPE_CHECKING
@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import transformers
 
-_TOKEN_CHOICES = ("index_topk", "indexer_topk", "sparse_topk")
+_TOKEN_CHOICES = (
+    *("index_topk", "indexer_topk", "sparse_topk"),
+    "index_topk_blocks",  # MiniMax-M3
+    "indexer_budget",  # Qwen 4
+    "keep_window_size",  # Doge
+)
 _EXPERT_CHOICES = (
     "num_experts_per_tok",
     "num_experts_per_token",

@@ -45,7 +45,10 @@ TAKING_KERNELS = [
 ]
 """Architectures for which other packages have kernels, or classes of the same name."""
 CARRYING = {"bloom", "falcon_h1", "gemma3_text", "gpt_oss", "llama", "mamba2", "mistral3", "qwen3_next"}
-DEPENDING_ON_LENGTH = {"deepseek_v32", "glm_moe_dsa", "llama_dynamic_ntk", "phi3_longrope", "phimoe_longrope"}
+DEPENDING_ON_LENGTH = {
+    *("deepseek_v32", "deepseek_v4", "doge", "glm_moe_dsa", "qwen4_exp_text"),  # tokens are chosen
+    *("llama_dynamic_ntk", "phi3_longrope", "phimoe_longrope"),
+}
 NUM_TOKENS = 90
 SHORT = 30
 """Tokens of a text before the switch of the position tables, which is at 40; the whole is beyond."""
@@ -274,7 +277,10 @@ def test_architectures_are_as_right_beside_flash_linear_attention() -> None:
     assert f"{len(TAKING_KERNELS) + 1} passed" in result.stdout, result.stdout[-1000:]
 
 
-LONG_ATTENTION = ["cohere2", "gemma2", "gemma3_text", "gemma3n_text", "gpt_oss", "llama4_text", "mistral"]
+LONG_ATTENTION = [
+    *("cohere2", "gemma2", "gemma3_text", "gemma3n_text", "gpt_oss", "llama4_text", "mistral"),
+    *("bloom", "falcon", "falcon_alibi", "mpt", "qwen2_moe"),
+]
 
 
 @pytest.fixture
@@ -313,15 +319,24 @@ class _Largest(TorchDispatchMode):
         return output
 
 
+SCORES = 4 * 4 * 600
+"""Bytes for a token: four heads, 512 queries at once; scores of all by all take 48,000."""
+
+
 @pytest.mark.parametrize(
     ("architecture", "bytes_per_token"),
     [
         ("gemma3_text", 1600),  # a mask of all by all takes 3000
         ("llama4_text", 1600),
-        ("gpt_oss", 4 * 4 * 600),  # four heads, 512 queries at once; scores of all by all take 48,000
+        ("qwen2_moe", 1600),
+        ("gpt_oss", SCORES),
+        ("falcon", SCORES),
+        ("bloom", SCORES),  # and what follows has ALiBi: read in pieces
+        ("falcon_alibi", SCORES),
+        ("mpt", SCORES),
     ],
 )
-def test_memory_of_sliding_attention_is_linear_in_the_text(
+def test_memory_of_attention_is_linear_in_the_text(
     architecture: str, bytes_per_token: int, checkpoint: Callable[[str], Path]
 ) -> None:
     model = load(checkpoint(architecture), context_limit=8192)
