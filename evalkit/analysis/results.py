@@ -1,6 +1,7 @@
 """All cells under a folder, read once: which models, which corpora, which documents cost what."""
 
 import dataclasses
+import functools
 import hashlib
 import math
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis.manifests import Manifests, find_manifests
 from evalkit.analysis.site_listing import SITE_LISTING, read_listing
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import read_cell
@@ -108,6 +110,11 @@ class Results:
     cells: tuple[CorpusCell, ...] = ()
     """All whole cells of corpora, in the order of their paths; also those that `corpora` leave out because
     another has the same numbers and those of the tokens besides."""
+
+    @functools.cached_property
+    def manifests(self) -> Manifests:
+        """Of the corpora, as far as they are at hand; looked for once."""
+        return find_manifests([(corpus.name, corpus.sha256) for corpus in self.corpora], self.folder)
 
     @property
     def policies(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ unpaid) and ``token_ends`` (byte offsets).
 import dataclasses
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +42,7 @@ from evalkit.cells.schema import (
     LossyDocument,
     content_of,
 )
-from evalkit.corpora.store import Corpus
+from evalkit.corpora.store import UNKNOWN, Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug
 from evalkit.models.protocol import ModelIdentity
@@ -209,6 +210,8 @@ def _corpus(spec: CellSpec) -> CellCorpus:
         num_bytes=corpus.num_bytes,
         limit=spec.limit,
         licenses=dict(corpus.manifest.licenses),
+        sources=dict(corpus.manifest.sources),
+        languages=dict(Counter(document.language or UNKNOWN for document in corpus.documents)),
     )
 
 

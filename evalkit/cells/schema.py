@@ -132,6 +132,10 @@ class CellCorpus:
     """How many documents ``--limit`` left of it; None where no document was left out."""
     licenses: Mapping[str, int]
     """Documents by license."""
+    sources: Annotated[Mapping[str, int] | None, Mark.MAY_BE_ABSENT] = None
+    """Documents by source; older cells do not say."""
+    languages: Annotated[Mapping[str, int] | None, Mark.MAY_BE_ABSENT] = None
+    """Documents by language, ``unknown`` where nobody stated it; the same."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

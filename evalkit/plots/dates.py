@@ -15,8 +15,9 @@ from evalkit.analysis.results import ScoredCorpus
 from evalkit.dates import first_day, last_day
 from evalkit.errors import UsageError
 from evalkit.models.catalog import load_catalog
-from evalkit.plots.frame import BITS_AXIS, FAINT, LABEL_SIZE, frame, line_style, styled
+from evalkit.plots.frame import BITS_AXIS, FAINT, LABEL_SIZE, line_style, styled
 from evalkit.plots.labels import PointLabel, label_points
+from evalkit.plots.panels import panels
 from evalkit.plots.scores import Scores, Source, Warn, find_configuration, load_scores, name_of, silent
 from evalkit.stats import ratio_interval
 
@@ -58,6 +59,8 @@ def dates(
 ) -> Figure:
     """Bits per byte against the documents' dates, counted from each model's cutoff or release.
 
+    Each source has a panel of its own, for a line from one source to another would show no time.
+
     Args:
         results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
         reference: a model, best a compressor, whose bits for the same documents are subtracted: what is left
@@ -74,42 +77,65 @@ def dates(
     scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
     everyone = range(len(scores.results.configurations))
     anchor = None if reference is None else find_configuration(scores, reference, everyone)
-    dated_by_model, undated = _dated_by_model(scores, anchor, warn)
-    if not dated_by_model:
+    by_source, undated = _dated_by_source(scores, anchor, warn)
+    if not by_source:
         raise UsageError(
             f"{name_of(results)}: no model with a cutoff or release date was scored on a document with a "
             "date; see `evalkit models list` and `evalkit corpora list`"
         )
-    days = np.concatenate([dated.days for dated in dated_by_model.values()])
+    days = np.concatenate([dated.days for by_model in by_source.values() for dated in by_model.values()])
     width = _bin_days(float(days.max() - days.min()))
-    figure, [axes] = frame(
+    figure, panel_axes = panels(
         "Bits per byte before and after each model's cutoff",
-        f"documents by date, {_bin_words(width)} together, counted from the model's published cutoff, "
-        f"else from its release; policy {policy}; bands: 95 % intervals over clusters of documents"
-        + (f"; not shown, for neither is known: {', '.join(undated)}" if undated else ""),
+        f"documents by date, {_bin_words(width)} together, each source by itself; counted from the model's "
+        f"published cutoff, else from its release; policy {policy}; bands: 95 % intervals over clusters of "
+        "documents" + (f"; not shown, for neither is known: {', '.join(undated)}" if undated else ""),
+        num_panels=len(by_source),
+        most_lines=max(map(len, by_source.values())),
+        least_height=4.4 if len(by_source) == 1 else 3.2,
     )
-    order = sorted(dated_by_model, key=scores.label)
-    curves = [_binned(dated_by_model[index], width) for index in order]
-    for place, curve in enumerate(curves):
-        _draw_curve(axes, curve, place)
-    _mark_cutoff(axes)
+    order = sorted({index for by_model in by_source.values() for index in by_model}, key=scores.label)
+    first, last = (end / _DAYS_PER_MONTH for end in (min(0.0, days.min()), max(0.0, days.max())))
+    room = 0.05 * max(last - first, 1.0)
     label = "" if anchor is None else f" minus those of {scores.label(anchor)}"
-    axes.set_xlabel("months from the model's cutoff to the document")
-    axes.set_ylabel(BITS_AXIS.replace("byte", f"byte{label}", 1))
-    ends = [
-        PointLabel(curve[-1].x, curve[-1].bits_per_byte, scores.label(index), line_style(place)["color"])
-        for place, (index, curve) in enumerate(zip(order, curves, strict=True))
-    ]
-    lines = [[(point.x, point.bits_per_byte) for point in curve] for curve in curves]
-    label_points(axes, ends, lines=[*lines, [(0.0, y) for y in axes.get_ylim()]])
+    for axes, (source, by_model) in zip(panel_axes, by_source.items(), strict=True):
+        curves = {index: _binned(by_model[index], width) for index in order if index in by_model}
+        axes.set_xlim(first - room, last + room)
+        _draw_panel(axes, scores, curves, order)
+        axes.set_title(source, loc="left", fontweight="bold", pad=14)
+        axes.set_ylabel(BITS_AXIS.replace("byte", f"byte{label}", 1))
     return figure
 
 
-def _dated_by_model(scores: Scores, anchor: int | None, warn: Warn) -> tuple[dict[int, _Dated], list[str]]:
-    """The dated documents of each language model but the anchor, and which models have no date."""
+def _draw_panel(
+    axes: Axes, scores: Scores, curves: Mapping[int, Sequence[_Point]], order: Sequence[int]
+) -> None:
+    """A source: a line per model, in the style of its place among all models."""
+    for index, curve in curves.items():
+        _draw_curve(axes, curve, order.index(index))
+    _mark_cutoff(axes)
+    axes.set_xlabel("months from the model's cutoff to the document")
+    ends = [
+        PointLabel(
+            curve[-1].x,
+            curve[-1].bits_per_byte,
+            scores.label(index),
+            line_style(order.index(index))["color"],
+        )
+        for index, curve in curves.items()
+    ]
+    lines = [[(point.x, point.bits_per_byte) for point in curve] for curve in curves.values()]
+    label_points(axes, ends, lines=[*lines, [(0.0, y) for y in axes.get_ylim()]])
+
+
+def _dated_by_source(
+    scores: Scores, anchor: int | None, warn: Warn
+) -> tuple[dict[str, dict[int, _Dated]], list[str]]:
+    """The dated documents of each source and language model but the anchor, and which models have no date."""
     catalog = load_catalog()
-    days_of = {corpus.key: _document_days(corpus, warn) for corpus in scores.results.corpora}
-    dated_by_model: dict[int, _Dated] = {}
+    corpora = scores.results.corpora
+    days_of = {corpus.key: _document_days(corpus, warn) for corpus in corpora}
+    by_source: dict[str, dict[int, _Dated]] = {}
     undated: list[str] = []
     for index, row in enumerate(scores.results.configurations):
         if row.policy is None or index == anchor:
@@ -119,14 +145,16 @@ def _dated_by_model(scores: Scores, anchor: int | None, warn: Warn) -> tuple[dic
             undated.append(scores.label(index))
             warn(f"{scores.label(index)} is left out: neither its cutoff nor its release is known")
             continue
-        dated = _dated(scores, index, anchor, cutoff.last_day, days_of)
-        if len(dated.days):
-            dated_by_model[index] = dated
-    return dated_by_model, undated
+        for source in sorted(set(scores.sources)):
+            members = [corpus for corpus, name in zip(corpora, scores.sources, strict=True) if name == source]
+            dated = _dated(members, index, anchor, cutoff.last_day, days_of)
+            if len(dated.days):
+                by_source.setdefault(source, {})[index] = dated
+    return dict(sorted(by_source.items())), undated
 
 
 def _dated(
-    scores: Scores,
+    corpora: Sequence[ScoredCorpus],
     configuration: int,
     anchor: int | None,
     cutoff: dt.date,
@@ -137,7 +165,7 @@ def _dated(
     bits: list[float] = []
     num_bytes: list[int] = []
     clusters: list[str] = []
-    for corpus in scores.results.corpora:
+    for corpus in corpora:
         if configuration not in corpus.cells or (anchor is not None and anchor not in corpus.cells):
             continue
         paid = corpus.bits[:, configuration] - (0.0 if anchor is None else corpus.bits[:, anchor])
@@ -213,17 +241,15 @@ def _draw_curve(axes: Axes, curve: Sequence[_Point], place: int) -> None:
 def _mark_cutoff(axes: Axes) -> None:
     """Line and words at the cutoff, grey before it."""
     first, last = axes.get_xlim()
-    margin = 0.03 * max(last - first, 1.0)
-    axes.set_xlim(min(first, -margin), max(last, margin))
     axes.axvline(0, color=FAINT, linewidth=0.9)
-    if first < 0:
-        axes.axvspan(min(first, -margin), 0, color="#F3F3F3", zorder=0, linewidth=0)
+    axes.axvspan(first, 0, color="#F3F3F3", zorder=0, linewidth=0)
+    share = -first / (last - first)
     axes.text(
         0,
         1.005,
         "may have been read ←   → newer than the model",
         transform=axes.get_xaxis_transform(),
-        ha="center" if first < -0.2 * max(last, 1) < 0 else "left",
+        ha="left" if share < 1 / 3 else "right" if share > 2 / 3 else "center",
         va="bottom",
         fontsize=LABEL_SIZE - 1,
         color=FAINT,

@@ -98,8 +98,22 @@ def figure_bytes(figure: Figure, suffix: str) -> bytes:
     """The file of a figure; ``suffix`` is one of `SUFFIXES`."""
     buffer = io.BytesIO()
     with matplotlib.style.context(["default", STYLE]):
+        _freeze_layout(figure)
         figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
     return buffer.getvalue()
+
+
+def _freeze_layout(figure: Figure) -> None:
+    """Keep axes where the layout puts them, to a millionth of the figure.
+
+    Its solver goes through constraints in the order of their addresses: the last digits differ between calls.
+    """
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for axes in figure.axes:
+            x0, y0, width, height = (round(float(part), 6) for part in axes.get_position().bounds)
+            axes.set_position((x0, y0, width, height))
 
 
 def frame(

@@ -1,16 +1,20 @@
 """The plot of chained months: what the texts did, and what the models did."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evalkit.analysis.cutoff import combined
-from evalkit.analysis.months import Month, chain_months
+from evalkit.analysis.estimates import Estimate
+from evalkit.analysis.months import Chain, chain_months
 from evalkit.analysis.results import Results
 from evalkit.errors import unknown_name
+from evalkit.plots import edges
 from evalkit.plots.frame import BITS_AXIS, FAINT, TEXT, LineStyle, frame, line_style, styled
 from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.panels import place_of, time_axis
 from evalkit.plots.scores import Source, Warn, all_readings, marks_legend, results_of, silent
 
 
@@ -25,54 +29,97 @@ def months(
 ) -> Figure:
     """Corpora of successive months chained by anchors: the drift of the texts, and levels without it.
 
+    Each source has a chain of its own, for months of different sources are not comparable.
+
     Args:
         results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
         anchors: models that tie the months together; empty: all that successive months have in common.
         models: names of those to show; empty: all.
         policy: context policy of the language models.
-        warn: told of every file that is left out.
+        warn: told of every file that is left out, and of sources that cannot be chained.
 
     Raises:
-        UsageError: a name is unknown, fewer than two months, or months without a common anchor.
+        UsageError: a name is unknown, or no source has two months and a common anchor.
     """
     read = results_of(results, warn)
-    chain = chain_months(read, anchors, policy=policy)
-    labels = sorted({label for month in chain for label in month.chained})
+    chains, left_out = chain_months(read, anchors, policy=policy)
+    for source, reason in left_out.items():
+        warn(f"{source} is left out: {reason}")
+    labels = sorted({label for chain in chains for month in chain.months for label in month.chained})
     for name in models:
         if not any(_is_called(label, name) for label in labels):
-            raise unknown_name("model", name, labels, f"In the chain there are: {', '.join(labels)}.")
+            raise unknown_name("model", name, labels, f"In the chains there are: {', '.join(labels)}.")
     shown = [label for label in labels if not models or any(_is_called(label, name) for name in models)]
-    marks = _marks(read)
-    ties = sorted({label for month in chain for label in month.anchors})
-    figure, (drift, levels) = frame(
+    ties = sorted({label for chain in chains for month in chain.months for label in month.anchors})
+    compressors = {row.label for row in read.configurations if row.policy is None}
+    marks = [_marks(read, chain) for chain in chains]
+    panels = [_panel_of(chain, shown, compressors, mark) for chain, mark in zip(chains, marks, strict=True)]
+    has_arrows = any(panel.has_arrows() for panel in panels)
+    figure, (drift, *levels) = frame(
         "What months did to the texts, and what is left for the models",
-        f"chained by {', '.join(ties)}; policy {policy}; bands and bars: 95 % intervals; "
-        f"thin: levels as measured{marks_legend([marks[label] for label in shown])}",
-        height=5.4,
-        num_rows=2,
+        f"each source chained by itself, by {', '.join(ties)}; policy {policy}; bands and bars: 95 % "
+        f"intervals; thin: levels as measured{f'; {edges.LEGEND}' if has_arrows else ''}"
+        f"{marks_legend({mark for by_label in marks for mark in by_label.values()})}"
+        + (f"; one month alone, or no anchor: {', '.join(left_out)}" if left_out else ""),
+        height=1.8 + sum(max(2.6, 0.8 + 0.17 * len(panel.labels)) for panel in panels),
+        num_rows=1 + len(panels),
         sharex=True,
-        height_ratios=[1, 2.2],
+        height_ratios=[1.6, *[max(2.6, 0.8 + 0.17 * len(panel.labels)) for panel in panels]],
     )
-    _draw_drift(drift, chain)
-    ends = []
-    for index, label in enumerate(shown):
-        shift = 0.05 * ((index % 5) - 2) / 2 if len(shown) > 1 else 0.0
-        end = _draw_model(levels, chain, label, line_style(index), shift)
-        ends.append(end._replace(text=short(label, marks[label])))
-    levels.set_xticks(range(len(chain)), [month.month for month in chain])
-    levels.set_xlim(-0.25, len(chain) - 0.8)
-    levels.set_xlabel("month of the corpora")
-    levels.set_ylabel(f"chained {BITS_AXIS}")
-    label_ends(levels, ends)
+    days = [month.day for chain in chains for month in chain.months]
+    time_axis(levels[-1], days, "when the texts were published (the middle of a month's corpora)")
+    _draw_drifts(drift, chains)
+    span = (max(days) - min(days)).days
+    for axes, panel in zip(levels, panels, strict=True):
+        _draw_panel(axes, panel, [shown.index(label) for label in panel.labels], span)
     return figure
 
 
-def _marks(results: Results) -> dict[str, str]:
+class _Panel(NamedTuple):
+    """A source's levels, as they are drawn."""
+
+    chain: Chain
+    labels: list[str]
+    compressors: set[str]
+    limits: edges.Limits
+    marks: Mapping[str, str]
+
+    def has_arrows(self) -> bool:
+        """Whether a compressor's level is beyond the axis."""
+        return any(
+            self.limits.side(month.chained[label].value)
+            for month in self.chain.months
+            for label in self.compressors & set(self.labels) & month.chained.keys()
+        )
+
+
+def _panel_of(chain: Chain, shown: Sequence[str], compressors: set[str], marks: Mapping[str, str]) -> _Panel:
+    labels = [label for label in shown if any(label in month.chained for month in chain.months)]
+    setting = [label for label in labels if label not in compressors] or labels
+    estimates = [
+        level
+        for month in chain.months
+        for label in setting
+        if label in month.chained
+        for level in (month.chained[label], Estimate(month.levels[label].value, None, None))
+    ]
+    return _Panel(
+        chain, labels, compressors, edges.limits_of(estimates or [Estimate(1.0, None, None)]), marks
+    )
+
+
+def _marks(results: Results, chain: Chain) -> dict[str, str]:
     """By label, what stands behind a model's name; see `evalkit.analysis.cutoff.MARKS`."""
-    by_corpus = all_readings(results)
+    labels = {label for month in chain.months for label in month.corpora}
+    by_corpus = [
+        by_model
+        for corpus, by_model in zip(results.corpora, all_readings(results), strict=True)
+        if corpus.label in labels
+    ]
     return {
         row.label: combined(by_model[index].exposure for by_model in by_corpus if index in by_model).mark
         for index, row in enumerate(results.configurations)
+        if any(index in by_model for by_model in by_corpus)
     }
 
 
@@ -81,32 +128,59 @@ def _is_called(label: str, name: str) -> bool:
     return label == name or label.startswith(f"{name} · ")
 
 
-def _draw_drift(axes: Axes, chain: Sequence[Month]) -> None:
-    xs = list(range(len(chain)))
-    axes.plot(xs, [100 * (month.drift.value - 1) for month in chain], color=TEXT, marker="o")
-    axes.fill_between(
-        xs,
-        [100 * ((month.drift.low or month.drift.value) - 1) for month in chain],
-        [100 * ((month.drift.high or month.drift.value) - 1) for month in chain],
-        color=TEXT,
-        alpha=0.12,
-        linewidth=0,
-    )
+def _draw_drifts(axes: Axes, chains: Sequence[Chain]) -> None:
+    ends = []
+    for index, chain in enumerate(chains):
+        style = line_style(index)
+        if len(chains) == 1:
+            style["color"] = TEXT
+        xs = [place_of(month.day) for month in chain.months]
+        percent = [100 * (month.drift.value - 1) for month in chain.months]
+        axes.plot(xs, percent, **style)
+        axes.fill_between(
+            xs,
+            [100 * ((month.drift.low or month.drift.value) - 1) for month in chain.months],
+            [100 * ((month.drift.high or month.drift.value) - 1) for month in chain.months],
+            color=style["color"],
+            alpha=0.12,
+            linewidth=0,
+        )
+        ends.append(EndLabel(percent[-1], short(chain.source), style["color"], xs[-1]))
     axes.axhline(0, color=FAINT, linewidth=0.8)
     axes.set_ylabel("harder texts, %\n(bits of the anchors)")
+    label_ends(axes, ends)
 
 
-def _draw_model(axes: Axes, chain: Sequence[Month], label: str, style: LineStyle, shift: float) -> EndLabel:
-    """A model's chained and measured levels, a little beside its month; returns the line's name."""
-    scored = [place for place, month in enumerate(chain) if label in month.chained]
-    chained = [chain[place].chained[label] for place in scored]
-    xs = [place + shift for place in scored]
-    color = style["color"]
+def _draw_panel(axes: Axes, panel: _Panel, styles: Sequence[int], span: int) -> None:
+    axes.set_ylim(*panel.limits)
+    axes.set_title(panel.chain.source, loc="left", fontweight="bold")
+    axes.set_ylabel(f"chained {BITS_AXIS}")
+    ends = []
+    for label, index in zip(panel.labels, styles, strict=True):
+        # Side by side, where bars would cover each other.
+        shift = 0.004 * span * ((index % 5) - 2) if len(panel.labels) > 1 else 0.0
+        ends.append(_draw_model(axes, panel, label, line_style(index), shift))
+    label_ends(axes, ends)
+
+
+def _draw_model(axes: Axes, panel: _Panel, label: str, style: LineStyle, shift: float) -> EndLabel:
+    """A model's chained and measured levels, a little beside their days; returns the line's name."""
+    scored = [month for month in panel.chain.months if label in month.chained]
+    chained = [month.chained[label] for month in scored]
+    xs = [place_of(month.day) + shift for month in scored]
+    color, limits = style["color"], panel.limits
+    name = short(label, panel.marks.get(label, ""))
+    if label in panel.compressors and any(limits.side(level.value) for level in chained):
+        sides = [limits.side(level.value) for level in chained]
+        for x, level, side in zip(xs, chained, sides, strict=True):
+            marker = edges.MARKERS.get(side, style["marker"])
+            axes.plot([x], [limits.pinned(level.value)], color=color, marker=marker, clip_on=False)
+        last = chained[-1].value
+        text = f"{name} {edges.ARROWS[sides[-1]]} {last:.2f}" if sides[-1] else name
+        return EndLabel(limits.pinned(last), text, color, xs[-1])
     axes.plot(xs, [level.value for level in chained], **style)
-    axes.plot(
-        xs, [chain[place].levels[label].value for place in scored], color=color, linewidth=0.7, alpha=0.6
-    )
+    axes.plot(xs, [month.levels[label].value for month in scored], color=color, linewidth=0.7, alpha=0.6)
     for x, level in zip(xs, chained, strict=True):
         if level.low is not None and level.high is not None:
             axes.plot([x, x], [level.low, level.high], color=color, linewidth=1.1, alpha=0.7)
-    return EndLabel(chained[-1].value, label, color, xs[-1])
+    return EndLabel(chained[-1].value, name, color, xs[-1])

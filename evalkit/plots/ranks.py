@@ -1,5 +1,6 @@
 """The plot of ranks from month to month."""
 
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,10 +11,12 @@ from matplotlib.ticker import MaxNLocator
 
 from evalkit.analysis.aggregates import check_aggregate
 from evalkit.analysis.estimates import Estimate, rank_interval
+from evalkit.analysis.months import UNDATED, middle_of
 from evalkit.analysis.rankings import Choice, View
 from evalkit.errors import UsageError
-from evalkit.plots.frame import LineStyle, frame, line_style, styled
-from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.frame import LineStyle, line_style, styled
+from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.panels import panels, place_of, time_axis
 from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 
@@ -38,55 +41,110 @@ def ranks(
 ) -> Figure:
     """Rank intervals by corpus month, among the models that were scored on every corpus of every month.
 
+    Each source has a panel of its own, for ranks on Python and on French Wikipedia are not one line.
+
     Args:
         results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
         corpora: names; empty: all dated ones.
         models: names; empty: all.
         policy: context policy of the language models.
         aggregate: one of `evalkit.analysis.aggregates.AGGREGATES`, over the corpora of a month.
-        warn: told of every file that is left out.
+        warn: told of every file that is left out, and of sources that cannot be drawn.
 
     Raises:
-        UsageError: a name is unknown, or no two models were scored in two months.
+        UsageError: a name is unknown, or no two models were scored in two months of one source.
     """
     check_aggregate(aggregate)
-    scores = load_scores(results, corpora=corpora, models=models, policy=policy, warn=warn)
-    views = _monthly_views(scores)
-    common = set.intersection(*(set(view.configurations) for view in views.values())) if views else set()
-    if len(views) < 2 or len(common) < 2:
+    scores = load_scores(results, corpora=corpora, models=models, policy=policy, by_source=True, warn=warn)
+    by_source = {source: _ranked_months(scores, source, aggregate) for source in sorted(set(scores.sources))}
+    drawn = {
+        source: months for source, months in by_source.items() if len(months.views) > 1 < len(months.common)
+    }
+    if not drawn:
+        counts = "; ".join(
+            f"{source}: {months.counts[0]} months and {months.counts[1]} such models"
+            for source, months in by_source.items()
+        )
         raise UsageError(
             f"{name_of(results)}: ranks over months need two models or more that were scored on every "
-            f"corpus of two months or more; there are {len(views)} months and {len(common)} such models"
+            f"corpus of two months or more of one source; there are, {counts}"
         )
-    months = [_monthly_ranks(view, aggregate, sorted(common)) for view in views.values()]
-    figure, [axes] = frame(
+    left_out = [source for source in by_source if source not in drawn]
+    for source in left_out:
+        warn(f"{source} is left out: it has no two months with two models in common")
+    marks = {months.mark(scores, index) for months in drawn.values() for index in months.common}
+    figure, panel_axes = panels(
         "How stable ranks are from month to month",
-        f"rank by bits per byte among the {len(common)} models that were scored in every month; policy "
+        f"rank by bits per byte among the models that were scored in every month of a source; policy "
         f"{policy}; bars: rank intervals, from one more than are surely better (95 %, paired) to all but "
-        f"those surely worse{marks_legend({scores.mark(index) for index in common})}",
-        height=max(2.6, 1.0 + 0.3 * len(common)),
+        f"those surely worse{marks_legend(marks)}"
+        + (f"; one month or one model alone: {', '.join(left_out)}" if left_out else ""),
+        num_panels=len(drawn),
+        most_lines=max(len(months.common) for months in drawn.values()),
+        max_columns=1 if len(drawn) < 3 else 2,
     )
-    ends = []
-    for place, index in enumerate(sorted(common, key=lambda index: months[-1].ranks[index])):
-        style = line_style(place)
-        xs = [month + 0.04 * (place % 5 - 2) for month in range(len(months))]  # side by side where bars cross
-        ends.append(EndLabel(months[-1].ranks[index], scores.marked_label(index), style["color"], xs[-1]))
-        _draw_model(axes, xs, months, index, style)
-    axes.set_ylim(len(common) + 0.5, 0.5)
-    axes.set_xlim(-0.3, len(views) - 0.85)
-    axes.set_xticks(range(len(views)), list(views))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(len(common), 12)))
-    axes.set_ylabel("rank, 1 is best")
-    axes.set_xlabel("month of the corpora")
-    axes.grid(axis="x", visible=False)
-    label_ends(axes, ends)
+    everyone = sorted({index for months in drawn.values() for index in months.common})
+    days = [day for months in drawn.values() for day in months.days]
+    for axes, (source, months) in zip(panel_axes, drawn.items(), strict=True):
+        _draw_panel(axes, scores, months, everyone, days)
+        axes.set_title(source, loc="left", fontweight="bold")
     return figure
 
 
-def _monthly_views(scores: Scores) -> dict[str, View]:
-    months = sorted({corpus.month for corpus in scores.results.corpora} - {"undated"})
-    views = {month: scores.board.views.get(Choice(scores.policy, None, month)) for month in months}
-    return {month: view for month, view in views.items() if view is not None}
+class _RankedMonths(NamedTuple):
+    """The months of a source."""
+
+    views: list[View]
+    days: list[dt.date]
+    """The middle of each month's corpora."""
+    common: list[int]
+    """The models that were scored on every corpus of every month, the best of the last month first."""
+    ranks: list[_MonthlyRanks]
+    """Of each month, among these models."""
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many months, and how many models in common."""
+        return len(self.views), len(self.common)
+
+    def mark(self, scores: Scores, index: int) -> str:
+        """What stands behind a model's name."""
+        return scores.mark(index, [corpus for view in self.views for corpus in view.corpora])
+
+
+def _ranked_months(scores: Scores, source: str, aggregate: str) -> _RankedMonths:
+    corpora = scores.results.corpora
+    months = {corpora[number].month for number, name in enumerate(scores.sources) if name == source}
+    choices = [Choice(scores.policy, source, month) for month in sorted(months - {UNDATED})]
+    views = [scores.board.views[choice] for choice in choices if choice in scores.board.views]
+    middles = [middle_of([corpora[number].facts for number in view.corpora]) for view in views]
+    order = sorted(range(len(views)), key=lambda place: middles[place])
+    views = [views[place] for place in order]
+    common = sorted(set.intersection(*(set(view.configurations) for view in views))) if views else []
+    monthly = [_monthly_ranks(view, aggregate, common) for view in views]
+    if monthly:
+        common.sort(key=lambda index: monthly[-1].ranks[index])
+    return _RankedMonths(views, [middles[place] for place in order], common, monthly)
+
+
+def _draw_panel(
+    axes: Axes, scores: Scores, months: _RankedMonths, everyone: Sequence[int], days: Sequence[dt.date]
+) -> None:
+    span = (max(days) - min(days)).days
+    ends = []
+    for place, index in enumerate(months.common):
+        style = line_style(everyone.index(index))
+        shift = 0.004 * span * (place % 5 - 2)  # side by side where bars cross
+        xs = [place_of(day) + shift for day in months.days]
+        name = short(scores.label(index), months.mark(scores, index))
+        ends.append(EndLabel(months.ranks[-1].ranks[index], name, style["color"], xs[-1]))
+        _draw_model(axes, xs, months.ranks, index, style)
+    axes.set_ylim(len(months.common) + 0.5, 0.5)
+    time_axis(axes, days, "when the texts were published (the middle of a month's corpora)")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(len(months.common), 12)))
+    axes.set_ylabel("rank, 1 is best")
+    axes.grid(axis="x", visible=False)
+    label_ends(axes, ends)
 
 
 def _monthly_ranks(view: View, aggregate: str, common: Sequence[int]) -> _MonthlyRanks:

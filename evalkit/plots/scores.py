@@ -10,6 +10,7 @@ from evalkit.analysis.cutoff import Reading, combined
 from evalkit.analysis.document_dates import readings
 from evalkit.analysis.rankings import Choice, Leaderboard, View, compute
 from evalkit.analysis.results import Results, ScoredCorpus, read_results
+from evalkit.analysis.sources import sources_of
 from evalkit.errors import UsageError, unknown_name
 from evalkit.models.catalog import load_catalog
 from evalkit.plots.labels import short
@@ -61,6 +62,8 @@ class Scores:
     results: Results
     board: Leaderboard
     policy: str
+    sources: tuple[str, ...]
+    """Of each corpus of the results; see `evalkit.analysis.sources.sources_of`."""
 
     @property
     def view(self) -> View:
@@ -128,6 +131,7 @@ def load_scores(
     corpora: Sequence[str] = (),
     models: Sequence[str] = (),
     policy: str = "document",
+    by_source: bool = False,
     warn: Warn = silent,
 ) -> Scores:
     """Results, and everything that the leaderboard makes of them.
@@ -137,6 +141,7 @@ def load_scores(
         corpora: names of those to keep; empty: all.
         models: names of those to keep; empty: all.
         policy: of the language models.
+        by_source: whether the numbers of each source by itself are needed as well.
         warn: told of every file that is left out.
 
     Raises:
@@ -154,8 +159,11 @@ def load_scores(
             results.policies,
             f"In {name_of(source)} there are: {', '.join(results.policies)}.",
         )
+    source_of = dict(zip([corpus.key for corpus in results.corpora], sources_of(results), strict=True))
     results = _narrowed(results, corpora, models, policy, name_of(source))
-    return Scores(results, compute(results, ["all"] * len(results.corpora)), policy)
+    sources = tuple(source_of[corpus.key] for corpus in results.corpora)
+    together = ("all",) * len(sources)
+    return Scores(results, compute(results, sources if by_source else together), policy, sources)
 
 
 def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:

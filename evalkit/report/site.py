@@ -9,6 +9,7 @@ from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.rankings import compute
 from evalkit.analysis.results import Results
 from evalkit.analysis.site_listing import SITE_LISTING
+from evalkit.analysis.sources import sources_of
 from evalkit.corpora.document import Corpus
 from evalkit.environment import environment
 from evalkit.errors import UsageError
@@ -75,7 +76,7 @@ def build_site(
     check_output(output, results.folder)
     docs = docs_files(options.docs)
     backgrounds = find_backgrounds(results, options.corpora, warn=warn)
-    board = compute(results, [background.source for background in backgrounds])
+    board = compute(results, sources_of(results, [background.manifest for background in backgrounds]))
     with placed(output) as folder:
         writer = Writer(
             folder,

@@ -16,8 +16,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from evalkit.cells.fields import to_json
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.errors import UsageError, unknown_name
-from evalkit.plots.frame import FAINT, LABEL_SIZE, frame, line_style, styled
+from evalkit.plots.frame import FAINT, LABEL_SIZE, line_style, styled
 from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
 from evalkit_tasks.training.experiments import (
@@ -29,8 +30,6 @@ from evalkit_tasks.training.experiments import (
     group_experiments,
     layer_sweeps,
 )
-
-_MAX_COLUMNS = 3
 
 
 class _Named(NamedTuple):
@@ -58,17 +57,17 @@ def probe_lengths(
         UsageError: no trained probe, or a name is not among them.
     """
     experiments = _read_experiments(results, tasks, models, warn)
-    panels: dict[str, list[_Named]] = {}
+    by_task: dict[str, list[_Named]] = {}
     for line in _named(experiments, tell_layers=True):
-        panels.setdefault(line.experiment.spec.task, []).append(line)
-    figure, axes = _panels(
+        by_task.setdefault(line.experiment.spec.task, []).append(line)
+    figure, axes = panels(
         "How far beyond its training length each network tracks a state",
         "share of test strings with every answer right, higher is better; lines: median of seeds, bands: "
         "from the worst seed to the best; dashed: the longest string in training",
-        num_panels=len(panels),
-        most_lines=max(map(len, panels.values())),
+        num_panels=len(by_task),
+        most_lines=max(map(len, by_task.values())),
     )
-    for panel, (task, panel_lines) in zip(axes, panels.items(), strict=False):
+    for panel, (task, panel_lines) in zip(axes, by_task.items(), strict=True):
         ends = [_draw_accuracies(panel, line) for line in panel_lines]
         for length in sorted({line.experiment.spec.train_length for line in panel_lines}):
             panel.axvline(length, color=FAINT, linewidth=0.8, linestyle=(0, (3, 2)))
@@ -115,18 +114,18 @@ def min_layers(
     sweeps = layer_sweeps(_read_experiments(results, tasks, models, warn))
     if not sweeps:
         raise UsageError(f"{name_of(results)}: {NO_SWEEP}")
-    panels: dict[str, list[tuple[_Named, LayerSweep]]] = {}
+    by_task: dict[str, list[tuple[_Named, LayerSweep]]] = {}
     lines = _named([sweep.experiments[0] for sweep in sweeps], tell_layers=False)
     for line, sweep in zip(lines, sweeps, strict=True):
-        panels.setdefault(line.experiment.spec.task, []).append((line, sweep))
-    figure, axes = _panels(
+        by_task.setdefault(line.experiment.spec.task, []).append((line, sweep))
+    figure, axes = panels(
         "The fewest layers that track a state",
         f"layers at which the median seed answers {SOLVED_ACCURACY:.0%} of the test strings without a mistake"
         ", lower is better; hollow, above the line: not even with the most that were tried",
-        num_panels=len(panels),
-        most_lines=max(map(len, panels.values())),
+        num_panels=len(by_task),
+        most_lines=max(map(len, by_task.values())),
     )
-    for panel, (task, panel_lines) in zip(axes, panels.items(), strict=False):
+    for panel, (task, panel_lines) in zip(axes, by_task.items(), strict=True):
         most_layers = max(max(sweep.layers_tried) for _, sweep in panel_lines)
         # Lines that would lie on each other are side by side.
         shifts = [0.07 * (place - (len(panel_lines) - 1) / 2) for place in range(len(panel_lines))]
@@ -241,23 +240,6 @@ def _named(experiments: Sequence[Experiment], *, tell_layers: bool) -> list[_Nam
         _Named(experiment, name, order.index(name))
         for experiment, name in zip(experiments, names, strict=True)
     ]
-
-
-def _panels(title: str, subtitle: str, *, num_panels: int, most_lines: int) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels, each high enough for the labels of so many lines."""
-    num_columns = 2 if num_panels == 4 else min(_MAX_COLUMNS, num_panels)
-    num_rows = -(-num_panels // num_columns)
-    figure, axes = frame(
-        title,
-        subtitle,
-        width=7.2 if num_columns == 1 else 4.4 * num_columns,
-        height=num_rows * max(2.6, 0.8 + 0.17 * most_lines),
-        num_rows=num_rows,
-        num_columns=num_columns,
-    )
-    for unused in axes[num_panels:]:
-        unused.set_axis_off()
-    return figure, axes
 
 
 def _finish_panel(

@@ -248,6 +248,8 @@ def _write_cell(
             "num_bytes": total_bytes,
             "limit": None,
             "licenses": {"CC-BY-4.0": count},
+            "sources": {f"source{corpus % 5}": count},
+            "languages": {"en": count},
         },
         "policy": {"name": "document", "context_limit": 4096, "prefix_rule": "bos", "prefix_ids": [1]},
         "totals": {

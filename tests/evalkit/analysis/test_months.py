@@ -1,14 +1,16 @@
 """Months chained by anchors: what is put in comes out."""
 
 import dataclasses
+import datetime as dt
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evalkit.analysis.months import chain_months, months_json, months_lines, read_months
+from evalkit.analysis.months import Month, chain_months, months_json, months_lines, read_months
 from evalkit.analysis.results import ModelConfiguration, Results, ScoredCorpus
 from evalkit.cells.reading import cell_of
 from evalkit.cells.schema import CorpusCell
@@ -56,8 +58,13 @@ def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents:
     return Results(configurations, tuple(corpora), (), ())
 
 
+def months_of(results: Results, anchors: Sequence[str] = ()) -> tuple[Month, ...]:
+    [chain] = chain_months(results, anchors).chains
+    return chain.months
+
+
 def test_the_drift_of_the_texts_is_found_and_taken_out() -> None:
-    chain = chain_months(store_of(SCORED))
+    chain = months_of(store_of(SCORED))
     assert [month.drift.value for month in chain] == pytest.approx(list(DRIFT.values()), abs=1e-5)
     assert [month.anchors for month in chain] == [(), ("old", "steady"), ("steady",)]
     for month in chain:
@@ -71,7 +78,7 @@ def test_the_drift_of_the_texts_is_found_and_taken_out() -> None:
 
 
 def test_intervals_of_the_drift_come_from_the_texts_of_both_months() -> None:
-    chain = chain_months(store_of(SCORED, noise=0.3), ["steady"])
+    chain = months_of(store_of(SCORED, noise=0.3), ["steady"])
     first, second, _ = (month.drift for month in chain)
     assert (first.value, first.low, first.high) == (1.0, None, None)
     assert second.low is not None and second.high is not None
@@ -86,7 +93,7 @@ def test_months_that_nothing_ties_together_are_refused() -> None:
         chain_months(store_of({"2026-01": ["old"], "2026-02": ["late"]}))
     with pytest.raises(UsageError, match=r"no anchor .* 2026-02 and 2026-03"):
         chain_months(store_of(SCORED), ["old"])
-    with pytest.raises(UsageError, match="corpora of two months or more; there are 1"):
+    with pytest.raises(UsageError, match=r"corpora of one source in two months or more, .* one month"):
         chain_months(store_of({"2026-01": ["old"]}))
     with pytest.raises(UsageError, match="Did you mean steady"):
         chain_months(store_of(SCORED), ["stedy"])
@@ -94,10 +101,50 @@ def test_months_that_nothing_ties_together_are_refused() -> None:
 
 def test_the_table_and_the_json_say_the_same(tmp_path: Path) -> None:
     write_synthetic_store(tmp_path, num_models=3, num_corpora=10, num_documents=20)
-    chain = read_months(tmp_path)
-    lines, content = months_lines(chain), json.loads(json.dumps(months_json(chain), allow_nan=False))
-    assert lines[0].split() == ["2026-01", "2026-02"]
-    assert lines[1].split()[4] == "1.0000" and f"{chain[1].drift.value:.4f}" in lines[1]
-    for line in lines[2:-1]:
-        assert f"{content['months'][1]['chained'][line.split()[0]]['value']:.4f}" in line
-    assert len(content["months"][0]["corpora"]) == 5
+    chains = read_months(tmp_path)
+    lines, content = months_lines(chains), json.loads(json.dumps(months_json(chains), allow_nan=False))
+    assert not content["not_chained"] and len(content["sources"]) == 5
+    for place, (source, months) in enumerate(content["sources"].items()):
+        table = lines[7 * place : 7 * place + 6]
+        assert table[0].split() == [source, "2026-01", "2026-02"]
+        assert [month["corpora"] for month in months] == [[f"{source}-2026-01"], [f"{source}-2026-02"]]
+        assert table[1].split()[4] == "1.0000" and f"{months[1]['drift']['value']:.4f}" in table[1]
+        for line in table[2:-1]:
+            assert f"{months[1]['chained'][line.split()[0]]['value']:.4f}" in line
+
+
+def of_sources(sources: Mapping[str, tuple[str, str]]) -> Results:
+    """`store_of` with a source and a language for each month; the names say neither."""
+    results = store_of({month: list(SKILL) for month in sources})
+    corpora = []
+    for corpus in results.corpora:
+        source, language = sources[corpus.label]
+        facts = dataclasses.replace(corpus.facts, sources={source: 60}, languages={language: 60})
+        corpora.append(dataclasses.replace(corpus, facts=facts))
+    return dataclasses.replace(results, corpora=tuple(corpora))
+
+
+@pytest.mark.parametrize("other", [("github", "en"), ("wikipedia", "fr")])
+def test_months_of_different_sources_are_never_chained(other: tuple[str, str]) -> None:
+    """From Python to French Wikipedia, texts became "60 % harder"."""
+    english = ("wikipedia", "en")
+    with pytest.raises(UsageError, match="corpora of one source in two months or more"):
+        chain_months(of_sources({"2026-01": english, "2026-02": other}))
+    chains = chain_months(of_sources({"2026-01": english, "2026-02": other, "2026-03": english}))
+    [chain] = chains.chains
+    assert [month.month for month in chain.months] == ["2026-01", "2026-03"]
+    assert chain.months[1].drift.value == pytest.approx(DRIFT["2026-03"], abs=1e-5)
+    assert list(chains.left_out.values()) == ["one month (2026-02)"]
+    assert "not chained: " in months_lines(chains)[-1]
+
+
+def test_a_month_stands_at_the_middle_of_its_days() -> None:
+    results = store_of(SCORED)
+    corpora = list(results.corpora)
+    for place, (first, last) in enumerate([("2026-01-01", "2026-01-15"), ("2026-02-10", "2026-02-10")]):
+        facts = dataclasses.replace(corpora[place].facts, date_from=first, date_to=last)
+        corpora[place] = dataclasses.replace(corpora[place], facts=facts)
+    facts = dataclasses.replace(corpora[2].facts, date_from="2025-12-01", date_to="2026-12-01")
+    corpora[2] = dataclasses.replace(corpora[2], facts=facts)  # a year, which begins before the others
+    months = months_of(dataclasses.replace(results, corpora=tuple(corpora)))
+    assert [month.day for month in months] == [dt.date(2026, 1, 8), dt.date(2026, 2, 10), dt.date(2026, 6, 1)]

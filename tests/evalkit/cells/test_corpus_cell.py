@@ -34,7 +34,8 @@ CELL_KEYS = {
         *("schema_version", "scorer_version", "seconds", "sha256", "status", "totals"),
     ],
     "corpus": [
-        *("date_from", "date_to", "licenses", "limit", "name", "num_bytes", "num_documents", "sha256")
+        *("date_from", "date_to", "languages", "licenses", "limit", "name", "num_bytes", "num_documents"),
+        *("sha256", "sources"),
     ],
     "documents": ["lossy", "num_literal", "num_lossy", "parquet", "parquet_sha256", "token_bits"],
     "metrics": [

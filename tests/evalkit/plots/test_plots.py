@@ -1,19 +1,24 @@
 """Every plot says what the cells say, and is the same file every time."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from evalkit import plots
 from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_results
+from evalkit.corpora.store import make_corpus
 from evalkit.plots.frame import ink
 from evalkit.plots.labels import spread
+from evalkit.plots.panels import time_axis
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from tests.support.cells import probe_content, write_cell_files
@@ -162,17 +167,82 @@ def test_differences_calls_ties_ties(tmp_path: Path) -> None:
     assert text.count("tie") == 2  # the other is in the heading
 
 
-def test_ranks_of_the_months_are_those_of_the_means(months: Path) -> None:
+def test_ranks_of_the_months_are_those_of_each_source(months: Path) -> None:
     figure = plots.ranks(months)
     store = read_results(months, warn=lambda _: None)
-    by_month: dict[str, np.ndarray[Any, Any]] = {}
-    for corpus in store.corpora:
-        value = corpus.bits.sum(axis=0) / corpus.num_bytes.sum()
-        by_month[corpus.month] = by_month.get(corpus.month, 0) + value
-    expected = {tuple(int((month < month[one]).sum()) + 1 for month in by_month.values()) for one in range(6)}
-    lines = [line for line in figure.axes[0].lines if line.get_marker() not in ("", "None")]
-    shown = {tuple(int(y) for y in line.get_ydata()) for line in lines}
-    assert shown == expected
+    assert len(figure.axes) == 5
+    for axes in figure.axes:
+        levels = [
+            corpus.bits.sum(axis=0) / corpus.num_bytes.sum()
+            for corpus in store.corpora
+            if corpus.label.startswith(f"{axes.get_title(loc='left')}-")
+        ]
+        assert len(levels) == 2
+        expected = {tuple(int((month < month[one]).sum()) + 1 for month in levels) for one in range(6)}
+        lines = [line for line in axes.lines if line.get_marker() not in ("", "None")]
+        assert {tuple(int(y) for y in line.get_ydata()) for line in lines} == expected
+        # Half of January to half of February: the middles are 31 days apart.
+        assert all(np.diff(line.get_xdata()).tolist() == [31] for line in lines)
+
+
+def dated_corpora(folder: Path, corpora: Sequence[tuple[str, str, str]]) -> Path:
+    """Cells of two models and a compressor on corpora, each with a name, a source and a day."""
+    made = []
+    for seed, (name, origin, day) in enumerate(corpora):
+        made.append(make_corpus(name, _documents(seed, 12, source=origin, published_at=day)))
+    models = [
+        Counted("bytes", "the of and text 12\n" * 9, 1, num_parameters=256, released="2026-01-31"),
+        Counted("pairs", "bits and bytes of text", 2, num_parameters=512, released="2026-01-31"),
+    ]
+    assert not run([*models, "xz"], made, options=RunOptions(output=folder)).failures
+    return folder
+
+
+IN_TURN = [
+    ("a", "wikipedia", "2026-02-02"),
+    ("b", "github", "2026-03-02"),
+    ("c", "wikipedia", "2026-07-02"),
+    ("d", "github", "2026-08-12"),
+    ("e", "news", "2026-04-02"),
+]
+
+
+@pytest.mark.parametrize("name", ["months", "ranks", "dates"])
+def test_no_line_leads_from_one_source_to_another(name: str, tmp_path: Path) -> None:
+    """And the distance of its points is that of their days."""
+    warnings: list[str] = []
+    figure = plots.draw(name, dated_corpora(tmp_path, IN_TURN), warn=warnings.append)
+    spans: dict[str, set[tuple[float, ...]]] = {}
+    for axes in figure.axes:
+        for line in axes.lines:
+            if line.get_marker() not in ("", "None") and len(line.get_xdata()) > 1:
+                days = np.diff(line.get_xdata()) * (30.4375 if name == "dates" else 1)
+                spans.setdefault(axes.get_title(loc="left"), set()).add(tuple(days.round(3)))
+    expected = {"wikipedia": {(150.0,)}, "github": {(163.0,)}}
+    if name == "months":
+        assert spans.pop("") == {(150.0,), (163.0,)}  # the drifts
+        assert warnings == ["news is left out: one month (2026-04)"]
+    assert spans == expected
+    assert name == "dates" or "news" in texts_of(figure)
+
+
+def test_time_axes_name_days_months_or_years() -> None:
+    for first, last, names in (
+        ((2026, 1, 30), (2026, 2, 3), ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02", "2026-02-03"]),
+        ((2026, 1, 30), (2026, 4, 2), ["2026-02", "2026-03", "2026-04"]),
+        ((2024, 11, 1), (2026, 2, 1), ["2025-01", "2025-04", "2025-07", "2025-10", "2026-01"]),
+        ((2018, 11, 1), (2026, 2, 1), ["2020", "2022", "2024", "2026"]),
+    ):
+        axes = Figure().subplots()
+        time_axis(axes, [dt.date(*first), dt.date(*last)], "day")
+        low, high = axes.get_xlim()
+        assert low < dt.date(*first).toordinal() < dt.date(*last).toordinal() < high
+        ticks = [
+            text.get_text()
+            for place, text in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+            if low < place < high
+        ]
+        assert ticks == names
 
 
 def test_positions_are_those_of_the_curve(tokens: Path) -> None:

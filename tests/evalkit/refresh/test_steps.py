@@ -127,7 +127,11 @@ def test_a_refresh_step_by_step_and_the_next_as_one(board: Path) -> None:
     assert {"heatmap.svg", "differences.png", "months.svg", "ranks.svg", "speed.svg"} <= drawn
     assert "no plot probe-lengths" in said
     code, said = step("months")
-    assert code == 0 and said.splitlines()[0].split() == ["2026-10", "2026-11"] and "chained by xz" in said
+    assert (
+        code == 0
+        and said.splitlines()[0].split() == ["toy", "2026-10", "2026-11"]
+        and "chained by xz" in said
+    )
 
     # And a crawl that went wrong is not published, nor scored.
     (board / "leaderboard.toml").write_text(CONFIG.replace("{documents}", "7"))
