@@ -30,7 +30,7 @@ FOLDERS = {
 FLOORS = {
     "evalkit": (
         {"dates", "errors", "files", "stats", "version"},
-        {"hub_errors"},
+        {"hub_errors", "isolation"},
         {"corpora", "models"},
         {"bench", "environment", "scoring", "tasks"},
         {"cells"},

@@ -142,4 +142,8 @@ class Source(Protocol):
         """
 
     def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
-        """The text of a fetched page: a pure function of its arguments, never cut short."""
+        """The text of a fetched page: a pure function of its arguments, never cut short.
+
+        It is called in a child process with limits of time and memory (`evalkit_crawlers.text.apart`), so
+        that the source is pickled: its class stands in a module, and it holds nothing but values.
+        """

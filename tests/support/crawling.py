@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from evalkit.isolation import DEFAULT_WORK_LIMITS, WorkLimits
 from evalkit_crawlers.crawling.crawl import Crawled, crawl
 from evalkit_crawlers.crawling.progress import CrawlProgress
 from evalkit_crawlers.http.exchange import Limits
@@ -25,6 +26,7 @@ def crawl_from(
     window: CrawlWindow = WINDOW,
     lines: list[str] | None = None,
     limits: Limits = LIMITS,
+    work_limits: WorkLimits = DEFAULT_WORK_LIMITS,
     **options: Any,
 ) -> list[Crawled]:
     """Crawl a replay server's hosts into ``corpora/``; the lines that a user would see go into ``lines``."""
@@ -35,7 +37,14 @@ def crawl_from(
         **{"contact": CONTACT, "endpoints": server.endpoints, "allow_private_hosts": True} | options,
     )
     try:
-        return crawl(source, common, clock=clock, progress=CrawlProgress(stream, clock), limits=limits)
+        return crawl(
+            source,
+            common,
+            clock=clock,
+            progress=CrawlProgress(stream, clock),
+            limits=limits,
+            work_limits=work_limits,
+        )
     finally:
         if lines is not None:
             lines += stream.getvalue().splitlines()

@@ -20,10 +20,11 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-import pytest
+if TYPE_CHECKING:  # slow to import, in each child process of a crawl
+    import pytest
 
 
 class FakeClock:
@@ -164,7 +165,7 @@ def serve(site: Site, hosts: Sequence[str] = (), clock: Any = None) -> Iterator[
         server.close()
 
 
-def time_out_where_stalled(server: Server, timeout_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def time_out_where_stalled(server: Server, timeout_s: float, monkeypatch: "pytest.MonkeyPatch") -> None:
     """Let reads that the server has stalled time out at once, and no other read ever, however slow we are.
 
     Args:

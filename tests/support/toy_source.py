@@ -3,9 +3,12 @@
 import dataclasses
 import datetime as dt
 import json
+import os
 import random
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 
+from evalkit_crawlers.http.hosts import HostPolicy
 from evalkit_crawlers.source import Candidate, Capture, CrawlWindow, Drop, Extracted, Get
 from tests.support.replay import Reply, Request, Site
 
@@ -182,8 +185,9 @@ class ToySource:
     name = "toy"
     extractor = "toy 1"
 
-    def __init__(self) -> None:
+    def __init__(self, host_policies: Sequence[HostPolicy] = ()) -> None:
         self.query = {"kind": "all"}
+        self.host_policies = host_policies
 
     def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
         start: int | None = 0
@@ -198,3 +202,33 @@ class ToySource:
         if not capture.body:
             return Drop(candidate.id, "empty page")
         return Extracted(candidate, capture.body.decode())
+
+
+class LouderSource(ToySource):
+    """A later version, which makes other texts of the same pages."""
+
+    extractor = "toy 2"
+
+    def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
+        return Extracted(candidate, capture.body.decode().upper())
+
+
+class HostileSource(ToySource):
+    """One whose library does what a page tells it to."""
+
+    def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
+        match capture.body.decode().split():
+            case ["busy"]:
+                while True:
+                    pass
+            case ["hungry"]:
+                return Extracted(candidate, "x" * (1 << 40))
+            case ["crash"]:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case ["exit"]:
+                os._exit(3)
+            case ["deep"]:
+                return self.extract(candidate, capture)
+            case ["wrong"]:
+                return Extracted(candidate, capture.body.decode()[99])
+        return super().extract(candidate, capture)

@@ -32,6 +32,8 @@ from evalkit.corpora.store import (
 )
 from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit.files import atomic_write
+from evalkit.isolation import DEFAULT_WORK_LIMITS, WorkLimits
+from evalkit_crawlers.crawling.extraction import extract_apart
 from evalkit_crawlers.crawling.plan import CAPTURES, FINISHED, Plan, generation
 from evalkit_crawlers.crawling.progress import CrawlProgress, Workload, drops_text
 from evalkit_crawlers.crawling.sampling import sample
@@ -85,6 +87,7 @@ def crawl(
     clock: Clock | None = None,
     progress: CrawlProgress | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    work_limits: WorkLimits = DEFAULT_WORK_LIMITS,
 ) -> list[Crawled]:
     """Crawl a source and store its corpora, the main one first.
 
@@ -94,6 +97,7 @@ def crawl(
         clock: time; by default the machine's.
         progress: is told how far it is; by default it writes to standard error.
         limits: of sizes and times of single requests.
+        work_limits: of time and memory that a page's extraction may take.
 
     Raises:
         UsageError: an option is wrong, a contact is missing, or a corpus of this name came from elsewhere.
@@ -106,7 +110,7 @@ def crawl(
     contact = "offline" if common.offline else contact_of_user(common.contact)
     if common.window.until > clock.now().date():
         raise UsageError(f"--until {common.window.until} lies in the future; give a day that has come")
-    plan = Plan(source, common)
+    plan = Plan(source, common, work_limits)
     plan.check_name("")
     _earlier_names(plan)  # what is wrong in the store is wrong before hours are spent
     store = CaptureStore(store_folder(common.output) / CAPTURES)
@@ -281,17 +285,14 @@ def _outcome(
         not_found = getattr(plan.source, "not_found_reason", "HTTP 404")
         reason = not_found if result.reason in ("HTTP 404", "HTTP 410") else result.reason
         return Drop(candidate.id, reason, candidate.corpus)
-    text = candidate.text
-    if result is not None:
-        extracted = plan.source.extract(candidate, result)
-        if isinstance(extracted, Drop):
-            return dataclasses.replace(extracted, corpus=candidate.corpus)
-        candidate, text = extracted.candidate, extracted.text
+    extracted = extract_apart(plan.source, candidate, result, plan.work_limits)
+    if isinstance(extracted, Drop):
+        return dataclasses.replace(extracted, corpus=candidate.corpus)
+    candidate = extracted.candidate
     if candidate.published_at not in plan.common.window:
         return Drop(candidate.id, OUTSIDE, candidate.corpus)
-    assert text is not None
     return make_document(
-        text,
+        extracted.text,
         source=plan.source.name,
         id=candidate.id,
         url=candidate.url,

@@ -13,6 +13,7 @@ from pathlib import Path
 from evalkit.corpora.store import check_new_name, list_corpora, read_manifest, store_folder
 from evalkit.errors import CrawlError, UsageError
 from evalkit.files import strict_json
+from evalkit.isolation import DEFAULT_WORK_LIMITS, WorkLimits
 from evalkit.version import __version__
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.options import CommonOptions
@@ -31,6 +32,8 @@ class Plan:
 
     source: Source
     common: CommonOptions
+    work_limits: WorkLimits = DEFAULT_WORK_LIMITS
+    """Of a page's extraction."""
 
     @property
     def store(self) -> Path:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
 
 from evalkit.corpora.publish import PublishedDataset, fetch_dataset, read_dataset
 from evalkit.corpora.readers import readable_name
@@ -29,13 +28,14 @@ from evalkit.corpora.store import (
     store_folder,
 )
 from evalkit.errors import CorpusError, CrawlError, UsageError
+from evalkit_crawlers.crawling.extraction import Extractor, extract_apart
 from evalkit_crawlers.crawling.plan import CAPTURES
 from evalkit_crawlers.crawling.progress import Workload, estimate_lines
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.fetch import Fetcher
 from evalkit_crawlers.http.pacing import Clock, SystemClock
 from evalkit_crawlers.http.parallel import in_parallel
-from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRefused, Get
+from evalkit_crawlers.source import Candidate, Capture, Drop, FetchRefused, Get
 from evalkit_crawlers.text import clean
 
 EXTRACTOR_GROUP = "evalkit.extractors"
@@ -44,22 +44,6 @@ EXTRACTOR_GROUP = "evalkit.extractors"
 CHANGED_PAGE = "another text than published: the page has changed"
 OTHER_EXTRACTOR = "another text than published, by another version of the extractor"
 NO_EXTRACTOR = "nothing installed extracts this source"
-
-
-class Extractor(Protocol):
-    """What makes text from a page alone: the part of a source that is needed to rebuild its documents."""
-
-    @property
-    def extractor(self) -> str:
-        """Program and version, e.g. ``trafilatura 2.3.1, evalkit news 1``."""
-
-    def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
-        """The text of a fetched page, as `evalkit_crawlers.source.Source.extract` makes it.
-
-        Args:
-            candidate: has what the dataset tells: no title, and of attributes only ``source_version``.
-            capture: the page.
-        """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -337,10 +321,10 @@ def _rebuilt(
 ) -> Document | Drop:
     if isinstance(page, FetchRefused):
         return Drop(document.id, page.reason)
-    result = extractor.extract(_candidate(document), page)
+    result = extract_apart(extractor, _candidate(document), page)
     if isinstance(result, Drop):
         return Drop(document.id, result.reason)
-    text = clean.without_lines(clean.normal_text(result.text), document.url, lines)
+    text = clean.without_lines(result.text, document.url, lines)
     if hashlib.sha256(text.encode()).hexdigest() != document.sha256:
         same = extractor.extractor == document.extractor
         return Drop(document.id, CHANGED_PAGE if same else OTHER_EXTRACTOR)

@@ -98,17 +98,19 @@ class ArxivSource:
         since = max(window.since, EARLIEST_CHANGE)
         sets: list[str | None] = [set_spec(name) for name in self.categories]
         for spec in sets or [None]:
-            for record in list_records(get, OAI_URL, metadata_prefix="arXivRaw", since=since, set_spec=spec):
+            for record in list_records(
+                get, OAI_URL, _paper, metadata_prefix="arXivRaw", since=since, set_spec=spec
+            ):
                 if record.identifier not in seen:
                     seen.add(record.identifier)
                     yield from self._of_record(record, window)
 
-    def _of_record(self, record: Record, window: CrawlWindow) -> Iterator[Candidate | Drop]:
+    def _of_record(self, record: Record[_Paper], window: CrawlWindow) -> Iterator[Candidate | Drop]:
         name = "".join(record.identifier.removeprefix("oai:arXiv.org:").split())
         if record.deleted:
             yield Drop(name, "deleted")
             return
-        paper = _paper(record.metadata) if record.metadata is not None else None
+        paper = record.metadata
         if paper is None:
             yield Drop(name, "listed without id, category or the first version's date")
             return

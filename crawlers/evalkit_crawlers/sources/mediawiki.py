@@ -16,6 +16,9 @@ MAX_LAG_S = 5
 MAX_ATTEMPTS = 5
 MAX_CONTINUATIONS = 5000
 
+MAX_ANSWER_BYTES = 16 << 20
+"""The longest articles render to a few megabytes; parsed, JSON may take twenty times its size."""
+
 NOT_AN_ANSWER = "answer is not the API's"
 _BUSY = ("maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryTimeoutError")
 
@@ -26,6 +29,10 @@ class ApiError(FetchRefused):
     def __init__(self, code: str) -> None:
         super().__init__(f"API: {code}")
         self.code = code
+
+    def __reduce__(self) -> tuple[type["ApiError"], tuple[str]]:
+        """For pickle, which would take the message for the code."""
+        return type(self), (self.code,)
 
 
 def question(api: str, parameters: Mapping[str, str]) -> str:
@@ -41,6 +48,8 @@ def answer(body: bytes) -> Mapping[str, object]:
         ApiError: an error of the API's.
         FetchRefused: the body is no answer of the API's.
     """
+    if len(body) > MAX_ANSWER_BYTES:
+        raise FetchRefused(f"answer larger than {MAX_ANSWER_BYTES >> 20} MiB")
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):

@@ -33,6 +33,7 @@ from evalkit_crawlers.source import (
 )
 from evalkit_crawlers.sources.feeds import Entry, Feed, is_on_site, load_feeds, parse_feed
 from evalkit_crawlers.text import pages
+from evalkit_crawlers.text.apart import apart
 
 MAX_PAGES = 200
 """Of one paged feed: some answer to every page number, for ever."""
@@ -103,7 +104,7 @@ def _discover(
     for number in range(1, MAX_PAGES + 1):
         try:
             capture = get(feed.page(number), accept=FEED_TYPES, revalidate=True)
-            entries = parse_feed(capture)
+            entries = apart(parse_feed, capture)
         except FetchRefused as refusal:
             # WordPress answers 404 to the page after the last one.
             if number == 1 or "404" not in refusal.reason:
@@ -168,7 +169,7 @@ def _date_without_feed(url: str, get: Get) -> dt.datetime | Drop:
     day = _day(*map(int, match.groups())) if match else None
     if day is None:
         try:
-            day = pages.read_page(get(url, accept="text/html")).published_on
+            day = apart(pages.read_page, get(url, accept="text/html")).published_on
         except FetchRefused as refusal:
             return Drop(_document_id(url), refusal.reason)
     if day is None:

@@ -7,22 +7,26 @@ come through the crawl's `Get`, which keeps the pace that arXiv asks for on its 
 body, and answers again from what it kept, so that a harvest that was killed goes on where it was. What is
 left of the protocol is to follow resumption tokens and to read a few elements.
 
-What a server sends is not trusted: documents with a DOCTYPE (entity bombs, files drawn in from outside) are
-refused before a parser sees them, and a list that goes in circles or never ends is left.
+What a server sends is not trusted: an answer is read in a child process with limits of time and memory,
+documents with a DOCTYPE (entity bombs, files drawn in from outside) are refused before a parser sees them,
+and a list that goes in circles or never ends is left.
 """
 
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlencode
 
 from evalkit.errors import CrawlError
 from evalkit_crawlers.source import FetchRefused, Get
+from evalkit_crawlers.text.apart import apart
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
+
+M = TypeVar("M")
 
 NAMESPACE = "{http://www.openarchives.org/OAI/2.0/}"
 MAX_PAGES = 10_000
@@ -36,7 +40,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Record:
+class Record(Generic[M]):
     """An item of a list."""
 
     identifier: str
@@ -44,29 +48,29 @@ class Record:
     datestamp: str
     """Day of the last change, ``YYYY-MM-DD``."""
     deleted: bool
-    metadata: "_Element | None"
-    """The element inside ``<metadata>``, in the asked format's namespace; None if there is none."""
+    metadata: M | None
+    """What was read from the element inside ``<metadata>``; None if there is none, or it says nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Page:
-    records: tuple[Record, ...]
+class _Page(Generic[M]):
+    records: tuple[Record[M], ...]
     token: str | None
     """What asks for the next page; None on the last one."""
     error: tuple[str, str] | None
     """The protocol's error code, and what the server says of it."""
-    fetched_at: dt.datetime
 
 
 def list_records(
     get: Get,
     base_url: str,
+    read: "Callable[[_Element], M | None]",
     *,
     metadata_prefix: str,
     since: dt.date | None = None,
     until: dt.date | None = None,
     set_spec: str | None = None,
-) -> Iterator[Record]:
+) -> Iterator[Record[M]]:
     """Every record of a list, once, in the server's order.
 
     The days are those of the last *change*: OAI-PMH cannot select by publication.
@@ -77,6 +81,8 @@ def list_records(
     Args:
         get: fetches.
         base_url: of the repository, e.g. ``https://oaipmh.arxiv.org/oai``.
+        read: what to make of the element inside a record's ``<metadata>``, in the format's namespace; it is
+            called in a child process, so that it stands at the top of a module and returns plain values.
         metadata_prefix: the metadata's format, e.g. ``arXiv`` or ``arXivRaw``.
         since: first day of change.
         until: last day of change, included.
@@ -91,7 +97,7 @@ def list_records(
     last_day, is_ordered, num_restarts, num_barren = "", True, 0, 0
     url = f"{base_url}?{urlencode(arguments)}"
     for _ in range(MAX_PAGES):
-        page = _page(get, url)
+        page, fetched_at = _page(get, url, read)
         if page.error is not None:
             code, message = page.error
             if code == "noRecordsMatch":
@@ -99,7 +105,7 @@ def list_records(
             if code != "badResumptionToken" or not tokens or not is_ordered or num_restarts == MAX_RESTARTS:
                 raise CrawlError(f"{url}: the server answers {code} ({message}); see its OAI-PMH help page")
             num_restarts += 1
-            url = f"{base_url}?{urlencode(_restarted(arguments, last_day, page.fetched_at.date()))}"
+            url = f"{base_url}?{urlencode(_restarted(arguments, last_day, fetched_at.date()))}"
             continue
         num_seen = len(seen)
         for record in page.records:
@@ -142,26 +148,30 @@ def _restarted(arguments: dict[str, str], last_day: str, today: dt.date) -> dict
     return {"until": today.isoformat()} | arguments | ({"from": last_day} if last_day else {})
 
 
-def _page(get: Get, url: str) -> _Page:
+def _page(get: Get, url: str, read: "Callable[[_Element], M | None]") -> tuple[_Page[M], dt.datetime]:
+    """A page of a list, and when it was fetched."""
     try:
         capture = get(url, accept="application/xml, text/xml", revalidate=True)
+        return apart(_read_page, capture.body, url, read), capture.fetched_at
     except FetchRefused as refusal:
         raise CrawlError(
             f"{url}: the list cannot be had ({refusal.reason}); ask again with --refresh"
         ) from None
-    root = _parse_xml(capture.body, url)
+
+
+def _read_page(body: bytes, url: str, read: "Callable[[_Element], M | None]") -> _Page[M]:
+    root = _parse_xml(body, url)
     if root.tag != f"{NAMESPACE}OAI-PMH":
         raise CrawlError(f"{url}: the answer is no OAI-PMH but <{root.tag}>; check the address")
     error = root.find(f"{NAMESPACE}error")
     if error is not None:
-        code, message = _short(error.get("code", "an error")), _short("".join(error.itertext()))
-        return _Page((), None, (code, message), capture.fetched_at)
+        return _Page((), None, (_short(error.get("code", "an error")), _short("".join(error.itertext()))))
     listing = root.find(f"{NAMESPACE}ListRecords")
     if listing is None:
         raise CrawlError(f"{url}: the answer holds neither records nor an error; ask again with --refresh")
-    records = tuple(_record(element, url) for element in listing.iterfind(f"{NAMESPACE}record"))
+    records = tuple(_record(element, url, read) for element in listing.iterfind(f"{NAMESPACE}record"))
     token = (listing.findtext(f"{NAMESPACE}resumptionToken") or "").strip()
-    return _Page(records, token or None, None, capture.fetched_at)
+    return _Page(records, token or None, None)
 
 
 def _short(text: str) -> str:
@@ -169,7 +179,7 @@ def _short(text: str) -> str:
     return " ".join(text.split())[:200]
 
 
-def _record(element: "_Element", url: str) -> Record:
+def _record(element: "_Element", url: str, read: "Callable[[_Element], M | None]") -> Record[M]:
     header = element.find(f"{NAMESPACE}header")
     identifier = header.findtext(f"{NAMESPACE}identifier", "").strip() if header is not None else ""
     if header is None or not identifier:
@@ -177,11 +187,12 @@ def _record(element: "_Element", url: str) -> Record:
             f"{url}: a record has no identifier; the answer is damaged, ask again with --refresh"
         )
     metadata = element.find(f"{NAMESPACE}metadata")
+    content = next(metadata.iterchildren("*"), None) if metadata is not None else None
     return Record(
         identifier=identifier,
         datestamp=header.findtext(f"{NAMESPACE}datestamp", "").strip()[:10],
         deleted=header.get("status") == "deleted",
-        metadata=next(metadata.iterchildren("*"), None) if metadata is not None else None,
+        metadata=read(content) if content is not None else None,
     )
 
 

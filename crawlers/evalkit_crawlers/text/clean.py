@@ -33,6 +33,7 @@ from evalkit.corpora.duplicates import find_duplicates
 from evalkit.corpora.store import Document
 from evalkit_crawlers.source import Drop
 from evalkit_crawlers.text import language
+from evalkit_crawlers.text.normal_form import normal_text
 
 CLEANER = "evalkit clean 1"
 """Changes whenever the same documents may give another outcome."""
@@ -42,7 +43,6 @@ MIN_SHARE = 0.05
 LINES_KEY = "boilerplate_lines"
 """Key of the digests of removed lines in a manifest's provenance."""
 
-_AROUND = "".join(filter(str.isspace, map(chr, range(1 << 16)))) + "\ufeff"
 _REPLACEMENTS_PER_CHARACTER = 1 / 1000
 
 
@@ -117,12 +117,6 @@ def _without_duplicates(
             origin = " of an earlier corpus" if match.original is None else ""
             drops.append(Drop(document.id, kind + origin))
     return tuple(survivors)
-
-
-def normal_text(text: str) -> str:
-    r"""A text in Unicode NFC, with ``\n`` as line end and nothing around it."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return unicodedata.normalize("NFC", text.strip(_AROUND))
 
 
 def site_of(url: str | None) -> str:

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from evalkit.corpora.store import load_corpus, verify_corpus
-from evalkit.errors import CorpusError, CrawlError, UsageError
+from evalkit.errors import CorpusError, CrawlError, EvalkitError, UsageError
+from evalkit.isolation import WorkLimits
 from evalkit_crawlers.crawling.crawl import crawl
 from evalkit_crawlers.crawling.progress import Workload, estimate_lines
 from evalkit_crawlers.crawling.sampling import sample
 from evalkit_crawlers.http.contact import contact_of_user
 from evalkit_crawlers.options import CommonOptions, common_options
-from evalkit_crawlers.source import Candidate, Capture, CrawlWindow, Drop, Extracted
+from evalkit_crawlers.source import Candidate, CrawlWindow
 from tests.support.crawling import crawl_from, parquet, reasons
 from tests.support.replay import FakeClock, Reply, Request, serve
-from tests.support.toy_source import Page, ToySource, pages, prose, toy_site
+from tests.support.toy_source import HostileSource, LouderSource, Page, ToySource, pages, prose, toy_site
 
 HOSTS = ["listing.example", "pages.example", "other.example"]
 
@@ -91,18 +92,12 @@ def test_two_crawls_of_the_same_captures_give_the_same_parquet_bytes() -> None:
 
 
 def test_a_newer_extractor_reads_the_captures_without_the_network() -> None:
-    class Newer(ToySource):
-        extractor = "toy 2"
-
-        def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:
-            return Extracted(candidate, capture.body.decode().upper())
-
     with serve(toy_site(pages(5)), HOSTS) as server:
         crawl_from(server, ToySource())
         num_requests = len(server.log)
         with pytest.raises(UsageError, match=r"made with another extractor; .* --name"):
-            crawl_from(server, Newer(), offline=True)
-        (crawled,) = crawl_from(server, Newer(), offline=True, name="newer", contact=None)
+            crawl_from(server, LouderSource(), offline=True)
+        (crawled,) = crawl_from(server, LouderSource(), offline=True, name="newer", contact=None)
         assert len(server.log) == num_requests
     assert crawled.corpus.documents[0].text == prose("doc0000").upper()
     assert crawled.corpus.manifest.provenance["extractor"] == "toy 2"
@@ -333,3 +328,35 @@ def test_listings_are_numbered_on_where_old_ones_were_deleted() -> None:
         shutil.rmtree(folder / "0001")
         crawl_from(server, ToySource(), refresh=True)
         assert sorted(path.name for path in folder.iterdir()) == ["0002", "0003"]
+
+
+def test_a_page_that_its_reader_cannot_bear_is_a_drop_with_a_name_and_the_crawl_goes_on() -> None:
+    hostile = {
+        "busy": "extraction took more than 0.3 s of processor time",
+        "hungry": "extraction needed more than 256 MiB",
+        "crash": "extraction crashed (SIGSEGV)",
+        "exit": "extraction ended its process (exit code 3)",
+        "deep": "extraction failed with RecursionError",
+        "wrong": "extraction failed with IndexError",
+    }
+    documents = [*pages(3), *(Page(word, text=word) for word in hostile), Page("last")]
+    limits = WorkLimits(max_cpu_s=0.3, max_memory_bytes=256 << 20)
+    with serve(toy_site(documents), HOSTS) as server:
+        (crawled,) = crawl_from(server, HostileSource(), work_limits=limits)
+        assert reasons(crawled) == hostile
+        assert [document.id for document in crawled.corpus.documents] == [
+            *("doc0000", "doc0001", "doc0002"),
+            "last",
+        ]
+        assert crawled.corpus.manifest.num_dropped == dict.fromkeys(sorted(hostile.values()), 1)
+
+
+def test_a_source_that_cannot_be_sent_to_another_process_is_told_so() -> None:
+    class Local(ToySource):
+        pass
+
+    with (
+        serve(toy_site(pages(1)), HOSTS) as server,
+        pytest.raises(EvalkitError, match=r"Local.* at the top of a module"),
+    ):
+        crawl_from(server, Local())

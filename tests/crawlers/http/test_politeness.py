@@ -123,12 +123,10 @@ def test_hosts_are_asked_at_the_same_time() -> None:
 
 
 def test_hosts_of_one_operator_share_a_queue() -> None:
-    class Policed(ToySource):
-        host_policies = (HostPolicy("operator", ("one.example", "*.two.example"), delay_s=5.0),)
-
+    source = ToySource(host_policies=(HostPolicy("operator", ("one.example", "*.two.example"), delay_s=5.0),))
     hosts = ["listing.example", "one.example", "a.two.example"]
     with serve(toy_site(pages(8, hosts[1:])), hosts) as server:
-        crawl_from(server, Policed())
+        crawl_from(server, source)
         times = [entry.time_s for entry in server.log if entry.request.host != "listing.example"]
         # Two robots.txt and eight pages; at most one connection to all of them together is open.
         assert len(times) == 10
