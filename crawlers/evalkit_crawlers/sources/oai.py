@@ -73,16 +73,14 @@ def list_records(
 ) -> Iterator[Record[M]]:
     """Every record of a list, once, in the server's order.
 
-    The days are those of the last *change*: OAI-PMH cannot select by publication.
-
-    A token that has expired (arXiv's live for a day, a crawl may be resumed later) restarts the list at the
-    last day received; that needs a list ordered by datestamp, as arXiv's is, and is refused otherwise.
+    The days are those of the last *change*: OAI-PMH cannot select by publication. A token that has expired
+    (arXiv's live for a day, a crawl may be resumed later) restarts the list at the last day received; that
+    needs a list ordered by datestamp, as arXiv's is, and is refused otherwise.
 
     Args:
         get: fetches.
         base_url: of the repository, e.g. ``https://oaipmh.arxiv.org/oai``.
-        read: what to make of the element inside a record's ``<metadata>``, in the format's namespace; it is
-            called in a child process, so that it stands at the top of a module and returns plain values.
+        read: makes a value of the element inside ``<metadata>``, in a child process: a module's function.
         metadata_prefix: the metadata's format, e.g. ``arXiv`` or ``arXivRaw``.
         since: first day of change.
         until: last day of change, included.
@@ -118,9 +116,7 @@ def list_records(
             return
         num_barren = num_barren + 1 if len(seen) == num_seen else 0
         if page.token in tokens or num_barren > MAX_BARREN_PAGES:
-            raise CrawlError(
-                f"{url}: the list goes in circles and brings nothing new; ask again with --refresh, tomorrow"
-            )
+            raise CrawlError(f"{url}: the list goes in circles and brings nothing new; --refresh it tomorrow")
         tokens.add(page.token)
         url = f"{base_url}?{urlencode({'verb': 'ListRecords', 'resumptionToken': page.token})}"
     raise CrawlError(f"{url}: the list does not end after {MAX_PAGES:,} pages; ask for fewer days or a set")
