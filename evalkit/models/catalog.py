@@ -22,18 +22,20 @@ from evalkit.errors import ModelError, UsageError, unknown_name
 from evalkit.models.codecs import CODECS
 
 CONFIG_NAME = "evalkit.toml"
-BUILTIN_LOADERS = ("rwkv7", "hf", "codec")
+BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "codec")
 EMBEDDED_MODELS = ("rwkv7-nano", "llama-nano")
 """The language models in the package: small, and there without a network."""
 LOADER_GROUP = "evalkit.loaders"
 """Entry-point group under which other packages register loaders."""
 
 _HOW_TO_NAME_MODELS = (
-    "`evalkit models list` shows the names; any other model: rwkv7:PATH_OR_REPO or hf:PATH_OR_REPO."
+    "`evalkit models list` shows the names; any other model: rwkv7:PATH_OR_REPO, hf:PATH_OR_REPO "
+    "or gguf:PATH_OR_REPO."
 )
-_WEIGHT_SUFFIXES = (".pth", ".safetensors")
+_WEIGHT_SUFFIXES = (".pth", ".safetensors", ".gguf")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _REPO_FILE = re.compile(rf"({_REPO.pattern})/(.+\.pth)")
+_PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PREFIX = re.compile(r"bos|eos|none|token:\d+")
 
 
@@ -44,9 +46,10 @@ class CatalogEntry:
     name: str
     """The catalog name, or the spec as it was given."""
     loader: str
-    """``rwkv7``, ``hf``, ``codec`` or a registered loader."""
+    """``rwkv7``, ``hf``, ``gguf``, ``codec`` or a registered loader."""
     target: str
-    """Hub repository ``owner/name``, absolute local path, codec name, or what a registered loader wants."""
+    """Hub repository ``owner/name``, absolute local path, installed package that brings a GGUF file, codec
+    name, or what a registered loader wants."""
     file: str | None = None
     """The file inside a repository or folder that holds several checkpoints."""
     revision: str = "main"
@@ -94,6 +97,7 @@ _TYPES: dict[str, type] = {
 _WITHOUT_MEANING = {
     "rwkv7": ("trust_remote_code", "ignore_tensors"),
     "hf": ("file",),
+    "gguf": ("tokenizer", "trust_remote_code", "ignore_tensors"),
     "codec": (
         "file",
         "revision",
@@ -146,8 +150,9 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
 
     Args:
         spec: a catalog name; ``rwkv7:`` or ``hf:`` with a path or a repository (``owner/name``,
-            optionally ``@REVISION``; for rwkv7 also ``owner/name/file.pth``); or ``LOADER:TARGET`` for
-            a registered loader.
+            optionally ``@REVISION``; for rwkv7 also ``owner/name/file.pth``); ``gguf:`` with a file, a folder
+            or repository and ``:FILE``, or an installed package that brings a file; or ``LOADER:TARGET``
+            for a registered loader.
         catalog: the named models, see `load_catalog`.
 
     Raises:
@@ -175,10 +180,14 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
         target, at, revision = target.partition("@")
         if at and not revision:
             raise UsageError(f"{spec!r} names no revision after the @")
+        if at and loader == "gguf":
+            revision, colon, file_name = revision.partition(":")
+            target += colon + file_name
     located = _locate(loader, target, Path.cwd())
     if located is None:
+        more = ", nor a package's name" if loader == "gguf" else ""
         raise UsageError(
-            f"{spec!r}: {target!r} is neither a file or folder here nor a hub repository (owner/name)"
+            f"{spec!r}: {target!r} is neither a file or folder here nor a hub repository (owner/name){more}"
         )
     place, file = located
     return _existing(
@@ -200,6 +209,15 @@ def _locate(loader: str, target: str, folder: Path) -> tuple[str, str | None] | 
     """A target as an absolute path or a repository, and the file inside the latter."""
     repo_file = _REPO_FILE.fullmatch(target) if loader == "rwkv7" else None
     path = _find_path(target, folder)
+    if loader == "gguf" and not (path and path.exists()):
+        place, colon, file_name = target.rpartition(":")
+        inner = _find_path(place, folder) if colon else None
+        if inner and inner.exists():
+            return str(inner), file_name
+        if _REPO.fullmatch(place) and file_name:
+            return place, file_name
+        if _PACKAGE.fullmatch(target):
+            return target, None
     if repo_file and not (path and path.exists()):
         return repo_file[1], repo_file[2]
     if path is not None:
@@ -271,7 +289,7 @@ def _entry(name: str, table: object, origin: str, folder: Path) -> CatalogEntry:
     for key in _WITHOUT_MEANING.get(loader, ()):
         if key in values:
             raise UsageError(f"{origin}: {key} means nothing to the loader {loader}; leave it out")
-    if loader in ("rwkv7", "hf"):
+    if loader in ("rwkv7", "hf", "gguf"):
         located = _locate(loader, values["target"], folder)
         if located is None:
             raise UsageError(

@@ -5,8 +5,8 @@ A loader is a module (or any object) with two functions:
     identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity   # cheap: loads no weights
     load(entry: CatalogEntry, options: LoadOptions) -> TokenModel | Codec
 
-``rwkv7``, ``hf`` and ``codec`` are built in. To add one, write such a module and register it in your
-package's ``pyproject.toml``, under the entry-point group ``evalkit.loaders``::
+``rwkv7``, ``hf``, ``gguf`` and ``codec`` are built in. To add one, write such a module and register it in
+your package's ``pyproject.toml``, under the entry-point group ``evalkit.loaders``::
 
     [project.entry-points."evalkit.loaders"]
     ngram = "my_package.ngram"
@@ -36,6 +36,7 @@ from evalkit.models.weight_headers import WEIGHT_SUFFIXES, summarise_weights
 _BUILT_IN = {
     "rwkv7": "evalkit.models.rwkv7.model",
     "hf": "evalkit.models.hf.model",
+    "gguf": "evalkit.models.gguf.model",
     "codec": "evalkit.models.compressors",
 }
 
@@ -133,7 +134,7 @@ def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     except UsageError:
         raise
     except ModelError as error:
-        hint = missing_folder(entry.target) if entry.loader in ("hf", "rwkv7") else None
+        hint = missing_folder(entry.target) if entry.loader in ("hf", "rwkv7", "gguf") else None
         problem = ModelError(f"{hint}, and as a repository: {error}") if hint else error
         identity = ModelIdentity(entry.name, entry.loader, None, "", "", "", "", None)
     details = {**_facts_of_weights(identity), **_provenance(entry), **identity.details}

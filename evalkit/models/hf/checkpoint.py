@@ -90,8 +90,8 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
     weights = [place.file(name) for name in names]
     adapters = adapter_weights(place.names())
     tokenizer = read_tokenizer(tokenizer_place.folder, entry.name, trust_remote_code)
-    put_in_front = _special_ids_in_front(tokenizer)
-    rule = entry.prefix or _default_prefix(tokenizer, put_in_front)
+    put_in_front = special_ids_in_front(tokenizer)
+    rule = entry.prefix or default_prefix(tokenizer, put_in_front)
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     limit = context_limit(config, entry, options)
     identity = ModelIdentity(
@@ -116,7 +116,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
         identity=identity,
-        prefix=_prefix_ids(rule, tokenizer, _stated(config, "vocab_size"), entry.name),
+        prefix=prefix_ids(rule, tokenizer, _stated(config, "vocab_size"), entry.name),
         policy_prefixes={
             "lm-eval": () if start is None else (int(start),),
             "uncheatable": put_in_front,
@@ -131,9 +131,13 @@ def _details(
     details: dict[str, str | int | float | bool | None] = {"model_type": str(config.model_type)}
     if adapters:
         details["adapter"] = ", ".join(adapters)
+    return {**details, **stated_notes(config, limit)}
+
+
+def stated_notes(config: "transformers.PreTrainedConfig", limit: int | None) -> dict[str, str]:
+    """What a cell should say of how a config's model computes."""
     notes = {"batch_dependence": routing_note(config), "position_tables": position_tables(config).note(limit)}
-    details.update({name: note for name, note in notes.items() if note})
-    return details
+    return {name: note for name, note in notes.items() if note}
 
 
 def context_limit(
@@ -277,7 +281,7 @@ def _has_own_tokenizer(folder: Path) -> bool:
     return path.is_file() and "auto_map" in json.loads(path.read_text(encoding="utf-8"))
 
 
-def _special_ids_in_front(tokenizer: "transformers.PreTrainedTokenizerBase") -> tuple[int, ...]:
+def special_ids_in_front(tokenizer: "transformers.PreTrainedTokenizerBase") -> tuple[int, ...]:
     """The ids that the tokenizer puts before a text by itself."""
     bare = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
     full = tokenizer(_PROBE)["input_ids"]
@@ -287,7 +291,8 @@ def _special_ids_in_front(tokenizer: "transformers.PreTrainedTokenizerBase") -> 
     return ()
 
 
-def _default_prefix(tokenizer: "transformers.PreTrainedTokenizerBase", put_in_front: tuple[int, ...]) -> str:
+def default_prefix(tokenizer: "transformers.PreTrainedTokenizerBase", put_in_front: tuple[int, ...]) -> str:
+    """The rule for what is read before a document, by what the tokenizer puts there itself."""
     if tokenizer.bos_token_id is not None and tokenizer.bos_token_id in put_in_front:
         return "bos"
     if tokenizer.eos_token_id is not None:
@@ -295,9 +300,14 @@ def _default_prefix(tokenizer: "transformers.PreTrainedTokenizerBase", put_in_fr
     return "none" if tokenizer.bos_token_id is None else "bos"
 
 
-def _prefix_ids(
+def prefix_ids(
     rule: str, tokenizer: "transformers.PreTrainedTokenizerBase", vocab_size: int | None, name: str
 ) -> tuple[int, ...]:
+    """The ids that a rule means.
+
+    Raises:
+        ModelError: the tokenizer has no such token.
+    """
     if rule == "none":
         return ()
     if rule.startswith("token:"):

@@ -63,20 +63,37 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
     token_bytes = TokenBytes(checkpoint.tokenizer, checkpoint.identity.name)
     patterns = [*options.ignore_tensors, *(entry.ignore_tensors or "").split()]
     loaded = load_weights(checkpoint, resolve_dtype(options), patterns)
-    model = loaded.model.to(device).eval()
+    model = loaded.model.to(device)
     _detach_from_files(model)
-    _check_positions(model, checkpoint.identity)
-    use_in(model)
     details = dict(checkpoint.identity.details)
     if loaded.ignored:
         details["ignored_tensors"] = summary(loaded.ignored)
-    return HfModel(
+    return wrap(
         model,
         token_bytes,
         identity=dataclasses.replace(checkpoint.identity, details=details),
         prefix=checkpoint.prefix,
         policy_prefixes=checkpoint.policy_prefixes,
     )
+
+
+def wrap(
+    model: "transformers.PreTrainedModel",
+    token_bytes: TokenBytes,
+    *,
+    identity: ModelIdentity,
+    prefix: tuple[int, ...],
+    policy_prefixes: Mapping[str, tuple[int, ...]],
+) -> "HfModel":
+    """A model with its weights as an `HfModel`, which see; it is put into evaluation mode.
+
+    Raises:
+        ModelError: as `HfModel`, or the identity's context is longer than the model has positions for.
+    """
+    model.eval()
+    _check_positions(model, identity)
+    use_in(model)
+    return HfModel(model, token_bytes, identity=identity, prefix=prefix, policy_prefixes=policy_prefixes)
 
 
 class HfModel:

@@ -188,13 +188,40 @@ def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWK
             unknown or misshapen, each named.
     """
     tensors, shape, epsilons = _read_checked(path)
+    eigenvalues = recorded_eigenvalues(path)
+    return build_network(tensors, shape, epsilons, path, eigenvalues=eigenvalues, dtype=dtype, device=device)
+
+
+def build_network(
+    tensors: Mapping[str, Tensor],
+    shape: NetworkShape,
+    epsilons: NormEpsilons,
+    path: Path,
+    *,
+    eigenvalues: str = "off",
+    dtype: torch.dtype,
+    device: torch.device,
+) -> RWKV7:
+    """The network with tensors under their official names, for inference.
+
+    Args:
+        tensors: all of the network's.
+        shape: see `network_shape`.
+        epsilons: of the normalisations.
+        path: what messages call the tensors.
+        eigenvalues: a key of `evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
+        dtype: of the weights.
+        device: where they go.
+
+    Raises:
+        ModelError: tensors are missing, unknown or misshapen, each named.
+    """
     if shape.num_channels % shape.head_size:
         raise ModelError(
             f"{path}: {shape.num_channels} channels are not a multiple of head size {shape.head_size}"
         )
-    removal_strength = REMOVAL_STRENGTHS[recorded_eigenvalues(path)]
     with torch.device("meta"):
-        network = RWKV7(shape, removal_strength)
+        network = RWKV7(shape, REMOVAL_STRENGTHS[eigenvalues])
     apply_epsilons(network, epsilons)
     expected = network.state_dict()
     unknown = sorted(set(tensors) - set(expected))

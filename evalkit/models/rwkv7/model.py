@@ -239,7 +239,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         files_beside = [local_file(file) for file in _read_beside(path) if file.is_file()]
         shape = checked_shape(path)
         tokenizer = _tokenizer(entry, path, shape.vocab_size)
-        _check_prefix(_prefix_ids(entry, tokenizer.special_ids) or (), shape.vocab_size, entry.name)
+        _check_prefix(rule_ids(entry, tokenizer.special_ids) or (), shape.vocab_size, entry.name)
     else:
         from evalkit.models import hub
 
@@ -250,7 +250,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         names = [] if entry.file else [name for name in _READ_BESIDE_WEIGHTS if name in digests]
         files_beside = [stated_file(name, digests[name], cache) for name in names]
         if not entry.tokenizer and "tokenizer.json" not in names:
-            _prefix_ids(entry, {})
+            rule_ids(entry, {})
     return ModelIdentity(
         name=entry.name,
         loader="rwkv7",
@@ -283,7 +283,7 @@ def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
         path = folder / entry.file if entry.file else folder
     network = load_network(path, dtype=resolve_dtype(options), device=resolve_device(options.device))
     tokenizer = _tokenizer(entry, path, network.shape.vocab_size)
-    return RWKV7Model(network, identity, _prefix_ids(entry, tokenizer.special_ids), tokenizer)
+    return RWKV7Model(network, identity, rule_ids(entry, tokenizer.special_ids), tokenizer)
 
 
 def _tokenizer(entry: CatalogEntry, path: Path, vocab_size: int) -> RWKVTokenizer:
@@ -319,7 +319,12 @@ def _local_file(entry: CatalogEntry) -> Path | None:
     return path / entry.file if path and entry.file else path
 
 
-def _prefix_ids(entry: CatalogEntry, special_ids: Mapping[str, int]) -> tuple[int, ...] | None:
+def rule_ids(entry: CatalogEntry, special_ids: Mapping[str, int]) -> tuple[int, ...] | None:
+    """The ids that an entry's rule for the prefix means; None: the vocabulary's own.
+
+    Raises:
+        UsageError: the vocabulary has no such token.
+    """
     if entry.prefix is None:
         return None
     if entry.prefix == "none":

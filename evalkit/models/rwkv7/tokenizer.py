@@ -131,6 +131,11 @@ def encode_world(text: str) -> Encoding:
     return Encoding(np.asarray(ids, dtype=np.int64), ends)
 
 
+def world_token_bytes() -> Mapping[int, bytes]:
+    """The bytes of each token of World by its id; id 0 stands for none."""
+    return _world()[1]
+
+
 @functools.cache
 def _world() -> tuple[Callable[[str], list[int]], dict[int, bytes]]:
     """The encoder, and the bytes of each token; the package's own decoder panics on partial characters."""

@@ -1,0 +1,1 @@
+"""GGUF files: weights, settings and tokenizer in one, dequantised into networks that evalkit computes."""

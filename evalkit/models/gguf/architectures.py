@@ -1,0 +1,193 @@
+"""Networks that GGUF files describe, by their names in transformers.
+
+Of an architecture's own metadata everything must be known here: a setting that is passed over is another
+network. `evalkit models formats` prints what has been compared with what.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from evalkit.models.gguf import layouts
+from evalkit.models.gguf.header import Header
+from evalkit.models.gguf.layouts import Settings
+
+Transform = Callable[[str, Tensor, Settings], Tensor]
+
+_TOP = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+}
+_LAYER = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_QK_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
+_SANDWICH = {
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+}
+
+
+class Architecture(NamedTuple):
+    """How files of an architecture become a model of transformers."""
+
+    model_type: str
+    """transformers' name."""
+    settings: Mapping[str, str]
+    """Keys of the metadata behind the architecture's name, and what the configuration calls them."""
+    layer: Mapping[str, str] = _LAYER
+    """Parts of a layer by their names in the file."""
+    top: Mapping[str, str] = _TOP
+    transform: Transform = lambda _name, tensor, _settings: tensor
+    """From the file's layout of a tensor to transformers'."""
+    complete: Callable[[Header, Settings], Settings] = lambda _header, _settings: {}
+    """Settings that take more than a name."""
+    layers_at: str = "model.layers"
+
+
+_COMMON = {
+    "block_count": "num_hidden_layers",
+    "context_length": "max_position_embeddings",
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads",
+}
+_RMS = {**_COMMON, "attention.layer_norm_rms_epsilon": "rms_norm_eps"}
+_HEAD = {**_RMS, "attention.key_length": "head_dim"}
+_GEMMA_LAYER = {**_LAYER, **_SANDWICH}
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "llama": Architecture(
+        "llama", _HEAD, transform=layouts.unpermuted, complete=layouts.with_rope(layouts.biases)
+    ),
+    "smollm3": Architecture("smollm3", _RMS, transform=layouts.unpermuted, complete=layouts.smollm3),
+    "granite": Architecture(
+        "granite",
+        {
+            **_RMS,
+            "attention.scale": "attention_multiplier",
+            "embedding_scale": "embedding_multiplier",
+            "residual_scale": "residual_multiplier",
+            "logit_scale": "logits_scaling",
+        },
+        transform=layouts.unpermuted,
+        complete=layouts.with_rope(layouts.biases),
+    ),
+    "qwen2": Architecture("qwen2", _RMS, complete=layouts.rope),
+    "qwen3": Architecture("qwen3", _HEAD, {**_LAYER, **_QK_NORMS}, complete=layouts.rope),
+    "olmo2": Architecture(
+        "olmo2",
+        _RMS,
+        {
+            **{name: part for name, part in _LAYER.items() if not name.endswith("_norm")},
+            **_QK_NORMS,
+            "post_attention_norm": "post_attention_layernorm",
+            "post_ffw_norm": "post_feedforward_layernorm",
+        },
+        complete=layouts.rope,
+    ),
+    "gemma": Architecture("gemma", _HEAD, transform=layouts.norms_from_one, complete=layouts.rope),
+    "gemma2": Architecture(
+        "gemma2",
+        {
+            **_HEAD,
+            "attention.sliding_window": "sliding_window",
+            "attn_logit_softcapping": "attn_logit_softcapping",
+            "final_logit_softcapping": "final_logit_softcapping",
+        },
+        _GEMMA_LAYER,
+        transform=layouts.norms_from_one,
+        complete=layouts.gemma2,
+    ),
+    "gemma3": Architecture(
+        "gemma3_text",
+        {**_HEAD, "attention.sliding_window": "sliding_window", "rope.freq_base_swa": ""},
+        {**_GEMMA_LAYER, **_QK_NORMS},
+        transform=layouts.norms_from_one,
+        complete=layouts.gemma3,
+    ),
+    "phi3": Architecture(
+        "phi3",
+        {
+            **_RMS,
+            "attention.sliding_window": "sliding_window",
+            "rope.scaling.original_context_length": "",
+            "rope.scaling.attn_factor": "",
+        },
+        {**_LAYER, "attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
+        complete=layouts.phi3,
+    ),
+    "starcoder2": Architecture(
+        "starcoder2",
+        {**_COMMON, "attention.layer_norm_epsilon": "norm_epsilon"},
+        {**_LAYER, "ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj"},
+        complete=layouts.starcoder2,
+    ),
+    "mamba": Architecture(
+        "mamba",
+        {
+            "block_count": "num_hidden_layers",
+            "context_length": "",
+            "embedding_length": "hidden_size",
+            "feed_forward_length": "",
+            "attention.head_count": "",
+            "attention.layer_norm_rms_epsilon": "layer_norm_epsilon",
+            "ssm.conv_kernel": "conv_kernel",
+            "ssm.inner_size": "intermediate_size",
+            "ssm.state_size": "state_size",
+            "ssm.time_step_rank": "time_step_rank",
+        },
+        {
+            "attn_norm": "norm",
+            "ssm_in": "mixer.in_proj",
+            "ssm_conv1d": "mixer.conv1d",
+            "ssm_x": "mixer.x_proj",
+            "ssm_dt": "mixer.dt_proj",
+            "ssm_a": "mixer.A_log",
+            "ssm_d": "mixer.D",
+            "ssm_out": "mixer.out_proj",
+        },
+        {"token_embd": "backbone.embeddings", "output_norm": "backbone.norm_f", "output": "lm_head"},
+        layouts.mamba,
+        layers_at="backbone.layers",
+    ),
+    "lfm2": Architecture(
+        "lfm2",
+        {
+            **{key: name for key, name in _COMMON.items() if key != "attention.head_count_kv"},
+            "attention.layer_norm_rms_epsilon": "norm_eps",
+            "attention.head_count_kv": "",
+            "shortconv.l_cache": "conv_L_cache",
+        },
+        {
+            **{f"attn_{letter}": f"self_attn.{letter}_proj" for letter in "qkv"},
+            "attn_norm": "operator_norm",
+            "attn_output": "self_attn.out_proj",
+            "attn_q_norm": "self_attn.q_layernorm",
+            "attn_k_norm": "self_attn.k_layernorm",
+            "ffn_norm": "ffn_norm",
+            "ffn_gate": "feed_forward.w1",
+            "ffn_up": "feed_forward.w3",
+            "ffn_down": "feed_forward.w2",
+            "shortconv.in_proj": "conv.in_proj",
+            "shortconv.out_proj": "conv.out_proj",
+            "shortconv.conv": "conv.conv",
+        },
+        {"token_embd": "model.embed_tokens", "token_embd_norm": "model.embedding_norm", "output": "lm_head"},
+        layouts.kernel_of_convolution,
+        layouts.lfm2_layers,
+    ),
+}
+"""By ``general.architecture``."""
+RWKV7 = "rwkv7"

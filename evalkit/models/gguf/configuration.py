@@ -1,0 +1,133 @@
+"""What a GGUF file's metadata say of its network, as a configuration of transformers."""
+
+import re
+
+import transformers
+
+from evalkit.errors import ModelError, first_line
+from evalkit.models.gguf.architectures import ARCHITECTURES, RWKV7, Architecture
+from evalkit.models.gguf.header import Header
+from evalkit.models.gguf.layouts import ROPE_KEYS, Settings, size_of
+from evalkit.models.hf.checkpoint import quiet
+from evalkit.models.hf.classes import config_class
+
+_WITHOUT_EFFECT = {
+    "vocab_size",
+    "rope.scaling.finetuned",
+    "attention.causal",
+    "tensor_data_layout",
+    "attention.value_length",
+    "rope.dimension_count",
+}
+"""Read elsewhere, checked, or of no effect on what a model computes."""
+
+
+def check_architecture(header: Header) -> None:
+    """Refuse what evalkit has no network for.
+
+    Raises:
+        ModelError: the message names the architecture.
+    """
+    if header.architecture not in {*ARCHITECTURES, RWKV7}:
+        raise ModelError(
+            f"{header.path}: evalkit reads no GGUF of architecture {header.architecture!r}; it reads "
+            f"{', '.join(sorted([*ARCHITECTURES, RWKV7]))}; score the checkpoint that it was made of with hf:"
+        )
+    num_parts = header.integer("split.count", 1)
+    if num_parts > 1:
+        raise ModelError(
+            f"{header.path} is a part of {num_parts}; join them (llama-gguf-split --merge) and give the whole"
+        )
+
+
+def configuration(header: Header) -> Settings:
+    """What transformers calls the settings of a file.
+
+    Raises:
+        ModelError: one is missing, unknown, or contradicts the tensors.
+    """
+    name = header.architecture
+    architecture = ARCHITECTURES[name]
+    settings: Settings = {"vocab_size": _vocab_size(header)}
+    for key, value in header.metadata.items():
+        setting = key.removeprefix(f"{name}.")
+        if setting == key:
+            continue
+        if setting in architecture.settings:
+            if architecture.settings[setting]:
+                settings[architecture.settings[setting]] = value
+        elif setting not in {*_WITHOUT_EFFECT, *ROPE_KEYS} and value not in (0, 0.0, False):
+            raise ModelError(
+                f"{header.path}: evalkit does not know what {key} = {value} means to {name}; score the "
+                "checkpoint that it was made of with hf:"
+            )
+    required = {
+        target for target in architecture.settings.values() if target.startswith(("num_", "hidden_size"))
+    }
+    if "num_attention_heads" in settings:
+        settings.setdefault("num_key_value_heads", settings["num_attention_heads"])
+    if missing := sorted(required - {"num_key_value_heads"} - settings.keys()):
+        raise ModelError(
+            f"{header.path}: its metadata has no {missing[0]} of {name}; convert the model again"
+        )
+    for target in required & settings.keys():
+        if size_of(settings, target) < 1:
+            raise ModelError(f"{header.path}: {target} is {settings[target]}; convert the model again")
+    _check_layers(header, size_of(settings, "num_hidden_layers"))
+    if "head_dim" in architecture.settings.values() and "num_attention_heads" in settings:
+        settings.setdefault(
+            "head_dim", size_of(settings, "hidden_size") // size_of(settings, "num_attention_heads")
+        )
+    settings["tie_word_embeddings"] = "output.weight" not in header.tensors
+    settings.update(architecture.complete(header, settings))
+    return settings
+
+
+def read_configuration(header: Header, settings: Settings) -> "transformers.PreTrainedConfig":
+    """Transformers' configuration of a file.
+
+    Args:
+        header: the file's.
+        settings: see `evalkit.models.gguf.architectures.configuration`.
+
+    Raises:
+        ModelError: transformers refuses the settings.
+    """
+    model_type = ARCHITECTURES[header.architecture].model_type
+    try:
+        with quiet():
+            return config_class({"model_type": model_type})(**settings)
+    except Exception as error:  # validators of the library's own, of several kinds
+        raise ModelError(
+            f"{header.path}: its metadata describe no {model_type}: {first_line(error)}"
+        ) from error
+
+
+def transformers_name(architecture: Architecture, name: str) -> str | None:
+    """What transformers calls a tensor; None for one that the architecture does not have."""
+    stem, dot, kind = name.rpartition(".")
+    if kind not in ("weight", "bias"):
+        stem, dot, kind = name, "", ""
+    layer = re.fullmatch(r"blk\.(\d+)\.(.+)", stem)
+    if layer is None:
+        part = architecture.top.get(stem)
+        return None if part is None else f"{part}{dot}{kind}"
+    part = architecture.layer.get(layer[2])
+    return None if part is None else f"{architecture.layers_at}.{int(layer[1])}.{part}{dot}{kind}"
+
+
+def _vocab_size(header: Header) -> int:
+    embedding = header.tensors.get("token_embd.weight")
+    if embedding is None or len(embedding.shape) != 2:
+        raise ModelError(f"{header.path} holds no model: tensor token_embd.weight is missing")
+    return embedding.shape[0]
+
+
+def _check_layers(header: Header, num_layers: int) -> None:
+    """A count that the tensors bear out, before as many layers are built."""
+    layers = {int(match[1]) for name in header.tensors if (match := re.match(r"blk\.(\d+)\.", name))}
+    if layers != set(range(num_layers)):
+        raise ModelError(
+            f"{header.path}: its metadata counts {num_layers:,} layers, its tensors have {len(layers):,}; "
+            "fetch it again"
+        )

@@ -1,0 +1,71 @@
+"""Weights of a GGUF file as tensors of ordinary numbers."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evalkit.errors import ModelError
+from evalkit.models.gguf.header import Header, TensorInfo
+
+_ROW_ELEMENTS = 1 << 15
+"""gguf works on 16 rows at a time; rows of this length keep its loop short and its memory small."""
+
+
+def check_types(header: Header) -> None:
+    """Refuse a file with tensors that nothing here can dequantise.
+
+    Raises:
+        ModelError: a tensor's type is one of those; it is named.
+    """
+    for type_name in sorted({tensor.type_name for tensor in header.tensors.values()}):
+        if not _is_readable(type_name):
+            name = next(t.name for t in header.tensors.values() if t.type_name == type_name)
+            raise ModelError(
+                f"{header.path}: tensor {name} is {type_name}, which the installed gguf cannot dequantise; "
+                "convert the file to a common type (Q4_K_M, Q8_0, F16)"
+            )
+
+
+def _is_readable(type_name: str) -> bool:
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+
+    ggml_type = GGMLQuantizationType[type_name]
+    try:
+        dequantize(np.zeros((1, GGML_QUANT_SIZES[ggml_type][1]), np.uint8), ggml_type)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def read_tensor(path: Path, tensor: TensorInfo, dtype: torch.dtype) -> Tensor:
+    """A tensor of a file, dequantised to float32 and rounded to a dtype, in memory of its own."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+
+    stored = np.fromfile(path, np.uint8, tensor.num_bytes, offset=tensor.offset)
+    if len(stored) < tensor.num_bytes:
+        raise ModelError(f"{path} was cut off while it was read; run again")
+    if tensor.type_name == "BF16":
+        return torch.from_numpy(stored).view(torch.bfloat16).view(tensor.shape).to(dtype)
+    ggml_type = GGMLQuantizationType[tensor.type_name]
+    block_size, block_bytes = GGML_QUANT_SIZES[ggml_type]
+    num_blocks = tensor.num_bytes // block_bytes
+    row_blocks = max(1, min(num_blocks, _ROW_ELEMENTS // block_size))
+    whole = num_blocks // row_blocks * row_blocks * block_bytes
+    parts = [stored[:whole].reshape(-1, row_blocks * block_bytes), stored[whole:].reshape(1, -1)]
+    # Each part comes out rounded before the next is made: beside the model there is one tensor in float32.
+    values = [torch.from_numpy(dequantize(part, ggml_type)).flatten() for part in parts if part.size]
+    return torch.cat(values).view(tensor.shape).to(dtype)
+
+
+def quantisation_summary(tensors: Iterable[TensorInfo]) -> str:
+    """Types by the bytes that they take, with how many tensors are of each: ``Q4_1 (210), Q8_0 (1)``."""
+    num_bytes: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for tensor in tensors:
+        num_bytes[tensor.type_name] = num_bytes.get(tensor.type_name, 0) + tensor.num_bytes
+        counts[tensor.type_name] = counts.get(tensor.type_name, 0) + 1
+    names = sorted(num_bytes, key=lambda name: (-num_bytes[name], name))
+    return ", ".join(f"{name} ({counts[name]})" for name in names)

@@ -1,0 +1,152 @@
+"""The ``gguf`` loader: models in GGUF files, dequantised, as `evalkit.models.protocol.TokenModel`."""
+
+import dataclasses
+from typing import NamedTuple
+
+import transformers
+
+from evalkit.models.catalog import CatalogEntry
+from evalkit.models.devices import resolve_device, resolve_dtype
+from evalkit.models.gguf import rwkv7
+from evalkit.models.gguf.architectures import RWKV7
+from evalkit.models.gguf.configuration import check_architecture, configuration, read_configuration
+from evalkit.models.gguf.dequantise import check_types, quantisation_summary
+from evalkit.models.gguf.files import GgufFile, locate_file
+from evalkit.models.gguf.header import Header, read_header
+from evalkit.models.gguf.layouts import Settings
+from evalkit.models.gguf.tokenizer import read_tokenizer
+from evalkit.models.gguf.weights import ROPE_FACTORS, load_weights
+from evalkit.models.hf.checkpoint import (
+    context_limit,
+    default_prefix,
+    prefix_ids,
+    special_ids_in_front,
+    stated_notes,
+)
+from evalkit.models.hf.files import numerics
+from evalkit.models.hf.model import HfModel, wrap
+from evalkit.models.hf.token_bytes import TokenBytes
+from evalkit.models.protocol import LoadOptions, ModelIdentity
+from evalkit.models.rwkv7.model import RWKV7Model, rule_ids
+from evalkit_kernels import NUMERICS_VERSION
+
+_WHOLE_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+class _TransformersModel(NamedTuple):
+    """A model of transformers that is about to be loaded."""
+
+    settings: Settings
+    config: "transformers.PreTrainedConfig"
+    tokenizer: "transformers.PreTrainedTokenizerFast"
+    identity: ModelIdentity
+
+
+def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
+    """What the model is, from its file's header and digest; weights are not read.
+
+    Raises:
+        ModelError: there is no such file, or nothing here can compute what is in it.
+        UsageError: the options name an unknown device or dtype.
+    """
+    file = locate_file(entry)
+    header = _checked_header(file)
+    if header.architecture == RWKV7:
+        return _identify_rwkv7(entry, options, file, header)
+    return _plan(entry, options, file, header).identity
+
+
+def load(entry: CatalogEntry, options: LoadOptions) -> HfModel | RWKV7Model:
+    """The model, dequantised, ready to score.
+
+    Raises:
+        ModelError: see `identify`; or the tensors do not fit the metadata.
+        UsageError: the options name an unknown device or dtype.
+    """
+    file = locate_file(entry)
+    header = _checked_header(file)
+    dtype, device = resolve_dtype(options), resolve_device(options.device)
+    if header.architecture == RWKV7:
+        identity = _identify_rwkv7(entry, options, file, header)
+        network = rwkv7.load_network(header, dtype=dtype, device=device)
+        tokenizer = rwkv7.read_vocabulary(header, network.shape.vocab_size)
+        return RWKV7Model(network, identity, rule_ids(entry, tokenizer.special_ids), tokenizer)
+    plan = _plan(entry, options, file, header)
+    model = load_weights(header, plan.config, plan.settings, dtype).to(device)
+    put_in_front = special_ids_in_front(plan.tokenizer)
+    start = plan.tokenizer.bos_token_id
+    start = plan.tokenizer.eos_token_id if start is None else start
+    return wrap(
+        model,
+        TokenBytes(plan.tokenizer, entry.name),
+        identity=plan.identity,
+        prefix=prefix_ids(plan.identity.prefix, plan.tokenizer, plan.config.vocab_size, entry.name),
+        policy_prefixes={"lm-eval": () if start is None else (int(start),), "uncheatable": put_in_front},
+    )
+
+
+def _checked_header(file: GgufFile) -> Header:
+    header = read_header(file.path)
+    check_architecture(header)
+    check_types(header)
+    return header
+
+
+def _plan(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Header) -> _TransformersModel:
+    settings = configuration(header)
+    config = read_configuration(header, settings)
+    tokenizer = read_tokenizer(header)
+    rule = entry.prefix or default_prefix(tokenizer, special_ids_in_front(tokenizer))
+    limit = context_limit(config, entry, options)
+    identity = _identity(entry, options, file, header)
+    identity = dataclasses.replace(
+        identity,
+        prefix=rule,
+        context_limit=limit,
+        details={**identity.details, **stated_notes(config, limit)},
+        numerics=numerics([]),
+    )
+    return _TransformersModel(settings, config, tokenizer, identity)
+
+
+def _identify_rwkv7(
+    entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Header
+) -> ModelIdentity:
+    vocab_size = rwkv7.check_tensors(header)
+    tokenizer = rwkv7.read_vocabulary(header, vocab_size)
+    rule_ids(entry, tokenizer.special_ids)
+    return dataclasses.replace(
+        _identity(entry, options, file, header),
+        prefix=entry.prefix or "default",
+        context_limit=min(filter(None, (entry.context_limit, options.max_context)), default=None),
+        numerics=f"evalkit_kernels {NUMERICS_VERSION}",
+    )
+
+
+def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Header) -> ModelIdentity:
+    """What is known of every file; without prefix, context and numerics."""
+    weights = [tensor for name, tensor in header.tensors.items() if name not in ROPE_FACTORS]
+    num_parameters = sum(tensor.num_elements for tensor in weights)
+    quantisation = quantisation_summary(weights)
+    most = quantisation.split(" ")[0]
+    details: dict[str, str | int | float | bool | None] = {
+        "model_type": header.architecture,
+        "num_parameters": num_parameters,
+        "stored_dtype": _WHOLE_TYPES.get(most, most),
+        "weights": f"dequantised from {most}" if most not in _WHOLE_TYPES else most,
+        "quantisation": quantisation,
+        "file_bytes": header.num_file_bytes,
+        "bits_per_weight": round(8 * sum(tensor.num_bytes for tensor in weights) / num_parameters, 4),
+    }
+    return ModelIdentity(
+        name=entry.name,
+        loader="gguf",
+        revision=file.revision,
+        weights_sha256=file.model_file.digest,
+        tokenizer_sha256=header.tokenizer_sha256,
+        prefix="",
+        dtype=str(resolve_dtype(options)).removeprefix("torch."),
+        context_limit=None,
+        details=details,
+        files=(file.model_file,),
+    )
