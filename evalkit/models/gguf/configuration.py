@@ -48,7 +48,9 @@ def configuration(header: Header) -> Settings:
     """
     name = header.architecture
     architecture = ARCHITECTURES[name]
-    settings: Settings = {"vocab_size": _vocab_size(header)}
+    # transformers' own defaults of special ids belong to vocabularies of its own.
+    settings: Settings = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
+    settings["vocab_size"] = _vocab_size(header)
     for key, value in header.metadata.items():
         setting = key.removeprefix(f"{name}.")
         if setting == key:
@@ -126,7 +128,7 @@ def _vocab_size(header: Header) -> int:
 def _check_layers(header: Header, num_layers: int) -> None:
     """A count that the tensors bear out, before as many layers are built."""
     layers = {int(match[1]) for name in header.tensors if (match := re.match(r"blk\.(\d+)\.", name))}
-    if layers != set(range(num_layers)):
+    if len(layers) != num_layers or max(layers, default=-1) != num_layers - 1:
         raise ModelError(
             f"{header.path}: its metadata counts {num_layers:,} layers, its tensors have {len(layers):,}; "
             "fetch it again"

@@ -1,6 +1,7 @@
 """Which GGUF file a target means: a path, a file of a folder, of a repository, or of an installed package."""
 
 import importlib.metadata
+import importlib.util
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,10 @@ def locate_file(entry: CatalogEntry) -> GgufFile:
     Raises:
         ModelError: there is none, there are several to choose from, or the hub cannot be reached.
     """
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError(
+            f"{entry.name}: the package gguf, which reads such files, is not installed; pip install gguf"
+        )
     path = entry.local_path
     if path is None and _PACKAGE.fullmatch(entry.target):
         path = _file_of_package(entry.target, entry.name)

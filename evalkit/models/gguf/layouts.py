@@ -113,12 +113,12 @@ def _query_scale(settings: Settings, num_layers_of_27b: int) -> int:
 
 def phi3(header: Header, settings: Settings) -> Settings:
     """LongRoPE of the long variants has its two tables among the tensors."""
-    rope = rope(header, settings)["rope_parameters"]
-    assert isinstance(rope, dict)
+    positions = rope(header, settings)["rope_parameters"]
+    assert isinstance(positions, dict)
     head_dim = size_of(settings, "hidden_size") // size_of(settings, "num_attention_heads")
     share = header.integer("phi3.rope.dimension_count", head_dim) / head_dim
-    rope = {**rope, "partial_rotary_factor": share}
-    completed: Settings = {"partial_rotary_factor": share, "rope_parameters": rope}
+    positions = {**positions, "partial_rotary_factor": share}
+    completed: Settings = {"partial_rotary_factor": share, "rope_parameters": positions}
     factors = [header.tensors.get(f"rope_factors_{side}.weight") for side in ("long", "short")]
     if factors[0] is None or factors[1] is None:
         return completed
@@ -126,7 +126,7 @@ def phi3(header: Header, settings: Settings) -> Settings:
     original = header.integer("phi3.rope.scaling.original_context_length")
     completed["original_max_position_embeddings"] = original
     completed["rope_parameters"] = {
-        **rope,
+        **positions,
         "rope_type": "longrope",
         "long_factor": long,
         "short_factor": short,

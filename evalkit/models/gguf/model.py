@@ -30,7 +30,7 @@ from evalkit.models.protocol import LoadOptions, ModelIdentity
 from evalkit.models.rwkv7.model import RWKV7Model, rule_ids
 from evalkit_kernels import NUMERICS_VERSION
 
-_WHOLE_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_WHOLE_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 class _TransformersModel(NamedTuple):

@@ -122,7 +122,7 @@ def _byte_level(header: Header, ids: "Mapping[str, int]") -> Tokenizer:
         raise ModelError(f"{header.path}: a merge of its tokenizer is no pair; convert the model again")
     kind = KINDS[pre]
     backend = Tokenizer(
-        models.BPE(dict(ids), [(left, right) for left, right in pairs], ignore_merges=kind.ignores_merges)
+        models.BPE(dict(ids), [(head, tail) for head, tail in pairs], ignore_merges=kind.ignores_merges)
     )
     backend.pre_tokenizer = pre_tokenizer(kind)
     backend.decoder = decoders.ByteLevel()
@@ -165,7 +165,7 @@ def _merges(
         if kind not in (NORMAL, UNUSED):
             continue
         for cut in range(1, len(token)):
-            left, right = token[:cut], token[cut:]
-            if left in ids and right in ids:
-                pairs.append((-scores[index], index, ids[left], ids[right], left, right))
-    return [(left, right) for *_, left, right in sorted(pairs)]
+            head, tail = token[:cut], token[cut:]
+            if head in ids and tail in ids:
+                pairs.append((-scores[index], index, ids[head], ids[tail], (head, tail)))
+    return [pair for *_, pair in sorted(pairs)]

@@ -303,11 +303,7 @@ def default_prefix(tokenizer: "transformers.PreTrainedTokenizerBase", put_in_fro
 def prefix_ids(
     rule: str, tokenizer: "transformers.PreTrainedTokenizerBase", vocab_size: int | None, name: str
 ) -> tuple[int, ...]:
-    """The ids that a rule means.
-
-    Raises:
-        ModelError: the tokenizer has no such token.
-    """
+    """The ids that a rule means; a `ModelError` where the tokenizer has no such token."""
     if rule == "none":
         return ()
     if rule.startswith("token:"):

@@ -55,7 +55,7 @@ def offenders(check: Callable[[CatalogEntry], Mapping[str, object]]) -> dict[str
 def test_every_entry_says_what_where_when_and_under_which_license() -> None:
     def check(entry: CatalogEntry) -> dict[str, object]:
         checks: dict[str, object] = {
-            "loader": entry.loader in ("rwkv7", "hf", "codec"),
+            "loader": entry.loader in ("rwkv7", "hf", "gguf", "codec"),
             "target": entry.target,
             "license": entry.license,
             "source": entry.source and (entry.local_path or entry.source.startswith("https://")),
@@ -68,6 +68,9 @@ def test_every_entry_says_what_where_when_and_under_which_license() -> None:
             return checks | {"file": entry.local_path.exists(), "parameters": entry.num_parameters}
         if entry.loader == "codec":
             return checks
+        if entry.loader == "gguf":
+            package = entry.target.replace("_", "-")
+            return checks | {"package": entry.source == f"https://pypi.org/project/{package}/"}
         return checks | {
             "repository": re.fullmatch(r"[\w.-]+/[\w.-]+", entry.target),
             "parameters": entry.num_parameters,
@@ -92,7 +95,7 @@ def num_numbers(path: Path) -> int:
 
 def test_parameters_are_what_the_name_the_file_or_the_shapes_say() -> None:
     def check(entry: CatalogEntry) -> dict[str, object]:
-        size = re.search(r"-([\d.]+)([mb])$", entry.name)
+        size = re.search(r"-([\d.]+)([mb])(?:-instruct-q4_1)?$", entry.name)
         if entry.local_path:
             return {"numbers in the file": entry.num_parameters == num_numbers(entry.local_path)}
         if entry.loader == "codec":
