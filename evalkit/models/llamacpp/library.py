@@ -1,8 +1,8 @@
 """llama.cpp's C interface, from whichever installed package brings the library.
 
 llama-cpp-python ships ``libllama.so``, xllamacpp (which has wheels for Linux) an extension that exports the
-same functions. Of their structures only what has stayed where it is since 2024 is named, after ``llama.h``: the
-first four sizes of a context's parameters, and the arrays of a batch.
+same functions. Of their structures only what has stayed in its place since 2024 is named, after ``llama.h``:
+the first four sizes of a context's parameters, and the arrays of a batch.
 """
 
 import ctypes
