@@ -15,34 +15,8 @@ from evalkit.files import TEMPORARY_SUFFIX, atomic_write, temporary_folder
 from evalkit.refresh.config import last_window, read_config
 from evalkit.refresh.corpora import crawl
 from evalkit.refresh.results import commit
-from tests.support.leaderboard import CONFIG
+from tests.support.leaderboard import CONFIG, SOURCES
 from tests.support.toys import plugin_environment, run_cli, run_process
-
-SOURCES = """
-from typing import Annotated
-import typer
-from evalkit.corpora.store import make_corpus, make_document, save_corpus
-from evalkit.errors import CrawlError
-from tests.support.toy_source import prose
-
-
-def toy(
-    since: Annotated[str, typer.Option()], until: Annotated[str, typer.Option()],
-    name: Annotated[str, typer.Option()], documents: Annotated[int, typer.Option()] = 30,
-) -> None:
-    save_corpus(make_corpus(name, [
-        make_document(prose(f"{since} {number}"), source="toy", license="CC0-1.0", language="en",
-                      published_at=since, url=f"https://e.org/{number}", cluster=f"site {number % 10}")
-        for number in range(documents)
-    ], date_from=since, date_to=until))
-
-
-def down(
-    since: Annotated[str, typer.Option()], until: Annotated[str, typer.Option()],
-    name: Annotated[str, typer.Option()],
-) -> None:
-    raise CrawlError("the source is down; try again later")
-"""
 
 
 @pytest.fixture
