@@ -1,7 +1,7 @@
-"""Files that are almost what they should be: decisions, taken one after the other from bytes, damage good ones.
+"""Files that are almost what they should be: decisions, taken one by one from bytes, damage good ones.
 
-The bytes come from hypothesis, which makes them small, or from a coverage-guided fuzzer, which looks for those
-that reach something new. The same bytes make the same files.
+The bytes come from hypothesis, which makes them small, or from a coverage-guided fuzzer, which looks for
+those that reach something new. The same bytes make the same files.
 """
 
 import io
@@ -183,7 +183,7 @@ def damaged_parquet(data: bytes, choices: Choices) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if choices.number(0, 3) == 3:
+    if choices.number(0, 3) == 3 or not data.startswith(b"PAR1"):
         return damaged_bytes(data, choices)
     table = pq.read_table(io.BytesIO(data))
     for _ in range(choices.number(1, 2)):

@@ -1,4 +1,4 @@
-"""What a reader of files may do with any file: give what is in it, or an error that names it. Nothing else."""
+"""What a reader may do with any file: give what is in it, or an error that names it. Nothing else."""
 
 import contextlib
 import os
@@ -107,7 +107,7 @@ def _wrong_with(message: str, files: Files, folder: Path) -> str | None:
     }
     if not any(name in message for name in names):
         return f"names no file: {message[:300]!r}"
-    if not message.isprintable():
+    if len(message.splitlines()) != 1:
         return f"is not one line of text: {message[:300]!r}"
     return None
 
