@@ -12,9 +12,10 @@ import shutil
 import stat
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 TEMPORARY_SUFFIX = ".evalkit.tmp"
 """How the names of unfinished files and folders end: no result, and nothing to be committed."""
@@ -203,6 +204,30 @@ def strict_json(value: object) -> str:
         ValueError: the value holds a number that JSON does not have.
     """
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A value out of JSON that somebody else may have written.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML file that somebody else may have written.
+
+    Raises:
+        ValueError: it is no TOML, or nested too deeply to be read.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def slug(name: str) -> str:

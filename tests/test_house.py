@@ -29,7 +29,7 @@ FOLDERS = {
 # From the ground up: what is on a floor imports only from lower floors, never from its neighbours.
 FLOORS = {
     "evalkit": (
-        {"dates", "errors", "files", "stats", "version"},
+        {"dates", "errors", "fields", "files", "stats", "version"},
         {"hub_errors", "isolation"},
         {"corpora", "models"},
         {"bench", "environment", "scoring", "tasks"},

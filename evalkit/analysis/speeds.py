@@ -1,12 +1,12 @@
 """How fast things were: operators beside their peers, of benchmarks' JSON files, and models, of cells."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit.analysis.results import Results, json_files
 from evalkit.errors import UsageError
+from evalkit.files import parse_json
 
 
 class Ratio(NamedTuple):
@@ -67,8 +67,8 @@ def read_benchmarks(place: Path, read: Iterable[Path] = (), *, warn: Callable[[s
     paths = json_files(place) if place.is_dir() else [place]
     for path in sorted(set(paths) - set(read)):
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            content = parse_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             warn(f"left out: {path} cannot be read as JSON ({type(error).__name__})")
             continue
         if not isinstance(content, dict) or "environment" not in content or "status" in content:

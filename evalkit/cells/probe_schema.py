@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from evalkit.cells.fields import Called, Mark, to_json
 from evalkit.cells.schema import Cell
+from evalkit.fields import Called, Mark, to_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

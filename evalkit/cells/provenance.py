@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from evalkit.cells.fields import from_json
 from evalkit.cells.schema import CellModel, Environment, TaskCellModel
 from evalkit.dates import last_day
 from evalkit.environment import environment, torch_environment
 from evalkit.errors import ModelError
+from evalkit.fields import from_json
 from evalkit.models.protocol import ModelIdentity
 
 M = TypeVar("M", bound=CellModel)

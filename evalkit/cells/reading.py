@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.fields import FieldError, from_json
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.schema import CorpusCell, TaskCell, kind_in_file
 from evalkit.errors import ScoringError
+from evalkit.fields import FieldError, from_json
 
 _KINDS = (CorpusCell, TaskCell, ProbeCell)
 _IN_WORDS = {CorpusCell: "a corpus", TaskCell: "a task", ProbeCell: "a trained probe"}

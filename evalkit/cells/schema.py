@@ -8,7 +8,7 @@
 
 The last is in `evalkit.cells.probe_schema`.
 
-Fields are named as in the file and are all in it, but where `evalkit.cells.fields` says otherwise;
+Fields are named as in the file and are all in it, but where `evalkit.fields` says otherwise;
 `evalkit.cells.reading` reads them, and refuses a file with a field more, or less, or of another type.
 
 Schema 2, which is written, has the ``kind`` in every file. Schema 1 is read as well: there cells of corpora
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.fields import JsonValue, Mark, Scalar, to_json
+from evalkit.fields import JsonValue, Mark, Scalar, to_json
 from evalkit.stats import Interval
 from evalkit.tasks import SummaryRow
 

@@ -8,7 +8,6 @@ documents give the same Parquet bytes with the same pyarrow.
 import dataclasses
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from evalkit.corpora.document import (
 )
 from evalkit.corpora.tables import document_columns, document_row, with_current_names
 from evalkit.errors import CorpusError, first_line
-from evalkit.files import atomic_write, locked, strict_json
+from evalkit.files import atomic_write, locked, parse_json, strict_json
 
 MANIFEST_FILE = "manifest.json"
 
@@ -75,7 +74,7 @@ def load_folder(folder: Path) -> Corpus:
 def read_manifest_file(folder: Path) -> tuple[Manifest | None, list[str]]:
     """A folder's manifest and what is wrong with it; None where it cannot be made out at all."""
     try:
-        fields = json.loads((folder / MANIFEST_FILE).read_bytes())
+        fields = parse_json((folder / MANIFEST_FILE).read_bytes())
     except (OSError, ValueError) as error:
         return None, [f"{MANIFEST_FILE}: it cannot be read: {error}"]
     version = fields.get("schema_version") if isinstance(fields, dict) else None

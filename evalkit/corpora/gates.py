@@ -10,7 +10,6 @@ few thousand documents always differ significantly.
 """
 
 import dataclasses
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 from evalkit.corpora.duplicates import find_duplicates
 from evalkit.corpora.store import UNKNOWN, Corpus
 from evalkit.errors import CorpusError, UsageError, unknown_name
-from evalkit.files import atomic_write, strict_json
+from evalkit.fields import from_json
+from evalkit.files import atomic_write, parse_json, strict_json
 
 SCHEMA_VERSION = 1
 PROFILE_FILE = "profile.json"
@@ -62,11 +62,11 @@ class Profile:
     num_bytes: int
     languages: Mapping[str, int]
     """Documents by language; those without one under ``unknown``."""
-    length_quantiles: Sequence[int]
+    length_quantiles: tuple[int, ...]
     """Bytes of a document at every 5 %, from the shortest to the longest."""
     num_near_duplicates: int
     """Documents that repeat an earlier one, nearly or exactly; see `evalkit.corpora.duplicates`."""
-    document_sha256: Sequence[str]
+    document_sha256: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +91,9 @@ def profile(corpus: Corpus) -> Profile:
         len(lengths),
         corpus.num_bytes,
         dict(sorted(Counter(document.language or UNKNOWN for document in corpus.documents).items())),
-        [int(value) for value in np.quantile(lengths, _QUANTILES, method="nearest")],
+        tuple(int(value) for value in np.quantile(lengths, _QUANTILES, method="nearest")),
         sum(match is not None for match in find_duplicates([document.text for document in corpus.documents])),
-        sorted({document.sha256 for document in corpus.documents}),
+        tuple(sorted({document.sha256 for document in corpus.documents})),
     )
 
 
@@ -193,15 +193,14 @@ def read_profile(path: Path) -> Profile:
         CorpusError: the file cannot be read or is no profile of this version.
     """
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        stored = Profile(**fields)
+        stored = from_json(Profile, parse_json(path.read_text(encoding="utf-8")))
         if stored.num_documents < 1:
             raise ValueError("it counts no documents")
         if stored.schema_version != SCHEMA_VERSION or len(stored.length_quantiles) != len(_QUANTILES):
             raise ValueError(f"it is no profile of version {SCHEMA_VERSION}")
     except OSError as error:
         raise CorpusError(f"cannot read {path}: {error.strerror}") from error
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise CorpusError(
             f"{path} is no profile of a corpus: {error}; `evalkit corpora check --save-profile` writes one"
         ) from error

@@ -16,7 +16,6 @@ The same corpus gives the same bytes.
 
 import dataclasses
 import io
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -36,7 +35,7 @@ from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
 from evalkit.corpora.tables import FIELD_NAMES, document_columns, document_row, with_current_names
 from evalkit.errors import CorpusError, UsageError, first_line
-from evalkit.files import atomic_write, locked, strict_json
+from evalkit.files import atomic_write, locked, parse_json, strict_json
 from evalkit.hub_errors import HubRepository, hub_errors
 
 if TYPE_CHECKING:
@@ -153,13 +152,13 @@ def push_dataset(folder: Path, repo: str, *, private: bool = False) -> str:
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    local = json.loads((folder / CORPUS_FILE).read_bytes())
+    local = parse_json((folder / CORPUS_FILE).read_bytes())
     api = HfApi()
     later = f": the folder {folder} is complete: try again later"
     with hub_errors(CorpusError, HubRepository(repo, "dataset"), later):
         api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
         try:
-            remote = json.loads(Path(hf_hub_download(repo, CORPUS_FILE, repo_type="dataset")).read_bytes())
+            remote = parse_json(Path(hf_hub_download(repo, CORPUS_FILE, repo_type="dataset")).read_bytes())
         except RemoteEntryNotFoundError:
             remote = None
         if remote is not None and remote.get("sha256") != local["sha256"]:
@@ -232,13 +231,14 @@ def _read_table(path: Path, *, with_text: bool) -> dict[int, Document]:
     try:
         schema = _schema(with_text=with_text, column_names=pq.read_schema(path).names)
         table = pq.read_table(path, schema=schema)  # a missing column would be one of nulls
+        rows = with_current_names(table).to_pylist()  # which finds texts that are not UTF-8
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CorpusError(f"{path}: it is damaged: {first_line(error)}") from error
     missing = [field.name for field in schema if not field.nullable and table[field.name].null_count]
     if missing:
         raise CorpusError(f"{path}: it is damaged: it has no {' and no '.join(missing)}; fetch it again")
     documents: dict[int, Document] = {}
-    for row in with_current_names(table).to_pylist():
+    for row in rows:
         position = row.pop("position")
         if position in documents:
             raise CorpusError(f"{path}: it is damaged: two documents at position {position}")
@@ -248,7 +248,7 @@ def _read_table(path: Path, *, with_text: bool) -> dict[int, Document]:
 
 def _manifest(folder: Path) -> Manifest:
     try:
-        manifest = Manifest(**json.loads((folder / CORPUS_FILE).read_bytes()))
+        manifest = Manifest(**parse_json((folder / CORPUS_FILE).read_bytes()))
         if manifest.schema_version not in READABLE_VERSIONS:
             raise ValueError(f"schema version {manifest.schema_version!r}, not {SCHEMA_VERSION}")
         manifest = dataclasses.replace(manifest, schema_version=SCHEMA_VERSION)
@@ -270,7 +270,7 @@ def _check_folder(folder: Path, corpus: Corpus) -> None:
     try:
         if not folder.exists():
             return
-        stored_sha256 = json.loads((folder / CORPUS_FILE).read_bytes())["sha256"]
+        stored_sha256 = parse_json((folder / CORPUS_FILE).read_bytes())["sha256"]
     except (OSError, ValueError, TypeError, KeyError):
         stored_sha256 = None
     if stored_sha256 != corpus.sha256:

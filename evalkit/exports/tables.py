@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import exposures_of_rows, reading_of_cell
-from evalkit.cells.fields import to_json
 from evalkit.cells.schema import CorpusCell
 from evalkit.exports.writing import writing
+from evalkit.fields import to_json
 from evalkit.models.catalog import load_catalog
 
 if TYPE_CHECKING:

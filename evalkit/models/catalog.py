@@ -19,6 +19,7 @@ from typing import Any
 
 from evalkit.dates import last_day
 from evalkit.errors import ModelError, UsageError, unknown_name
+from evalkit.files import parse_toml
 from evalkit.models.codecs import CODECS
 
 CONFIG_NAME = "evalkit.toml"
@@ -137,10 +138,10 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
     if config_path is None:
         return catalog
     try:
-        content = tomllib.loads(config_path.read_text(encoding="utf-8"))
+        content = parse_toml(config_path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {config_path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{config_path} is not TOML: {error}") from error
     return catalog | _entries(content, str(config_path), config_path.absolute().parent)
 

@@ -1,12 +1,13 @@
 """How many parameters weight files hold and in which type, from their headers: no weights are read."""
 
-import json
 import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from evalkit.files import parse_json
 
 _NAMES = {
     "F64": "float64",
@@ -67,8 +68,8 @@ def summarise_weights(paths: Sequence[Path]) -> WeightSummary | None:
     """
     try:
         tensors = [tensor for path in paths for tensor in _tensors(path) if tensor.is_weight]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, AttributeError, struct.error):
-        return None  # whoever loads the file says what is wrong with it
+    except Exception:  # torch's unpickler has no errors of its own for most of what can be wrong
+        return None  # whoever loads the file says what that is
     if not tensors:
         return None
     num_bytes: dict[str, int] = {}
@@ -101,12 +102,15 @@ def _safetensors(path: Path) -> Iterator[_Tensor]:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > _MAX_HEADER_BYTES:
             raise ValueError("no safetensors header is as long")
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length))
     for name, entry in header.items():
         if name != "__metadata__":
             start, end = entry["data_offsets"]
-            dtype = _NAMES.get(entry["dtype"], entry["dtype"])
-            yield _Tensor(name, tuple(entry["shape"]), end - start, dtype)
+            numbers = (start, end, *entry["shape"])
+            if not all(type(number) is int and number >= 0 for number in numbers):
+                raise ValueError(f"{name}: shape and place of a tensor are counts")
+            dtype = str(entry["dtype"])
+            yield _Tensor(name, tuple(entry["shape"]), end - start, _NAMES.get(dtype, dtype))
 
 
 def _pickled(path: Path) -> Iterator[_Tensor]:
@@ -139,7 +143,7 @@ def _quantisation(folder: Path) -> str | None:
     if not config.is_file():  # so that what is opened is only what an identity names
         return None
     try:
-        settings = json.loads(config.read_text(encoding="utf-8")).get("quantization_config")
+        settings = parse_json(config.read_text(encoding="utf-8")).get("quantization_config")
         method = str(settings["quant_method"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

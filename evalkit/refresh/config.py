@@ -2,13 +2,13 @@
 
 import dataclasses
 import datetime as dt
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit.corpora.gates import Limits, parse_limits
 from evalkit.errors import UsageError, unknown_name
+from evalkit.files import parse_toml
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 WINDOWS = ("half-month", "month")
@@ -120,10 +120,10 @@ def read_config(path: Path) -> LeaderboardConfig:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; say which file with --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evalkit.cells.fields import to_json
 from evalkit.cells.schema import CellModel, CellPolicy
+from evalkit.fields import to_json
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
 from evalkit.report.shown import ShownGap, difference
 from evalkit.report.text import parameters, web_link

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.results import unique
-from evalkit.cells.fields import to_json
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.schema import TaskCell, content_of
+from evalkit.fields import to_json
 from evalkit.files import slug, strict_json
 
 _PLUMBING = ("kind", "schema_version", "status", "created", "environment", "sha256", "documents", "items")

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from evalkit.cells.fields import to_json
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.errors import UsageError, unknown_name
+from evalkit.fields import to_json
 from evalkit.plots.frame import FAINT, LABEL_SIZE, line_style, styled
 from evalkit.plots.labels import EndLabel, label_ends
 from evalkit.plots.panels import panels

@@ -74,7 +74,7 @@ def finding_of(reader: Reader, files: Files, folder: Path) -> str | None:
             with _deadline():
                 reader.read(folder)
         except EvalkitError as error:
-            problem = _wrong_with(str(error), files, folder)
+            problem = _wrong_with(str(error), files)
         except Hang:
             problem = f"no end after {PATIENCE_S} s"
         except (KeyboardInterrupt, SystemExit):
@@ -100,11 +100,8 @@ def finding_of(reader: Reader, files: Files, folder: Path) -> str | None:
     return problem
 
 
-def _wrong_with(message: str, files: Files, folder: Path) -> str | None:
-    names = {Path(name).name for name in files} | {
-        folder.name,
-        *(part for name in files for part in Path(name).parts[:-1]),
-    }
+def _wrong_with(message: str, files: Files) -> str | None:
+    names = {part for name in files for part in Path(name).parts}
     if not any(name in message for name in names):
         return f"names no file: {message[:300]!r}"
     if len(message.splitlines()) != 1:

@@ -199,23 +199,24 @@ def _read_stored_corpus(folder: Path) -> None:
     from evalkit.corpora.store import list_corpora, load_corpus, read_manifest, verify_corpus
 
     list_corpora(folder)
-    problems = verify_corpus("toy", folder)
+    verify_corpus("toy", folder)
     read_manifest("toy", folder)
     load_corpus("toy", store=folder)
-    assert not problems
 
 
 @functools.cache
 def _dataset() -> Files:
     from evalkit.corpora.publish import prepare_dataset
 
-    return _folder_of(lambda folder: (prepare_dataset(_toy_corpus(), "owner/toy", folder / "set"), None)[1])
+    return _folder_of(
+        lambda folder: (prepare_dataset(_toy_corpus(), "owner/toy", folder / "published"), None)[1]
+    )
 
 
 def _read_dataset(folder: Path) -> None:
     from evalkit.corpora.publish import read_dataset
 
-    read_dataset(folder / "set")
+    read_dataset(folder / "published")
 
 
 @functools.cache
@@ -256,9 +257,11 @@ def _read_cells(folder: Path) -> None:
     from evalkit.analysis.rankings import compute
     from evalkit.analysis.results import read_results
     from evalkit.errors import EvalkitError
+    from evalkit.report.sources import find_backgrounds
 
     results = read_results(folder / "cells", warn=lambda text: None)
-    compute(results, [])
+    backgrounds = find_backgrounds(results, (), warn=lambda text: None)
+    compute(results, [background.source for background in backgrounds])
     for cell in results.cells:
         try:
             cell.rows()
@@ -382,3 +385,4 @@ READERS = (
     Reader("Hugging Face weights", _checkpoint, _in_any(safetensors=damaged_safetensors), _read_checkpoint),
 )
 """All of them; a row each in the table."""
+READER = {reader.name: reader for reader in READERS}

@@ -12,7 +12,6 @@ record names does no harm. No file is ever changed afterwards, so any number of 
 
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import zstandard
 
 from evalkit.errors import CrawlError
-from evalkit.files import atomic_write, strict_json
+from evalkit.files import atomic_write, parse_json, strict_json
 from evalkit_crawlers.source import Capture, FetchRefused
 
 PAGES = "pages"
@@ -63,7 +62,7 @@ class CaptureStore:
         except FileNotFoundError:
             return None
         try:
-            record = json.loads(data)
+            record = parse_json(data)
             if record["format"] != _FORMAT:
                 raise ValueError(f"format {record['format']!r}")
             reason = record.get("refused")

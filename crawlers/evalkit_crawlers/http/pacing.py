@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
-from evalkit.files import slug
+from evalkit.files import parse_json, slug
 
 MAX_HOLD_S = 3600.0
 """The longest that a server is waited for; who asks for more is not asked again in this crawl."""
@@ -100,7 +100,7 @@ class Pacer:
         """
         file.seek(0)
         try:
-            state = json.load(file)
+            state = parse_json(file.read())
             if state["process"] == self._process:
                 return
             ended_at = dt.datetime.fromisoformat(state["ended_at"])

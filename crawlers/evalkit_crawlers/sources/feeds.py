@@ -20,7 +20,6 @@ import datetime as dt
 import difflib
 import html.entities
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -29,7 +28,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from evalkit.corpora import licenses
 from evalkit.errors import UsageError
-from evalkit.files import slug
+from evalkit.files import parse_toml, slug
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.text import charsets
 
@@ -101,8 +100,8 @@ def load_feeds(path: Path | None = None) -> tuple[Feed, ...]:
             raise UsageError(f"--feeds {path}: it cannot be read: {reason}") from None
     file_name = path.name if path else "feeds.toml"
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except ValueError as error:
         raise UsageError(f"{file_name}: it is not TOML: {error}") from None
     tables = document.get("feeds")
     unknown_keys = sorted(set(document) - {"feeds"})

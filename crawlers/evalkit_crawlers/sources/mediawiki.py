@@ -5,11 +5,11 @@ carries ``maxlag``: a wiki whose databases lag refuses it, with status 200, and 
 (https://www.mediawiki.org/wiki/Manual:Maxlag_parameter).
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlencode
 
 from evalkit.errors import CrawlError
+from evalkit.files import parse_json
 from evalkit_crawlers.source import FetchRefused, Get
 
 MAX_LAG_S = 5
@@ -51,8 +51,8 @@ def answer(body: bytes) -> Mapping[str, object]:
     if len(body) > MAX_ANSWER_BYTES:
         raise FetchRefused(f"answer larger than {MAX_ANSWER_BYTES >> 20} MiB")
     try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError):
+        reply = parse_json(body)
+    except ValueError:
         raise FetchRefused(NOT_AN_ANSWER) from None
     if not isinstance(reply, dict):
         raise FetchRefused(NOT_AN_ANSWER)

@@ -7,7 +7,6 @@ that can be wrong with it and can be known from its small files is found here.
 import contextlib
 import dataclasses
 import importlib.util
-import json
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -20,6 +19,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from evalkit.errors import ModelError, first_line
+from evalkit.files import parse_json
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
 from evalkit.models.hf.classes import config_class, is_language_model
@@ -199,7 +199,7 @@ def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transform
         refuse_bare_adapter(folder, name)
         raise ModelError(f"{name}: {folder} has no config.json, so it is not a Hugging Face checkpoint")
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{name}: {path} is not JSON: {error}") from error
     model_type = stated.get("model_type") if isinstance(stated, dict) else None
@@ -278,7 +278,7 @@ def read_tokenizer(
 
 def _has_own_tokenizer(folder: Path) -> bool:
     path = folder / "tokenizer_config.json"
-    return path.is_file() and "auto_map" in json.loads(path.read_text(encoding="utf-8"))
+    return path.is_file() and "auto_map" in parse_json(path.read_text(encoding="utf-8"))
 
 
 def special_ids_in_front(tokenizer: "transformers.PreTrainedTokenizerBase") -> tuple[int, ...]:
@@ -382,7 +382,7 @@ def _check_shards(folder: Path, names: Collection[str], name: str) -> None:
         return
     index = folder / f"{shard[1]}{shard[2]}.index.json"
     try:
-        needed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        needed = set(parse_json(index.read_text(encoding="utf-8"))["weight_map"].values())
     except FileNotFoundError:
         raise ModelError(
             f"{name}: {folder} has weights in several files and no {index.name}, which says what is where; "

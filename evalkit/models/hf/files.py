@@ -11,7 +11,6 @@ formats are not opened.
 """
 
 import importlib.metadata
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ import transformers
 from transformers.utils import is_peft_available
 
 from evalkit.errors import ModelError
+from evalkit.files import parse_json
 from evalkit.models.hub import HubSnapshot, cached_files
 from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
 
@@ -179,4 +179,4 @@ def _code_of_other_repositories(folder: Path) -> Iterator[ModelFile]:
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_text(encoding="utf-8"))

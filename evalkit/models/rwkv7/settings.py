@@ -5,7 +5,6 @@ head is the embedding) is taken from here, and what is another network than x070
 An official ``.pth`` that is named itself has no config.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from evalkit.errors import ModelError
+from evalkit.files import parse_json
 from evalkit.models.rwkv7.network import GROUP_NORM_EPS, RWKV7, Block, NetworkShape
 
 _LAYER_NORM_EPS = 1e-5
@@ -71,7 +71,7 @@ def read_settings(path: Path) -> Settings:
     if path.suffix == ".pth" or not config.is_file():
         return Settings({}, None)
     try:
-        stated = json.loads(config.read_text(encoding="utf-8"))
+        stated = parse_json(config.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise ModelError(f"{config} cannot be read as JSON: {error}") from error
     if not isinstance(stated, dict):

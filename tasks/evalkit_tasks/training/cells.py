@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.fields import from_json
 from evalkit.cells.probe_schema import (
     LengthAtShare,
     ProbeCell,
@@ -32,6 +31,7 @@ from evalkit.cells.probe_schema import (
 )
 from evalkit.cells.reading import cell_of, check_kind, read_cell, read_cell_of
 from evalkit.cells.schema import Environment, content_of
+from evalkit.fields import from_json
 from evalkit.files import slug
 from evalkit_tasks.metrics import ItemScores, accuracy_entries, length_at_share, summary
 from evalkit_tasks.training.networks.architectures import display_name

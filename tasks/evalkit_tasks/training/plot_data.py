@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evalkit.cells import fields
+from evalkit import fields
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.files import atomic_write
 from evalkit_tasks.training.experiments import fewest_layers, group_experiments, layer_sweeps

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Annotated, NamedTuple
 
-from evalkit.cells.fields import Called, Mark, from_json
+from evalkit.fields import Called, Mark, from_json
 from evalkit_tasks.training.experiments import Experiment
 from evalkit_tasks.training.networks.architectures import ARCHITECTURES, display_name
 from evalkit_tasks.training.tasks.catalog import task_names

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
-from evalkit.cells.fields import to_json
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.reading import read_cell_of
 from evalkit.cells.schema import CorpusCell, LossyDocument
 from evalkit.errors import ModelError, ScoringError
+from evalkit.fields import to_json
 from evalkit.models.protocol import Encoding
 from evalkit.runner.corpora import run
 from evalkit.runner.corpora_table import print_result

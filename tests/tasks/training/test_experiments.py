@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from evalkit.cells.fields import JsonValue
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import cell_of, check_kind
+from evalkit.fields import JsonValue
 from evalkit_tasks.training.experiments import fewest_layers, group_experiments, layer_sweeps
 from tests.support.cells import probe_content
 

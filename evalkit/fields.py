@@ -1,7 +1,8 @@
 """Frozen dataclasses as JSON objects and back: every field, no other, each of its type.
 
-What plain decoders of dataclasses lack and cells need is what `Mark` lists: an open part beside an object's
-fields, a group of fields that is there or not as a whole, fields that may be absent, or are not in the file.
+What plain decoders of dataclasses lack and the files of cells need is what `Mark` lists: an open part beside
+an object's fields, a group of fields that is there or not as a whole, fields that may be absent, or are not
+in the file.
 """
 
 import dataclasses
@@ -195,8 +196,8 @@ def _sequence(hints: Sequence[_Hint], value: object, place: str) -> tuple[object
 def _is_scalar(hint: _Hint, value: object) -> bool:
     if hint is float:  # JSON has one type of number: 2 is as good as 2.0
         return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is int:  # those beyond 64 bits fit no column, and count nothing
+        return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
     return isinstance(value, hint)
 
 

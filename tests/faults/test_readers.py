@@ -1,0 +1,170 @@
+"""Whatever is in a file: what it says, or an error that names it."""
+
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.faults.damage import Choices, Files
+from tests.faults.guard import finding, finding_of, watched
+from tests.faults.readers import READER, READERS
+
+NUM_EXAMPLES = {"tokenizer and config": 8, "Hugging Face weights": 8, ".pth": 15, "compressed": 15}
+"""Of those that take long; of the others 40."""
+
+
+@pytest.mark.parametrize("name", READER)
+def test_good_files_are_read(name: str, tmp_path: Path) -> None:
+    READER[name].read(_written(READER[name].files(), tmp_path))
+
+
+@pytest.mark.parametrize("name", READER)
+def test_damaged_files_are_read_or_named(name: str, tmp_path: Path) -> None:
+    reader = READER[name]
+
+    @settings(
+        max_examples=NUM_EXAMPLES.get(name, 40),
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @seed(20261130)
+    @given(st.binary(min_size=24, max_size=64))
+    def reads(data: bytes) -> None:
+        assert finding(reader, data, tmp_path) is None
+
+    reads()
+
+
+def _written(files: Files, folder: Path) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+DEEP = b"[" * 100_000
+
+
+def _changed(reader: str, ending: str, change: Callable[[bytes], bytes]) -> tuple[str, Mapping[str, bytes]]:
+    files = dict(READER[reader].files())
+    name = min(name for name in files if name.endswith(ending))
+    return reader, files | {name: change(files[name])}
+
+
+def _with_field(name: str, value: object) -> Callable[[bytes], bytes]:
+    return lambda data: json.dumps(json.loads(data) | {name: value}).encode()
+
+
+def _with_header(**fields: object) -> Callable[[bytes], bytes]:
+    """A safetensors file whose first tensor is described otherwise."""
+
+    def change(data: bytes) -> bytes:
+        (length,) = struct.unpack("<Q", data[:8])
+        header = json.loads(data[8 : 8 + length])
+        header[min(header)] |= fields
+        text = json.dumps(header).encode()
+        return struct.pack("<Q", len(text)) + text + data[8 + length :]
+
+    return change
+
+
+def _with_pickle(opcodes: bytes) -> Callable[[bytes], bytes]:
+    """A file of torch with another pickle in it."""
+
+    def change(data: bytes) -> bytes:
+        sink = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(sink, "w") as target:
+            for name in source.namelist():
+                target.writestr(name, opcodes if name.endswith("data.pkl") else source.read(name))
+        return sink.getvalue()
+
+    return change
+
+
+def _not_utf8(data: bytes) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(data))
+    column = pa.array([b"\xff"] * table.num_rows, pa.binary()).view(pa.string())
+    sink = io.BytesIO()
+    pq.write_table(table.set_column(table.column_names.index("title"), "title", column), sink)
+    return sink.getvalue()
+
+
+FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
+    "deep manifest": lambda: _changed("stored corpus", "manifest.json", lambda _: DEEP),
+    "deep corpus.json": lambda: _changed("published data set", "corpus.json", lambda _: DEEP),
+    "deep profile": lambda: _changed("profile", "json", lambda _: DEEP),
+    "deep evalkit.toml": lambda: ("evalkit.toml", {"evalkit.toml": b"a = " + DEEP}),
+    "deep leaderboard.toml": lambda: ("leaderboard.toml", {"leaderboard.toml": b"a = " + DEEP}),
+    "deep feeds.toml": lambda: ("feeds.toml", {"feeds.toml": b"a = " + DEEP}),
+    "integer of 5,000 digits": lambda: ("evalkit.toml", {"evalkit.toml": b"a = " + b"9" * 5000}),
+    "quantiles of texts": lambda: _changed("profile", "json", _with_field("length_quantiles", ["x"] * 21)),
+    "quantiles of lists": lambda: _changed("profile", "json", _with_field("length_quantiles", [[]] * 21)),
+    "quantiles beyond floats": lambda: _changed(
+        "profile", "json", _with_field("length_quantiles", [10**400] * 21)
+    ),
+    "languages that are no object": lambda: _changed("profile", "json", _with_field("languages", 0.5)),
+    "a count that is a text": lambda: _changed("profile", "json", _with_field("num_bytes", "3")),
+    "titles that are no UTF-8": lambda: _changed(
+        "published data set", "data/test-00000-of-00001.parquet", _not_utf8
+    ),
+    "shape of texts": lambda: _changed("safetensors", "safetensors", _with_header(shape=["x", 2])),
+    "shape with a hole": lambda: _changed("safetensors", "safetensors", _with_header(shape=[None])),
+    "offset that is a text": lambda: _changed(
+        "safetensors", "safetensors", _with_header(data_offsets=["", []])
+    ),
+    "stack of a pickle empty": lambda: _changed(".pth", "pth", _with_pickle(b"\x80\x02\x86.")),
+    "memo of a pickle empty": lambda: _changed(".pth", "pth", _with_pickle(b"\x80\x02h\x63.")),
+}
+"""What the fuzzers found: each ended with a traceback once."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_once(name: str, tmp_path: Path) -> None:
+    reader, files = FOUND[name]()
+    assert finding_of(READER[reader], files, tmp_path) is None
+
+
+def test_the_guard_sees_what_no_reader_may_do(tmp_path: Path) -> None:
+    """Each kind of finding, by a reader that is at fault on purpose."""
+    import subprocess
+
+    from evalkit.errors import CorpusError
+
+    def refuse(message: str) -> None:
+        raise CorpusError(message)
+
+    good = READER["JSON"]
+    faults: dict[str, Callable[[Path], object]] = {
+        "ValueError": lambda folder: int("no"),
+        "names no file": lambda folder: refuse("something is wrong"),
+        "is not one line": lambda folder: refuse("texts.json:\nwrong"),
+        "subprocess.Popen": lambda folder: subprocess.run(["true"], check=True),
+        "changes the files": lambda folder: (folder / "more").touch(),
+        "open ": lambda folder: Path("beside").write_text(""),
+    }
+    for says, read in faults.items():
+        folder = tmp_path / "in"
+        folder.mkdir()
+        problem = finding_of(good._replace(read=read), good.files(), folder)
+        assert problem is not None and says in problem, (says, problem)
+        folder.rmdir()
+    with watched() as acts:
+        pass
+    assert not acts
+
+
+def test_the_same_bytes_make_the_same_files() -> None:
+    for reader in READERS:
+        files = [reader.damage(dict(reader.files()), Choices(bytes(range(40)))) for _ in range(2)]
+        assert files[0] == files[1]
