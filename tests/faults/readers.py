@@ -256,12 +256,13 @@ def _read_cells(folder: Path) -> None:
     """All that is made of a folder of cells but the pages themselves."""
     from evalkit.analysis.rankings import compute
     from evalkit.analysis.results import read_results
+    from evalkit.analysis.sources import sources_of
     from evalkit.errors import EvalkitError
     from evalkit.report.sources import find_backgrounds
 
     results = read_results(folder / "cells", warn=lambda text: None)
     backgrounds = find_backgrounds(results, (), warn=lambda text: None)
-    compute(results, [background.source for background in backgrounds])
+    compute(results, sources_of(results, [background.manifest for background in backgrounds]))
     for cell in results.cells:
         try:
             cell.rows()
@@ -354,6 +355,7 @@ def _read_checkpoint(folder: Path) -> None:
     model.nats([model.encode("a few words").ids.tolist()])
 
 
+CELLS = Reader("cells", _cells, _damaged_cells, _read_cells)
 READERS = (
     Reader("JSON", _json_list, _in_any(json=damaged_json), _load_corpus),
     Reader("JSONL", _json_lines, _in_any(jsonl=_damaged_lines), _load_corpus),
@@ -364,7 +366,6 @@ READERS = (
     Reader(
         "published data set", _dataset, _in_any(json=damaged_json, parquet=damaged_parquet), _read_dataset
     ),
-    Reader("cells", _cells, _damaged_cells, _read_cells),
     Reader("profile", _profile, _in_any(json=damaged_json), _read_profile),
     Reader(
         "evalkit.toml",
