@@ -252,7 +252,9 @@ def test_what_is_no_number_is_refused_by_name(folder: Path, place: Place, number
     bits=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**80), 2**80),
     num_bytes=st.integers(-(2**63), 2**63 - 1),
     low=st.none() | st.floats(allow_nan=False, allow_infinity=False),
-    losses=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))),
+    losses=st.lists(
+        st.tuples(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
+    ),
     text=st.text(st.characters(exclude_categories=["Cs"])),
 )
 def test_numbers_and_texts_read_back_as_they_were_written(
