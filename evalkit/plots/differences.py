@@ -1,6 +1,6 @@
 """The plot of paired differences from one model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,8 +9,18 @@ from matplotlib.ticker import MaxNLocator
 from evalkit.analysis.aggregates import check_aggregate
 from evalkit.analysis.estimates import Estimate, difference_of
 from evalkit.errors import UsageError
+from evalkit.plots import edges
 from evalkit.plots.frame import BLUE, FAINT, LABEL_SIZE, RED, frame, ink, styled
-from evalkit.plots.scores import Source, Warn, find_configuration, load_scores, marks_legend, name_of, silent
+from evalkit.plots.scores import (
+    Scores,
+    Source,
+    Warn,
+    find_configuration,
+    load_scores,
+    marks_legend,
+    name_of,
+    silent,
+)
 
 _TIE = "#888888"
 
@@ -52,22 +62,24 @@ def differences(
         raise UsageError(
             f"{name_of(results)}: only {scores.label(anchor)} is left; a difference needs two models"
         )
+    gaps = {index: difference_of(view.pairs[aggregate], index, anchor) for index in rivals}
+    limits = _limits(scores, gaps, anchor)
+    has_arrows = any(gap is not None and limits.side(gap.value) for gap in gaps.values())
     figure, [axes] = frame(
         f"Paired differences from {anchor_label}",
         f"{scores.conditions(aggregate)}; 95 % intervals over resampled clusters of documents; "
         "small marks: single corpora; grey: a tie, the interval contains 0"
+        f"{f'; {edges.LEGEND}' if has_arrows else ''}"
         f"{marks_legend({scores.mark(index, view.corpora) for index in order})}",
         height=0.9 + 0.3 * len(rivals),
     )
-    for row, index in enumerate(rivals):
-        gap = difference_of(view.pairs[aggregate], index, anchor)
-        if gap is None:
-            continue
-        singles = []
-        if len(view.corpora) > 1:
-            singles = [scores.board.difference(corpus, index, anchor) for corpus in view.corpora]
-        _draw_row(axes, row, gap, [single.value for single in singles if single is not None])
-    axes.axvline(0, color=FAINT, linewidth=0.8)
+    axes.set_xlim(*limits)
+    for row, (index, gap) in enumerate(gaps.items()):
+        if gap is not None:
+            singles = _singles(scores, index, anchor) if len(view.corpora) > 1 else []
+            _draw_row(axes, row, gap, singles, limits)
+    if not limits.side(0):
+        axes.axvline(0, color=FAINT, linewidth=0.8)
     axes.set_yticks(range(len(rivals)), [scores.marked_label(index, view.corpora) for index in rivals])
     axes.set_ylim(len(rivals) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
@@ -76,20 +88,40 @@ def differences(
     return figure
 
 
-def _draw_row(axes: Axes, row: int, gap: Estimate, singles: Sequence[float]) -> None:
+def _limits(scores: Scores, gaps: Mapping[int, Estimate | None], anchor: int) -> edges.Limits:
+    """Of the axis: language models' differences, on single corpora as well, and 0 if one is the reference."""
+    models = scores.results.configurations
+    setting = [index for index in gaps if models[index].policy is not None] or list(gaps)
+    shown = [gap for index in setting if (gap := gaps[index]) is not None]
+    for index in setting:
+        shown += [Estimate(single, None, None) for single in _singles(scores, index, anchor)]
+    if not shown or models[anchor].policy is not None or setting == list(gaps):
+        shown.append(Estimate(0.0, None, None))
+    return edges.limits_of(shown)
+
+
+def _singles(scores: Scores, index: int, anchor: int) -> list[float]:
+    """The differences on single corpora."""
+    gaps = [scores.board.difference(corpus, index, anchor) for corpus in scores.view.corpora]
+    return [gap.value for gap in gaps if gap is not None]
+
+
+def _draw_row(axes: Axes, row: int, gap: Estimate, singles: Sequence[float], limits: edges.Limits) -> None:
     """A difference with its interval, those of single corpora as small marks, and its numbers."""
     color = {-1: BLUE, 0: _TIE, 1: RED}[gap.sign]
+    side = limits.side(gap.value)
     if singles:
         axes.plot(
             singles, [row] * len(singles), linestyle="", marker="|", markersize=7, color=color, alpha=0.45
         )
     if gap.low is not None and gap.high is not None:
         axes.plot([gap.low, gap.high], [row, row], color=color, linewidth=2.4, solid_capstyle="round")
-    axes.plot([gap.value], [row], marker="o", color=color, markersize=5)
+    marker = edges.SIDEWAYS_MARKERS.get(side, "o")
+    axes.plot([limits.pinned(gap.value)], [row], marker=marker, color=color, markersize=5, clip_on=not side)
     axes.text(
         1.02,
         row,
-        gap_text(gap),
+        f"{edges.SIDEWAYS_ARROWS[side]} {gap_text(gap)}" if side else gap_text(gap),
         transform=axes.get_yaxis_transform(),
         va="center",
         fontsize=LABEL_SIZE,

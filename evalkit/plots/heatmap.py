@@ -1,7 +1,7 @@
 """The plot of models by corpora."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +14,14 @@ from evalkit.plots.labels import short
 from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 _MAX_COLUMNS_WITH_NUMBERS = 24
+_EXTENSIONS: dict[tuple[bool, bool], Literal["neither", "min", "max", "both"]] = {
+    (False, False): "neither",
+    (True, False): "min",
+    (False, True): "max",
+    (True, True): "both",
+}
+"""At which ends of the colours something lies beyond them."""
+_BEYOND = "; compressors further off than any language model: the colour of the end"
 
 
 class _Table(NamedTuple):
@@ -22,7 +30,9 @@ class _Table(NamedTuple):
     values: NDArray[np.float64]
     """``[R, C]``: bits per byte; NaN where there is no cell."""
     percent: NDArray[np.float64]
-    """``[R, C]``: above the mean of the row."""
+    """``[R, C]``: above the mean of the row's language models; of a row without any, of all."""
+    bound: float
+    """Of the colours: how far the furthest language model is from a mean."""
     marks: list[list[str]]
     """``[R][C]``: see `evalkit.analysis.cutoff.MARKS`."""
     corpora: list[str]
@@ -38,7 +48,9 @@ def heatmap(
     policy: str = "document",
     warn: Warn = silent,
 ) -> Figure:
-    """Models by corpora: how far each is from the mean of all models on a corpus.
+    """Models by corpora: how far each is from the mean of the language models on a corpus.
+
+    They set the scale of the colours; a compressor beyond it has the colour of its end.
 
     Args:
         results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
@@ -56,25 +68,29 @@ def heatmap(
         raise UsageError(f"{name_of(results)}: a heat map needs two models or more on the same corpora")
     # Room for the longest of each, where 20 letters do not suffice.
     below, beside = (0.07 * max(0, max(map(len, texts)) - 20) for texts in (table.models, table.corpora))
+    is_beyond = np.abs(table.percent) > table.bound * (1 + 1e-9)  # False where there is no cell
     figure, [axes] = frame(
         "Where each model is better or worse than the others",
-        f"bits per byte (numbers, lower is better), coloured by its distance from the row's mean; policy "
-        f"{policy}; columns from the lowest to the highest"
+        f"bits per byte (numbers, lower is better), coloured by its distance from the mean of the row's "
+        f"language models; policy {policy}; columns from the lowest to the highest"
+        f"{_BEYOND if is_beyond.any() else ''}"
         f"{marks_legend({mark for row in table.marks for mark in row})}",
         width=min(16.0, max(6.0, 2.6 + 0.62 * num_columns) + beside),
         height=min(14.0, 1.5 + 0.42 * num_rows + below),
     )
-    bound = float(np.nanmax(np.abs(table.percent))) or 1.0
     mesh = axes.pcolormesh(
-        table.percent, cmap="RdBu_r", vmin=-bound, vmax=bound, edgecolors="white", linewidth=1
+        table.percent, cmap="RdBu_r", vmin=-table.bound, vmax=table.bound, edgecolors="white", linewidth=1
     )
     _prepare_axes(axes, table)
     if num_columns <= _MAX_COLUMNS_WITH_NUMBERS:
-        _write_numbers(axes, table, bound)
-    bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=max(8, 5 * num_rows), shrink=0.95)
+        _write_numbers(axes, table)
+    sides = (bool((is_beyond & (table.percent < 0)).any()), bool((is_beyond & (table.percent > 0)).any()))
+    bar = figure.colorbar(
+        mesh, ax=axes, pad=0.02, aspect=max(8, 5 * num_rows), shrink=0.95, extend=_EXTENSIONS[sides]
+    )
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
-    bar.set_label("% from the row's mean\nblue: fewer bits", fontsize=LABEL_SIZE)
+    bar.set_label("% from the language models' mean\nblue: fewer bits", fontsize=LABEL_SIZE)
     return figure
 
 
@@ -85,11 +101,18 @@ def _table(scores: Scores) -> _Table:
         for column, index in enumerate(columns):
             if index in levels:
                 values[row, column] = levels[index].value
-    percent = 100 * (values / np.nanmean(values, axis=1, keepdims=True) - 1)
+    is_compressor = np.array([scores.results.configurations[index].policy is None for index in columns])
+    is_mean = np.isfinite(values) & ~is_compressor
+    is_mean |= np.isfinite(values) & ~is_mean.any(axis=1, keepdims=True)
+    means = np.nanmean(np.where(is_mean, values, np.nan), axis=1, keepdims=True)
+    percent = 100 * (values / means - 1)
+    furthest = float(np.max(np.abs(percent), where=is_mean, initial=0.0))
+    bound = furthest or float(np.nanmax(np.abs(percent))) or 1.0
     order = np.argsort(np.nanmean(percent, axis=0), kind="stable")
     return _Table(
         values[:, order],
         percent[:, order],
+        bound,
         [[scores.mark(columns[column], [row]) for column in order] for row in range(len(values))],
         [short(corpus.label) for corpus in scores.results.corpora],
         [short(scores.label(columns[column])) for column in order],
@@ -112,11 +135,11 @@ def _prepare_axes(axes: Axes, table: _Table) -> None:
     )
 
 
-def _write_numbers(axes: Axes, table: _Table, bound: float) -> None:
+def _write_numbers(axes: Axes, table: _Table) -> None:
     for row, column in np.ndindex(*table.values.shape):
         value = table.values[row, column]
         if np.isfinite(value):
-            is_dark = abs(table.percent[row, column]) > 0.6 * bound
+            is_dark = abs(table.percent[row, column]) > 0.6 * table.bound
             axes.text(
                 column + 0.5,
                 row + 0.5,

@@ -11,8 +11,9 @@ from matplotlib.ticker import FuncFormatter
 from evalkit.analysis.aggregates import check_aggregate
 from evalkit.analysis.estimates import Estimate
 from evalkit.errors import UsageError
+from evalkit.plots import edges
 from evalkit.plots.frame import BITS_AXIS, COLORS, GREY, frame, styled
-from evalkit.plots.labels import EndLabel, PointLabel, label_ends, label_points
+from evalkit.plots.labels import EndLabel, PointLabel, label_ends, label_points, short
 from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 _SIZE_AT_END = re.compile(r"[-_ ]\d+(\.\d+)?[bm]\b.*", re.IGNORECASE)
@@ -46,7 +47,7 @@ def parameters(
         models: names; empty: all.
         policy: context policy of the language models.
         aggregate: one of `evalkit.analysis.aggregates.AGGREGATES`, over several corpora.
-        warn: told of every file that is left out, and of every language model whose size is not known.
+        warn: told of every file that is left out, and of every model that is not drawn.
 
     Raises:
         UsageError: a name is unknown, or no model says how many parameters it has.
@@ -59,23 +60,24 @@ def parameters(
         raise UsageError(
             f"{name_of(results)}: no model here says how many parameters it has; nothing to plot against"
         )
+    compressors = [index for index in levels if scores.results.configurations[index].policy is None]
+    limits = edges.limits_of(point.level for point in points)
+    has_arrows = any(limits.side(levels[index].value) for index in compressors)
     figure, [axes] = frame(
         "What size buys: bits per byte against parameters",
         f"{scores.conditions(aggregate)}; bars: 95 % intervals; grey: the lowest at that size or below"
-        f"{marks_legend({scores.mark(index, scores.view.corpora) for index in levels})}",
+        f"{marks_legend({scores.mark(index, scores.view.corpora) for index in levels})}"
+        f"{f'; {edges.LEGEND}' if has_arrows else ''}{_left_out(scores, levels, warn)}",
     )
     sizes = [point.size for point in points]
-    limits = (min(sizes) / 1.6, max(sizes) * 1.6)
-    _prepare_axes(axes, limits)
+    end = max(sizes) * 1.6
+    _prepare_axes(axes, (min(sizes) / 1.6, end), limits)
     frontier = _frontier(points)
-    _draw_frontier(axes, frontier, limits[1])
+    _draw_frontier(axes, frontier, end)
     families = [[point for point in points if point.family == name] for name in _names(points)]
     for members in families:
         _draw_family(axes, members)
-    compressors = _compressors(scores, levels, warn)
-    for index in compressors:
-        axes.axhline(levels[index].value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-    label_ends(axes, [EndLabel(levels[index].value, scores.label(index), GREY) for index in compressors])
+    _draw_compressors(axes, {scores.label(index): levels[index].value for index in compressors}, limits)
     lines = [[(float(point.size), point.level.value) for point in members] for members in families]
     label_points(
         axes,
@@ -84,18 +86,41 @@ def parameters(
             for members in families
             for point in members
         ],
-        lines=[*lines, list(_stairs(frontier, limits[1]))],
+        lines=[*lines, list(_stairs(frontier, end))],
     )
     return figure
 
 
-def _compressors(scores: Scores, levels: Mapping[int, Estimate], warn: Warn) -> list[int]:
-    """What has no parameters; of language models whose size is not known ``warn`` is told."""
+def _draw_compressors(axes: Axes, values: Mapping[str, float], limits: edges.Limits) -> None:
+    """A level line each, or an arrow at the edge beyond which it lies, with its number."""
+    ends = []
+    for label, value in values.items():
+        side = limits.side(value)
+        if side:
+            label = f"{short(label)} {edges.ARROWS[side]} {value:.2f}"
+        else:
+            axes.axhline(value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+        ends.append(EndLabel(limits.pinned(value), label, GREY))
+    label_ends(axes, ends)
+
+
+def _left_out(scores: Scores, levels: Mapping[int, Estimate], warn: Warn) -> str:
+    """The models that are not drawn and why, for the figure; ``warn`` is told as well."""
     models = scores.results.configurations
-    for index in levels:
-        if models[index].policy is not None and models[index].num_parameters is None:
-            warn(f"{scores.label(index)}: how many parameters it has is not known; not drawn")
-    return [index for index in levels if models[index].policy is None]
+    unsized = [
+        index for index in levels if models[index].policy is not None and models[index].num_parameters is None
+    ]
+    for index in unsized:
+        warn(f"{scores.label(index)}: how many parameters it has is not known; not drawn")
+    partial = [index for index in range(len(models)) if index not in levels]
+    for index in partial:
+        warn(f"{scores.label(index)}: it was not scored on every one of these corpora; not drawn")
+    reasons = {"size not known": unsized, "not scored on every corpus": partial}
+    return "".join(
+        f"; not drawn, {reason}: {', '.join(short(scores.label(index)) for index in indices)}"
+        for reason, indices in reasons.items()
+        if indices
+    )
 
 
 def _points(scores: Scores, levels: Mapping[int, Estimate]) -> list[_Model]:
@@ -133,14 +158,15 @@ def _frontier(points: Sequence[_Model]) -> list[tuple[float, float]]:
     return frontier
 
 
-def _prepare_axes(axes: Axes, limits: tuple[float, float]) -> None:
+def _prepare_axes(axes: Axes, sizes: tuple[float, float], limits: edges.Limits) -> None:
     axes.set_xscale("log")
-    axes.set_xlim(*limits)
+    axes.set_xlim(*sizes)
+    axes.set_ylim(*limits)
     axes.set_xlabel("parameters")
     axes.set_ylabel(BITS_AXIS)
     counts = FuncFormatter(lambda value, _: short_count(value))
     axes.xaxis.set_major_formatter(counts)
-    if limits[1] / limits[0] < 10:  # else the powers of ten are enough
+    if sizes[1] / sizes[0] < 10:  # else the powers of ten are enough
         axes.xaxis.set_minor_formatter(counts)
 
 

@@ -81,8 +81,34 @@ def test_the_plot_shows_the_fewest_layers_of_the_table_and_no_others(tmp_path: P
         ("rwkv7", "128", None),
     ]
     figure = min_layers(tmp_path)
-    assert sorted(drawn_points(figure), key=str) == sorted([(32, 1), (64, 2), (64, 1), (128, None)], key=str)
+    # The range is a level line from its shortest to its longest string, not a point among the lengths.
+    expected = [(32, 1), (64, 1), (128, None), (32, 2), (128, 2)]
+    assert sorted(drawn_points(figure), key=str) == sorted(expected, key=str)
+    lines = [
+        line for line in figure.axes[0].lines if line.get_marker() == "None" and line.get_linewidth() > 1
+    ]
+    assert [list(line.get_xdata()) for line in lines] == [[32, 64, 128], [32, 128]]
     assert not [text for text in figure.axes[0].texts if "lstm" in text.get_text()]
+    conditions = " ".join(figure.texts[1].get_text().split())
+    assert "; not drawn, for they were trained with one number of layers alone: parity: lstm" in conditions
+
+
+def test_a_range_of_lengths_is_drawn_as_a_range(tmp_path: Path) -> None:
+    for seed, accuracy in enumerate((0.4, 0.5, 0.8)):
+        tests = {"32": (32, 32, 1.0), "64": (64, 64, 0.9), "40-256": (40, 256, accuracy)}
+        write_probe(tmp_path, "rwkv7", 1, tests, seed)
+    figure = probe_lengths(tmp_path)
+    [axes] = figure.axes
+    lines = [
+        (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines if line.get_zorder() == 2
+    ]
+    assert ([32, 64], [1.0, 0.9]) in lines and ([40, 256], [0.5, 0.5]) in lines
+    bands = [band.get_paths()[0].get_extents().bounds for band in axes.collections]
+    assert bands[1] == pytest.approx((40, 0.4, 216, 0.4))
+    assert axes.get_xlim()[1] > 256
+    assert not any(101 < x < 102 for xs, _ in lines for x in xs)  # the geometric middle
+    conditions = " ".join(figure.texts[1].get_text().split())
+    assert "level, between bars: one number for strings of all these lengths" in conditions
 
 
 def test_a_name_that_is_not_there_and_a_sweep_that_is_none_are_said(probes: Path, tmp_path: Path) -> None:
