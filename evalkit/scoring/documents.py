@@ -22,6 +22,8 @@ SCORER_VERSION = 2
 """Part of every cell's key; raised by any change that can change a document's bits or a cell's interval."""
 
 BITS_PER_NAT = 1 / math.log(2)
+_NUM_BATCHES_DRAWN = 16
+"""Batches that are made of the tokens that memory holds at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,73 @@ class _Open:
     ends: NDArray[np.int64]
     nats: NDArray[np.float64]
     """``[num_tokens]``, NaN until paid for."""
+    num_windows: int
     num_windows_left: int
     is_literal: bool
+
+
+class _Scoring:
+    """Scores that fill up: memory holds the tokens of the documents that are open, and no others."""
+
+    def __init__(
+        self, model: TokenModel, documents: Sequence[Document], policy: str, *, keep_tokens: bool
+    ) -> None:
+        self._model, self._documents = model, documents
+        self._policy, self._keep_tokens = policy, keep_tokens
+        self._prefix = model.policy_prefixes.get(policy, model.prefix)
+        self._opened: dict[int, _Open] = {}
+        self._num_bytes, self._num_lossy_bytes, self._total_bits = 0, 0, 0.0
+        self._all_bytes = sum(document.num_bytes for document in documents)
+        self._started_s = time.perf_counter()
+        self.scores: dict[int, DocumentScore] = {}
+
+    def pieces(self) -> Iterator[Piece]:
+        """The windows of all documents, the longest document first, each encoded when its turn comes."""
+        order = sorted(range(len(self._documents)), key=lambda index: -self._documents[index].num_bytes)
+        for index in order:
+            document = self._documents[index]
+            try:
+                encoding = _encode(self._model, document)
+            except LossyTextError as error:
+                self.scores[index] = DocumentScore(document, None, None, lossy=str(error))
+                self._num_lossy_bytes += document.num_bytes
+                continue
+            cut = windows(
+                self._policy, encoding.ids, prefix=self._prefix, context_limit=self._model.context_limit
+            )
+            self._opened[index] = _Open(
+                encoding.ends, np.full(len(encoding.ids), np.nan), len(cut), len(cut), encoding.is_literal
+            )
+            if not cut:  # nothing to pay for: no token, or a single one under the uncheatable policy
+                self._close(index)
+            yield from (Piece(index, window) for window in cut)
+
+    def add(self, piece: Piece, nats: NDArray[np.float32]) -> None:
+        """Take a window's costs; a document is closed with the last of its windows."""
+        state = self._opened[piece.document]
+        state.nats[piece.window.first : piece.window.first + len(nats)] = nats
+        state.num_windows_left -= 1
+        if not state.num_windows_left:
+            self._close(piece.document)
+
+    def progress(self) -> Progress:
+        """How far it is; an open document counts by the share of its windows that are scored."""
+        done_bytes = float(self._num_bytes + self._num_lossy_bytes)
+        for index, state in self._opened.items():
+            done_bytes += self._documents[index].num_bytes * (1 - state.num_windows_left / state.num_windows)
+        is_done = len(self.scores) == len(self._documents)
+        return Progress(
+            len(self.scores),
+            self._num_bytes,
+            self._total_bits,
+            1.0 if is_done else done_bytes / self._all_bytes,
+            time.perf_counter() - self._started_s,
+        )
+
+    def _close(self, index: int) -> None:
+        self.scores[index] = _close(self._documents[index], self._opened.pop(index), self._keep_tokens)
+        self._num_bytes += self._documents[index].num_bytes
+        self._total_bits += self.scores[index].total_bits or 0.0
 
 
 def _score_tokens(
@@ -123,47 +190,16 @@ def _score_tokens(
     keep_tokens: bool,
     progress: Callable[[Progress], None],
 ) -> list[DocumentScore]:
-    prefix = model.policy_prefixes.get(policy, model.prefix)
-    scores: dict[int, DocumentScore] = {}
-    opened: dict[int, _Open] = {}
-    pieces: list[Piece] = []
-    num_bytes, total_bits = 0, 0.0
-    started = time.perf_counter()
-
-    def close(index: int) -> None:
-        nonlocal num_bytes, total_bits
-        scores[index] = _close(documents[index], opened.pop(index), keep_tokens)
-        num_bytes += documents[index].num_bytes
-        total_bits += scores[index].total_bits or 0.0
-
-    for index, document in enumerate(documents):
-        try:
-            encoding = _encode(model, document)
-        except LossyTextError as error:
-            scores[index] = DocumentScore(document, None, None, lossy=str(error))
-            continue
-        cut = windows(policy, encoding.ids, prefix=prefix, context_limit=model.context_limit)
-        opened[index] = _Open(
-            encoding.ends, np.full(len(encoding.ids), np.nan), len(cut), encoding.is_literal
-        )
-        pieces.extend(Piece(index, window) for window in cut)
-        if not cut:  # nothing to pay for: no token, or a single one under the uncheatable policy
-            close(index)
-
-    # Windows come back by length, not by document: a document is closed with the last of its windows.
-    num_positions = sum(piece.window.num_positions for piece in pieces)
-    num_done = 0
-    for batch, batch_nats in _scored_batches(model, documents, pieces):
-        for (index, window), nats in zip(batch, batch_nats, strict=True):
-            state = opened[index]
-            state.nats[window.first : window.first + len(nats)] = nats
-            state.num_windows_left -= 1
-            num_done += window.num_positions
-            if not state.num_windows_left:
-                close(index)
-        share = num_done / max(1, num_positions)
-        progress(Progress(len(scores), num_bytes, total_bits, share, time.perf_counter() - started))
-    return [scores[index] for index in range(len(documents))]
+    scoring = _Scoring(model, documents, policy, keep_tokens=keep_tokens)
+    last = None
+    for batch, batch_nats in _scored_batches(model, documents, scoring.pieces()):
+        for piece, nats in zip(batch, batch_nats, strict=True):
+            scoring.add(piece, nats)
+        last = scoring.progress()
+        progress(last)
+    if last is not None and last.done < 1:  # the last documents had nothing to score
+        progress(scoring.progress())
+    return [scoring.scores[index] for index in range(len(documents))]
 
 
 def _encode(model: TokenModel, document: Document) -> Encoding:
@@ -184,7 +220,7 @@ def _encode(model: TokenModel, document: Document) -> Encoding:
 
 
 def _scored_batches(
-    model: TokenModel, documents: Sequence[Document], pieces: Sequence[Piece]
+    model: TokenModel, documents: Sequence[Document], pieces: Iterator[Piece]
 ) -> Iterator[tuple[list[Piece], list[NDArray[np.float32]]]]:
     """The windows with their costs, batch by batch, in batches of half the size where memory runs out.
 
@@ -193,9 +229,15 @@ def _scored_batches(
     """
     from evalkit.models.devices import is_out_of_memory
 
-    queue = list(batches(pieces, model.tokens_per_batch))
-    queue.reverse()
-    while queue:
+    max_positions = model.tokens_per_batch
+    queue: list[list[Piece]] = []  # the next one last
+    while True:
+        if len(queue) < 2:  # the last of what was drawn may be a small one
+            drawn = [piece for batch in queue for piece in batch]
+            drawn += _draw(pieces, _NUM_BATCHES_DRAWN * max_positions)
+            if not drawn:
+                return
+            queue = list(batches(drawn, max_positions))[::-1]
         batch = queue.pop()
         num_positions = batch[0].window.num_positions
         try:
@@ -209,12 +251,19 @@ def _scored_batches(
                     f"{model.identity.name}: document {document.id} does not fit in memory: {num_positions} "
                     f"tokens are read at once; pass --max-context {num_positions // 2}"
                 ) from error
+            max_positions = len(batch) * num_positions // 2
+            queue = list(batches([piece for later in [batch, *queue] for piece in later], max_positions))[
+                ::-1
+            ]
         else:
             yield batch, nats
-            continue
-        unscored = [piece for later in [batch, *reversed(queue)] for piece in later]
-        queue = list(batches(unscored, len(batch) * num_positions // 2))
-        queue.reverse()
+
+
+def _draw(pieces: Iterator[Piece], num_positions: int) -> Iterator[Piece]:
+    """As many of the next windows as have this many positions, or all that are left."""
+    while num_positions > 0 and (piece := next(pieces, None)) is not None:
+        num_positions -= piece.window.num_positions
+        yield piece
 
 
 def _batch_nats(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from evalkit_kernels.linear import linear
+from evalkit_kernels.linear import linear, padded_num_rows
 
 BACKENDS = ("auto", "reference", "torch", "triton")
 
@@ -334,8 +334,10 @@ def _blocks(hidden: Tensor, weight: Tensor) -> tuple[list[slice], list[slice]]:
     on_cpu = hidden.device.type == "cpu"
     max_rows, num_logits = (_CPU_ROWS, _CPU_LOGITS) if on_cpu else (_GPU_ROWS, _GPU_LOGITS)
     row_blocks = list(_slices(num_rows, max_rows))
+    # On a CPU as for any of the numbers of rows that are padded to the same, so that shapes are few.
     rows = row_blocks[0].stop if row_blocks else 1
-    columns = num_logits // rows
+    rows = padded_num_rows(rows) if on_cpu else rows
+    columns = max(1, num_logits // rows)
     if on_cpu and hidden.dtype != _wide(hidden):
         columns = min(columns, max(1, _CPU_UPCAST // max(1, num_channels)))
     return row_blocks, list(_slices(weight.shape[0], columns))

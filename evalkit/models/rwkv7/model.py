@@ -110,15 +110,35 @@ class RWKV7Model:
             for context, targets in zip(contexts, sequences, strict=True)
         ]
         costs = [np.full(len(targets), math.log(self.vocab_size), np.float32) for targets in sequences]
-        # Longest first, so that the rows that go on are always the first ones of the state.
         rows = sorted((i for i in range(len(inputs)) if len(inputs[i])), key=lambda i: -len(inputs[i]))
+        # As many rows as make a slice of one chunk each: the work of a step stays the same.
+        most = self._slice_tokens // CHUNK_TOKENS
+        for first in range(0, len(rows), most):
+            self._nats_of_rows(rows[first : first + most], inputs, contexts, sequences, costs)
+        return costs
+
+    def _nats_of_rows(
+        self,
+        rows: list[int],
+        inputs: Sequence[NDArray[np.int64]],
+        contexts: Sequence[Sequence[int]],
+        sequences: Sequence[Sequence[int]],
+        costs: Sequence[NDArray[np.float32]],
+    ) -> None:
+        """Fill in the costs of some rows, which are ordered by length, the longest first.
+
+        So the rows that go on are always the first ones of the state.
+        """
         state: State | None = None
         start = 0
         while rows:
             # Fewer rows, longer slices: the work of one step stays the same. Whole chunks, so that a slice's
             # end does not cut what the operator computes at once.
             stop = start + max(1, self._slice_tokens // len(rows) // CHUNK_TOKENS) * CHUNK_TOKENS
-            ids = torch.zeros(len(rows), min(stop, len(inputs[rows[0]])) - start, dtype=torch.long)
+            # To the end of a chunk also where the text ends before: lengths are many, and every shape is
+            # prepared for and remembered by what computes it.
+            longest = min(stop, len(inputs[rows[0]])) - start
+            ids = torch.zeros(len(rows), -(-longest // CHUNK_TOKENS) * CHUNK_TOKENS, dtype=torch.long)
             for row, i in enumerate(rows):
                 piece = inputs[i][start:stop]
                 ids[row, : len(piece)] = torch.from_numpy(piece)
@@ -140,7 +160,6 @@ class RWKV7Model:
             rows = [i for i in rows if len(inputs[i]) > stop]
             state = state.narrow(len(rows))
             start = stop
-        return costs
 
     @torch.inference_mode()
     def read(
