@@ -15,13 +15,14 @@ is the task's own business.
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from evalkit.dates import parse_day
 from evalkit.errors import UsageError, unknown_name
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.protocol import TokenModel
+from evalkit.plugins import plugin
 
 TASK_GROUP = "evalkit.tasks"
 """Entry-point group of the suites."""
@@ -183,16 +184,10 @@ def find_suites() -> dict[str, TaskSuite]:
     Raises:
         UsageError: one cannot be used.
     """
-    points: dict[str, EntryPoint] = {}
-    for point in entry_points(group=TASK_GROUP):
-        first = points.setdefault(point.name, point)
-        if first.value != point.value:
-            raise UsageError(
-                f"two packages bring tasks named {point.name!r}: {first.value} and {point.value}; "
-                "uninstall one"
-            )
+    names = sorted({point.name for point in entry_points(group=TASK_GROUP)})
+    points = [plugin(TASK_GROUP, name) for name in names]
     suites: dict[str, TaskSuite] = {}
-    for point in points.values():
+    for point in filter(None, points):
         try:
             suite = point.load()
         except Exception as error:  # another package's code: whatever it raises, say whose it is

@@ -30,7 +30,7 @@ FOLDERS = {
 FLOORS = {
     "evalkit": (
         {"dates", "errors", "fields", "files", "stats", "version"},
-        {"hub_errors", "isolation"},
+        {"hub_errors", "isolation", "plugins"},
         {"corpora", "models"},
         {"bench", "environment", "scoring", "tasks"},
         {"cells"},

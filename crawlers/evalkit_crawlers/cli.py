@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit.errors import one_line
+from evalkit.plugins import plugin
 
 SOURCE_GROUP = "evalkit.crawlers"
 """Entry-point group of the sources' commands."""
@@ -36,7 +37,8 @@ class _Sources(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A source's command, imported now; None, after a line on standard error, where that fails."""
         if cmd_name not in self.commands and cmd_name not in self._broken:
-            for point in entry_points(group=SOURCE_GROUP, name=cmd_name):
+            point = plugin(SOURCE_GROUP, cmd_name)
+            if point is not None:
                 self._load(point)
         return super().get_command(ctx, cmd_name)
 

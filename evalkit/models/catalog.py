@@ -1,8 +1,9 @@
 """Which models have names, and what a name or a ``LOADER:TARGET`` stands for.
 
 The catalog is `models.toml` beside this file and the compressors of `evalkit.models.codecs`, plus the tables
-``[models.NAME]`` of a user's ``evalkit.toml``, which add models or replace those of the same name. Everything
-here is decided before anything is downloaded or loaded.
+``[models.NAME]`` of a user's ``evalkit.toml``, which add models. That file is read wherever evalkit is
+started, so nothing in it is enough to run code or to let a built-in name mean something else. Everything here
+is decided before anything is downloaded or loaded.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import importlib.resources
 import os
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -72,7 +74,7 @@ class CatalogEntry:
     tokenizer: str | None = None
     """Repository or absolute path of another tokenizer than the model's own."""
     trust_remote_code: bool = False
-    """Whether the model only runs with the repository's own Python."""
+    """Whether the model only runs with the repository's own Python; it is `LoadOptions` that lets it."""
     ignore_tensors: str | None = None
     """Patterns of names, by blanks, of tensors in the files that the model has no use for."""
     source: str | None = None
@@ -126,7 +128,8 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
             working folder if there is one. Relative paths in it are relative to it.
 
     Raises:
-        UsageError: the file is missing, not TOML, or says something that is not understood.
+        UsageError: the file is missing or no plain file, not TOML, says something that is not understood, or
+            gives a built-in model's name to another.
     """
     builtin = importlib.resources.files("evalkit.models").joinpath("models.toml").read_text(encoding="utf-8")
     models = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parents[1])
@@ -143,7 +146,21 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
         raise UsageError(f"cannot read {config_path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{config_path} is not TOML: {error}") from error
-    return catalog | _entries(content, str(config_path), config_path.absolute().parent)
+    named = _entries(content, str(config_path), config_path.absolute().parent)
+    for name in named:
+        builtin_name = _same_name(name, catalog)
+        if builtin_name is not None:
+            raise UsageError(
+                f"{config_path}, model {name!r}: {builtin_name} is a model of evalkit's, named in "
+                "results; give yours another name"
+            )
+    return catalog | named
+
+
+def _same_name(name: str, catalog: Mapping[str, CatalogEntry]) -> str | None:
+    """The model whose name people would take this one for: in capitals, say, or in full-width letters."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return next((builtin for builtin in catalog if builtin.casefold() == folded), None)
 
 
 def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry:

@@ -23,15 +23,22 @@ that is needed once takes no loader: give the object itself to ``evalkit.run(mod
 import dataclasses
 import importlib
 from collections.abc import Iterable
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from evalkit.errors import EvalkitError, ModelError, UsageError
-from evalkit.models.catalog import LOADER_GROUP, CatalogEntry, load_catalog, missing_folder, resolve_spec
+from evalkit.models.catalog import (
+    BUILTIN_LOADERS,
+    LOADER_GROUP,
+    CatalogEntry,
+    load_catalog,
+    missing_folder,
+    resolve_spec,
+)
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
 from evalkit.models.weight_headers import WEIGHT_SUFFIXES, summarise_weights
+from evalkit.plugins import plugin
 
 _BUILT_IN = {
     "rwkv7": "evalkit.models.rwkv7.model",
@@ -215,16 +222,16 @@ def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
 
 
 def _loader(name: str) -> Loader:
+    point = plugin(LOADER_GROUP, name, BUILTIN_LOADERS)
     if name in _BUILT_IN:
         loader: Loader = importlib.import_module(_BUILT_IN[name])
         return loader
-    for point in entry_points(group=LOADER_GROUP):
-        if point.name == name:
-            try:
-                loader = point.load()
-            except EvalkitError:
-                raise
-            except Exception as error:  # another package's code: whatever it raises, say whose it is
-                raise ModelError(f"loader {name!r} ({point.value}) failed to import: {error!r}") from error
-            return loader
-    raise UsageError(f"no loader {name!r} is installed")
+    if point is None:
+        raise UsageError(f"no loader {name!r} is installed")
+    try:
+        loader = point.load()
+    except EvalkitError:
+        raise
+    except Exception as error:  # another package's code: whatever it raises, say whose it is
+        raise ModelError(f"loader {name!r} ({point.value}) failed to import: {error!r}") from error
+    return loader

@@ -11,7 +11,6 @@ import datetime as dt
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from evalkit.corpora.publish import PublishedDataset, fetch_dataset, read_dataset
@@ -28,6 +27,7 @@ from evalkit.corpora.store import (
     store_folder,
 )
 from evalkit.errors import CorpusError, CrawlError, UsageError
+from evalkit.plugins import plugin
 from evalkit_crawlers.crawling.extraction import Extractor, extract_apart
 from evalkit_crawlers.crawling.plan import CAPTURES
 from evalkit_crawlers.crawling.progress import Workload, estimate_lines
@@ -215,16 +215,16 @@ def installed_extractors(names: Collection[str]) -> dict[str, Extractor]:
 
     Raises:
         CrawlError: one is registered and cannot be loaded.
+        UsageError: two packages bring one for the same source.
     """
     extractors = {}
-    for point in entry_points(group=EXTRACTOR_GROUP):
-        if point.name in names:
+    for name in sorted(names):
+        point = plugin(EXTRACTOR_GROUP, name)
+        if point is not None:
             try:
-                extractors[point.name] = point.load()()
+                extractors[name] = point.load()()
             except (ImportError, AttributeError, TypeError) as error:
-                raise CrawlError(
-                    f"the extractor {point.name} ({point.value}) does not load: {error}"
-                ) from error
+                raise CrawlError(f"the extractor {name} ({point.value}) does not load: {error}") from error
     return extractors
 
 

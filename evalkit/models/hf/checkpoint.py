@@ -74,7 +74,12 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         ModelError: files are missing or unreadable, or this is not a causal language model.
         UsageError: the options name an unknown device or dtype.
     """
-    trust_remote_code = entry.trust_remote_code or options.trust_remote_code
+    trust_remote_code = options.trust_remote_code
+    if entry.trust_remote_code and not trust_remote_code:
+        raise ModelError(
+            f"{entry.name}: the catalog says that it only runs with its repository's own Python; pass "
+            "--trust-remote-code to run that"
+        )
     folder, snapshot = small_files(entry.target, entry.revision, entry.name)
     place = CheckpointFolder(folder, snapshot)
     # Digests first: what is read below is then no older than they are.

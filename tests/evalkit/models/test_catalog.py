@@ -181,7 +181,7 @@ def test_a_users_file_adds_and_replaces() -> None:
         released = 2026-03-01
         prefix = "token:0"
 
-        [models.zstd]
+        [models.my-zstd]
         loader = "hf"
         target = "me/zstd"
         tokenizer = "./tok"
@@ -192,11 +192,18 @@ def test_a_users_file_adds_and_replaces() -> None:
     assert mine.target == str(Path("checkpoints/my.pth").absolute())
     assert mine.local_path == Path("checkpoints/my.pth").absolute()
     assert mine.released == "2026-03-01"
-    # Replaced as a whole: nothing of the built-in zstd shines through.
-    assert catalog["zstd"] == CatalogEntry(
-        name="zstd", loader="hf", target="me/zstd", tokenizer=str(Path("tok").absolute())
+    assert catalog["my-zstd"] == CatalogEntry(
+        name="my-zstd", loader="hf", target="me/zstd", tokenizer=str(Path("tok").absolute())
     )
-    assert catalog["xz"] == CATALOG["xz"]
+    assert {name: catalog[name] for name in CATALOG} == CATALOG
+
+
+@pytest.mark.parametrize("name", ["xz", "XZ", "ｘｚ", "rwkv7-nano", "RWKV7-2.9b"])
+def test_a_built_in_name_means_what_evalkit_says(name: str) -> None:
+    write_config(f'[models."{name}"]\nloader = "hf"\ntarget = "./evil"\n')
+    with pytest.raises(UsageError, match=r"evalkit\.toml, model .* is a model of evalkit's") as caught:
+        load_catalog()
+    assert "give yours another name" in str(caught.value)
 
 
 def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:

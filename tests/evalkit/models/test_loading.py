@@ -37,6 +37,25 @@ def test_a_plug_ins_loader_is_found_by_name(plugin: Path, monkeypatch: pytest.Mo
     assert isinstance(load_model("toy:abc"), BigramModel)
 
 
+def test_no_package_takes_the_place_of_a_built_in_loader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "plugin", loaders="codec = toy_plugin"))
+    said = r"the package toy-plugin brings toy_plugin under the name 'codec' of evalkit\.loaders"
+    with pytest.raises(UsageError, match=said):
+        locate_models(["xz"], OPTIONS)
+
+
+def test_two_loaders_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "plugin"))
+    second = write_plugin(tmp_path / "second", loaders="toy = another_plugin")
+    (second / "toy_plugin-1.0.dist-info").rename(second / "another_plugin-1.0.dist-info")
+    monkeypatch.syspath_prepend(second)
+    said = r"two packages bring 'toy' of evalkit\.loaders: .*plugin and .*plugin; uninstall one"
+    with pytest.raises(UsageError, match=said):
+        locate_models(["toy:abc"], OPTIONS)
+
+
 def test_objects_are_taken_as_they_are() -> None:
     model = BigramModel()
     [located] = locate_models([model], OPTIONS)

@@ -1,8 +1,13 @@
 """Bits of documents: what is summed, and that batches change nothing."""
 
+import importlib
 import math
+import subprocess
+import sys
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from evalkit import Document, Encoding, LossyTextError, ModelIdentity, ScoringError, TokenModel, load_corpus
 from evalkit.corpora.store import make_document
@@ -341,3 +347,97 @@ def test_what_is_no_lack_of_memory_is_not_tried_again() -> None:
     with pytest.raises(RuntimeError, match="a kernel failed"):
         score_documents(model, documents("one", "two"), "document")
     assert model.calls == [0]
+
+
+class Counting(Unigram):
+    """Knows of how many of its encodings anybody still has the tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive: weakref.WeakSet[Tokens] = weakref.WeakSet()
+        self.most_alive = 0
+
+    def encode(self, text: str) -> Encoding:
+        encoding = super().encode(text)
+        ids = encoding.ids.view(Tokens)
+        self.alive.add(ids)
+        self.most_alive = max(self.most_alive, len(self.alive))
+        return encoding._replace(ids=ids)
+
+
+class Tokens(np.ndarray[tuple[int], np.dtype[np.int64]]):
+    """Ids of which it can be told whether they are still held."""
+
+    __hash__ = object.__hash__
+
+
+def test_memory_holds_the_tokens_of_few_documents() -> None:
+    """Of a thousand documents as of a hundred: those of the batches that are being made."""
+    most_alive = []
+    for num_documents in (100, 1000):
+        model = Counting()
+        texts = documents(*("x" * (20 + number % 40) for number in range(num_documents)))
+        scores = score_documents(model, texts, "document")
+        assert len(scores) == num_documents
+        most_alive.append(model.most_alive)
+    # 16 batches of 64 tokens in documents of at least 20, and the batch that was left of those before.
+    assert max(most_alive) <= 16 * 64 // 20 + 64 // 20 + 2
+
+
+class Shapes(TorchDispatchMode):
+    """Sees with which shapes an operator is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[torch.Size, ...]] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if "_linear_pointwise" in str(func):
+            self.seen.add((args[0].shape[:-1].numel(), args[1].shape))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+def test_products_have_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN keeps 0.3 MB for each and never lets go of it."""
+    monkeypatch.setattr(importlib.import_module("evalkit_kernels.linear"), "onednn_is_faster", lambda: True)
+    model = load_model(f"rwkv7:{TINY}")
+    texts = documents(*(("abcdefgh" * 100)[:n] for n in range(1, 600, 7)))
+    with Shapes() as shapes:
+        scores = score_documents(model, texts, "document")
+    assert len({score.num_tokens for score in scores}) == 86
+    num_rows = {rows for rows, _ in shapes.seen}
+    assert len({weight for _, weight in shapes.seen}) >= 5
+    assert len(num_rows) <= 32
+    assert max(num_rows) <= 512
+
+
+SCORES_MORE_AND_MORE = """
+import random, sys
+from pathlib import Path
+from evalkit.corpora.store import make_document
+from evalkit.models.loading import load_model
+from evalkit.scoring.documents import score_documents
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+lengths = random.Random(1).choices(range(1, 300), k=500)
+texts = [make_document("a" * n, source="test", license="CC0-1.0") for n in lengths]
+model = load_model("rwkv7:" + sys.argv[1])
+score_documents(model, texts[:100], "document")
+before = resident_mb()
+score_documents(model, texts[100:], "document")
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells resident memory there")
+def test_resident_memory_does_not_grow_with_the_documents() -> None:
+    """400 documents after 100 of the same lengths add nothing but their scores."""
+    command = [sys.executable, "-c", SCORES_MORE_AND_MORE, str(TINY)]
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(child.stdout) < 60

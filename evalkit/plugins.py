@@ -1,0 +1,38 @@
+"""What other packages bring under a group of entry points, each name at most once."""
+
+from collections.abc import Collection
+from importlib.metadata import EntryPoint, entry_points
+
+from evalkit.errors import UsageError
+
+
+def plugin(group: str, name: str, builtin_names: Collection[str] = ()) -> EntryPoint | None:
+    """The entry point of a name; None where no package brings it.
+
+    Args:
+        group: the group of entry points.
+        name: what is looked for.
+        builtin_names: what evalkit has itself and no package may put another in place of.
+
+    Raises:
+        UsageError: two packages bring something under this name, or one something in place of evalkit's own.
+    """
+    first = None
+    for point in entry_points(group=group, name=name):
+        if name in builtin_names:
+            raise UsageError(
+                f"{_package(point)} brings {point.value} under the name {name!r} of {group}, which is one of "
+                "evalkit's; uninstall it"
+            )
+        if (
+            first is not None and first.value != point.value
+        ):  # the same one twice is an editable installation's
+            raise UsageError(
+                f"two packages bring {name!r} of {group}: {first.value} and {point.value}; uninstall one"
+            )
+        first = first or point
+    return first
+
+
+def _package(point: EntryPoint) -> str:
+    return "a package" if point.dist is None else f"the package {point.dist.name}"
