@@ -28,6 +28,7 @@ from evalkit.models.hf.files import (
     CheckpointFolder,
     adapter_weights,
     check_adapter,
+    check_shards,
     numerics,
     refuse_bare_adapter,
     stated_weights,
@@ -376,27 +377,5 @@ def _checked_weight_names(
             f"{entry.name}: {entry.target} has no model.safetensors or pytorch_model.bin (nor shards of one)"
         )
     if explicit_names is None:
-        _check_shards(place.folder, names, entry.name)
+        check_shards(place.folder, names, entry.name)
     return names
-
-
-def _check_shards(folder: Path, names: Collection[str], name: str) -> None:
-    """Refuse weights in several files of which some are missing, before the others are read or fetched."""
-    shard = re.fullmatch(r"(.+)-\d+-of-\d+(\.\w+)", min(names))
-    if shard is None:
-        return
-    index = folder / f"{shard[1]}{shard[2]}.index.json"
-    try:
-        needed = set(parse_json(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except FileNotFoundError:
-        raise ModelError(
-            f"{name}: {folder} has weights in several files and no {index.name}, which says what is where; "
-            "fetch it from where they come from"
-        ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{name}: {index} is no index of weight files; fetch it again") from error
-    if missing := sorted(needed.difference(names)):
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ModelError(
-            f"{name}: {folder} lacks {missing[0]}{more} of {len(needed)} weight files; fetch what is missing"
-        )

@@ -11,6 +11,7 @@ formats are not opened.
 """
 
 import importlib.metadata
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,6 +149,32 @@ def stated_weights(config: "transformers.PreTrainedConfig", folder: Path, name: 
         raise ModelError(
             f"{name}: config.json names the weights {file}, which is no index of weight files"
         ) from error
+
+
+def check_shards(folder: Path, names: Collection[str], name: str) -> None:
+    """Refuse weights in several files of which some are missing, before the others are read or fetched.
+
+    Raises:
+        ModelError: one is missing, or the list of them is.
+    """
+    shard = re.fullmatch(r"(.+)-\d+-of-\d+(\.\w+)", min(names))
+    if shard is None:
+        return
+    index = folder / f"{shard[1]}{shard[2]}.index.json"
+    try:
+        needed = set(parse_json(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except FileNotFoundError:
+        raise ModelError(
+            f"{name}: {folder} has weights in several files and no {index.name}, which says what is where; "
+            "fetch it from where they come from"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{name}: {index} is no index of weight files; fetch it again") from error
+    if missing := sorted(needed.difference(names)):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelError(
+            f"{name}: {folder} lacks {missing[0]}{more} of {len(needed)} weight files; fetch what is missing"
+        )
 
 
 def numerics(adapters: Collection[str]) -> str:
