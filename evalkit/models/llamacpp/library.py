@@ -29,7 +29,9 @@ class _ModelParameters(ctypes.Structure):
     _fields_ = [("opaque", c_int8 * 512)]
 
 
-class _ContextParameters(ctypes.Structure):
+class ContextParameters(ctypes.Structure):
+    """``llama_context_params``."""
+
     _fields_ = [
         ("n_ctx", c_uint32),
         ("n_batch", c_uint32),
@@ -91,7 +93,7 @@ def _declare(functions: ctypes.CDLL) -> None:
         "llama_log_set": (None, [_LOG_CALLBACK, c_void_p]),
         "llama_backend_init": (None, []),
         "llama_model_default_params": (_ModelParameters, []),
-        "llama_context_default_params": (_ContextParameters, []),
+        "llama_context_default_params": (ContextParameters, []),
         "llama_model_load_from_file": (c_void_p, [c_char_p, _ModelParameters]),
         "llama_model_free": (None, [c_void_p]),
         "llama_model_get_vocab": (c_void_p, [c_void_p]),
@@ -106,7 +108,7 @@ def _declare(functions: ctypes.CDLL) -> None:
             [c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool],
         ),
         "llama_token_to_piece": (c_int32, [c_void_p, c_int32, c_char_p, c_int32, c_int32, c_bool]),
-        "llama_init_from_model": (c_void_p, [c_void_p, _ContextParameters]),
+        "llama_init_from_model": (c_void_p, [c_void_p, ContextParameters]),
         "llama_free": (None, [c_void_p]),
         "llama_set_n_threads": (None, [c_void_p, c_int32, c_int32]),
         "llama_get_memory": (c_void_p, [c_void_p]),
@@ -229,15 +231,21 @@ class LlamaCpp:
             self._functions.llama_get_logits(self._context), (count, self.vocab_size)
         )
 
+    def _context_parameters(self) -> ContextParameters:
+        """llama.cpp's own defaults, for a context of `_context_length`."""
+        parameters: ContextParameters = self._functions.llama_context_default_params()
+        parameters.n_ctx = self._context_length
+        parameters.n_batch = parameters.n_ubatch = self._chunk
+        return parameters
+
     def _reserve(self, num_tokens: int) -> None:
         """A context that holds as many tokens, in steps so that few are made."""
         if self._context and num_tokens <= self._context_length:
             return
         if self._context:
             self._functions.llama_free(self._context)
-        parameters = self._functions.llama_context_default_params()
-        self._context_length = parameters.n_ctx = max(512, 1 << (num_tokens - 1).bit_length())
-        parameters.n_batch = parameters.n_ubatch = self._chunk
+        self._context_length = max(512, 1 << (num_tokens - 1).bit_length())
+        parameters = self._context_parameters()
         self._context = self._functions.llama_init_from_model(self._model, parameters)
         if not self._context:
             raise ModelError(f"llama.cpp cannot make a context of {num_tokens} tokens; pass --max-context")
