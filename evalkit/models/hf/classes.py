@@ -41,8 +41,9 @@ def is_language_model(config: PreTrainedConfig) -> bool:
 def model_classes(config: PreTrainedConfig, trust_remote_code: bool) -> list[type[_BaseAutoModelClass]]:
     """The classes of transformers that can load a checkpoint's language model, preferred ones first.
 
-    Composite checkpoints (Mistral 3, Emu3, Mllama) hold a language model and what encodes images for it; they
-    are loaded whole where transformers cannot load the language model by itself.
+    Composite checkpoints (Mistral 3, Emu3, Mllama) hold a language model and what encodes images for it. Of
+    those whose language model transformers cannot load by itself, `evalkit.models.hf.composites` empties the
+    latter.
     """
     has_own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     if has_own_code and trust_remote_code:

@@ -68,6 +68,8 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
     details = dict(checkpoint.identity.details)
     if loaded.ignored:
         details["ignored_tensors"] = summary(loaded.ignored)
+    if loaded.encoders:
+        details["not_loaded"] = ", ".join(loaded.encoders)
     return wrap(
         model,
         token_bytes,

@@ -13,6 +13,7 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 from evalkit.errors import ModelError, first_line
 from evalkit.models.hf.checkpoint import Checkpoint, quiet
 from evalkit.models.hf.classes import model_classes
+from evalkit.models.hf.composites import encoders, without_encoders
 from evalkit.models.hf.extra_tensors import ignorable
 
 Report: TypeAlias = dict[str, set[str]]
@@ -20,10 +21,13 @@ Report: TypeAlias = dict[str, set[str]]
 
 
 class LoadedWeights(NamedTuple):
-    """A model, and the tensors of its files that it has no use for."""
+    """A model, and what of its files it has no use for."""
 
     model: PreTrainedModel
     ignored: list[str]
+    """Tensors that no module has."""
+    encoders: tuple[str, ...]
+    """Modules of a composite that read no text, whose weights were not loaded."""
 
 
 def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, ignore_tensors: Sequence[str]) -> LoadedWeights:
@@ -40,12 +44,17 @@ def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, ignore_tensors: Seq
     problem = None
     for auto_class in model_classes(checkpoint.config, checkpoint.trust_remote_code):
         model, report = _read_weights(checkpoint, auto_class, dtype)
-        unexpected = {name for name in report["unexpected_keys"] if isinstance(name, str)}
+        not_loaded = tuple(f"{name}." for name in encoders(model))
+        unexpected = {
+            name
+            for name in report["unexpected_keys"]
+            if isinstance(name, str) and not name.startswith(not_loaded)
+        }
         ignored = ignorable(unexpected, checkpoint.config, ignore_tensors)
         report["unexpected_keys"] = unexpected - set(ignored)
         misfit = _misfit(report)
         if misfit is None:
-            return LoadedWeights(model, ignored)
+            return LoadedWeights(model, ignored, tuple(encoders(model)))
         problem = problem or f"the weights in {checkpoint.folder} do not fit {type(model).__name__}: {misfit}"
     raise ModelError(f"{checkpoint.identity.name}: {problem}")
 
@@ -58,7 +67,8 @@ def _read_weights(
         with quiet(), warnings.catch_warnings():
             # Of having no GPU: transformers imports it, and evalkit does without (see `torch_path`).
             warnings.filterwarnings("ignore", module=r"fla\.")
-            model, report = auto_class.from_pretrained(
+            model_class = without_encoders(auto_class, checkpoint.config)
+            model, report = model_class.from_pretrained(
                 checkpoint.fetch_weights(),
                 config=checkpoint.config,
                 dtype=dtype,

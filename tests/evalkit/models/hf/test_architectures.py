@@ -128,6 +128,28 @@ def test_alone_batched_and_carried_on_are_the_full_logits_in_float64(
         assert total(endings[1]) == pytest.approx(reference[50:60].sum(), rel=1e-6)
 
 
+@pytest.mark.parametrize("architecture", sorted(COMPOSITES))
+def test_encoders_of_composites_take_no_memory(architecture: str, checkpoint: Callable[[str], Path]) -> None:
+    whole = random_model(architecture, len(tokenizer()))
+    encoders = {
+        name: module
+        for name, module in whole.named_modules()
+        if name.rpartition(".")[2] in ("vision_tower", "vision_model", "visual", "vqmodel")
+        and name.count(".") < 2
+    }
+    [(name, encoder)] = encoders.items()
+    loaded = load(checkpoint(architecture))
+    parts = dict(loaded._model.named_modules())
+    if architecture == "qwen3_5":  # transformers has a class for its language model
+        assert name not in parts
+        return
+    assert loaded.identity.details["not_loaded"] == name
+    assert not list(parts[name].state_dict())
+    assert encoder.num_parameters() > 10_000
+    num_loaded = sum(tensor.numel() for tensor in loaded._model.parameters())
+    assert num_loaded == whole.num_parameters() - encoder.num_parameters()
+
+
 def test_dynamic_tables_do_not_remember_longer_texts(checkpoint: Callable[[str], Path]) -> None:
     """transformers makes a table for the longest text so far, and keeps it beyond the switch."""
     model = load(checkpoint("llama_dynamic_ntk"))
