@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from evalkit.errors import ModelError, first_line
+from evalkit.models.rwkv7.embedding_norm import without_embedding_norm
 from evalkit.models.rwkv7.layouts import is_fla_layout, official_layout
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
 from evalkit.models.rwkv7.settings import NormEpsilons, apply_epsilons, check_sizes, read_settings, tie_head
@@ -166,10 +168,19 @@ def checked_shape(path: Path) -> NetworkShape:
     Raises:
         ModelError: see `read_tensors`, `network_shape` and `evalkit.models.rwkv7.settings`.
     """
-    return _read_checked(path)[1]
+    return _read_checked(path).shape
 
 
-def _read_checked(path: Path) -> tuple[dict[str, Tensor], NetworkShape, NormEpsilons]:
+class _Checked(NamedTuple):
+    """Tensors by official names, and what else determines the network."""
+
+    tensors: dict[str, Tensor]
+    shape: NetworkShape
+    epsilons: NormEpsilons
+    norm_first: object
+
+
+def _read_checked(path: Path) -> _Checked:
     from_file = _read_files(path)
     settings = read_settings(path)
     tensors = official_layout(from_file, path)
@@ -177,19 +188,29 @@ def _read_checked(path: Path) -> tuple[dict[str, Tensor], NetworkShape, NormEpsi
         tie_head(tensors, path)
     shape = network_shape(tensors, path)
     check_sizes(settings, shape, path)
-    return tensors, shape, settings.epsilons(shape, is_fla=is_fla_layout(from_file))
+    epsilons = settings.epsilons(shape, is_fla=is_fla_layout(from_file))
+    return _Checked(tensors, shape, epsilons, settings.stated.get("norm_first"))
 
 
 def load_network(path: Path, *, dtype: torch.dtype, device: torch.device) -> RWKV7:
     """The network with a checkpoint's weights, for inference.
 
     Raises:
-        ModelError: see `checked_shape` and `recorded_eigenvalues`; or tensors are missing,
-            unknown or misshapen, each named.
+        ModelError: see `checked_shape`, `recorded_eigenvalues` and
+            `evalkit.models.rwkv7.embedding_norm`; or tensors are missing, unknown or misshapen, each named.
     """
-    tensors, shape, epsilons = _read_checked(path)
+    tensors, shape, epsilons, norm_first = _read_checked(path)
     eigenvalues = recorded_eigenvalues(path)
-    return build_network(tensors, shape, epsilons, path, eigenvalues=eigenvalues, dtype=dtype, device=device)
+    return build_network(
+        tensors,
+        shape,
+        epsilons,
+        path,
+        norm_first=norm_first,
+        eigenvalues=eigenvalues,
+        dtype=dtype,
+        device=device,
+    )
 
 
 def build_network(
@@ -198,6 +219,7 @@ def build_network(
     epsilons: NormEpsilons,
     path: Path,
     *,
+    norm_first: object = None,
     eigenvalues: str = "off",
     dtype: torch.dtype,
     device: torch.device,
@@ -209,6 +231,7 @@ def build_network(
         shape: see `network_shape`.
         epsilons: of the normalisations.
         path: what messages call the tensors.
+        norm_first: see `evalkit.models.rwkv7.embedding_norm`.
         eigenvalues: a key of `evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
         dtype: of the weights.
         device: where they go.
@@ -223,6 +246,7 @@ def build_network(
     with torch.device("meta"):
         network = RWKV7(shape, REMOVAL_STRENGTHS[eigenvalues])
     apply_epsilons(network, epsilons)
+    without_embedding_norm(network, tensors, path, norm_first=norm_first)
     expected = network.state_dict()
     unknown = sorted(set(tensors) - set(expected))
     missing = sorted(set(expected) - set(tensors))

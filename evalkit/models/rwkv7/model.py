@@ -1,5 +1,6 @@
 """The ``rwkv7`` loader: RWKV-7 checkpoints as `evalkit.models.protocol.TokenModel`."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from evalkit.models.hidden_states import captured_inputs
 from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 from evalkit.models.rwkv7.checkpoint import checked_shape, load_network, weight_files
+from evalkit.models.rwkv7.embedding_norm import embedding_note
 from evalkit.models.rwkv7.network import RWKV7, Block, State
 from evalkit.models.rwkv7.tokenizer import (
     WORLD_VOCAB_SIZE,
@@ -301,6 +303,7 @@ def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
         folder = hub.download(entry.target, identity.revision, patterns)
         path = folder / entry.file if entry.file else folder
     network = load_network(path, dtype=resolve_dtype(options), device=resolve_device(options.device))
+    identity = dataclasses.replace(identity, details={**identity.details, **embedding_note(network)})
     tokenizer = _tokenizer(entry, path, network.shape.vocab_size)
     return RWKV7Model(network, identity, rule_ids(entry, tokenizer.special_ids), tokenizer)
 

@@ -239,7 +239,7 @@ class Block(nn.Module):
     def __init__(self, shape: NetworkShape, layer: int, removal_strength: float = 1.0) -> None:
         super().__init__()
         if layer == 0:
-            self.ln0 = nn.LayerNorm(shape.num_channels)
+            self.ln0: nn.Module = nn.LayerNorm(shape.num_channels)
         self.ln1 = nn.LayerNorm(shape.num_channels)
         self.ln2 = nn.LayerNorm(shape.num_channels)
         self.att = TimeMix(shape, layer, removal_strength)

@@ -20,7 +20,7 @@ _LAYER_NORM_EPS = 1e-5
 _FIXED: dict[str, tuple[object, ...]] = {
     "model_type": (None, "rwkv7"),
     "hidden_act": (None, "sqrelu", "relu2"),
-    "norm_first": (None, True),
+    "norm_first": (None, False, True),
     "norm_bias": (None, True),
     "attn": (None,),
 }

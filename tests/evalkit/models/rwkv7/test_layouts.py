@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from evalkit import ModelError, load_model
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.protocol import LoadOptions
 from evalkit.models.rwkv7 import model as loader
+from evalkit.models.rwkv7.embedding_norm import is_normalised
 from tests.support.rwkv7_files import random_tensors, save_fla_folder
 from tests.support.tiny_models import as_fast, byte_level_tokenizer
 
@@ -25,6 +26,13 @@ OPTIONS = LoadOptions("cpu", "float32")
 def nats(path: Path, ids: list[int] = IDS) -> np.ndarray:
     model = load_model(f"rwkv7:{path}", device="cpu", dtype="float32")
     return np.asarray(model.nats([ids])[0])  # type: ignore[union-attr]
+
+
+def folded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """With the outputs of ``ln0`` as the embedding, and without it."""
+    weight, bias = tensors["blocks.0.ln0.weight"], tensors["blocks.0.ln0.bias"]
+    table = torch.nn.functional.layer_norm(tensors["emb.weight"], weight.shape, weight, bias)
+    return {name: value for name, value in tensors.items() if ".ln0." not in name} | {"emb.weight": table}
 
 
 def hub_release(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -151,7 +159,7 @@ def test_epsilons_of_an_fla_folder_are_those_of_its_config(
         ({"hidden_size": 128}, "hidden_size 128, the tensors 64"),
         ({"value_dim": [64, 128]}, "value_dim .64, 128."),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'; evalkit's RWKV-7 has"),
-        ({"norm_first": False}, "norm_first False"),
+        ({"norm_first": False}, "norm_first false"),
         ({"attn": {"layers": [1], "num_heads": 2}}, "says attn"),
         ({"model_type": "rwkv6"}, "model_type 'rwkv6'"),
         ({"norm_eps": 0}, "norm_eps 0; it must be a number"),
@@ -255,3 +263,61 @@ def test_rows_as_many_as_worlds_are_not_world_beside_another_tokenizer(tmp_path:
     world = Tokenizer(models.WordLevel({"\n\n": 261, " Hello": 36786, "?": 0}, unk_token="?"))
     world.save(str(folder / "tokenizer.json"))
     assert loader.load(entry, OPTIONS).encode(" Hello").ids.tolist() == [36786]
+
+
+@pytest.mark.parametrize("layout", ["official", "release", "bfloat16", "fla"])
+def test_an_embedding_that_was_normalised_in_the_file_is_not_normalised_again(
+    layout: str, tensors: dict[str, Tensor], expected: np.ndarray, tmp_path: Path
+) -> None:
+    stored = folded(tensors)
+    path, tolerance = tmp_path / "model.pth", 1e-5
+    if layout == "official":
+        torch.save(stored, path)
+    elif layout == "bfloat16":
+        torch.save(stored | {"emb.weight": stored["emb.weight"].bfloat16()}, path)
+        tolerance = 0.05
+    elif layout == "release":
+        path = save_folder(tmp_path / "release", hub_release(stored))
+    else:
+        ones, zeros = torch.ones(64), torch.zeros(64)
+        whole = stored | {"blocks.0.ln0.weight": ones, "blocks.0.ln0.bias": zeros}
+        save_fla_folder(path, whole)
+        [shard] = path.glob("*.safetensors")
+        save_file({k: v for k, v in load_file(shard).items() if "pre_norm" not in k}, shard)
+        _edit(path / "config.json", norm_first=False, norm_eps=1e-5)
+        tolerance = 1e-2  # fla's epsilon of heads is 32 times 1e-5
+    assert np.abs(nats(path) - expected).max() < tolerance
+    model = load_model(f"rwkv7:{path}", device="cpu", dtype="float32")
+    assert model.identity.details["embedding"] == "normalised in the file, which has no ln0"
+
+
+def test_an_embedding_that_was_not_normalised_needs_its_norm(
+    tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    without = {name: value for name, value in tensors.items() if ".ln0." not in name}
+    torch.save(without, tmp_path / "without.pth")
+    with pytest.raises(ModelError, match=r"blocks\.0\.ln0\.weight is missing, and the embedding is not what"):
+        nats(tmp_path / "without.pth")
+    half = folded(tensors) | {"blocks.0.ln0.weight": torch.ones(64)}
+    torch.save(half, tmp_path / "half.pth")
+    with pytest.raises(ModelError, match=r"missing tensors blocks\.0\.ln0\.bias"):
+        nats(tmp_path / "half.pth")
+    save_fla_folder(tmp_path / "denied", tensors)
+    _edit(tmp_path / "denied" / "config.json", norm_first=False)
+    with pytest.raises(ModelError, match=r"says norm_first false, and the file has blocks\.0\.ln0\.weight"):
+        nats(tmp_path / "denied")
+
+
+def test_rows_of_a_norm_lie_on_a_hyperplane_and_no_others_do() -> None:
+    torch.manual_seed(0)
+    table = torch.randn(2000, 96) * torch.rand(96)
+    rows = torch.nn.functional.layer_norm(table, (96,), 0.1 + torch.rand(96), torch.randn(96))
+    assert is_normalised(rows)
+    assert is_normalised(rows.bfloat16())
+    assert not is_normalised(table)
+    assert not is_normalised(rows + 0.05 * torch.randn(rows.shape))
+    assert not is_normalised(rows[:97])  # too few to tell
+
+
+def _edit(path: Path, **settings: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
