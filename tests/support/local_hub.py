@@ -2,12 +2,14 @@
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from tests.support.hub_server import HubHandler, HubServer, git_blob_id, serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LATER_COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 
 
 EXPIRED_TOKEN = "hf_" + "expired" * 5
@@ -23,13 +25,42 @@ def digest(name: str, data: bytes) -> str:
 
 
 class ModelHub(HubServer):
-    """Repositories by name, each the same at its only commit."""
+    """Repositories by name, each the same at its only commit, unless `move` says otherwise."""
 
     def __init__(self, repositories: Mapping[str, Mapping[str, bytes]]) -> None:
         super().__init__(_Handler)
         self.repositories = repositories
         self.is_captive = False
         """Whether a login page stands before it and answers everything."""
+        self._later: dict[str, tuple[Mapping[str, bytes], bool]] = {}
+        self._moved: set[str] = set()
+
+    def move(self, repo: str, files: Mapping[str, bytes], *, keeps_history: bool) -> None:
+        """Let the main branch move to `LATER_COMMIT`, just when somebody begins to download weights.
+
+        Args:
+            repo: whose branch.
+            files: of the later commit.
+            keeps_history: whether `COMMIT` is still there then.
+        """
+        self._later[repo] = files, keeps_history
+
+    def weights_are_wanted(self, repo: str) -> None:
+        if repo in self._later:
+            self._moved.add(repo)
+
+    def head(self, repo: str) -> str:
+        """The commit of the main branch."""
+        return LATER_COMMIT if repo in self._moved else COMMIT
+
+    def files(self, repo: str, revision: str) -> Mapping[str, bytes] | None:
+        """The files of a branch or commit; None where there is no such."""
+        commit = self.head(repo) if revision == "main" else revision
+        later, keeps_history = self._later.get(repo, ({}, True))
+        if commit == LATER_COMMIT and repo in self._moved:
+            return later
+        exists = commit == COMMIT and (repo not in self._moved or keeps_history)
+        return self.repositories[repo] if exists else None
 
 
 def serve(
@@ -55,29 +86,34 @@ class _Handler(HubHandler):
         repo = "/".join(path.removeprefix("/api/models").split("/")[1:3])
         if repo not in self.server.repositories:
             return self.answer(404, error="RepoNotFound")
-        files = self.server.repositories[repo]
-        _, asks_info, revision = path.partition("/revision/")
-        if asks_info and revision not in ("main", COMMIT):
+        match = re.search(r"/(revision|tree|resolve)/(main|[^/]+)(?:/(.*))?$", path)
+        if match is None:
+            return self.answer(404, error="EntryNotFound")
+        kind, revision, name = match.groups()
+        if kind == "resolve" and is_large(name):
+            self.server.weights_are_wanted(repo)
+        files = self.server.files(repo, revision)
+        if files is None:
             return self.answer(404, error="RevisionNotFound")
-        if asks_info:
-            return self.answer(200, _info(repo, files))
-        if "/tree/" in path:
+        commit = self.server.head(repo) if revision == "main" else revision
+        if kind == "revision":
+            return self.answer(200, _info(repo, commit, files))
+        if kind == "tree":
             return self.answer(200, [_tree_file(*item) for item in files.items()])
-        _, _, name = path.partition(f"/resolve/{COMMIT}/")
-        if name in files:
-            headers = {"ETag": f'"{digest(name, files[name])}"', "X-Repo-Commit": COMMIT}
-            return self.answer(200, files[name], headers)
-        return self.answer(404, error="EntryNotFound")
+        if name not in files:
+            return self.answer(404, error="EntryNotFound")
+        headers = {"ETag": f'"{digest(name, files[name])}"', "X-Repo-Commit": commit}
+        return self.answer(200, files[name], headers)
 
 
-def _info(repo: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+def _info(repo: str, commit: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     siblings = []
     for name, data in files.items():
         sibling = {"rfilename": name, "size": len(data), "blobId": git_blob_id(data)}
         if is_large(name):
             sibling["lfs"] = {"size": len(data), "sha256": digest(name, data), "pointerSize": 1}
         siblings.append(sibling)
-    return {"_id": "1", "id": repo, "sha": COMMIT, "siblings": siblings, "tags": []}
+    return {"_id": "1", "id": repo, "sha": commit, "siblings": siblings, "tags": []}
 
 
 def _tree_file(name: str, data: bytes) -> dict[str, Any]:

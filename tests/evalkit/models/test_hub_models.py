@@ -9,7 +9,7 @@ import pytest
 from tests.support import tiny_models
 from tests.support.commands import run_commands
 from tests.support.hub_server import hub_environment
-from tests.support.local_hub import COMMIT, serve
+from tests.support.local_hub import COMMIT, LATER_COMMIT, serve
 from tests.support.rwkv7_files import TINY
 from tests.support.toys import TEXTS, write_texts
 
@@ -79,6 +79,46 @@ def test_what_is_damaged_in_the_cache_is_not_scored_under_the_published_digest(
     for reason, path in zip(reasons, (weights, config), strict=True):
         assert f"{path.name} in the local cache is damaged: it is not what the hub states" in reason
         assert f"delete {path.resolve()} and run again" in reason
+
+
+def test_a_branch_that_moves_after_planning_gives_no_other_number_under_the_planned_key(
+    repositories: dict[str, dict[str, bytes]], tmp_path: Path
+) -> None:
+    """The planned commit is scored, or nothing where the hub has it no more."""
+    first = {"llama": repositories["owner/llama"], "rwkv": {"small.pth": TINY.read_bytes()}}
+    hubs = [f"{owner}/{name}" for owner in ("plain", "moved", "gone") for name in first]
+    with serve({repo: first[repo.partition("/")[2]] for repo in hubs}) as hub:
+        for name, files in first.items():
+            weights = next(path for path in files if path.endswith((".safetensors", ".pth")))
+            later = files | {weights: _changed(files[weights])}
+            hub.move(f"moved/{name}", later, keeps_history=True)
+            hub.move(f"gone/{name}", later, keeps_history=False)
+        commands = [
+            [*run_command(f"hf:{owner}/llama,rwkv7:{owner}/rwkv", tmp_path), "--output", tmp_path / owner]
+            for owner in ("plain", "moved", "gone")
+        ]
+        outcomes = run_commands(commands, hub_environment(tmp_path / "home", HF_ENDPOINT=hub.url))
+        assert [hub.head(repo) == LATER_COMMIT for repo in hubs] == [False, False, True, True, True, True]
+    plain, moved, gone = (json.loads(outcome.stdout) for outcome in outcomes)
+    names = {
+        owner: sorted(path.name for path in (tmp_path / owner).rglob("*.json"))
+        for owner in ("plain", "moved", "gone")
+    }
+    assert len(names["plain"]) == 2
+    assert (names["moved"], names["gone"]) == (names["plain"], [])
+    for expected, cell in zip(plain["cells"], moved["cells"], strict=True):
+        assert cell["model"]["revision"] == COMMIT
+        assert cell["totals"]["total_bits"] == expected["totals"]["total_bits"]
+    assert (outcomes[2].exit_code, gone["cells"], len(gone["failures"])) == (1, [], 2)
+    for failure in gone["failures"]:
+        assert f"has no revision '{COMMIT}'" in failure["reason"]
+
+
+def _changed(weights: bytes) -> bytes:
+    """Other numbers in a file of the same form."""
+    content = bytearray(weights)
+    content[len(content) // 2] ^= 1
+    return bytes(content)
 
 
 REFUSALS = {
