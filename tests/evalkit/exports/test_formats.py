@@ -169,9 +169,10 @@ def test_a_place_that_cannot_be_written_gets_one_line(name: str, output: str, re
 
 def test_a_table_goes_to_standard_output_alone(results: Path) -> None:
     done = run_process("export", results, "--format", "csv", "-o", "/dev/stdout")
-    assert done.exit_code == 0 and done.stderr.startswith("/dev/stdout: ")
+    assert done.exit_code == 0 and done.stderr.splitlines()[-1] == "/dev/stdout: 20 rows of 20 cells"
     assert run_cli("export", results, "--format", "csv", "-o", "cells.csv").exit_code == 0
     assert done.stdout == Path("cells.csv").read_text(encoding="utf-8")
     done = run_process("export", results, "--format", "csv", "-o", "/dev/full")
     assert done.exit_code == 2 and Path("/dev/full").is_char_device()
-    assert done.stderr == "evalkit: cannot write /dev/full: No space left on device; give another --output\n"
+    says = "evalkit: cannot write /dev/full: No space left on device; give another --output"
+    assert done.stderr.splitlines()[-1] == says
