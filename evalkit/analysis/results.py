@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.manifests import Manifests, find_manifests
+from evalkit.analysis.shared_rows import SharedRows
 from evalkit.analysis.site_listing import SITE_LISTING, read_listing
 from evalkit.cells.probe_schema import ProbeCell
-from evalkit.cells.reading import read_cell
+from evalkit.cells.reading import read_checked_cell
 from evalkit.cells.schema import CellCorpus, CellModel, CellPolicy, CorpusCell, TaskCell
-from evalkit.errors import EvalkitError, ScoringError, UsageError
+from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import slug
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
-_COLUMNS = ["id", "sha256", "title", "cluster", "num_bytes", "total_bits"]
 _MANIFEST = "manifest.json"
 _MAX_KEY = 200  # file systems know names of 255 bytes, and endings are added
 
@@ -127,8 +127,8 @@ class Results:
 def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
     """Every cell under a folder.
 
-    What cannot be believed or must not be compared (a damaged file, a cell of ``--limit``) is left out,
-    told to ``warn`` and kept in `Results.left_out`.
+    What cannot be believed or must not be compared (a damaged file, a cell whose numbers are not those of its
+    rows, a cell of ``--limit``) is left out, told to ``warn`` and kept in `Results.left_out`.
 
     Args:
         results: what ``evalkit run --output`` wrote.
@@ -136,28 +136,33 @@ def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
 
     Raises:
         UsageError: there is no such folder, or nothing in it that can be shown.
-        ScoringError: two cells of one corpus disagree about its documents.
     """
     if not results.is_dir():
         raise UsageError(f"{results}: no such folder; give the folder that `evalkit run --output` wrote")
     cells: list[CorpusCell] = []
     probes: list[TaskCell | ProbeCell] = []
     left_out: list[LeftOut] = []
+    rows = SharedRows()
     for path in json_files(results):
         relative = path.relative_to(results).as_posix()
         try:
-            cell = read_cell(path)
+            cell, columns = read_checked_cell(path)
         except EvalkitError as error:
             left_out.append(LeftOut(relative, str(error).removeprefix(f"{path} ").partition(";")[0]))
             continue
         if not isinstance(cell, CorpusCell):
             probes.append(cell)
-            continue
-        if cell.corpus.limit is not None:
+        elif cell.corpus.limit is not None:
             reason = f"holds only the first {cell.corpus.limit} documents of {cell.corpus.name} (--limit)"
             left_out.append(LeftOut(relative, reason))
-            continue
-        cells.append(cell)
+        elif columns is not None:
+            rows.add(cell, columns)
+            cells.append(cell)
+    disagreeing = rows.disagreeing()
+    for path in disagreeing:
+        reason = "gives a document another num_bytes than most cells of its corpus do"
+        left_out.append(LeftOut(path.relative_to(results).as_posix(), reason))
+    cells = [cell for cell in cells if cell.path not in disagreeing]
     for skipped in left_out:
         warn(f"left out: {skipped.path} {skipped.reason}")
     if not cells and not probes:
@@ -166,7 +171,7 @@ def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
             f"{results} holds no whole cell that a report could show{reason}; score without --limit"
         )
     configurations, configuration_of = configurations_of(cells)
-    corpora = _corpora(cells, configuration_of, len(configurations))
+    corpora = _corpora(cells, rows, configuration_of, len(configurations))
     return Results(configurations, corpora, tuple(probes), tuple(left_out), results, tuple(cells))
 
 
@@ -253,11 +258,14 @@ def configurations_of(cells: Sequence[CorpusCell]) -> tuple[tuple[ModelConfigura
     for cell in sorted(cells, key=lambda cell: (cell.created, str(cell.path))):
         newest[signatures[cell.path]] = cell
     order = sorted(newest, key=lambda signature: tuple(str(part) for part in signature))
+    namesakes: dict[tuple[str, str | None], list[list[str]]] = {}
+    for signature in order:
+        namesakes.setdefault((signature.model, signature.policy), []).append(signature.distinctions())
     keys: set[str] = set()
     configurations = []
     for signature in order:
         name, policy = signature.model, signature.policy
-        rivals = [rival.distinctions() for rival in order if (rival.model, rival.policy) == (name, policy)]
+        rivals = namesakes[name, policy]
         differing = [
             word
             for place, word in enumerate(signature.distinctions())
@@ -296,7 +304,10 @@ def unique(key: str, taken: set[str]) -> str:
 
 
 def _corpora(
-    cells: Sequence[CorpusCell], configuration_of: dict[Path, int], num_configurations: int
+    cells: Sequence[CorpusCell],
+    rows: SharedRows,
+    configuration_of: dict[Path, int],
+    num_configurations: int,
 ) -> tuple[ScoredCorpus, ...]:
     groups: dict[tuple[str, str], list[CorpusCell]] = {}
     for cell in cells:
@@ -314,40 +325,31 @@ def _corpora(
                     cell  # the same numbers, and those of the tokens besides
                 )
         label = name if names[name] == 1 else f"{name} @ {sha256[:8]}"
-        corpora.append(_corpus(unique(slug(label), keys), label, chosen, num_configurations))
+        corpora.append(_corpus(unique(slug(label), keys), label, chosen, rows, num_configurations))
     return tuple(corpora)
 
 
-def _corpus(key: str, label: str, cells: dict[int, CorpusCell], num_configurations: int) -> ScoredCorpus:
-    import pyarrow.parquet as pq
-
-    first = cells[min(cells)]
-    columns = pq.read_table(first.path.with_suffix(".parquet"), columns=_COLUMNS).to_pydict()
-    bits = np.full((len(columns["id"]), num_configurations), math.nan)
-    published_at: list[str | None] = [None] * len(columns["id"])
+def _corpus(
+    key: str, label: str, cells: dict[int, CorpusCell], rows: SharedRows, num_configurations: int
+) -> ScoredCorpus:
+    newest = max(cells.values(), key=lambda cell: (cell.created, str(cell.path)))
+    documents = rows.documents(newest)
+    bits = np.full((len(documents.ids), num_configurations), math.nan)
     for configuration, cell in cells.items():
-        file = pq.ParquetFile(cell.path.with_suffix(".parquet"))
-        # The days are the same in all cells, and not in those that are older than the column.
-        dated = {"published_at"} & set(file.schema_arrow.names)
-        table = file.read(columns=["id", "sha256", "total_bits", *dated])
-        if table["id"].to_pylist() != columns["id"] or table["sha256"].to_pylist() != columns["sha256"]:
-            raise ScoringError(
-                f"{cell.path} and {first.path} name one corpus and hold different documents; delete "
-                "the wrong one"
-            )
-        bits[:, configuration] = table["total_bits"].to_numpy()
-        if dated:
-            published_at = table["published_at"].to_pylist()
+        bits[:, configuration] = rows.total_bits(cell)
+    # Of a version without the column; other cells may have it.
+    dated = (rows.documents(cell).published_at for cell in (newest, *cells.values()))
+    days = next((days for days in dated if days is not None), None) or [None] * len(documents.ids)
     return ScoredCorpus(
         key=key,
         label=label,
-        facts=first.corpus,
-        ids=tuple(columns["id"]),
-        digests=tuple(columns["sha256"]),
-        titles=tuple(columns["title"]),
-        clusters=tuple(columns["cluster"]),
-        published_at=tuple(published_at),
-        num_bytes=np.asarray(columns["num_bytes"], dtype=np.int64),
+        facts=newest.corpus,
+        ids=tuple(documents.ids),
+        digests=tuple(documents.digests),
+        titles=tuple(documents.titles),
+        clusters=tuple(documents.clusters),
+        published_at=tuple(days),
+        num_bytes=documents.num_bytes,
         bits=bits,
         cells=dict(sorted(cells.items())),
     )

@@ -32,6 +32,7 @@ from evalkit.cells.keys import (
 from evalkit.cells.provenance import cell_model
 from evalkit.cells.reading import cell_of, check_kind, read_cell_of
 from evalkit.cells.schema import (
+    COMPRESSION_RATE_PERCENT_PER_BPB,
     CellCorpus,
     CellDocuments,
     CellMetrics,
@@ -48,9 +49,6 @@ from evalkit.files import slug
 from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
 from evalkit.stats import CONFIDENCE, ratio_interval
-
-COMPRESSION_RATE_PERCENT_PER_BPB = 12.5
-"""One bit per byte is an eighth of the text: the number that Uncheatable Eval prints."""
 
 
 class CellSpec(NamedTuple):

@@ -91,7 +91,7 @@ def check_rows(parquet: Path, sha256: str, *, remedy: str) -> None:
     try:
         problem = _rows_damage(parquet, sha256)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if problem is not None:
         raise ScoringError(f"{path} {problem}; {remedy}")
 
@@ -153,7 +153,7 @@ def _read(path: Path) -> dict[str, object] | str:
     except FileNotFoundError:
         return "is not there"
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
         return "is not strict JSON"
     return content if problem is None else problem
@@ -165,7 +165,8 @@ def _rows_damage(parquet: Path, sha256: object) -> str | None:
     return None if _parquet_digest(parquet) == sha256 else f"does not fit {parquet.name}"
 
 
-def _unreadable(path: Path, error: OSError) -> ScoringError:
+def unreadable(path: Path, error: OSError) -> ScoringError:
+    """The error for a cell of whose files nothing is known."""
     return ScoringError(
         f"{path} and its .parquet cannot be read: {error.strerror}; make them readable or move them away"
     )

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.checking import check_cell
+from evalkit.cells.columns import DocumentColumns
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.schema import CorpusCell, TaskCell, kind_in_file
 from evalkit.errors import ScoringError
@@ -18,17 +20,36 @@ AnyCell = CorpusCell | TaskCell | ProbeCell
 C = TypeVar("C", CorpusCell, TaskCell, ProbeCell)
 
 
+class CheckedCell(NamedTuple):
+    """A cell that was read, and its rows where it is of a corpus."""
+
+    cell: AnyCell
+    columns: DocumentColumns | None
+
+
 def read_cell(path: Path, *, remedy: str = _REMEDY) -> AnyCell:
-    """A cell of any kind from its JSON file, whose Parquet file is checked too.
+    """A cell of any kind from its JSON file, checked against its Parquet file.
 
     Args:
         path: the JSON file.
         remedy: what to do if it is not what was written, for the message.
 
     Raises:
-        ScoringError: the files are no whole cell, or a field is missing, unknown or of the wrong type.
+        ScoringError: the files are no whole cell, a field is missing, unknown or of the wrong type, or
+            numbers contradict one another or the rows.
     """
-    return cell_of(path, cell_files.read_content(path, remedy=remedy), remedy=remedy)
+    return read_checked_cell(path, remedy=remedy).cell
+
+
+def read_checked_cell(path: Path, *, remedy: str = _REMEDY) -> CheckedCell:
+    """`read_cell`, with the rows of a cell of a corpus; arguments and errors are the same."""
+    cell = cell_of(path, cell_files.read_content(path, remedy=remedy), remedy=remedy)
+    try:
+        return CheckedCell(cell, check_cell(cell))
+    except FieldError as error:
+        raise ScoringError(f"{path} is no cell: {error}; {remedy}") from error
+    except OSError as error:
+        raise cell_files.unreadable(path, error) from error
 
 
 def read_cell_of(cls: type[C], path: Path, *, remedy: str = _REMEDY) -> C:

@@ -25,6 +25,9 @@ from evalkit.fields import JsonValue, Mark, Scalar, to_json
 from evalkit.stats import Interval
 from evalkit.tasks import SummaryRow
 
+COMPRESSION_RATE_PERCENT_PER_BPB = 12.5
+"""One bit per byte is an eighth of the text: the number that Uncheatable Eval prints."""
+
 Fact: TypeAlias = Annotated[str | None, Mark.MAY_BE_ABSENT]
 
 

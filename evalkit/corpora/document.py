@@ -299,14 +299,19 @@ class Counts(NamedTuple):
 
 def counts(documents: tuple[Document, ...]) -> Counts:
     """What of a corpus follows from its documents, its digest among it."""
-    lines = "".join(f"{document.id} {document.sha256}\n" for document in documents)
     return Counts(
         sources=dict(Counter(document.source for document in documents)),
         licenses=dict(Counter(document.license or UNKNOWN for document in documents)),
         num_documents=len(documents),
         num_bytes=sum(document.num_bytes for document in documents),
-        sha256=hashlib.sha256(lines.encode("utf-8")).hexdigest(),
+        sha256=texts_sha256((document.id, document.sha256) for document in documents),
     )
+
+
+def texts_sha256(documents: Iterable[tuple[str, str]]) -> str:
+    """The digest of a corpus's ids and texts' digests in their order; see the module's docstring."""
+    lines = "".join(f"{document_id} {sha256}\n" for document_id, sha256 in documents)
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
 
 
 def check_plain_name(name: str) -> None:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from evalkit.analysis.estimates import Estimate
-from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB
+from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB
 from evalkit.report.text import decimals, number, signed
 
 _HEAT_LIMITS = (0.01, 0.05, 0.15, 0.4)

@@ -6,8 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB
-from evalkit.cells.schema import CellCorpus, CorpusCell
+from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CellCorpus, CorpusCell
 from evalkit.runner.ranking import RunResult
 from evalkit.stats import Interval
 

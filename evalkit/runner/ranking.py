@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from evalkit.analysis.cutoff import DatedDocuments, Reading
 from evalkit.analysis.document_dates import reading_of_model
 from evalkit.analysis.estimates import macro_interval
-from evalkit.cells.corpus_cell import COMPRESSION_RATE_PERCENT_PER_BPB
-from evalkit.cells.schema import CorpusCell, content_of
+from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CorpusCell, content_of
 from evalkit.models.catalog import load_catalog
 from evalkit.runner.loop import Failure
 from evalkit.stats import Interval

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from evalkit.cells.files import content_sha256
 from evalkit.files import strict_json
 
@@ -27,6 +30,9 @@ TORCH = {
     "cpu_float32_gemm": "MKL",
     "wkv7_cpu": "ready",
 }
+IDS = ["first", "0123456789abcdef", "third"]
+DIGESTS = ["ab" * 32, "cd" * 32, "ef" * 32]
+LINES = "".join(f"{document} {digest}\n" for document, digest in zip(IDS, DIGESTS, strict=True))
 MODEL = {
     "name": "rwkv7-toy",
     "loader": "rwkv7",
@@ -56,7 +62,7 @@ def corpus_content() -> dict[str, Any]:
         "model": dict(MODEL),
         "corpus": {
             "name": "toy-2026-10",
-            "sha256": "34" * 32,
+            "sha256": hashlib.sha256(LINES.encode()).hexdigest(),
             "date_from": "2026-10-01",
             "date_to": None,
             "num_documents": 3,
@@ -80,7 +86,7 @@ def corpus_content() -> dict[str, Any]:
             "parquet": "cell.parquet",
             "parquet_sha256": "",
             "num_lossy": 1,
-            "lossy": [{"id": "0123456789abcdef", "reason": "no token for '文'"}],
+            "lossy": [{"id": IDS[1], "reason": "no token for '文'"}],
             "token_bits": True,
         },
         "environment": {**ENVIRONMENT, **TORCH},
@@ -122,21 +128,21 @@ def task_content(model: str = "rwkv7-toy", task: str = "s3") -> dict[str, Any]:
 
 
 def probe_test(shortest: int, longest: int, sequence_accuracy: float) -> dict[str, Any]:
-    """The metrics of a trained probe's test."""
+    """The metrics of a trained probe's test, of which the accuracy has three decimals at most."""
     return {
         "shortest": shortest,
         "longest": longest,
         "majority_label_accuracy": 0.5,
-        "num_items": 256,
-        "token_accuracy": 0.75,
-        "token_accuracy_low": 0.7,
-        "token_accuracy_high": 0.8,
+        "num_items": 1000,
+        "token_accuracy": (1 + sequence_accuracy) / 2,
+        "token_accuracy_low": 0.4,
+        "token_accuracy_high": 1.0,
         "sequence_accuracy": sequence_accuracy,
         "sequence_accuracy_low": 0.9 * sequence_accuracy,
         "sequence_accuracy_high": min(1.0, 1.1 * sequence_accuracy),
-        "last_position_accuracy": 0.625,
-        "last_position_accuracy_low": 0.5,
-        "last_position_accuracy_high": 0.75,
+        "last_position_accuracy": sequence_accuracy,
+        "last_position_accuracy_low": 0.9 * sequence_accuracy,
+        "last_position_accuracy_high": min(1.0, 1.1 * sequence_accuracy),
         "scaled_token_accuracy": 0.5,
         "scaled_last_position_accuracy": 0.25,
         "first_error_median": None,
@@ -181,7 +187,7 @@ def probe_content(
             "head_size": 16,
             "test_multiples": [1, 16],
             "test_range": [40, 256],
-            "num_items": 256,
+            "num_items": 1000,
         },
         "model": {"name": model, "num_parameters": 1234},
         "task": {"name": task, "num_letters": 2, "num_labels": 2, "is_negative_control": False},
@@ -202,11 +208,68 @@ def probe_content(
     }
 
 
-def write_cell_files(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Both files of a cell, the digests filled in; returns what the JSON says."""
-    rows = b"rows that nobody reads"
+def corpus_table() -> pa.Table:
+    """The rows of `corpus_content`."""
+    return pa.table(
+        {
+            "id": pa.array(IDS, pa.string()),
+            "sha256": pa.array(DIGESTS, pa.string()),
+            "title": pa.array(["a title", None, None], pa.string()),
+            "cluster": pa.array(["a", "b", "c"], pa.string()),
+            "num_bytes": pa.array([300, 100, 200], pa.int64()),
+            "num_tokens": pa.array([75, None, 50], pa.int64()),
+            "total_bits": pa.array([300.125, None, 212.0], pa.float64()),
+            "lossy": pa.array([None, "no token for '文'", None], pa.string()),
+            "published_at": pa.array(["2026-10-01", None, "2026-10-03T04:05:06Z"], pa.string()),
+            "token_bits": pa.array(
+                [[4.125, *[4.0] * 74], None, [None, *[4.0] * 48, 20.0]], pa.list_(pa.float32())
+            ),
+            "token_ends": pa.array(
+                [[4 * (n + 1) for n in range(75)], None, [4 * (n + 1) for n in range(50)]],
+                pa.list_(pa.int64()),
+            ),
+        }
+    )
+
+
+def _probe_table(content: Mapping[str, Any]) -> pa.Table:
+    """The rows of `probe_test`: strings with four questions each, all of them right or the first two."""
+    parts = []
+    for name, test in content["tests"].items():
+        num_items = test["num_items"]
+        is_whole = [number < round(test["sequence_accuracy"] * num_items) for number in range(num_items)]
+        columns = {
+            "test": pa.array([name] * num_items, pa.string()),
+            "num_letters": pa.array([test["longest"]] * num_items, pa.int64()),
+            "num_scored": pa.array([4] * num_items, pa.int64()),
+            "num_correct": pa.array([4 if whole else 2 for whole in is_whole], pa.int64()),
+            "first_error": pa.array([None if whole else 3 for whole in is_whole], pa.int64()),
+            "last_correct": pa.array(is_whole, pa.bool_()),
+        }
+        parts.append(pa.table(columns))
+    return pa.concat_tables(parts)
+
+
+def table_of(content: Mapping[str, Any]) -> pa.Table:
+    """Rows that fit what a cell says."""
+    if "tests" in content:
+        return _probe_table(content)
+    if "task" in content:
+        return pa.table({"prediction": ["a"] * content["task"]["num_items"]})
+    return corpus_table()
+
+
+def write_cell_files(path: Path, content: Mapping[str, Any], table: pa.Table | None = None) -> dict[str, Any]:
+    """Both files of a cell, the digests filled in; returns what the JSON says.
+
+    Args:
+        path: the JSON file.
+        content: what it says.
+        table: the rows; None: some that fit.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".parquet").write_bytes(rows)
+    pq.write_table(table_of(content) if table is None else table, path.with_suffix(".parquet"))
+    rows = path.with_suffix(".parquet").read_bytes()
     content = dict(content)
     part = "items" if "items" in content else "documents"
     if isinstance(content.get(part), dict):

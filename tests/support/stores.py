@@ -202,7 +202,8 @@ def _write_cell(
 ) -> None:
     digests = [hashlib.sha256(f"{corpus} {number}".encode()).hexdigest() for number in range(len(bits))]
     ids = [digest[:16] for digest in digests]
-    name, corpus_name = f"model-{model:02}", f"source{corpus % 5}-2026-{1 + corpus // 5:02}"
+    name, month = f"model-{model:02}", f"{2026 + corpus // 60}-{1 + corpus // 5 % 12:02}"
+    corpus_name = f"source{corpus % 5}-{month}"
     lines = "".join(f"{document_id} {digest}\n" for document_id, digest in zip(ids, digests, strict=True))
     key = hashlib.sha256(f"{model} {corpus}".encode()).hexdigest()[:24]
     path = folder / corpus_name / name / f"{key}.json"
@@ -242,8 +243,8 @@ def _write_cell(
         "corpus": {
             "name": corpus_name,
             "sha256": hashlib.sha256(lines.encode()).hexdigest(),
-            "date_from": f"2026-{1 + corpus // 5:02}-01",
-            "date_to": f"2026-{1 + corpus // 5:02}-15",
+            "date_from": f"{month}-01",
+            "date_to": f"{month}-15",
             "num_documents": count,
             "num_bytes": total_bytes,
             "limit": None,

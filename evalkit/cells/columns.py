@@ -1,0 +1,202 @@
+"""The rows of a cell of a corpus as columns, checked against what its JSON says of them.
+
+A digest says that files are those that were written, not that they are right: a cell of somebody else's
+program, or one that was edited and given new digests, may say 0.1 bits per byte beside rows that come to 1.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.cells.schema import CorpusCell
+from evalkit.corpora.document import texts_sha256
+from evalkit.dates import last_day
+from evalkit.fields import FieldError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUM_TOLERANCE = 1e-9
+"""Relative: sums of the same numbers in another order, or by another program."""
+TOKEN_TOLERANCE = 1e-4
+"""Relative: bits of tokens are kept in float32."""
+_LEAST_BITS = -1e-3  # of a document: log-softmax in float32 may give a probability a little above 1
+
+
+class DocumentColumns(NamedTuple):
+    """What a cell's rows say of its documents, in their order."""
+
+    ids: list[str]
+    digests: list[str]
+    titles: list[str | None]
+    clusters: list[str]
+    published_at: list[str | None] | None
+    """None where the cell is older than the column."""
+    num_bytes: NDArray[np.int64]
+    total_bits: NDArray[np.float64]
+    """NaN where the model could not represent a document."""
+
+
+def read_columns(cell: CorpusCell) -> DocumentColumns:
+    """The rows of a cell.
+
+    Raises:
+        FieldError: they cannot be read, or are not what the cell says.
+        OSError: the file cannot be read.
+    """
+    table = read_rows(cell.path.with_suffix(".parquet"))
+    _check_schema(table.schema, has_tokens=cell.documents.token_bits)
+    if table.num_rows != cell.corpus.num_documents:
+        raise FieldError(f"it has {table.num_rows} rows, and corpus.num_documents is another number")
+    for name in ("id", "sha256", "cluster", "num_bytes"):
+        if table[name].null_count:
+            raise FieldError(f"a row has no {name}")
+    published_at = table["published_at"].to_pylist() if "published_at" in table.column_names else None
+    columns = DocumentColumns(
+        ids=table["id"].to_pylist(),
+        digests=table["sha256"].to_pylist(),
+        titles=table["title"].to_pylist(),
+        clusters=table["cluster"].to_pylist(),
+        published_at=published_at,
+        num_bytes=table["num_bytes"].to_numpy(),
+        total_bits=table["total_bits"].to_numpy(),
+    )
+    _check_documents(cell, columns)
+    _check_sums(cell, columns, table)
+    if cell.documents.token_bits:
+        _check_tokens(columns, table)
+    return columns
+
+
+def read_rows(path: Path) -> "pa.Table":
+    """The table of a Parquet file.
+
+    Raises:
+        FieldError: it is none.
+        OSError: the file cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            return pq.ParquetFile(file).read(use_threads=False)
+    except (pa.ArrowException, ValueError) as error:
+        raise FieldError("its rows are no Parquet file that can be read") from error
+
+
+def check_types(schema: "pa.Schema", types: "Mapping[str, pa.DataType]") -> None:
+    """Refuse a table that lacks one of these columns, or has another type in one, or two of one name.
+
+    Raises:
+        FieldError: it does.
+    """
+    for name, kind in types.items():
+        if schema.names.count(name) != 1:
+            raise FieldError(f"its rows have {schema.names.count(name)} columns {name}")
+        if schema.field(name).type != kind:
+            raise FieldError(f"{name} of its rows is of type {schema.field(name).type}, not {kind}")
+
+
+def _check_schema(schema: "pa.Schema", *, has_tokens: bool) -> None:
+    import pyarrow as pa
+
+    types = {
+        **dict.fromkeys(("id", "sha256", "title", "cluster", "lossy"), pa.string()),
+        **dict.fromkeys(("num_bytes", "num_tokens"), pa.int64()),
+        "total_bits": pa.float64(),
+    }
+    if has_tokens:
+        types |= {"token_bits": pa.list_(pa.float32()), "token_ends": pa.list_(pa.int64())}
+    if "published_at" in schema.names:
+        types["published_at"] = pa.string()
+    check_types(schema, types)
+    unknown = set(schema.names) - set(types)
+    if unknown:
+        raise FieldError(f"{min(unknown)} of its rows is unknown")
+
+
+def _check_documents(cell: CorpusCell, columns: DocumentColumns) -> None:
+    """That the rows are those of the corpus's documents, in its order."""
+    sha256 = texts_sha256(zip(columns.ids, columns.digests, strict=True))
+    if sha256 != cell.corpus.sha256:
+        raise FieldError("corpus.sha256 is not that of its rows' documents")
+    if columns.num_bytes.min(initial=1) < 1:
+        raise FieldError("a row has a document without bytes")
+    bits = columns.total_bits[~np.isnan(columns.total_bits)]
+    if not np.isfinite(bits).all() or bits.min(initial=0) < _LEAST_BITS:
+        raise FieldError("a row's total_bits is less than 0, or infinite")
+    for date in set(columns.published_at or ()):
+        try:
+            if date is not None:
+                last_day(date)
+        except ValueError as error:
+            raise FieldError(f"a row's published_at: {error}") from error
+
+
+def _check_sums(cell: CorpusCell, columns: DocumentColumns, table: "pa.Table") -> None:
+    import pyarrow.compute as pc
+
+    is_scored = ~np.isnan(columns.total_bits)
+    if table["total_bits"].null_count != len(is_scored) - is_scored.sum():
+        raise FieldError("a row's total_bits is NaN")
+    tokens = table["num_tokens"].filter(is_scored)
+    has_tokens = tokens.null_count < len(tokens)
+    lossy = table["lossy"].is_valid()
+    counts = {
+        "corpus.num_bytes": (cell.corpus.num_bytes, int(columns.num_bytes.sum())),
+        "totals.num_documents": (cell.totals.num_documents, int(is_scored.sum())),
+        "totals.num_bytes": (cell.totals.num_bytes, int(columns.num_bytes[is_scored].sum())),
+        "totals.num_tokens": (cell.totals.num_tokens, pc.sum(tokens).as_py() if has_tokens else None),
+        "documents.num_lossy": (cell.documents.num_lossy, int((~is_scored).sum())),
+        "documents.lossy": (
+            [document.id for document in cell.documents.lossy],
+            table["id"].filter(lossy).to_pylist(),
+        ),
+        "metrics.num_clusters": (
+            cell.metrics.num_clusters,
+            len({c for c, is_in in zip(columns.clusters, is_scored.tolist(), strict=True) if is_in}),
+        ),
+    }
+    for name, (stated, counted) in counts.items():
+        if stated != counted:
+            raise FieldError(f"{name} is {_short(stated)}, its rows give {_short(counted)}")
+    total_bits = math.fsum(columns.total_bits[is_scored].tolist())
+    if not math.isclose(cell.totals.total_bits, total_bits, rel_tol=SUM_TOLERANCE, abs_tol=SUM_TOLERANCE):
+        raise FieldError(f"totals.total_bits is {cell.totals.total_bits!r}, its rows give {total_bits!r}")
+
+
+def _check_tokens(columns: DocumentColumns, table: "pa.Table") -> None:
+    """That the tokens of every document end at its end, and their bits add up to the document's."""
+    bits, ends = (table[name].combine_chunks() for name in ("token_bits", "token_ends"))
+    is_scored = ~np.isnan(columns.total_bits)
+    lengths = np.diff(bits.offsets.to_numpy())
+    if not np.array_equal(lengths, np.diff(ends.offsets.to_numpy())) or (lengths[~is_scored] > 0).any():
+        raise FieldError("the tokens of a row have not as many ends as bits")
+    if (lengths[is_scored] < 1).any() or ends.values.null_count:
+        raise FieldError("a row has no tokens, or one without an end")
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    places = ends.values.to_numpy()
+    last = np.cumsum(lengths) - 1
+    rises = np.diff(places, prepend=0) >= 0
+    rises[np.concatenate(([0], last[:-1] + 1))[lengths > 0]] = True  # where a document begins
+    if (
+        not rises.all()
+        or (places < 0).any()
+        or (places[last[is_scored]] != columns.num_bytes[is_scored]).any()
+    ):
+        raise FieldError("the tokens of a row do not end at its document's end")
+    paid = np.nan_to_num(bits.values.to_numpy(zero_copy_only=False).astype(np.float64), nan=0.0)
+    sums = np.bincount(owner, weights=paid, minlength=len(lengths))
+    expected = columns.total_bits[is_scored]
+    if not np.allclose(sums[is_scored], expected, rtol=TOKEN_TOLERANCE, atol=TOKEN_TOLERANCE):
+        raise FieldError("the bits of a row's tokens do not add up to its total_bits")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
