@@ -48,6 +48,20 @@ def list_models(as_json: JsonOption = False) -> None:
     Console(width=10_000, highlight=False, markup=False).print(table)
 
 
+@app.command("formats")
+def list_formats(as_json: JsonOption = False) -> None:
+    """List what has been compared with what, by format and architecture, as a Markdown table."""
+    from evalkit.models.comparisons import comparisons
+
+    if as_json:
+        typer.echo(strict_json([comparison._asdict() for comparison in comparisons()]), nl=False)
+        return
+    typer.echo("| format | architecture | what | compared with | agreement | test |")
+    typer.echo("|---|---|---|---|---|---|")
+    for comparison in comparisons():
+        typer.echo(f"| {' | '.join(comparison[:-1])} | `{comparison.test}` |")
+
+
 @app.command("show")
 def show_model(
     model: Annotated[str, typer.Argument(help="A name from `evalkit models list`, or LOADER:TARGET.")],

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from evalkit.cli.models import app
 from evalkit.errors import ModelError, UsageError
 from evalkit.models.catalog import load_catalog
+from evalkit.models.gguf.architectures import ARCHITECTURES
 
 
 def run(*arguments: str) -> str:
@@ -128,3 +129,14 @@ def test_a_narrow_terminal_squeezes_no_column(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert len(run("list").splitlines()) == len(load_catalog()) + 1
+
+
+def test_formats_are_the_table_of_the_page_and_each_row_has_its_test() -> None:
+    root = Path(__file__).parents[3]
+    table = run("formats")
+    assert table in (root / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = json.loads(run("formats", "--json"))
+    assert len(rows) == len(table.splitlines()) - 2
+    assert all((root / row["test"]).is_file() for row in rows)
+    names = ", ".join(row["architecture"] for row in rows if row["format"] == "GGUF").split(", ")
+    assert {*ARCHITECTURES, "rwkv7"} <= set(names)

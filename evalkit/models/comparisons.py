@@ -1,0 +1,83 @@
+"""What has been compared with what, by format and architecture: printed by ``evalkit models formats``."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_RWKV7_TESTS = "tests/evalkit/models/rwkv7/test_model.py"
+_HF_TESTS = "tests/evalkit/models/hf/test_architectures.py"
+_GGUF_TESTS = "tests/evalkit/models/gguf"
+_SMOLLM2_TESTS = f"{_GGUF_TESTS}/test_smollm2.py"
+
+
+class Comparison(NamedTuple):
+    """A comparison that a test makes; its agreement is the test's tolerance."""
+
+    format: str
+    """What the weights are in."""
+    architecture: str
+    compared: str
+    """What was computed."""
+    reference: str
+    """The program that it was compared with."""
+    agreement: str
+    test: str
+    """The file that makes the comparison."""
+
+
+def comparisons() -> Iterator[Comparison]:
+    """All comparisons, by format."""
+    from evalkit.models.gguf.architectures import ARCHITECTURES
+
+    yield Comparison(
+        ".pth", "rwkv7", "logits of a trained model", "rwkv.cpp's expected logits", "1e-5", _RWKV7_TESTS
+    )
+    yield Comparison(
+        ".pth", "rwkv7", "nats, token ids", "package rwkv 0.8", "1e-4 nats a token", _RWKV7_TESTS
+    )
+    yield Comparison(
+        "safetensors, fla's and the hub's layout", "rwkv7", "nats", "the .pth of the same weights",
+        "to the last bit", _RWKV7_TESTS,
+    )  # fmt: skip
+    yield Comparison(
+        "safetensors", "transformers' causal models, tiny", "nats alone, batched, carried on",
+        "full logits in float64", "1e-6", _HF_TESTS,
+    )  # fmt: skip
+    yield Comparison(
+        "safetensors", "llama", "policy lm-eval", "lm_eval 0.4.13", "1e-6",
+        "tests/evalkit/scoring/test_lm_eval_agreement.py",
+    )  # fmt: skip
+    real = (
+        ("bits of ten documents", "transformers in float64, own dequantisation", "4e-6"),
+        ("policy lm-eval", "lm_eval 0.4.13 in float64", "4e-6"),
+        ("bits of ten documents", "llama.cpp on the weights in float32", "4e-6"),
+        ("bits of ten documents", "llama.cpp on the file", "0.5 % in all, 2 % a document"),
+        ("token ids of 2,000 nasty texts", "llama.cpp", "equal"),
+    )
+    for compared, reference, agreement in real:
+        yield Comparison(
+            "GGUF", "llama, SmolLM2-135M in Q4_1", compared, reference, agreement, _SMOLLM2_TESTS
+        )
+    # ggml looks GELU up in a table of float16.
+    with_gelu = [name for name in sorted(ARCHITECTURES) if name.startswith(("gemma", "starcoder"))]
+    without_gelu = [name for name in sorted(ARCHITECTURES) if name not in with_gelu]
+    for names, agreement in ((without_gelu, "2e-6"), (with_gelu, "2e-5")):
+        yield Comparison(
+            "GGUF", f"{', '.join(names)}, random", "nats", "llama.cpp, attending in float32", agreement,
+            f"{_GGUF_TESTS}/test_architectures.py",
+        )  # fmt: skip
+    yield Comparison(
+        "GGUF", "rwkv7, trained", "nats", "llama.cpp; the original with rounded weights",
+        "2e-4 nats a token; to the last bit", f"{_GGUF_TESTS}/test_rwkv7.py",
+    )  # fmt: skip
+    yield Comparison(
+        "GGUF", "all", "weights of 22 types", "ggml's own dequantisation", "3e-7",
+        f"{_GGUF_TESTS}/test_dequantise.py",
+    )  # fmt: skip
+    yield Comparison(
+        "GGUF", "all", "token ids by every way to cut texts", "llama.cpp", "equal but for marks in two",
+        f"{_GGUF_TESTS}/test_tokenizer.py",
+    )  # fmt: skip
+    yield Comparison(
+        "codec", "xz, zstd, brotli, ppmd", "sizes", "the libraries' files without containers", "container",
+        "tests/evalkit/models/test_compressors.py",
+    )  # fmt: skip
