@@ -25,7 +25,8 @@ from evalkit.files import parse_toml
 from evalkit.models.codecs import CODECS
 
 CONFIG_NAME = "evalkit.toml"
-BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "codec")
+BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "codec")
+GGUF_LOADERS = ("gguf", "llamacpp")
 EMBEDDED_MODELS = ("rwkv7-nano", "llama-nano")
 """The language models in the package: small, and there without a network."""
 LOADER_GROUP = "evalkit.loaders"
@@ -49,7 +50,7 @@ class CatalogEntry:
     name: str
     """The catalog name, or the spec as it was given."""
     loader: str
-    """``rwkv7``, ``hf``, ``gguf``, ``codec`` or a registered loader."""
+    """``rwkv7``, ``hf``, ``gguf``, ``llamacpp``, ``codec`` or a registered loader."""
     target: str
     """Hub repository ``owner/name``, absolute local path, installed package that brings a GGUF file, codec
     name, or what a registered loader wants."""
@@ -101,6 +102,7 @@ _WITHOUT_MEANING = {
     "rwkv7": ("trust_remote_code", "ignore_tensors"),
     "hf": ("file",),
     "gguf": ("tokenizer", "trust_remote_code", "ignore_tensors"),
+    "llamacpp": ("tokenizer", "trust_remote_code", "ignore_tensors"),
     "codec": (
         "file",
         "revision",
@@ -168,9 +170,9 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
 
     Args:
         spec: a catalog name; ``rwkv7:`` or ``hf:`` with a path or a repository (``owner/name``,
-            optionally ``@REVISION``; for rwkv7 also ``owner/name/file.pth``); ``gguf:`` with a file, a folder
-            or repository and ``:FILE``, or an installed package that brings a file; or ``LOADER:TARGET``
-            for a registered loader.
+            optionally ``@REVISION``; for rwkv7 also ``owner/name/file.pth``); ``gguf:`` or ``llamacpp:``
+            with a file, a folder or repository and ``:FILE``, or an installed package that brings a file; or
+            ``LOADER:TARGET`` for a registered loader.
         catalog: the named models, see `load_catalog`.
 
     Raises:
@@ -198,12 +200,12 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
         target, at, revision = target.partition("@")
         if at and not revision:
             raise UsageError(f"{spec!r} names no revision after the @")
-        if at and loader == "gguf":
+        if at and loader in GGUF_LOADERS:
             revision, colon, file_name = revision.partition(":")
             target += colon + file_name
     located = _locate(loader, target, Path.cwd())
     if located is None:
-        more = ", nor a package's name" if loader == "gguf" else ""
+        more = ", nor a package's name" if loader in GGUF_LOADERS else ""
         raise UsageError(
             f"{spec!r}: {target!r} is neither a file or folder here nor a hub repository (owner/name){more}"
         )
@@ -227,7 +229,7 @@ def _locate(loader: str, target: str, folder: Path) -> tuple[str, str | None] | 
     """A target as an absolute path or a repository, and the file inside the latter."""
     repo_file = _REPO_FILE.fullmatch(target) if loader == "rwkv7" else None
     path = _find_path(target, folder)
-    if loader == "gguf" and not (path and path.exists()):
+    if loader in GGUF_LOADERS and not (path and path.exists()):
         place, colon, file_name = target.rpartition(":")
         inner = _find_path(place, folder) if colon else None
         if inner and inner.exists():
@@ -307,7 +309,7 @@ def _entry(name: str, table: object, origin: str, folder: Path) -> CatalogEntry:
     for key in _WITHOUT_MEANING.get(loader, ()):
         if key in values:
             raise UsageError(f"{origin}: {key} means nothing to the loader {loader}; leave it out")
-    if loader in ("rwkv7", "hf", "gguf"):
+    if loader in ("rwkv7", "hf", *GGUF_LOADERS):
         located = _locate(loader, values["target"], folder)
         if located is None:
             raise UsageError(

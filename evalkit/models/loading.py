@@ -29,6 +29,7 @@ from typing import NamedTuple, Protocol
 from evalkit.errors import EvalkitError, ModelError, UsageError
 from evalkit.models.catalog import (
     BUILTIN_LOADERS,
+    GGUF_LOADERS,
     LOADER_GROUP,
     CatalogEntry,
     load_catalog,
@@ -44,6 +45,7 @@ _BUILT_IN = {
     "rwkv7": "evalkit.models.rwkv7.model",
     "hf": "evalkit.models.hf.model",
     "gguf": "evalkit.models.gguf.model",
+    "llamacpp": "evalkit.models.llamacpp.model",
     "codec": "evalkit.models.compressors",
 }
 
@@ -141,7 +143,7 @@ def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     except UsageError:
         raise
     except ModelError as error:
-        hint = missing_folder(entry.target) if entry.loader in ("hf", "rwkv7", "gguf") else None
+        hint = missing_folder(entry.target) if entry.loader in ("hf", "rwkv7", *GGUF_LOADERS) else None
         problem = ModelError(f"{hint}, and as a repository: {error}") if hint else error
         identity = ModelIdentity(entry.name, entry.loader, None, "", "", "", "", None)
     details = {**_facts_of_weights(identity), **_provenance(entry), **identity.details}

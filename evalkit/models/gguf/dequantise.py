@@ -12,6 +12,9 @@ from evalkit.models.gguf.header import Header, TensorInfo
 
 _ROW_ELEMENTS = 1 << 15
 """gguf works on 16 rows at a time; rows of this length keep its loop short and its memory small."""
+ROPE_FACTORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+"""Tensors that belong to the positions, not to the network."""
+_WHOLE_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def check_types(header: Header) -> None:
@@ -69,3 +72,22 @@ def quantisation_summary(tensors: Iterable[TensorInfo]) -> str:
         counts[tensor.type_name] = counts.get(tensor.type_name, 0) + 1
     names = sorted(num_bytes, key=lambda name: (-num_bytes[name], name))
     return ", ".join(f"{name} ({counts[name]})" for name in names)
+
+
+def described_weights(header: Header) -> dict[str, str | int | float | bool | None]:
+    """What a cell should say of a file's weights: how many, how large, and how they are stored."""
+    weights = [tensor for name, tensor in header.tensors.items() if name not in ROPE_FACTORS]
+    num_parameters = sum(tensor.num_elements for tensor in weights)
+    if not num_parameters:
+        raise ModelError(f"{header.path} holds no weights; fetch it again")
+    quantisation = quantisation_summary(weights)
+    most = quantisation.split(" ")[0]
+    return {
+        "model_type": header.architecture,
+        "num_parameters": num_parameters,
+        "stored_dtype": _WHOLE_TYPES.get(most, most),
+        "weights": most if most in _WHOLE_TYPES else f"dequantised from {most}",
+        "quantisation": quantisation,
+        "file_bytes": header.num_file_bytes,
+        "bits_per_weight": round(8 * sum(tensor.num_bytes for tensor in weights) / num_parameters, 4),
+    }

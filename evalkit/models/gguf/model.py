@@ -10,12 +10,12 @@ from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.gguf import rwkv7
 from evalkit.models.gguf.architectures import RWKV7
 from evalkit.models.gguf.configuration import check_architecture, configuration, read_configuration
-from evalkit.models.gguf.dequantise import check_types, quantisation_summary
+from evalkit.models.gguf.dequantise import check_types, described_weights
 from evalkit.models.gguf.files import GgufFile, locate_file
 from evalkit.models.gguf.header import Header, read_header
 from evalkit.models.gguf.layouts import Settings
 from evalkit.models.gguf.tokenizer import read_tokenizer
-from evalkit.models.gguf.weights import ROPE_FACTORS, load_weights
+from evalkit.models.gguf.weights import load_weights
 from evalkit.models.hf.checkpoint import (
     context_limit,
     default_prefix,
@@ -29,8 +29,6 @@ from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.protocol import LoadOptions, ModelIdentity
 from evalkit.models.rwkv7.model import RWKV7Model, rule_ids
 from evalkit_kernels import NUMERICS_VERSION
-
-_WHOLE_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 class _TransformersModel(NamedTuple):
@@ -125,19 +123,6 @@ def _identify_rwkv7(
 
 def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Header) -> ModelIdentity:
     """What is known of every file; without prefix, context and numerics."""
-    weights = [tensor for name, tensor in header.tensors.items() if name not in ROPE_FACTORS]
-    num_parameters = sum(tensor.num_elements for tensor in weights)
-    quantisation = quantisation_summary(weights)
-    most = quantisation.split(" ")[0]
-    details: dict[str, str | int | float | bool | None] = {
-        "model_type": header.architecture,
-        "num_parameters": num_parameters,
-        "stored_dtype": _WHOLE_TYPES.get(most, most),
-        "weights": f"dequantised from {most}" if most not in _WHOLE_TYPES else most,
-        "quantisation": quantisation,
-        "file_bytes": header.num_file_bytes,
-        "bits_per_weight": round(8 * sum(tensor.num_bytes for tensor in weights) / num_parameters, 4),
-    }
     return ModelIdentity(
         name=entry.name,
         loader="gguf",
@@ -147,6 +132,6 @@ def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header:
         prefix="",
         dtype=str(resolve_dtype(options)).removeprefix("torch."),
         context_limit=None,
-        details=details,
+        details=described_weights(header),
         files=(file.model_file,),
     )

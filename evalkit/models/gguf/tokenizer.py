@@ -54,11 +54,9 @@ def read_tokenizer(header: Header) -> "transformers.PreTrainedTokenizerFast":
     except Exception as error:  # the library raises nothing more specific
         raise ModelError(f"{header.path}: its tokenizer cannot be built: {first_line(error)}") from error
     roles = {
-        role: tokens[index]
-        for key, role in _ROLES.items()
-        if (index := _special_id(header, key, tokens)) >= 0
+        role: tokens[index] for key, role in _ROLES.items() if (index := special_id(header, key, tokens)) >= 0
     }
-    if "bos_token" in roles and _adds_bos(header, kind):
+    if "bos_token" in roles and adds_bos(header):
         bos = roles["bos_token"]
         backend.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A", special_tokens=[(bos, ids[bos])]
@@ -91,7 +89,12 @@ def _ids(header: Header, tokens: list[str], types: list[int]) -> "Mapping[str, i
     return ids
 
 
-def _special_id(header: Header, key: str, tokens: list[str]) -> int:
+def special_id(header: Header, key: str, tokens: list[str]) -> int:
+    """The id of a special token (``bos``, ``eos``, …); -1 where the file has none.
+
+    Raises:
+        ModelError: it lies outside the vocabulary.
+    """
     index = header.integer(f"{_KEY}{key}_token_id", -1)
     if index == 2**32 - 1:  # what llama.cpp writes for none
         return -1
@@ -100,9 +103,11 @@ def _special_id(header: Header, key: str, tokens: list[str]) -> int:
     return index
 
 
-def _adds_bos(header: Header, kind: str) -> bool:
-    by_kind = kind == "llama" or KINDS[header.text(f"{_KEY}pre")].adds_bos
-    return header.flag(f"{_KEY}add_bos_token", by_kind)
+def adds_bos(header: Header) -> bool:
+    """Whether BOS stands before a text: by the file, or as llama.cpp does where the file does not say."""
+    by_kind = header.text(f"{_KEY}model") == "llama"
+    kind = KINDS.get(header.text(f"{_KEY}pre", ""))
+    return header.flag(f"{_KEY}add_bos_token", by_kind or (kind is not None and kind.adds_bos))
 
 
 def _byte_level(header: Header, ids: "Mapping[str, int]") -> Tokenizer:

@@ -10,13 +10,10 @@ from transformers import PreTrainedModel
 from evalkit.errors import ModelError
 from evalkit.models.gguf.architectures import ARCHITECTURES
 from evalkit.models.gguf.configuration import transformers_name
-from evalkit.models.gguf.dequantise import read_tensor
+from evalkit.models.gguf.dequantise import ROPE_FACTORS, read_tensor
 from evalkit.models.gguf.header import Header
 from evalkit.models.gguf.layouts import Settings
 from evalkit.models.hf.checkpoint import quiet
-
-ROPE_FACTORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
-"""Tensors that belong to the positions, not to the network."""
 
 
 def load_weights(

@@ -1,0 +1,177 @@
+"""The ``llamacpp`` loader: a GGUF file as llama.cpp computes it, rounded activations and all.
+
+The quantised weights of a file meet activations that llama.cpp rounds to 8 bits, and its cache keeps keys and
+values in 16: these are the numbers that its users get. The loader ``gguf`` computes the same weights exactly.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evalkit.errors import LossyTextError, ModelError, UsageError
+from evalkit.models.catalog import CatalogEntry
+from evalkit.models.gguf.dequantise import described_weights
+from evalkit.models.gguf.files import GgufFile, locate_file
+from evalkit.models.gguf.header import Header, read_header
+from evalkit.models.gguf.tokenizer import adds_bos, special_id
+from evalkit.models.llamacpp.library import LlamaCpp, open_library
+from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
+
+_TOKENS_PER_BATCH = 4096
+_RECURRENT = ("rwkv", "arwkv", "mamba")
+"""Architectures whose memory does not grow with the text, whatever context their metadata state."""
+
+
+class LlamaCppModel:
+    """A model of llama.cpp; see `evalkit.models.protocol.TokenModel`."""
+
+    tokens_per_batch = _TOKENS_PER_BATCH
+
+    def __init__(
+        self,
+        llama_cpp: LlamaCpp,
+        identity: ModelIdentity,
+        prefix: tuple[int, ...],
+        policy_prefixes: Mapping[str, tuple[int, ...]],
+    ) -> None:
+        """Wrap a loaded file.
+
+        Args:
+            llama_cpp: the file.
+            identity: what the results are filed under.
+            prefix: ids read before a document.
+            policy_prefixes: the same under published protocols.
+        """
+        self.identity = identity
+        self.vocab_size = llama_cpp.vocab_size
+        self.prefix = prefix
+        self.policy_prefixes = policy_prefixes
+        self.context_limit = identity.context_limit
+        self._llama_cpp = llama_cpp
+        self._pieces: dict[int, bytes] = {}
+
+    def encode(self, text: str) -> Encoding:
+        """Tokens by llama.cpp's own tokenizer, without special tokens.
+
+        Raises:
+            LossyTextError: they do not decode to the text's bytes.
+        """
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise LossyTextError(f"the text has no UTF-8 bytes: a lone surrogate at {error.start}") from None
+        ids = self._llama_cpp.tokenize(text)
+        pieces = [self._piece(token) for token in ids]
+        joined = b"".join(pieces)
+        if joined == b" " + data and pieces and pieces[0].startswith(b" "):
+            pieces[0] = pieces[0][1:]  # SentencePiece's space before the text
+        elif joined != data:
+            raise LossyTextError(
+                f"llama.cpp's tokens of {self.identity.name} do not decode to the text's bytes"
+            )
+        ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
+        return Encoding(np.array(ids, np.int64), ends)
+
+    def nats(
+        self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        """Nats of every id of every sequence, one sequence after the other; see `TokenModel.nats`."""
+        contexts = [self.prefix] * len(sequences) if contexts is None else contexts
+        return [
+            self._nats(list(targets), list(context))
+            for targets, context in zip(sequences, contexts, strict=True)
+        ]
+
+    def _nats(self, targets: list[int], context: list[int]) -> NDArray[np.float32]:
+        if context or not targets:
+            return self._llama_cpp.nats(context, targets) if targets else np.empty(0, np.float32)
+        first = np.full(1, math.log(self.vocab_size), np.float32)
+        return np.concatenate((first, self._nats(targets[1:], targets[:1])))
+
+    def _piece(self, token: int) -> bytes:
+        if token not in self._pieces:
+            self._pieces[token] = self._llama_cpp.token_bytes(token)
+        return self._pieces[token]
+
+
+def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
+    """What the model is, from its file's header and digest.
+
+    Raises:
+        ModelError: there is no such file, or llama.cpp is not installed.
+        UsageError: a device or precision was asked for: llama.cpp takes those of its build and of the file.
+    """
+    if options.dtype != "auto" or options.device not in ("auto", "cpu"):
+        raise UsageError(
+            f"{entry.name}: llama.cpp computes on the processor, in the file's types; "
+            "leave --dtype and --device out"
+        )
+    file = locate_file(entry)
+    return _identity(entry, options, file, read_header(file.path))
+
+
+def load(entry: CatalogEntry, options: LoadOptions) -> LlamaCppModel:
+    """The model, ready to score.
+
+    Raises:
+        ModelError: see `identify`; or llama.cpp does not load the file.
+    """
+    file = locate_file(entry)
+    header = read_header(file.path)
+    identity = _identity(entry, options, file, header)
+    llama_cpp = LlamaCpp(file.path, num_threads=torch.get_num_threads())
+    special_ids = _special_ids(header)
+    prefix = _prefix_ids(identity.prefix, special_ids, entry.name)
+    if any(token >= llama_cpp.vocab_size for token in prefix):
+        raise ModelError(
+            f"{entry.name}: prefix {identity.prefix} lies outside the {llama_cpp.vocab_size} tokens; "
+            "give a smaller ID"
+        )
+    start = [token for token in special_ids.values() if token >= 0][:1]
+    put_in_front = (special_ids["bos"],) if adds_bos(header) else ()
+    return LlamaCppModel(llama_cpp, identity, prefix, {"lm-eval": tuple(start), "uncheatable": put_in_front})
+
+
+def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Header) -> ModelIdentity:
+    details = described_weights(header)
+    details["weights"] = "as llama.cpp computes them"
+    details["batch_dependence"] = "read one by one; rounds otherwise in pieces of another length"
+    special_ids = _special_ids(header)
+    by_file = "bos" if adds_bos(header) else "eos" if special_ids["eos"] >= 0 else "none"
+    rule = entry.prefix or by_file
+    _prefix_ids(rule, special_ids, entry.name)
+    limit = entry.context_limit
+    if limit is None and not header.architecture.startswith(_RECURRENT):
+        limit = header.integer(f"{header.architecture}.context_length")
+    return ModelIdentity(
+        name=entry.name,
+        loader="llamacpp",
+        revision=file.revision,
+        weights_sha256=file.model_file.digest,
+        tokenizer_sha256=header.tokenizer_sha256,
+        prefix=rule,
+        dtype="llama.cpp",
+        context_limit=min((n for n in (limit, options.max_context) if n is not None), default=None),
+        details=details,
+        numerics=f"llama.cpp of {open_library().name}",
+        files=(file.model_file,),
+    )
+
+
+def _special_ids(header: Header) -> dict[str, int]:
+    """``bos`` and ``eos``; -1 where the file has none."""
+    tokens = header.strings("tokenizer.ggml.tokens")
+    return {name: special_id(header, name, tokens) for name in ("bos", "eos")}
+
+
+def _prefix_ids(rule: str, special_ids: Mapping[str, int], name: str) -> tuple[int, ...]:
+    if rule == "none":
+        return ()
+    if rule.startswith("token:"):
+        return (int(rule.removeprefix("token:")),)
+    if special_ids[rule] < 0:
+        raise ModelError(f"{name}: the prefix is to be {rule}, but the file defines no such token")
+    return (special_ids[rule],)
