@@ -1,7 +1,12 @@
-"""Bits per byte against the position in the document: how far back a model makes use of what it has read."""
+"""Bits per byte against the position in the document, of one model or of two on the same bytes.
+
+A model's own curve falls from the start of a document whatever it makes of what it has read: beginnings
+are hard, and a model that sees 512 bytes falls as far as one that sees everything. What a context is worth
+shows beside another model, or the same one with a shorter context, on the same bytes.
+"""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +23,7 @@ EDGES = (0, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
 class PositionBits(NamedTuple):
-    """What the bytes at some positions of all documents cost."""
+    """What the bytes at some positions of all documents cost, or cost one model more than another."""
 
     first_byte: int
     """Offset of the first byte, from 0."""
@@ -32,9 +37,8 @@ class PositionBits(NamedTuple):
 def position_curve(cell: CorpusCell, edges: Sequence[int] = EDGES) -> list[PositionBits]:
     """Bits per byte between byte offsets, over the documents that reach the last of them.
 
-    Shorter documents are left out, so that every position is measured on the same documents and the curve
-    shows the context's effect, not which documents are long. Bytes that are not paid for are not counted
-    (`evalkit.analysis.byte_costs`).
+    Shorter documents are left out, so that every position is measured on the same documents. Bytes that are
+    not paid for are not counted (`evalkit.analysis.byte_costs`).
 
     Args:
         cell: scored with ``--token-bits``.
@@ -44,11 +48,48 @@ def position_curve(cell: CorpusCell, edges: Sequence[int] = EDGES) -> list[Posit
         UsageError: the cell has no token bits, or no document is long enough.
         ScoringError: the cell's rows are missing or damaged.
     """
+    documents = [(row.cluster, _costs(row)) for row in token_rows(cell)]
+    return _curve(cell, documents, edges)
+
+
+def position_differences(
+    cell: CorpusCell, reference: CorpusCell, edges: Sequence[int] = EDGES
+) -> list[PositionBits]:
+    """Bits per byte of one cell minus those of another, between byte offsets: paired, byte for byte.
+
+    Over the documents that reach the last offset and that both can represent, and there over the bytes that
+    both pay for.
+
+    Args:
+        cell: scored with ``--token-bits``.
+        reference: the same, of the same corpus.
+        edges: rising byte offsets, two or more.
+
+    Raises:
+        UsageError: a cell has no token bits, the cells are of different texts, or no document is long enough.
+        ScoringError: a cell's rows are missing or damaged.
+    """
+    if cell.corpus.sha256 != reference.corpus.sha256:
+        raise UsageError(
+            f"{cell.path} and {reference.path} are of different texts; give two cells of one corpus"
+        )
+    documents: list[tuple[str, NDArray[np.float64] | None]] = []
+    for row, partner in zip(token_rows(cell), token_rows(reference), strict=True):
+        costs, partner_costs = _costs(row), _costs(partner)
+        both = None if costs is None or partner_costs is None else costs - partner_costs
+        documents.append((row.cluster, both))
+    return _curve(cell, documents, edges)
+
+
+def _curve(
+    cell: CorpusCell, documents: Sequence[tuple[str, NDArray[np.float64] | None]], edges: Sequence[int]
+) -> list[PositionBits]:
+    """The mean over documents of the bytes' costs between offsets; costs are None of what is left out."""
     bits: list[NDArray[np.float64]] = []
     lengths: list[NDArray[np.float64]] = []
     clusters: list[str] = []
-    for cluster, costs in _costs_by_document(cell):
-        if len(costs) < edges[-1]:
+    for cluster, costs in documents:
+        if costs is None or len(costs) < edges[-1]:
             continue
         pieces = [costs[first:end] for first, end in itertools.pairwise(edges)]
         bits.append(np.array([np.nansum(piece) for piece in pieces]))
@@ -69,12 +110,11 @@ def position_curve(cell: CorpusCell, edges: Sequence[int] = EDGES) -> list[Posit
     ]
 
 
-def _costs_by_document(cell: CorpusCell) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Cluster and `byte_costs` of every document that the model could represent."""
-    for row in token_rows(cell):
-        if row.token_bits is not None and row.token_ends is not None:
-            bits = np.array(row.token_bits, dtype=np.float64)  # None becomes NaN
-            yield row.cluster, byte_costs(bits, row.token_ends)
+def _costs(row: "TokenRow") -> NDArray[np.float64] | None:
+    """`byte_costs` of a document; None where the model could not represent it."""
+    if row.token_bits is None or row.token_ends is None:
+        return None
+    return byte_costs(np.array(row.token_bits, dtype=np.float64), row.token_ends)  # None becomes NaN
 
 
 class TokenRow(NamedTuple):

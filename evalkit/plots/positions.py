@@ -1,62 +1,74 @@
-"""The plot of bits per byte along the context."""
+"""The plot of differences along the document."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
 
-from evalkit.analysis.positions import EDGES, PositionBits, position_curve
+from evalkit.analysis.positions import EDGES, PositionBits, position_curve, position_differences
 from evalkit.analysis.results import ScoredCorpus
 from evalkit.errors import UsageError
-from evalkit.plots.frame import BITS_AXIS, frame, line_style, styled
-from evalkit.plots.labels import EndLabel, label_ends
-from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
+from evalkit.plots.frame import BITS_AXIS, FAINT, frame, line_style, styled
+from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.scores import (
+    Scores,
+    Source,
+    Warn,
+    find_configuration,
+    load_scores,
+    marks_legend,
+    name_of,
+    silent,
+)
 
 
 @styled
 def positions(
     results: Source,
     *,
+    reference: str | None = None,
     corpora: Sequence[str] = (),
     models: Sequence[str] = (),
     policy: str = "document",
     warn: Warn = silent,
 ) -> Figure:
-    """Bits per byte against the position in the document, from cells with ``--token-bits``.
+    """Paired differences of bits per byte along the document, from cells with ``--token-bits``.
 
-    One corpus is shown: the one with the most such cells.
+    Between models, or of one model between several ``--max-context``. Of a single cell, its bits per byte,
+    which say nothing of how far back the model looks. One corpus is shown: the one with the most such cells.
 
     Args:
         results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
+        reference: the model to compare with; None: of one model its longest context, of several the one with
+            the lowest bits per byte.
         corpora: names; empty: all.
-        models: names; empty: all.
+        models: names; empty: all. The reference is always among them.
         policy: context policy of the language models.
         warn: told of every file that is left out, and of other corpora that could be shown.
 
     Raises:
         UsageError: a name is unknown, or no cell has the bits of tokens.
     """
-    scores = load_scores(results, corpora=corpora, models=models, policy=policy, warn=warn)
-    number, configurations = _corpus_with_tokens(scores, name_of(results), warn)
+    names = [*models, reference] if models and reference and reference not in models else models
+    scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
+    number, with_tokens = _corpus_with_tokens(scores, name_of(results), warn)
     corpus = scores.results.corpora[number]
     edges = edges_for(corpus)
     is_long = corpus.num_bytes >= edges[-1]
     num_long = int(np.count_nonzero(is_long))
-    curves: dict[int, list[PositionBits]] = {}
-    for index in configurations:
-        if np.isfinite(corpus.bits[is_long, index]).any():
-            curves[index] = position_curve(corpus.cells[index], edges)
-        else:
-            warn(f"{scores.label(index)} is left out: it can represent none of the {num_long:,} documents")
-    if not curves:
-        raise UsageError(f"{corpus.label}: no model can represent a document of {edges[-1]:,} bytes")
+    configurations = _able(scores, corpus, with_tokens, is_long, warn)
+    anchor = _anchor(scores, number, configurations, reference)
+    curves = _curves(corpus, configurations, anchor, is_long, edges)
+    title, note = _words(scores, configurations, anchor)
     figure, [axes] = frame(
-        "How far back models make use of what they have read",
+        title,
         f"{corpus.label}: the {num_long:,} of {len(corpus.ids):,} documents of {edges[-1]:,} bytes and more; "
-        f"policy {policy}; bands: 95 % intervals over clusters of documents"
-        f"{marks_legend({scores.mark(index, [number]) for index in curves})}",
+        f"policy {policy}; {note}bands: 95 % intervals over clusters of documents"
+        f"{marks_legend({scores.mark(index, [number]) for index in configurations})}",
     )
     axes.set_xscale("log", base=2)
     ends = []
@@ -67,8 +79,88 @@ def positions(
             EndLabel(curve[-1].bits_per_byte, scores.marked_label(index, [number]), color, _center(curve[-1]))
         )
     _prepare_axes(axes, edges, _center(next(iter(curves.values()))[0]))
+    if len(configurations) > 1:
+        axes.axhline(0, color=FAINT, linewidth=0.9)
+        name = scores.marked_label(anchor, [number])
+        ends.append(EndLabel(0.0, name, FAINT))
+        axes.set_ylabel(f"bits per byte minus those of\n{name}; below 0 is better")
     label_ends(axes, ends)
     return figure
+
+
+def _able(
+    scores: Scores,
+    corpus: ScoredCorpus,
+    configurations: Sequence[int],
+    is_long: NDArray[np.bool_],
+    warn: Warn,
+) -> list[int]:
+    """Those that can represent a long document; ``warn`` is told of the others.
+
+    Raises:
+        UsageError: none can.
+    """
+    able = [index for index in configurations if np.isfinite(corpus.bits[is_long, index]).any()]
+    num_long = np.count_nonzero(is_long)
+    for index in sorted(set(configurations) - set(able)):
+        warn(f"{scores.label(index)} is left out: it can represent none of the {num_long:,} documents")
+    if not able:
+        raise UsageError(f"{corpus.label}: no model can represent a document of the {num_long:,} long ones")
+    return able
+
+
+def _anchor(scores: Scores, corpus: int, configurations: Sequence[int], reference: str | None) -> int:
+    """Whose bits are subtracted: that of the name, a model's longest context, or the best model."""
+    if reference is not None:
+        return find_configuration(scores, reference, configurations)
+    rows = scores.results.configurations
+    lowest = sorted(configurations, key=lambda index: (scores.board.level(corpus, index).value, index))
+    if len({rows[index].model for index in configurations}) == 1:
+        # None is no limit; of equal ones the lowest.
+        return max(lowest, key=lambda index: rows[index].settings.context_limit or math.inf)
+    return lowest[0]
+
+
+def _curves(
+    corpus: ScoredCorpus,
+    configurations: Sequence[int],
+    anchor: int,
+    is_long: NDArray[np.bool_],
+    edges: Sequence[int],
+) -> dict[int, list[PositionBits]]:
+    """The differences from the anchor; of a single model its own bits per byte.
+
+    Raises:
+        UsageError: no other model can represent a long document that the anchor can.
+    """
+    if len(configurations) == 1:
+        return {anchor: position_curve(corpus.cells[anchor], edges)}
+    rivals = [
+        index
+        for index in configurations
+        if index != anchor and np.isfinite(corpus.bits[is_long][:, [index, anchor]]).all(axis=1).any()
+    ]
+    if not rivals:
+        raise UsageError(f"{corpus.label}: no two models can represent the same long document")
+    return {index: position_differences(corpus.cells[index], corpus.cells[anchor], edges) for index in rivals}
+
+
+def _words(scores: Scores, configurations: Sequence[int], anchor: int) -> tuple[str, str]:
+    """The title, and what must be said of it."""
+    rows = scores.results.configurations
+    if len(configurations) == 1:
+        return (
+            f"Bits per byte along documents: {short(scores.label(anchor))} alone",
+            "this falls for a model that sees 512 bytes as well, so it does not say how far back a model "
+            "looks: score a second model, or this one with a shorter --max-context; ",
+        )
+    num_models = len({rows[index].model for index in configurations})
+    num_contexts = len({rows[index].settings.context_limit for index in configurations})
+    if num_models == 1 and num_contexts > 1:
+        title = f"What a longer context is worth to {short(rows[anchor].model)}, along documents"
+    else:
+        title = f"Where in documents models differ from {short(scores.label(anchor))}"
+    return title, "paired, on the same bytes; "
 
 
 def _corpus_with_tokens(scores: Scores, place: str, warn: Warn) -> tuple[int, list[int]]:

@@ -45,7 +45,11 @@ class Plot:
 BUILT_IN = (
     Plot("parameters", "Bits per byte against size, with the frontier.", parameters),
     Plot("heatmap", "Models by corpora.", heatmap),
-    Plot("positions", "Bits per byte along the context, of cells of --token-bits.", positions),
+    Plot(
+        "positions",
+        "Paired differences along documents, of cells of --token-bits.",
+        positions,
+    ),
     Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates),
     Plot("differences", "Paired differences from a model, with intervals.", differences),
     Plot("ranks", "Ranks from month to month.", ranks),

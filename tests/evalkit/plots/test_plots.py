@@ -1,5 +1,6 @@
 """Every plot says what the cells say, and is the same file every time."""
 
+import dataclasses
 import datetime as dt
 import json
 import subprocess
@@ -245,14 +246,54 @@ def test_time_axes_name_days_months_or_years() -> None:
         assert ticks == names
 
 
-def test_positions_are_those_of_the_curve(tokens: Path) -> None:
+def test_positions_are_the_paired_differences(tokens: Path) -> None:
     figure = plots.positions(tokens)
-    cells = read_results(tokens, warn=lambda _: None).corpora[0].cells
-    curves = [
-        [p.bits_per_byte for p in position_curve(cell, (0, 256, 512, 1024, 2048))]
-        for cell in list(cells.values())[:2]
-    ]
-    assert [list(y) for y in lines_of(figure).values()] == [pytest.approx(curve) for curve in curves]
+    edges = (0, 256, 512, 1024, 2048)
+    by_name = {cell.model.name: cell for cell in read_results(tokens, warn=lambda _: None).cells}
+    best, worst = sorted((by_name["bytes-1b"], by_name["pairs-2b"]), key=lambda cell: cell.bits_per_byte)
+    for reference, rival in ((best, worst), (worst, best)):
+        figure = plots.positions(tokens, reference=None if reference is best else worst.model.name)
+        gaps = [
+            point.bits_per_byte - base.bits_per_byte
+            for point, base in zip(
+                position_curve(rival, edges), position_curve(reference, edges), strict=True
+            )
+        ]
+        [line] = lines_of(figure).values()
+        assert line == pytest.approx(gaps)  # both pay for every byte of the same documents
+        assert figure.texts[0].get_text() == f"Where in documents models differ from {reference.model.name}"
+        assert f"minus those of\n{reference.model.name}" in figure.axes[0].get_ylabel()
+
+
+def test_positions_of_one_model_alone_say_what_they_do_not_show(tokens: Path) -> None:
+    figure = plots.positions(tokens, models=["bytes-1b"])
+    cells = read_results(tokens, warn=lambda _: None).cells
+    [cell] = [cell for cell in cells if cell.model.name == "bytes-1b"]
+    curve = [point.bits_per_byte for point in position_curve(cell, (0, 256, 512, 1024, 2048))]
+    assert list(lines_of(figure).values()) == [pytest.approx(curve)]
+    assert figure.texts[0].get_text() == "Bits per byte along documents: bytes-1b alone"
+    conditions = " ".join(figure.texts[1].get_text().split())
+    assert "it does not say how far back a model looks: score a second model, or this one with" in conditions
+
+
+def test_positions_of_one_model_at_several_contexts(tmp_path: Path) -> None:
+    """A toy whose bytes cost less the more of them it sees: the longest context is what the others lack."""
+    corpus = corpus_of([document.text * 8 for document in _documents(5, 9, source="toy")], "long")
+    for limit in (64, 512, None):
+        model = Counted("toy", "the of and text 12\n" * 9, 1)
+        model.identity = dataclasses.replace(model.identity, context_limit=limit)
+        model.costs *= 1 + (0 if limit is None else 32 / limit)
+        assert not run([model], [corpus], options=RunOptions(output=tmp_path), token_bits=True).failures
+    figure = plots.positions(tmp_path)
+    assert figure.texts[0].get_text() == "What a longer context is worth to toy, along documents"
+    assert "minus those of\ntoy · no context limit" in figure.axes[0].get_ylabel()
+    curves = lines_of(figure)
+    assert len(curves) == 2
+    for band, ys in zip(figure.axes[0].collections, curves.values(), strict=True):
+        bounds = band.get_paths()[0].vertices[:, 1]
+        assert bounds.min() < min(ys) and max(ys) < bounds.max()
+    assert [min(ys) > 1 for ys in curves.values()] == [False, True]  # of 512, of 64: half as much again
+    assert {"toy · context ≤ 512?", "toy · context ≤ 64?"} <= {t.get_text() for t in figure.axes[0].texts}
 
 
 def test_dates_count_from_the_cutoff(tokens: Path) -> None:
