@@ -19,6 +19,7 @@ _PACKAGES = (
     "numpy",
     "pyrwkv-tokenizer",
 )
+_GIT_S = 120
 
 
 def environment() -> dict[str, object]:
@@ -85,8 +86,9 @@ def _cpu_name() -> str:
 def _git_state(folder: Path) -> dict[str, str | bool] | None:
     """Commit of the checkout that evalkit runs from; None for an installed package.
 
-    Asked once: what is imported is the state at the start. And without a deadline: a busy machine must not
-    cost a cell its provenance, or the whole cell.
+    Asked once: what is imported is the state at the start. The deadline is for a git that would never answer,
+    and not for a busy machine: a cell without its provenance is worth less. What nobody could compare counts
+    as changed.
     """
     if not (folder.parent / ".git").exists():
         return None
@@ -95,9 +97,11 @@ def _git_state(folder: Path) -> dict[str, str | bool] | None:
         dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):  # no git, or a folder that it does not trust
         return None
+    except subprocess.TimeoutExpired:
+        return {"commit": f"unknown: git gave no answer in {_GIT_S} s", "dirty": True}
     return {"commit": commit, "dirty": dirty}
 
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=_GIT_S).stdout.strip()

@@ -5,6 +5,7 @@
     ├── CorpusError     a corpus cannot be read, is empty, or is not what its manifest says
     ├── ModelError      a model cannot be found, read or trusted
     ├── CrawlError      a source cannot be crawled
+    ├── DiskError       a disk is full or cannot be written
     └── ScoringError    a model could not score a corpus
         └── LossyTextError   a tokenizer cannot represent a document exactly
 
@@ -13,6 +14,8 @@ prints it without a traceback (unless ``--debug``) and exits with `exit_code`.
 """
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -46,6 +49,31 @@ class ScoringError(EvalkitError):
 
 class LossyTextError(ScoringError):
     """A document's tokens do not decode to the document's bytes, so its code length is undefined."""
+
+
+class DiskError(EvalkitError):
+    """A disk is full or cannot be written; whatever else would be written there fails as well."""
+
+
+_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
+
+def disk_error(error: BaseException, place: object) -> DiskError | None:
+    """What to say where an error comes of a full or read-only disk; None where it does not.
+
+    Args:
+        error: any, of which the causes are looked at too.
+        place: what to name where the error names no file.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRNOS:
+            return DiskError(
+                f"{cause.filename or place} cannot be written: {os.strerror(cause.errno)}; what is finished "
+                "is kept: make room there, and the same command goes on"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -22,6 +22,8 @@ TEMPORARY_SUFFIX = ".evalkit.tmp"
 
 _MAX_LINKS = 40  # as Linux has it
 _NAME_START = 40  # characters of a file's name in that of its temporary file
+_MAX_SLUG = 200
+"""Bytes. Names may have 255, and some of ours are longer by an ending or by what marks a temporary file."""
 _TICK_NS = 2_000_000_000
 """The coarsest clock of a file system in use: FAT's."""
 
@@ -206,6 +208,18 @@ def strict_json(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def plain_file_text(path: Path) -> str:
+    """The text of a file that somebody else may have put there.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device, which might never end.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a plain file", str(path))
+    return path.read_text(encoding="utf-8")
+
+
 def parse_json(text: str | bytes) -> Any:
     """A value out of JSON that somebody else may have written.
 
@@ -231,8 +245,15 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def slug(name: str) -> str:
-    """A file name for ``name``: every run of other characters becomes one dash."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.") or "unnamed"
+    """A file name for ``name``: every run of other characters becomes one dash.
+
+    Of a longer name than file systems have, the beginning stays, and a digest of the whole.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.") or "unnamed"
+    if len(plain) <= _MAX_SLUG:
+        return plain
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain[: _MAX_SLUG - len(digest) - 1]}-{digest}"
 
 
 class FileStamp(NamedTuple):
@@ -281,5 +302,18 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_dir() -> Path:
-    """Where evalkit keeps what it can compute again: ``$EVALKIT_CACHE`` or ``~/.cache/evalkit``."""
-    return Path(os.environ.get("EVALKIT_CACHE") or Path.home() / ".cache" / "evalkit")
+    """Where evalkit keeps what it can compute again: ``$EVALKIT_CACHE`` or ``~/.cache/evalkit``.
+
+    A user without a home folder has one in the folder of temporary files, for as long as the process lasts.
+    """
+    if configured := os.environ.get("EVALKIT_CACHE"):
+        return Path(configured)
+    try:
+        return Path.home() / ".cache" / "evalkit"
+    except RuntimeError:
+        return Path(_passing_cache().name)
+
+
+@functools.cache
+def _passing_cache() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="evalkit-")

@@ -182,6 +182,7 @@ def json_files(results: Path) -> list[Path]:
         path
         for path in sorted(results.rglob("*.json"))
         if path.name != _MANIFEST
+        and path.is_file()  # not a pipe
         and sites.isdisjoint(path.parents)
         and not any(part.startswith(".") for part in path.relative_to(results).parts)
     ]

@@ -65,7 +65,7 @@ def cells_in(folder: Path, *, warn: Callable[[str], None]) -> Iterator[AnyCell]:
         ScoringError: a file cannot be read, or is whole and no cell.
     """
     cells = []
-    for path in folder.glob("*.json"):
+    for path in filter(Path.is_file, folder.glob("*.json")):
         if problem := cell_files.damage(path):
             warn(f"{path} {problem}; passed over")
         else:

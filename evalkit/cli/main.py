@@ -1,11 +1,9 @@
 """The command line: parses, calls, prints; everything else is in the modules that it imports when needed.
 
-Exit codes: 0 done, 1 something failed (what succeeded is kept), 2 the request was wrong, 130 interrupted.
+Exit codes: 0 done, 1 something failed (what succeeded is kept), 2 the request was wrong, 130 interrupted
+(143 by SIGTERM).
 """
 
-import codecs
-import io
-import json
 import sys
 import traceback
 from typing import Annotated
@@ -15,11 +13,12 @@ import typer
 from evalkit.cli import bench, compare, corpora, env, export, leaderboard, models, plot, report, run
 from evalkit.cli.parsing import CommandState
 from evalkit.cli.plugins import add_commands, complain
-from evalkit.errors import EvalkitError
+from evalkit.cli.process import end_output, exit_code_of_interruption, prepare
+from evalkit.errors import EvalkitError, disk_error
 from evalkit.version import __version__
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells count it."""
+"""Exit code that typer gives to an interrupted command."""
 
 app = typer.Typer(
     help="Bits per byte of language models on text that did not exist when they were trained.",
@@ -60,33 +59,46 @@ def _options(
     context.ensure_object(CommandState).debug = debug
 
 
-def _escaped(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
-
-
 def main() -> None:
     """The program ``evalkit``."""
-    # What a stream's encoding lacks is written as JSON does it (``\\u00b1``), so that nothing ends with a
-    # UnicodeEncodeError after hours of scoring, and JSON stays JSON.
-    codecs.register_error("json-escapes", _escaped)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="json-escapes")
+    prepare()
     state = CommandState()
+    try:
+        exit_code = _run(state)
+        sys.stdout.flush()  # where it fails at the end, nobody is told why
+    except BaseException as error:  # a panic of a library in Rust is no Exception
+        exit_code = _say_error(error, debug=state.debug)
+    end_output()
+    sys.exit(exit_code)
+
+
+def _run(state: CommandState) -> int | str | None:
+    """Run the command that was given; what it ends with."""
     try:
         add_commands(app, _BUILT_IN)
         app(obj=state)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
-            complain("interrupted; what is finished is kept, and the same command goes on from there")
-        raise
-    except Exception as error:
-        if state.debug:
-            traceback.print_exc()
-        if isinstance(error, EvalkitError):
-            complain(str(error))
-            sys.exit(error.exit_code)
-        advice = "" if state.debug else " (evalkit --debug … shows where)"
-        complain(f"unexpected {type(error).__name__}: {error}{advice}")
-        sys.exit(1)
+            raise KeyboardInterrupt from None
+        return end.code
+    return 0
+
+
+def _say_error(error: BaseException, *, debug: bool) -> int:
+    """Tell of what ended a command; its exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        complain("interrupted; what is finished is kept, and the same command goes on from there")
+        return exit_code_of_interruption()
+    if debug:
+        traceback.print_exception(error)
+    if not isinstance(error, EvalkitError):
+        error = disk_error(error, "standard output") or error
+    if isinstance(error, EvalkitError):
+        complain(str(error))
+        return error.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        complain(f"{error.filename}: {error.strerror}")
+        return 1
+    advice = "" if debug else " (evalkit --debug … shows where)"
+    complain(f"unexpected {type(error).__name__}: {error}{advice}")
+    return 1

@@ -21,7 +21,7 @@ from typing import Any
 
 from evalkit.dates import last_day
 from evalkit.errors import ModelError, UsageError, unknown_name
-from evalkit.files import parse_toml
+from evalkit.files import parse_toml, plain_file_text
 from evalkit.models.codecs import CODECS
 
 CONFIG_NAME = "evalkit.toml"
@@ -138,12 +138,12 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
     catalog = models | {name: _codec_entry(name) for name in CODECS}
     if config_path is None and os.environ.get("EVALKIT_CONFIG"):
         config_path = Path(os.environ["EVALKIT_CONFIG"]).expanduser()
-    if config_path is None and Path(CONFIG_NAME).is_file():
+    if config_path is None and Path(CONFIG_NAME).exists():
         config_path = Path(CONFIG_NAME)
     if config_path is None:
         return catalog
     try:
-        content = parse_toml(config_path.read_text(encoding="utf-8"))
+        content = parse_toml(plain_file_text(config_path))
     except OSError as error:
         raise UsageError(f"cannot read {config_path}: {error.strerror}") from error
     except ValueError as error:

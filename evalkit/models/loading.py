@@ -140,13 +140,15 @@ def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     problem = None
     try:
         identity = _identify(entry, options)
+        facts = _facts_of_weights(identity)
     except UsageError:
         raise
     except ModelError as error:
+        facts = {}
         hint = missing_folder(entry.target) if entry.loader in ("hf", "rwkv7", *GGUF_LOADERS) else None
         problem = ModelError(f"{hint}, and as a repository: {error}") if hint else error
         identity = ModelIdentity(entry.name, entry.loader, None, "", "", "", "", None)
-    details = {**_facts_of_weights(identity), **_provenance(entry), **identity.details}
+    details = {**facts, **_provenance(entry), **identity.details}
     identity = dataclasses.replace(identity, details=details)
     return LocatedModel(identity, entry, options, problem=problem)
 
@@ -207,7 +209,14 @@ def _facts_of_weights(identity: ModelIdentity) -> dict[str, str | int]:
     ]
     paths = [path for path in weights if path is not None]
     # Of a repository that is not all here, a part's size would pass for the whole's.
-    summary = summarise_weights(paths) if len(paths) == len(weights) else None
+    try:
+        summary = summarise_weights(paths) if len(paths) == len(weights) else None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ModelError(
+            f"{identity.name}: its weights have headers that cannot be read: {error!r}"
+        ) from error
     if summary is None:
         return {}
     size = {} if summary.num_parameters is None else {"num_parameters": summary.num_parameters}
@@ -217,9 +226,9 @@ def _facts_of_weights(identity: ModelIdentity) -> dict[str, str | int]:
 def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     try:
         return _loader(entry.loader).identify(entry, options)
-    except EvalkitError:
+    except (EvalkitError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # panics of libraries in Rust are no Exception
         raise ModelError(f"{entry.name}: loader {entry.loader!r} failed to identify it: {error!r}") from error
 
 

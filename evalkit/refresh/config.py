@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from evalkit.corpora.gates import Limits, parse_limits
 from evalkit.errors import UsageError, unknown_name
-from evalkit.files import parse_toml
+from evalkit.files import parse_toml, plain_file_text
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 WINDOWS = ("half-month", "month")
@@ -120,7 +120,7 @@ def read_config(path: Path) -> LeaderboardConfig:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return parse_toml(path.read_text(encoding="utf-8"))
+        return parse_toml(plain_file_text(path))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; say which file with --config") from error
     except ValueError as error:

@@ -5,7 +5,7 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from evalkit.errors import EvalkitError, one_line
+from evalkit.errors import EvalkitError, disk_error, one_line
 from evalkit.models.loading import LocatedModel
 from evalkit.models.protocol import Model, TokenModel
 from evalkit.runner.options import RunOptions, check_writable
@@ -76,6 +76,7 @@ def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) ->
 
     Raises:
         UsageError: something is to be scored, and the output folder cannot be written.
+        DiskError: it cannot be written anymore: no cell after this would be kept either.
     """
     missing = [cell for cell in planned if cell.cell is None]
     if missing and not options.dry_run:
@@ -100,10 +101,13 @@ def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) ->
 def _score_model(cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> list[CellT | Failure]:
     """What came of each of a model's cells."""
     located = cells[0].located
-    # Whatever a model does, it is named as failed and the other cells go on.
+    # Whatever a model does, it is named as failed and the other cells go on: also what is no Exception, as
+    # the panics of libraries in Rust or a model's own `sys.exit`.
     try:
         model = located.load()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return [_failure(cell, error, options) for cell in cells]
     outcomes: list[CellT | Failure] = []
     for cell in cells:
@@ -119,13 +123,18 @@ def _score_cell(model: Model, planned: PlannedCell[CellT], options: RunOptions) 
     options.reporter.start(planned.model, planned.subject, planned.num_parts)
     try:
         return planned.score(model, options.reporter.advance)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        full = disk_error(error, options.folder)
+        if full is not None:
+            raise full from error
         return _failure(planned, error, options)
     finally:
         options.reporter.finish()
 
 
-def _failure(planned: PlannedCell[CellT], error: Exception, options: RunOptions) -> Failure:
+def _failure(planned: PlannedCell[CellT], error: BaseException, options: RunOptions) -> Failure:
     if options.debug:
         raise error
     reason = one_line(str(error))

@@ -399,7 +399,10 @@ def _load(compiler: Sequence[str]) -> ctypes.CDLL:
         OSError: it cannot be started, or its product not loaded.
     """
     root = os.environ.get("EVALKIT_CACHE")
-    folder = (Path(root) if root else Path.home() / ".cache" / "evalkit") / "native"
+    try:
+        folder = (Path(root) if root else Path.home() / ".cache" / "evalkit") / "native"
+    except RuntimeError:
+        folder = Path(os.devnull, "native")  # a user without a home: no folder can be made there
     path = folder / f"wkv7_cpu-{_build_key(compiler)}.so"
     if path.is_file():
         return ctypes.CDLL(str(path))

@@ -117,6 +117,21 @@ class SlowCodec:
         return len(set(data)) + len(data) // 3
 
 
+class Panic(BaseException):
+    """As PyO3's PanicException, which a library in Rust raises where its own assumptions fail."""
+
+
+FAULTS: dict[str, BaseException] = {
+    "panic": Panic("called `Option::unwrap()` on a `None` value"),
+    "recursion": RecursionError("maximum recursion depth exceeded"),
+    "type": TypeError("'NoneType' object is not subscriptable"),
+    "division": ZeroDivisionError("division by zero"),
+    "exit": SystemExit(3),
+    "memory": MemoryError(),
+}
+"""What a model's files and its code can make libraries raise."""
+
+
 class BrokenModel(BigramModel):
     """Costs and encodings that no model may give; right again where a text has no ``BREAK`` in it."""
 
@@ -147,6 +162,8 @@ class BrokenModel(BigramModel):
             return costs[:-1]
         elif self.fault == "error":
             raise RuntimeError("the device\n  has left\nthe building")
+        elif self.fault in FAULTS:
+            raise FAULTS[self.fault]
         return costs
 
 
@@ -156,6 +173,8 @@ class BrokenModel(BigramModel):
 def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     if entry.target == "cannot-identify":
         raise KeyError("no such\nthing")
+    if entry.target.startswith("identify-raises-"):
+        raise FAULTS[entry.target.removeprefix("identify-raises-")]
     return _make(entry.target).identity
 
 
@@ -165,6 +184,8 @@ def load(entry: CatalogEntry, options: LoadOptions) -> Any:
             log.write(f"{entry.target}\n")
     if entry.target == "cannot-load":
         raise OSError("the disk\nis gone")
+    if entry.target.startswith("load-raises-"):
+        raise FAULTS[entry.target.removeprefix("load-raises-")]
     return _make(entry.target)
 
 

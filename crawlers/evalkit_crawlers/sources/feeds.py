@@ -28,7 +28,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from evalkit.corpora import licenses
 from evalkit.errors import UsageError
-from evalkit.files import parse_toml, slug
+from evalkit.files import parse_toml, plain_file_text, slug
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.text import charsets
 
@@ -94,7 +94,7 @@ def load_feeds(path: Path | None = None) -> tuple[Feed, ...]:
         text = resources.files("evalkit_crawlers.sources").joinpath("feeds.toml").read_text(encoding="utf-8")
     else:
         try:
-            text = path.read_text(encoding="utf-8")
+            text = plain_file_text(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise UsageError(f"--feeds {path}: it cannot be read: {reason}") from None

@@ -33,7 +33,9 @@ def weight_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.pth"))
+    plain_files = [file for file in sorted(path.glob("*")) if file.is_file()]
+    files = [file for file in plain_files if file.suffix == ".safetensors"]
+    files = files or [file for file in plain_files if file.suffix == ".pth"]
     if not files:
         raise ModelError(f"{path} holds neither *.safetensors nor *.pth; give the weight file itself")
     if files[0].suffix == ".pth" and len(files) > 1:

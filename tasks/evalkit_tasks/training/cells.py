@@ -92,7 +92,10 @@ def read_cells(output: Path) -> list[ProbeCell]:
     Raises:
         ScoringError: one of them is damaged.
     """
-    cells = [read_cell(path, remedy=_REMEDY) for path in sorted((output / FOLDER).glob("*/*/*.json"))]
+    cells = [
+        read_cell(path, remedy=_REMEDY)
+        for path in sorted(filter(Path.is_file, (output / FOLDER).glob("*/*/*.json")))
+    ]
     return [cell for cell in cells if isinstance(cell, ProbeCell)]
 
 

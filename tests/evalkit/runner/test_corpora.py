@@ -433,14 +433,19 @@ def test_kill_9_in_the_middle_and_run_again(slow_run: StartRun, tmp_path: Path) 
     assert "toy:codec" in stdout
 
 
-def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(slow_run: StartRun, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_ctrl_c_and_its_like_keep_what_is_finished(
+    slow_run: StartRun, tmp_path: Path, number: int, exit_code: int
+) -> None:
     output = tmp_path / "runs"
     interrupted = slow_run(output)
     interrupted.wait_until_stopped()
-    interrupted.process.send_signal(signal.SIGINT)
+    interrupted.process.send_signal(number)
     interrupted.process.wait(PATIENCE_S)
     code, stdout, stderr = interrupted.finish()
-    assert code == 130
+    assert code == exit_code
     assert stdout == ""
     assert "Traceback" not in stderr
     assert stderr.splitlines()[-1].startswith("evalkit: interrupted; what is finished is kept")
