@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.faults.hub import MODEL, FailingHub
 from tests.faults.injection import Fault
 from tests.faults.victims import Ending, Victims
-from tests.faults.workloads import BY_NAME, Workload, copied, differences, state
+from tests.faults.workloads import BY_NAME, FROM_HUB, NETWORK, Workload, copied, differences, state
 
-NETWORK = "run, a network"
-_PLAIN = tuple(name for name in BY_NAME if name != NETWORK)
+_PLAIN = tuple(name for name in BY_NAME if name not in (NETWORK, FROM_HUB))
 _OF_PYTHON = tuple(name for name in _PLAIN if name != "leaderboard commit")
 """Of whose files git writes none: its lock stays where git itself is killed, and it says how to remove it."""
 _UNEXPECTED = re.compile(r"Traceback|unexpected \w+Error|Fatal Python error|panicked")
@@ -48,8 +48,8 @@ class Outcome(NamedTuple):
 class Laboratory:
     """Commands, the folders they begin with, and what they leave undisturbed."""
 
-    def __init__(self, victims: Victims, folder: Path) -> None:
-        self.victims, self.folder = victims, folder
+    def __init__(self, victims: Victims, hub: FailingHub, folder: Path) -> None:
+        self.victims, self.hub, self.folder = victims, hub, folder
         self._references: dict[str, Reference] = {}
 
     def reference(self, workload: Workload) -> Reference:
@@ -59,10 +59,12 @@ class Laboratory:
             template.mkdir()
             workload.prepare(template, self.victims)
             for _ in range(2):
+                self.hub.recover()
                 folder = copied(template, self.folder / "undisturbed")
                 ending = self.victims.run(workload.words, folder)
                 assert ending.code == 0, (workload.name, ending)
             self._references[workload.name] = Reference(template, state(template), state(folder), ending)
+            self.hub.num_requests_of_run = self.hub.num_requests
         return self._references[workload.name]
 
     def copy(self, workload: Workload) -> Path:
@@ -236,6 +238,27 @@ def _corrupt_input(pattern: str) -> Try:
     return strike
 
 
+def _failing_hub(ways: Sequence[str]) -> Try:
+    """A request fails, and the next ones too or not; later the hub is well again."""
+
+    def strike(laboratory: Laboratory, workload: Workload, dice: random.Random) -> Outcome:
+        reference, folder = laboratory.reference(workload), laboratory.copy(workload)
+        first = dice.randint(1, laboratory.hub.num_requests_of_run)
+        laboratory.hub.strike(way := dice.choice(ways), first, dice.choice([first, first + 2, 10**9]))
+        ending = laboratory.victims.run(workload.words, folder)
+        findings = complaints(ending)
+        if ending.code and MODEL not in ending.said:
+            findings.append(f"does not name {MODEL}: {last_line(ending)}")
+        now = state(folder)
+        wrong = [name for name in now if name not in reference.after or now[name] != reference.after[name]]
+        findings += [f"wrong {name}" for name in wrong]
+        laboratory.hub.recover()
+        findings += laboratory.again(workload, folder)
+        return Outcome(ending.code != 0, tuple(f"{way} at request {first}: {line}" for line in findings))
+
+    return strike
+
+
 ATTACKS = (
     Attack(
         "kill -9",
@@ -286,6 +309,16 @@ ATTACKS = (
         20,
     ),
     Attack("corrupt weights", "a checkpoint, likewise", _corrupt_input("*.pth"), (NETWORK,), 20),
+    Attack(
+        "hub fails",
+        "500, closed connections, a login page at any request",
+        _failing_hub(["error 500", "connection closed", "login page"]),
+        (FROM_HUB,),
+        75,
+    ),
+    Attack(
+        "truncated download", "half of an answer, at any request", _failing_hub(["cut off"]), (FROM_HUB,), 50
+    ),
 )
 """All of them; a row each in the table."""
 

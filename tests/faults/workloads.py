@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.faults.hub import MODEL
 from tests.faults.victims import Victims
 from tests.support.leaderboard import CONFIG, SOURCES
 from tests.support.toy_source import prose
@@ -22,7 +23,10 @@ _TIMES = {
     "training_cpu_s",
 }
 """Fields that tell of when and how fast."""
-HUB_MODEL = "owner/tiny"
+NETWORK = "run, a network"
+FROM_HUB = "run, from a hub"
+_CACHES = (".git", "hub")
+"""Folders of other programs in the commands' folders."""
 _BOT = {
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -41,8 +45,14 @@ class Workload(NamedTuple):
     """Whether it takes seconds: struck less often."""
 
 
-def environment(plugin: Path, cache: Path) -> dict[str, str]:
-    """Variables of the commands' process; the plug-in with the toy source is written."""
+def environment(plugin: Path, cache: Path, hub: str) -> dict[str, str]:
+    """Variables of the commands' process; the plug-in with the toy source is written.
+
+    Args:
+        plugin: a folder that is not there yet.
+        cache: evalkit's.
+        hub: the address of one.
+    """
     info = plugin / "toy_sources-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-sources\nVersion: 1.0\n")
@@ -51,6 +61,9 @@ def environment(plugin: Path, cache: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": str(plugin),
         "EVALKIT_CACHE": str(cache),
+        "HF_HOME": "hub",  # in each command's own folder
+        "HF_ENDPOINT": hub,
+        "NO_PROXY": "127.0.0.1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_SYSTEM": os.devnull,
         "GIT_AUTHOR_DATE": "2026-10-20T00:00:00Z",
@@ -138,9 +151,15 @@ WORKLOADS = (
         "run", ("run", "--models", "zstd,xz", "--corpora", "texts.jsonl", "--output", "runs"), write_texts
     ),
     Workload(
-        "run, a network",
+        NETWORK,
         ("run", "--models", "zstd,rwkv7:small.pth", "--corpora", "texts.jsonl", "--output", "runs"),
         write_model,
+        is_slow=True,
+    ),
+    Workload(
+        FROM_HUB,
+        ("run", "--models", f"zstd,hf:{MODEL}", "--corpora", "texts.jsonl", "--output", "runs"),
+        write_texts,
         is_slow=True,
     ),
     Workload("corpora import", ("corpora", "import", "texts.jsonl", "--name", "toy"), write_texts),
@@ -167,7 +186,7 @@ def state(folder: Path) -> dict[str, object]:
     contents: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name.split("/")[0] == ".git" or not path.is_file():
+        if name.split("/")[0] in _CACHES or not path.is_file():
             continue
         data = path.read_bytes()
         contents[name] = _without_times(json.loads(data)) if _has_times(name, data) else data
@@ -187,7 +206,7 @@ def _empty_folders(folder: Path) -> list[str]:
     return [
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.is_dir() and ".git" not in path.parts and not any(path.iterdir())
+        if path.is_dir() and path.relative_to(folder).parts[0] not in _CACHES and not any(path.iterdir())
     ]
 
 

@@ -27,8 +27,12 @@ def digest(name: str, data: bytes) -> str:
 class ModelHub(HubServer):
     """Repositories by name, each the same at its only commit, unless `move` says otherwise."""
 
-    def __init__(self, repositories: Mapping[str, Mapping[str, bytes]]) -> None:
-        super().__init__(_Handler)
+    def __init__(
+        self,
+        repositories: Mapping[str, Mapping[str, bytes]],
+        handler: "type[ModelHubHandler] | None" = None,
+    ) -> None:
+        super().__init__(handler or ModelHubHandler)
         self.repositories = repositories
         self.is_captive = False
         """Whether a login page stands before it and answers everything."""
@@ -69,7 +73,9 @@ def serve(
     return serving(ModelHub(repositories))
 
 
-class _Handler(HubHandler):
+class ModelHubHandler(HubHandler):
+    """Answers for a `ModelHub`."""
+
     server: ModelHub
 
     def do_GET(self) -> None:
