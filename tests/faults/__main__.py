@@ -1,0 +1,85 @@
+"""Faults on purpose: ``python -m tests.faults attacks`` and ``python -m tests.faults readers``.
+
+Says what was tried and what came of it; exits with 1 if something was found. ``--write`` puts the tables into
+the documentation.
+"""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.faults import fuzzing, hub, tables, victims, workloads
+from tests.faults.attacks import Laboratory, Tally, tallies
+from tests.faults.readers import READER, READERS
+
+
+@contextlib.contextmanager
+def laboratory() -> Iterator[Laboratory]:
+    """Where attacks are made: folders, a hub, and a process that forks commands."""
+    checkpoint = {Path(name).name: data for name, data in READER["tokenizer and config"].files().items()}
+    with tempfile.TemporaryDirectory(prefix="evalkit-faults-") as name, hub.serve(checkpoint) as server:
+        folder = Path(name)
+        (folder / "work").mkdir()
+        variables = workloads.environment(folder / "plugin", folder / "cache", server.url)
+        with victims.running(variables) as running:
+            yield Laboratory(running, server, folder / "work")
+
+
+def attack(share: float) -> list[Tally]:
+    """Every attack on every command; says what it does."""
+    done = []
+    with laboratory() as place:
+        for tally in tallies(place, share=share):
+            done.append(tally)
+            _say(f"{tally.attack} on {tally.workload}: {tally.num_tries} tries, {tally.num_struck} felt")
+            for line in dict.fromkeys(tally.findings):
+                _say(f"  FOUND {line}")
+    return done
+
+
+def fuzz(num_examples: int, seconds: int, names: list[str]) -> list[tables.ReaderRow]:
+    """Every reader under both fuzzers; says what it does."""
+    rows = []
+    for reader in READERS:
+        if names and reader.name not in names:
+            continue
+        with tempfile.TemporaryDirectory(prefix="evalkit-fuzz-") as folder:
+            by_hypothesis = fuzzing.with_hypothesis(reader, Path(folder), num_examples)
+        row = tables.ReaderRow(reader.name, by_hypothesis, fuzzing.with_coverage(reader, seconds), seconds)
+        rows.append(row)
+        _say(f"{reader.name}: {row.by_hypothesis.num_tries} and {row.by_coverage.num_tries} tries")
+        for line in row.findings:
+            _say(f"  FOUND {line}")
+    return rows
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("what", choices=["attacks", "readers"])
+    parser.add_argument("names", nargs="*", help="of readers; all if none")
+    parser.add_argument("--share", type=float, default=1.0, help="of the tries of the long form")
+    parser.add_argument("--examples", type=int, default=2000, help="files of hypothesis's for each reader")
+    parser.add_argument("--seconds", type=int, default=600, help="of the coverage-guided fuzzer for each")
+    parser.add_argument("--write", action="store_true", help="the tables into docs/security.md")
+    arguments = parser.parse_args()
+    if arguments.what == "attacks":
+        done = attack(arguments.share)
+        table, found = tables.attack_tables(done), any(tally.findings for tally in done)
+    else:
+        rows = fuzz(arguments.examples, arguments.seconds, arguments.names)
+        table, found = tables.reader_table(rows), any(row.findings for row in rows)
+    _say(table)
+    if arguments.write:
+        tables.write(arguments.what, table)
+    return int(found)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
