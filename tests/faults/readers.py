@@ -349,10 +349,80 @@ def _checkpoint() -> Files:
 
 
 def _read_checkpoint(folder: Path) -> None:
+    _score_words(f"hf:{folder / 'tiny'}")
+
+
+@functools.cache
+def _gguf() -> Files:
+    from tests.support.gguf_files import random_model
+
+    return _folder_of(lambda folder: (random_model(folder / "model.gguf", "llama"), None)[1])
+
+
+def _damaged_gguf(data: bytes, choices: Choices) -> bytes:
+    """Mostly what stands before the tokens: sizes, names and types."""
+    start = choices.of([256, 1024, 4096, len(data)])
+    return damaged_bytes(data[:start], choices) + data[start:]
+
+
+def _read_gguf(folder: Path) -> None:
+    _score_words(f"gguf:{folder / 'model.gguf'}")
+
+
+def _score_words(spec: str) -> None:
     from evalkit.models.loading import load_model
 
-    model: Any = load_model(f"hf:{folder / 'tiny'}", device="cpu")
+    model: Any = load_model(spec, device="cpu")
     model.nats([model.encode("a few words").ids.tolist()])
+
+
+@functools.cache
+def _checkpoint_of_probe() -> Files:
+    from evalkit_tasks.training.training import run_spec
+
+    def write(folder: Path) -> None:
+        run_spec(_spec(), folder / "checkpoint.pt", checkpoint_every_s=0.0)
+
+    return _folder_of(write)
+
+
+def _spec() -> Any:
+    from evalkit_tasks.training.spec import TrainSpec
+
+    sizes = {"num_steps": 2, "train_length": 8, "batch_size": 2, "width": 16, "num_items": 4}
+    return TrainSpec("parity", "gru", test_multiples=(1,), **sizes)
+
+
+def _damaged_checkpoint(data: bytes, choices: Choices) -> bytes:
+    """With its digest right again, or not."""
+    _, _, content = data.partition(b"\n")
+    damaged = damaged_zip(content, choices)
+    digest = hashlib.sha256(damaged if choices.number(0, 3) else content).hexdigest()
+    return f"{digest}\n".encode() + damaged
+
+
+def _read_checkpoint_of_probe(folder: Path) -> None:
+    from evalkit_tasks.training.training import run_spec
+
+    run_spec(_spec(), folder / "checkpoint.pt")
+
+
+@functools.cache
+def _benchmark() -> Files:
+    row = {
+        "operator": "wkv7",
+        "shape": "1x1",
+        "ours_s": 0.5,
+        "floor_s": 0.1,
+        "peers": {"fla": {"ratio": 2.0}},
+    }
+    return {"benchmarks.json": json.dumps({"environment": {"cpu": "x"}, "rows": [row]}).encode()}
+
+
+def _read_benchmark(folder: Path) -> None:
+    from evalkit.analysis.speeds import read_benchmarks
+
+    read_benchmarks(folder, warn=lambda text: None)
 
 
 CELLS = Reader("cells", _cells, _damaged_cells, _read_cells)
@@ -384,6 +454,11 @@ READERS = (
     Reader("safetensors", _safetensors, _in_any(safetensors=damaged_safetensors), _read_rwkv7),
     Reader("tokenizer and config", _checkpoint, _in_any(json=damaged_json), _read_checkpoint),
     Reader("Hugging Face weights", _checkpoint, _in_any(safetensors=damaged_safetensors), _read_checkpoint),
+    Reader("GGUF", _gguf, _in_any(gguf=_damaged_gguf), _read_gguf),
+    Reader(
+        "probe checkpoint", _checkpoint_of_probe, _in_any(pt=_damaged_checkpoint), _read_checkpoint_of_probe
+    ),
+    Reader("benchmarks", _benchmark, _in_any(json=damaged_json), _read_benchmark),
 )
 """All of them; a row each in the table."""
 READER = {reader.name: reader for reader in READERS}

@@ -6,6 +6,8 @@ with the same bits as one that was not.
 """
 
 import contextlib
+import hashlib
+import io
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -198,30 +200,36 @@ class _Training:
             "history": self.history,
             "losses": self.losses,
         }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getvalue()
         with atomic_write(path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(f"{hashlib.sha256(data).hexdigest()}\n".encode() + data)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint of the same spec.
 
         Raises:
-            UsageError: the file is another spec's, or no checkpoint.
+            UsageError: the file is another spec's, or not what was written.
         """
-        import pickle
-
         import torch
 
+        digest, _, data = path.read_bytes().partition(b"\n")
+        # torch takes damaged numbers for numbers.
+        if hashlib.sha256(data).hexdigest().encode() != digest:
+            raise UsageError(f"{path} is no checkpoint, or not what was written; delete it")
         try:
-            state = torch.load(path, weights_only=True, map_location=self.device)
-            key = state["key"]
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+            state = torch.load(io.BytesIO(data), weights_only=True, map_location=self.device)
+            if state["key"] == self.spec.key():
+                self.network.load_state_dict(state["network"])
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.step, self.cpu_s = int(state["step"]), float(state["cpu_s"])
+                self.history = [(int(step), float(loss)) for step, loss in state["history"]]
+                self.losses = [float(loss) for loss in state["losses"]]
+                return
+        except Exception as error:  # whatever torch finds in what somebody else has written
             raise UsageError(f"{path} is no checkpoint ({type(error).__name__}); delete it") from error
-        if key != self.spec.key():
-            raise UsageError(f"{path} is the checkpoint of another cell; delete it")
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.cpu_s = state["step"], state["cpu_s"]
-        self.history, self.losses = [(step, loss) for step, loss in state["history"]], state["losses"]
+        raise UsageError(f"{path} is the checkpoint of another cell; delete it")
 
 
 def _learning_rate_factor(step: int, warmup_steps: int, num_steps: int) -> float:
