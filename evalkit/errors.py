@@ -85,6 +85,22 @@ def first_line(error: BaseException) -> str:
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
+def system_line(error: BaseException) -> str | None:
+    """What to say of an error of the system's that nobody foresaw: a right that is missing, no memory.
+
+    Returns:
+        A line, or None if it is another kind of error.
+    """
+    if isinstance(error, MemoryError):
+        return "out of memory; what is finished is kept, and the same command goes on from there"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return (
+            f"{error.filename}: {error.strerror}; what is finished is kept: mend that, and the same command "
+            "goes on from there"
+        )
+    return None
+
+
 def one_line(text: str) -> str:
     """A whole message in one line: every run of white space becomes a space."""
     return " ".join(text.split())

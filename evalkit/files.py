@@ -58,7 +58,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     _sweep_first_time(target.parent)
     # mkstemp's 0600 would hide results from the user's group.
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
-    with _locked_temporary(target) as temporary:
+    with _locked_temporary(target) as temporary, naming(target):
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -69,6 +69,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error say which file it is about: what fails in writing to an open file names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _refusal(target: Path) -> int | None:

@@ -14,7 +14,7 @@ from evalkit.cli import bench, compare, corpora, env, export, leaderboard, model
 from evalkit.cli.parsing import CommandState
 from evalkit.cli.plugins import add_commands, complain
 from evalkit.cli.process import end_output, exit_code_of_interruption, prepare
-from evalkit.errors import EvalkitError, disk_error
+from evalkit.errors import EvalkitError, disk_error, system_line
 from evalkit.version import __version__
 
 INTERRUPTED = 130
@@ -96,8 +96,8 @@ def _say_error(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, EvalkitError):
         complain(str(error))
         return error.exit_code
-    if isinstance(error, OSError) and error.filename is not None:
-        complain(f"{error.filename}: {error.strerror}")
+    if (line := system_line(error)) is not None:
+        complain(line)
         return 1
     advice = "" if debug else " (evalkit --debug … shows where)"
     complain(f"unexpected {type(error).__name__}: {error}{advice}")

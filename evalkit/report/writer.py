@@ -11,6 +11,7 @@ from typing import NamedTuple
 from evalkit.analysis.cutoff import MARKS
 from evalkit.analysis.results import LeftOut
 from evalkit.analysis.site_listing import SITE_LISTING, SiteListing, listing_text
+from evalkit.files import naming
 from evalkit.report.text import number, parameters, visible, web_link
 
 _STYLE = "style.css"
@@ -118,7 +119,8 @@ class Writer:
         assert path not in self._digests, path
         target = self.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        with naming(target):
+            target.write_bytes(content)
         self._digests[path] = hashlib.sha256(content).hexdigest()
 
     def finish(self) -> dict[str, str]:
