@@ -151,7 +151,8 @@ def _full_while_writing(reference: Reference, dice: random.Random) -> Fault:
 
 
 def _full_before(reference: Reference, dice: random.Random) -> Fault:
-    return Fault("full at change", dice.randint(1, max(1, reference.ending.num_changes)))
+    """The last third of the changes are renamings and removals, which need no room."""
+    return Fault("full at change", dice.randint(1, max(1, 2 * reference.ending.num_changes // 3)))
 
 
 def _memory(reference: Reference, dice: random.Random) -> Fault:

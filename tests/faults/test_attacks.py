@@ -10,7 +10,7 @@ from tests.faults.__main__ import laboratory
 from tests.faults.attacks import ATTACKS, Laboratory, complaints, damaged, last_line, tally
 from tests.faults.injection import Fault
 from tests.faults.victims import Ending
-from tests.faults.workloads import BY_NAME, FROM_HUB, differences, state
+from tests.faults.workloads import BY_NAME, differences, state
 
 SHORT = {
     "kill -9": ["run", "corpora import", "probe train", "leaderboard crawl", "leaderboard commit"],
@@ -27,14 +27,17 @@ SHORT = {
     "corrupt cell": ["run"],
     "corrupt corpus": ["leaderboard score"],
     "corrupt input": ["corpora import"],
-    "hub fails": [FROM_HUB],
 }
 
 
 @pytest.mark.slow
 def test_commands_that_are_struck_leave_what_undisturbed_ones_leave() -> None:
     attacks = {attack.name: attack for attack in ATTACKS}
-    assert attacks.keys() - SHORT.keys() == {"corrupt weights", "truncated download"}  # seconds each
+    assert attacks.keys() - SHORT.keys() == {
+        "corrupt weights",
+        "hub fails",
+        "truncated download",
+    }  # seconds each
     with laboratory() as place:
         done = [
             tally(place, attacks[name], BY_NAME[command], 1, seed=1)
