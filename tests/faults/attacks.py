@@ -266,48 +266,46 @@ ATTACKS = (
         "at an operation on a file or at a change on disk",
         _struck_by(_kill),
         (*_PLAIN, NETWORK),
-        25,
+        27,
     ),
     Attack(
-        "killed by the clock", "at a millisecond of processor time", _struck_by(_kill_by_clock), _PLAIN, 5
+        "killed by the clock", "at a millisecond of processor time", _struck_by(_kill_by_clock), _PLAIN, 4
     ),
-    Attack("torn write", "killed in the middle of a write, at any byte", _struck_by(_torn), _OF_PYTHON, 15),
+    Attack("torn write", "killed in the middle of a write, at any byte", _struck_by(_torn), _OF_PYTHON, 8),
     Attack(
-        "disk full, writing", "no byte more from any byte on", _struck_by(_full_while_writing), _OF_PYTHON, 10
+        "disk full, writing", "no byte more from any byte on", _struck_by(_full_while_writing), _OF_PYTHON, 5
     ),
-    Attack("disk full, creating", "no new file from any change on", _struck_by(_full_before), _PLAIN, 10),
+    Attack("disk full, creating", "no new file from any change on", _struck_by(_full_before), _PLAIN, 5),
     Attack(
         "read-only", "nothing can be changed", _struck_by(_always("read-only"), unharmed=True), _OF_PYTHON, 1
     ),
-    Attack(
-        "out of memory", "0 to 128 MB more than at the start", _struck_by(_memory), (*_PLAIN, NETWORK), 10
-    ),
+    Attack("out of memory", "0 to 128 MB more than at the start", _struck_by(_memory), (*_PLAIN, NETWORK), 5),
     Attack(
         "clock backwards", "a second earlier at each look", _struck_by(_always("clock backwards")), _PLAIN, 1
     ),
     Attack("clock stopped", "the same moment at each look", _struck_by(_always("clock stopped")), _PLAIN, 1),
-    Attack("two writers", "the same command twice at once", _writers(2), _PLAIN, 5),
+    Attack("two writers", "the same command twice at once", _writers(2), _PLAIN, 3),
     Attack("five writers", "the same command five times at once", _writers(5), _PLAIN, 2),
     Attack(
         "corrupt cell",
         "a finished cell's file is cut, zeroed, flipped or longer",
         _corrupt_cell,
         ("run", "probe train"),
-        40,
+        15,
     ),
     Attack(
         "corrupt corpus",
         "a stored corpus's file, likewise",
         _corrupt_input("corpora/*/*"),
         ("leaderboard score", "leaderboard publish"),
-        20,
+        10,
     ),
     Attack(
         "corrupt input",
         "the file that is read, likewise",
         _corrupt_input("texts.jsonl"),
         ("run", "corpora import"),
-        20,
+        10,
     ),
     Attack("corrupt weights", "a checkpoint, likewise", _corrupt_input("*.pth"), (NETWORK,), 20),
     Attack(
@@ -315,10 +313,10 @@ ATTACKS = (
         "500, closed connections, a login page at any request",
         _failing_hub(["error 500", "connection closed", "login page"]),
         (FROM_HUB,),
-        75,
+        50,
     ),
     Attack(
-        "truncated download", "half of an answer, at any request", _failing_hub(["cut off"]), (FROM_HUB,), 50
+        "truncated download", "half of an answer, at any request", _failing_hub(["cut off"]), (FROM_HUB,), 25
     ),
 )
 """All of them; a row each in the table."""

@@ -425,7 +425,6 @@ def _read_benchmark(folder: Path) -> None:
     read_benchmarks(folder, warn=lambda text: None)
 
 
-CELLS = Reader("cells", _cells, _damaged_cells, _read_cells)
 READERS = (
     Reader("JSON", _json_list, _in_any(json=damaged_json), _load_corpus),
     Reader("JSONL", _json_lines, _in_any(jsonl=_damaged_lines), _load_corpus),
@@ -436,6 +435,7 @@ READERS = (
     Reader(
         "published data set", _dataset, _in_any(json=damaged_json, parquet=damaged_parquet), _read_dataset
     ),
+    Reader("cells", _cells, _damaged_cells, _read_cells),
     Reader("profile", _profile, _in_any(json=damaged_json), _read_profile),
     Reader(
         "evalkit.toml",
