@@ -17,12 +17,13 @@ DATE = ("--date", "2026-10-20")
 _TIMES = {
     "bytes_per_s",
     "created",
+    "git",
     "seconds",
     "testing_cpu_s",
     "tokens_per_s",
     "training_cpu_s",
 }
-"""Fields that tell of when and how fast."""
+"""Fields that tell of when, how fast, and in which state of the checkout."""
 NETWORK = "run, a network"
 FROM_HUB = "run, from a hub"
 _CACHES = (".git", "hub")
