@@ -58,5 +58,8 @@ def test_a_disk_that_is_full_ends_a_report_with_one_line(
     done = run_cli("report", tmp_path / "runs", "--output", tmp_path / "site")
     last = done.stderr.splitlines()[-1]
     assert done.exit_code == 1
-    assert last.startswith("evalkit: ") and "index.html: No space left on device; what is finished" in last
+    assert (
+        last.startswith("evalkit: ")
+        and "index.html cannot be written: No space left on device; what is finished" in last
+    )
     assert "unexpected" not in last and not (tmp_path / "site").exists()
