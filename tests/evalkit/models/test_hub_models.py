@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import tiny_models
 from tests.support.commands import run_commands
+from tests.support.gguf_files import random_model
 from tests.support.hub_server import hub_environment
 from tests.support.local_hub import COMMIT, LATER_COMMIT, serve
 from tests.support.rwkv7_files import TINY
@@ -22,6 +23,10 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     return {
         "owner/rwkv": {"small.pth": TINY.read_bytes(), "other.pth": b"not this one"},
         "owner/llama": {path.name: path.read_bytes() for path in folder.iterdir()},
+        "owner/quantised": {
+            "small.gguf": random_model(folder / "small.gguf", "llama").read_bytes(),
+            "other.gguf": b"not this one",
+        },
     }
 
 
@@ -33,17 +38,17 @@ def run_command(models: str, folder: Path) -> list[str | Path]:
 def test_from_the_name_to_the_score_and_again_offline(
     repositories: dict[str, dict[str, bytes]], tmp_path: Path
 ) -> None:
-    models = "rwkv7:owner/rwkv/small.pth,hf:owner/llama"
+    models = "rwkv7:owner/rwkv/small.pth,hf:owner/llama,gguf:owner/quantised:small.gguf"
     with serve(repositories) as hub:
         [online] = run_commands(
             [run_command(models, tmp_path)], hub_environment(tmp_path / "home", HF_ENDPOINT=hub.url)
         )
         assert online.exit_code == 0, online.stderr
         downloaded = {request.rpartition("/")[2] for request in hub.requests if "/resolve/" in request}
-        assert "small.pth" in downloaded
-        assert "other.pth" not in downloaded
+        assert {"small.pth", "small.gguf"} <= downloaded
+        assert not {"other.pth", "other.gguf"} & downloaded
     result: dict[str, Any] = json.loads(online.stdout)
-    assert result["num_scored"] == 2
+    assert result["num_scored"] == 3
     for cell in result["cells"]:
         assert cell["model"]["revision"] == COMMIT
     commands = [run_command(models, tmp_path), run_command(f"rwkv7:{TINY}", tmp_path)]
