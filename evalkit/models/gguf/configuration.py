@@ -6,7 +6,7 @@ import transformers
 
 from evalkit.errors import ModelError, first_line
 from evalkit.models.gguf.architectures import ARCHITECTURES, RWKV7, Architecture
-from evalkit.models.gguf.header import Header
+from evalkit.models.gguf.header import Header, Value
 from evalkit.models.gguf.layouts import ROPE_KEYS, Settings, size_of
 from evalkit.models.hf.checkpoint import quiet
 from evalkit.models.hf.classes import config_class
@@ -55,12 +55,14 @@ def configuration(header: Header) -> Settings:
         setting = key.removeprefix(f"{name}.")
         if setting == key:
             continue
-        if setting in architecture.settings:
-            if architecture.settings[setting]:
-                settings[architecture.settings[setting]] = value
-        elif setting not in {*_WITHOUT_EFFECT, *ROPE_KEYS} and value not in (0, 0.0, False):
+        if architecture.settings.get(setting):
+            settings[architecture.settings[setting]] = _checked(header, key, value)
+        elif setting not in {*_WITHOUT_EFFECT, *ROPE_KEYS, *architecture.settings} and value is not False:
+            if isinstance(value, int | float) and value == 0:
+                continue
+            shown = value if isinstance(value, int | float | str) else "an array"
             raise ModelError(
-                f"{header.path}: evalkit does not know what {key} = {value} means to {name}; score the "
+                f"{header.path}: evalkit does not know what {key} = {shown} means to {name}; score the "
                 "checkpoint that it was made of with hf:"
             )
     required = {
@@ -73,8 +75,7 @@ def configuration(header: Header) -> Settings:
             f"{header.path}: its metadata has no {missing[0]} of {name}; convert the model again"
         )
     for target in required & settings.keys():
-        if size_of(settings, target) < 1:
-            raise ModelError(f"{header.path}: {target} is {settings[target]}; convert the model again")
+        size_of(settings, target)
     _check_layers(header, size_of(settings, "num_hidden_layers"))
     if "head_dim" in architecture.settings.values() and "num_attention_heads" in settings:
         settings.setdefault(
@@ -116,6 +117,18 @@ def transformers_name(architecture: Architecture, name: str) -> str | None:
         return None if part is None else f"{part}{dot}{kind}"
     part = architecture.layer.get(layer[2])
     return None if part is None else f"{architecture.layers_at}.{int(layer[1])}.{part}{dot}{kind}"
+
+
+def _checked(header: Header, key: str, value: Value) -> int | float:
+    """A number that a network can be made of; scales, epsilons and counts are all above zero."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < float(str(value)) < float("inf"):
+        shown = value if isinstance(value, int | float | str) else "an array"
+        raise ModelError(
+            f"{header.path}: {key} is {shown!r}, not a number above zero; convert the model again"
+        )
+    assert isinstance(value, int | float)
+    return value
 
 
 def _vocab_size(header: Header) -> int:

@@ -29,7 +29,8 @@ _MIN_KEY_VALUE_BYTES = 8 + 4 + 1
 _MIN_TENSOR_BYTES = 8 + 4 + 8 + 4 + 8
 _MAX_HEADER_BYTES = 1 << 28
 """Gemma's quarter of a million tokens with merges and scores take 30 MB."""
-_MAX_STRINGS = 1 << 22
+_MAX_VALUES, _MAX_TENSORS, _MAX_STRINGS = 1 << 14, 1 << 18, 1 << 21
+"""Beyond what any model has: small things of a header take more memory as objects than in the file."""
 _MAX_DIMENSIONS = 4
 _MAX_KEY_BYTES = 1 << 16
 
@@ -147,12 +148,18 @@ class _Reader:
         self.path = path
         self.content = content
         self.place = 8
+        self.num_strings = 0
         self.end = min(len(content), _MAX_HEADER_BYTES)
 
     def header(self) -> Header:
         num_tensors, num_values = self.unpack("<QQ")
         self.check_count("key-value pairs", num_values, _MIN_KEY_VALUE_BYTES)
         self.check_count("tensors", num_tensors, _MIN_TENSOR_BYTES)
+        if num_values > _MAX_VALUES or num_tensors > _MAX_TENSORS:
+            raise ModelError(
+                f"{self.path}: {num_values:,} key-value pairs and {num_tensors:,} tensors are more than any "
+                "model has"
+            )
         metadata: dict[str, Value] = {}
         digest = hashlib.sha256()
         for _ in range(num_values):
@@ -229,8 +236,11 @@ class _Reader:
                 "which no model has"
             )
         self.check_count(f"strings of {key}", count, 8)
-        if count > _MAX_STRINGS:
-            raise ModelError(f"{self.path}: {key} has {count:,} strings, more than any vocabulary")
+        self.num_strings += count
+        if self.num_strings > _MAX_STRINGS:
+            raise ModelError(
+                f"{self.path}: with {key} it has more than {_MAX_STRINGS:,} strings, as no model has"
+            )
         return self.strings(count)
 
     def strings(self, count: int) -> list[str]:

@@ -49,10 +49,14 @@ def rope(header: Header, settings: Settings) -> Settings:
     """Rotary positions without scaling, or with that of all frequencies alike."""
     architecture = header.architecture
     theta = header.number(f"{architecture}.rope.freq_base", 10000.0)
+    if theta <= 0:
+        raise ModelError(f"{header.path}: {architecture}.rope.freq_base is {theta}; convert the model again")
     factor = _linear_factor(header)
     head_dim = settings.get("head_dim") or size_of(settings, "hidden_size") // size_of(
         settings, "num_attention_heads"
     )
+    if int(str(head_dim)) % 2:
+        raise ModelError(f"{header.path}: heads of {head_dim} dimensions have no pairs to rotate")
     num_rotated = header.integer(f"{architecture}.rope.dimension_count", int(str(head_dim)))
     if num_rotated != head_dim and architecture not in _PARTLY_ROTATED:
         raise ModelError(

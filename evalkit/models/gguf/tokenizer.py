@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """Values of ``tokenizer.ggml.token_type``."""
 _KEY = "tokenizer.ggml."
+_MAX_CUTS = 1 << 30
+"""Squares of pieces' lengths, summed: what it takes to try all pairs."""
 _ROLES = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 
 
@@ -146,7 +148,7 @@ def _sentencepiece(
     backend = Tokenizer(
         models.BPE(
             dict(ids),
-            _merges(tokens, types, scores, ids),
+            _merges(header, tokens, types, scores, ids),
             unk_token=unknown,
             fuse_unk=True,
             byte_fallback=True,
@@ -162,9 +164,11 @@ def _sentencepiece(
 
 
 def _merges(
-    tokens: list[str], types: list[int], scores: list[float], ids: "Mapping[str, int]"
+    header: Header, tokens: list[str], types: list[int], scores: list[float], ids: "Mapping[str, int]"
 ) -> list[tuple[str, str]]:
     """Pairs of pieces that make a piece, the best piece's first: so SentencePiece joins."""
+    if sum(len(token) ** 2 for token in tokens) > _MAX_CUTS:
+        raise ModelError(f"{header.path}: its pieces are longer than any vocabulary's; convert it again")
     pairs = []
     for index, (token, kind) in enumerate(zip(tokens, types, strict=True)):
         if kind not in (NORMAL, UNUSED):

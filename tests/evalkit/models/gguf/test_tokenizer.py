@@ -119,3 +119,13 @@ def test_a_tokenizer_without_a_way_to_cut_is_refused(tmp_path: Path) -> None:
     path = random_model(tmp_path / "model.gguf", "llama", extra={"tokenizer.ggml.pre": ""})
     with pytest.raises(ModelError, match="does not say how it cuts texts"):
         load_model(f"gguf:{path}")
+
+
+def test_pieces_that_take_forever_to_cut_are_refused(tmp_path: Path) -> None:
+    metadata = sentencepiece_metadata()
+    tokens = metadata["tokenizer.ggml.tokens"]
+    assert isinstance(tokens, list)
+    tokens[-1] = "a" * 40_000
+    path = random_model(tmp_path / "model.gguf", "llama", vocabulary=metadata)
+    with pytest.raises(ModelError, match="longer than any vocabulary's"):
+        load_model(f"gguf:{path}")
