@@ -6,6 +6,7 @@ Names are believed for what is in a text file (`.csv`, `.jsonl`), never for whet
 import bz2
 import gzip
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Callable
@@ -72,6 +73,11 @@ class FileContent(NamedTuple):
     def ending(self) -> str:
         """The name's, in lower case: ``.csv``."""
         return Path(self.name).suffix.lower()
+
+
+def readable_name(name: str) -> str:
+    """A file's name with a replacement character for whatever in it is not UTF-8, which no JSON can hold."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def without_compression(name: str) -> str:

@@ -8,7 +8,6 @@ what is refused, `evalkit.corpora.importers` decides for all formats alike.
 import csv
 import io
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -20,8 +19,10 @@ from evalkit.corpora.file_kinds import (
     FileContent,
     check_is_text,
     read_content,
+    readable_name,
     without_compression,
 )
+from evalkit.corpora.folder_files import MAX_NAMED_FILES, folder_files
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import file_sha256
 from evalkit.hub_errors import HubRepository, hub_message
@@ -36,7 +37,6 @@ FILE_SUFFIXES = (*JSON_SUFFIXES, *CSV_DELIMITERS, ".parquet", ".txt", ".md", *CO
 """Endings by which a mistyped path is told from a mistyped name; files with others are read too."""
 
 _BATCH_ROWS = 1000
-_MAX_NAMED_FILES = 20
 
 Rows = Iterable[tuple[str, Mapping[str, object]]]
 """Where a document stands in its input, e.g. ``news.jsonl: line 3``, and its columns."""
@@ -84,11 +84,6 @@ def type_name(value: object) -> str:
         dict: "an object",
     }
     return names.get(type(value), type(value).__name__)
-
-
-def readable_name(name: str) -> str:
-    """A file's name with a replacement character for whatever in it is not UTF-8, which no JSON can hold."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def read_rows(
@@ -147,7 +142,7 @@ def _folder_rows(
 
     Files that cannot be read as text are left out, counted and named.
     """
-    files = _folder_files(folder, num_dropped)
+    files = folder_files(folder, num_dropped)
     parquet = [file for file in files if _ending(file) == ".parquet"]
     if parquet:
         if len(files) > len(parquet):
@@ -172,7 +167,7 @@ def _text_rows(folder: Path, files: Iterable[Path], num_dropped: Counter[str]) -
         except CorpusError as error:
             num_unreadable += 1
             reason = str(error).removeprefix(f"{file}: ")
-            is_named = num_unreadable <= _MAX_NAMED_FILES
+            is_named = num_unreadable <= MAX_NAMED_FILES
             name = readable_name(title.as_posix())
             num_dropped[f"unreadable: {name}: {reason}" if is_named else "unreadable, not named"] += 1
             continue
@@ -201,32 +196,6 @@ def _ending(path: Path) -> str:
 def _refuse_text_column(name: str, plain_text: bool) -> None:
     if not plain_text:
         raise UsageError(f"{name}: --text-column is for files with columns; this is plain text")
-
-
-def _folder_files(folder: Path, num_dropped: Counter[str]) -> list[Path]:
-    """Plain files below a folder, sorted by relative path; counts what is hidden, linked or no plain file."""
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    files = []
-    for root, folders, names in os.walk(folder, onerror=refuse):
-        hidden = [name for name in folders if name.startswith(".")]
-        links = [name for name in folders if name not in hidden and Path(root, name).is_symlink()]
-        folders[:] = sorted(set(folders) - {*hidden, *links})
-        if hidden:
-            num_dropped["hidden folder"] += len(hidden)
-        if links:  # they may lead in a circle, or to what is here already
-            num_dropped["link to a folder"] += len(links)
-        for name in names:
-            file = Path(root, name)
-            if name.startswith("."):
-                num_dropped["hidden file"] += 1
-            elif not file.is_file():
-                num_dropped["not a plain file"] += 1
-            else:
-                files.append(file)
-    return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
 
 
 def _text_row(

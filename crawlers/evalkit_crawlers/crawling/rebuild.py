@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from evalkit.corpora.file_kinds import readable_name
 from evalkit.corpora.publish import PublishedDataset, fetch_dataset, read_dataset
-from evalkit.corpora.readers import readable_name
 from evalkit.corpora.store import (
     HUB_PREFIX,
     Corpus,
