@@ -118,6 +118,11 @@ class Server:
         self.open: dict[str, set[socket.socket]] = {}
         self.most_open: dict[str, int] = {}
         self.num_connections = 0
+        self.connections = threading.Condition()
+        self.accepted: set[tuple[str, int]] = set()
+        """Clients' ends of all connections so far."""
+        self.num_active = 0
+        """Connections whose threads have not ended."""
         self.stalled: set[tuple[str, int]] = set()
         """Clients' ends of the connections on which nothing will come any more."""
         self._listeners = [_Listener(self, host) for host in ("127.0.0.1", *hosts)]
@@ -140,6 +145,15 @@ class Server:
     def requests(self, host: str | None = None) -> list[Request]:
         """All requests in the order they came in, or those to one host."""
         return [entry.request for entry in self.log if host in (None, entry.request.host)]
+
+    def settle(self) -> None:
+        """Return when whatever was sent by clients that are gone is in the log."""
+        probes = []
+        for listener in self._listeners:  # those who came before are accepted before
+            with socket.create_connection(listener.server_address) as probe:
+                probes.append(probe.getsockname())
+        with self.connections:
+            self.connections.wait_for(lambda: self.accepted.issuperset(probes) and not self.num_active)
 
     def close(self) -> None:
         for listener in self._listeners:
@@ -195,6 +209,18 @@ class _Listener(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.server, self.host = server, host
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.server.connections:
+            self.server.accepted.add(client_address)
+            self.server.num_active += 1
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self.server.connections:
+            self.server.num_active -= 1
+            self.server.connections.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients hang up in tests; whatever else goes wrong shows in the test's asserts."""

@@ -64,6 +64,7 @@ def test_fifty_kills_lose_nothing_and_repeat_only_what_was_in_flight() -> None:
                 reaper.child = int(mortal.stdout.readline())
                 reaper.child_is_known.set()
                 statuses.append(int(mortal.stdout.readline()))
+                server.settle()
                 starts.append(len(server.log))
             mortal.stdin.close()
         requests = [(request.host, request.path, request.query.get("from")) for request in server.requests()]
