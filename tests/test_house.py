@@ -29,8 +29,8 @@ FOLDERS = {
 # From the ground up: what is on a floor imports only from lower floors, never from its neighbours.
 FLOORS = {
     "evalkit": (
-        {"dates", "errors", "fields", "files", "stats", "version"},
-        {"hub_errors", "isolation", "plugins"},
+        {"dates", "errors", "fields", "files", "spreadsheets", "stats", "version"},
+        {"hub_errors", "isolation", "plugins", "terminal"},
         {"corpora", "models"},
         {"bench", "environment", "scoring", "tasks"},
         {"cells"},

@@ -13,8 +13,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from evalkit.errors import one_line
 from evalkit.plugins import plugin
+from evalkit.terminal import complain
 
 SOURCE_GROUP = "evalkit.crawlers"
 """Entry-point group of the sources' commands."""
@@ -54,8 +54,7 @@ class _Sources(TyperGroup):
                 problem = f"it is a {type(function).__name__}, not a function"
         if problem:
             self._broken.add(point.name)
-            line = f"evalkit: source {point.name!r} ({point.value}) is not available: {problem}"
-            typer.echo(one_line(line), err=True)
+            complain(f"source {point.name!r} ({point.value}) is not available: {problem}")
 
     def _add(self, name: str, function: Callable[..., None]) -> str | None:
         """Make a command of a function; what is wrong with it, None if nothing is."""

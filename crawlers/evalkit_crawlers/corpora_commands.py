@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.terminal import show
 from evalkit_crawlers.options import (
     AllowPrivateHostsOption,
     ContactOption,
@@ -58,7 +59,7 @@ def rebuild_command(
             allow_private_hosts=allow_private_hosts,
             skip_unreachable=skip_unreachable,
             offline=offline,
-            tell=lambda line: typer.echo(line, err=True),
+            tell=lambda line: show(line, err=True),
         )
     except OSError as error:
         raise CrawlError(
@@ -66,6 +67,6 @@ def rebuild_command(
             "writable or give another --store, and run the same command again: what was fetched is kept"
         ) from error
     for line in outcome.lines():
-        typer.echo(line)
+        show(line)
     if outcome.missing:
         raise typer.Exit(1)

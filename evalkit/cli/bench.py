@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.parsing import DeviceOption, JsonOption
+from evalkit.terminal import show, show_json
 
 app = typer.Typer(help="Time evalkit beside its peers, on this machine.")
 
@@ -28,15 +29,14 @@ def bench_rwkv7_command(
         return
     from evalkit.bench.whole_model import bench_lines, bench_rwkv7
     from evalkit.environment import environment, torch_environment
-    from evalkit.files import strict_json
 
     result = bench_rwkv7(num_tokens=num_tokens, num_rounds=num_rounds, num_threads=num_threads)
     if as_json:
         content = {"environment": environment() | torch_environment("cpu"), **dataclasses.asdict(result)}
-        typer.echo(strict_json(content), nl=False)
+        show_json(content)
     else:
         for line in bench_lines(result):
-            typer.echo(line)
+            show(line)
 
 
 @app.command("kernels")
@@ -52,7 +52,6 @@ def bench_kernels_command(
     """Time WKV-7 and the scoring head against other implementations and against the machine's limits."""
     from evalkit.bench.kernels import bench_kernels, lines, rows_to_json
     from evalkit.environment import environment, torch_environment
-    from evalkit.files import strict_json
 
     if write_choices:
         _write_choices(device, num_rounds)
@@ -60,10 +59,10 @@ def bench_kernels_command(
     rows = bench_kernels(device=device, num_rounds=num_rounds)
     if as_json:
         content = {"environment": environment() | torch_environment(device), "rows": rows_to_json(rows)}
-        typer.echo(strict_json(content), nl=False)
+        show_json(content)
     else:
         for line in lines(rows):
-            typer.echo(line)
+            show(line)
 
 
 def _write_choices(device: str, num_rounds: int) -> None:
@@ -87,4 +86,4 @@ def _write_choices(device: str, num_rounds: int) -> None:
         temporary.write_text(strict_json(table), encoding="utf-8")
     for choice in choices:
         passes = "forward and backward" if choice.gradient else "forward"
-        typer.echo(f"{measured}, {passes}, from {choice.from_tokens} tokens: {', '.join(choice.order)}")
+        show(f"{measured}, {passes}, from {choice.from_tokens} tokens: {', '.join(choice.order)}")

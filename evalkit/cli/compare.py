@@ -22,6 +22,7 @@ from evalkit.cli.parsing import (
     joined,
 )
 from evalkit.scoring.policy import DEFAULT_POLICY
+from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
     from evalkit.cells.schema import CorpusCell
@@ -51,7 +52,6 @@ def compare_command(
 ) -> None:
     """Compare two models document by document, scoring what is missing first."""
     from evalkit.analysis.compare import compare_cells, comparison_lines
-    from evalkit.files import strict_json
     from evalkit.runner.options import RunOptions
     from evalkit.runner.progress import reporter_for
 
@@ -70,10 +70,10 @@ def compare_command(
         cells = _score_cells([a, b], corpus, policy, limit, options)
     comparison = compare_cells(*cells, common_documents=common_documents)
     if as_json:
-        typer.echo(strict_json(comparison.to_json(num_documents)), nl=False)
+        show_json(comparison.to_json(num_documents))
     else:
         for line in comparison_lines(comparison, num_documents):
-            typer.echo(line)
+            show(line)
 
 
 def _cells_of_files(paths: "list[Path]") -> "list[CorpusCell]":

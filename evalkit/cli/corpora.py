@@ -9,6 +9,7 @@ import typer
 
 from evalkit.cli import corpora_check
 from evalkit.cli.parsing import JsonOption, StoreOption
+from evalkit.terminal import console_for, show, show_json
 
 app = typer.Typer(help="The corpora that models are scored on.", no_args_is_help=True)
 app.command("check")(corpora_check.check_command)
@@ -68,13 +69,13 @@ def import_corpus(
         text_column=text_column,
         store=store,
     )
-    typer.echo(
+    show(
         f"{name}: {corpus.manifest.num_documents} documents, {corpus.num_bytes} bytes, "
         f"{corpus.date_from} to {corpus.date_to}, "
         f"SHA-256 {corpus.sha256[:16]}, in {store_folder(store) / name}"
     )
     for reason, count in corpus.manifest.num_dropped.items():
-        typer.echo(f"left out: {count} {reason}")
+        show(f"left out: {count} {reason}")
 
 
 @app.command("list")
@@ -82,7 +83,6 @@ def list_corpora(as_json: JsonOption = False, store: StoreOption = None) -> None
     """List the built-in corpora and those in the store. Exits with 1 if one has no sound manifest."""
     from evalkit.corpora.store import list_corpora, read_manifest
     from evalkit.errors import CorpusError
-    from evalkit.files import strict_json
 
     manifests = []
     problems = {}
@@ -93,9 +93,8 @@ def list_corpora(as_json: JsonOption = False, store: StoreOption = None) -> None
             problems[name] = str(error)
     if as_json:
         broken = [{"name": name, "problem": problem} for name, problem in problems.items()]
-        typer.echo(strict_json([*map(dataclasses.asdict, manifests), *broken]), nl=False)
+        show_json([*map(dataclasses.asdict, manifests), *broken])
     else:
-        from rich.console import Console
         from rich.table import Table
 
         table = Table(box=None, header_style="bold", pad_edge=False)
@@ -118,9 +117,9 @@ def list_corpora(as_json: JsonOption = False, store: StoreOption = None) -> None
             )
         # Into a pipe or a file goes one line per corpus, however long.
         width = None if sys.stdout.isatty() else 240
-        Console(width=width, highlight=False, markup=False).print(table)
+        console_for(sys.stdout, width=width).print(table)
         for problem in problems.values():
-            typer.echo(problem, err=True)
+            show(problem, err=True)
     if problems:
         raise typer.Exit(1)
 
@@ -133,14 +132,13 @@ def show_corpus(
 ) -> None:
     """Read a corpus and show everything that is known of it."""
     from evalkit.corpora.store import load_corpus
-    from evalkit.files import strict_json
 
     manifest = dataclasses.asdict(load_corpus(corpus, store=store).manifest)
     if as_json:
-        typer.echo(strict_json(manifest), nl=False)
+        show_json(manifest)
         return
     for key, value in manifest.items():
-        typer.echo(f"{key:<15} {_readable(value)}")
+        show(f"{key:<15} {_readable(value)}")
 
 
 @app.command("verify")
@@ -151,16 +149,15 @@ def verify_corpus(
 ) -> None:
     """Recompute every digest and count of a corpus. Exits with 1 if anything is not as stored."""
     from evalkit.corpora.store import verify_corpus
-    from evalkit.files import strict_json
 
     problems = verify_corpus(name, store)
     if as_json:
-        typer.echo(strict_json({"name": name, "problems": problems}), nl=False)
+        show_json({"name": name, "problems": problems})
     elif problems:
         for problem in problems:
-            typer.echo(f"{name}: {problem}")
+            show(f"{name}: {problem}")
     else:
-        typer.echo(f"{name}: every document is as stored")
+        show(f"{name}: every document is as stored")
     if problems:
         raise typer.Exit(1)
 
@@ -192,15 +189,15 @@ def publish_corpus(
         raise UsageError(f"{name} is on every machine already; give a corpus of your own")
     corpus = load_corpus(name, store=store)
     prepared = prepare_dataset(corpus, repo, output or Path("published") / corpus.name)
-    typer.echo(
+    show(
         f"{prepared.folder}: {prepared.num_published} documents with their text, "
         f"{prepared.num_withheld} by URL, digest and date only"
     )
     if push:
         commit = push_dataset(prepared.folder, repo, private=private)
-        typer.echo(f"pushed: hub:{repo}@{commit}")
+        show(f"pushed: hub:{repo}@{commit}")
     else:
-        typer.echo("not pushed; add --push to upload it")
+        show("not pushed; add --push to upload it")
 
 
 def _readable(value: object) -> str:

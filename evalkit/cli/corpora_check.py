@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.parsing import JsonOption, StoreOption
+from evalkit.terminal import show, show_json
 
 
 def check_command(
@@ -30,7 +31,6 @@ def check_command(
     """
     from evalkit.corpora import gates
     from evalkit.errors import UsageError
-    from evalkit.files import strict_json
 
     values: dict[str, float] = {}
     for setting in limit or ():
@@ -51,9 +51,9 @@ def check_command(
     if as_json:
         content = {"new": fresh.name, "old": old.name, "passed": passed}
         gate_rows = [dataclasses.asdict(finding) for finding in findings]
-        typer.echo(strict_json(content | {"gates": gate_rows}), nl=False)
+        show_json(content | {"gates": gate_rows})
     else:
         for finding in findings:
-            typer.echo(f"{'passed' if finding.passed else 'FAILED'}  {finding.gate + ':':<15}{finding.text}")
+            show(f"{'passed' if finding.passed else 'FAILED'}  {finding.gate + ':':<15}{finding.text}")
     if not passed:
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.listing import ListingCommand, chosen_options
+from evalkit.terminal import show
 
 
 class ExportCommand(ListingCommand):
@@ -56,8 +57,8 @@ def export_command(
         raise UsageError(f"--output {output} is a file; give a folder")
 
     def warn(text: str) -> None:
-        typer.echo(text, err=True)
+        show(text, err=True)
 
     cells = corpus_cells(read_results(results, warn=warn), warn=warn)
     summary = format.write(cells, output, **options)
-    typer.echo(f"{output}: {summary}", err=is_stream(output))  # not among what went to a pipe
+    show(f"{output}: {summary}", err=is_stream(output))  # not among what went to a pipe

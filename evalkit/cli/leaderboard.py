@@ -10,6 +10,7 @@ import typer
 from evalkit.cli.parsing import JsonOption, PolicyOption
 from evalkit.cli.report import DocsOption
 from evalkit.scoring.policy import DEFAULT_POLICY
+from evalkit.terminal import complain, show, show_json
 
 if TYPE_CHECKING:
     from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
@@ -32,9 +33,9 @@ _DEFAULT = Path("leaderboard.toml")
 def window_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Print the window, and the corpora that it has."""
     settings, window = _read(config, date)
-    typer.echo(f"{window.since} to {window.until}")
+    show(f"{window.since} to {window.until}")
     for source in settings.sources:
-        typer.echo(window.corpus(source.source))
+        show(window.corpus(source.source))
 
 
 @app.command("crawl")
@@ -65,7 +66,7 @@ def publish_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     gated = gate(settings, window)
     _print_gates(gated)
     for folder in publish(settings, gated):
-        typer.echo(f"published: {folder}")
+        show(f"published: {folder}")
     _exit_unless_passed(gated)
 
 
@@ -79,7 +80,7 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
 
     settings, window = _read(config, date)
     num_cells, num_scored = score(settings, window, hardware=hardware, reporter=reporter_for(sys.stderr))
-    typer.echo(f"{num_cells} cells, {num_scored} of them scored now")
+    show(f"{num_cells} cells, {num_scored} of them scored now")
 
 
 @app.command("site")
@@ -89,7 +90,7 @@ def site_command(config: _Config = _DEFAULT, output: _Site = Path("site"), docs:
     from evalkit.refresh.results import site
 
     drawn = site(read_config(config), output, docs=docs, tell=_tell)
-    typer.echo(f"{output}/index.html; {len(drawn)} plots in {output}/plots: {', '.join(drawn)}")
+    show(f"{output}/index.html; {len(drawn)} plots in {output}/plots: {', '.join(drawn)}")
 
 
 @app.command("commit")
@@ -113,16 +114,15 @@ def months_command(
 ) -> None:
     """Chain the months by the anchors: how the texts drifted, and levels without the drift."""
     from evalkit.analysis.months import months_json, months_lines, read_months
-    from evalkit.files import strict_json
     from evalkit.refresh.config import read_config
 
     settings = read_config(config)
     months = read_months(settings.cells_folder, settings.anchors, policy=policy, warn=_tell)
     if as_json:
-        typer.echo(strict_json(months_json(months)), nl=False)
+        show_json(months_json(months))
     else:
         for line in months_lines(months):
-            typer.echo(line)
+            show(line)
 
 
 @app.command("refresh")
@@ -148,7 +148,7 @@ def refresh_command(
         except typer.Exit:
             failed = True
         except EvalkitError as error:
-            typer.echo(f"evalkit: {error}", err=True)
+            complain(str(error))
             failed = True
     site_command(config, output, docs)
     if failed:
@@ -172,7 +172,7 @@ def _print_gates(gated: "list[GatedCorpus]") -> None:
     from evalkit.refresh.corpora import gate_lines
 
     for line in gate_lines(gated):
-        typer.echo(line)
+        show(line)
 
 
 def _exit_unless_passed(gated: "list[GatedCorpus]") -> None:
@@ -181,4 +181,4 @@ def _exit_unless_passed(gated: "list[GatedCorpus]") -> None:
 
 
 def _tell(text: str) -> None:
-    typer.echo(text, err=True)
+    show(text, err=True)

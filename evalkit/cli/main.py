@@ -12,9 +12,10 @@ import typer
 
 from evalkit.cli import bench, compare, corpora, env, export, leaderboard, models, plot, report, run
 from evalkit.cli.parsing import CommandState
-from evalkit.cli.plugins import add_commands, complain
+from evalkit.cli.plugins import add_commands
 from evalkit.cli.process import end_output, exit_code_of_interruption, prepare
 from evalkit.errors import EvalkitError, disk_error, system_line
+from evalkit.terminal import complain, show
 from evalkit.version import __version__
 
 INTERRUPTED = 130
@@ -44,7 +45,7 @@ _BUILT_IN = {command.name for command in app.registered_commands} | {
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"evalkit {__version__}")
+        show(f"evalkit {__version__}")
         raise typer.Exit
 
 
@@ -90,7 +91,8 @@ def _say_error(error: BaseException, *, debug: bool) -> int:
         complain("interrupted; what is finished is kept, and the same command goes on from there")
         return exit_code_of_interruption()
     if debug:
-        traceback.print_exception(error)
+        for text in "".join(traceback.format_exception(error)).splitlines():
+            show(text, err=True)
     if not isinstance(error, EvalkitError):
         error = disk_error(error, "standard output") or error
     if isinstance(error, EvalkitError):

@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
+import sys
 from typing import Annotated
 
 import typer
 
 from evalkit.cli.parsing import JsonOption
-from evalkit.files import strict_json
 from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.models.codecs import CODECS
+from evalkit.terminal import console_for, show, show_json
 
 app = typer.Typer(help="The models that have names.", no_args_is_help=True)
 
@@ -19,9 +20,8 @@ def list_models(as_json: JsonOption = False) -> None:
     """List the models that have names: the built-in ones and those of evalkit.toml."""
     entries = load_catalog().values()
     if as_json:
-        typer.echo(strict_json([dataclasses.asdict(entry) for entry in entries]), nl=False)
+        show_json([dataclasses.asdict(entry) for entry in entries])
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -45,7 +45,7 @@ def list_models(as_json: JsonOption = False) -> None:
             "" if entry.loader == "codec" else entry.target,
         )
     # One line per model, however long: columns squeezed into a narrow terminal cannot be read.
-    Console(width=10_000, highlight=False, markup=False).print(table)
+    console_for(sys.stdout, width=10_000).print(table)
 
 
 @app.command("formats")
@@ -74,7 +74,7 @@ def show_model(
     card = read_card(entry.local_path) if entry.local_path else None
     facts: dict[str, object] = {**dataclasses.asdict(entry), "local_copy": _local_copy(entry)}
     if as_json:
-        typer.echo(strict_json(facts if card is None else {**facts, "card": card}), nl=False)
+        show_json(facts if card is None else {**facts, "card": card})
         return
     if entry.loader == "codec":
         del facts["revision"], facts["local_copy"]
@@ -88,9 +88,9 @@ def show_model(
         shown = value if isinstance(value, str) else json.dumps(value)
         if isinstance(value, int) and not isinstance(value, bool):
             shown = f"{value:,}"
-        typer.echo(f"{key + ':':<19}{'none' if value is None else shown}")
+        show(f"{key + ':':<19}{'none' if value is None else shown}")
     for line in card_lines(card) if card else ():
-        typer.echo(line)
+        show(line)
 
 
 def _local_copy(entry: CatalogEntry) -> str | None:

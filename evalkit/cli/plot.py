@@ -7,6 +7,7 @@ import typer
 
 from evalkit.cli.listing import ListingCommand, chosen_options
 from evalkit.cli.parsing import CommaLists, comma_list, joined
+from evalkit.terminal import show
 
 
 class PlotCommand(ListingCommand):
@@ -68,10 +69,10 @@ def plot_command(
             "aggregate": aggregate,
             "reference": reference,
             "anchors": tuple(comma_list(joined(anchors))),
-            "warn": lambda text: typer.echo(text, err=True),
+            "warn": lambda text: show(text, err=True),
         },
     )
     figure = plot.draw(results, **options)
     for path in output:
         save(figure, path)
-        typer.echo(str(path))
+        show(str(path))

@@ -4,7 +4,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from evalkit.errors import one_line
+from evalkit.terminal import complain
 
 COMMAND_GROUP = "evalkit.commands"
 """Entry-point group under which other packages add their `typer.Typer` as a command."""
@@ -45,8 +45,3 @@ def _add_command(app: typer.Typer, name: str, command: object, built_in: set[str
         return f"evalkit {name} has {', '.join(clashes)} already"
     group.registered_commands += new
     return None
-
-
-def complain(text: str) -> None:
-    """A line on standard error that says who complains."""
-    typer.echo(f"evalkit: {one_line(text)}", err=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.parsing import CommaLists, comma_list, joined
+from evalkit.terminal import show
 
 DocsOption = Annotated[
     str | None,
@@ -46,7 +47,7 @@ def report_command(
     from evalkit.report import SiteOptions, build_site, check_output, docs_files
 
     def warn(text: str) -> None:
-        typer.echo(text, err=True)
+        show(text, err=True)
 
     check_output(output, results)
     docs_files(docs)
@@ -59,7 +60,7 @@ def report_command(
         figures = draw_all(scored, tell=warn)
     options = SiteOptions(loaded, explorer_documents, title, figures, docs)
     built = build_site(scored, output, options, warn=warn)
-    typer.echo(
+    show(
         f"{built.output}/index.html: models: {built.num_models}, corpora: {built.num_corpora}, "
         f"cells: {built.num_cells}, corpora in the explorer: {built.num_explored} "
         f"({built.num_files} files, {built.num_bytes / 1e6:.1f} MB)"

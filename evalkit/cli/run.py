@@ -28,6 +28,7 @@ from evalkit.cli.parsing import (
     joined,
 )
 from evalkit.scoring.policy import DEFAULT_POLICY
+from evalkit.terminal import show_json
 
 if TYPE_CHECKING:
     from evalkit.runner.options import RunOptions
@@ -157,13 +158,12 @@ def _print_results(
     result: "RunResult | None", task_result: "TaskRunResult | None", *, as_json: bool, dry_run: bool
 ) -> None:
     """Print what a run came to; the program exits with 1 where a cell failed."""
-    from evalkit.files import strict_json
     from evalkit.runner.corpora_table import print_result
     from evalkit.runner.tasks_table import print_task_result
 
     if as_json:
         content = result.to_json() if result else {}
-        typer.echo(strict_json(content | ({"tasks": task_result.to_json()} if task_result else {})), nl=False)
+        show_json(content | ({"tasks": task_result.to_json()} if task_result else {}))
     elif not dry_run:
         if result:
             print_result(result, sys.stdout)

@@ -27,6 +27,7 @@ from evalkit.embedded.data import DataSet
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, file_sha256, slug, strict_json
 from evalkit.models.codecs import CODECS
+from evalkit.terminal import complain, show
 
 CARD_NAME = "card.json"
 POSITION_EDGES = (0, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -243,12 +244,12 @@ def main() -> None:
         with atomic_write(FOLDER / name / CARD_NAME) as temporary:
             content = card(name, training, FOLDER / name / "model.safetensors", cells)
             temporary.write_text(strict_json(content), encoding="utf-8")
-        print(f"{name}: {FOLDER / name / CARD_NAME}")
+        show(f"{name}: {FOLDER / name / CARD_NAME}")
 
 
 if __name__ == "__main__":
     try:
         main()
     except EvalkitError as error:
-        print(f"evalkit: {error}", file=sys.stderr)
+        complain(str(error))
         sys.exit(error.exit_code)

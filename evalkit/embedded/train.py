@@ -32,6 +32,7 @@ from evalkit.embedded.networks import NETWORKS, ROW_TOKENS, Trained, build
 from evalkit.environment import environment, torch_environment
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import atomic_write, strict_json
+from evalkit.terminal import complain, show
 
 LEARNING_RATES = (1e-3, 2e-3, 4e-3)
 SWEEP_STEPS = 100
@@ -256,10 +257,9 @@ def _report(recipe: Recipe, progress: Progress) -> None:
         for name, value in point.items()
         if name not in ("step", "num_bytes", "learning_rate", "seconds")
     )
-    print(
+    show(
         f"{recipe.model} {progress.step}/{recipe.num_steps} steps  {shown} bits/byte  "
-        f"{point['num_bytes'] / progress.seconds:,.0f} bytes/s  {seconds_left / 60:.0f} min left",
-        flush=True,
+        f"{point['num_bytes'] / progress.seconds:,.0f} bytes/s  {seconds_left / 60:.0f} min left"
     )
 
 
@@ -277,7 +277,7 @@ def sweep(
         last = progress.points[-1]
         results.append({"learning_rate": rate, "held_out": float(np.mean([last[name] for name in held_out]))})
         write_csv(path, results)
-        print(f"{recipe.model} learning rate {rate:g}: {results[-1]['held_out']:.3f} bits/byte", flush=True)
+        show(f"{recipe.model} learning rate {rate:g}: {results[-1]['held_out']:.3f} bits/byte")
     return results
 
 
@@ -330,7 +330,7 @@ def main() -> None:
         arguments.seed,
         hashlib.sha256(stream.tobytes()).hexdigest(),
     )
-    print(f"{recipe.model}: {len(stream):,} bytes to read in {recipe.num_steps} steps", flush=True)
+    show(f"{recipe.model}: {len(stream):,} bytes to read in {recipe.num_steps} steps")
     results: list[dict[str, float]] = []
     if not arguments.learning_rate:
         results = sweep(recipe, stream, held_out, folder / "sweep.csv")
@@ -363,12 +363,12 @@ def main() -> None:
     }
     with atomic_write(folder / "training.json") as temporary:
         temporary.write_text(strict_json(json.loads(json.dumps(facts))), encoding="utf-8")
-    print(f"{recipe.model}: in {folder / 'model'}", flush=True)
+    show(f"{recipe.model}: in {folder / 'model'}")
 
 
 if __name__ == "__main__":
     try:
         main()
     except EvalkitError as error:
-        print(f"evalkit: {error}", file=sys.stderr)
+        complain(str(error))
         sys.exit(error.exit_code)

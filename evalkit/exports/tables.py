@@ -1,8 +1,7 @@
 """Flat tables, a row per cell or per document and cell, as CSV or Parquet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import exposures_of_rows, reading_of_cell
@@ -10,9 +9,7 @@ from evalkit.cells.schema import CorpusCell
 from evalkit.exports.writing import writing
 from evalkit.fields import to_json
 from evalkit.models.catalog import load_catalog
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from evalkit.spreadsheets import spreadsheet_rows
 
 Row = dict[str, str | int | float | bool | None]
 
@@ -93,6 +90,8 @@ def document_rows(cells: Sequence[CorpusCell]) -> list[Row]:
 def write_csv(cells: Sequence[CorpusCell], output: Path, *, documents: bool = False) -> str:
     """Write a table as CSV, with empty fields for what is not known; returns what was written, in words.
 
+    No text in it is a formula to a spreadsheet (`evalkit.spreadsheets`).
+
     Args:
         cells: at least one.
         output: the file.
@@ -104,7 +103,8 @@ def write_csv(cells: Sequence[CorpusCell], output: Path, *, documents: bool = Fa
     import pyarrow as pa
     import pyarrow.csv
 
-    table, words = _table(cells, documents)
+    rows, words = _rows(cells, documents)
+    table = pa.Table.from_pylist(spreadsheet_rows(rows))
     # CSV knows no type null: columns in which nothing is known are empty text.
     fields = [
         field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in table.schema
@@ -116,16 +116,15 @@ def write_csv(cells: Sequence[CorpusCell], output: Path, *, documents: bool = Fa
 
 def write_parquet(cells: Sequence[CorpusCell], output: Path, *, documents: bool = False) -> str:
     """Write a table as Parquet; arguments, returned words and errors are those of `write_csv`."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table, words = _table(cells, documents)
+    rows, words = _rows(cells, documents)
     with writing(output) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
     return words
 
 
-def _table(cells: Sequence[CorpusCell], documents: bool) -> "tuple[pa.Table, str]":
-    import pyarrow as pa
-
-    rows: Sequence[Mapping[str, object]] = document_rows(cells) if documents else cell_rows(cells)
-    return pa.Table.from_pylist(list(rows)), f"{len(rows):,} rows of {len(cells)} cells"
+def _rows(cells: Sequence[CorpusCell], documents: bool) -> tuple[list[Row], str]:
+    rows = document_rows(cells) if documents else cell_rows(cells)
+    return rows, f"{len(rows):,} rows of {len(cells)} cells"

@@ -12,6 +12,7 @@ from evalkit.errors import CorpusError, CrawlError
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
+from evalkit.spreadsheets import spreadsheet_rows
 
 _DOCUMENT_FIELDS = (
     "id",
@@ -130,7 +131,9 @@ def _publish_corpus(config: LeaderboardConfig, corpus: Corpus) -> Path:
     rows = [{field: getattr(document, field) for field in _DOCUMENT_FIELDS} for document in corpus.documents]
     types = [(field, pa.int64() if field == "num_bytes" else pa.string()) for field in _DOCUMENT_FIELDS]
     with atomic_write(folder / "documents.csv") as temporary:
-        pyarrow.csv.write_csv(pa.Table.from_pylist(rows, schema=pa.schema(types)), temporary)
+        pyarrow.csv.write_csv(
+            pa.Table.from_pylist(spreadsheet_rows(rows), schema=pa.schema(types)), temporary
+        )
     write_profile(profile(corpus), folder / PROFILE_FILE)
     return folder
 

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from typing import TextIO
 
-from rich.console import Console
 from rich.table import Table
 
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CellCorpus, CorpusCell
 from evalkit.runner.ranking import RunResult
 from evalkit.stats import Interval
+from evalkit.terminal import console_for
 
 
 def print_result(result: RunResult, stream: TextIO) -> None:
     """Print the ranking, what to know when reading it, and what failed."""
     # One line per model, however long: a narrow terminal may wrap it, but must not cut numbers short.
-    console = Console(file=stream, width=10_000, highlight=False, markup=False, soft_wrap=True)
+    console = console_for(stream, width=10_000, soft_wrap=True)
     if result.cells:
         console.print(_table(result), soft_wrap=False)
     for line in notes(result):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from evalkit.runner.reporter import CellProgress, ItemProgress, Reporter
+from evalkit.terminal import console_for, printable, show
 
 LINE_INTERVAL_S = 10.0
 """Without a terminal, a line at most this often."""
@@ -16,7 +17,7 @@ LINE_INTERVAL_S = 10.0
 
 def reporter_for(stream: TextIO) -> Reporter:
     """The reporter that fits the stream: a terminal, or a file, a pipe or a log."""
-    return BarReporter(Console(file=stream)) if stream.isatty() else LineReporter(stream)
+    return BarReporter(console_for(stream)) if stream.isatty() else LineReporter(stream)
 
 
 def describe(progress: CellProgress, num_parts: int) -> str:
@@ -59,7 +60,7 @@ class LineReporter:
 
     def message(self, text: str) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
-        print(text, file=self._stream, flush=True)
+        show(text, file=self._stream)
 
     def plan(self, lines: Sequence[str]) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
@@ -98,7 +99,7 @@ class BarReporter:
 
     def message(self, text: str) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def plan(self, lines: Sequence[str]) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
@@ -115,7 +116,7 @@ class BarReporter:
             TextColumn("{task.fields[state]}", markup=False),
             console=self._console,
         )
-        self._bar = self._bars.add_task(f"{model} on {subject}", total=1.0, state="")
+        self._bar = self._bars.add_task(printable(f"{model} on {subject}"), total=1.0, state="")
         self._bars.start()
 
     def advance(self, progress: CellProgress) -> None:

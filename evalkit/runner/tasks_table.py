@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
-from rich.console import Console
 from rich.table import Table
 
 from evalkit.analysis.cutoff import Exposure, exposure_of
@@ -12,6 +11,7 @@ from evalkit.cells.schema import TaskCell
 from evalkit.models.catalog import CatalogEntry, load_catalog
 from evalkit.runner.tasks import TaskRunResult
 from evalkit.tasks import SummaryRow
+from evalkit.terminal import console_for
 
 _LEAST_WIDTH = 150
 """Columns that the widest rows need."""
@@ -19,7 +19,7 @@ _LEAST_WIDTH = 150
 
 def print_task_result(result: TaskRunResult, stream: TextIO) -> None:
     """Print a block of lines per task and model, what to know when reading them, and what failed."""
-    console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
+    console = console_for(stream, soft_wrap=True)
     # Into a pipe or a file goes one line per row, however long; on a terminal nothing is cut off.
     console.width = max(console.width, _LEAST_WIDTH) if stream.isatty() else 10_000
     if result.cells:

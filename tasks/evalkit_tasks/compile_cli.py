@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.terminal import show
+
 if TYPE_CHECKING:
     from evalkit_tasks.compiling.check import Check
     from evalkit_tasks.compiling.compile import Compiled
@@ -46,8 +48,8 @@ def compile_command(
     if output is not None:
         check_writable(output)
     compiled = compile_automaton(automaton, layers)
-    typer.echo(f"{automaton.name}: {analyse(automaton).summary()}")
-    typer.echo(
+    show(f"{automaton.name}: {analyse(automaton).summary()}")
+    show(
         f"compiled: {compiled.num_layers} layer{'s' * (compiled.num_layers > 1)} ({compiled.form}), "
         f"{compiled.num_registers} registers, {compiled.num_parameters:,} parameters, c = 2"
     )
@@ -83,7 +85,7 @@ def _check(compiled: "Compiled", check_length: int, seed: int, backend: str) -> 
     control = compiled_check.check_strings(
         compiled_check.build_network(compiled, "off"), compiled, long[:, :1000]
     )
-    typer.echo(f"c = 1: {_failure(control)}")
+    show(f"c = 1: {_failure(control)}")
 
 
 def _report(quantifier: str, language: str, check: "Check") -> None:
@@ -100,7 +102,7 @@ def _report(quantifier: str, language: str, check: "Check") -> None:
         raise ModelError(
             f"{language}: the compiled weights are wrong at letter {check.first_wrong:,} ({strings})"
         )
-    typer.echo(f"exact on {strings}, every prefix")
+    show(f"exact on {strings}, every prefix")
 
 
 def _failure(control: "Check") -> str:
@@ -131,5 +133,5 @@ def _write(compiled: "Compiled", folder: Path, seed: int) -> None:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     num_bits = sum(compiled.expected_bits(letters).sum() for letters in strings)
     num_bytes = sum(len(letters) + 1 for letters in strings)
-    typer.echo(f"evalkit run --models rwkv7:{weights} --corpora {corpus} --output {folder / 'runs'}")
-    typer.echo(f"has to come to {num_bits / num_bytes:.4f} bits per byte")
+    show(f"evalkit run --models rwkv7:{weights} --corpora {corpus} --output {folder / 'runs'}")
+    show(f"has to come to {num_bits / num_bytes:.4f} bits per byte")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli.parsing import DEFAULT_OUTPUT, CommaLists, DryRunOption, JsonOption, OutputOption, joined
+from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
     from evalkit_tasks.training.spec import TrainSpec
@@ -168,7 +169,7 @@ def _print_costs(specs: "list[TrainSpec]", output: Path) -> None:
     from evalkit_tasks.training.costs import cost_lines
 
     for line in cost_lines(specs, output):
-        typer.echo(line)
+        show(line)
 
 
 def _train(
@@ -191,7 +192,7 @@ def _train(
     print_parity(cells, sys.stdout)
     all_hold = print_claims(cells, sys.stdout) if check_claims else True
     for failure in failures:
-        typer.echo(f"FAILED {failure.spec.name}: {failure.reason}")
+        show(f"FAILED {failure.spec.name}: {failure.reason}")
     if failures or not all_hold:
         raise typer.Exit(1)
 
@@ -209,7 +210,6 @@ def table_command(
 ) -> None:
     """Print every trained probe by length and seed, beside published numbers and their sources."""
     from evalkit.errors import UsageError
-    from evalkit.files import strict_json
     from evalkit_tasks.training import plot_data
     from evalkit_tasks.training import table as probe_table
     from evalkit_tasks.training.cells import read_cells
@@ -227,10 +227,10 @@ def table_command(
             raise UsageError(f"{output}: {NO_SWEEP}")
         plot_data.write_csv(min_layers, records)
     if as_json:
-        typer.echo(strict_json(plot_data.to_json(cells)), nl=False)
+        show_json(plot_data.to_json(cells))
         return
     if not cells:
-        typer.echo(advice)
+        show(advice)
     probe_table.print_cells(cells, sys.stdout)
     probe_table.print_parity(cells, sys.stdout)
     probe_table.print_fewest_layers(cells, sys.stdout)

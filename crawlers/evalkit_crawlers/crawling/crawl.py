@@ -33,6 +33,7 @@ from evalkit.corpora.store import (
 from evalkit.errors import CorpusError, CrawlError, UsageError
 from evalkit.files import atomic_write
 from evalkit.isolation import DEFAULT_WORK_LIMITS, WorkLimits
+from evalkit.terminal import show
 from evalkit_crawlers.crawling.extraction import extract_apart
 from evalkit_crawlers.crawling.plan import CAPTURES, FINISHED, Plan, generation
 from evalkit_crawlers.crawling.progress import CrawlProgress, Workload, drops_text
@@ -71,13 +72,13 @@ def run(source: Source, common: CommonOptions) -> None:
     clock = SystemClock()
     for crawled in crawl(source, common, clock=clock, progress=CrawlProgress(sys.stderr, clock)):
         manifest = crawled.corpus.manifest
-        print(
+        show(
             f"{manifest.name}: {manifest.num_documents:,} documents, {manifest.num_bytes:,} bytes, "
             f"sha256 {manifest.sha256[:12]}, in {crawled.folder}"
         )
-        print(f"  licenses: {drops_text(manifest.licenses)}")
+        show(f"  licenses: {drops_text(manifest.licenses)}")
         if manifest.num_dropped:
-            print(f"  dropped: {drops_text(manifest.num_dropped)} ({_DROPS_FILE} names them)")
+            show(f"  dropped: {drops_text(manifest.num_dropped)} ({_DROPS_FILE} names them)")
 
 
 def crawl(

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TextIO
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from evalkit.runner.progress import duration
+from evalkit.terminal import console_for, printable, show
 from evalkit_crawlers.http.pacing import Clock
 
 LINE_INTERVAL_S = 60.0
@@ -61,7 +61,7 @@ class CrawlProgress:
 
     def __init__(self, stream: TextIO, clock: Clock) -> None:
         self._stream, self._clock = stream, clock
-        self._console = Console(file=stream, highlight=False, markup=False) if stream.isatty() else None
+        self._console = console_for(stream) if stream.isatty() else None
         self._lock = threading.RLock()
         self._queues: dict[str, _Queue] = {}
         self._num_listings, self._num_candidates, self._num_documents = 0, 0, 0
@@ -78,7 +78,7 @@ class CrawlProgress:
             console=self._console,
             refresh_per_second=2,
             transient=True,
-            get_renderable=lambda: Text("\n".join(self.lines())),
+            get_renderable=lambda: Text("\n".join(map(printable, self.lines()))),
         ):
             yield
 
@@ -88,7 +88,7 @@ class CrawlProgress:
             if self._console is not None:
                 self._console.print(text, soft_wrap=True)
             else:
-                print(text, file=self._stream, flush=True)
+                show(text, file=self._stream)
 
     def waits(self, queue: str, seconds: float) -> None:
         """Count the time that a queue is idle out of politeness, from now on so many seconds."""
@@ -156,7 +156,8 @@ class CrawlProgress:
         with self._lock:
             if self._clock.monotonic() - self._last_lines_s >= LINE_INTERVAL_S:
                 self._last_lines_s = self._clock.monotonic()
-                print("\n".join(self.lines()), file=self._stream, flush=True)
+                for line in self.lines():
+                    show(line, file=self._stream)
 
 
 def estimate_lines(workloads: Mapping[str, Workload]) -> list[str]:

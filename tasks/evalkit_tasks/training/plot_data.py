@@ -7,6 +7,7 @@ from pathlib import Path
 from evalkit import fields
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.files import atomic_write
+from evalkit.spreadsheets import spreadsheet_rows
 from evalkit_tasks.training.experiments import fewest_layers, group_experiments, layer_sweeps
 from evalkit_tasks.training.published import compare
 from evalkit_tasks.training.suites import quick_claims
@@ -90,8 +91,9 @@ def to_json(cells: Sequence[ProbeCell]) -> dict[str, list[Record]]:
 def write_csv(path: Path, records: Sequence[Mapping[str, object]]) -> None:
     """A CSV file with a header; empty fields for what is not known."""
     # Of all records: those of older cells may have fewer metrics.
-    header = dict.fromkeys(name for record in records for name in record)
+    rows = spreadsheet_rows(records)
+    header = dict.fromkeys(name for row in rows for name in row)
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(header))
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows(rows)

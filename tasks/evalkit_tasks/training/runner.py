@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from evalkit.cells.probe_schema import ProbeCell
 from evalkit.errors import EvalkitError, first_line
 from evalkit.files import locked
 from evalkit.runner.options import check_writable
+from evalkit.terminal import show
 from evalkit_tasks.training.cells import find_cell, partial_folder, write_cell
 from evalkit_tasks.training.spec import TrainSpec, check_spec
 from evalkit_tasks.training.training import run_spec
@@ -34,7 +34,7 @@ class Failure(NamedTuple):
 
 def say(text: str) -> None:
     """Print a line of progress to the standard error."""
-    print(text, file=sys.stderr, flush=True)
+    show(text, err=True)
 
 
 def train(

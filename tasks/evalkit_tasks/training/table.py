@@ -5,6 +5,7 @@ from statistics import median
 from typing import TYPE_CHECKING, TextIO
 
 from evalkit.cells.probe_schema import ProbeCell, ProbeSpec
+from evalkit.terminal import console_for, show
 from evalkit_tasks.training.experiments import Experiment, group_experiments
 from evalkit_tasks.training.plot_data import THRESHOLDS, fewest_layers_records
 from evalkit_tasks.training.published import Comparison, compare, published
@@ -47,13 +48,9 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         table.add_row(*row)
     _print(table, stream)
     if any(cell.task.is_negative_control for cell in cells):
-        print(
-            "* negative control: not a regular language; right at every length would be a leak", file=stream
-        )
+        show("* negative control: not a regular language; right at every length would be a leak", file=stream)
     if any(cell.training.stopped_by == "budget" for cell in cells):
-        print(
-            "some trainings ended with their CPU budget, before their last step; see the cells", file=stream
-        )
+        show("some trainings ended with their CPU budget, before their last step; see the cells", file=stream)
 
 
 def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
@@ -76,7 +73,7 @@ def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
             shares = [_seeds(experiment.values(test, f"{name}_accuracy")) for name in ("token", "parity")]
             table.add_row(*heads, test, *shares)
             heads = [""] * len(heads)  # said once for all of an experiment's rows
-    print(file=stream)
+    show(file=stream)
     _print(table, stream)
 
 
@@ -95,7 +92,7 @@ def print_fewest_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         table.add_row(
             *(str(record[name]) for name in ("task", "model", "test")), *layers, str(record["layers_tried"])
         )
-    print(file=stream)
+    show(file=stream)
     _print(table, stream)
 
 
@@ -116,7 +113,7 @@ def print_claims(cells: Sequence[ProbeCell], stream: TextIO, *, only_trained: bo
         expected = f"{claim.low:.2f} to {claim.high:.2f}"
         table.add_row(claim.text, expected, measured, "holds" if holds else "DOES NOT HOLD", claim.source)
     if table.row_count:
-        print(file=stream)
+        show(file=stream)
         _print(table, stream)
     return all_hold
 
@@ -132,15 +129,15 @@ def print_published(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         column.justify = "right"
     for comparison in compare(group_experiments(cells)):
         table.add_row(*_comparison_texts(comparison, sources.index(comparison.source) + 1))
-    print(file=stream)
+    show(file=stream)
     _print(table, stream)
-    print(
+    show(
         "the sources train wider networks on the last label alone, tens of thousands of steps long; "
         "ours as the last column says",
         file=stream,
     )
     for number, source in enumerate(published().sources.values(), start=1):
-        print(f"[{number}] {source.title}. {source.url}; {source.statistic}", file=stream)
+        show(f"[{number}] {source.title}. {source.url}; {source.statistic}", file=stream)
 
 
 def _comparison_texts(comparison: Comparison, source_number: int) -> list[str]:
@@ -193,10 +190,6 @@ def _table(title: str, *, texts: Sequence[str], numbers: Sequence[str] = ()) -> 
 
 
 def _print(table: "Table", stream: TextIO) -> None:
-    from rich.console import Console
-
     # Into a pipe or a file goes one line per row, however long.
     width = None if stream.isatty() else 10_000
-    Console(file=stream, width=width, highlight=False, markup=False, soft_wrap=True).print(
-        table, soft_wrap=False
-    )
+    console_for(stream, width=width, soft_wrap=True).print(table, soft_wrap=False)
