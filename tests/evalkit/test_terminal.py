@@ -1,0 +1,94 @@
+"""What reaches a terminal is shown and not obeyed, and there is one way for it to get there."""
+
+import ast
+import io
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.table import Table
+
+from evalkit.terminal import complain, console_for, printable, printable_json, show
+from tests.test_house import MODULES, NODES
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, żółw 文字 مرحبا \u00a0", "plain, żółw 文字 مرحبا \u00a0"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("\x9b2J", r"\x9b2J"),  # CSI in one character
+        ("a\nevalkit: forged", r"a\nevalkit: forged"),
+        ("a\r\n\tb\x08\x7f", r"a\r\n\tb\x08\x7f"),
+        ("gnp.\u202egpj\u202c", r"gnp.\u202egpj\u202c"),
+        (
+            "\u2066\u2069\u200e\u061c\u2028\u2029\ufeff\u200b",
+            r"\u2066\u2069\u200e\u061c\u2028\u2029\ufeff\u200b",
+        ),
+        ("\U000e0041", r"\U000e0041"),  # a tag, which hides a letter
+        ("\udc80", r"\udc80"),  # of a file's name that is no UTF-8
+        ("می\u200cخواهم", "می\u200cخواهم"),  # Persian is misspelled without the joiner
+        ("👩\u200d🔬", "👩\u200d🔬"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown_as_its_escape(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+@given(st.text(st.characters(), max_size=40))
+def test_nothing_of_any_text_is_obeyed(text: str) -> None:
+    shown = printable(text)
+    obeyed = {character for character in shown if unicodedata.category(character) in OBEYED}
+    assert obeyed <= set("\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2") | {
+        "\U000110bd",
+        "\U000110cd",
+    }
+    assert printable(shown) == shown
+    assert shown.encode().decode() == shown
+    value = {"key " + text: [text, 1.5, None]}
+    if all(unicodedata.category(character) != "Cs" for character in text):
+        assert json.loads(printable_json(value)) == value
+    assert printable(printable_json(value).replace("\n", "")) == printable_json(value).replace("\n", "")
+
+
+def test_lines_tables_and_complaints(capsys: pytest.CaptureFixture[str]) -> None:
+    show("a\x1b[2Jb\nc")
+    complain("no\x1bsuch\nfile")
+    out, err = capsys.readouterr()
+    assert out == "a\\x1b[2Jb\\nc\n"
+    assert err == "evalkit: no\\x1bsuch file\n"
+    stream = io.StringIO()
+    table = Table("\x1bhead", title="\x1btitle")
+    table.add_row("[red]a\x1b[31m:cat:\u202e\n")
+    console_for(stream, width=80).print(table)
+    console_for(stream, width=80).print("line\x1b")
+    text = stream.getvalue()
+    assert "\x1b" not in text and "\u202e" not in text
+    assert r"[red]a\x1b[31m:cat:\u202e\n" in text and r"\x1btitle" in text and r"line\x1b" in text
+
+
+def prints(node: ast.AST) -> bool:
+    """Whether a node is a call that writes to a terminal by itself."""
+    match node:
+        case ast.Call(func=ast.Name(id="print" | "Console")):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="typer" | "click"), attr="echo" | "secho")):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="stdout" | "stderr"), attr="write")):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="traceback"), attr="print_exc")):
+            return True
+    return False
+
+
+def test_nothing_is_printed_by_another_way() -> None:
+    printing = {name for name in MODULES if any(map(prints, NODES[name]))}
+    assert printing == {"evalkit.terminal"}
+    assert Path(MODULES["evalkit.terminal"]).is_file()
