@@ -54,12 +54,12 @@ def list_formats(as_json: JsonOption = False) -> None:
     from evalkit.models.comparisons import comparisons
 
     if as_json:
-        typer.echo(strict_json([comparison._asdict() for comparison in comparisons()]), nl=False)
+        show_json([comparison._asdict() for comparison in comparisons()])
         return
-    typer.echo("| format | architecture | what | compared with | agreement | test |")
-    typer.echo("|---|---|---|---|---|---|")
+    show("| format | architecture | what | compared with | agreement | test |")
+    show("|---|---|---|---|---|---|")
     for comparison in comparisons():
-        typer.echo(f"| {' | '.join(comparison[:-1])} | `{comparison.test}` |")
+        show(f"| {' | '.join(comparison[:-1])} | `{comparison.test}` |")
 
 
 @app.command("show")

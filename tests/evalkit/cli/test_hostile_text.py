@@ -118,6 +118,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("leaderboard", "score"): _REFRESH,
     ("leaderboard", "site"): _REFRESH,
     ("leaderboard", "window"): lambda folder: [[], ["--date", EVIL], ["--config", EVIL]],
+    ("models", "formats"): lambda folder: [[], ["--json"]],
     ("models", "list"): lambda folder: [[], ["--json"]],
     ("models", "show"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],
     ("plot",): lambda folder: [[EVIL, "runs", "-o", "x.png"], ["heatmap", EVIL, "-o", "x.png"]],
@@ -137,7 +138,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
 }
 
 
-WITHOUT_FOREIGN_TEXT = {("env",)}
+WITHOUT_FOREIGN_TEXT = {("env",), ("models", "formats")}
 
 
 def obeyed(outcome: Outcome) -> set[str]:
