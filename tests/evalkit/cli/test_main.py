@@ -34,7 +34,7 @@ COMMANDS = {
     "env": [],
     "export": [],
     "leaderboard": ["check", "commit", "crawl", "months", "publish", "refresh", "score", "site", "window"],
-    "models": ["list", "show"],
+    "models": ["formats", "list", "show"],
     "plot": [],
     "probe": ["compile", "table", "train"],
     "report": [],
