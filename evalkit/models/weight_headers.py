@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.files import parse_json
+from evalkit.models.stored_tensors import problem_of_stored
 
 _NAMES = {
     "F64": "float64",
@@ -126,10 +127,11 @@ def _pickled(path: Path) -> Iterator[_Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise ValueError(str(error)) from error
+    tensors = {name: tensor for name, tensor in loaded.items() if isinstance(tensor, torch.Tensor)}
+    if problem := problem_of_stored(tensors, path.stat().st_size):
+        raise ValueError(problem)
     seen = set()
-    for name, tensor in loaded.items():
-        if not isinstance(tensor, torch.Tensor):
-            continue
+    for name, tensor in tensors.items():
         place = (tensor.data_ptr(), tensor.shape)
         if place not in seen:
             seen.add(place)

@@ -22,6 +22,7 @@ from evalkit.errors import ModelError, first_line
 from evalkit.files import parse_json
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
+from evalkit.models.hf.bounds import check_stated_counts, check_tokenizer_growth
 from evalkit.models.hf.classes import config_class, is_language_model
 from evalkit.models.hf.files import (
     TOKENIZER_FILES,
@@ -211,6 +212,7 @@ def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transform
     model_type = stated.get("model_type") if isinstance(stated, dict) else None
     if model_type is None:
         raise ModelError(f"{name}: {path} names no model_type")
+    check_stated_counts(stated, name)
     has_own_code = "AutoModelForCausalLM" in (stated.get("auto_map") or {})
     if model_type not in CONFIG_MAPPING and not (has_own_code and trust_remote_code):
         advice = "pass --trust-remote-code to run the repository's own Python, or " if has_own_code else ""
@@ -230,6 +232,8 @@ def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transform
         raise ModelError(f"{name}: {path} cannot be read: {first_line(error)}") from error
     if not (has_own_code and trust_remote_code):
         _refuse_other_models(config, name)
+        if config._attn_implementation not in (None, "eager", "sdpa"):
+            config._attn_implementation = None  # a name can be a repository's, whose kernels would be run
     return config
 
 
@@ -258,6 +262,8 @@ def read_tokenizer(
             f"{name}: {folder} has no tokenizer files; put tokenizer.json beside config.json, "
             "or name another tokenizer in the catalog"
         )
+    if "tokenizer.json" in present:
+        check_tokenizer_growth(folder / "tokenizer.json", name)
     settings = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     try:
         with quiet():

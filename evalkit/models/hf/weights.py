@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from evalkit.errors import ModelError, first_line
+from evalkit.models.hf.bounds import check_network_size
 from evalkit.models.hf.checkpoint import Checkpoint, quiet
 from evalkit.models.hf.classes import model_classes
 from evalkit.models.hf.composites import encoders, without_encoders
@@ -67,9 +68,13 @@ def _read_weights(
         with quiet(), warnings.catch_warnings():
             # Of having no GPU: transformers imports it, and evalkit does without (see `torch_path`).
             warnings.filterwarnings("ignore", module=r"fla\.")
+            folder = checkpoint.fetch_weights()
+            if not checkpoint.trust_remote_code:
+                paths = [folder / name for name in checkpoint.weight_names]
+                check_network_size(checkpoint.config, auto_class, paths, name)
             model_class = without_encoders(auto_class, checkpoint.config)
             model, report = model_class.from_pretrained(
-                checkpoint.fetch_weights(),
+                folder,
                 config=checkpoint.config,
                 dtype=dtype,
                 trust_remote_code=checkpoint.trust_remote_code,

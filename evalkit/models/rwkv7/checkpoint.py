@@ -23,6 +23,7 @@ from evalkit.models.rwkv7.embedding_norm import without_embedding_norm
 from evalkit.models.rwkv7.layouts import is_fla_layout, official_layout
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
 from evalkit.models.rwkv7.settings import NormEpsilons, apply_epsilons, check_sizes, read_settings, tie_head
+from evalkit.models.stored_tensors import problem_of_stored
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -94,6 +95,8 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
     for name, value in loaded.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ModelError(f"{path}: entry {name!r} is a {type(value).__name__}, not a tensor")
+    if problem := problem_of_stored(loaded, path.stat().st_size):
+        raise ModelError(f"{path}: {problem}; fetch the file again")
     return dict(loaded)
 
 
