@@ -161,6 +161,26 @@ def bindings(module: str) -> Iterator[str]:
                 yield name
 
 
+def prints(node: ast.AST) -> bool:
+    """Whether a node is a call that writes to a terminal by itself."""
+    match node:
+        case ast.Call(func=ast.Name(id="print" | "Console")):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="typer" | "click"), attr="echo" | "secho")):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="stdout" | "stderr"), attr="write")):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="traceback"), attr="print_exc")):
+            return True
+    return False
+
+
+def test_what_is_printed_goes_through_the_terminals_module() -> None:
+    """``evalkit.terminal.show`` and its like: there foreign titles and messages are shown, not obeyed."""
+    printing = {name for name in MODULES if any(map(prints, NODES[name]))}
+    assert printing == {"evalkit.terminal"}
+
+
 def counts(count: Callable[[str], int]) -> Counter[str]:
     return +Counter({module: count(module) for module in OUTSIDE_KERNELS})
 

@@ -42,12 +42,15 @@ def rebuild_command(
 
     Exits with 1 if a document cannot be had any more or has another text now. What was fetched is kept.
     """
+    import stamina.instrumentation
+
     from evalkit.corpora.store import store_folder
     from evalkit.errors import CrawlError
     from evalkit_crawlers.crawling.rebuild import rebuild_dataset
     from evalkit_crawlers.http.contact import contact_of_user
     from evalkit_crawlers.http.endpoints import parse_endpoints
 
+    stamina.instrumentation.set_on_retry_hooks([])  # it would log what is told to the user anyway
     try:
         outcome = rebuild_dataset(
             dataset,

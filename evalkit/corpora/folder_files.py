@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 from evalkit.corpora.file_kinds import readable_name
+from evalkit.errors import CorpusError
+from evalkit.files import parse_json
 
 MAX_NAMED_FILES = 20
 """Of each reason; a manifest is read by people."""
@@ -65,15 +67,43 @@ def folder_files(folder: Path, num_dropped: Counter[str]) -> list[Path]:
     return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
 
 
+def check_saved_dataset(folder: Path) -> None:
+    """Refuse a folder of ``datasets.save_to_disk`` that names files outside of it, or what is no plain file.
+
+    Raises:
+        CorpusError: it does.
+        OSError: a file of it cannot be read.
+        ValueError: a file of it is no JSON.
+    """
+    root = _link_root(folder.resolve())
+    splits = folder / "dataset_dict.json"
+    names: list[object] = []
+    if os.path.lexists(splits):
+        _check(splits, root)
+        content = parse_json(splits.read_bytes())
+        names = content.get("splits", []) if isinstance(content, dict) else []
+    for part in [folder / str(name) for name in names] or [folder]:
+        for name in ("dataset_info.json", "state.json"):
+            _check(part / name, root)
+        state = parse_json((part / "state.json").read_bytes())
+        for entry in state.get("_data_files", []) if isinstance(state, dict) else []:
+            _check(part / str(entry.get("filename") if isinstance(entry, dict) else entry), root)
+
+
+def _check(file: Path, root: Path) -> None:
+    if problem := _problem(file, root):
+        raise CorpusError(f"{file}: {problem}; a dataset's files have to lie in its folder")
+
+
 def _problem(file: Path, root: Path) -> str | None:
     """Why a file of a folder is not read; None if it is a plain one."""
     try:
         target = file.resolve(strict=True)
         mode = target.stat().st_mode
     except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
-        return "a link to nothing"
+        return "a link to nothing" if file.is_symlink() else "not there"
     if not target.is_relative_to(root):
-        return "a link to outside of the folder"
+        return "a link to outside of the folder" if file.is_symlink() else "outside of the folder"
     return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no plain file")
 
 

@@ -22,7 +22,7 @@ from evalkit.corpora.file_kinds import (
     readable_name,
     without_compression,
 )
-from evalkit.corpora.folder_files import MAX_NAMED_FILES, folder_files
+from evalkit.corpora.folder_files import MAX_NAMED_FILES, check_saved_dataset, folder_files
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import file_sha256
 from evalkit.hub_errors import HubRepository, hub_message
@@ -308,6 +308,7 @@ def _saved_dataset_rows(
     import pyarrow as pa
 
     try:
+        check_saved_dataset(path)
         dataset = datasets.load_from_disk(str(path))
         yield from _dataset_rows(str(path), dataset, split, columns, provenance)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:

@@ -1,10 +1,8 @@
 """What reaches a terminal is shown and not obeyed, and there is one way for it to get there."""
 
-import ast
 import io
 import json
 import unicodedata
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from evalkit.terminal import complain, console_for, printable, printable_json, show
-from tests.test_house import MODULES, NODES
 
 
 @pytest.mark.parametrize(
@@ -72,23 +69,3 @@ def test_lines_tables_and_complaints(capsys: pytest.CaptureFixture[str]) -> None
     text = stream.getvalue()
     assert "\x1b" not in text and "\u202e" not in text
     assert r"[red]a\x1b[31m:cat:\u202e\n" in text and r"\x1btitle" in text and r"line\x1b" in text
-
-
-def prints(node: ast.AST) -> bool:
-    """Whether a node is a call that writes to a terminal by itself."""
-    match node:
-        case ast.Call(func=ast.Name(id="print" | "Console")):
-            return True
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="typer" | "click"), attr="echo" | "secho")):
-            return True
-        case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="stdout" | "stderr"), attr="write")):
-            return True
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="traceback"), attr="print_exc")):
-            return True
-    return False
-
-
-def test_nothing_is_printed_by_another_way() -> None:
-    printing = {name for name in MODULES if any(map(prints, NODES[name]))}
-    assert printing == {"evalkit.terminal"}
-    assert Path(MODULES["evalkit.terminal"]).is_file()

@@ -1,14 +1,17 @@
 """What of a folder is read as a corpus: plain files that lie in it, whatever links say."""
 
+import json
 import os
 import socket
 from collections import Counter
 from pathlib import Path
 
+import datasets
 import pytest
 
 from evalkit.corpora.folder_files import MAX_NAMED_FILES, folder_files
 from evalkit.corpora.importers import read_documents
+from evalkit.errors import CorpusError
 
 
 def outcome(folder: Path) -> tuple[list[str], dict[str, int]]:
@@ -91,3 +94,27 @@ def test_many_are_counted_and_not_all_named(tmp_path: Path) -> None:
     _, num_dropped = outcome(tmp_path)
     assert num_dropped["not read, not named"] == 5
     assert sum(num_dropped.values()) == MAX_NAMED_FILES + 5
+
+
+@pytest.mark.parametrize("way", ["state", "splits", "link", "pipe"])
+def test_a_saved_dataset_names_no_file_outside_of_its_folder(tmp_path: Path, way: str) -> None:
+    secret, folder = tmp_path / "secret", tmp_path / "corpus"
+    datasets.Dataset.from_dict({"text": ["a secret"]}).save_to_disk(secret)
+    given = datasets.Dataset.from_dict({"text": ["a text"]})
+    (datasets.DatasetDict({"test": given}) if way == "splits" else given).save_to_disk(folder)
+    name = "data-00000-of-00001.arrow"
+    if way == "state":
+        state = json.loads((folder / "state.json").read_text())
+        state["_data_files"] = [{"filename": f"../secret/{name}"}]
+        (folder / "state.json").write_text(json.dumps(state))
+    elif way == "splits":
+        (folder / "dataset_dict.json").write_text(json.dumps({"splits": ["../secret"]}))
+    else:
+        (folder / name).unlink()
+        if way == "link":
+            (folder / name).symlink_to(secret / name)
+        else:
+            os.mkfifo(folder / name)
+    problem = {"link": "a link to outside of the folder", "pipe": "a pipe"}.get(way, "outside of the folder")
+    with pytest.raises(CorpusError, match=f"{problem}; a dataset's files have to lie in its folder"):
+        read_documents(folder)
