@@ -17,6 +17,7 @@ from evalkit.analysis.shared_rows import SharedRows
 from evalkit.analysis.site_listing import SITE_LISTING, read_listing
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import read_checked_cell
+from evalkit.cells.renewal import newest_of_each
 from evalkit.cells.schema import CellCorpus, CellModel, CellPolicy, CorpusCell, TaskCell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import slug
@@ -108,8 +109,8 @@ class Results:
     folder: Path = Path()
     """Where they lie."""
     cells: tuple[CorpusCell, ...] = ()
-    """All whole cells of corpora, in the order of their paths; also those that `corpora` leave out because
-    another has the same numbers and those of the tokens besides."""
+    """All whole cells of corpora, in the order of their paths, but those that were made anew since; also
+    those that `corpora` leave out because another has the same numbers and those of the tokens besides."""
 
     @functools.cached_property
     def manifests(self) -> Manifests:
@@ -162,7 +163,7 @@ def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
     for path in disagreeing:
         reason = "gives a document another num_bytes than most cells of its corpus do"
         left_out.append(LeftOut(path.relative_to(results).as_posix(), reason))
-    cells = [cell for cell in cells if cell.path not in disagreeing]
+    cells = newest_of_each(cell for cell in cells if cell.path not in disagreeing)
     for skipped in left_out:
         warn(f"left out: {skipped.path} {skipped.reason}")
     if not cells and not probes:

@@ -12,7 +12,6 @@ unpaid) and ``token_ends`` (byte offsets).
 import dataclasses
 import datetime as dt
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,9 +30,8 @@ from evalkit.cells.keys import (
 )
 from evalkit.cells.provenance import cell_model
 from evalkit.cells.reading import cell_of, check_kind, read_cell_of
+from evalkit.cells.renewal import cluster_of, corpus_facts, current_cell, metrics_of, renewed_files
 from evalkit.cells.schema import (
-    COMPRESSION_RATE_PERCENT_PER_BPB,
-    CellCorpus,
     CellDocuments,
     CellMetrics,
     CellPolicy,
@@ -43,12 +41,11 @@ from evalkit.cells.schema import (
     LossyDocument,
     content_of,
 )
-from evalkit.corpora.store import UNKNOWN, Corpus
+from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug
 from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
-from evalkit.stats import CONFIDENCE, ratio_interval
 
 
 class CellSpec(NamedTuple):
@@ -93,7 +90,9 @@ def find_cell(
 ) -> CorpusCell | None:
     """The finished cell of a spec, or None; a cell with token bits serves one without.
 
-    Damaged files are moved aside, except in a dry run, and ``warn`` is told (`cell_files.is_whole`).
+    Damaged files are moved aside, except in a dry run, and ``warn`` is told (`cell_files.is_whole`). Where
+    the texts are the same and something else is said of them now, the cell is made anew of the same bits
+    (`evalkit.cells.renewal`).
 
     Args:
         spec: the cell.
@@ -110,8 +109,11 @@ def find_cell(
     cell_model(spec.identity)  # what is wrong with it is told before anything is scored
     for token_bits in sorted({spec.token_bits, True}):
         path = spec.folder(output) / f"{spec.key(token_bits=token_bits)}.json"
-        if cell_files.is_whole(path, warn=warn, again="scored again", dry_run=dry_run):
-            return _named(read_cell_of(CorpusCell, path), spec)
+        paths = [path, *renewed_files(path)]
+        whole = [p for p in paths if cell_files.is_whole(p, warn=warn, again="scored again", dry_run=dry_run)]
+        cells = [read_cell_of(CorpusCell, path) for path in whole]
+        if cells:
+            return _named(current_cell(cells, spec.corpus, path, warn=warn, dry_run=dry_run), spec)
     if not accept_versions:
         return None
     for cell in cells_in(spec.folder(output), warn=warn):
@@ -120,7 +122,8 @@ def find_cell(
             for token_bits in {spec.token_bits, True}
         ):
             warn(accepted(spec.identity, cell.corpus.name, cell.model))
-            return _named(cell, spec)
+            path = cell.path.with_stem(cell.path.stem.partition("-")[0])
+            return _named(current_cell([cell], spec.corpus, path, warn=warn, dry_run=dry_run), spec)
     return None
 
 
@@ -182,7 +185,7 @@ def write_cell(
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             seconds=seconds,
             model=cell_model(spec.identity),
-            corpus=_corpus(spec),
+            corpus=corpus_facts(spec.corpus, spec.limit),
             policy=_policy(spec, prefix),
             totals=_totals(scored),
             metrics=_metrics(scored, seconds),
@@ -195,22 +198,6 @@ def write_cell(
 
     written = cell_files.write(path, lambda parquet: _write_rows(parquet, scores, spec.token_bits), content)
     return _named(check_kind(CorpusCell, cell_of(path, written)), spec)
-
-
-def _corpus(spec: CellSpec) -> CellCorpus:
-    corpus = spec.corpus
-    return CellCorpus(
-        name=corpus.name,
-        sha256=corpus.sha256,
-        date_from=corpus.date_from,
-        date_to=corpus.date_to,
-        num_documents=len(corpus.documents),
-        num_bytes=corpus.num_bytes,
-        limit=spec.limit,
-        licenses=dict(corpus.manifest.licenses),
-        sources=dict(corpus.manifest.sources),
-        languages=dict(Counter(document.language or UNKNOWN for document in corpus.documents)),
-    )
 
 
 def _policy(spec: CellSpec, prefix: Sequence[int] | None) -> CellPolicy:
@@ -250,26 +237,10 @@ def _totals(scored: Sequence[DocumentScore]) -> CellTotals:
 
 
 def _metrics(scored: Sequence[DocumentScore], seconds: float) -> CellMetrics:
-    totals = _totals(scored)
     bits = [score.total_bits or 0.0 for score in scored]
-    clusters = [cluster_of(score) for score in scored]
-    interval = ratio_interval(bits, [score.document.num_bytes for score in scored], clusters)
-    bits_per_byte = totals.total_bits / totals.num_bytes
-    return CellMetrics(
-        bits_per_byte=bits_per_byte,
-        bits_per_byte_low=interval.low if interval else None,
-        bits_per_byte_high=interval.high if interval else None,
-        confidence=CONFIDENCE,
-        num_clusters=len(set(clusters)),
-        compression_rate_percent=COMPRESSION_RATE_PERCENT_PER_BPB * bits_per_byte,
-        tokens_per_s=None if totals.num_tokens is None else totals.num_tokens / seconds,
-        bytes_per_s=totals.num_bytes / seconds,
-    )
-
-
-def cluster_of(score: DocumentScore) -> str:
-    """What a document is resampled with: its cluster, or itself."""
-    return score.document.cluster or score.document.id
+    num_bytes = [score.document.num_bytes for score in scored]
+    clusters = [cluster_of(score.document) for score in scored]
+    return metrics_of(_totals(scored), bits, num_bytes, clusters, seconds)
 
 
 def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -> None:
@@ -280,7 +251,7 @@ def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -
         "id": pa.array([score.document.id for score in scores], pa.string()),
         "sha256": pa.array([score.document.sha256 for score in scores], pa.string()),
         "title": pa.array([score.document.title for score in scores], pa.string()),
-        "cluster": pa.array([cluster_of(score) for score in scores], pa.string()),
+        "cluster": pa.array([cluster_of(score.document) for score in scores], pa.string()),
         "num_bytes": pa.array([score.document.num_bytes for score in scores], pa.int64()),
         "num_tokens": pa.array([score.num_tokens for score in scores], pa.int64()),
         "total_bits": pa.array([score.total_bits for score in scores], pa.float64()),

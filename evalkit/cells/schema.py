@@ -137,6 +137,8 @@ class CellCorpus:
     """Documents by license."""
     sources: Annotated[Mapping[str, int] | None, Mark.MAY_BE_ABSENT] = None
     """Documents by source; older cells do not say."""
+    records_sha256: Fact = None
+    """Digest of all fields of all documents, see `evalkit.corpora.document`; older cells do not say."""
     languages: Annotated[Mapping[str, int] | None, Mark.MAY_BE_ABSENT] = None
     """Documents by language, ``unknown`` where nobody stated it; the same."""
 

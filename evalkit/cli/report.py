@@ -42,6 +42,7 @@ def report_command(
 
     It needs no server and no network: open site/index.html. Cells of --limit runs are refused.
     """
+    from evalkit.analysis.current import with_current_records
     from evalkit.analysis.results import read_results
     from evalkit.corpora.store import load_corpus
     from evalkit.report import SiteOptions, build_site, check_output, docs_files
@@ -52,7 +53,7 @@ def report_command(
     check_output(output, results)
     docs_files(docs)
     loaded = [load_corpus(name) for name in comma_list(joined(corpora))]  # told before anything is drawn
-    scored = read_results(results, warn=warn)
+    scored = with_current_records(read_results(results, warn=warn), loaded, warn=warn)
     figures = []
     if with_plots:
         from evalkit.plots import draw_all

@@ -2,7 +2,9 @@ r"""What a corpus is made of: documents, the manifest that describes them, and t
 
 A document is a text with a date, a source and a license. A corpus is an ordered set of documents; its
 digest is the SHA-256 of the lines ``id sha256\n`` of its documents in order, so that it names exactly
-what is scored and in which order, whatever file the documents came from.
+what is scored and in which order, whatever file the documents came from. A second digest, of the records,
+covers everything that is said of the texts (clusters, dates, licenses, titles, …): the first decides which
+bits a text has, the second whether intervals and notes made of them are still true.
 
 Import these names from `evalkit.corpora.store`, which also stores and loads corpora.
 """
@@ -10,6 +12,7 @@ Import these names from `evalkit.corpora.store`, which also stores and loads cor
 import dataclasses
 import datetime as dt
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,13 +22,16 @@ from urllib.parse import urlsplit
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
 
-SCHEMA_VERSION = 2
-READABLE_VERSIONS = (1, 2)
-"""Of manifests: in version 1 the column ``num_bytes`` of the documents' table was called ``n_bytes``."""
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = (1, 2, 3)
+"""Of manifests: in version 1 the column ``num_bytes`` of the documents' table was called ``n_bytes``; until
+version 2 there was no ``records_sha256``."""
 UNKNOWN = "unknown"
 """Stands for a source or license that nobody stated, in documents and in the manifest's counts."""
 
-_PUBLISHED_AT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?", re.ASCII)
+_MOMENT_FORMS = "YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SSZ"
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +74,9 @@ class Document:
         return self.text.encode("utf-8")
 
 
+_RECORD_FIELDS = sorted(field.name for field in dataclasses.fields(Document) if field.name != "text")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Manifest:
     """What is known of a corpus without reading its documents; the content of ``manifest.json``."""
@@ -93,6 +102,8 @@ class Manifest:
     """Documents of the input that are not in the corpus, by reason."""
     sha256: str
     """Digest of the corpus; see the module's docstring."""
+    records_sha256: str | None = None
+    """Digest of all fields of all documents; None in files that are older than it."""
     parquet_file: str | None = None
     parquet_sha256: str | None = None
 
@@ -258,18 +269,8 @@ def make_corpus(
     documents = tuple(documents)
     if not documents:
         raise CorpusError(f"corpus {name}: it has no documents")
-    seen: set[str] = set()
-    for document in documents:
-        if document.id in seen or document.id.split() != [document.id]:
-            raise CorpusError(f"corpus {name}: id {document.id!r} is used twice or holds white space")
-        if not document.num_bytes:
-            raise CorpusError(f"corpus {name}: document {document.id} is empty; leave it out and count it")
-        seen.add(document.id)
-        if document.published_at is not None and not _PUBLISHED_AT.fullmatch(document.published_at):
-            raise CorpusError(
-                f"corpus {name}: document {document.id}: published_at {document.published_at!r} is neither "
-                "YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SSZ"
-            )
+    if problems := document_problems(documents):
+        raise CorpusError(f"corpus {name}: {problems[0]}")
     days = [document.published_at[:10] for document in documents if document.published_at is not None]
     if len(days) < len(documents):
         days = []
@@ -287,6 +288,40 @@ def make_corpus(
     return Corpus(documents, manifest)
 
 
+def document_problems(documents: Iterable[Document]) -> list[str]:
+    """What is not as `Document` promises, one line each; of a document without text what its text must be."""
+    problems = []
+    seen: set[str] = set()
+    for document in documents:
+        if document.id in seen or document.id.split() != [document.id]:
+            problems.append(f"id {document.id!r} is used twice or holds white space")
+        seen.add(document.id)
+        if document.num_bytes < 1:
+            problems.append(f"document {document.id} is empty; leave it out and count it")
+        if not _SHA256.fullmatch(document.sha256):
+            problems.append(f"document {document.id}: sha256 {document.sha256!r} is no digest")
+        for name in ("published_at", "fetched_at"):
+            moment = getattr(document, name)
+            if moment is not None and not _is_moment(moment):
+                problems.append(f"document {document.id}: {name} {moment!r} is neither {_MOMENT_FORMS}")
+    return problems
+
+
+def is_the_stored_text(document: Document) -> bool:
+    """Whether a document's length and digest are those of its text."""
+    data = document.data
+    return document.num_bytes == len(data) and document.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def _is_moment(text: str) -> bool:
+    if not _MOMENT.fullmatch(text):
+        return False
+    try:
+        return utc_date(text) == text
+    except ValueError:
+        return False
+
+
 class Counts(NamedTuple):
     """The manifest's fields that follow from the documents; see `Manifest`."""
 
@@ -295,6 +330,7 @@ class Counts(NamedTuple):
     num_documents: int
     num_bytes: int
     sha256: str
+    records_sha256: str
 
 
 def counts(documents: tuple[Document, ...]) -> Counts:
@@ -305,7 +341,17 @@ def counts(documents: tuple[Document, ...]) -> Counts:
         num_documents=len(documents),
         num_bytes=sum(document.num_bytes for document in documents),
         sha256=texts_sha256((document.id, document.sha256) for document in documents),
+        records_sha256=records_sha256(documents),
     )
+
+
+def records_sha256(documents: Iterable[Document]) -> str:
+    """The digest of all fields of all documents in their order; a text stands in it by its own digest."""
+    digest = hashlib.sha256()
+    for document in documents:
+        record = [getattr(document, name) for name in _RECORD_FIELDS]
+        digest.update(json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n")
+    return digest.hexdigest()
 
 
 def texts_sha256(documents: Iterable[tuple[str, str]]) -> str:

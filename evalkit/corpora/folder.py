@@ -18,6 +18,8 @@ from evalkit.corpora.document import (
     Document,
     Manifest,
     counts,
+    document_problems,
+    is_the_stored_text,
     utc_date,
 )
 from evalkit.corpora.tables import document_columns, document_row, with_current_names
@@ -108,11 +110,16 @@ def read_folder(folder: Path) -> tuple[Corpus | None, list[str]]:
         documents = _documents(content)
     except CorpusError as error:
         return None, [*problems, f"{file_name}: {error}"]
-    for document in documents:
-        data = document.data
-        if document.num_bytes != len(data) or document.sha256 != hashlib.sha256(data).hexdigest():
-            problems.append(f"{file_name}: document {document.id}: its text is not the one that was stored")
-    for key, value in counts(documents)._asdict().items():
+    problems += [
+        f"{file_name}: document {document.id}: its text is not the one that was stored"
+        for document in documents
+        if not is_the_stored_text(document)
+    ]
+    problems += [f"{file_name}: {problem}" for problem in document_problems(documents)]
+    counted = counts(documents)
+    if manifest.records_sha256 is None:
+        manifest = dataclasses.replace(manifest, records_sha256=counted.records_sha256)
+    for key, value in counted._asdict().items():
         stated = getattr(manifest, key)
         if stated != value:
             problems.append(f"{MANIFEST_FILE}: {key} is {stated!r}, the documents give {value!r}")

@@ -30,6 +30,9 @@ from evalkit.corpora.document import (
     Document,
     Manifest,
     counts,
+    document_problems,
+    is_the_stored_text,
+    records_sha256,
 )
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
@@ -61,6 +64,7 @@ class PublishedDataset(NamedTuple):
     """A corpus as far as its dataset has it: all but the texts that may not be republished."""
 
     manifest: Manifest
+    """Without the digest of the records."""
     documents: dict[int, Document]
     """By position: those whose text is there."""
     withheld: dict[int, Document]
@@ -126,7 +130,7 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
                 else:
                     path.unlink(missing_ok=True)
             with atomic_write(folder / CORPUS_FILE) as temporary:
-                temporary.write_text(_corpus_json(corpus.manifest), encoding="utf-8")
+                temporary.write_text(_corpus_json(corpus, published), encoding="utf-8")
             with atomic_write(folder / "README.md") as temporary:
                 temporary.write_text(card, encoding="utf-8")
     except OSError as error:
@@ -215,10 +219,29 @@ def read_dataset(folder: Path) -> PublishedDataset:
             f"{folder}: it has {len(positions)} documents, not the {manifest.num_documents} that "
             f"{CORPUS_FILE} says; fetch it again"
         )
-    ordered = sorted((documents | withheld).items())
-    if counts(tuple(document for _, document in ordered)).sha256 != manifest.sha256:
-        raise CorpusError(f"{folder}: {CORPUS_FILE} does not belong to its tables; fetch it again")
-    return PublishedDataset(manifest, documents, withheld)
+    everything = documents | withheld
+    _check_columns(folder, manifest, [everything[position] for position in positions])
+    for document in documents.values():
+        if not is_the_stored_text(document):
+            raise CorpusError(
+                f"{folder}: the text of document {document.id} is not the one that was published, or its "
+                "num_bytes or sha256 is another's; fetch it again"
+            )
+    # The records' digest was that of the tables, which lack titles that the corpus has.
+    return PublishedDataset(dataclasses.replace(manifest, records_sha256=None), documents, withheld)
+
+
+def _check_columns(folder: Path, manifest: Manifest, documents: Sequence[Document]) -> None:
+    """That every column of the tables is as documents have it, and what the manifest says of all together."""
+    if problems := document_problems(documents):
+        raise CorpusError(f"{folder}: {problems[0]}; fetch it again")
+    for key, value in counts(tuple(documents))._asdict().items():
+        stated = getattr(manifest, key)
+        if stated != value and not (key == "records_sha256" and stated is None):
+            raise CorpusError(
+                f"{folder}: {CORPUS_FILE} does not belong to its tables: {key} is {stated!r}, the tables "
+                f"give {value!r}; fetch it again"
+            )
 
 
 def _read_table(path: Path, *, with_text: bool) -> dict[int, Document]:
@@ -277,12 +300,21 @@ def _check_folder(folder: Path, corpus: Corpus) -> None:
         raise CorpusError(f"{folder}: it holds something else than corpus {corpus.name}; give a new --output")
 
 
-def _corpus_json(manifest: Manifest) -> str:
-    # When and in which file it was stored here is of this machine and no part of the corpus.
-    fields = dataclasses.asdict(
-        dataclasses.replace(manifest, created=None, parquet_file=None, parquet_sha256=None)
+def _corpus_json(corpus: Corpus, published: Sequence[bool]) -> str:
+    # When and in which file it was stored here is of this machine and no part of the corpus. The records'
+    # digest is of what the tables hold, for what they withhold cannot be checked by who reads them.
+    shown = [
+        document if has_text else dataclasses.replace(document, title=None)
+        for document, has_text in zip(corpus.documents, published, strict=True)
+    ]
+    manifest = dataclasses.replace(
+        corpus.manifest,
+        created=None,
+        parquet_file=None,
+        parquet_sha256=None,
+        records_sha256=records_sha256(shown),
     )
-    return strict_json(fields)
+    return strict_json(dataclasses.asdict(manifest))
 
 
 def _schema(*, with_text: bool, column_names: Collection[str] = FIELD_NAMES) -> "pa.Schema":

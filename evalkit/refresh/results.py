@@ -95,6 +95,7 @@ def site(
     Raises:
         UsageError: there are no cells, or ``output`` holds something else than a site.
     """
+    from evalkit.analysis.current import with_current_records
     from evalkit.analysis.results import read_results
     from evalkit.plots import draw_all
     from evalkit.report import SiteOptions, build_site, check_output, docs_files
@@ -102,7 +103,7 @@ def site(
     cells = config.cells_folder
     check_output(output, cells)
     docs_files(docs)
-    results = read_results(cells, warn=tell)
+    results = with_current_records(read_results(cells, warn=tell), (), warn=tell)
     figures = draw_all(results, benchmarks=config.results, anchors=config.anchors, tell=tell)
     build_site(results, output, SiteOptions(title=config.title, figures=figures, docs=docs), warn=tell)
     return [figure.name for figure in figures]

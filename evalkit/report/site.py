@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from evalkit.analysis.current import with_current_records
 from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.rankings import compute
 from evalkit.analysis.results import Results
 from evalkit.analysis.site_listing import SITE_LISTING
 from evalkit.analysis.sources import sources_of
 from evalkit.corpora.document import Corpus
+from evalkit.corpora.store import load_corpus
 from evalkit.environment import environment
 from evalkit.errors import UsageError
 from evalkit.report import content
@@ -75,7 +77,9 @@ def build_site(
         raise UsageError(f"{options.num_explorer_documents} documents for the explorer: give 0 or more")
     check_output(output, results.folder)
     docs = docs_files(options.docs)
-    backgrounds = find_backgrounds(results, options.corpora, warn=warn)
+    named = [corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in options.corpora]
+    results = with_current_records(results, named, warn=warn)
+    backgrounds = find_backgrounds(results, named, warn=warn)
     board = compute(results, sources_of(results, [background.manifest for background in backgrounds]))
     with placed(output) as folder:
         writer = Writer(

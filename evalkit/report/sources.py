@@ -26,7 +26,7 @@ class Background(NamedTuple):
 
 
 def find_backgrounds(
-    results: Results, corpora: Sequence[str | Corpus], *, warn: Callable[[str], None]
+    results: Results, corpora: Sequence[Corpus], *, warn: Callable[[str], None]
 ) -> list[Background]:
     """The manifest and the texts of each scored corpus.
 
@@ -35,15 +35,13 @@ def find_backgrounds(
 
     Args:
         results: the cells.
-        corpora: corpora, or names or paths of them as for ``evalkit run --corpora``.
+        corpora: those that were named.
         warn: told which corpora are not at hand although somebody kept their tokens' bits.
 
     Raises:
-        UsageError: a name or path is nothing.
-        CorpusError: a corpus that is named cannot be read.
+        CorpusError: a stored corpus cannot be read.
     """
-    loaded = [corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in corpora]
-    by_digest = {corpus.sha256: corpus for corpus in loaded}
+    by_digest = {corpus.sha256: corpus for corpus in corpora}
     backgrounds = []
     for problem in results.manifests.problems:
         warn(problem)
@@ -58,7 +56,7 @@ def find_backgrounds(
                 "name the corpus or its file with --corpora"
             )
         backgrounds.append(Background(manifest, corpus))
-    for corpus in loaded:
+    for corpus in corpora:
         if corpus.sha256 not in {scored.sha256 for scored in results.corpora}:
             warn(f"--corpora {corpus.name}: no cell is of this text (sha256 {corpus.sha256[:12]})")
     return backgrounds

@@ -249,6 +249,7 @@ def _write_cell(
             "num_bytes": total_bytes,
             "limit": None,
             "licenses": {"CC-BY-4.0": count},
+            "records_sha256": hashlib.sha256(f"{clusters}".encode()).hexdigest(),
             "sources": {f"source{corpus % 5}": count},
             "languages": {"en": count},
         },

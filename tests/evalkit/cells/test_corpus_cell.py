@@ -35,7 +35,7 @@ CELL_KEYS = {
     ],
     "corpus": [
         *("date_from", "date_to", "languages", "licenses", "limit", "name", "num_bytes", "num_documents"),
-        *("sha256", "sources"),
+        *("records_sha256", "sha256", "sources"),
     ],
     "documents": ["lossy", "num_literal", "num_lossy", "parquet", "parquet_sha256", "token_bits"],
     "metrics": [

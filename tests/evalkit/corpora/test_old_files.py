@@ -4,6 +4,7 @@
 the dataset that was published of it, where the license of the second allows nobody to publish it.
 """
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -75,7 +76,8 @@ def test_an_old_corpus_is_the_same_corpus(store: Path) -> None:
     assert corpus.documents == old_corpus().documents
     assert corpus.sha256 == "8cdc834139212bdc3737a81a2476ea228fc648f9a61a63683fac1b0dcfe6c53f"
     assert verify_corpus("old", store) == []
-    assert read_manifest("old", store) == corpus.manifest
+    assert read_manifest("old", store) == dataclasses.replace(corpus.manifest, records_sha256=None)
+    assert corpus.manifest.records_sha256 == old_corpus().manifest.records_sha256
     before = (store / "old" / "manifest.json").read_bytes()
     save_corpus(old_corpus(), store)  # nothing to do
     assert (store / "old" / "manifest.json").read_bytes() == before

@@ -136,7 +136,7 @@ def test_a_config_that_would_be_empty_is_not_there(licenses: tuple[str | None, .
 def test_what_is_read_back_is_the_corpus(tmp_path: Path) -> None:
     corpus = corpus_of()
     dataset = read_dataset(prepare_dataset(corpus, "me/news", tmp_path / "out").folder)
-    assert dataset.manifest == corpus.manifest
+    assert dataset.manifest == dataclasses.replace(corpus.manifest, records_sha256=None)
     merged = {**dataset.documents, **dataset.withheld}
     for position, document in enumerate(corpus.documents):
         expected = (
@@ -326,7 +326,7 @@ def test_a_license_that_is_no_address_is_unknown(license: str, tmp_path: Path) -
         {"num_documents": 10**12},
         {"provenance": []},
         {"num_dropped": 3},
-        {"schema_version": 3},
+        {"schema_version": 4},
         {"name": None},
         {"sha256": "0" * 64},
     ],
@@ -352,6 +352,53 @@ def test_tables_that_lack_something_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.concat_tables([table, table]), path)
     with pytest.raises(CorpusError, match="two documents at position 0"):
         read_dataset(folder)
+
+
+COLUMN_CHANGES: dict[str, tuple[object, str]] = {
+    "num_bytes": (7, "num_bytes"),
+    "sha256": ("0" * 64, "sha256"),
+    "id": ("d9", "is used twice"),
+    "published_at": ("2026-02-30", "published_at '2026-02-30' is neither YYYY-MM-DD nor"),
+    "fetched_at": ("yesterday", "fetched_at 'yesterday' is neither"),
+    "license": ("MIT", "does not belong to its tables"),
+    "source": ("wiki", "sources is"),
+    "url": ("https://elsewhere.example", "records_sha256 is"),
+    "language": ("xx", "records_sha256 is"),
+    "cluster": ("one for all", "records_sha256 is"),
+    "extractor": (None, "records_sha256 is"),
+    "source_version": ("v9", "records_sha256 is"),
+    "title": ("Another title", "records_sha256 is"),
+    "text": ("Another text", "the text of document d0 is not the one that was published"),
+}
+
+
+@pytest.mark.parametrize("config", ["data", "manifest"])
+@pytest.mark.parametrize("name", COLUMN_CHANGES)
+def test_every_column_of_a_dataset_is_verified(tmp_path: Path, config: str, name: str) -> None:
+    """Of the texts that it has and of those that are still to be fetched."""
+    folder = prepare_dataset(corpus_of(), "me/news", tmp_path / "out").folder
+    path = folder / config / "test-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    if name not in table.column_names:
+        assert config == "manifest" and name in ("text", "title")
+        return
+    value, says = COLUMN_CHANGES[name]
+    if name == "id":
+        value = table["id"][1].as_py()
+    values = [value, *table[name].to_pylist()[1:]]
+    changed = pa.array(values, table.schema.field(name).type)
+    pq.write_table(table.set_column(table.column_names.index(name), table.schema.field(name), changed), path)
+    with pytest.raises(CorpusError, match=says) as caught:
+        read_dataset(folder)
+    assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+
+
+def test_a_dataset_of_a_version_without_the_digest_is_read(tmp_path: Path) -> None:
+    folder = prepare_dataset(corpus_of(), "me/news", tmp_path / "out").folder
+    fields = json.loads((folder / "corpus.json").read_bytes())
+    del fields["records_sha256"]
+    (folder / "corpus.json").write_text(json.dumps({**fields, "schema_version": 2}))
+    assert read_dataset(folder).manifest.sha256 == corpus_of().sha256
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -8,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,7 +29,7 @@ from evalkit.corpora.store import (
     verify_corpus,
 )
 from evalkit.errors import CorpusError, UsageError
-from evalkit.files import TEMPORARY_SUFFIX
+from evalkit.files import TEMPORARY_SUFFIX, strict_json
 
 AWKWARD_TEXTS = [
     "plain",
@@ -69,6 +71,57 @@ def test_the_digest_is_over_ordered_ids_and_digests() -> None:
     lines = f"{first[:16]} {first}\n{second[:16]} {second}\n"
     assert corpus.sha256 == hashlib.sha256(lines.encode()).hexdigest()
     assert corpus.sha256 != corpus_of("b", "a").sha256
+
+
+def test_a_second_digest_is_over_all_that_is_said_of_the_texts() -> None:
+    document = make_document("text", source="x")
+    values: dict[str, object] = {field.name: "2026-11-01" for field in dataclasses.fields(document)}
+    values |= {"id": "other", "text": "another", "num_bytes": 5, "sha256": "0" * 64}
+    digests = {make_corpus("c", [document]).manifest.records_sha256}
+    for name, value in values.items():
+        changed = dataclasses.replace(document, **{name: value})  # type: ignore[arg-type]
+        corpus = make_corpus("c", [changed])
+        assert (corpus.sha256 == make_corpus("c", [document]).sha256) == (name not in ("id", "sha256"))
+        digests.add(corpus.manifest.records_sha256)
+    assert len(digests) == len(values)  # a text stands in it by its own digest
+    pair = [document, dataclasses.replace(document, id="b", title="b")]
+    assert len({make_corpus("c", order).manifest.records_sha256 for order in (pair, pair[::-1])}) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"id": "second"}, "id 'second' is used twice or holds white space"),
+        ({"id": "two words"}, "holds white space"),
+        ({"num_bytes": 3}, "its text is not the one that was stored"),
+        ({"published_at": "2026-02-30"}, "published_at '2026-02-30' is neither YYYY-MM-DD nor"),
+        ({"fetched_at": "soon"}, "fetched_at 'soon' is neither"),
+        ({"title": "another"}, "manifest.json: records_sha256 is"),
+    ],
+)
+def test_every_column_of_a_stored_corpus_is_verified(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    """Whoever changes the table makes its digests fit again: all but what the documents' own fields say."""
+    documents = [
+        make_document("first", source="x", id="first"),
+        make_document("second", source="x", id="second"),
+    ]
+    folder = save_corpus(make_corpus("sample", documents), tmp_path)
+    [path] = folder.glob("*.parquet")
+    table = pq.read_table(path)
+    for name, value in changes.items():
+        column = pa.array([value, *table[name].to_pylist()[1:]], table.schema.field(name).type)
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), column)
+    pq.write_table(table, path)
+    fields = json.loads((folder / "manifest.json").read_bytes())
+    del fields["manifest_sha256"]
+    fields["parquet_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    fields["manifest_sha256"] = hashlib.sha256(strict_json(fields).encode()).hexdigest()
+    (folder / "manifest.json").write_text(strict_json(fields))
+    assert any(says in problem for problem in verify_corpus("sample", tmp_path))
+    with pytest.raises(CorpusError, match="import it again under another name"):
+        load_corpus("sample", store=tmp_path)
 
 
 def test_counts_and_dates_follow_from_the_documents() -> None:
@@ -267,7 +320,7 @@ def test_any_flipped_byte_of_the_parquet_is_found(tmp_path: Path) -> None:
         ("sha256", "0" * 64, 2),
         ("parquet_sha256", "0" * 64, 2),
         ("name", "other", 2),
-        ("schema_version", 3, 1),
+        ("schema_version", 4, 1),
         ("surprise", 1, 1),
         ("num_bytes", float("nan"), 1),
     ],
