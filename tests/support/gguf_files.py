@@ -207,6 +207,18 @@ _SETTINGS = {
     "granite": _with(attention__scale=0.21, embedding_scale=1.7, residual_scale=0.6, logit_scale=2.5),
     "qwen2": _with(),
     "qwen3": _with(**_WIDE_HEADS),
+    "qwen35": _with(
+        **_WIDE_HEADS,
+        block_count=4,
+        full_attention_interval=4,
+        rope__dimension_count=8,
+        rope__dimension_sections=[2, 1, 1, 0],
+        ssm__conv_kernel=4,
+        ssm__inner_size=64,
+        ssm__state_size=16,
+        ssm__time_step_rank=4,
+        ssm__group_count=2,
+    ),
     "olmo2": _with(),
     "gemma": _with(**_WIDE_HEADS),
     "gemma2": _with(
@@ -233,7 +245,7 @@ _SETTINGS = {
     ),
 }
 ARCHITECTURES = tuple(_SETTINGS)
-_UNTIED = ("llama", "olmo2", "phi3", "qwen3")
+_UNTIED = ("llama", "olmo2", "phi3", "qwen3", "qwen35")
 _BIASED_QKV = ("qwen2", "starcoder2")
 
 
@@ -262,6 +274,9 @@ def _tensors(architecture: str, vocab_size: int) -> Tensors:
         block = f"blk.{layer}."
         if architecture == "mamba":
             _mamba_layer(block, vector, matrix, tensors, random)
+            continue
+        if architecture == "qwen35":
+            _qwen35_layer(block, layer, vector, matrix, tensors, random)
             continue
         attends = architecture != "lfm2" or layer % 2 == 1
         if architecture != "olmo2":
@@ -302,6 +317,33 @@ def _tensors(architecture: str, vocab_size: int) -> Tensors:
             for part, size in (("attn_output", WIDTH), ("ffn_up", FFN), ("ffn_down", WIDTH)):
                 vector(f"{block}{part}.bias", size, 0.0)
     return tensors
+
+
+def _qwen35_layer(block, layer, vector, matrix, tensors, random) -> None:  # type: ignore[no-untyped-def]
+    num_keys, num_values, head = 2, 4, 16
+    for norm in ("attn_norm", "post_attention_norm"):
+        vector(f"{block}{norm}.weight", WIDTH, 1.0)
+    if (layer + 1) % 4 == 0:
+        matrix(f"{block}attn_q.weight", 2 * NUM_HEADS * 32, WIDTH, 2.0)  # and a gate for each
+        for part in "kv":
+            matrix(f"{block}attn_{part}.weight", NUM_KEY_HEADS * 32, WIDTH, 2.0)
+        matrix(f"{block}attn_output.weight", WIDTH, NUM_HEADS * 32, 2.0)
+        for norm in ("attn_q_norm", "attn_k_norm"):
+            vector(f"{block}{norm}.weight", 32, 1.0)
+    else:
+        num_channels = (2 * num_keys + num_values) * head
+        matrix(f"{block}attn_qkv.weight", num_channels, WIDTH, 2.0)
+        matrix(f"{block}attn_gate.weight", num_values * head, WIDTH, 2.0)
+        matrix(f"{block}ssm_conv1d.weight", num_channels, 4)
+        for part in ("alpha", "beta"):
+            matrix(f"{block}ssm_{part}.weight", num_values, WIDTH, 1.0)
+        vector(f"{block}ssm_dt.bias", num_values, 0.0)
+        tensors[f"{block}ssm_a"] = -random.uniform(0.1, 2.0, num_values).astype(np.float32)
+        vector(f"{block}ssm_norm.weight", head, 1.0)
+        matrix(f"{block}ssm_out.weight", WIDTH, num_values * head, 2.0)
+    for part in ("gate", "up"):
+        matrix(f"{block}ffn_{part}.weight", FFN, WIDTH, 2.0)
+    matrix(f"{block}ffn_down.weight", WIDTH, FFN, 2.0)
 
 
 def _mamba_layer(block, vector, matrix, tensors, random) -> None:  # type: ignore[no-untyped-def]

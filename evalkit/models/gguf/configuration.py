@@ -115,6 +115,9 @@ def transformers_name(architecture: Architecture, name: str) -> str | None:
     if layer is None:
         part = architecture.top.get(stem)
         return None if part is None else f"{part}{dot}{kind}"
+    whole = re.fullmatch(r"blk\.\d+\.(.+)", name)
+    if whole and whole[1] in architecture.layer:  # a parameter that is no layer's weight or bias
+        return f"{architecture.layers_at}.{int(layer[1])}.{architecture.layer[whole[1]]}"
     part = architecture.layer.get(layer[2])
     return None if part is None else f"{architecture.layers_at}.{int(layer[1])}.{part}{dot}{kind}"
 

@@ -19,7 +19,7 @@ Settings = dict[str, object]
 
 ROPE_KEYS = ("rope.freq_base", "rope.scaling.type", "rope.scaling.factor", "rope.scale_linear")
 """What `rope` reads, behind the architecture's name."""
-_PARTLY_ROTATED = ("phi3",)
+_PARTLY_ROTATED = ("phi3", "qwen35")
 
 
 def unpermuted(name: str, tensor: Tensor, settings: Settings) -> Tensor:
@@ -178,6 +178,57 @@ def lfm2_layers(header: Header, _settings: Settings) -> Settings:
 def kernel_of_convolution(name: str, tensor: Tensor, _settings: Settings) -> Tensor:
     """The kernel of LFM2's convolutions with its one channel of input."""
     return tensor.unsqueeze(1) if name.endswith("shortconv.conv.weight") else tensor
+
+
+def qwen35(header: Header, settings: Settings) -> Settings:
+    """Linear attention but for every fourth layer; layers for later tokens are left out."""
+    head_dim, num_values = size_of(settings, "head_dim"), size_of(settings, "linear_num_value_heads")
+    if num_values % size_of(settings, "linear_num_key_heads"):
+        raise ModelError(f"{header.path}: {num_values} heads of values are no multiple of those of keys")
+    num_layers = size_of(settings, "num_hidden_layers") - header.integer("qwen35.nextn_predict_layers", 0)
+    interval = header.integer("qwen35.full_attention_interval", 4)
+    positions = rope(header, settings)["rope_parameters"]
+    assert isinstance(positions, dict)
+    sections = header.numbers("qwen35.rope.dimension_sections").tolist()
+    positions |= {
+        "mrope_section": [section for section in sections if section],
+        "mrope_interleaved": True,
+        "partial_rotary_factor": header.integer("qwen35.rope.dimension_count", head_dim) / head_dim,
+    }
+    return {
+        "rope_parameters": positions,
+        "num_hidden_layers": num_layers,
+        "linear_value_head_dim": header.integer("qwen35.ssm.inner_size") // num_values,
+        "layer_types": [
+            "linear_attention" if (layer + 1) % interval else "full_attention" for layer in range(num_layers)
+        ],
+    }
+
+
+def qwen35_layout(name: str, tensor: Tensor, settings: Settings) -> Tensor:
+    """Heads of values, which transformers has in groups that share a head of keys, and the file turn by turn.
+
+    Scales are stored plus one, as Gemma's, but for that of the linear attention; its decay is no logarithm.
+    """
+    num_keys = size_of(settings, "linear_num_key_heads")
+    width = size_of(settings, "linear_value_head_dim")
+    num_rounds = size_of(settings, "linear_num_value_heads") // num_keys
+    num_unmoved = 2 * num_keys * size_of(settings, "linear_key_head_dim")
+
+    def grouped(rows: Tensor, width: int) -> Tensor:
+        return rows.view(num_rounds, num_keys, width, -1).swapaxes(0, 1).reshape(rows.shape)
+
+    part = name.split(".", 2)[-1]
+    if part in ("ssm_a", "ssm_dt.bias", "ssm_alpha.weight", "ssm_beta.weight"):
+        return grouped(torch.log(-tensor) if part == "ssm_a" else tensor, 1)
+    if part == "attn_gate.weight":
+        return grouped(tensor, width)
+    if part == "ssm_out.weight":
+        return grouped(tensor.T.contiguous(), width).T
+    if part in ("attn_qkv.weight", "ssm_conv1d.weight"):
+        moved = torch.cat((tensor[:num_unmoved], grouped(tensor[num_unmoved:], width)))
+        return moved.unsqueeze(1) if part == "ssm_conv1d.weight" else moved
+    return tensor if part == "ssm_norm.weight" else norms_from_one(name, tensor, settings)
 
 
 def with_rope(

@@ -1,6 +1,7 @@
 """A GGUF file's weights in a network of transformers."""
 
 import re
+import warnings
 
 import torch
 import transformers
@@ -24,7 +25,8 @@ def load_weights(
     Raises:
         ModelError: a tensor is missing, unknown or of another shape; it is named.
     """
-    with torch.device("meta"), quiet():
+    with torch.device("meta"), quiet(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"fla\.")
         skeleton = transformers.AutoModelForCausalLM.from_config(config)
     names = _checked_names(header, skeleton)
     architecture = ARCHITECTURES[header.architecture]
@@ -32,7 +34,10 @@ def load_weights(
     for name, target in names.items():
         tensor = read_tensor(header.path, header.tensors[name], torch.float32)
         weights[target] = architecture.transform(name, tensor, settings).to(dtype).contiguous()
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", module=r"fla\."
+        )  # of having no GPU, as in `evalkit.models.hf.weights`
         model, report = type(skeleton).from_pretrained(
             None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
         )
@@ -53,7 +58,7 @@ def _checked_names(header: Header, skeleton: PreTrainedModel) -> dict[str, str]:
     architecture = ARCHITECTURES[header.architecture]
     names: dict[str, str] = {}
     for name, tensor in header.tensors.items():
-        if name in ROPE_FACTORS:
+        if name in ROPE_FACTORS or _is_behind(name, skeleton.config.num_hidden_layers):
             continue
         target = transformers_name(architecture, name)
         if target is None or target not in expected:
@@ -74,6 +79,12 @@ def _checked_names(header: Header, skeleton: PreTrainedModel) -> dict[str, str]:
             + "; convert the model again"
         )
     return names
+
+
+def _is_behind(name: str, num_layers: int) -> bool:
+    """Whether a tensor is of a layer for later tokens, behind the last, as the file says."""
+    layer = re.match(r"blk\.(\d+)\.", name)
+    return layer is not None and int(layer[1]) >= num_layers
 
 
 def _apply_rope_factors(model: PreTrainedModel, header: Header) -> None:

@@ -59,6 +59,21 @@ def test_equals_llama_cpp(tmp_path: Path, architecture: str) -> None:
     assert_equal_nats(path, architecture)
 
 
+def test_layers_for_later_tokens_are_left_out(tmp_path: Path) -> None:
+    def with_one(tensors: Tensors) -> None:
+        tensors |= {name.replace("blk.3.", "blk.4."): v for name, v in tensors.items() if "blk.3." in name}
+        tensors["blk.4.nextn.eh_proj.weight"] = np.ones((WIDTH, 2 * WIDTH), np.float32)
+        for norm in ("enorm", "hnorm"):
+            tensors[f"blk.4.nextn.{norm}.weight"] = np.ones(WIDTH, np.float32)
+
+    extra = {"qwen35.block_count": 5, "qwen35.nextn_predict_layers": 1}
+    path = random_model(tmp_path / "model.gguf", "qwen35", extra=extra, change=with_one)
+    plain, _ = both_nats(random_model(tmp_path / "plain.gguf", "qwen35"))
+    ours, theirs = both_nats(path)
+    np.testing.assert_array_equal(ours, plain)
+    assert float(ours.sum()) == pytest.approx(float(theirs.sum()), rel=RELATIVE)
+
+
 def rope_factors(*names: str) -> Callable[[Tensors], object]:
     random = np.random.default_rng(3)
     return lambda tensors: tensors.update(
