@@ -227,7 +227,7 @@ def _signature(cell: CorpusCell) -> _Signature:
         None if cell.is_of_a_compressor else policy.name,
         model.dtype,
         policy.context_limit,
-        policy.prefix_rule,
+        policy.prefix_rule + (" before every chunk" if policy.chunk_prefix_ids else ""),
         model.revision,
         model.weights_sha256,
         model.tokenizer_sha256,

@@ -27,6 +27,7 @@ from evalkit.cells.keys import (
     differ_in_versions_only,
     identity_parts,
     key_of,
+    protocol_prefix_parts,
 )
 from evalkit.cells.provenance import cell_model
 from evalkit.cells.reading import cell_of, check_kind, read_cell_of
@@ -44,6 +45,7 @@ from evalkit.cells.schema import (
 from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug
+from evalkit.models.prefixes import Prefix, token_text
 from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
 
@@ -67,6 +69,7 @@ class CellSpec(NamedTuple):
         """What the key is a digest of."""
         return {
             **identity_parts(self.identity),
+            **self._protocol_prefix_parts(),
             "policy": self.policy,
             "corpus": self.corpus.sha256,
             "limit": self.limit,
@@ -74,6 +77,10 @@ class CellSpec(NamedTuple):
             "scorer": SCORER_VERSION,
             "schema": cell_files.KEY_SCHEMA,
         }
+
+    def _protocol_prefix_parts(self) -> dict[str, object]:
+        prefix = self.identity.policy_prefixes.get(self.policy)
+        return {} if prefix is None else protocol_prefix_parts(prefix.ids, prefix.chunk_ids)
 
     def folder(self, output: Path) -> Path:
         """Where the cell's files lie."""
@@ -118,7 +125,7 @@ def find_cell(
         return None
     for cell in cells_in(spec.folder(output), warn=warn):
         if isinstance(cell, CorpusCell) and any(
-            differ_in_versions_only(_cell_parts(cell), spec.parts(token_bits))
+            differ_in_versions_only(_cell_parts(cell, spec), spec.parts(token_bits))
             for token_bits in {spec.token_bits, True}
         ):
             warn(accepted(spec.identity, cell.corpus.name, cell.model))
@@ -127,11 +134,14 @@ def find_cell(
     return None
 
 
-def _cell_parts(cell: CorpusCell) -> dict[str, object]:
-    """What `CellSpec.parts` were when the cell was computed."""
+def _cell_parts(cell: CorpusCell, spec: CellSpec) -> dict[str, object]:
+    """What `CellSpec.parts` were when the cell was computed, if it was one of the same policy."""
     policy = cell.policy
+    by_ids = spec.policy == policy.name and spec.policy in spec.identity.policy_prefixes
+    ids, chunk_ids = policy.prefix_ids or (), policy.chunk_prefix_ids or ()
     return {
-        **cell_model_parts(cell.model, policy.prefix_rule, policy.context_limit),
+        **cell_model_parts(cell.model, policy.planned_rule or policy.prefix_rule, policy.context_limit),
+        **(protocol_prefix_parts(ids, chunk_ids) if by_ids else {}),
         "policy": policy.name,
         "corpus": cell.corpus.sha256,
         "limit": cell.corpus.limit,
@@ -154,7 +164,7 @@ def write_cell(
     output: Path,
     *,
     seconds: float,
-    prefix: Sequence[int] | None,
+    prefix: Prefix | None,
     environment: Environment,
 ) -> CorpusCell:
     """Write a cell's two files, the JSON last, and return it.
@@ -166,7 +176,7 @@ def write_cell(
         scores: a score per document, in the corpus's order.
         output: the folder of all results.
         seconds: time that the scoring took, without loading.
-        prefix: the ids that were read before each document; None for a codec.
+        prefix: what was read before each document; None for a codec.
         environment: from `evalkit.cells.provenance.cell_environment`.
 
     Raises:
@@ -200,12 +210,19 @@ def write_cell(
     return _named(check_kind(CorpusCell, cell_of(path, written)), spec)
 
 
-def _policy(spec: CellSpec, prefix: Sequence[int] | None) -> CellPolicy:
+def _policy(spec: CellSpec, prefix: Prefix | None) -> CellPolicy:
+    limit = spec.identity.context_limit
+    if prefix is None:
+        return CellPolicy(name=spec.policy, context_limit=limit, prefix_rule="none", prefix_ids=None)
+    is_as_planned = prefix.rule == spec.identity.prefix or spec.policy in spec.identity.policy_prefixes
     return CellPolicy(
         name=spec.policy,
-        context_limit=spec.identity.context_limit,
-        prefix_rule=spec.identity.prefix,
-        prefix_ids=None if prefix is None else tuple(int(token) for token in prefix),
+        context_limit=limit,
+        prefix_rule=prefix.rule,
+        prefix_ids=prefix.ids,
+        prefix_text=token_text(prefix.ids, spec.identity.token_names),
+        chunk_prefix_ids=prefix.chunk_ids or None,
+        planned_rule=None if is_as_planned else spec.identity.prefix,
     )
 
 

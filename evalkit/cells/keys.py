@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evalkit.cells import files as cell_files
@@ -45,6 +45,12 @@ def _model_parts(
         "context_limit": context_limit,
         **{name: value for name, value in stated.items() if value is not None},
     }
+
+
+def protocol_prefix_parts(ids: Sequence[int], chunk_ids: Sequence[int]) -> dict[str, object]:
+    """What stands in a key in place of the prefix's rule, where a policy's protocol says what is read."""
+    parts: dict[str, object] = {"prefix": "ids " + ",".join(map(str, ids))}
+    return parts | ({"chunk_prefix": list(chunk_ids)} if chunk_ids else {})
 
 
 def differ_in_versions_only(first: KeyParts, second: KeyParts) -> bool:

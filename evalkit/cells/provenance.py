@@ -8,6 +8,7 @@ from evalkit.dates import last_day
 from evalkit.environment import environment, torch_environment
 from evalkit.errors import ModelError
 from evalkit.fields import from_json
+from evalkit.models.prefixes import stated_rule, token_text
 from evalkit.models.protocol import ModelIdentity
 
 M = TypeVar("M", bound=CellModel)
@@ -32,11 +33,14 @@ def task_cell_model(identity: ModelIdentity, prefix: Sequence[int] = ()) -> Task
     Raises:
         ModelError: the identity's details are not what a cell can hold.
     """
+    rule = stated_rule(identity.prefix, prefix)
     fields = {
         **_fields(identity),
         "context_limit": identity.context_limit,
-        "prefix_rule": identity.prefix,
+        "prefix_rule": rule,
         "prefix_ids": [int(token) for token in prefix],
+        "planned_rule": None if rule == identity.prefix else identity.prefix,
+        "prefix_text": token_text(prefix, identity.token_names),
     }
     return _checked(TaskCellModel, identity, fields)
 

@@ -22,6 +22,7 @@ from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
 from evalkit.cells import files as cell_files
 from evalkit.fields import JsonValue, Mark, Scalar, to_json
+from evalkit.models.prefixes import prefix_in_words, rule_of
 from evalkit.stats import Interval
 from evalkit.tasks import SummaryRow
 
@@ -151,8 +152,25 @@ class CellPolicy:
     context_limit: int | None
     """Most token positions of one forward pass; None where there is no limit."""
     prefix_rule: str
+    """``bos``, ``eos``, ``none`` or ``token:ID,ID``; it says the same as `prefix_ids`."""
     prefix_ids: tuple[int, ...] | None
     """Ids that were read before each document; None for a compressor."""
+    prefix_text: Fact = None
+    """Their tokens as text; None where a vocabulary has none for them, and in older cells."""
+    chunk_prefix_ids: Annotated[tuple[int, ...] | None, Mark.MAY_BE_ABSENT] = None
+    """The first of `prefix_ids`, where every chunk began with them; None: none did."""
+    planned_rule: Fact = None
+    """What the key has in place of `prefix_rule`, where more was not known before loading (``default``)."""
+
+    @property
+    def prefix(self) -> str:
+        """What was read before each document, for people."""
+        words = prefix_in_words(self.prefix_rule, self.prefix_ids, self.prefix_text)
+        if not self.chunk_prefix_ids:
+            return words
+        if self.chunk_prefix_ids == self.prefix_ids:
+            return f"{words} before every chunk"
+        return f"{words}, {rule_of(self.chunk_prefix_ids)} before every chunk"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -278,6 +296,9 @@ class TaskCellModel(CellModel):
     context_limit: int | None
     prefix_rule: str
     prefix_ids: tuple[int, ...]
+    prefix_text: Fact = None
+    planned_rule: Fact = None
+    """As `CellPolicy.planned_rule`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,9 @@ def _parts(identity: ModelIdentity, task: EvalTask) -> dict[str, object]:
 def _cell_parts(cell: TaskCell) -> dict[str, object]:
     """What `_parts` were when the cell was computed."""
     return {
-        **cell_model_parts(cell.model, cell.model.prefix_rule, cell.model.context_limit),
+        **cell_model_parts(
+            cell.model, cell.model.planned_rule or cell.model.prefix_rule, cell.model.context_limit
+        ),
         "task": [cell.task.name, cell.task.method, cell.task.sha256],
         "version": cell.tasks_version,
         "schema": cell_files.KEY_SCHEMA,

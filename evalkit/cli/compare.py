@@ -16,6 +16,7 @@ from evalkit.cli.parsing import (
     MaxContextOption,
     OutputOption,
     PolicyOption,
+    PrefixOption,
     TrustOption,
     comma_list,
     is_debug,
@@ -40,6 +41,7 @@ def compare_command(
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     max_context: MaxContextOption = None,
+    prefix: PrefixOption = None,
     trust_remote_code: TrustOption = False,
     ignore_tensors: IgnoreTensorsOption = None,
     common_documents: Annotated[
@@ -62,6 +64,7 @@ def compare_command(
             device=device,
             dtype=dtype,
             max_context=max_context,
+            prefix=joined(prefix),
             trust_remote_code=trust_remote_code,
             ignore_tensors=tuple(comma_list(joined(ignore_tensors))),
             debug=is_debug(context),

@@ -37,6 +37,10 @@ DtypeOption = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat
 MaxContextOption = Annotated[
     int | None, typer.Option("--max-context", help="Cap every model's context at N tokens.")
 ]
+PrefixOption = Annotated[
+    CommaLists,
+    typer.Option("--prefix", help="What models read first: bos, eos, none or token: and ids by commas."),
+]
 TrustOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own Python.")
 ]

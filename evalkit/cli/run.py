@@ -20,6 +20,7 @@ from evalkit.cli.parsing import (
     ModelsOption,
     OutputOption,
     PolicyOption,
+    PrefixOption,
     TokenBitsOption,
     TrustOption,
     comma_list,
@@ -50,6 +51,9 @@ _Date = Annotated[
     str | None, typer.Option("--date", help="Tasks: day of which items are made; this month's first.")
 ]
 _Seed = Annotated[int, typer.Option("--seed", help="Tasks: another seed makes other items.")]
+_TryPrefixes = Annotated[
+    bool, typer.Option("--try-prefixes", help="Print what each prefix costs on a sample, and score nothing.")
+]
 _StateProbe = Annotated[
     bool, typer.Option("--hidden-state-probe", help="Tasks: read the state off hidden states as well.")
 ]
@@ -67,10 +71,12 @@ def run_command(
     dtype: DtypeOption = "auto",
     token_bits: TokenBitsOption = False,
     max_context: MaxContextOption = None,
+    prefix: PrefixOption = None,
     trust_remote_code: TrustOption = False,
     accept_versions: AcceptVersionsOption = False,
     ignore_tensors: IgnoreTensorsOption = None,
     dry_run: DryRunOption = False,
+    try_prefixes: _TryPrefixes = False,
     shots: _Shots = None,
     lengths: _Lengths = None,
     date: _Date = None,
@@ -82,21 +88,19 @@ def run_command(
 
     Without arguments: the embedded models and the classical compressors on the standard library of this
     Python. With --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
+    With --try-prefixes nothing is kept: what each prefix a model might read costs on --limit documents.
     """
-    from evalkit.errors import UsageError
-    from evalkit.runner.corpora import run
     from evalkit.runner.options import RunOptions
     from evalkit.runner.progress import reporter_for
 
-    if tasks is None and (shots or lengths or date or seed or hidden_state_probe):
-        raise UsageError("--shots, --lengths, --date, --seed and --hidden-state-probe need --tasks")
-    if tasks is not None and corpora is None and (policy != DEFAULT_POLICY or token_bits):
-        raise UsageError("--policy and --token-bits are about corpora; give --corpora too")
+    about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
+    _check_requests(tasks, corpora, policy, about_tasks, token_bits, try_prefixes, dry_run)
     options = RunOptions(
         output=output,
         device=device,
         dtype=dtype,
         max_context=max_context,
+        prefix=joined(prefix),
         trust_remote_code=trust_remote_code,
         accept_versions=accept_versions,
         ignore_tensors=tuple(comma_list(joined(ignore_tensors))),
@@ -104,17 +108,86 @@ def run_command(
         debug=is_debug(context),
         reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr),
     )
-    model_names = None if models is None else comma_list(joined(models))
-    corpus_names = None if corpora is None else comma_list(joined(corpora))
+    model_names, corpus_names = _names(models), _names(corpora)
+    if try_prefixes:
+        _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
+        return
     result = task_result = None
     if tasks is not None:
         task_options = _task_options(date, seed, joined(lengths), joined(shots), limit, hidden_state_probe)
         task_result = _run_tasks(model_names, comma_list(joined(tasks)), corpus_names, task_options, options)
     if tasks is None or corpora is not None:
-        result = run(
-            model_names, corpus_names, policy=policy, limit=limit, token_bits=token_bits, options=options
-        )
+        result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, options)
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
+
+
+def _run_corpora(
+    model_names: list[str] | None,
+    corpus_names: list[str] | None,
+    policy: str,
+    limit: int | None,
+    token_bits: bool,
+    options: "RunOptions",
+) -> "RunResult":
+    from evalkit.runner.corpora import run
+
+    return run(model_names, corpus_names, policy=policy, limit=limit, token_bits=token_bits, options=options)
+
+
+def _check_requests(
+    tasks: CommaLists,
+    corpora: CommaLists,
+    policy: str,
+    about_tasks: bool,
+    token_bits: bool,
+    try_prefixes: bool,
+    dry_run: bool,
+) -> None:
+    """Refuse options that would not be looked at.
+
+    Raises:
+        UsageError: there are such options.
+    """
+    from evalkit.errors import UsageError
+
+    about_corpora = policy != DEFAULT_POLICY or token_bits
+    if tasks is None and about_tasks:
+        raise UsageError("--shots, --lengths, --date, --seed and --hidden-state-probe need --tasks")
+    if tasks is not None and corpora is None and about_corpora:
+        raise UsageError("--policy and --token-bits are about corpora; give --corpora too")
+    if try_prefixes and (tasks is not None or about_corpora or dry_run):
+        raise UsageError("--try-prefixes goes without --tasks, --policy, --token-bits and --dry-run")
+
+
+def _names(lists: CommaLists) -> list[str] | None:
+    return None if lists is None else comma_list(joined(lists))
+
+
+def _try_prefixes(
+    model_names: list[str] | None,
+    corpus_names: list[str] | None,
+    num_documents: int | None,
+    options: "RunOptions",
+    *,
+    as_json: bool,
+) -> None:
+    """Print what each prefix costs; the program exits with 1 where a model failed."""
+    from evalkit.files import strict_json
+    from evalkit.runner.corpora import DEFAULT_CORPORA
+    from evalkit.runner.prefixes import DEFAULT_NUM_DOCUMENTS, print_trials, try_prefixes
+
+    result = try_prefixes(
+        model_names,
+        DEFAULT_CORPORA if corpus_names is None else corpus_names,
+        num_documents=DEFAULT_NUM_DOCUMENTS if num_documents is None else num_documents,
+        options=options,
+    )
+    if as_json:
+        typer.echo(strict_json(result.to_json()), nl=False)
+    else:
+        print_trials(result, sys.stdout)
+    if result.failures:
+        raise typer.Exit(1)
 
 
 def _task_options(

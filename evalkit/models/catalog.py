@@ -23,6 +23,7 @@ from evalkit.dates import last_day
 from evalkit.errors import ModelError, UsageError, unknown_name
 from evalkit.files import parse_toml, plain_file_text
 from evalkit.models.codecs import CODECS
+from evalkit.models.prefixes import parse_rule
 
 CONFIG_NAME = "evalkit.toml"
 BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "codec")
@@ -40,7 +41,6 @@ _WEIGHT_SUFFIXES = (".pth", ".safetensors", ".gguf")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _REPO_FILE = re.compile(rf"({_REPO.pattern})/(.+\.pth)")
 _PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_PREFIX = re.compile(r"bos|eos|none|token:\d+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CatalogEntry:
     cutoff_source: str | None = None
     """Where the maker published it."""
     prefix: str | None = None
-    """What is read before a document: ``bos``, ``eos``, ``none`` or ``token:ID``; None: the loader's rule."""
+    """What is read before a document, see `evalkit.models.prefixes.parse_rule`; None: the loader's rule."""
     context_limit: int | None = None
     """Most tokens of one context; None: what the model's config says."""
     license: str | None = None
@@ -80,6 +80,8 @@ class CatalogEntry:
     """Patterns of names, by blanks, of tensors in the files that the model has no use for."""
     source: str | None = None
     """URL of the model card."""
+    uncheatable_bos: bool = False
+    """Whether Uncheatable Eval put a BOS before every chunk (``add_bos=True`` in its ``eval_multi.py``)."""
 
     @property
     def local_path(self) -> Path | None:
@@ -96,10 +98,10 @@ _DATES = ("released", "knowledge_cutoff")
 _TYPES: dict[str, type] = {
     **{field.name: str for field in dataclasses.fields(CatalogEntry) if field.name != "name"},
     **dict.fromkeys(_COUNTS, int),
-    "trust_remote_code": bool,
+    **dict.fromkeys(("trust_remote_code", "uncheatable_bos"), bool),
 }
 _WITHOUT_MEANING = {
-    "rwkv7": ("trust_remote_code", "ignore_tensors"),
+    "rwkv7": ("trust_remote_code", "ignore_tensors", "uncheatable_bos"),
     "hf": ("file",),
     "gguf": ("tokenizer", "trust_remote_code", "ignore_tensors"),
     "llamacpp": ("tokenizer", "trust_remote_code", "ignore_tensors"),
@@ -111,6 +113,7 @@ _WITHOUT_MEANING = {
         "tokenizer",
         "trust_remote_code",
         "ignore_tensors",
+        "uncheatable_bos",
     ),
 }
 """Keys that a built-in loader would not look at: better refused than passed over."""
@@ -334,8 +337,8 @@ def _value(key: str, value: object, origin: str) -> str | int | bool:
         raise UsageError(f"{origin}: {key} must not be {value!r}; leave it out if it is not known")
     if key == "context_limit" and int(value) < MIN_CONTEXT_LIMIT:
         raise UsageError(f"{origin}: context_limit {value} is too small; give {MIN_CONTEXT_LIMIT} or more")
-    if key == "prefix" and not _PREFIX.fullmatch(str(value)):
-        raise UsageError(f"{origin}: prefix must be bos, eos, none or token:ID, not {value!r}")
+    if key == "prefix":
+        return parse_rule(str(value), f"{origin}: prefix")
     if key in _DATES and not _is_date(str(value)):
         raise UsageError(f"{origin}: {key} must be YYYY, YYYY-MM or YYYY-MM-DD, not {value!r}")
     return value

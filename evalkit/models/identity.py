@@ -14,6 +14,7 @@ _KEY_FIELDS = (
     "config_sha256",
     "numerics",
     "prefix",
+    "policy_prefixes",
     "dtype",
     "context_limit",
 )

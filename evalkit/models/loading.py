@@ -37,6 +37,7 @@ from evalkit.models.catalog import (
     resolve_spec,
 )
 from evalkit.models.identity import check_same, check_untouched
+from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
 from evalkit.models.weight_headers import WEIGHT_SUFFIXES, summarise_weights
 from evalkit.plugins import plugin
@@ -120,6 +121,11 @@ def locate_models(
                 entry = dataclasses.replace(entry, name=short_name)
             located_models.append(_locate(entry, options))
         elif isinstance(entry, TokenModel | Codec):
+            if isinstance(entry, TokenModel) and options.prefix is not None:
+                raise UsageError(
+                    f"{entry.identity.name} is loaded already and reads its own prefix; leave prefix "
+                    f"{options.prefix} out, or name the model"
+                )
             located_models.append(LocatedModel(entry.identity, None, options, entry))
         else:
             raise UsageError(
@@ -148,9 +154,18 @@ def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
         hint = missing_folder(entry.target) if entry.loader in ("hf", "rwkv7", *GGUF_LOADERS) else None
         problem = ModelError(f"{hint}, and as a repository: {error}") if hint else error
         identity = ModelIdentity(entry.name, entry.loader, None, "", "", "", "", None)
+    if problem is None and not _follows_prefix(identity, options):
+        problem = ModelError(
+            f"{entry.name}: its loader {entry.loader!r} does not follow --prefix; leave it out"
+        )
     details = {**facts, **_provenance(entry), **identity.details}
     identity = dataclasses.replace(identity, details=details)
     return LocatedModel(identity, entry, options, problem=problem)
+
+
+def _follows_prefix(identity: ModelIdentity, options: LoadOptions) -> bool:
+    """Whether another package's loader has done what ``--prefix`` says; a compressor reads nothing anyway."""
+    return options.prefix in (None, identity.prefix) or identity.loader in _BUILT_IN
 
 
 def load_model(
@@ -160,6 +175,7 @@ def load_model(
     dtype: str = "auto",
     trust_remote_code: bool = False,
     max_context: int | None = None,
+    prefix: str | None = None,
 ) -> Model:
     """A model by its name: ``rwkv7-0.1b``, ``hf:PATH_OR_REPO``, ``rwkv7:FILE.pth``, ``xz``.
 
@@ -169,19 +185,26 @@ def load_model(
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         trust_remote_code: whether a hub repository may run its own Python.
         max_context: cap on the model's context, in token positions.
+        prefix: what to read before a document: ``bos``, ``eos``, ``none`` or ``token:ID,ID``; None: what
+            the catalog or the model's tokenizer says.
 
     Raises:
-        UsageError: an unknown name.
-        ModelError: the model cannot be found or read.
+        UsageError: an unknown name, or a prefix that is none.
+        ModelError: the model cannot be found or read, or has no such token.
     """
-    [located] = locate_models([spec], LoadOptions(device, dtype, trust_remote_code, max_context))
+    rule = None if prefix is None else parse_rule(prefix, "prefix")
+    options = LoadOptions(device, dtype, trust_remote_code, max_context, prefix=rule)
+    [located] = locate_models([spec], options)
     return located.load()
 
 
 def with_loaded_details(identity: ModelIdentity, model: Model) -> ModelIdentity:
-    """A planned model's identity, with what only its loading showed (tensors that were ignored, say)."""
-    details = {**identity.details, **model.identity.details}
-    return dataclasses.replace(identity, details=details)
+    """A planned model's identity, with what only its loading showed (ignored tensors, tokens' text)."""
+    return dataclasses.replace(
+        identity,
+        details={**identity.details, **model.identity.details},
+        token_names={**identity.token_names, **model.identity.token_names},
+    )
 
 
 def _short_name(entry: CatalogEntry | Model) -> str | None:

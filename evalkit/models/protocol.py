@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.models.model_files import ModelFile
+from evalkit.models.prefixes import Prefix
 
 
 class Encoding(NamedTuple):
@@ -56,7 +57,7 @@ class ModelIdentity:
     tokenizer_sha256: str
     """Digest of the tokenizer's files, or a name that stands for a fixed vocabulary."""
     prefix: str
-    """The rule for what is read before a document: ``bos``, ``eos``, ``none`` or ``token:ID``."""
+    """What is read before a document: ``bos``, ``eos``, ``none`` or ``token:ID,ID``."""
     dtype: str
     """Data type of the weights and activations, e.g. ``float32``; ``none`` for a codec."""
     context_limit: int | None
@@ -69,6 +70,10 @@ class ModelIdentity:
     """Generation of the library that computes, e.g. ``transformers 5.23``; None: the digests say it all."""
     files: tuple[ModelFile, ...] = ()
     """Every file that loading reads, compared with what is there after loading; not part of the key."""
+    policy_prefixes: Mapping[str, Prefix] = dataclasses.field(default_factory=dict)
+    """What published protocols read in place of `prefix`, by policy name; part of the keys of their cells."""
+    token_names: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    """Text of the tokens that are, or may be, read before a document; not part of the key."""
 
 
 @runtime_checkable
@@ -137,3 +142,5 @@ class LoadOptions(NamedTuple):
     """A cap on every model's context, in token positions."""
     ignore_tensors: tuple[str, ...] = ()
     """Patterns of names of tensors that a checkpoint's files may hold beyond what the model has."""
+    prefix: str | None = None
+    """What to read before a document, see `evalkit.models.prefixes.parse_rule`; None: the model's own."""

@@ -13,13 +13,14 @@ from evalkit.errors import UsageError
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
+from evalkit.models.prefixes import prefix_under
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import Advance, PlannedCell, score_missing
 from evalkit.runner.options import RunOptions
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
 from evalkit.scoring.documents import score_documents
-from evalkit.scoring.policy import DEFAULT_POLICY, check_policy
+from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits
 
 DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
 DEFAULT_CORPORA = ("python-stdlib",)
@@ -64,6 +65,7 @@ def run(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
     options.check()
+    check_prefix_fits(policy, options.load_options.prefix)
     for corpus in corpora:
         if isinstance(corpus, str):
             check_corpus_name(corpus)
@@ -136,9 +138,7 @@ def _find(spec: CellSpec, options: RunOptions) -> CorpusCell | None:
 
 def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) -> CorpusCell:
     environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
-    prefix = None
-    if isinstance(model, TokenModel):
-        prefix = model.policy_prefixes.get(spec.policy, model.prefix)
+    prefix = prefix_under(model, spec.policy) if isinstance(model, TokenModel) else None
     started_s = time.perf_counter()
     scores = score_documents(
         model, spec.corpus.documents, spec.policy, keep_tokens=spec.token_bits, progress=advance

@@ -38,6 +38,7 @@ def _table(result: RunResult) -> Table:
     table.add_column("tokens/s", justify="right")
     table.add_column("kB/s", justify="right")
     table.add_column("policy")
+    table.add_column("prefix")
     for rank, ranked in enumerate(result.ranking(), start=1):
         cells = list(ranked.cells.values())
         row = ["–" if ranked.bits_per_byte is None else str(rank), ranked.model]
@@ -50,6 +51,9 @@ def _table(result: RunResult) -> Table:
         row.append(_speed([cell.totals.num_tokens for cell in cells], seconds, unit=1))
         row.append(_speed([cell.totals.num_bytes for cell in cells], seconds, unit=1000))
         row.append(", ".join(sorted({_policy(cell) for cell in cells})))
+        row.append(
+            ", ".join(sorted({"–" if cell.is_of_a_compressor else cell.policy.prefix for cell in cells}))
+        )
         table.add_row(*row)
     return table
 

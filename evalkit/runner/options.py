@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evalkit.errors import UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
+from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import LoadOptions
 from evalkit.runner.reporter import Reporter, Silent
 
@@ -25,6 +26,9 @@ class RunOptions:
     """``auto`` (float32 on CPU, bfloat16 on GPU), ``float32``, ``bfloat16`` or ``float16``."""
     max_context: int | None = None
     """A cap on the context of every model that is loaded by name, in token positions."""
+    prefix: str | None = None
+    """What every model that is loaded by name reads before a document: ``bos``, ``eos``, ``none`` or
+    ``token:ID,ID``; None: what the catalog or its tokenizer says."""
     trust_remote_code: bool = False
     """Whether hub repositories may run their own Python."""
     accept_versions: bool = False
@@ -47,15 +51,23 @@ class RunOptions:
     def load_options(self) -> LoadOptions:
         """The part that a model's loader needs."""
         return LoadOptions(
-            self.device, self.dtype, self.trust_remote_code, self.max_context, self.ignore_tensors
+            self.device,
+            self.dtype,
+            self.trust_remote_code,
+            self.max_context,
+            self.ignore_tensors,
+            None if self.prefix is None else parse_rule(self.prefix, "--prefix"),
         )
 
     def check(self) -> None:
         """Refuse what no model could be run with, also where no model of this run would ask for it.
 
         Raises:
-            UsageError: the device is not on this machine, the precision is unknown, or the context too small.
+            UsageError: the device is not on this machine, the precision is unknown, the context too small, or
+                the prefix none.
         """
+        if self.prefix is not None:
+            parse_rule(self.prefix, "--prefix")
         if self.max_context is not None and self.max_context < MIN_CONTEXT_LIMIT:
             raise UsageError(
                 f"--max-context {self.max_context} is too small; give {MIN_CONTEXT_LIMIT} or more"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError
+from evalkit.models.prefixes import Prefix, prefix_under
 from evalkit.models.protocol import Codec, Encoding, Model, TokenModel
 from evalkit.scoring.policy import Window, windows
 
@@ -66,6 +67,7 @@ def score_documents(
     *,
     keep_tokens: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    prefix: Prefix | None = None,
 ) -> list[DocumentScore]:
     """Bits of every document, in the order of ``documents``.
 
@@ -75,13 +77,14 @@ def score_documents(
         policy: one of `evalkit.scoring.policy.POLICIES`.
         keep_tokens: whether to keep the bits and byte offsets of every token.
         progress: called now and then.
+        prefix: what to read before a document; None: what the model reads under the policy.
 
     Raises:
         ScoringError: the model gives a cost that is no number, or breaks its protocol.
     """
     progress = progress or (lambda _: None)
     if isinstance(model, TokenModel):
-        return _score_tokens(model, documents, policy, keep_tokens, progress)
+        return _score_tokens(model, documents, policy, keep_tokens, progress, prefix)
     return _score_codec(model, documents, progress)
 
 
@@ -123,11 +126,17 @@ class _Scoring:
     """Scores that fill up: memory holds the tokens of the documents that are open, and no others."""
 
     def __init__(
-        self, model: TokenModel, documents: Sequence[Document], policy: str, *, keep_tokens: bool
+        self,
+        model: TokenModel,
+        documents: Sequence[Document],
+        policy: str,
+        prefix: Prefix | None,
+        *,
+        keep_tokens: bool,
     ) -> None:
         self._model, self._documents = model, documents
         self._policy, self._keep_tokens = policy, keep_tokens
-        self._prefix = model.policy_prefixes.get(policy, model.prefix)
+        self._prefix = prefix or prefix_under(model, policy)
         self._opened: dict[int, _Open] = {}
         self._num_bytes, self._num_lossy_bytes, self._total_bits = 0, 0, 0.0
         self._all_bytes = sum(document.num_bytes for document in documents)
@@ -146,7 +155,11 @@ class _Scoring:
                 self._num_lossy_bytes += document.num_bytes
                 continue
             cut = windows(
-                self._policy, encoding.ids, prefix=self._prefix, context_limit=self._model.context_limit
+                self._policy,
+                encoding.ids,
+                prefix=self._prefix.ids,
+                context_limit=self._model.context_limit,
+                chunk_prefix=self._prefix.chunk_ids,
             )
             self._opened[index] = _Open(
                 encoding.ends, np.full(len(encoding.ids), np.nan), len(cut), len(cut), encoding.is_literal
@@ -189,8 +202,9 @@ def _score_tokens(
     policy: str,
     keep_tokens: bool,
     progress: Callable[[Progress], None],
+    prefix: Prefix | None,
 ) -> list[DocumentScore]:
-    scoring = _Scoring(model, documents, policy, keep_tokens=keep_tokens)
+    scoring = _Scoring(model, documents, policy, prefix, keep_tokens=keep_tokens)
     last = None
     for batch, batch_nats in _scored_batches(model, documents, scoring.pieces()):
         for piece, nats in zip(batch, batch_nats, strict=True):

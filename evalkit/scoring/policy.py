@@ -10,7 +10,9 @@ without it (lm-evaluation-harness #2382).
 
 ``uncheatable``: the protocol of Uncheatable Eval in 2024-25: independent chunks of 1024 ids, no
 document start except where the tokenizer adds one by itself; the first id of each chunk is read and
-not paid for while its bytes count. It understates the cost and is here to reproduce old tables.
+not paid for while its bytes count. Where every chunk begins with ids of its own (its ``add_bos=True``), they
+are part of the 1024 and the chunk's first id goes unpaid all the same. It understates the cost and is here to
+reproduce old tables.
 
 ``lm-eval``: the rolling windows of lm-evaluation-harness (`get_rolling_token_windows` with
 ``context_len=1``, then `make_disjoint_window`), where later windows see one token of context, and the
@@ -20,7 +22,7 @@ last one as much as fits.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from evalkit.errors import ScoringError, unknown_name
+from evalkit.errors import ScoringError, UsageError, unknown_name
 
 if TYPE_CHECKING:  # the command line lists the policies, and `evalkit --help` imports nothing heavy
     import numpy as np
@@ -47,6 +49,15 @@ class Window(NamedTuple):
         return len(self.context) + len(self.targets) - 1
 
 
+class Start(NamedTuple):
+    """What is read before a document and not paid for."""
+
+    document: Ids
+    """All of it."""
+    chunk: Ids
+    """The first of it: what every chunk begins with, where a policy cuts chunks."""
+
+
 class Policy(NamedTuple):
     """A context policy, as the command line and the pages list it."""
 
@@ -55,8 +66,8 @@ class Policy(NamedTuple):
     """What is paid for and what is looked back on, in a few words."""
     description: str
     """The same in full, for the site's page of the method."""
-    cut: "Callable[[Ids, Ids, int | None], list[Window]]"
-    """Windows of a document's ids (at least one), given the prefix and the model's limit of positions."""
+    cut: "Callable[[Ids, Start, int | None], list[Window]]"
+    """Windows of a document's ids (at least one), given its start and the model's limit of positions."""
 
 
 def check_policy(policy: str) -> str:
@@ -70,8 +81,27 @@ def check_policy(policy: str) -> str:
     return policy
 
 
+def check_prefix_fits(policy: str, rule: str | None) -> None:
+    """Refuse a prefix that a policy cannot begin with.
+
+    Args:
+        policy: one of `POLICIES`.
+        rule: from `evalkit.models.prefixes.parse_rule`; None: the models' own.
+
+    Raises:
+        UsageError: lm-evaluation-harness reads exactly one token.
+    """
+    if policy == "lm-eval" and rule is not None and (rule == "none" or "," in rule):
+        raise UsageError(f"policy lm-eval reads one token before a document, not {rule}; give --prefix one")
+
+
 def windows(
-    policy: str, ids: "Sequence[int] | Ids", *, prefix: tuple[int, ...], context_limit: int | None
+    policy: str,
+    ids: "Sequence[int] | Ids",
+    *,
+    prefix: Sequence[int],
+    context_limit: int | None,
+    chunk_prefix: Sequence[int] = (),
 ) -> list[Window]:
     """Windows that pay for each of a document's tokens once (for ``uncheatable``: see above).
 
@@ -80,20 +110,23 @@ def windows(
         ids: the document's token ids.
         prefix: ids read before the document under this policy, or ``()``.
         context_limit: most token positions of one forward pass, or None for no limit.
+        chunk_prefix: the first of ``prefix``, where every chunk begins with it (for ``uncheatable``).
 
     Raises:
-        ScoringError: the limit is too small to slide a window.
+        ScoringError: the limit is too small to slide a window, or the policy cannot begin with the prefix.
     """
     import numpy as np
 
     cut = POLICIES[check_policy(policy)].cut
     ids = np.asarray(ids, dtype=np.int64)
-    return cut(ids, np.asarray(prefix, dtype=np.int64), context_limit) if len(ids) else []
+    start = Start(np.asarray(prefix, dtype=np.int64), np.asarray(chunk_prefix, dtype=np.int64))
+    return cut(ids, start, context_limit) if len(ids) else []
 
 
-def _document(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
+def _document(ids: Ids, start_ids: Start, limit: int | None) -> list[Window]:
     import numpy as np
 
+    start = start_ids.document
     if limit is None or len(start) + len(ids) - 1 <= limit:
         return [Window(start, ids, 0)]
     if limit < 2 * len(start) + 2:
@@ -108,25 +141,34 @@ def _document(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
     return pieces
 
 
-def _uncheatable(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
+def _uncheatable(ids: Ids, start: Start, limit: int | None) -> list[Window]:
     import numpy as np
 
-    size = min(UNCHEATABLE_CHUNK_TOKENS, limit or UNCHEATABLE_CHUNK_TOKENS)
-    whole = np.concatenate((start, ids))
+    before_chunk = start.chunk
+    if not np.array_equal(start.document[: len(before_chunk)], before_chunk):
+        raise ScoringError("what every chunk begins with must be what the document begins with")
+    size = min(UNCHEATABLE_CHUNK_TOKENS, limit or UNCHEATABLE_CHUNK_TOKENS) - len(before_chunk)
+    if size < 2:
+        raise ScoringError(f"a context limit of {limit} tokens leaves a chunk nothing to pay for; raise it")
+    before_document = start.document[len(before_chunk) :]
+    whole = np.concatenate((before_document, ids))
     pieces = []
     for first in range(0, len(whole), size):
         chunk = whole[first : first + size]
-        num_read = max(1, len(start) - first)  # of several start tokens none is paid for
+        num_read = max(1, len(before_document) - first)  # of several start tokens none is paid for
         if len(chunk) > num_read:
-            pieces.append(Window(chunk[:num_read], chunk[num_read:], first + num_read - len(start)))
+            context = np.concatenate((before_chunk, chunk[:num_read]))
+            pieces.append(Window(context, chunk[num_read:], first + num_read - len(before_document)))
     return pieces
 
 
-def _lm_eval(ids: Ids, start: Ids, limit: int | None) -> list[Window]:
+def _lm_eval(ids: Ids, start: Start, limit: int | None) -> list[Window]:
     limit = limit or LM_EVAL_DEFAULT_CONTEXT
-    if not len(start):
+    if not len(start.document):
         raise ScoringError("the lm-eval policy needs a BOS or end-of-text token; this model has neither")
-    pieces = [Window(start, ids[:limit], 0)]
+    if len(start.document) > 1:
+        raise ScoringError("the lm-eval policy reads one token before a document; pass --prefix token:ID")
+    pieces = [Window(start.document, ids[:limit], 0)]
     for first in range(limit, len(ids), limit):
         end = min(first + limit, len(ids))
         pieces.append(Window(ids[end - limit - 1 : first], ids[first:end], first))
@@ -149,9 +191,10 @@ POLICIES: Mapping[str, Policy] = {
             "uncheatable",
             "chunks of 1024 tokens, the first of each unpaid",
             "Independent chunks of 1024 tokens, no document start except where the tokenizer adds "
-            "one by itself; the first token of each chunk is read and not paid for while its "
-            "bytes count. The protocol of Uncheatable Eval's tables of 2024–25. It understates "
-            "the cost and is here for comparing with those tables.",
+            "one by itself, and before every chunk where Uncheatable Eval put one (Gemma); the "
+            "first token of each chunk is read and not paid for while its bytes count. The "
+            "protocol of Uncheatable Eval's tables of 2024–25. It understates the cost and is here "
+            "for comparing with those tables.",
             _uncheatable,
         ),
         Policy(

@@ -7,6 +7,7 @@ import transformers
 
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_device, resolve_dtype
+from evalkit.models.document_start import ModelStart, model_start
 from evalkit.models.gguf import rwkv7
 from evalkit.models.gguf.architectures import RWKV7
 from evalkit.models.gguf.configuration import check_architecture, configuration, read_configuration
@@ -16,18 +17,15 @@ from evalkit.models.gguf.header import Header, read_header
 from evalkit.models.gguf.layouts import Settings
 from evalkit.models.gguf.tokenizer import read_tokenizer
 from evalkit.models.gguf.weights import load_weights
-from evalkit.models.hf.checkpoint import (
-    context_limit,
-    default_prefix,
-    prefix_ids,
-    special_ids_in_front,
-    stated_notes,
-)
+from evalkit.models.hf.checkpoint import context_limit, stated_notes
 from evalkit.models.hf.files import numerics
 from evalkit.models.hf.model import HfModel, wrap
+from evalkit.models.hf.prefixes import start_names, tokenizer_start
 from evalkit.models.hf.token_bytes import TokenBytes
+from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import LoadOptions, ModelIdentity
-from evalkit.models.rwkv7.model import RWKV7Model, rule_ids
+from evalkit.models.rwkv7.model import RWKV7Model, starting_model
+from evalkit.models.rwkv7.prefixes import DEFAULT_RULE, planned_prefixes
 from evalkit_kernels import NUMERICS_VERSION
 
 
@@ -38,6 +36,7 @@ class _TransformersModel(NamedTuple):
     config: "transformers.PreTrainedConfig"
     tokenizer: "transformers.PreTrainedTokenizerFast"
     identity: ModelIdentity
+    start: ModelStart
 
 
 def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
@@ -68,18 +67,15 @@ def load(entry: CatalogEntry, options: LoadOptions) -> HfModel | RWKV7Model:
         identity = _identify_rwkv7(entry, options, file, header)
         network = rwkv7.load_network(header, dtype=dtype, device=device)
         tokenizer = rwkv7.read_vocabulary(header, network.shape.vocab_size)
-        return RWKV7Model(network, identity, rule_ids(entry, tokenizer.special_ids), tokenizer)
+        return starting_model(network, identity, tokenizer, options.prefix or entry.prefix)
     plan = _plan(entry, options, file, header)
     model = load_weights(header, plan.config, plan.settings, dtype).to(device)
-    put_in_front = special_ids_in_front(plan.tokenizer)
-    start = plan.tokenizer.bos_token_id
-    start = plan.tokenizer.eos_token_id if start is None else start
     return wrap(
         model,
         TokenBytes(plan.tokenizer, entry.name),
         identity=plan.identity,
-        prefix=prefix_ids(plan.identity.prefix, plan.tokenizer, plan.config.vocab_size, entry.name),
-        policy_prefixes={"lm-eval": () if start is None else (int(start),), "uncheatable": put_in_front},
+        prefix=plan.start.prefix.ids,
+        policy_prefixes=plan.start.ids_by_policy,
     )
 
 
@@ -94,17 +90,21 @@ def _plan(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Hea
     settings = configuration(header)
     config = read_configuration(header, settings)
     tokenizer = read_tokenizer(header)
-    rule = entry.prefix or default_prefix(tokenizer, special_ids_in_front(tokenizer))
+    tokenizer_says = tokenizer_start(tokenizer)
+    start = model_start(tokenizer_says, entry, options)
+    check_in_vocabulary(start.all_ids, config.vocab_size, entry.name)
     limit = context_limit(config, entry, options)
     identity = _identity(entry, options, file, header)
     identity = dataclasses.replace(
         identity,
-        prefix=rule,
+        prefix=start.prefix.rule,
         context_limit=limit,
         details={**identity.details, **stated_notes(config, limit)},
         numerics=numerics([]),
+        policy_prefixes=start.by_policy,
+        token_names=start_names(tokenizer, tokenizer_says, start),
     )
-    return _TransformersModel(settings, config, tokenizer, identity)
+    return _TransformersModel(settings, config, tokenizer, identity, start)
 
 
 def _identify_rwkv7(
@@ -112,10 +112,10 @@ def _identify_rwkv7(
 ) -> ModelIdentity:
     vocab_size = rwkv7.check_tensors(header)
     tokenizer = rwkv7.read_vocabulary(header, vocab_size)
-    rule_ids(entry, tokenizer.special_ids)
     return dataclasses.replace(
         _identity(entry, options, file, header),
-        prefix=entry.prefix or "default",
+        prefix=options.prefix or entry.prefix or DEFAULT_RULE,
+        policy_prefixes=planned_prefixes(entry, options, tokenizer.special_ids, vocab_size),
         context_limit=min(filter(None, (entry.context_limit, options.max_context)), default=None),
         numerics=f"evalkit_kernels {NUMERICS_VERSION}",
     )

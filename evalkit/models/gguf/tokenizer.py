@@ -13,6 +13,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 
 from evalkit.errors import ModelError, first_line
+from evalkit.models.document_start import TokenizerStart
 from evalkit.models.gguf.header import Header
 from evalkit.models.gguf.pretokenizers import KINDS, pre_tokenizer
 from evalkit.models.hf.tokenizer_state import SPACE_SYMBOL
@@ -63,7 +64,31 @@ def read_tokenizer(header: Header) -> "transformers.PreTrainedTokenizerFast":
         backend.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A", special_tokens=[(bos, ids[bos])]
         )
+    roles["chat_template"] = header.text("tokenizer.chat_template", "")
     return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **roles)
+
+
+def header_start(header: Header) -> TokenizerStart:
+    """What a file's metadata say of the tokens before a document, whatever kind of tokenizer it is.
+
+    Raises:
+        ModelError: a special token lies outside the vocabulary, or there is no BOS to be put before a text.
+    """
+    tokens = header.strings(f"{_KEY}tokens")
+    special_ids = {
+        role: index if (index := special_id(header, role, tokens)) >= 0 else None for role in ("bos", "eos")
+    }
+    bos = special_ids["bos"]
+    if adds_bos(header) and bos is None:
+        raise ModelError(f"{header.path}: it says that BOS stands before a text, and has none")
+    special = {token for token in special_ids.values() if token is not None}
+    names = {
+        index: tokens[index]
+        for index, kind_of_token in enumerate(token_types(header, len(tokens)))
+        if kind_of_token == CONTROL or index in special
+    }
+    template = (bos,) if bos is not None and adds_bos(header) else ()
+    return TokenizerStart(template, special_ids, names, header.text("tokenizer.chat_template", ""))
 
 
 def token_types(header: Header, num_tokens: int) -> list[int]:

@@ -9,7 +9,7 @@ import dataclasses
 import importlib.util
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from evalkit.errors import ModelError, first_line
 from evalkit.files import parse_json
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
+from evalkit.models.document_start import model_start
 from evalkit.models.hf.bounds import check_stated_counts, check_tokenizer_growth
 from evalkit.models.hf.classes import config_class, is_language_model
 from evalkit.models.hf.files import (
@@ -35,14 +36,15 @@ from evalkit.models.hf.files import (
     stated_weights,
 )
 from evalkit.models.hf.position_tables import position_tables
+from evalkit.models.hf.prefixes import start_names, tokenizer_start
 from evalkit.models.hf.routing import routing_note
 from evalkit.models.hub import HubSnapshot, download, hub_files, weights_sha256
 from evalkit.models.model_files import combined_sha256
+from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import LoadOptions, ModelIdentity
 
 _SETTINGS_ONLY = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
-_PROBE = "the text"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,6 @@ class Checkpoint:
     trust_remote_code: bool
     identity: ModelIdentity
     prefix: tuple[int, ...]
-    policy_prefixes: Mapping[str, tuple[int, ...]]
 
     def fetch_weights(self) -> Path:
         """The folder with all of the checkpoint's files."""
@@ -97,9 +98,10 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
     weights = [place.file(name) for name in names]
     adapters = adapter_weights(place.names())
     tokenizer = read_tokenizer(tokenizer_place.folder, entry.name, trust_remote_code)
-    put_in_front = special_ids_in_front(tokenizer)
-    rule = entry.prefix or default_prefix(tokenizer, put_in_front)
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    tokenizer_says = tokenizer_start(tokenizer, tokenizer_place.folder)
+    start = model_start(tokenizer_says, entry, options)
+    if vocab_size := _stated(config, "vocab_size"):
+        check_in_vocabulary(start.all_ids, vocab_size, entry.name)
     limit = context_limit(config, entry, options)
     identity = ModelIdentity(
         name=entry.name,
@@ -107,13 +109,15 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         revision=None if snapshot is None else snapshot.commit,
         weights_sha256=weights_sha256({file.name: file.digest for file in weights}),
         tokenizer_sha256=tokenizer_sha256,
-        prefix=rule,
+        prefix=start.prefix.rule,
         dtype=str(resolve_dtype(options)).removeprefix("torch."),
         context_limit=limit,
         details=_details(config, adapters, limit),
         config_sha256=combined_sha256(other_files),
         numerics=numerics(adapters),
         files=(*weights, *other_files, *tokenizer_files),
+        policy_prefixes=start.by_policy,
+        token_names=start_names(tokenizer, tokenizer_says, start),
     )
     return Checkpoint(
         folder=folder,
@@ -123,11 +127,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
         identity=identity,
-        prefix=prefix_ids(rule, tokenizer, _stated(config, "vocab_size"), entry.name),
-        policy_prefixes={
-            "lm-eval": () if start is None else (int(start),),
-            "uncheatable": put_in_front,
-        },
+        prefix=start.prefix.ids,
     )
 
 
@@ -291,42 +291,6 @@ def read_tokenizer(
 def _has_own_tokenizer(folder: Path) -> bool:
     path = folder / "tokenizer_config.json"
     return path.is_file() and "auto_map" in parse_json(path.read_text(encoding="utf-8"))
-
-
-def special_ids_in_front(tokenizer: "transformers.PreTrainedTokenizerBase") -> tuple[int, ...]:
-    """The ids that the tokenizer puts before a text by itself."""
-    bare = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
-    full = tokenizer(_PROBE)["input_ids"]
-    for start in range(len(full) - len(bare) + 1):
-        if full[start : start + len(bare)] == bare:
-            return tuple(full[:start])
-    return ()
-
-
-def default_prefix(tokenizer: "transformers.PreTrainedTokenizerBase", put_in_front: tuple[int, ...]) -> str:
-    """The rule for what is read before a document, by what the tokenizer puts there itself."""
-    if tokenizer.bos_token_id is not None and tokenizer.bos_token_id in put_in_front:
-        return "bos"
-    if tokenizer.eos_token_id is not None:
-        return "eos"
-    return "none" if tokenizer.bos_token_id is None else "bos"
-
-
-def prefix_ids(
-    rule: str, tokenizer: "transformers.PreTrainedTokenizerBase", vocab_size: int | None, name: str
-) -> tuple[int, ...]:
-    """The ids that a rule means; a `ModelError` where the tokenizer has no such token."""
-    if rule == "none":
-        return ()
-    if rule.startswith("token:"):
-        token_id = int(rule.removeprefix("token:"))
-        if vocab_size is not None and token_id >= vocab_size:
-            raise ModelError(f"{name}: prefix {rule} lies outside the {vocab_size} tokens; give a smaller ID")
-        return (token_id,)
-    token_id = tokenizer.bos_token_id if rule == "bos" else tokenizer.eos_token_id
-    if token_id is None:
-        raise ModelError(f"{name}: the prefix is to be {rule}, but the tokenizer defines no such token")
-    return (int(token_id),)
 
 
 def _stated(config: "transformers.PreTrainedConfig", key: str) -> Any:

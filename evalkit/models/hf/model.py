@@ -27,6 +27,7 @@ from evalkit.models.hf.routing import chooses_tokens
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hf.torch_path import torch_path, torch_replacements
 from evalkit.models.hf.weights import load_weights
+from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 from evalkit_kernels import linear_nll
 from evalkit_kernels.linear import use_in
@@ -75,7 +76,9 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
         token_bytes,
         identity=dataclasses.replace(checkpoint.identity, details=details),
         prefix=checkpoint.prefix,
-        policy_prefixes=checkpoint.policy_prefixes,
+        policy_prefixes={
+            policy: prefix.ids for policy, prefix in checkpoint.identity.policy_prefixes.items()
+        },
     )
 
 
@@ -139,8 +142,7 @@ class HfModel:
                 f"{identity.name}: wrong vocabulary: the tokenizer has ids up to {token_bytes.num_ids - 1}, "
                 f"the model's head {self.vocab_size} rows"
             )
-        if any(not 0 <= token < self.vocab_size for token in prefix):
-            raise ModelError(f"{identity.name}: prefix {prefix} lies outside the {self.vocab_size} tokens")
+        check_in_vocabulary([prefix, *policy_prefixes.values()], self.vocab_size, identity.name)
         ids = _probe_ids(token_bytes)
         with torch.inference_mode(), self._computing():
             self._head = understand_head(model, ids, identity.name)

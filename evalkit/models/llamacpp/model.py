@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalkit.errors import LossyTextError, ModelError, UsageError
+from evalkit.errors import LossyTextError, UsageError
 from evalkit.models.catalog import CatalogEntry
+from evalkit.models.document_start import model_start
 from evalkit.models.gguf.dequantise import described_weights
 from evalkit.models.gguf.files import GgufFile, locate_file
 from evalkit.models.gguf.header import Header, read_header
-from evalkit.models.gguf.tokenizer import adds_bos, special_id
+from evalkit.models.gguf.tokenizer import header_start
 from evalkit.models.llamacpp.library import LlamaCpp, open_library
+from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 
 _TOKENS_PER_BATCH = 4096
@@ -123,26 +125,17 @@ def load(entry: CatalogEntry, options: LoadOptions) -> LlamaCppModel:
     header = read_header(file.path)
     identity = _identity(entry, options, file, header)
     llama_cpp = LlamaCpp(file.path, num_threads=torch.get_num_threads())
-    special_ids = _special_ids(header)
-    prefix = _prefix_ids(identity.prefix, special_ids, entry.name)
-    if any(token >= llama_cpp.vocab_size for token in prefix):
-        raise ModelError(
-            f"{entry.name}: prefix {identity.prefix} lies outside the {llama_cpp.vocab_size} tokens; "
-            "give a smaller ID"
-        )
-    start = [token for token in special_ids.values() if token >= 0][:1]
-    put_in_front = (special_ids["bos"],) if adds_bos(header) else ()
-    return LlamaCppModel(llama_cpp, identity, prefix, {"lm-eval": tuple(start), "uncheatable": put_in_front})
+    start = model_start(header_start(header), entry, options)
+    check_in_vocabulary(start.all_ids, llama_cpp.vocab_size, entry.name)
+    return LlamaCppModel(llama_cpp, identity, start.prefix.ids, start.ids_by_policy)
 
 
 def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Header) -> ModelIdentity:
     details = described_weights(header)
     details["weights"] = "as llama.cpp computes them"
     details["batch_dependence"] = "read one by one; rounds otherwise in pieces of another length"
-    special_ids = _special_ids(header)
-    by_file = "bos" if adds_bos(header) else "eos" if special_ids["eos"] >= 0 else "none"
-    rule = entry.prefix or by_file
-    _prefix_ids(rule, special_ids, entry.name)
+    start_of_file = header_start(header)
+    start = model_start(start_of_file, entry, options)
     limit = entry.context_limit
     if limit is None and not header.architecture.startswith(_RECURRENT):
         limit = header.integer(f"{header.architecture}.context_length")
@@ -152,26 +145,12 @@ def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header:
         revision=file.revision,
         weights_sha256=file.model_file.digest,
         tokenizer_sha256=header.tokenizer_sha256,
-        prefix=rule,
+        prefix=start.prefix.rule,
         dtype="llama.cpp",
         context_limit=min((n for n in (limit, options.max_context) if n is not None), default=None),
         details=details,
         numerics=f"llama.cpp of {open_library().name}",
         files=(file.model_file,),
+        policy_prefixes=start.by_policy,
+        token_names=start_of_file.names,
     )
-
-
-def _special_ids(header: Header) -> dict[str, int]:
-    """``bos`` and ``eos``; -1 where the file has none."""
-    tokens = header.strings("tokenizer.ggml.tokens")
-    return {name: special_id(header, name, tokens) for name in ("bos", "eos")}
-
-
-def _prefix_ids(rule: str, special_ids: Mapping[str, int], name: str) -> tuple[int, ...]:
-    if rule == "none":
-        return ()
-    if rule.startswith("token:"):
-        return (int(rule.removeprefix("token:")),)
-    if special_ids[rule] < 0:
-        raise ModelError(f"{name}: the prefix is to be {rule}, but the file defines no such token")
-    return (special_ids[rule],)

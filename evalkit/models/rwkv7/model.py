@@ -11,16 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evalkit.errors import ModelError, UsageError
+from evalkit.errors import ModelError
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hidden_states import captured_inputs
 from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
+from evalkit.models.prefixes import EVERY_CHUNK, check_in_vocabulary, prefix_of_rule
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 from evalkit.models.rwkv7.checkpoint import checked_shape, load_network, weight_files
 from evalkit.models.rwkv7.embedding_norm import embedding_note
 from evalkit.models.rwkv7.network import RWKV7, Block, State
+from evalkit.models.rwkv7.prefixes import DEFAULT_RULE, planned_prefixes, special_ids_of_files
 from evalkit.models.rwkv7.tokenizer import (
     WORLD_VOCAB_SIZE,
     RWKVTokenizer,
@@ -86,8 +88,9 @@ class RWKV7Model:
         self.vocab_size = network.shape.vocab_size
         self.tokenizer = tokenizer or tokenizer_for(self.vocab_size, identity.name)
         self.prefix = self.tokenizer.prefix if prefix is None else prefix
-        _check_prefix(self.prefix, self.vocab_size, identity.name)
-        self.policy_prefixes = {"uncheatable": ()}  # the published protocol feeds RWKV no document start
+        check_in_vocabulary([self.prefix], self.vocab_size, identity.name)
+        stated = {policy: prefix.ids for policy, prefix in identity.policy_prefixes.items()}
+        self.policy_prefixes = {EVERY_CHUNK: (), **stated}  # the published protocol feeds RWKV no start
         self.device = network.emb.weight.device
         self._slice_tokens = _SLICE_TOKENS.get(self.device.type, _SLICE_TOKENS["cpu"])
         self.tokens_per_batch = 16 * self._slice_tokens
@@ -247,7 +250,10 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         ModelError: the model cannot be found, or is not RWKV-7.
     """
     dtype = resolve_dtype(options)
-    revision = None
+    rule = options.prefix or entry.prefix
+    revision, shape = None, None
+    special_ids: Mapping[str, int] = {}
+    token_names: Mapping[int, str] = {}
     # Digests first: what is read below is then no older than they are.
     tokenizer_sha256 = "by vocabulary size: rwkv-world-20230424, or bytes"
     tokenizer_files: list[ModelFile] = []
@@ -260,7 +266,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         files_beside = [local_file(file) for file in _read_beside(path) if file.is_file()]
         shape = checked_shape(path)
         tokenizer = _tokenizer(entry, path, shape.vocab_size)
-        _check_prefix(rule_ids(entry, tokenizer.special_ids) or (), shape.vocab_size, entry.name)
+        special_ids, token_names = tokenizer.special_ids, tokenizer.token_names
     else:
         from evalkit.models import hub
 
@@ -270,20 +276,28 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         weights = [stated_file(name, digest, cache) for name, digest in _chosen_files(entry, digests).items()]
         names = [] if entry.file else [name for name in _READ_BESIDE_WEIGHTS if name in digests]
         files_beside = [stated_file(name, digests[name], cache) for name in names]
-        if not entry.tokenizer and "tokenizer.json" not in names:
-            rule_ids(entry, {})
+        if rule in ("bos", "eos") and (entry.tokenizer or "tokenizer.json" in names):
+            folder = (
+                _tokenizer_place(entry.tokenizer, entry.name).folder
+                if entry.tokenizer
+                else hub.download(snapshot.repo, snapshot.commit, names)
+            )
+            special_ids = special_ids_of_files(folder, entry.name)
+    rows = None if shape is None else shape.vocab_size
     return ModelIdentity(
         name=entry.name,
         loader="rwkv7",
         revision=revision,
         weights_sha256=_digest_of({file.name: file.digest for file in weights}),
         tokenizer_sha256=tokenizer_sha256,
-        prefix=entry.prefix or "default",
+        prefix=rule or DEFAULT_RULE,
         dtype=str(dtype).removeprefix("torch."),
         context_limit=min(filter(None, (entry.context_limit, options.max_context)), default=None),
         config_sha256=combined_sha256(files_beside) if files_beside else None,
         numerics=f"evalkit_kernels {NUMERICS_VERSION}",
         files=(*weights, *files_beside, *tokenizer_files),
+        policy_prefixes=planned_prefixes(entry, options, special_ids, rows),
+        token_names=token_names,
     )
 
 
@@ -305,7 +319,20 @@ def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
     network = load_network(path, dtype=resolve_dtype(options), device=resolve_device(options.device))
     identity = dataclasses.replace(identity, details={**identity.details, **embedding_note(network)})
     tokenizer = _tokenizer(entry, path, network.shape.vocab_size)
-    return RWKV7Model(network, identity, rule_ids(entry, tokenizer.special_ids), tokenizer)
+    return starting_model(network, identity, tokenizer, options.prefix or entry.prefix)
+
+
+def starting_model(
+    network: RWKV7, identity: ModelIdentity, tokenizer: RWKVTokenizer, rule: str | None
+) -> RWKV7Model:
+    """The model, which reads before a document what a rule says; None: what its vocabulary does.
+
+    Raises:
+        ModelError: the vocabulary has no such token.
+    """
+    prefix = None if rule is None else prefix_of_rule(rule, tokenizer.special_ids, identity.name).ids
+    identity = dataclasses.replace(identity, token_names=tokenizer.token_names)
+    return RWKV7Model(network, identity, prefix, tokenizer)
 
 
 def _tokenizer(entry: CatalogEntry, path: Path, vocab_size: int) -> RWKVTokenizer:
@@ -339,30 +366,6 @@ def _read_beside(path: Path) -> list[Path]:
 def _local_file(entry: CatalogEntry) -> Path | None:
     path = entry.local_path
     return path / entry.file if path and entry.file else path
-
-
-def rule_ids(entry: CatalogEntry, special_ids: Mapping[str, int]) -> tuple[int, ...] | None:
-    """The ids that an entry's rule for the prefix means; None: the vocabulary's own.
-
-    Raises:
-        UsageError: the vocabulary has no such token.
-    """
-    if entry.prefix is None:
-        return None
-    if entry.prefix == "none":
-        return ()
-    if entry.prefix.startswith("token:"):
-        return (int(entry.prefix.removeprefix("token:")),)
-    if entry.prefix in special_ids:
-        return (special_ids[entry.prefix],)
-    raise UsageError(
-        f"{entry.name}: prefix {entry.prefix!r} means nothing to an RWKV-7 vocabulary; use token:ID"
-    )
-
-
-def _check_prefix(prefix: tuple[int, ...], vocab_size: int, name: str) -> None:
-    if any(not 0 <= token < vocab_size for token in prefix):
-        raise ModelError(f"{name}: prefix {prefix} lies outside the {vocab_size} tokens")
 
 
 def _chosen_files(entry: CatalogEntry, files: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evalkit.errors import LossyTextError, ModelError, first_line
+from evalkit.models.document_start import default_prefix
 from evalkit.models.protocol import Encoding
 
 WORLD_VOCAB_SIZE = 65536
@@ -32,6 +33,8 @@ class RWKVTokenizer(NamedTuple):
     prefix: tuple[int, ...]
     special_ids: Mapping[str, int] = MappingProxyType({})
     """What ``bos`` and ``eos`` mean, where the tokenizer's files say it."""
+    token_names: Mapping[int, str] = MappingProxyType({})
+    """Text of the tokens that may stand before a document, where the tokenizer's files say it."""
 
 
 def tokenizer_for(vocab_size: int, name: str) -> RWKVTokenizer:
@@ -84,13 +87,14 @@ def check_is_world(path: Path, name: str) -> None:
 def tokenizer_of_files(folder: Path, vocab_size: int, name: str) -> RWKVTokenizer:
     """The tokenizer of a folder with ``tokenizer.json``, for a model of ``vocab_size`` rows.
 
-    A document starts with its end-of-sequence token, which separates documents in pretraining
-    (``<|endoftext|>`` where none is named), or with nothing where there is neither.
+    A document starts with what the tokenizer puts before a text by itself, else with the token that separates
+    documents in pretraining, as for models of Hugging Face (`evalkit.models.hf.prefixes`).
 
     Raises:
         ModelError: it cannot be read, or has more tokens than the model has rows.
     """
     from evalkit.models.hf.checkpoint import read_tokenizer
+    from evalkit.models.hf.prefixes import tokenizer_start
     from evalkit.models.hf.token_bytes import TokenBytes
 
     tokenizer = read_tokenizer(folder, name, trust_remote_code=False)
@@ -100,13 +104,14 @@ def tokenizer_of_files(folder: Path, vocab_size: int, name: str) -> RWKVTokenize
             f"{name}: wrong vocabulary: the tokenizer has ids up to {token_bytes.num_ids - 1}, "
             f"the model {vocab_size} rows"
         )
-    ids = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}
-    separator = ids["eos"] if ids["eos"] is not None else tokenizer.get_vocab().get("<|endoftext|>")
+    start = tokenizer_start(tokenizer, folder)
     return RWKVTokenizer(
         "tokenizer.json",
         token_bytes.encode,
-        () if separator is None else (int(separator),),
-        {rule: int(token_id) for rule, token_id in ids.items() if token_id is not None},
+        default_prefix(start, name).ids,
+        # EOS first: where it is BOS as well, it stands between documents as EOS.
+        {rule: token for rule in ("eos", "bos") if (token := start.special_ids[rule]) is not None},
+        start.candidates,
     )
 
 

@@ -17,6 +17,7 @@ from evalkit.cells.reading import read_cell_of
 from evalkit.cells.schema import CorpusCell, LossyDocument
 from evalkit.errors import ModelError, ScoringError
 from evalkit.fields import to_json
+from evalkit.models.prefixes import prefix_under
 from evalkit.models.protocol import Encoding
 from evalkit.runner.corpora import run
 from evalkit.runner.corpora_table import print_result
@@ -359,12 +360,12 @@ def test_the_first_of_several_writers_stays(tmp_path: Path) -> None:
     scores = score_documents(MODEL, CORPUS.documents, "document")
     barrier = threading.Barrier(8, timeout=PATIENCE_S)
     cells: list[CorpusCell] = []
-    environment = cell_environment("cpu")
+    environment, start = cell_environment("cpu"), prefix_under(MODEL, "document")
 
     def write(seconds: float) -> None:
         barrier.wait()
         cells.append(
-            write_cell(spec(), scores, tmp_path, seconds=seconds, prefix=[256], environment=environment)
+            write_cell(spec(), scores, tmp_path, seconds=seconds, prefix=start, environment=environment)
         )
 
     threads = [threading.Thread(target=write, args=(number + 1.0,)) for number in range(8)]

@@ -57,11 +57,13 @@ RUN_OPTIONS = {
     "--models": None,
     "--output": Path("runs"),
     "--policy": "document",
+    "--prefix": None,
     "--seed": 0,
     "--shots": None,
     "--tasks": None,
     "--token-bits": False,
     "--trust-remote-code": False,
+    "--try-prefixes": False,
 }
 COMPARE_OPTIONS = {
     "a": ...,
@@ -77,6 +79,7 @@ COMPARE_OPTIONS = {
     "--max-context": None,
     "--output": Path("runs"),
     "--policy": "document",
+    "--prefix": None,
     "--trust-remote-code": False,
 }
 

@@ -12,8 +12,16 @@ from evalkit.cli.plugins import add_commands
 from tests.support.toys import run_cli
 
 LISTS = {
-    "evalkit run": {"--models", "--corpora", "--tasks", "--lengths", "--shots", "--ignore-tensors"},
-    "evalkit compare": {"--ignore-tensors"},
+    "evalkit run": {
+        "--models",
+        "--corpora",
+        "--tasks",
+        "--lengths",
+        "--shots",
+        "--ignore-tensors",
+        "--prefix",
+    },
+    "evalkit compare": {"--ignore-tensors", "--prefix"},
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
     "evalkit report": {"--corpora"},
     "evalkit crawl arxiv": {"--categories"},

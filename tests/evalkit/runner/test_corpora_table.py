@@ -46,7 +46,7 @@ def test_one_corpus_ranked_with_rate_and_interval(tmp_path: Path) -> None:
         assert cell.metrics.interval is not None
         assert row[4] == f"{cell.metrics.interval.half_width:.4f}"
         assert row[5] == f"{12.5 * cell.bits_per_byte:.2f}"
-        assert row[-1] == "document"
+        assert row[-2:] == ["document", "–" if cell.is_of_a_compressor else "token:256"]
         if cell.model.name in expected:
             assert cell.bits_per_byte == pytest.approx(expected[cell.model.name], rel=1e-6)
     assert "macro average" not in lines[1]
@@ -115,7 +115,7 @@ def test_the_corpus_is_described_once(tmp_path: Path) -> None:
 def test_the_policy_stands_beside_the_numbers(tmp_path: Path) -> None:
     model = BigramModel(context_limit=64)
     lines = printed(run([model], [CORPUS], options=RunOptions(output=tmp_path), policy="uncheatable"))
-    assert rows(lines)["bigram"][-2:] == ["uncheatable", "≤64"]
+    assert rows(lines)["bigram"][-3:] == ["uncheatable", "≤64", "none"]
     assert "policy uncheatable: the first token of each chunk is not paid for; its bytes count" in lines
 
 
@@ -196,5 +196,5 @@ def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_codecs_alone_have_no_note_on_the_policy(tmp_path: Path) -> None:
     lines = printed(run(["xz"], [CORPUS], options=RunOptions(output=tmp_path), policy="uncheatable"))
-    assert rows(lines)["xz"][-1] == "document"
+    assert rows(lines)["xz"][-2:] == ["document", "–"]
     assert not any(line.startswith("policy ") for line in lines)

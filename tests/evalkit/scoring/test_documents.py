@@ -20,8 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from evalkit import Document, Encoding, LossyTextError, ModelIdentity, ScoringError, TokenModel, load_corpus
 from evalkit.corpora.store import make_document
+from evalkit.models.catalog import CatalogEntry
 from evalkit.models.codecs import CODECS
+from evalkit.models.hf import model as hf_loader
 from evalkit.models.loading import load_model
+from evalkit.models.protocol import LoadOptions
 from evalkit.scoring.documents import Piece, Progress, batches, score_documents
 from evalkit.scoring.policy import Window
 from tests.support import tiny_models
@@ -302,6 +305,50 @@ def test_uncheatable_is_the_published_formula_for_hugging_face(tmp_path: Path, a
     [score] = score_documents(model, documents(text), "uncheatable")
     assert score.total_bits is not None
     assert 12.5 * score.total_bits / score.document.num_bytes == pytest.approx(expected, rel=1e-6)
+
+
+def looped_uncheatable_rate_percent(network: Any, tokenizer: Any, text: str, chunk_size: int = 1024) -> float:
+    """Uncheatable Eval's `eval_hf_model` with ``add_bos=True``, step by step, in float64.
+
+    Ids of `encode(bos_token)` before every chunk, which is shorter by as many; their logits are cut off, and
+    with them the one that predicts the chunk's first id.
+    """
+    bos_ids = tokenizer.encode(tokenizer.bos_token)
+    input_ids = tokenizer(text)["input_ids"]
+    total_nats = 0.0
+    step = chunk_size - len(bos_ids)
+    for begin in range(0, len(input_ids), step):
+        chunk = torch.tensor(bos_ids + input_ids[begin : begin + step])
+        with torch.inference_mode():
+            logits = network(chunk[None]).logits[0].double()[len(bos_ids) :]
+        targets = chunk[len(bos_ids) :][1:]
+        total_nats -= float(torch.log_softmax(logits[:-1], -1).gather(-1, targets[:, None]).sum())
+    return total_nats / len(text.encode()) / math.log(2) * 0.125 * 100
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_uncheatable_with_a_bos_before_every_chunk_is_its_loop(tmp_path: Path, adds_bos: bool) -> None:
+    fast = tiny_models.as_fast(tiny_models.byte_level_tokenizer(adds_bos=adds_bos))
+    network = tiny_models.random_model("llama", len(fast), max_position_embeddings=1024)
+    tiny_models.save_checkpoint(tmp_path, network, fast)
+    text = "".join(document.text for document in load_corpus("python-stdlib").documents[:2])[:5000]
+    expected = looped_uncheatable_rate_percent(network, fast, text)
+    spec = f"hf:{tmp_path}"
+    entry = CatalogEntry("of-the-catalog", "hf", str(tmp_path), prefix="eos", uncheatable_bos=True)
+    rates = []
+    for model in (
+        load_model(spec, device="cpu", dtype="float32", prefix="bos"),
+        hf_loader.load(entry, LoadOptions("cpu", "float32")),
+        load_model(spec, device="cpu", dtype="float32"),
+    ):
+        [score] = score_documents(model, documents(text), "uncheatable", keep_tokens=True)
+        assert score.total_bits is not None and score.token_bits is not None
+        rates.append(12.5 * score.total_bits / score.document.num_bytes)
+        num_chunks = math.ceil(((score.num_tokens or 0) + adds_bos) / (1022 if adds_bos else 1023))
+        if len(rates) < 3:
+            assert np.isnan(score.token_bits).sum() == num_chunks - adds_bos  # the first one's is the BOS
+    assert rates[:2] == [pytest.approx(expected, rel=1e-6)] * 2
+    assert rates[2] != pytest.approx(expected, rel=1e-6)
 
 
 class Cramped(Unigram):

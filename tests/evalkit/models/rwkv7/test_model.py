@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from evalkit import ModelError, UsageError, load_model
+from evalkit import ModelError, load_model
 from evalkit.models.protocol import TokenModel
 from evalkit.models.rwkv7.checkpoint import load_network, network_shape, read_tensors
 from evalkit.models.rwkv7.model import RWKV7Model
@@ -355,7 +355,7 @@ def test_an_impossible_prefix_is_refused(tmp_path: Path) -> None:
     try:
         with pytest.raises(ModelError, match="lies outside the 256 tokens"):
             load_model("far")
-        with pytest.raises(UsageError, match="use token:ID"):
+        with pytest.raises(ModelError, match="use token:ID"):
             load_model("named")
     finally:
         del os.environ["EVALKIT_CONFIG"]
