@@ -22,6 +22,7 @@ from evalkit.errors import LossyTextError
 from evalkit.models.gguf.header import read_header
 from evalkit.models.llamacpp.library import LlamaCpp
 from evalkit.models.loading import locate_models
+from evalkit.models.prefixes import Prefix
 from evalkit.models.protocol import LoadOptions, TokenModel
 from evalkit.scoring.documents import score_documents
 from tests.support import smollm2
@@ -76,15 +77,22 @@ def llama_cpp() -> Iterator[LlamaCpp]:
     loaded.close()
 
 
-def bits(model: TokenModel, policy: str) -> list[float]:
+def bits(model: TokenModel, policy: str, prefix: Prefix | None = None) -> list[float]:
     documents = [make_document(text, source="tests", license="CC0-1.0") for text in TEN_DOCUMENTS]
-    scores = score_documents(model, documents, policy)
+    scores = score_documents(model, documents, policy, prefix=prefix)
     return [score.total_bits for score in scores if score.total_bits is not None]
 
 
 def test_bits_are_those_of_float64(model: TokenModel) -> None:
-    assert model.prefix == (EOS,)
-    assert bits(model, "document") == pytest.approx(GOLDEN_BITS, rel=FLOAT32)
+    assert bits(model, "document", Prefix("eos", (EOS,))) == pytest.approx(GOLDEN_BITS, rel=FLOAT32)
+
+
+def test_documents_begin_with_what_separated_them_in_pretraining(model: TokenModel) -> None:
+    """Its BOS and EOS are those of turns; after EOS the same documents cost more."""
+    assert (model.prefix, model.identity.prefix) == ((0,), "token:0")
+    names = {0: "<|endoftext|>", BOS: "<|im_start|>", EOS: "<|im_end|>"}
+    assert model.identity.token_names == names
+    assert sum(bits(model, "document")) < 0.999 * sum(GOLDEN_BITS)
 
 
 def test_float64_computes_the_golden_values(
