@@ -172,7 +172,6 @@ def _try_prefixes(
     as_json: bool,
 ) -> None:
     """Print what each prefix costs; the program exits with 1 where a model failed."""
-    from evalkit.files import strict_json
     from evalkit.runner.corpora import DEFAULT_CORPORA
     from evalkit.runner.prefixes import DEFAULT_NUM_DOCUMENTS, print_trials, try_prefixes
 
@@ -183,7 +182,7 @@ def _try_prefixes(
         options=options,
     )
     if as_json:
-        typer.echo(strict_json(result.to_json()), nl=False)
+        show_json(result.to_json())
     else:
         print_trials(result, sys.stdout)
     if result.failures:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.errors import ModelError, UsageError
+from evalkit.terminal import printable
 
 if TYPE_CHECKING:  # a protocol speaks of prefixes, and a prefix under a policy is one of a model
     from evalkit.models.protocol import TokenModel
@@ -122,8 +123,7 @@ def token_text(ids: Sequence[int], names: Mapping[int, str]) -> str | None:
     """The tokens of a prefix as text, line breaks and the like escaped; None: there are none with a text."""
     if not ids or not all(token in names for token in ids):
         return None
-    text = "".join(names[token] for token in ids)
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return printable("".join(names[token] for token in ids))
 
 
 def prefix_in_words(rule: str, ids: Sequence[int] | None, text: str | None) -> str:

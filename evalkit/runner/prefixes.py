@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, TextIO
 
-from rich.console import Console
 from rich.table import Table
 
 from evalkit.corpora.document import Document, make_document
@@ -19,6 +18,7 @@ from evalkit.runner.loop import Failure
 from evalkit.runner.options import RunOptions
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.policy import DEFAULT_POLICY
+from evalkit.terminal import console_for
 
 DEFAULT_NUM_DOCUMENTS = 16
 NUM_CHARACTERS = 2048
@@ -137,7 +137,7 @@ def _line_break(model: TokenModel) -> tuple[int, ...]:
 
 def print_trials(result: PrefixTrials, stream: TextIO) -> None:
     """Print a table of the trials, lowest first, and how to use one of the prefixes."""
-    console = Console(file=stream, width=10_000, highlight=False, markup=False, soft_wrap=True)
+    console = console_for(stream, width=10_000, soft_wrap=True)
     for model, corpus in dict.fromkeys((trial.model, trial.corpus) for trial in result.trials):
         trials = [trial for trial in result.trials if (trial.model, trial.corpus) == (model, corpus)]
         console.print(
