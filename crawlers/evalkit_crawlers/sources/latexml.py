@@ -13,9 +13,12 @@ What the text is like:
   one list and rows of one table by a line break; cells by `` | ``; white space inside of a line counts once;
 - formulas are their LaTeX source, ``\(…\)`` in a line and ``\[…\]`` on display, equation numbers behind;
 - a footnote follows the block that it is in;
-- kept: title, abstract, sections with their numbers, theorems, captions, listings, frames, appendices;
-- not kept: authors and dates, tables of contents, bibliography, index, drawings, arXiv's own page around it,
-  and the names of macros that LaTeXML did not know, which it prints in red.
+- kept: title, abstract, keywords, sections with their numbers, theorems, captions, listings, frames,
+  appendices;
+- not kept: bibliography, index, drawings, biographies, arXiv's own page around it, and the names of macros
+  that LaTeXML did not know, which it prints in red; of the front matter (authors, dates, thanks, conference,
+  DOI, classification) whatever is not in `evalkit_crawlers.sources.latexml_classes.TEXT`: every version of
+  LaTeXML has other names for more of it.
 """
 
 import dataclasses
@@ -24,11 +27,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from evalkit_crawlers.source import FetchRefused
+from evalkit_crawlers.sources import latexml_classes as names
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = 1
+VERSION = 2
 """Goes into `Source.extractor`; counts up with every change of the text that comes out."""
 MAX_ERRORS, MIN_CHARACTERS_PER_ERROR = 10, 500
 """With more unknown macros, and more densely, their arguments make the text unreadable: it is dropped."""
@@ -36,25 +40,6 @@ MIN_BOX_CHARACTERS = 100
 """A picture with a text as long as that is a frame around text."""
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_PRUNED = _names(
-    "ltx_authors ltx_dates ltx_TOC ltx_bibliography ltx_index ltx_page_header ltx_page_footer "
-    "ltx_pagination ltx_rdf ltx_ERROR ltx_note_mark ltx_note_type ltx_tag_note ltx_tag_listingline "
-    "ltx_listing_data ltx_picture ltx_phantom package-alerts sr-only"
-)
-_PRUNED_TAGS = _names("script style nav button svg template noscript iframe object form")
-_BLOCK_TAGS = _names(
-    "address article aside blockquote caption dd details div dl dt figcaption figure footer h1 h2 h3 h4 "
-    "h5 h6 header hr li main ol p pre section summary table tbody td tfoot th thead tr ul"
-)
-_BLOCK_CLASSES = _names("ltx_p ltx_para ltx_tr ltx_td ltx_th ltx_listing ltx_listingline ltx_tabular")
-# Ends what came before even where that is a label that waits for its text.
-_OWN_TAGS = _names("article section figure table ul ol dl li h1 h2 h3 h4 h5 h6")
-_DISPLAYS = _names("ltx_equation ltx_equationgroup ltx_eqn_table")
-_LABELS = _names("ltx_tag_item ltx_runin")
 _VERBATIM = "evalkit-verbatim"
 """Class of the elements that hold finished lines."""
 
@@ -109,6 +94,7 @@ def read_article(body: bytes) -> Article:
         raise FetchRefused("HTML conversion failed")
     num_errors = len(errors)
     _free_text_boxes(article)
+    _prune_front_matter(article)
     _prune(article)
     _set_notes_apart(article)
     _write_displays(article)
@@ -171,11 +157,30 @@ def _free_text_boxes(article: "HtmlElement") -> None:
                 picture.append(box)
 
 
+def _prune_front_matter(article: "HtmlElement") -> None:
+    """Leave of what stands outside of sections, and in the title, only what is made of text."""
+    pages = [article, *_having(article, "ltx_titlepage")]
+    parts = [child for page in pages for child in page.iterchildren("*")]
+    for title in (*_having(article, "ltx_title_document"), *_having(article, "ltx_subtitle")):
+        parts += title.iterdescendants("*")
+    for part in parts:
+        kinds = {
+            name for name in _classes(part) if name.startswith("ltx_") and not name.startswith(names.STYLES)
+        }
+        if kinds and not kinds & names.TEXT:
+            _reduce(part, "")
+
+
 def _prune(article: "HtmlElement") -> None:
-    for element in _outermost(
-        article, lambda element: element.tag in _PRUNED_TAGS or bool(_classes(element) & _PRUNED)
-    ):
+    for element in _outermost(article, _is_pruned):
         _reduce(element, "")
+
+
+def _is_pruned(element: "HtmlElement") -> bool:
+    classes = _classes(element)
+    roles = {name for name in classes if name.startswith("ltx_role_")}
+    is_foreign_note = "ltx_note" in classes and bool(roles) and not roles & names.NOTES
+    return element.tag in names.PRUNED_TAGS or bool(classes & names.PRUNED) or is_foreign_note
 
 
 def _outermost(root: "HtmlElement", matches: Callable[["HtmlElement"], bool]) -> list["HtmlElement"]:
@@ -201,7 +206,7 @@ def _set_notes_apart(article: "HtmlElement") -> None:
             if ancestor is article:
                 break
             classes = _classes(ancestor)
-            if classes & _DISPLAYS or "ltx_tabular" in classes or (host is None and _is_block(ancestor)):
+            if classes & names.DISPLAYS or "ltx_tabular" in classes or (host is None and _is_block(ancestor)):
                 host = ancestor
         if host is not None:
             apart = html.Element("div")
@@ -223,7 +228,7 @@ def _tex(formula: "HtmlElement") -> str:
 
 
 def _write_displays(article: "HtmlElement") -> None:
-    for display in _outermost(article, lambda element: bool(_classes(element) & _DISPLAYS)):
+    for display in _outermost(article, lambda element: bool(_classes(element) & names.DISPLAYS)):
         rows = _outermost(display, lambda element: "ltx_eqn_row" in _classes(element)) or [display]
         _reduce_to_lines(display, [*(_display_line(row) for row in rows), _outside(display, rows)])
 
@@ -299,7 +304,7 @@ def _outside(element: "HtmlElement", rows: list["HtmlElement"]) -> str:
 
 
 def _is_block(element: "HtmlElement") -> bool:
-    return element.tag in _BLOCK_TAGS or bool(_classes(element) & _BLOCK_CLASSES)
+    return element.tag in names.BLOCK_TAGS or bool(_classes(element) & names.BLOCK_CLASSES)
 
 
 def _is_item(element: "HtmlElement") -> bool:
@@ -307,7 +312,7 @@ def _is_item(element: "HtmlElement") -> bool:
 
 
 def _is_own(element: "HtmlElement") -> bool:
-    return element.tag in _OWN_TAGS or _is_item(element)
+    return element.tag in names.OWN_TAGS or _is_item(element)
 
 
 def _blocks(root: "HtmlElement") -> Iterator[tuple[bool, str]]:
@@ -343,7 +348,7 @@ def _blocks(root: "HtmlElement") -> Iterator[tuple[bool, str]]:
             text = element.text
         else:
             if _VERBATIM not in classes:
-                if classes & _LABELS:
+                if classes & names.LABELS:
                     line.append(" ")
                     label_waits = True
                 elif _is_own(element) or (_is_block(element) and not label_waits):

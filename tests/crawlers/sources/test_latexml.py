@@ -395,3 +395,95 @@ def test_mutated_pages_are_read_or_refused(data: st.DataObject) -> None:
     else:
         assert 0 < len(text.encode("utf-8")) <= 2 * len(page)
         assert unicodedata.normalize("NFC", text)
+
+
+def read_front(title: str, after: str = "") -> str:
+    body = '<section class="ltx_section"><p class="ltx_p">The text.</p></section>'
+    heading = f'<h1 class="ltx_title ltx_title_document">{title}</h1>'
+    return read_article(f'<article class="ltx_document">{heading}{after}{body}</article>'.encode()).text
+
+
+_NOTE = (
+    '<span class="ltx_note ltx_role_{0}"><sup class="ltx_note_mark">†</sup><span class="ltx_note_outer">'
+    '<span class="ltx_note_content"><sup class="ltx_note_mark">†</sup>'
+    '<span class="ltx_note_type">{0}: </span>{1}</span></span></span>'
+)
+_PUBNOTE = '<span class="ltx_pubnote ltx_role_{0}"><span class="ltx_note_name">{0}: </span>{1}</span>'
+# What amsart, acmart, revtex, elsarticle and IEEEtran put there, by the roles of LaTeXML's bindings.
+ROLES = [
+    "thanks",
+    "conference",
+    "doi",
+    "isbn",
+    "ccs",
+    "copyright",
+    "journal",
+    "price",
+    "preprint",
+    "publicationid",
+    "dedication",
+    "institutetext",
+]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_front_matter_of_both_generations_of_latexml_is_not_in_the_text(role: str) -> None:
+    """The older puts a note into the title or behind it; that of 2026 ``ltx_pubnotes``, in three ways."""
+    note, pubnote = _NOTE.format(role, "Funded by Y."), _PUBNOTE.format(role, "Funded by Y.")
+    expected = "Towards X\n\nThe text."
+    assert read_front("Towards X" + note) == expected
+    assert read_front("Towards X", note) == expected
+    assert read_front(f'Towards X<span class="ltx_pubnotes">{pubnote}</span>') == expected
+    content = f'<span class="ltx_pubnotes_content">{pubnote * 3}</span>'
+    assert read_front(f'Towards X<span class="ltx_pubnotes">{content}</span>') == expected
+    assert (
+        read_front("Towards X", f'<span class="ltx_pubnotes ltx_pubnotes_meta">{content}</span>') == expected
+    )
+    assert read_front("Towards X", f'<div class="ltx_titlepage">{pubnote}{note}</div>') == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["ltx_dates", "ltx_date", "ltx_classification", "ltx_contact", "ltx_yet_unheard_of"]
+)
+def test_front_matter_by_names_that_nobody_knows_yet_is_not_in_the_text(name: str) -> None:
+    assert read_front("Towards X", f'<div class="{name}">(November 2026)</div>') == "Towards X\n\nThe text."
+    inside = (
+        f'Towards <span class="ltx_text ltx_font_italic">X</span><span class="{name}">Received in May</span>'
+    )
+    assert read_front(inside) == "Towards X\n\nThe text."
+
+
+def test_what_belongs_to_the_article_stays_beside_the_front_matter() -> None:
+    note = _NOTE.format("footnote", "Of the title.").replace("footnote: ", "")
+    abstract = '<div class="ltx_abstract"><h6 class="ltx_title">Abstract</h6><p class="ltx_p">A.</p></div>'
+    keywords = '<div class="ltx_keywords"><h6 class="ltx_title">Keywords: </h6>k</div>'
+    own = '<div class="own">Somebody\'s own.</div><div class="ltx_font_bold">Bold.</div>'
+    text = read_front("Towards X" + note, abstract + keywords + own)
+    assert text.split() == (
+        [
+            "Towards",
+            "X",
+            "Of",
+            "the",
+            "title.",
+            "Abstract",
+            "A.",
+            "Keywords:",
+            "k",
+            "Somebody's",
+            "own.",
+            "Bold.",
+            "The",
+            "text.",
+        ]
+    )
+
+
+def test_biographies_are_not_in_the_text() -> None:
+    """As IEEEtran.cls.ltxml has them: a float of the class ``biography``."""
+    biography = (
+        '<figure class="ltx_float biography"><table class="ltx_tabular">'
+        '<tr class="ltx_tr"><td class="ltx_td"><p class="ltx_p">Ada received her degree in 2001.</p></td></tr></table></figure>'
+    )
+    page = f'<article class="ltx_document"><p class="ltx_p">The text.</p>{biography}</article>'
+    assert read_article(page.encode()).text == "The text."
