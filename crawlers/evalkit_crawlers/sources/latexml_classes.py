@@ -23,8 +23,9 @@ TEXT = _names(
     "ltx_ERROR"
 )
 """Classes of what an article's text is made of."""
-STYLES = tuple(
-    ["ltx_font_", "ltx_align_", "ltx_border_", "ltx_centering", "ltx_noindent", "ltx_indent", "ltx_role_"]
+STYLES = (
+    *("ltx_font_", "ltx_align_", "ltx_border_", "ltx_centering"),
+    *("ltx_noindent", "ltx_indent", "ltx_role_"),
 )
 """Beginnings of names that say nothing of what an element is."""
 NOTES = _names(
