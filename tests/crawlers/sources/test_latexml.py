@@ -483,7 +483,7 @@ def test_biographies_are_not_in_the_text() -> None:
     """As IEEEtran.cls.ltxml has them: a float of the class ``biography``."""
     biography = (
         '<figure class="ltx_float biography"><table class="ltx_tabular">'
-        '<tr class="ltx_tr"><td class="ltx_td"><p class="ltx_p">Ada received her degree in 2001.</p></td></tr>'
+        '<tr class="ltx_tr"><td class="ltx_td"><p class="ltx_p">Ada got her degree in 2001.</p></td></tr>'
         "</table></figure>"
     )
     page = f'<article class="ltx_document"><p class="ltx_p">The text.</p>{biography}</article>'
