@@ -141,6 +141,6 @@ def token_rows(cell: CorpusCell) -> list[TokenRow]:
         raise UsageError(f"{cell.path} has no bits of tokens; run {cell.model.name} again with --token-bits")
     path = cell.path.with_suffix(".parquet")
     check_rows(path, cell.documents.parquet_sha256, remedy="delete it and run again")
-    table = pq.read_table(path, columns=list(TokenRow._fields))
+    table = pq.ParquetFile(path).read(columns=list(TokenRow._fields), use_threads=False)
     columns = [table[name].to_pylist() for name in TokenRow._fields]
     return [TokenRow(*values) for values in zip(*columns, strict=True)]

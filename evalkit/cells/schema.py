@@ -284,7 +284,7 @@ class CorpusCell(Cell):
         path = self.path.with_suffix(".parquet")
         cell_files.check_rows(path, self.documents.parquet_sha256, remedy="delete it and run again")
         names = [name for name in DocumentRow._fields if name in pq.read_schema(path).names]
-        columns = pq.read_table(path, columns=names).to_pydict()
+        columns = pq.ParquetFile(path).read(columns=names, use_threads=False).to_pydict()
         values = zip(*(columns[name] for name in names), strict=True)
         return [DocumentRow(**dict(zip(names, row, strict=True))) for row in values]
 
@@ -346,7 +346,8 @@ class TaskCell(Cell):
         import pyarrow.parquet as pq
 
         cell_files.read_content(self.path, remedy="delete it and run again")
-        rows: list[dict[str, JsonValue]] = pq.read_table(self.path.with_suffix(".parquet")).to_pylist()
+        table = pq.ParquetFile(self.path.with_suffix(".parquet")).read(use_threads=False)
+        rows: list[dict[str, JsonValue]] = table.to_pylist()
         return rows
 
     @property

@@ -154,7 +154,7 @@ def _documents(content: bytes) -> tuple[Document, ...]:
     import pyarrow.parquet as pq
 
     try:
-        table = with_current_names(pq.read_table(pa.BufferReader(content)))
+        table = with_current_names(pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False))
         if not table.schema.equals(pa.schema(document_columns())):
             raise CorpusError("its columns are not those of a corpus")
         return tuple(Document(**row) for row in table.to_pylist())

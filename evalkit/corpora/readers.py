@@ -294,7 +294,7 @@ def _parquet_rows(path: Path, columns: Collection[str], data: bytes | None = Non
         with pq.ParquetFile(path if data is None else pa.BufferReader(data)) as file:
             names = file.schema_arrow.names
             read_names = [column for column in names if column in columns]
-            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=read_names)
+            batches = file.iter_batches(_BATCH_ROWS, columns=read_names, use_threads=False)
             tables = (batch.to_pylist() for batch in batches)
             yield from _numbered(str(path), names, tables)
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:  # two of odd times

@@ -83,7 +83,8 @@ class TokenReader:
 
         self._columns = {}
         for configuration, cell in cells.items():
-            table = pq.read_table(cell.path.with_suffix(".parquet"), columns=["token_bits", "token_ends"])
+            file = pq.ParquetFile(cell.path.with_suffix(".parquet"))
+            table = file.read(columns=["token_bits", "token_ends"], use_threads=False)
             bits, ends = (table[name].combine_chunks() for name in ("token_bits", "token_ends"))
             self._columns[configuration] = (
                 bits.offsets.to_numpy(),

@@ -53,7 +53,8 @@ def read_items(cell: ProbeCell) -> dict[str, ItemScores]:
     import pyarrow.parquet as pq
 
     cell_files.read_content(cell.path, remedy=_REMEDY)
-    frame = pq.read_table(cell.path.with_suffix(".parquet")).to_pandas()
+    table = pq.ParquetFile(cell.path.with_suffix(".parquet")).read(use_threads=False)
+    frame = table.to_pandas(use_threads=False)
     items = {}
     for test in cell.tests_by_length():
         rows = frame[frame["test"] == test]
