@@ -6,6 +6,7 @@ the documentation.
 
 import argparse
 import contextlib
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,12 +29,22 @@ def laboratory() -> Iterator[Laboratory]:
             yield Laboratory(running, server, folder / "work")
 
 
-def attack(share: float) -> list[Tally]:
-    """Every attack on every command; says what it does."""
-    done = []
+def attack(share: float, log: Path | None) -> list[Tally]:
+    """Every attack on every command; says what it does.
+
+    Args:
+        share: of the tries of the long form.
+        log: a file of what was done, a line each; what stands in it is not done again.
+    """
+    lines = log.read_text().splitlines() if log and log.exists() else []
+    done = [Tally(**json.loads(line)) for line in lines]
+    finished = {(tally.attack, tally.workload) for tally in done}
     with laboratory() as place:
-        for tally in tallies(place, share=share):
+        for tally in tallies(place, share=share, finished=finished):
             done.append(tally)
+            if log:
+                with log.open("a") as file:
+                    file.write(json.dumps(tally._asdict()) + "\n")
             _say(f"{tally.attack} on {tally.workload}: {tally.num_tries} tries, {tally.num_struck} felt")
             for line in dict.fromkeys(tally.findings):
                 _say(f"  FOUND {line}")
@@ -67,10 +78,11 @@ def _main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="of the tries of the long form")
     parser.add_argument("--examples", type=int, default=2000, help="files of hypothesis's for each reader")
     parser.add_argument("--seconds", type=int, default=600, help="of the coverage-guided fuzzer for each")
+    parser.add_argument("--log", type=Path, help="of attacks, to go on from where it was stopped")
     parser.add_argument("--write", action="store_true", help="the tables into docs/security.md")
     arguments = parser.parse_args()
     if arguments.what == "attacks":
-        done = attack(arguments.share)
+        done = attack(arguments.share, arguments.log)
         table, found = tables.attack_tables(done), any(tally.findings for tally in done)
     else:
         rows = fuzz(arguments.examples, arguments.seconds, arguments.names)

@@ -7,7 +7,7 @@ the command that was struck, if it lived to say anything, is to have said so in 
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -332,16 +332,25 @@ class Tally(NamedTuple):
     findings: tuple[str, ...]
 
 
-def tallies(laboratory: Laboratory, *, share: float, seed: int = 20261130) -> Iterator[Tally]:
+def tallies(
+    laboratory: Laboratory,
+    *,
+    share: float,
+    finished: Collection[tuple[str, str]] = (),
+    seed: int = 20261130,
+) -> Iterator[Tally]:
     """Every attack on every command that it is for.
 
     Args:
         laboratory: where.
         share: of the tries of the long form; at least one of each.
+        finished: attacks and commands that are passed over.
         seed: of the moments; the same seed strikes at the same ones.
     """
     for attack in ATTACKS:
         for name in attack.workloads:
+            if (attack.name, name) in finished:
+                continue
             workload = BY_NAME[name]
             num_tries = max(1, round(share * attack.num_tries / (5 if workload.is_slow else 1)))
             yield tally(laboratory, attack, workload, num_tries, seed)

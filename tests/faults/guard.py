@@ -56,16 +56,18 @@ def finding(reader: Reader, data: bytes, folder: Path) -> str | None:
         data: see `tests.faults.damage`.
         folder: an empty folder, which is emptied again.
     """
+    if reader.name not in _WARM:
+        _write(reader.files(), folder)
+        reader.read(folder)  # imports, and asks git and the compiler for their versions
+        _empty(folder)
+        _WARM.add(reader.name)
     files = reader.damage(dict(reader.files()), Choices(data))
     return finding_of(reader, files, folder)
 
 
 def finding_of(reader: Reader, files: Files, folder: Path) -> str | None:
     """What a reader did wrong with these files, or None."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    _write(files, folder)
     before = _listing(folder)
     size_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     problem = None
@@ -95,9 +97,20 @@ def finding_of(reader: Reader, files: Files, folder: Path) -> str | None:
         problem = f"takes {grown_kib >> 10} MiB"
     if problem is None and _listing(folder) != before:
         problem = "changes the files that it reads"
+    _empty(folder)
+    return problem
+
+
+def _write(files: Files, folder: Path) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _empty(folder: Path) -> None:
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    return problem
 
 
 def _wrong_with(message: str, files: Files) -> str | None:
@@ -113,6 +126,8 @@ def _listing(folder: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file())
 
 
+_WARM: set[str] = set()
+"""Readers that have read good files."""
 _ACTS: list[str] = []
 _IS_WATCHED = False
 _HOOKS: list[object] = []
@@ -140,14 +155,20 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if event.startswith(_RUNS):
         _ACTS.append(f"{event} {arguments[:2]!r}"[:300])
     elif writes or event.startswith(_CHANGES):
-        path = os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else ""
-        if (
-            not path
-            or "__pycache__" in path
-            or path.startswith((tempfile.gettempdir(), "/dev/", "/proc/", _cache()))
-        ):
-            return
-        _ACTS.append(f"{event} {path}")
+        path = _place(event, arguments)
+        allowed = (tempfile.gettempdir(), "/dev/", "/proc/", _cache())
+        if path and "__pycache__" not in path and not path.startswith(allowed):
+            _ACTS.append(f"{event} {path}")
+
+
+def _place(event: str, arguments: tuple[Any, ...]) -> str:
+    """The absolute path that is written or changed; empty for an open file."""
+    if not isinstance(arguments[0], str | bytes | os.PathLike):
+        return ""
+    path = os.fsdecode(arguments[0])
+    has_folder = event in ("os.remove", "os.rmdir") and arguments[-1] >= 0
+    folder = Path(f"/proc/self/fd/{arguments[-1]}").readlink() if has_folder else Path.cwd()
+    return str(folder / path)
 
 
 def _cache() -> str:

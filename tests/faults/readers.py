@@ -370,10 +370,15 @@ def _read_gguf(folder: Path) -> None:
 
 
 def _score_words(spec: str) -> None:
-    from evalkit.models.loading import load_model
+    """What a run makes of a model beside another one: a number, or a failure that names it."""
+    import evalkit
+    from evalkit.errors import ModelError
 
-    model: Any = load_model(spec, device="cpu")
-    model.nats([model.encode("a few words").ids.tolist()])
+    with tempfile.TemporaryDirectory() as output:
+        result = evalkit.run([spec, "zstd"], [_toy_corpus()], options=evalkit.RunOptions(output=Path(output)))
+    assert any(cell.model.name == "zstd" for cell in result.cells)
+    for failure in result.failures:
+        raise ModelError(f"{failure.model}: {failure.reason}")
 
 
 @functools.cache
