@@ -8,10 +8,8 @@ is decided before anything is downloaded or loaded.
 
 import dataclasses
 import datetime
-import difflib
 import importlib.resources
 import os
-import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
@@ -24,10 +22,10 @@ from evalkit.errors import ModelError, UsageError, unknown_name
 from evalkit.files import parse_toml, plain_file_text
 from evalkit.models.codecs import CODECS
 from evalkit.models.prefixes import parse_rule
+from evalkit.models.targets import GGUF_LOADERS, find_path, is_repository, locate, split_adapter
 
 CONFIG_NAME = "evalkit.toml"
-BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "codec")
-GGUF_LOADERS = ("gguf", "llamacpp")
+BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "hub", "codec")
 EMBEDDED_MODELS = ("rwkv7-nano", "llama-nano")
 """The language models in the package: small, and there without a network."""
 LOADER_GROUP = "evalkit.loaders"
@@ -37,10 +35,6 @@ _HOW_TO_NAME_MODELS = (
     "`evalkit models list` shows the names; any other model: rwkv7:PATH_OR_REPO, hf:PATH_OR_REPO "
     "or gguf:PATH_OR_REPO."
 )
-_WEIGHT_SUFFIXES = (".pth", ".safetensors", ".gguf")
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_REPO_FILE = re.compile(rf"({_REPO.pattern})/(.+\.pth)")
-_PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +44,7 @@ class CatalogEntry:
     name: str
     """The catalog name, or the spec as it was given."""
     loader: str
-    """``rwkv7``, ``hf``, ``gguf``, ``llamacpp``, ``codec`` or a registered loader."""
+    """``rwkv7``, ``hf``, ``gguf``, ``llamacpp``, ``hub``, ``codec`` or a registered loader."""
     target: str
     """Hub repository ``owner/name``, absolute local path, installed package that brings a GGUF file, codec
     name, or what a registered loader wants."""
@@ -74,6 +68,9 @@ class CatalogEntry:
     """SPDX identifier, or the maker's name for the licence."""
     tokenizer: str | None = None
     """Repository or absolute path of another tokenizer than the model's own."""
+    adapter: str | None = None
+    """A PEFT adapter for the weights: absolute path of its folder, or ``owner/name`` or
+    ``owner/name@REVISION``."""
     trust_remote_code: bool = False
     """Whether the model only runs with the repository's own Python; it is `LoadOptions` that lets it."""
     ignore_tensors: str | None = None
@@ -89,6 +86,12 @@ class CatalogEntry:
         path = Path(self.target)
         return path if path.is_absolute() else None
 
+    @property
+    def adapter_path(self) -> Path | None:
+        """The adapter's folder on this machine; None for a hub repository, or where there is no adapter."""
+        path = Path(self.adapter or "")
+        return path if path.is_absolute() else None
+
 
 MIN_CONTEXT_LIMIT = 4
 """The least in which a window can slide behind a document start, see `evalkit.scoring.policy`."""
@@ -101,15 +104,16 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("trust_remote_code", "uncheatable_bos"), bool),
 }
 _WITHOUT_MEANING = {
-    "rwkv7": ("trust_remote_code", "ignore_tensors", "uncheatable_bos"),
+    "rwkv7": ("adapter", "trust_remote_code", "ignore_tensors", "uncheatable_bos"),
     "hf": ("file",),
-    "gguf": ("tokenizer", "trust_remote_code", "ignore_tensors"),
-    "llamacpp": ("tokenizer", "trust_remote_code", "ignore_tensors"),
+    "gguf": ("adapter", "tokenizer", "trust_remote_code", "ignore_tensors"),
+    "llamacpp": ("adapter", "tokenizer", "trust_remote_code", "ignore_tensors"),
     "codec": (
         "file",
         "revision",
         "prefix",
         "context_limit",
+        "adapter",
         "tokenizer",
         "trust_remote_code",
         "ignore_tensors",
@@ -173,9 +177,10 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
 
     Args:
         spec: a catalog name; ``rwkv7:`` or ``hf:`` with a path or a repository (``owner/name``,
-            optionally ``@REVISION``; for rwkv7 also ``owner/name/file.pth``); ``gguf:`` or ``llamacpp:``
-            with a file, a folder or repository and ``:FILE``, or an installed package that brings a file; or
-            ``LOADER:TARGET`` for a registered loader.
+            optionally ``@REVISION``; for rwkv7 also ``owner/name/file.pth``; for hf also ``MODEL+ADAPTER``);
+            ``hub:`` with a repository of any of these; ``gguf:`` or ``llamacpp:`` with a file, a folder or
+            repository and ``:FILE``, or an installed package that brings a file; or ``LOADER:TARGET`` for a
+            registered loader.
         catalog: the named models, see `load_catalog`.
 
     Raises:
@@ -198,79 +203,48 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
         return next(named, _codec_entry(target))
     if loader not in BUILTIN_LOADERS:
         return CatalogEntry(name=spec, loader=loader, target=target)
-    revision = None
-    if _find_path(target, Path.cwd()) is None:
+    revision = adapter = None
+    if loader == "hf":
+        target, adapter = split_adapter(target, Path.cwd())
+    if find_path(target, Path.cwd()) is None:
         target, at, revision = target.partition("@")
         if at and not revision:
             raise UsageError(f"{spec!r} names no revision after the @")
         if at and loader in GGUF_LOADERS:
             revision, colon, file_name = revision.partition(":")
             target += colon + file_name
-    located = _locate(loader, target, Path.cwd())
+    located = locate(loader, target, Path.cwd())
     if located is None:
         more = ", nor a package's name" if loader in GGUF_LOADERS else ""
         raise UsageError(
             f"{spec!r}: {target!r} is neither a file or folder here nor a hub repository (owner/name){more}"
         )
     place, file = located
+    if adapter is not None:
+        adapter = _adapter_place(adapter, Path.cwd(), repr(spec))
     return _existing(
-        CatalogEntry(name=spec, loader=loader, target=place, file=file, revision=revision or "main")
+        CatalogEntry(spec, loader, place, file=file, revision=revision or "main", adapter=adapter)
     )
 
 
-def _find_path(target: str, folder: Path) -> Path | None:
-    """The absolute path that a target means, or None where it does not look like a path."""
-    marked = target.startswith(("/", "./", "../", "~/")) or target in (".", "..", "~")
-    path = folder / Path(target).expanduser() if marked else folder / target
-    if marked or path.exists():
-        return path.absolute()
-    # owner/name/file.pth may be a file of a hub repository: only `_locate` can tell.
-    return path.absolute() if path.suffix in _WEIGHT_SUFFIXES else None
-
-
-def _locate(loader: str, target: str, folder: Path) -> tuple[str, str | None] | None:
-    """A target as an absolute path or a repository, and the file inside the latter."""
-    repo_file = _REPO_FILE.fullmatch(target) if loader == "rwkv7" else None
-    path = _find_path(target, folder)
-    if loader in GGUF_LOADERS and not (path and path.exists()):
-        place, colon, file_name = target.rpartition(":")
-        inner = _find_path(place, folder) if colon else None
-        if inner and inner.exists():
-            return str(inner / file_name), None
-        if _REPO.fullmatch(place) and file_name:
-            return place, file_name
-        if _PACKAGE.fullmatch(target):
-            return target, None
-    if repo_file and not (path and path.exists()):
-        return repo_file[1], repo_file[2]
-    if path is not None:
-        return str(path), None
-    return (target, None) if _REPO.fullmatch(target) else None
-
-
-def missing_folder(target: str) -> str | None:
-    """What to say of a repository's name that may have been meant as a folder here; None: nothing.
-
-    Args:
-        target: ``owner/name``; it may have been a folder if there is a folder ``owner``.
-    """
-    path = Path(target)
-    if path.is_absolute() or len(path.parts) != 2 or path.exists() or not path.parent.is_dir():
-        return None
-    names = sorted(neighbour.name for neighbour in path.parent.iterdir())
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
-    guess = f" (did you mean {' or '.join(f'{path.parent}/{name}' for name in near)}?)" if near else ""
-    return f"there is no folder {target} here{guess}"
+def _adapter_place(adapter: str, folder: Path, origin: str) -> str:
+    path = find_path(adapter, folder)
+    if path is None and not is_repository(adapter.partition("@")[0]):
+        raise UsageError(
+            f"{origin}: the adapter {adapter!r} is neither a folder here nor a hub repository (owner/name)"
+        )
+    return str(path or adapter)
 
 
 def _existing(entry: CatalogEntry) -> CatalogEntry:
-    path = entry.local_path
-    if path is None or entry.loader not in BUILTIN_LOADERS:
+    if entry.loader not in BUILTIN_LOADERS:
         return entry
-    if entry.file:
+    path = entry.local_path
+    if path and entry.file:
         path = path / entry.file
-    if not path.exists():
-        raise ModelError(f"model {entry.name}: there is no file or folder {path}")
+    for place in (path, entry.adapter_path):
+        if place and not place.exists():
+            raise ModelError(f"model {entry.name}: there is no file or folder {place}")
     return entry
 
 
@@ -312,8 +286,8 @@ def _entry(name: str, table: object, origin: str, folder: Path) -> CatalogEntry:
     for key in _WITHOUT_MEANING.get(loader, ()):
         if key in values:
             raise UsageError(f"{origin}: {key} means nothing to the loader {loader}; leave it out")
-    if loader in ("rwkv7", "hf", *GGUF_LOADERS):
-        located = _locate(loader, values["target"], folder)
+    if loader in ("rwkv7", "hf", "hub", *GGUF_LOADERS):
+        located = locate(loader, values["target"], folder)
         if located is None:
             raise UsageError(
                 f"{origin}: target must be a path or a hub repository (owner/name), not {values['target']!r}"
@@ -321,8 +295,10 @@ def _entry(name: str, table: object, origin: str, folder: Path) -> CatalogEntry:
         values["target"], file = located
         if file:
             values["file"] = file
+    if "adapter" in values:
+        values["adapter"] = _adapter_place(values["adapter"], folder, origin)
     if "tokenizer" in values:
-        values["tokenizer"] = str(_find_path(values["tokenizer"], folder) or values["tokenizer"])
+        values["tokenizer"] = str(find_path(values["tokenizer"], folder) or values["tokenizer"])
     return CatalogEntry(name=name, **values)
 
 

@@ -5,8 +5,8 @@ A loader is a module (or any object) with two functions:
     identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity   # cheap: loads no weights
     load(entry: CatalogEntry, options: LoadOptions) -> TokenModel | Codec
 
-``rwkv7``, ``hf``, ``gguf`` and ``codec`` are built in. To add one, write such a module and register it in
-your package's ``pyproject.toml``, under the entry-point group ``evalkit.loaders``::
+``rwkv7``, ``hf``, ``gguf``, ``hub`` and ``codec`` are built in. To add one, write such a module and register
+it in your package's ``pyproject.toml``, under the entry-point group ``evalkit.loaders``::
 
     [project.entry-points."evalkit.loaders"]
     ngram = "my_package.ngram"
@@ -22,23 +22,22 @@ that is needed once takes no loader: give the object itself to ``evalkit.run(mod
 
 import dataclasses
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from evalkit.errors import EvalkitError, ModelError, UsageError
 from evalkit.models.catalog import (
     BUILTIN_LOADERS,
-    GGUF_LOADERS,
     LOADER_GROUP,
     CatalogEntry,
     load_catalog,
-    missing_folder,
     resolve_spec,
 )
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
+from evalkit.models.targets import GGUF_LOADERS, expand_spec, missing_folder, short_names
 from evalkit.models.weight_headers import WEIGHT_SUFFIXES, summarise_weights
 from evalkit.plugins import plugin
 
@@ -47,6 +46,7 @@ _BUILT_IN = {
     "hf": "evalkit.models.hf.model",
     "gguf": "evalkit.models.gguf.model",
     "llamacpp": "evalkit.models.llamacpp.model",
+    "hub": "evalkit.models.any_repository",
     "codec": "evalkit.models.compressors",
 }
 
@@ -102,7 +102,8 @@ def locate_models(
     A model that cannot be reached or read has a `LocatedModel.problem`, unless all have one.
 
     Args:
-        specs: catalog names, ``LOADER:TARGET``, or objects with the members of a protocol.
+        specs: catalog names, ``LOADER:TARGET``, also with a pattern of paths, or objects with the members of
+            a protocol.
         options: device, precision, trust.
         config_path: the user's catalog, see `evalkit.models.catalog.load_catalog`.
 
@@ -110,15 +111,14 @@ def locate_models(
         UsageError: an unknown name, an object that is no model, or the same model twice.
         ModelError: there is nothing at a path, or none of the models can be identified.
     """
-    specs = list(specs)
+    specs = [model for spec in specs for model in (expand_spec(spec) if isinstance(spec, str) else [spec])]
     catalog = load_catalog(config_path) if any(isinstance(spec, str) for spec in specs) else {}
     entries = [resolve_spec(spec, catalog) if isinstance(spec, str) else spec for spec in specs]
-    file_names = [_short_name(entry) for entry in entries]
+    names_of_paths = _names_of_paths(entries)
     located_models = []
-    for entry, short_name in zip(entries, file_names, strict=True):
+    for entry, name in zip(entries, names_of_paths, strict=True):
         if isinstance(entry, CatalogEntry):
-            if short_name and file_names.count(short_name) == 1:
-                entry = dataclasses.replace(entry, name=short_name)
+            entry = dataclasses.replace(entry, name=name or entry.name)
             located_models.append(_locate(entry, options))
         elif isinstance(entry, TokenModel | Codec):
             if isinstance(entry, TokenModel) and options.prefix is not None:
@@ -207,11 +207,23 @@ def with_loaded_details(identity: ModelIdentity, model: Model) -> ModelIdentity:
     )
 
 
-def _short_name(entry: CatalogEntry | Model) -> str | None:
-    """``LOADER:FILE`` for a model that was given as a path: results should not tell of folders."""
-    if isinstance(entry, CatalogEntry) and entry.local_path and entry.name.startswith(f"{entry.loader}:"):
-        return f"{entry.loader}:{entry.local_path.name}"
-    return None
+def _names_of_paths(entries: Sequence[CatalogEntry | Model]) -> list[str | None]:
+    """``LOADER:FILE`` for models that were given as paths, ``hf:FOLDER+ADAPTER`` with an adapter."""
+    specs = [
+        entry if isinstance(entry, CatalogEntry) and entry.name.startswith(f"{entry.loader}:") else None
+        for entry in entries
+    ]
+    models = short_names([entry.local_path if entry else None for entry in specs])
+    adapters = short_names([entry.adapter_path if entry else None for entry in specs])
+    names: list[str | None] = []
+    for entry, model, adapter in zip(specs, models, adapters, strict=True):
+        if entry is None or not (model or adapter):
+            names.append(None)
+            continue
+        place = model or entry.target + ("" if entry.revision == "main" else f"@{entry.revision}")
+        name = f"{entry.loader}:{place}"
+        names.append(f"{name}+{adapter or entry.adapter}" if entry.adapter else name)
+    return names
 
 
 def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | None]:
@@ -228,7 +240,7 @@ def _facts_of_weights(identity: ModelIdentity) -> dict[str, str | int]:
     weights = [
         file.path
         for file in identity.files
-        if file.name.endswith(WEIGHT_SUFFIXES) and not file.name.startswith("adapter_")
+        if file.name.endswith(WEIGHT_SUFFIXES) and not Path(file.name).name.startswith("adapter_")
     ]
     paths = [path for path in weights if path is not None]
     # Of a repository that is not all here, a part's size would pass for the whole's.

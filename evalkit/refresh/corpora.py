@@ -11,6 +11,7 @@ from evalkit.corpora.store import Corpus, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
+from evalkit.models.targets import expand_spec
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
 from evalkit.spreadsheets import spreadsheet_rows
 
@@ -38,7 +39,8 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
     """
     catalog = load_catalog()
     for model in (*config.models, *config.gpu_models):
-        resolve_spec(model, catalog)
+        for spec in expand_spec(model):
+            resolve_spec(spec, catalog)
     failed = []
     for source, options in ((source.source, source.options) for source in config.sources):
         name = window.corpus(source)

@@ -100,7 +100,7 @@ def _plan(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Hea
         prefix=start.prefix.rule,
         context_limit=limit,
         details={**identity.details, **stated_notes(config, limit)},
-        numerics=numerics([]),
+        numerics=numerics(has_adapter=False),
         policy_prefixes=start.by_policy,
         token_names=start_names(tokenizer, tokenizer_says, start),
     )

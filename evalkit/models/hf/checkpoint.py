@@ -23,6 +23,7 @@ from evalkit.files import parse_json
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
 from evalkit.models.document_start import model_start
+from evalkit.models.hf.adapters import Adapter, open_adapter
 from evalkit.models.hf.bounds import check_stated_counts, check_tokenizer_growth
 from evalkit.models.hf.classes import config_class, is_language_model
 from evalkit.models.hf.files import (
@@ -33,12 +34,13 @@ from evalkit.models.hf.files import (
     check_shards,
     numerics,
     refuse_bare_adapter,
+    small_files,
     stated_weights,
 )
 from evalkit.models.hf.position_tables import position_tables
 from evalkit.models.hf.prefixes import start_names, tokenizer_start
 from evalkit.models.hf.routing import routing_note
-from evalkit.models.hub import HubSnapshot, download, hub_files, weights_sha256
+from evalkit.models.hub import HubSnapshot, download, weights_sha256
 from evalkit.models.model_files import combined_sha256
 from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import LoadOptions, ModelIdentity
@@ -62,6 +64,8 @@ class Checkpoint:
     trust_remote_code: bool
     identity: ModelIdentity
     prefix: tuple[int, ...]
+    adapter: Adapter | None = None
+    """What is applied to the weights; one that lies beside them is among `weight_names`."""
 
     def fetch_weights(self) -> Path:
         """The folder with all of the checkpoint's files."""
@@ -77,12 +81,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         ModelError: files are missing or unreadable, or this is not a causal language model.
         UsageError: the options name an unknown device or dtype.
     """
-    trust_remote_code = options.trust_remote_code
-    if entry.trust_remote_code and not trust_remote_code:
-        raise ModelError(
-            f"{entry.name}: the catalog says that it only runs with its repository's own Python; pass "
-            "--trust-remote-code to run that"
-        )
+    trust_remote_code = _is_trusted(entry, options)
     folder, snapshot = small_files(entry.target, entry.revision, entry.name)
     place = CheckpointFolder(folder, snapshot)
     # Digests first: what is read below is then no older than they are.
@@ -96,7 +95,9 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
     config = _read_config(folder, entry.name, trust_remote_code)
     names = _checked_weight_names(entry, place, config)
     weights = [place.file(name) for name in names]
-    adapters = adapter_weights(place.names())
+    beside = adapter_weights(place.names())
+    adapter = _named_adapter(entry, beside)
+    other_files += adapter.files() if adapter else []
     tokenizer = read_tokenizer(tokenizer_place.folder, entry.name, trust_remote_code)
     tokenizer_says = tokenizer_start(tokenizer, tokenizer_place.folder)
     start = model_start(tokenizer_says, entry, options)
@@ -112,9 +113,9 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         prefix=start.prefix.rule,
         dtype=str(resolve_dtype(options)).removeprefix("torch."),
         context_limit=limit,
-        details=_details(config, adapters, limit),
+        details=_details(config, limit) | _adapter_details(entry, adapter, beside),
         config_sha256=combined_sha256(other_files),
-        numerics=numerics(adapters),
+        numerics=numerics(has_adapter=bool(adapter or beside)),
         files=(*weights, *other_files, *tokenizer_files),
         policy_prefixes=start.by_policy,
         token_names=start_names(tokenizer, tokenizer_says, start),
@@ -122,23 +123,45 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
     return Checkpoint(
         folder=folder,
         snapshot=snapshot,
-        weight_names=(*names, *adapters),
+        weight_names=(*names, *beside),
         config=config,
         tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
         identity=identity,
         prefix=start.prefix.ids,
+        adapter=adapter,
     )
 
 
-def _details(
-    config: "transformers.PreTrainedConfig", adapters: list[str], limit: int | None
-) -> dict[str, str | int | float | bool | None]:
+def _is_trusted(entry: CatalogEntry, options: LoadOptions) -> bool:
+    if entry.trust_remote_code and not options.trust_remote_code:
+        raise ModelError(
+            f"{entry.name}: the catalog says that it only runs with its repository's own Python; pass "
+            "--trust-remote-code to run that"
+        )
+    return options.trust_remote_code
+
+
+def _named_adapter(entry: CatalogEntry, beside: list[str]) -> Adapter | None:
+    if entry.adapter is None:
+        return None
+    if beside:
+        raise ModelError(
+            f"{entry.name}: an adapter, {beside[0]}, lies beside the weights, and another is named; "
+            "move the former away"
+        )
+    return open_adapter(entry.adapter, entry.name)
+
+
+def _adapter_details(entry: CatalogEntry, adapter: Adapter | None, beside: list[str]) -> dict[str, str]:
+    if adapter:
+        return adapter.details(entry.target)
+    return {"adapter": ", ".join(beside)} if beside else {}
+
+
+def _details(config: "transformers.PreTrainedConfig", limit: int | None) -> dict[str, str]:
     """What a cell should say of a checkpoint; what the catalog knows, `evalkit.models.loading` adds."""
-    details: dict[str, str | int | float | bool | None] = {"model_type": str(config.model_type)}
-    if adapters:
-        details["adapter"] = ", ".join(adapters)
-    return {**details, **stated_notes(config, limit)}
+    return {"model_type": str(config.model_type), **stated_notes(config, limit)}
 
 
 def stated_notes(config: "transformers.PreTrainedConfig", limit: int | None) -> dict[str, str]:
@@ -183,21 +206,6 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if had_bars:
             logging.enable_progress_bar()
-
-
-def small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapshot | None]:
-    """The folder with a checkpoint's configuration, tokenizer and code, downloaded where it is the hub's.
-
-    Raises:
-        ModelError: there is no such folder or repository, or the hub cannot be reached.
-    """
-    folder = Path(target)
-    if folder.is_absolute():
-        if not folder.is_dir():
-            raise ModelError(f"{name}: {folder} is not a folder; give the folder that holds config.json")
-        return folder, None
-    snapshot = hub_files(target, revision)
-    return download(target, snapshot.commit, ["*.json", "*.txt", "*.model", "*.py"]), snapshot
 
 
 def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transformers.PreTrainedConfig":

@@ -21,7 +21,7 @@ from transformers.utils import is_peft_available
 
 from evalkit.errors import ModelError
 from evalkit.files import parse_json
-from evalkit.models.hub import HubSnapshot, cached_files
+from evalkit.models.hub import HubSnapshot, cached_files, download, hub_files
 from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
 
 TOKENIZER_FILES = (
@@ -41,7 +41,7 @@ _OPENED_SUFFIXES = (".json", ".model")
 """Of these the hub's files are all fetched before anything is planned."""
 _OPENED_LOCAL_SUFFIXES = (*_OPENED_SUFFIXES, ".tiktoken", ".jinja")
 _OF_TRAINERS = ("trainer_state.json", "all_results.json", "train_results.json", "eval_results.json")
-_ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 _ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
@@ -92,23 +92,50 @@ class CheckpointFolder(NamedTuple):
         return [self.file(name) for name in TOKENIZER_FILES if name in self.names()]
 
 
+def small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapshot | None]:
+    """The folder with a checkpoint's configuration, tokenizer and code, downloaded where it is the hub's.
+
+    Raises:
+        ModelError: there is no such folder or repository, or the hub cannot be reached.
+    """
+    folder = Path(target)
+    if folder.is_absolute():
+        if not folder.is_dir():
+            raise ModelError(f"{name}: {folder} is not a folder; give the folder that holds config.json")
+        return folder, None
+    snapshot = hub_files(target, revision)
+    return download(target, snapshot.commit, ["*.json", "*.txt", "*.model", "*.py"]), snapshot
+
+
 def adapter_weights(names: Collection[str]) -> list[str]:
     """The weights of the PEFT adapter that lies beside a model's own, and is applied to them."""
-    if _ADAPTER_CONFIG not in names:
+    if ADAPTER_CONFIG not in names:
         return []
     return [name for name in _ADAPTER_WEIGHTS if name in names][:1]
 
 
+def check_peft(name: str) -> None:
+    """Refuse an adapter that nothing would apply.
+
+    Raises:
+        ModelError: peft is not installed.
+    """
+    if not is_peft_available():
+        raise ModelError(
+            f"{name}: peft, which applies adapters, is not installed; pip install 'evalkit[peft]'"
+        )
+
+
 def check_adapter(names: Collection[str], name: str) -> None:
-    """Refuse an adapter that transformers would pass over without a word.
+    """Refuse an adapter beside the weights that transformers would pass over without a word.
 
     Raises:
         ModelError: an adapter is there, and the library that applies it is not.
     """
-    if _ADAPTER_CONFIG in names and not is_peft_available():
+    if ADAPTER_CONFIG in names and not is_peft_available():
         raise ModelError(
-            f"{name}: a PEFT adapter ({_ADAPTER_CONFIG}) lies beside the weights, and peft, which applies "
-            "it, is not installed; pip install peft, or move the adapter away to score the bare model"
+            f"{name}: a PEFT adapter ({ADAPTER_CONFIG}) lies beside the weights, and peft, which applies it, "
+            "is not installed; pip install 'evalkit[peft]', or move the adapter away to score the bare model"
         )
 
 
@@ -118,7 +145,7 @@ def refuse_bare_adapter(folder: Path, name: str) -> None:
     Raises:
         ModelError: it is one.
     """
-    path = folder / _ADAPTER_CONFIG
+    path = folder / ADAPTER_CONFIG
     if not path.is_file():
         return
     try:
@@ -127,8 +154,7 @@ def refuse_bare_adapter(folder: Path, name: str) -> None:
         base = None
     raise ModelError(
         f"{name}: {folder} is a PEFT adapter without its model, {base or 'which its config does not name'}; "
-        f"copy {_ADAPTER_CONFIG} and the adapter's weights into a folder with the model's files, "
-        "or merge them (merge_and_unload) and score the result"
+        f"name both: hf:{base or 'MODEL'}+{folder.name}"
     )
 
 
@@ -177,9 +203,9 @@ def check_shards(folder: Path, names: Collection[str], name: str) -> None:
         )
 
 
-def numerics(adapters: Collection[str]) -> str:
-    """The generation of the libraries that compute a model, with the adapters that are applied to it."""
-    libraries = ["transformers", *(["peft"] if adapters else [])]
+def numerics(*, has_adapter: bool) -> str:
+    """The generation of the libraries that compute a model, or a model and its adapter."""
+    libraries = ["transformers", *(["peft"] if has_adapter else [])]
     versions = (importlib.metadata.version(library).split(".") for library in libraries)
     return ", ".join(
         f"{library} {'.'.join(version[:2])}" for library, version in zip(libraries, versions, strict=True)

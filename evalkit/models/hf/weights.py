@@ -11,11 +11,13 @@ from transformers import PreTrainedModel
 from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from evalkit.errors import ModelError, first_line
+from evalkit.models.hf.adapters import OF_ITS_OWN, apply_adapter, check_applied
 from evalkit.models.hf.bounds import check_network_size
 from evalkit.models.hf.checkpoint import Checkpoint, quiet
 from evalkit.models.hf.classes import model_classes
 from evalkit.models.hf.composites import encoders, without_encoders
 from evalkit.models.hf.extra_tensors import ignorable
+from evalkit.models.hf.files import ADAPTER_CONFIG, adapter_weights
 
 Report: TypeAlias = dict[str, set[str]]
 """Names of tensors by problem, as transformers reports them."""
@@ -55,9 +57,22 @@ def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, ignore_tensors: Seq
         report["unexpected_keys"] = unexpected - set(ignored)
         misfit = _misfit(report)
         if misfit is None:
+            _apply_adapters(model, checkpoint)
             return LoadedWeights(model, ignored, tuple(encoders(model)))
         problem = problem or f"the weights in {checkpoint.folder} do not fit {type(model).__name__}: {misfit}"
+        if checkpoint.identity.details.get("adapter") and not checkpoint.adapter:
+            problem += f"; {OF_ITS_OWN}"
     raise ModelError(f"{checkpoint.identity.name}: {problem}")
+
+
+def _apply_adapters(model: PreTrainedModel, checkpoint: Checkpoint) -> None:
+    name = checkpoint.identity.name
+    if checkpoint.adapter:
+        with quiet():
+            apply_adapter(model, checkpoint.adapter, name)
+    for file in adapter_weights((ADAPTER_CONFIG, *checkpoint.weight_names)):
+        # It lies beside the weights: transformers has applied it.
+        check_applied(model, checkpoint.fetch_weights() / file, name)
 
 
 def _read_weights(

@@ -349,8 +349,7 @@ def _tokenizer(entry: CatalogEntry, path: Path, vocab_size: int) -> RWKVTokenize
 
 
 def _tokenizer_place(target: str, name: str) -> "CheckpointFolder":
-    from evalkit.models.hf.checkpoint import small_files
-    from evalkit.models.hf.files import CheckpointFolder
+    from evalkit.models.hf.files import CheckpointFolder, small_files
 
     path = Path(target)
     folder = path.parent if path.is_absolute() and path.name == "tokenizer.json" else target

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from tests.support import tiny_models
+from tests.support.adapters import save_pair
 from tests.support.commands import run_commands
 from tests.support.gguf_files import random_model
 from tests.support.hub_server import hub_environment
 from tests.support.local_hub import COMMIT, LATER_COMMIT, serve
-from tests.support.rwkv7_files import TINY
+from tests.support.rwkv7_files import TINY, random_tensors, save_fla_folder
 from tests.support.toys import TEXTS, write_texts
 
 
@@ -124,6 +125,52 @@ def _changed(weights: bytes) -> bytes:
     content = bytearray(weights)
     content[len(content) // 2] ^= 1
     return bytes(content)
+
+
+def test_a_repository_is_loaded_by_what_it_holds_and_adapters_from_the_hub_too(
+    repositories: dict[str, dict[str, bytes]], tmp_path: Path
+) -> None:
+    save_pair(tmp_path, "lora")
+    adapter = {path.name: path.read_bytes() for path in (tmp_path / "adapter").iterdir()}
+    base = {path.name: path.read_bytes() for path in (tmp_path / "base").iterdir()}
+    release = tmp_path / "release"
+    save_fla_folder(release, random_tensors(vocab_size=257, num_channels=64, num_layers=1))
+    hub_of = {
+        **repositories,
+        "owner/pth": {"small.pth": TINY.read_bytes()},
+        "owner/release": {path.name: path.read_bytes() for path in release.iterdir()},
+        "owner/base": base,
+        "owner/adapter": adapter,
+    }
+    models = {
+        "hub:owner/llama": "hf",
+        f"hub:owner/pth@{COMMIT}": "rwkv7",
+        "hub:owner/release": "rwkv7",
+        "hf:owner/base+owner/adapter": "hf",
+        f"hf:{tmp_path}/base+owner/adapter@{COMMIT}": "hf",
+        f"hf:owner/base+{tmp_path}/adapter": "hf",
+    }
+    commands = [run_command(model, tmp_path) for model in (*models, "hub:owner/adapter", "hub:owner/nothing")]
+    with serve(hub_of) as hub:
+        outcomes = run_commands(commands, hub_environment(tmp_path / "home", HF_ENDPOINT=hub.url))
+    cells = []
+    for outcome in outcomes[: len(models)]:
+        assert outcome.exit_code == 0, outcome.stderr
+        cells += json.loads(outcome.stdout)["cells"]
+    assert [cell["model"]["loader"] for cell in cells] == list(models.values())
+    assert [cell["model"]["revision"] for cell in cells] == [COMMIT, COMMIT, COMMIT, COMMIT, None, COMMIT]
+    assert cells[0]["model"]["name"] == "hub:owner/llama"
+    assert [cell["model"]["name"] for cell in cells[3:]] == [
+        "hf:owner/base+owner/adapter",
+        f"hf:base+owner/adapter@{COMMIT}",
+        "hf:owner/base+adapter",
+    ]
+    details = [cell["model"]["adapter"] for cell in cells[3:]]
+    assert details == [f"owner/adapter@{COMMIT}", f"owner/adapter@{COMMIT}", "adapter"]
+    bits = [cell["totals"]["total_bits"] for cell in cells]
+    assert bits[3] == bits[4] == bits[5] != bits[0]
+    assert "is a PEFT adapter without its model, owner/base; name both: hf:owner/base+" in outcomes[-2].stderr
+    assert "the hub has no model owner/nothing" in outcomes[-1].stderr
 
 
 REFUSALS = {

@@ -20,7 +20,8 @@ def test_an_adapter_without_its_model_is_told_from_a_folder_without_config(
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
     named = base or "which its config does not name"
-    with pytest.raises(ModelError, match=f"a PEFT adapter without its model, {named}; copy .*or merge"):
+    both = f"hf:{base or 'MODEL'}\\+{tmp_path.name}"
+    with pytest.raises(ModelError, match=f"a PEFT adapter without its model, {named}; name both: {both}$"):
         open_checkpoint(entry(tmp_path), LoadOptions("cpu", "float32"))
     (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(ModelError, match=r"has no config\.json"):
