@@ -3,11 +3,12 @@
 import math
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.files import parse_json
+from evalkit.models.packed_weights import StoredTensor, num_packed_parameters
 from evalkit.models.stored_tensors import problem_of_stored
 
 _NAMES = {
@@ -36,24 +37,11 @@ _MAX_HEADER_BYTES = 100_000_000
 """The safetensors format's own limit."""
 
 
-class _Tensor(NamedTuple):
-    name: str
-    shape: tuple[int, ...]
-    num_bytes: int
-    dtype: str
-
-    @property
-    def is_weight(self) -> bool:
-        """Whether it is trained, by what is known of names: files of older models hold buffers too."""
-        is_mask = len(self.shape) == 4 and _MASK.search(self.name) is not None
-        return not (is_mask or _BUFFER.search(self.name) or self.dtype in _NEVER_WEIGHTS)
-
-
 class WeightSummary(NamedTuple):
     """What headers say of a model's weights."""
 
     num_parameters: int | None
-    """None where several are packed into an element, so that elements do not count them."""
+    """None where several are packed into an element in a way that is not known."""
     stored_dtype: str
     """Type of most of the bytes, e.g. ``bfloat16``; with a method of quantisation: ``gptq 4-bit, int32``."""
 
@@ -68,21 +56,47 @@ def summarise_weights(paths: Sequence[Path]) -> WeightSummary | None:
         paths: ``.safetensors``, ``.pth`` and ``.bin`` files; others are passed over.
     """
     try:
-        tensors = [tensor for path in paths for tensor in _tensors(path) if tensor.is_weight]
+        tensors = [tensor for path in paths for tensor in _tensors(path)]
     except Exception:  # torch's unpickler has no errors of its own for most of what can be wrong
         return None  # whoever loads the file says what that is
-    if not tensors:
+    return _summary(tensors, paths[0].parent / "config.json") if tensors else None
+
+
+def summarise_headers(headers: Iterable[bytes], config: Path | None) -> WeightSummary | None:
+    """The same from headers of safetensors files that are not here.
+
+    Args:
+        headers: JSON, without the length before it.
+        config: the model's ``config.json``; None where there is none.
+    """
+    try:
+        tensors = [tensor for header in headers for tensor in _of_header(header)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return _summary(tensors, config) if tensors else None
+
+
+def _summary(tensors: Sequence[StoredTensor], config: Path | None) -> WeightSummary | None:
+    weights = [tensor for tensor in tensors if _is_weight(tensor)]
+    if not weights:
         return None
     num_bytes: dict[str, int] = {}
-    for tensor in tensors:
+    for tensor in weights:
         num_bytes[tensor.dtype] = num_bytes.get(tensor.dtype, 0) + tensor.num_bytes
     stored_dtype = max(num_bytes, key=lambda dtype: (num_bytes[dtype], dtype))
-    method = _quantisation(paths[0].parent)
+    method, num_bits = _quantisation(config)
     if stored_dtype in _WHOLE_TYPES and method is None:
         return WeightSummary(
-            sum(math.prod(tensor.shape) for tensor in tensors if tensor.dtype in _WHOLE_TYPES), stored_dtype
+            sum(math.prod(tensor.shape) for tensor in weights if tensor.dtype in _WHOLE_TYPES), stored_dtype
         )
-    return WeightSummary(None, f"{method}, {stored_dtype}" if method else stored_dtype)
+    num_parameters = num_packed_parameters(weights, num_bits)
+    return WeightSummary(num_parameters, f"{method}, {stored_dtype}" if method else stored_dtype)
+
+
+def _is_weight(tensor: StoredTensor) -> bool:
+    """Whether a tensor is trained, by what is known of names: files of older models hold buffers too."""
+    is_mask = len(tensor.shape) == 4 and _MASK.search(tensor.name) is not None
+    return not (is_mask or _BUFFER.search(tensor.name) or tensor.dtype in _NEVER_WEIGHTS)
 
 
 def is_quantised(stored_dtype: str | None) -> bool:
@@ -90,31 +104,35 @@ def is_quantised(stored_dtype: str | None) -> bool:
     return stored_dtype is not None and stored_dtype not in _WHOLE_TYPES
 
 
-def _tensors(path: Path) -> Iterator[_Tensor]:
+def _tensors(path: Path) -> Iterator[StoredTensor]:
     if path.suffix == ".safetensors":
         yield from _safetensors(path)
     elif path.suffix in WEIGHT_SUFFIXES:
         yield from _pickled(path)
 
 
-def _safetensors(path: Path) -> Iterator[_Tensor]:
+def _safetensors(path: Path) -> Iterator[StoredTensor]:
     """The header: eight bytes of its length, then JSON; https://github.com/huggingface/safetensors#format."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > _MAX_HEADER_BYTES:
             raise ValueError("no safetensors header is as long")
-        header = parse_json(file.read(length))
-    for name, entry in header.items():
+        header = file.read(length)
+    yield from _of_header(header)
+
+
+def _of_header(header: bytes) -> Iterator[StoredTensor]:
+    for name, entry in parse_json(header).items():
         if name != "__metadata__":
             start, end = entry["data_offsets"]
             numbers = (start, end, *entry["shape"])
             if not all(type(number) is int and number >= 0 for number in numbers):
                 raise ValueError(f"{name}: shape and place of a tensor are counts")
             dtype = str(entry["dtype"])
-            yield _Tensor(name, tuple(entry["shape"]), end - start, _NAMES.get(dtype, dtype))
+            yield StoredTensor(name, tuple(entry["shape"]), end - start, _NAMES.get(dtype, dtype))
 
 
-def _pickled(path: Path) -> Iterator[_Tensor]:
+def _pickled(path: Path) -> Iterator[StoredTensor]:
     """The tensors of a file that torch wrote, mapped and not read."""
     import pickle
     import zipfile
@@ -136,20 +154,30 @@ def _pickled(path: Path) -> Iterator[_Tensor]:
         if place not in seen:
             seen.add(place)
             dtype = str(tensor.dtype).removeprefix("torch.")
-            yield _Tensor(name, tuple(tensor.shape), tensor.numel() * tensor.element_size(), dtype)
+            yield StoredTensor(name, tuple(tensor.shape), tensor.numel() * tensor.element_size(), dtype)
 
 
-def _quantisation(folder: Path) -> str | None:
-    """The method that the config beside the weights names, with its bits: ``gptq 4-bit``."""
-    config = folder / "config.json"
-    if not config.is_file():  # so that what is opened is only what an identity names
-        return None
+def _quantisation(config: Path | None) -> tuple[str | None, int | None]:
+    """The method that a config names, with its bits (``gptq 4-bit``), and the bits."""
+    if config is None or not config.is_file():  # so that what is opened is only what an identity names
+        return None, None
     try:
         settings = parse_json(config.read_text(encoding="utf-8")).get("quantization_config")
         method = str(settings["quant_method"])
+        num_bits = settings.get("bits") or _bits_of_groups(settings.get("config_groups"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None, None
+    for bits in (4, 8):
+        if settings.get(f"load_in_{bits}bit") is True:
+            num_bits = num_bits or bits
+    if not isinstance(num_bits, int):
+        return method, None
+    return (method if re.search(r"\d", method) else f"{method} {num_bits}-bit"), num_bits
+
+
+def _bits_of_groups(groups: object) -> int | None:
+    """Of compressed-tensors, which may give layers different ones; None where it does."""
+    if not isinstance(groups, Mapping):
         return None
-    bits = settings.get("bits") or next(
-        (bits for bits in (4, 8) if settings.get(f"load_in_{bits}bit") is True), None
-    )
-    return method if bits is None or re.search(r"\d", method) else f"{method} {bits}-bit"
+    bits = {group["weights"]["num_bits"] for group in groups.values()}
+    return bits.pop() if len(bits) == 1 else None
