@@ -5,7 +5,7 @@ order and what they say of them. There is no single right one, and the order of 
 choice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,23 +26,39 @@ class Aggregate(NamedTuple):
     """Before a list of corpora: "mean over" …"""
     help: str
     """What it is and what counts most in it, in two sentences."""
-    function: Callable[[Sequence[Array], Sequence[Array]], Array]
+    function: Callable[[Iterable[tuple[Array, Array]]], Array]
     """Of each corpus's bits ``[N, 1 + R]`` and bytes ``[N, 1 + R]`` (or ``[1, 1 + R]``), measured and
-    resampled: bits per byte ``[N, 1 + R]``."""
+    resampled: bits per byte ``[N, 1 + R]``. Where one has no resamples, the whole has none. One corpus at a
+    time is held."""
 
 
-def _macro(bits: Sequence[Array], num_bytes: Sequence[Array]) -> Array:
-    ratios = [top / bottom for top, bottom in zip(bits, num_bytes, strict=True)]
-    return np.asarray(sum(ratios) / len(ratios))
+def _sum(terms: Iterable[Array]) -> tuple[Array, int]:
+    """The sum of arrays ``[N, 1 + R]``, and how many there were; of the measured alone where an R is 0."""
+    iterator = iter(terms)
+    total, count = next(iterator), 1
+    for term in iterator:
+        end = 1 if term.shape[1] != total.shape[1] else total.shape[1]
+        total = total[:, :end] + term[:, :end]
+        count += 1
+    return total, count
 
 
-def _micro(bits: Sequence[Array], num_bytes: Sequence[Array]) -> Array:
-    return np.asarray(sum(bits) / sum(num_bytes))
+def _macro(corpora: Iterable[tuple[Array, Array]]) -> Array:
+    total, count = _sum(bits / num_bytes for bits, num_bytes in corpora)
+    return np.asarray(total / count)
 
 
-def _geometric(bits: Sequence[Array], num_bytes: Sequence[Array]) -> Array:
-    logs = [np.log(top / bottom) for top, bottom in zip(bits, num_bytes, strict=True)]
-    return np.asarray(np.exp(sum(logs) / len(logs)))
+def _micro(corpora: Iterable[tuple[Array, Array]]) -> Array:
+    # Side by side in one array, for each corpus comes by once; bytes may be one row for all models.
+    total, _ = _sum(
+        np.stack([bits, np.broadcast_to(num_bytes, bits.shape)], axis=2) for bits, num_bytes in corpora
+    )
+    return np.asarray(total[..., 0] / total[..., 1])
+
+
+def _geometric(corpora: Iterable[tuple[Array, Array]]) -> Array:
+    total, count = _sum(np.log(bits / num_bytes) for bits, num_bytes in corpora)
+    return np.asarray(np.exp(total / count))
 
 
 _ROWS = (

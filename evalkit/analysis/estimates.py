@@ -12,13 +12,14 @@ whatever order they come.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE, Array
+from evalkit.analysis.spool import Load, Spool
 from evalkit.cells.schema import CorpusCell
 from evalkit.stats import Interval, resampled_ratios, tails
 
@@ -139,21 +140,32 @@ def resampled_columns(columns: Array, clusters: Sequence[str], *, stream: int) -
 class Sums(NamedTuple):
     """A corpus's sums, measured and resampled, over the documents that a pair of models has in common."""
 
-    bits: Array
-    """``[M, K, 1 + R]``: M sets of documents; bits of a model outside its own documents count as 0."""
-    num_bytes: Array
-    """``[M, 1 + R]``."""
+    load_bits: Load
+    load_num_bytes: Load
+    num_sets: int
+    """M."""
     common: NDArray[np.int64]
     """``[K, K]``: which of the M sets two models have in common; on the diagonal a model's own."""
     num_clusters: int
 
+    @property
+    def bits(self) -> Array:
+        """``[M, K, 1 + R]``: M sets of documents; bits of a model outside its own documents count as 0."""
+        return self.load_bits()
 
-def resampled_sums(corpus: ScoredDocuments, *, stream: int) -> Sums:
+    @property
+    def num_bytes(self) -> Array:
+        """``[M, 1 + R]``."""
+        return self.load_num_bytes()
+
+
+def resampled_sums(corpus: ScoredDocuments, *, stream: int, spool: Spool | None = None) -> Sums:
     """The sums of a corpus; M is 1 where every model could represent every document.
 
     Args:
         corpus: its documents.
         stream: `ALONE`, or the corpus's `corpus_stream`.
+        spool: where those of many corpora are kept; None: in memory.
     """
     is_paid = ~np.isnan(corpus.bits)
     is_paid[:, ~is_paid.any(axis=0)] = True  # a model without a cell makes no set of documents of its own
@@ -170,31 +182,29 @@ def resampled_sums(corpus: ScoredDocuments, *, stream: int) -> Sums:
     )
     rows = resampled_columns(columns, corpus.clusters, stream=stream)
     stacked = rows.reshape(len(masks), -1, rows.shape[1])
-    return Sums(stacked[:, :-1], stacked[:, -1], common, len(set(corpus.clusters)))
+    keep = (spool or Spool()).keep
+    num_clusters = len(set(corpus.clusters))
+    return Sums(keep(stacked[:, :-1]), keep(stacked[:, -1]), len(masks), common, num_clusters)
 
 
 def sums_together(corpora: Sequence[ScoredDocuments]) -> list[Sums]:
     """The sums of corpora that are put together, each with the draws of its digest; of one, its own."""
     if len(corpora) == 1:
         return [resampled_sums(corpora[0], stream=ALONE)]
-    return [resampled_sums(corpus, stream=corpus_stream(corpus.sha256)) for corpus in corpora]
+    spool = Spool()
+    return [resampled_sums(corpus, stream=corpus_stream(corpus.sha256), spool=spool) for corpus in corpora]
 
 
-def aggregate(kind: str, bits: Sequence[Array], num_bytes: Sequence[Array]) -> Array:
-    """Bits per byte over several corpora, ``[N, 1 + R]``.
+def aggregate(kind: str, bits: Iterable[Array], num_bytes: Iterable[Array]) -> Array:
+    """Bits per byte over several corpora, ``[N, 1 + R]``; one corpus after the other, if they come so.
 
     Args:
         kind: one of `AGGREGATES`.
         bits: per corpus, ``[N, 1 + R]``.
         num_bytes: per corpus, ``[N, 1 + R]`` or ``[1, 1 + R]``.
     """
-    lengths = {rows.shape[1] for rows in bits}
-    # A corpus of too few clusters has no resamples: no interval for the whole.
-    end = 1 if len(lengths) > 1 else max(lengths)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return AGGREGATES[kind].function(
-            [rows[:, :end] for rows in bits], [rows[:, :end] for rows in num_bytes]
-        )
+        return AGGREGATES[kind].function(zip(bits, num_bytes, strict=True))
 
 
 def levels(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> dict[int, Estimate]:
@@ -240,8 +250,8 @@ def _level_samples(kind: str, sums: Sequence[Sums], configurations: Sequence[int
     sets = [corpus.common[configurations, configurations] for corpus in sums]
     return aggregate(
         kind,
-        [corpus.bits[chosen, configurations] for corpus, chosen in zip(sums, sets, strict=True)],
-        [corpus.num_bytes[chosen] for corpus, chosen in zip(sums, sets, strict=True)],
+        (corpus.bits[chosen, configurations] for corpus, chosen in zip(sums, sets, strict=True)),
+        (corpus.num_bytes[chosen] for corpus, chosen in zip(sums, sets, strict=True)),
     )
 
 
@@ -251,7 +261,7 @@ def differences(
     """First minus second for every pair of models, over the documents that both could represent."""
     gaps_by_pair: dict[tuple[int, int], Estimate] = {}
     # Where all could represent all, a pair's documents are everybody's: levels are computed once.
-    is_whole = all(len(corpus.bits) == 1 for corpus in sums)
+    is_whole = all(corpus.num_sets == 1 for corpus in sums)
     samples = _level_samples(kind, sums, configurations) if is_whole and configurations else None
     for place, first in enumerate(configurations[:-1]):
         seconds = list(configurations[place + 1 :])
@@ -269,11 +279,15 @@ def differences(
 
 def _pair_samples(kind: str, sums: Sequence[Sums], first: int, seconds: Sequence[int]) -> Array:
     """One model minus each of others, ``[N, 1 + R]``, each pair over the documents that it has in common."""
-    sets = [corpus.common[first, seconds] for corpus in sums]
-    num_bytes = [corpus.num_bytes[chosen] for corpus, chosen in zip(sums, sets, strict=True)]
-    first_bits = [corpus.bits[chosen, first] for corpus, chosen in zip(sums, sets, strict=True)]
-    second_bits = [corpus.bits[chosen, seconds] for corpus, chosen in zip(sums, sets, strict=True)]
-    return aggregate(kind, first_bits, num_bytes) - aggregate(kind, second_bits, num_bytes)
+    # Both in one go, so that every corpus is loaded once.
+    places = [first] * len(seconds) + list(seconds)
+    sets = [np.tile(corpus.common[first, seconds], 2) for corpus in sums]
+    samples = aggregate(
+        kind,
+        (corpus.bits[chosen, places] for corpus, chosen in zip(sums, sets, strict=True)),
+        (corpus.num_bytes[chosen] for corpus, chosen in zip(sums, sets, strict=True)),
+    )
+    return np.asarray(samples[: len(seconds)] - samples[len(seconds) :])
 
 
 def difference_of(pairs: Pairs, first: int, second: int) -> Estimate | None:

@@ -21,6 +21,7 @@ from evalkit.analysis.estimates import (
     resampled_sums,
     sums_together,
 )
+from evalkit.analysis.pair_table import PairTable
 from evalkit.analysis.results import Results
 
 
@@ -100,14 +101,14 @@ def compute(results: Results, sources: Sequence[str]) -> Leaderboard:
         sources: per corpus, where its documents come from.
     """
     corpus_levels: list[dict[int, Estimate]] = []
-    corpus_pairs: list[Pairs] = []
+    corpus_pairs: list[PairTable] = []
     for corpus in results.corpora:
         sums = [resampled_sums(corpus, stream=ALONE)]
         corpus_levels.append(levels("micro", sums, sorted(corpus.cells)))
         pairs: dict[tuple[int, int], Estimate] = {}
         for policy in results.policies:
             pairs |= differences("micro", sums, sorted(_compared(results, policy) & set(corpus.cells)))
-        corpus_pairs.append(pairs)
+        corpus_pairs.append(PairTable(pairs))
     together = sums_together(results.corpora) if len(results.corpora) > 1 else []
 
     def view_of(policy: str, corpora: tuple[int, ...]) -> View:
@@ -123,7 +124,7 @@ def compute(results: Results, sources: Sequence[str]) -> Leaderboard:
         else:
             sums = [together[corpus] for corpus in corpora]
             by_kind = {kind: levels(kind, sums, configurations) for kind in AGGREGATES}
-            pairs_by_kind = {kind: differences(kind, sums, configurations) for kind in AGGREGATES}
+            pairs_by_kind = {kind: PairTable(differences(kind, sums, configurations)) for kind in AGGREGATES}
         return View(corpora, tuple(configurations), by_kind, pairs_by_kind)
 
     # Many choices leave the same corpora: each of these views is computed once.

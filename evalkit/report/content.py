@@ -19,7 +19,7 @@ from evalkit.report.model_page import model_page
 from evalkit.report.pages import Pages, cell_file
 from evalkit.report.probes import probe_groups
 from evalkit.report.sources import Background
-from evalkit.report.writer import Writer, shown_deep
+from evalkit.report.writer import Writer, shown_deep, shown_fields
 from evalkit.scoring.policy import POLICIES
 from evalkit.stats import CONFIDENCE, MIN_CLUSTERS, NUM_RESAMPLES, SEED
 
@@ -46,7 +46,7 @@ def write(
     front = front_page(pages)
     writer.page("index.html", "leaderboard.html", ["leaderboard.js"], **front._asdict())
     data = leaderboard_data(board, pages.rows(), pages.columns())
-    writer.data("data/leaderboard.js", shown_deep({**data, "cells": cell_links(pages)}))
+    writer.data("data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages)}))
     for name, key in pages.model_keys.items():
         writer.page(f"models/{key}.html", "model.html", **model_page(pages, name)._asdict())
     for index in range(len(board.results.corpora)):

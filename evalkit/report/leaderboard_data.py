@@ -15,7 +15,7 @@ from evalkit.report.pages import ColumnHead, RowHead
 def leaderboard_data(
     board: Leaderboard, rows: Sequence[RowHead], columns: Sequence[ColumnHead]
 ) -> dict[str, object]:
-    """What the scripts need.
+    """What the scripts need; pairs and views are made when they are written, one after the other.
 
     Args:
         board: the numbers.
@@ -30,9 +30,9 @@ def leaderboard_data(
         "aggregates": {kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
         "headline": HEADLINE,
         "levels": [_levels(levels) for levels in board.levels],
-        "pairs": [_nested(pairs) for pairs in board.pairs],
+        "pairs": (_nested(pairs) for pairs in board.pairs),
         "choices": [[*choice, number_of[id(view)]] for choice, view in board.views.items()],
-        "views": [_view(view) for view in distinct],
+        "views": (_view(view) for view in distinct),
     }
 
 

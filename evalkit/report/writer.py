@@ -1,10 +1,12 @@
 """Writes pages and data: templates with style and scripts inside them, and scripts that hold data."""
 
 import base64
+import builtins
 import hashlib
 import importlib.resources
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,14 +103,14 @@ class Writer:
         self.text(path, text)
 
     def data(self, path: str, value: object) -> None:
-        """A script that hands data to the page that loads it: pages opened as files cannot fetch JSON."""
-        encoded = json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
-        )
-        # Line ends to JavaScript before 2019, and what would matter if somebody inlined the file.
-        for character in "\u2028\u2029<":
-            encoded = encoded.replace(character, f"\\u{ord(character):04x}")
-        self.text(path, f"evalkitData({json.dumps(path)},{encoded});\n")
+        """A script that hands data to the page that loads it: pages opened as files cannot fetch JSON.
+
+        Args:
+            path: relative to the site.
+            value: what JSON can hold; of a mapping's values that are iterators one part after the other.
+        """
+        parts = itertools.chain([f"evalkitData({json.dumps(path)},"], _encoded(value), [");\n"])
+        self._write(path, (part.encode("utf-8") for part in parts))
 
     def text(self, path: str, content: str) -> None:
         """Write a file."""
@@ -116,18 +118,48 @@ class Writer:
 
     def bytes(self, path: str, content: bytes) -> None:
         """Write a file."""
+        self._write(path, [content])
+
+    def _write(self, path: str, parts: "Iterable[builtins.bytes]") -> None:
         assert path not in self._digests, path
         target = self.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        with naming(target):
-            target.write_bytes(content)
-        self._digests[path] = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256()
+        with naming(target), target.open("wb") as file:
+            for part in parts:
+                file.write(part)
+                digest.update(part)
+        self._digests[path] = digest.hexdigest()
 
     def finish(self) -> dict[str, str]:
         """Write the listing; returns the digest of every file."""
         listing = listing_text(SiteListing(self._digests))
         (self.folder / SITE_LISTING).write_text(listing, encoding="utf-8")
         return self._digests
+
+
+def _encoded(value: object) -> Iterator[str]:
+    """JSON for a script, in parts."""
+    if isinstance(value, Iterator):
+        yield "["
+        for number, part in enumerate(value):
+            yield ("," if number else "") + _json(part)
+        yield "]"
+    elif isinstance(value, Mapping) and any(isinstance(part, Iterator) for part in value.values()):
+        for number, name in enumerate(sorted(value)):
+            yield f"{',' if number else '{'}{_json(name)}:"
+            yield from _encoded(value[name])
+        yield "}"
+    else:
+        yield _json(value)
+
+
+def _json(value: object) -> str:
+    encoded = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    # Line ends to JavaScript before 2019, and what would matter if somebody inlined the file.
+    for character in "\u2028\u2029<":
+        encoded = encoded.replace(character, f"\\u{ord(character):04x}")
+    return encoded
 
 
 def shown_deep(value: object) -> object:
