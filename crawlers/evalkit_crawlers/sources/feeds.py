@@ -14,7 +14,6 @@ A file of feeds has a table for each, whose name goes into corpora and reports:
     paged = true                      # optional: ?paged=2, 3 … lead back in time (WordPress)
 """
 
-import calendar
 import dataclasses
 import datetime as dt
 import difflib
@@ -31,6 +30,7 @@ from evalkit.errors import UsageError
 from evalkit.files import parse_toml, plain_file_text, slug
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.text import charsets
+from evalkit_crawlers.text.moments import moment_of
 
 MAX_FEED_BYTES = 4 << 20
 MAX_ELEMENTS = 50_000
@@ -201,8 +201,8 @@ def article_url(address: str) -> str | None:
 
 def _entry(entry: Mapping[str, Any]) -> Entry:
     link = entry.get("link")
-    published = _moment(entry, "published_parsed") or _moment(entry, "created_parsed")
-    changed = _moment(entry, "updated_parsed") if published is None else None
+    published = _moment(entry, "published") or _moment(entry, "created")
+    changed = _moment(entry, "updated") if published is None else None
     title = " ".join(str(entry.get("title") or "").split())
     return Entry(
         url=article_url(link) if isinstance(link, str) else None,
@@ -214,13 +214,11 @@ def _entry(entry: Mapping[str, Any]) -> Entry:
 
 
 def _moment(entry: Mapping[str, Any], key: str) -> dt.datetime | None:
+    """A date as the feed writes it; feedparser's reading of it is not asked, since it guesses."""
     if not dict.__contains__(entry, key):  # get() takes one date for another
         return None
-    value = entry[key]
-    try:
-        return dt.datetime.fromtimestamp(calendar.timegm(value), dt.UTC) if value else None
-    except (TypeError, ValueError, OverflowError, OSError):  # the year 0, or 292277026596
-        return None
+    text = entry[key]
+    return moment_of(text) if isinstance(text, str) else None
 
 
 def _license(entry: Mapping[str, Any]) -> str | None:

@@ -46,7 +46,10 @@ DISAGREE = "feed and page disagree on the date"
 UNDATED = "no date in feed or page"
 
 _MAX_DAYS_APART = 1
-_DATE_IN_PATH = re.compile(r"/((?:19|20)\d\d)[/-](\d\d?)[/-](\d\d?)(?=[/-]|$)")
+# /2026/11/06/a-story and /2026-11-06-a-story; in /2026/11/10-things-to-know the ten are things.
+_DATE_IN_PATH = re.compile(
+    r"/((?:19|20)\d\d)(?:/(\d\d?)/(\d\d?)(?=/|$)|-(\d\d?)-(\d\d?)(?=[/.-]|$))", re.ASCII
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +59,7 @@ class NewsSource:
     feeds: tuple[Feed, ...] = ()
     """In the order in which they are read; extracting needs none."""
     name: str = "news"
-    extractor: str = f"{pages.EXTRACTOR}, evalkit news 1"
+    extractor: str = f"{pages.EXTRACTOR}, evalkit news 2"
 
     @property
     def query(self) -> dict[str, str]:
@@ -166,7 +169,7 @@ def _of_entry(
 def _date_without_feed(url: str, get: Get) -> dt.datetime | Drop:
     """The day that an article's address or else its page states."""
     match = _DATE_IN_PATH.search(urlsplit(url).path)
-    day = _day(*map(int, match.groups())) if match else None
+    day = _day(*map(int, filter(None, match.groups()))) if match else None
     if day is None:
         try:
             day = apart(pages.read_page, get(url, accept="text/html")).published_on

@@ -26,6 +26,8 @@ MAX_ELEMENTS = 20_000
 
 EXTRACTOR = f"trafilatura {version('trafilatura')}, htmldate {version('htmldate')}"
 
+# What is written for a service that counts readers is another date than the article's often enough.
+_MEASURED = "//meta[starts-with(translate(@name, 'DCSEXT', 'dcsext'), 'dcsext.')]"
 _EARLIEST = "1995-01-01"
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 # Characters that HTML forbids; libxml2 ends a document at the first U+0000.
@@ -130,6 +132,9 @@ def _published_on(tree: "HtmlElement", latest: dt.date) -> dt.date | None:
     from htmldate import find_date
 
     # htmldate takes the earliest date that it finds, and what stands beside an article has older ones.
+    tree = deepcopy(tree)
+    for measured in tree.xpath(_MEASURED):
+        measured.drop_tree()
     core = deepcopy(tree)
     for beside in core.xpath("//aside|//nav|//footer"):
         if beside.getparent() is not None:

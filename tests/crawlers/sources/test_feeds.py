@@ -62,6 +62,11 @@ def test_feeds_in_legacy_encodings(format: str, charset: str, language: str) -> 
         ("<pubDate>yesterday</pubDate>", None, False),
         ("<pubDate>Thu, 05 Nov 292277026596 09:00:00 GMT</pubDate>", None, False),
         ("<pubDate></pubDate>", None, False),
+        ("<pubDate>2026/11/29 15:07:41</pubDate>", "2026-11-29T15:07:41+00:00", False),
+        ("<pubDate>Sun, 29 Nov 2026 15:07:41 JST</pubDate>", "2026-11-29T06:07:41+00:00", False),
+        ("<pubDate>Sun, 29 Nov 2026 15:07:41 IST</pubDate>", None, False),
+        ("<pubDate>1764410461</pubDate>", "2025-11-29T10:01:01+00:00", False),
+        ("<pubDate>2026-11</pubDate>", None, False),
         ("", None, False),
     ],
 )

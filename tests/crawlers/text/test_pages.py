@@ -157,6 +157,16 @@ def test_older_dates_beside_an_article_are_not_its_own() -> None:
     assert pages.read_page(capture(page.encode())).published_on == dt.date(2026, 11, 5)
 
 
+@pytest.mark.parametrize("name", ["DCSext.articleFirstPublished", "dcsext.articlefirstpublished"])
+def test_what_is_told_to_counters_of_readers_is_not_the_date(name: str) -> None:
+    text = "".join(f"<p>The harbour was rebuilt before winter number {n}.</p>" for n in range(20))
+    measured = f'<meta name="{name}" content="2019-01-02">'
+    own = '<script type="application/ld+json">{"@type":"NewsArticle","datePublished":"2026-11-05"}</script>'
+    for head, date in ((measured + own, dt.date(2026, 11, 5)), (measured, None)):
+        page = f"<html><head>{head}</head><body><article>{text}</article></body></html>"
+        assert pages.read_page(capture(page.encode())).published_on == date
+
+
 @pytest.mark.parametrize("content_type", ["", "text/html, text/html", "TEXT/HTML ;charset=utf-8"])
 def test_media_types_of_html(content_type: str) -> None:
     pages.check_html(capture(b"<html>", content_type))
