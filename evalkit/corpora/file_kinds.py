@@ -5,6 +5,7 @@ Names are believed for what is in a text file (`.csv`, `.jsonl`), never for whet
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import re
@@ -62,6 +63,13 @@ _HTML = re.compile(
 _TAR_MAGIC_OFFSET = 257
 
 
+_SMALL_BYTES = 2**28
+_MOST_GROWTH = 200
+"""Bytes for a compressed byte: ten times what compressors make of prose."""
+_ZSTD_PIECE = 4096
+"""Bytes that are decompressed at once: their blocks hold 128 MiB at most."""
+
+
 class FileContent(NamedTuple):
     """A file's bytes, decompressed, and what its name says of them."""
 
@@ -86,6 +94,18 @@ def without_compression(name: str) -> str:
     return name[: -len(path.suffix)] if path.suffix.lower() in COMPRESSED_SUFFIXES else name
 
 
+def check_fits_memory(path: Path) -> None:
+    """Refuse a file that is larger than memory, as one with a hole can be on any disk.
+
+    Raises:
+        CorpusError: it is larger.
+        OSError: there is none.
+    """
+    num_bytes = path.stat().st_size
+    if num_bytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise CorpusError(f"{path}: {num_bytes:,} bytes, more than this machine's memory; split it")
+
+
 def read_content(path: Path) -> FileContent:
     """A file's bytes, decompressed where they are compressed, whatever its name says.
 
@@ -93,16 +113,23 @@ def read_content(path: Path) -> FileContent:
         CorpusError: the compressed data are damaged, or are none although the name says so.
         OSError: it cannot be read.
     """
+    check_fits_memory(path)
     data = path.read_bytes()
     decompress = _decompressor(data)
     if decompress is None:
         if data and path.suffix.lower() in COMPRESSED_SUFFIXES:
             raise CorpusError(f"{path}: not compressed as {path.suffix} says; rename it, or fetch it again")
         return FileContent(data, without_compression(path.name))
+    most_bytes = max(_SMALL_BYTES, _MOST_GROWTH * len(data))
     try:
-        return FileContent(decompress(data), without_compression(path.name))
+        content = decompress(data, most_bytes)
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise CorpusError(f"{path}: damaged compressed data ({first_line(error)}); fetch it again") from error
+    if len(content) > most_bytes:
+        raise CorpusError(
+            f"{path}: its {len(data):,} bytes unpack to more than {most_bytes:,}: it was made to fill memory"
+        )
+    return FileContent(content, without_compression(path.name))
 
 
 def check_is_text(place: str, content: FileContent) -> None:
@@ -124,31 +151,38 @@ def check_is_text(place: str, content: FileContent) -> None:
         )
 
 
-def _decompressor(data: bytes) -> Callable[[bytes], bytes] | None:
+def _decompressor(data: bytes) -> Callable[[bytes, int], bytes] | None:
+    """What decompresses data, to one byte more than it is told where they are longer."""
     if data.startswith(b"\x1f\x8b\x08"):
-        return gzip.decompress
+        return lambda data, most: gzip.GzipFile(fileobj=io.BytesIO(data)).read(most + 1)
     if data.startswith(b"\x28\xb5\x2f\xfd"):
         return _unzstd
     if data.startswith(b"\xfd7zXZ\x00"):
-        return lzma.decompress
+        return lambda data, most: lzma.LZMAFile(io.BytesIO(data)).read(most + 1)
     # "BZh9" alone may be prose; then comes pi, or its square root where the file is empty.
     if re.match(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", data):
-        return bz2.decompress
+        return lambda data, most: bz2.BZ2File(io.BytesIO(data)).read(most + 1)
     return None
 
 
-def _unzstd(data: bytes) -> bytes:
+def _unzstd(data: bytes, most_bytes: int) -> bytes:
     """All frames of Zstandard data; unlike the library's reader of streams it refuses what is cut short."""
     import zstandard
 
     parts = []
-    while data:
+    num_bytes, start = 0, 0
+    while start < len(data):
         frame = zstandard.ZstdDecompressor().decompressobj()
-        try:
-            parts.append(frame.decompress(data))
-        except zstandard.ZstdError as error:
-            raise ValueError(str(error)) from error
-        if not frame.eof:
-            raise EOFError("it ends within a frame")
-        data = frame.unused_data
+        while not frame.eof:
+            piece = data[start : start + _ZSTD_PIECE]
+            if not piece:
+                raise EOFError("it ends within a frame")
+            try:
+                parts.append(frame.decompress(piece))
+            except zstandard.ZstdError as error:
+                raise ValueError(str(error)) from error
+            start += len(piece) - len(frame.unused_data)
+            num_bytes += len(parts[-1])
+            if num_bytes > most_bytes:
+                return b"".join(parts)
     return b"".join(parts)

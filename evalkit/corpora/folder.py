@@ -22,6 +22,7 @@ from evalkit.corpora.document import (
     is_the_stored_text,
     utc_date,
 )
+from evalkit.corpora.parquet import check_rows
 from evalkit.corpora.tables import document_columns, document_row, with_current_names
 from evalkit.errors import CorpusError, first_line
 from evalkit.files import atomic_write, locked, parse_json, strict_json
@@ -154,6 +155,7 @@ def _documents(content: bytes) -> tuple[Document, ...]:
     import pyarrow.parquet as pq
 
     try:
+        check_rows(content)
         table = with_current_names(pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False))
         if not table.schema.equals(pa.schema(document_columns())):
             raise CorpusError("its columns are not those of a corpus")

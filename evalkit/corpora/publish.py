@@ -35,6 +35,7 @@ from evalkit.corpora.document import (
     records_sha256,
 )
 from evalkit.corpora.licenses import may_republish
+from evalkit.corpora.parquet import check_rows
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
 from evalkit.corpora.tables import FIELD_NAMES, document_columns, document_row, with_current_names
 from evalkit.errors import CorpusError, UsageError, first_line
@@ -252,6 +253,7 @@ def _read_table(path: Path, *, with_text: bool) -> dict[int, Document]:
     if not path.exists():
         return {}
     try:
+        check_rows(path)
         schema = _schema(with_text=with_text, column_names=pq.read_schema(path).names)
         table = pq.read_table(path, schema=schema)  # a missing column would be one of nulls
         rows = with_current_names(table).to_pylist()  # which finds texts that are not UTF-8

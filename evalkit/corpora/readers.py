@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from evalkit.corpora.file_kinds import (
     COMPRESSED_SUFFIXES,
     FileContent,
+    check_fits_memory,
     check_is_text,
     read_content,
     readable_name,
     without_compression,
 )
 from evalkit.corpora.folder_files import MAX_NAMED_FILES, check_saved_dataset, folder_files
+from evalkit.corpora.parquet import bounded_batches
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import file_sha256
 from evalkit.hub_errors import HubRepository, hub_message
@@ -129,6 +131,7 @@ def read_rows(
             return _folder_rows(name, path, columns, num_dropped, plain_text=plain_text)
         if path.exists() and not path.is_file():  # its content could not be read twice
             raise CorpusError(f"{name}: it is a pipe or a device; write its content to a file and give that")
+        check_fits_memory(path)
         provenance["input_sha256"] = file_sha256(path)
         return _file_rows(name, path, columns, plain_text=plain_text)
     except OSError as error:
@@ -290,13 +293,11 @@ def _parquet_rows(path: Path, columns: Collection[str], data: bytes | None = Non
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    source = path if data is None else data
     try:
-        with pq.ParquetFile(path if data is None else pa.BufferReader(data)) as file:
-            names = file.schema_arrow.names
-            read_names = [column for column in names if column in columns]
-            batches = file.iter_batches(_BATCH_ROWS, columns=read_names, use_threads=False)
-            tables = (batch.to_pylist() for batch in batches)
-            yield from _numbered(str(path), names, tables)
+        names = pq.read_schema(path if data is None else pa.BufferReader(data)).names
+        tables = (batch.to_pylist() for batch in bounded_batches(source, columns))
+        yield from _numbered(str(path), names, tables)
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:  # two of odd times
         raise CorpusError(f"{path}: not a readable Parquet file: {first_line(error)}") from error
 
