@@ -21,6 +21,7 @@ from evalkit.cells.renewal import newest_of_each
 from evalkit.cells.schema import CellCorpus, CellModel, CellPolicy, CorpusCell, TaskCell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import slug
+from evalkit.models.prefixes import rule_of
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 _MANIFEST = "manifest.json"
@@ -220,6 +221,12 @@ class _Signature(NamedTuple):
         ]
 
 
+def _prefix(policy: CellPolicy) -> str:
+    """The ids, in whatever words a rule said them: older cells have ``default`` where newer ones have ids."""
+    words = policy.prefix_rule if policy.prefix_ids is None else rule_of(policy.prefix_ids)
+    return f"{words} before every chunk" if policy.chunk_prefix_ids else words
+
+
 def _signature(cell: CorpusCell) -> _Signature:
     model, policy = cell.model, cell.policy
     return _Signature(
@@ -227,7 +234,7 @@ def _signature(cell: CorpusCell) -> _Signature:
         None if cell.is_of_a_compressor else policy.name,
         model.dtype,
         policy.context_limit,
-        policy.prefix_rule + (" before every chunk" if policy.chunk_prefix_ids else ""),
+        _prefix(policy),
         model.revision,
         model.weights_sha256,
         model.tokenizer_sha256,

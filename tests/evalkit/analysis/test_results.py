@@ -49,3 +49,18 @@ def test_one_row_for_one_config_whatever_the_version_of_the_library(tmp_path: Pa
         "bigram · config b": pytest.approx(other, rel=1e-12),
     }
     assert list(shown(results, "first")) == ["bigram · config not stated"]
+
+
+def test_one_row_for_one_prefix_in_whatever_words(tmp_path: Path) -> None:
+    """Older cells say ``default`` or ``bos`` of the ids that newer ones spell out."""
+    for words, corpus in (("default", "first"), ("token:256", "second"), ("bos", "third")):
+        score(BigramModel(prefix=words), tmp_path, corpus, "2026-01-01")
+    results = read_results(tmp_path, warn=pytest.fail)
+    assert [configuration.label for configuration in results.configurations] == ["bigram"]
+    another = BigramModel(prefix="token:7")
+    another.prefix = (7,)
+    score(another, tmp_path, "first", "2026-01-02")
+    assert list(shown(read_results(tmp_path, warn=pytest.fail), "first")) == [
+        "bigram · prefix token:256",
+        "bigram · prefix token:7",
+    ]

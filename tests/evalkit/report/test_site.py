@@ -218,6 +218,26 @@ def test_configurations_of_a_model_get_names_that_tell_them_apart(tmp_path: Path
     assert len(set(labels)) == 2 and all(label.startswith("model-00 · weights ") for label in labels)
 
 
+def test_a_model_s_page_says_in_text_and_ids_what_was_read_before_a_document(tmp_path: Path) -> None:
+    write_synthetic_store(tmp_path / "runs", num_models=1, num_corpora=1, num_documents=5)
+    [path] = (tmp_path / "runs").glob("*/model-00/*.json")
+    content = json.loads(path.read_text())
+    content["policy"] |= {
+        "name": "uncheatable",
+        "prefix_rule": "token:5,6,5",
+        "prefix_ids": [5, 6, 5],
+        "prefix_text": "[gMASK]<sop>[gMASK]",
+        "chunk_prefix_ids": [5, 6],
+    }
+    del content["sha256"]
+    content["sha256"] = hashlib.sha256(strict_json(content).encode()).hexdigest()
+    path.write_text(strict_json(content))
+    build_site_of(tmp_path / "runs", tmp_path / "site")
+    tree = lxml.html.fromstring((tmp_path / "site" / "models" / "model-00.html").read_text(encoding="utf-8"))
+    [text] = tree.xpath("//dt[.='read before a document']/following-sibling::dd/text()")
+    assert text == "[gMASK]<sop>[gMASK] (token:5,6,5), token:5,6 before every chunk"
+
+
 def test_synthetic_cells_have_the_schema_of_real_ones(tmp_path: Path) -> None:
     documents = [make_document(f"document {n} " * 5, source="x", license="MIT") for n in range(4)]
     corpus = make_corpus("tiny", documents, date_from="2026-01-01", date_to="2026-01-15")
