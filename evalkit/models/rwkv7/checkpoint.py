@@ -30,8 +30,10 @@ def weight_files(path: Path) -> list[Path]:
     """The files that hold a model's weights: the file itself, or a folder's safetensors or ``.pth``.
 
     Raises:
-        ModelError: there are none, or several ``.pth`` to choose from.
+        ModelError: there are none, several ``.pth`` to choose from, or a GGUF file.
     """
+    if path.suffix == ".gguf":
+        raise ModelError(f"{path} is a GGUF file; score it as gguf:{path}")
     if path.is_file():
         return [path]
     plain_files = [file for file in sorted(path.glob("*")) if file.is_file()]

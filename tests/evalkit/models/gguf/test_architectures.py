@@ -153,7 +153,14 @@ def test_a_folder_and_a_file_in_it(tmp_path: Path) -> None:
         load_model(f"gguf:{tmp_path}:c.gguf")
     (tmp_path / "b.gguf").unlink()
     assert load_model(f"gguf:{tmp_path}").identity.files[0].name == "a.gguf"
-    with pytest.raises(ModelError, match="no installed package is called no_such_package"):
+    with pytest.raises(ModelError, match="no installed package is called no_such_package; give a file"):
         load_model("gguf:no_such_package")
     with pytest.raises(ModelError, match=r"the package pytest has no \*.gguf"):
         load_model("gguf:pytest")
+
+
+@pytest.mark.parametrize("loader", ["hf", "rwkv7"])
+def test_the_loaders_of_other_formats_say_how_a_gguf_file_is_scored(tmp_path: Path, loader: str) -> None:
+    path = random_model(tmp_path / "model.gguf", "llama")
+    with pytest.raises(ModelError, match=f"score it as gguf:{path}"):
+        load_model(f"{loader}:{path}")
