@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from evalkit.errors import ModelError
 from evalkit.models.hf import checkpoint as hf_checkpoint
+from evalkit.models.hf import files as hf_files
 from evalkit.models.hf import model as hf
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hub import HubSnapshot
@@ -403,8 +404,9 @@ def test_a_hub_repository_is_identified_without_its_weights(
         return llama
 
     monkeypatch.setattr(
-        hf_checkpoint, "hub_files", lambda repo, _revision: HubSnapshot(repo, "c" * 40, files, None)
+        hf_files, "hub_files", lambda repo, _revision: HubSnapshot(repo, "c" * 40, files, None)
     )
+    monkeypatch.setattr(hf_files, "download", download)
     monkeypatch.setattr(hf_checkpoint, "download", download)
     repository = dataclasses.replace(entry(llama), target="owner/name")
     identity = hf.identify(repository, LoadOptions())
