@@ -146,6 +146,7 @@ def _crawled(
             for suffix in sorted({candidate.corpus for candidate in candidates}):
                 plan.check_name(suffix)
             documents = _documents(plan, candidates, drops, fetcher, progress)
+            fetcher.keep_refusals()
         cleaned = _cleaned(plan, documents, drops, progress)
         crawled = [_stored(plan, corpus, drops) for corpus, drops in cleaned]
         (store.folder / scope / FINISHED).touch()

@@ -22,10 +22,18 @@ from evalkit_crawlers.http.allowance import TOO_SLOW
 from evalkit_crawlers.http.captures import PAGES, CaptureStore
 from evalkit_crawlers.http.contact import user_agent
 from evalkit_crawlers.http.endpoints import canonical_url, mirrored_url
-from evalkit_crawlers.http.exchange import DEFAULT_LIMITS, Answer, Exchanger, Limits, TryAgain
+from evalkit_crawlers.http.exchange import (
+    DEFAULT_LIMITS,
+    HUNG_UP,
+    Answer,
+    Exchanger,
+    Limits,
+    TryAgain,
+)
 from evalkit_crawlers.http.hosts import HostPolicy, policy_of
 from evalkit_crawlers.http.pacing import MAX_HOLD_S, Clock, Pacer, SystemClock
 from evalkit_crawlers.http.robots import FORBIDDEN, Robots
+from evalkit_crawlers.http.transport import CUT_SHORT, DAMAGED_GZIP
 from evalkit_crawlers.source import Capture, FetchRefused
 
 NOT_CAPTURED = "not fetched before (offline)"
@@ -37,8 +45,13 @@ MAX_BAD_PAGES = 3
 """Pages in a row whose connection breaks or whose answer does not end; then it is the host that is held to be
 out of reach."""
 
+MAX_FORBIDDEN_PAGES = 3
+"""Answers in a row that forbid a page; then it is us whom the host forbids, and to ask on would be an attack."""
+
+_FORBIDDING = frozenset({401, 403, 429})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 503})
+_PASSING = frozenset({HUNG_UP, CUT_SHORT, DAMAGED_GZIP, TOO_SLOW})
 
 
 class Watcher(Protocol):
@@ -119,6 +132,10 @@ class Fetcher:
         """Host that is out of reach → why."""
         self._bad_pages: dict[str, int] = {}
         """Host → pages in a row whose connection broke or whose answer did not end."""
+        self._forbidden_pages: dict[str, int] = {}
+        """Host → pages in a row that it forbade."""
+        self._passing_refusals: dict[str, str] = {}
+        """Address → why it was refused in this run, where that may be otherwise the next time."""
         self._is_closed = False
 
     def __enter__(self) -> "Fetcher":
@@ -137,10 +154,19 @@ class Fetcher:
             revalidate: the body may have changed since the last crawl: ask, with the kept copy's validators.
 
         Raises:
-            FetchRefused: it cannot be had or must not be taken, and why; remembered for this crawl.
+            FetchRefused: it cannot be had or must not be taken, and why; remembered for this crawl, and where
+                that may pass only for this run (`keep_refusals`).
             CrawlError: the host cannot be reached after all retries.
         """
         return self._captured_or_fetched(url, accept, revalidate, ask_robots=True)
+
+    def keep_refusals(self) -> None:
+        """Remember also those refusals that may pass, once a corpus is made without what was refused.
+
+        Until then the next run asks again.
+        """
+        for real_url, reason in sorted(self._passing_refusals.items()):
+            self._store.write_refusal(self._scope, real_url, reason)
 
     def is_captured(self, url: str) -> bool:
         """Whether `get` would answer for a page without asking anybody."""
@@ -176,12 +202,16 @@ class Fetcher:
             capture = self._store.read(PAGES, real_url)
         if capture is not None:
             return capture
+        if real_url in self._passing_refusals:
+            raise FetchRefused(self._passing_refusals[real_url])
         if self._offline:
             raise FetchRefused(NOT_CAPTURED)
         try:
             capture = self._fetched(url, accept, revalidate, ask_robots)
         except FetchRefused as refusal:
-            if not refusal.reason.endswith(UNREACHABLE):  # that may pass
+            if _may_pass(refusal.reason):
+                self._passing_refusals[real_url] = refusal.reason
+            elif not refusal.reason.endswith(UNREACHABLE):  # of which the host is remembered
                 self._store.write_refusal(self._scope, real_url, refusal.reason)
             raise
         self._store.write(self._scope if revalidate else PAGES, real_url, capture)
@@ -209,6 +239,8 @@ class Fetcher:
                 raise FetchRefused("malformed redirect") from None
         else:
             raise FetchRefused(TOO_MANY_REDIRECTS)
+        if ask_robots:
+            self._count_forbidden(host, answer.status)
         if answer.status != 200:
             raise FetchRefused(f"HTTP {answer.status}")
         return Capture(
@@ -250,6 +282,16 @@ class Fetcher:
             raise
         self._bad_pages[host] = 0
         return answer
+
+    def _count_forbidden(self, host: str, status: int) -> None:
+        """Give a host up that forbids one page after the other."""
+        if status in _FORBIDDING:
+            self._forbidden_pages[host] = self._forbidden_pages.get(host, 0) + 1
+            if self._forbidden_pages[host] >= MAX_FORBIDDEN_PAGES:
+                self._down[host] = f"HTTP {status}, {MAX_FORBIDDEN_PAGES} pages in a row"
+                self._give_up(host)
+        elif status == 200:
+            self._forbidden_pages[host] = 0
 
     def _count_bad_page(self, host: str) -> int:
         """Count a page that broke; how many did in a row."""
@@ -305,3 +347,9 @@ class Fetcher:
             return (parsedate_to_datetime(value) - self._clock.now()).total_seconds()
         except (TypeError, ValueError, OverflowError):
             return 0.0
+
+
+def _may_pass(reason: str) -> bool:
+    """Whether what was refused may be had another day: the server was in trouble, or in a bad mood."""
+    reason = reason.removeprefix("robots.txt: ")
+    return reason.startswith(("HTTP 401", "HTTP 403", "HTTP 429", "HTTP 5")) or reason in _PASSING
