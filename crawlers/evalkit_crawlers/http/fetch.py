@@ -46,7 +46,7 @@ MAX_BAD_PAGES = 3
 out of reach."""
 
 MAX_FORBIDDEN_PAGES = 3
-"""Answers in a row that forbid a page; then it is us whom the host forbids, and to ask on would be an attack."""
+"""Answers in a row that forbid a page; then it is us whom the host forbids: to ask on would be an attack."""
 
 _FORBIDDING = frozenset({401, 403, 429})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
