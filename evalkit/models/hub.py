@@ -16,7 +16,10 @@ from pathlib import Path
 from evalkit.errors import ModelError
 from evalkit.files import file_sha256
 from evalkit.hub_errors import HubRepository, hub_errors, is_refused_token
+from evalkit.models.packed_weights import StoredTensor
 
+_NUM_HEADER_REQUESTS = 8
+"""Side by side."""
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")  # in order of preference
 
 
@@ -179,6 +182,41 @@ def download(repo: str, commit: str, patterns: Iterable[str]) -> Path:
         page = f"{HubRepository(repo, 'model').url}/tree/{commit}"
         raise ModelError(f"{repo} at {commit} has no file {' or '.join(patterns)}: see {page}")
     return folder
+
+
+def safetensors_tensors(repo: str, commit: str, names: Iterable[str]) -> list[StoredTensor]:
+    """The tensors of safetensors files, by requests for the first bytes of each: no weights are fetched.
+
+    Args:
+        repo: ``owner/name``.
+        commit: a commit.
+        names: of the files.
+
+    Returns:
+        Types by the format's names.
+
+    Raises:
+        ModelError: the hub cannot be reached, or a file is none.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import SafetensorsParsingError
+
+    def tensors_of(name: str) -> list[StoredTensor]:
+        try:
+            metadata = HfApi().parse_safetensors_file_metadata(repo, name, revision=commit)
+        except SafetensorsParsingError as error:
+            raise ModelError(f"{name} of {repo} is no safetensors file") from error
+        return [
+            StoredTensor(
+                key, tuple(tensor.shape), tensor.data_offsets[1] - tensor.data_offsets[0], tensor.dtype
+            )
+            for key, tensor in metadata.tensors.items()
+        ]
+
+    with _hub_errors(repo, commit), ThreadPoolExecutor(_NUM_HEADER_REQUESTS) as pool:
+        return [tensor for tensors in pool.map(tensors_of, names) for tensor in tensors]
 
 
 def _digest(path: Path) -> str:

@@ -34,11 +34,13 @@ from evalkit.models.catalog import (
     load_catalog,
     resolve_spec,
 )
+from evalkit.models.hub import safetensors_tensors
 from evalkit.models.identity import check_same, check_untouched
+from evalkit.models.model_files import ModelFile
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
 from evalkit.models.targets import GGUF_LOADERS, expand_spec, missing_folder, short_names
-from evalkit.models.weight_headers import WEIGHT_SUFFIXES, summarise_weights
+from evalkit.models.weight_headers import WEIGHT_SUFFIXES, WeightSummary, summarise_tensors, summarise_weights
 from evalkit.plugins import plugin
 
 _BUILT_IN = {
@@ -146,7 +148,7 @@ def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     problem = None
     try:
         identity = _identify(entry, options)
-        facts = _facts_of_weights(identity)
+        facts = _facts_of_weights(identity, entry)
     except UsageError:
         raise
     except ModelError as error:
@@ -235,17 +237,20 @@ def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | Non
     return details
 
 
-def _facts_of_weights(identity: ModelIdentity) -> dict[str, str | int]:
-    """Size and stored type of the weights that are on this machine, from the files' headers."""
+def _facts_of_weights(identity: ModelIdentity, entry: CatalogEntry) -> dict[str, str | int]:
+    """Size and stored type of the weights, from the files' headers, also of files that are not here yet."""
     weights = [
-        file.path
+        file
         for file in identity.files
         if file.name.endswith(WEIGHT_SUFFIXES) and not Path(file.name).name.startswith("adapter_")
     ]
-    paths = [path for path in weights if path is not None]
-    # Of a repository that is not all here, a part's size would pass for the whole's.
+    paths = [file.path for file in weights if file.path is not None]
     try:
-        summary = summarise_weights(paths) if len(paths) == len(weights) else None
+        # Of a repository that is not all here, a part's size would pass for the whole's.
+        if len(paths) == len(weights):
+            summary = summarise_weights(paths)
+        else:
+            summary = None if entry.num_parameters else _summary_at_hub(identity, entry, weights)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -256,6 +261,21 @@ def _facts_of_weights(identity: ModelIdentity) -> dict[str, str | int]:
         return {}
     size = {} if summary.num_parameters is None else {"num_parameters": summary.num_parameters}
     return {**size, "stored_dtype": summary.stored_dtype}
+
+
+def _summary_at_hub(
+    identity: ModelIdentity, entry: CatalogEntry, weights: Sequence[ModelFile]
+) -> WeightSummary | None:
+    """From the first bytes of a repository's files; None for other formats, or out of reach."""
+    names = [file.name for file in weights]
+    if identity.revision is None or not all(name.endswith(".safetensors") for name in names):
+        return None
+    try:
+        tensors = safetensors_tensors(entry.target, identity.revision, names)
+    except ModelError:
+        return None  # a size is no part of the key, and whoever fetches the file says what is wrong
+    config = next((file.path for file in identity.files if file.name == "config.json"), None)
+    return summarise_tensors(tensors, config)
 
 
 def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:

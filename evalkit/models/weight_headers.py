@@ -62,18 +62,15 @@ def summarise_weights(paths: Sequence[Path]) -> WeightSummary | None:
     return _summary(tensors, paths[0].parent / "config.json") if tensors else None
 
 
-def summarise_headers(headers: Iterable[bytes], config: Path | None) -> WeightSummary | None:
-    """The same from headers of safetensors files that are not here.
+def summarise_tensors(tensors: Iterable[StoredTensor], config: Path | None) -> WeightSummary | None:
+    """The same of tensors whose files are not here.
 
     Args:
-        headers: JSON, without the length before it.
+        tensors: with types by the safetensors format's names.
         config: the model's ``config.json``; None where there is none.
     """
-    try:
-        tensors = [tensor for header in headers for tensor in _of_header(header)]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return _summary(tensors, config) if tensors else None
+    named = [tensor._replace(dtype=_NAMES.get(tensor.dtype, tensor.dtype)) for tensor in tensors]
+    return _summary(named, config)
 
 
 def _summary(tensors: Sequence[StoredTensor], config: Path | None) -> WeightSummary | None:
@@ -117,12 +114,8 @@ def _safetensors(path: Path) -> Iterator[StoredTensor]:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > _MAX_HEADER_BYTES:
             raise ValueError("no safetensors header is as long")
-        header = file.read(length)
-    yield from _of_header(header)
-
-
-def _of_header(header: bytes) -> Iterator[StoredTensor]:
-    for name, entry in parse_json(header).items():
+        header = parse_json(file.read(length))
+    for name, entry in header.items():
         if name != "__metadata__":
             start, end = entry["data_offsets"]
             numbers = (start, end, *entry["shape"])

@@ -36,6 +36,8 @@ class ModelHub(HubServer):
         self.repositories = repositories
         self.is_captive = False
         """Whether a login page stands before it and answers everything."""
+        self.num_ranges = 0
+        """Requests for a part of a file."""
         self._later: dict[str, tuple[Mapping[str, bytes], bool]] = {}
         self._moved: set[str] = set()
 
@@ -96,7 +98,7 @@ class ModelHubHandler(HubHandler):
         if match is None:
             return self.answer(404, error="EntryNotFound")
         kind, revision, name = match.groups()
-        if kind == "resolve" and is_large(name):
+        if kind == "resolve" and is_large(name) and not self.headers["Range"]:
             self.server.weights_are_wanted(repo)
         files = self.server.files(repo, revision)
         if files is None:
@@ -109,6 +111,10 @@ class ModelHubHandler(HubHandler):
         if name not in files:
             return self.answer(404, error="EntryNotFound")
         headers = {"ETag": f'"{digest(name, files[name])}"', "X-Repo-Commit": commit}
+        if part := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or ""):
+            content = files[name][int(part[1]) : int(part[2]) + 1]
+            self.server.num_ranges += 1
+            return self.answer(206, content, headers)
         return self.answer(200, files[name], headers)
 
 

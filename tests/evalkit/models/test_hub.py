@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from evalkit.errors import ModelError
 from evalkit.models.hub import weight_files, weights_sha256
 from tests.support.hub_server import hub_environment
 from tests.support.local_hub import COMMIT, EXPIRED_TOKEN, ModelHub, digest, serve
+from tests.support.rwkv7_files import random_tensors, save_fla_folder
+from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
 from tests.support.toys import PATIENCE_S
 
 FILES = {
@@ -129,6 +134,54 @@ say(refused(hub_files, "owner/other"))
     )
     assert missing.startswith("cannot reach the hub for owner/tiny (HF_HUB_OFFLINE is set)")
     assert requests == []
+
+
+def test_sizes_and_types_of_weights_are_told_before_they_are_fetched(tmp_path: Path) -> None:
+    tokenizer = as_fast(byte_level_tokenizer())
+    model = random_model("llama", len(tokenizer)).bfloat16()
+    save_checkpoint(tmp_path / "llama", model, tokenizer)
+    model.save_pretrained(tmp_path / "sharded", max_shard_size="20KB")
+    tokenizer.save_pretrained(tmp_path / "sharded")
+    save_fla_folder(tmp_path / "rwkv", random_tensors(vocab_size=257, num_channels=64, num_layers=1))
+    packed = {"a.qweight": torch.zeros(8, 96).int(), "a.scales": torch.zeros(2, 96).half()}
+    shutil.copytree(tmp_path / "llama", tmp_path / "packed")
+    save_file(packed, tmp_path / "packed" / "model.safetensors")
+    config = tmp_path / "packed" / "config.json"
+    settings = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | settings))
+    shutil.copytree(tmp_path / "llama", tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.safetensors").write_bytes(b"\xff" * 100)
+    names = ("llama", "sharded", "rwkv", "packed", "damaged")
+    repositories = {
+        f"owner/{name}": {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in names
+    }
+    num_shards = len(list((tmp_path / "sharded").glob("*.safetensors")))
+    assert num_shards > 2
+    script = """
+from evalkit.models.loading import locate_models
+from evalkit.models.protocol import LoadOptions
+models = ["hf:owner/llama", "hf:owner/sharded", "rwkv7:owner/rwkv", "hf:owner/packed", "hf:owner/damaged"]
+for model in models:
+    details = locate_models([model], LoadOptions("cpu"))[0].identity.details
+    say([details.get("num_parameters"), details.get("stored_dtype")])
+"""
+    with serve(repositories) as hub:
+        said = client(script, hub.url, tmp_path / "home")
+        requests, num_ranges = hub.requests, hub.num_ranges
+    assert num_ranges == len(names) - 1 + num_shards
+    size = model.num_parameters()
+    tensors = random_tensors(vocab_size=257, num_channels=64, num_layers=1)
+    num_rwkv = sum(tensor.numel() for tensor in tensors.values())
+    assert said == [
+        [size, "bfloat16"],
+        [size, "bfloat16"],
+        [num_rwkv, "float32"],
+        [64 * 96, "gptq 4-bit, int32"],
+        [None, None],
+    ]
+    # Nothing but these parts was asked for.
+    assert sum(request.endswith(".safetensors") for request in requests) == num_ranges
 
 
 def test_refusals_are_one_line_that_says_what_to_do(hub: ModelHub, tmp_path: Path) -> None:
