@@ -157,7 +157,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     elif writes or event.startswith(_CHANGES):
         path = _place(event, arguments)
         allowed = (tempfile.gettempdir(), "/dev/", "/proc/", _cache())
-        if path and "__pycache__" not in path and not path.startswith(allowed):
+        is_ours = path.startswith(allowed) and not path.startswith(f"{Path.cwd()}/")
+        if path and "__pycache__" not in path and not is_ours:
             _ACTS.append(f"{event} {path}")
 
 

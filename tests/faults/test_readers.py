@@ -15,7 +15,7 @@ from tests.faults.damage import Choices, Files
 from tests.faults.guard import finding, finding_of, watched
 from tests.faults.readers import READER, READERS
 
-NUM_EXAMPLES = {"tokenizer and config": 8, "Hugging Face weights": 8, ".pth": 15, "compressed": 15}
+NUM_EXAMPLES = {"tokenizer and config": 6, "Hugging Face weights": 6, "GGUF": 6, ".pth": 10, "compressed": 10}
 """Of those that take long; of the others 40."""
 
 
