@@ -196,7 +196,7 @@ def _corrupt_cell(laboratory: Laboratory, workload: Workload, dice: random.Rando
     folder = laboratory.copy(workload)
     laboratory.victims.run(workload.words, folder)
     before = laboratory.reference(workload).before
-    path = dice.choice([path for path in _files(folder, "*/*/*/*.*") if not _is_in(before, folder, path)])
+    path = dice.choice([path for path in _files(folder, "runs/**/*.*") if not _is_in(before, folder, path)])
     path.write_bytes(damaged(path.read_bytes(), dice))
     findings = laboratory.again(workload, folder)
     aside = [line for line in findings if line.startswith("stray ") and ".damaged" in line]
