@@ -1,5 +1,6 @@
 """The commands that faults happen to, the folders in which they run, and what they are to leave behind."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -190,7 +191,10 @@ def state(folder: Path) -> dict[str, object]:
         if name.split("/")[0] in _CACHES or not path.is_file():
             continue
         data = path.read_bytes()
-        contents[name] = _without_times(json.loads(data)) if _has_times(name, data) else data
+        contents[name] = data
+        if _has_times(name, data):
+            with contextlib.suppress(ValueError):  # what was damaged is compared as it is
+                contents[name] = _without_times(json.loads(data))
     contents |= {f"{folder_name}/": None for folder_name in _empty_folders(folder)}
     if (folder / ".git").is_dir():
         for words in (
