@@ -1,0 +1,39 @@
+"""What a result says of where it was measured."""
+
+from pathlib import Path
+
+import pytest
+
+from evalkit import environment as module
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout, and a folder for a `git` that is found before any other."""
+    (tmp_path / "checkout" / ".git").mkdir(parents=True)
+    (tmp_path / "checkout" / "evalkit").mkdir()
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    return tmp_path / "checkout" / "evalkit"
+
+
+def put_git(checkout: Path, script: str) -> None:
+    git = checkout.parents[1] / "bin" / "git"
+    git.write_text(f"#!/bin/sh\n{script}\n")
+    git.chmod(0o755)
+
+
+def test_a_git_that_never_answers_costs_no_run(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_git(checkout, "exec tail -f /dev/null")
+    monkeypatch.setattr(module, "_GIT_S", 0.2)
+    assert module._git_state(checkout) == {"commit": "unknown: git gave no answer in 0.2 s", "dirty": True}
+
+
+def test_commit_and_changes_are_told(checkout: Path) -> None:
+    put_git(checkout, 'case "$*" in *rev-parse*) echo 0123abc;; *) echo " M file.py";; esac')
+    assert module._git_state(checkout) == {"commit": "0123abc", "dirty": True}
+
+
+def test_a_git_that_refuses_tells_nothing(checkout: Path) -> None:
+    put_git(checkout, "exit 128")
+    assert module._git_state(checkout) is None
