@@ -93,8 +93,24 @@ def percentile_interval(samples: NDArray[np.float64] | None, num_clusters: int) 
     """The central share of bootstrap samples, ``[NUM_RESAMPLES]``, of so many clusters; None stays None."""
     if samples is None:
         return None
-    low, high = np.quantile(samples, tails(num_clusters))
+    low, high = row_quantiles(samples[None], tails(num_clusters))[:, 0]
     return Interval(float(low), float(high))
+
+
+def row_quantiles(samples: NDArray[np.float64], probabilities: Sequence[float]) -> NDArray[np.float64]:
+    """The quantiles of each row of ``[N, R]``, ``[len(probabilities), N]``: to the bit `numpy.quantile`'s.
+
+    Rows are sorted whole, which numpy does with vector instructions: that takes a fifth of the time of the
+    partial sorts by which `numpy.quantile` finds them. A row that is not finite has no meaningful ones.
+    """
+    places = np.asarray(probabilities) * (samples.shape[1] - 1)
+    before = np.floor(places).astype(np.int64)
+    after = np.minimum(before + 1, samples.shape[1] - 1)
+    rows = np.sort(samples, axis=1)
+    low, high, share = rows[:, before].T, rows[:, after].T, (places - before)[:, None]
+    step = high - low
+    # As numpy interpolates: from the nearer of the two.
+    return np.asarray(np.where(share >= 0.5, high - step * (1 - share), low + step * share))
 
 
 def ratio_interval(

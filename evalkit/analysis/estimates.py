@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE, Array
 from evalkit.analysis.spool import Load, Spool
 from evalkit.cells.schema import CorpusCell
-from evalkit.stats import Interval, resampled_ratios, tails
+from evalkit.stats import Interval, resampled_ratios, row_quantiles, tails
 
 DECIMALS = 6
 """To which numbers are rounded before anything is printed or called a tie."""
@@ -112,7 +112,7 @@ def estimates(samples: Array, num_clusters: int) -> list[Estimate]:
     if samples.shape[1] == 1:
         return [Estimate(value, None, None) for value in values]
     with np.errstate(invalid="ignore"):  # a resample without a byte of a model's documents
-        low, high = np.quantile(samples[:, 1:], tails(num_clusters), axis=1).round(DECIMALS)
+        low, high = row_quantiles(samples[:, 1:], tails(num_clusters)).round(DECIMALS)
     is_finite = np.logical_and.reduce(np.isfinite(samples[:, 1:]), axis=1)
     return [
         Estimate(value, float(low[row]), float(high[row])) if is_finite[row] else Estimate(value, None, None)

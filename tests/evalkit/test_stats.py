@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from evalkit.stats import MIN_CLUSTERS, Interval, percentile_interval, ratio_interval, resampled_ratios, tails
+from evalkit.stats import (
+    MIN_CLUSTERS,
+    Interval,
+    percentile_interval,
+    ratio_interval,
+    resampled_ratios,
+    row_quantiles,
+    tails,
+)
 
 
 def names(count: int) -> list[str]:
@@ -123,3 +131,14 @@ def test_few_clusters_have_longer_tails() -> None:
     # lies below -sqrt(10 / 9) * 2.262157 = -2.384526 in 0.855 % of cases.
     assert tails(10) == pytest.approx((0.00855, 0.99145), abs=1e-5)
     assert tails(100_000) == pytest.approx((0.025, 0.975), abs=1e-5)
+
+
+@pytest.mark.parametrize("num_samples", [2, 5, 4000])
+def test_quantiles_of_rows_are_numpys_to_the_bit(num_samples: int) -> None:
+    rng = np.random.default_rng(11)
+    rows = np.concatenate([rng.normal(size=(40, num_samples)), rng.integers(0, 3, (20, num_samples)) / 7])
+    for num_clusters in (5, 6, 20, 1000):
+        expected = np.quantile(rows, tails(num_clusters), axis=1)
+        np.testing.assert_array_equal(row_quantiles(rows, tails(num_clusters)), expected)
+    ends = row_quantiles(rows, (0.0, 0.5, 1.0))
+    np.testing.assert_array_equal(ends, np.quantile(rows, (0.0, 0.5, 1.0), axis=1))
