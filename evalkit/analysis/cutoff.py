@@ -143,6 +143,33 @@ def reading_of_a_compressor(num_documents: int) -> Reading:
     return Reading(num_documents, 0, 0, Exposure.IMPOSSIBLE, "a compressor, which has read nothing")
 
 
+def earliest_day(documents: DatedDocuments) -> dt.date | None:
+    """The first day on which a document of a corpus can have been published.
+
+    None where one has no date and the corpus no window: then nobody knows.
+    """
+    days = [day or documents.date_from for day in set(documents.published_at)]
+    return min((first_day(day) for day in days if day), default=None) if all(days) else None
+
+
+def latest_day(cutoffs: Iterable[Cutoff | None]) -> dt.date | None:
+    """The last day that one of these models can have read something of; None where of none it is known."""
+    return max((cutoff.last_day for cutoff in cutoffs if cutoff is not None), default=None)
+
+
+def is_newer_than(earliest: dt.date | None, latest: dt.date | None) -> bool:
+    """Whether a corpus is newer than every one of some models: what aggregates and ranks count.
+
+    A model of which nobody says when its training data end does not decide: else one such model would empty
+    every table. Its numbers bear a ``?``.
+
+    Args:
+        earliest: `earliest_day` of the corpus.
+        latest: `latest_day` of the models; None: it is known of none, and every corpus counts.
+    """
+    return latest is None or (earliest is not None and earliest > latest)
+
+
 def combined(exposures: Iterable[Exposure]) -> Exposure:
     """What dates say of a model and several corpora together: the worst that they say of one."""
     order = (Exposure.POSSIBLE, Exposure.UNKNOWN, Exposure.NEWER, Exposure.IMPOSSIBLE)

@@ -4,9 +4,11 @@ A cell's rows hold their documents' days; those of cells that are older than thi
 corpus says them, where it is in the store or handed over. Documents are found in it by their digests.
 """
 
+import datetime as dt
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from evalkit.analysis.cutoff import (
     Cutoff,
@@ -14,6 +16,7 @@ from evalkit.analysis.cutoff import (
     Exposure,
     Reading,
     cutoff_of,
+    earliest_day,
     exposures_of,
     reading_of,
     reading_of_a_compressor,
@@ -63,6 +66,36 @@ def readings(
         index: reading_of_model(cell.model, documents, catalog, cell.is_of_a_compressor)
         for index, cell in corpus.cells.items()
     }
+
+
+class Dates(NamedTuple):
+    """What decides which corpora are newer than every one of some models; see `cutoff.is_newer_than`."""
+
+    earliest: tuple[dt.date | None, ...]
+    """`earliest_day` of each corpus."""
+    cutoffs: tuple[Cutoff | None, ...]
+    """Of each configuration; None of a compressor, and where it is not known."""
+
+
+def dates_of(results: Results, catalog: Catalog, texts: Sequence[Corpus | None] | None = None) -> Dates:
+    """The dates of corpora and models.
+
+    Args:
+        results: the cells.
+        catalog: see `evalkit.models.catalog.load_catalog`.
+        texts: each corpus that is at hand and need not be looked for; None: none.
+    """
+    at_hand = texts or [None] * len(results.corpora)
+    return Dates(
+        tuple(
+            earliest_day(dated_documents(corpus.facts, corpus.digests, corpus.published_at, text))
+            for corpus, text in zip(results.corpora, at_hand, strict=True)
+        ),
+        tuple(
+            None if row.policy is None else cutoff_of_model(row.facts, catalog)
+            for row in results.configurations
+        ),
+    )
 
 
 def reading_of_cell(cell: CorpusCell, catalog: Catalog, rows: Sequence[DocumentRow] | None = None) -> Reading:

@@ -3,13 +3,19 @@
 A view is what a reader has chosen: a policy, a source, a month. Aggregates and their paired differences are
 computed for each view here, so that the page only shows, sorts and hides. Views are few, for a source and a
 month together mostly leave one corpus.
+
+What is counted unless a reader asks for all corpora are those of the choice that are newer than every model
+shown (`cutoff.is_newer_than`), or all of them where none is: for this each view has narrower ones beside it.
 """
 
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES
+from evalkit.analysis.cutoff import Cutoff, is_newer_than, latest_day
+from evalkit.analysis.document_dates import Dates, dates_of
 from evalkit.analysis.estimates import (
     ALONE,
     Estimate,
@@ -23,6 +29,7 @@ from evalkit.analysis.estimates import (
 )
 from evalkit.analysis.pair_table import PairTable
 from evalkit.analysis.results import Results
+from evalkit.models.catalog import load_catalog
 
 
 class Choice(NamedTuple):
@@ -54,6 +61,20 @@ class View:
         return sorted(self.configurations, key=lambda index: (self.levels[kind][index].value, index))
 
 
+class Counted(NamedTuple):
+    """The corpora that are counted of a choice."""
+
+    view: View
+    """Over those that are newer than every model shown; over all of the choice where none is."""
+    num_corpora: int
+    """Of the choice."""
+    num_newer: int
+    latest: dt.date | None
+    """The last day that one of the models shown can have read something of; None: known of none."""
+    num_unknown: int
+    """Language models of which it is not known."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Leaderboard:
     """All numbers of the leaderboard, the model pages and the comparison page."""
@@ -66,11 +87,27 @@ class Leaderboard:
     pairs: tuple[Pairs, ...]
     """Per corpus."""
     views: dict[Choice, View]
+    views_by_corpora: dict[tuple[str, tuple[int, ...]], View]
+    """By policy and corpora: those of the choices, and what `counted` leaves of them."""
+    dates: Dates
 
     @property
     def default(self) -> Choice:
         """What the page shows first: everything under the default policy."""
         return Choice(self.results.policies[0], None, None)
+
+    def counted(self, choice: Choice) -> Counted | None:
+        """The corpora that are counted of a choice, unless a reader asks for all; None: it has no corpora."""
+        view = self.views.get(choice)
+        if view is None:
+            return None
+        rows = self.results.configurations
+        shown = {index for corpus in view.corpora for index in self.results.corpora[corpus].cells}
+        models = [index for index in sorted(shown) if rows[index].policy == choice.policy]
+        cutoffs = [self.dates.cutoffs[index] for index in models]
+        newer = newer_corpora(view.corpora, self.dates, cutoffs)
+        counted = self.views_by_corpora[choice.policy, newer] if newer else view
+        return Counted(counted, len(view.corpora), len(newer), latest_day(cutoffs), cutoffs.count(None))
 
     def level(self, corpus: int, configuration: int) -> Estimate:
         """A cell's number."""
@@ -93,13 +130,21 @@ class Leaderboard:
         return {leader} | ties
 
 
-def compute(results: Results, sources: Sequence[str]) -> Leaderboard:
+def newer_corpora(corpora: Sequence[int], dates: Dates, cutoffs: Sequence[Cutoff | None]) -> tuple[int, ...]:
+    """Those of the corpora that are newer than every model with one of these cutoffs."""
+    latest = latest_day(cutoffs)
+    return tuple(corpus for corpus in corpora if is_newer_than(dates.earliest[corpus], latest))
+
+
+def compute(results: Results, sources: Sequence[str], dates: Dates | None = None) -> Leaderboard:
     """All numbers.
 
     Args:
         results: the cells.
         sources: per corpus, where its documents come from.
+        dates: see `evalkit.analysis.document_dates.dates_of`; None: they are looked for.
     """
+    dates = dates_of(results, load_catalog()) if dates is None else dates
     corpus_levels: list[dict[int, Estimate]] = []
     corpus_pairs: list[PairTable] = []
     for corpus in results.corpora:
@@ -137,7 +182,20 @@ def compute(results: Results, sources: Sequence[str]) -> Leaderboard:
             if key not in computed:
                 computed[key] = view_of(*key)
             views[choice] = computed[key]
-    return Leaderboard(results, tuple(sources), tuple(corpus_levels), tuple(corpus_pairs), views)
+    for policy, corpora in list(computed):
+        for cutoff in {dates.cutoffs[index] for index in _compared(results, policy)} - {None}:
+            key = (policy, newer_corpora(corpora, dates, [cutoff]))
+            if key[1] and key not in computed:
+                computed[key] = view_of(*key)
+    return Leaderboard(
+        results,
+        tuple(sources),
+        tuple(corpus_levels),
+        tuple(corpus_pairs),
+        views,
+        dict(sorted(computed.items())),
+        dates,
+    )
 
 
 def _compared(results: Results, policy: str) -> set[int]:

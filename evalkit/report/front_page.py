@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
-from evalkit.analysis.rankings import View
+from evalkit.analysis.rankings import Counted, View
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
 from evalkit.report.shown import ShownEstimate, estimate, heat, rank_text, rate
 from evalkit.report.text import decimals
@@ -25,6 +25,8 @@ class BoardRow(NamedTuple):
 
     head: RowHead
     rank: str
+    mark: str
+    """Behind rank and aggregates; see `evalkit.analysis.cutoff.MARKS`."""
     aggregates: Mapping[str, ShownEstimate | None]
     rate: str
     cells: Sequence[BoardCell | None]
@@ -36,6 +38,8 @@ class FrontPage(NamedTuple):
 
     rows: list[BoardRow]
     columns: list[ColumnHead]
+    counted: str
+    """Which corpora count, and why."""
     elsewhere: list[ColumnHead]
     """Corpora on which no language model was scored under this policy."""
     aggregates: Mapping[str, str]
@@ -51,14 +55,16 @@ class FrontPage(NamedTuple):
 def front_page(pages: Pages) -> FrontPage:
     """The page of the leaderboard."""
     board, results = pages.board, pages.results
-    view = board.views.get(board.default)
-    rows = _rows(pages, view) if view else []
-    shown = view.corpora if view else ()
+    view, counted = board.views.get(board.default), board.counted(board.default)
+    rows = _rows(pages, counted.view, view) if view and counted else []
+    shown = counted.view.corpora if counted else ()
+    possible = view.corpora if view else ()
     columns = pages.columns()
     return FrontPage(
         rows=rows,
         columns=[column for column in columns if column.index in shown],
-        elsewhere=[column for column in columns if column.index not in shown],
+        counted=counted_words(counted) if counted else "",
+        elsewhere=[column for column in columns if column.index not in possible],
         aggregates={kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
         policy=board.default.policy,
         policies=results.policies,
@@ -69,8 +75,36 @@ def front_page(pages: Pages) -> FrontPage:
     )
 
 
-def _rows(pages: Pages, view: View) -> list[BoardRow]:
-    """The models that can be ranked from the lowest aggregate up, then those that lack a corpus."""
+def counted_words(counted: Counted) -> str:
+    """Which corpora count unless a reader asks for all; ``static/leaderboard.js`` has the same words."""
+    until = f"(cutoffs and releases until {counted.latest})"
+    if counted.latest is None and counted.num_unknown:
+        words = "Every corpus counts: of no model shown is it known when its training data end."
+    elif counted.latest is None:
+        words = "Every corpus counts: compressors have read nothing."
+    elif not counted.num_newer:
+        words = f"No corpus is newer than every model shown {until}, so every corpus counts: see the marks."
+    elif counted.num_newer == counted.num_corpora:
+        words = f"Every corpus is newer than every model shown {until}."
+    else:
+        words = (
+            f"{counted.num_newer} of {counted.num_corpora} corpora count: those newer than every model shown "
+            f"{until}."
+        )
+    if counted.latest is None or not counted.num_unknown:
+        return words
+    models = "1 model does" if counted.num_unknown == 1 else f"{counted.num_unknown} models do"
+    return f"{words} {models} not decide this, for it is not known when their training data end: ?."
+
+
+def _rows(pages: Pages, view: View, possible: View) -> list[BoardRow]:
+    """The models that can be ranked from the lowest aggregate up, then those that lack a corpus.
+
+    Args:
+        pages: what the pages share.
+        view: the corpora that count.
+        possible: all corpora of the choice: whoever has a cell on one of them is in the table.
+    """
     board, results = pages.board, pages.results
     policy = board.default.policy
     compared = [
@@ -79,7 +113,7 @@ def _rows(pages: Pages, view: View) -> list[BoardRow]:
         if configuration.policy in (policy, None)
     ]
     ranked = view.order(HEADLINE)
-    scored = set().union(*(results.corpora[corpus].cells for corpus in view.corpora))
+    scored = set().union(*(results.corpora[corpus].cells for corpus in possible.corpora))
     unranked = [index for index in compared if index in scored and index not in ranked]
     ranks = view.ranks(HEADLINE, ranked)
     places = {kind: decimals(level.half_width for level in view.levels[kind].values()) for kind in AGGREGATES}
@@ -92,6 +126,7 @@ def _rows(pages: Pages, view: View) -> list[BoardRow]:
             BoardRow(
                 head=pages.row(index),
                 rank=rank_text(ranks.get(index)),
+                mark=pages.mark(index, view.corpora) if headline else "",
                 aggregates={
                     kind: None if level is None else estimate(level, places[kind])
                     for kind, level in aggregates.items()

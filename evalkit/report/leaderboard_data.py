@@ -22,8 +22,8 @@ def leaderboard_data(
         rows: the heads, per model configuration.
         columns: the heads, per corpus.
     """
-    distinct = list({id(view): view for view in board.views.values()}.values())
-    number_of = {id(view): number for number, view in enumerate(distinct)}
+    views = board.views_by_corpora
+    number_of = {id(view): number for number, view in enumerate(views.values())}
     return {
         "entrants": [dataclasses.asdict(row) for row in rows],
         "corpora": [dataclasses.asdict(column) for column in columns],
@@ -32,7 +32,7 @@ def leaderboard_data(
         "levels": [_levels(levels) for levels in board.levels],
         "pairs": (_nested(pairs) for pairs in board.pairs),
         "choices": [[*choice, number_of[id(view)]] for choice, view in board.views.items()],
-        "views": (_view(view) for view in distinct),
+        "views": ({"policy": policy, **_view(view)} for (policy, _), view in views.items()),
     }
 
 

@@ -1,10 +1,10 @@
 """What the tables of all pages share: heads of rows and columns, and cells, as text."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from evalkit.analysis.cutoff import Reading
+from evalkit.analysis.cutoff import Reading, combined
 from evalkit.analysis.document_dates import readings
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.rankings import Leaderboard
@@ -33,6 +33,8 @@ class RowHead:
     num_parameters: int | None
     size: str
     license: str | None
+    cutoff_day: str | None
+    """The last day of which it can have read something; None of a compressor, and where it is not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,8 @@ class ColumnHead:
     decimals: int
     """Of the numbers in its column."""
     sha256: str
+    first_day: str | None
+    """On which a document can have been published; None: of some it is not known."""
 
 
 class TableCell(NamedTuple):
@@ -97,6 +101,7 @@ class Pages:
         """The head of a configuration's row."""
         configuration = self.results.configurations[index]
         facts = self.facts(index)
+        cutoff = self.board.dates.cutoffs[index]
         details = "compressor"
         if configuration.policy is not None:
             limit = configuration.settings.context_limit
@@ -112,6 +117,7 @@ class Pages:
             num_parameters=facts.num_parameters,
             size=parameters(facts.num_parameters),
             license=facts.license,
+            cutoff_day=cutoff.last_day.isoformat() if cutoff else None,
         )
 
     def rows(self) -> list[RowHead]:
@@ -138,6 +144,7 @@ class Pages:
     def column(self, index: int) -> ColumnHead:
         """The head of a corpus's column."""
         corpus = self.results.corpora[index]
+        earliest = self.board.dates.earliest[index]
         return ColumnHead(
             index=index,
             key=corpus.key,
@@ -148,11 +155,18 @@ class Pages:
             dates=dates(corpus.facts.date_from, corpus.facts.date_to),
             decimals=self._places[index],
             sha256=corpus.sha256,
+            first_day=earliest.isoformat() if earliest else None,
         )
 
     def columns(self) -> list[ColumnHead]:
         """The heads of all columns."""
         return [self.column(index) for index in range(len(self.results.corpora))]
+
+    def mark(self, configuration: int, corpora: Iterable[int]) -> str:
+        """What stands behind a rank or an aggregate of a model over these corpora."""
+        read = [self._readings[corpus] for corpus in corpora]
+        exposures = [by_model[configuration].exposure for by_model in read if configuration in by_model]
+        return combined(exposures).mark if exposures else ""
 
     def cell(self, corpus: int, configuration: int) -> TableCell | None:
         """One number of a table; None where there is no cell."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.current import with_current_records
+from evalkit.analysis.document_dates import dates_of
 from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.rankings import compute
 from evalkit.analysis.results import Results
@@ -80,7 +81,12 @@ def build_site(
     named = [corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in options.corpora]
     results = with_current_records(results, named, warn=warn)
     backgrounds = find_backgrounds(results, named, warn=warn)
-    board = compute(results, sources_of(results, [background.manifest for background in backgrounds]))
+    catalog = load_catalog()
+    board = compute(
+        results,
+        sources_of(results, [background.manifest for background in backgrounds]),
+        dates_of(results, catalog, [background.corpus for background in backgrounds]),
+    )
     with placed(output) as folder:
         writer = Writer(
             folder,
@@ -90,7 +96,7 @@ def build_site(
             docs_link="docs/index.html" if docs else options.docs,
         )
         num_explored = content.write(
-            writer, board, backgrounds, load_catalog(), num_documents=options.num_explorer_documents
+            writer, board, backgrounds, catalog, num_documents=options.num_explorer_documents
         )
         _write_figures(writer, options.figures)
         for name, path in docs.items():

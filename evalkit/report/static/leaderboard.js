@@ -19,6 +19,40 @@
     return found ? data.views[found[3]] : null;
   }
 
+  // The corpora that count: those newer than every model shown, or all where none is; as `counted` in
+  // evalkit/analysis/rankings.py.
+  function countedView(view, shown, chosen) {
+    const models = shown.filter((index) => data.entrants[index].policy !== null);
+    const cutoffs = models.map((index) => data.entrants[index].cutoff_day).filter((day) => day !== null).sort();
+    const latest = cutoffs.length ? cutoffs[cutoffs.length - 1] : null;
+    const isNewer = (corpus) => latest === null || (data.corpora[corpus].first_day !== null && data.corpora[corpus].first_day > latest);
+    const newer = view.corpora.filter(isNewer);
+    const numUnknown = models.length - cutoffs.length;
+    if (chosen.corpora === "all") return [view, "Every corpus counts, also what a model shown may have read: see the marks."];
+    const words = countedWords(newer.length, view.corpora.length, latest, numUnknown);
+    if (!newer.length) return [view, words];
+    return [data.views.find((other) => other.policy === chosen.policy && String(other.corpora) === String(newer)), words];
+  }
+
+  // As `counted_words` in evalkit/report/front_page.py.
+  function countedWords(numNewer, numCorpora, latest, numUnknown) {
+    const until = `(cutoffs and releases until ${latest})`;
+    if (latest === null && numUnknown) return "Every corpus counts: of no model shown is it known when its training data end.";
+    if (latest === null) return "Every corpus counts: compressors have read nothing.";
+    const words = !numNewer ? `No corpus is newer than every model shown ${until}, so every corpus counts: see the marks.`
+      : numNewer === numCorpora ? `Every corpus is newer than every model shown ${until}.`
+      : `${numNewer} of ${numCorpora} corpora count: those newer than every model shown ${until}.`;
+    if (!numUnknown) return words;
+    const models = numUnknown === 1 ? "1 model does" : `${numUnknown} models do`;
+    return `${words} ${models} not decide this, for it is not known when their training data end: ?.`;
+  }
+
+  // Behind ranks and aggregates: the worst that dates say of one of the corpora.
+  function markOf(row, columns) {
+    const marks = columns.map((corpus) => (data.cells[corpus][row] || ["", ""])[1]).join("");
+    return ["†", "?"].find((mark) => marks.includes(mark)) || null;
+  }
+
   function isShown(entrant, chosen) {
     if (entrant.policy === null) return chosen.compressors;
     if (entrant.policy !== chosen.policy) return false;
@@ -52,11 +86,12 @@
     return { value: data.levels[corpus][leader][0], tied };
   }
 
-  function estimateNodes(estimate, places, unit) {
+  function estimateNodes(estimate, places, unit, mark) {
     const factor = unit === "rate" ? 12.5 : 1;
     const digits = unit === "rate" ? Math.max(2, places - 1) : places;
     const half = halfWidth(estimate);
     const nodes = [element("span", { class: "value" }, fixed(factor * estimate[0], digits))];
+    if (mark) nodes.push(element("sup", {}, mark));
     if (half !== null) nodes.push(" ", element("small", {}, `± ${fixed(factor * half, digits)}`));
     return nodes;
   }
@@ -73,6 +108,9 @@
       svg.append(part);
     };
     if (low <= 0 && high >= 0) add("line", { class: "zero", x1: place(0), x2: place(0), y1: 0, y2: 16 });
+    if (estimate[0] < low) add("path", { class: "beyond", d: "M8 3 L1 8 L8 13 Z" });
+    else if (estimate[0] > high) add("path", { class: "beyond", d: "M112 3 L119 8 L112 13 Z" });
+    if (estimate[0] < low || estimate[0] > high) return svg;
     if (estimate[1] !== null) add("line", { x1: place(estimate[1]), x2: place(estimate[2]), y1: 8, y2: 8 });
     add("circle", { cx: place(estimate[0]), cy: 8, r: 3.4 });
     return svg;
@@ -118,12 +156,14 @@
 
   function draw() {
     const chosen = settings();
-    const view = viewOf(chosen);
+    const choice = viewOf(chosen);
     document.getElementById("reference-field").hidden = chosen.unit !== "gap";
     const all = data.entrants.map((_, index) => index);
     const possible = all.filter((index) => data.entrants[index].policy === null || data.entrants[index].policy === chosen.policy);
-    const shown = view ? possible.filter((index) => isShown(data.entrants[index], chosen)
-      && view.corpora.some((corpus) => index in data.levels[corpus])) : [];
+    const shown = choice ? possible.filter((index) => isShown(data.entrants[index], chosen)
+      && choice.corpora.some((corpus) => index in data.levels[corpus])) : [];
+    const [view, counted] = choice ? countedView(choice, shown, chosen) : [null, ""];
+    document.getElementById("counted").textContent = counted;
     const columns = view ? view.corpora : [];
     const aggregate = view ? view.aggregates[chosen.aggregate] : { levels: {}, pairs: {} };
     const pairs = aggregate.pairs || (view ? data.pairs[columns[0]] : {});
@@ -135,8 +175,10 @@
     const best = new Map(columns.map((corpus) => [corpus, bestOf(corpus, shown)]));
     const levels = ranked.map((index) => aggregate.levels[index]);
     const places = decimals(levels.map(halfWidth));
-    const shownGaps = reference === null ? [] : ranked.map((row) => row === reference ? [0, 0, 0] : difference(pairs, row, reference)).filter((gap) => gap !== null);
-    const drawn = reference === null ? levels : shownGaps;
+    const models = ranked.filter((index) => data.entrants[index].policy !== null);
+    const shownGaps = reference === null ? [] : (models.length ? models : ranked).map((row) => row === reference ? [0, 0, 0] : difference(pairs, row, reference)).filter((gap) => gap !== null);
+    const setting = models.length ? models : ranked;
+    const drawn = reference === null ? setting.map((index) => aggregate.levels[index]) : shownGaps;
     const low = Math.min(...drawn.map((one) => one[1] ?? one[0])), high = Math.max(...drawn.map((one) => one[2] ?? one[0]));
     const body = element("tbody");
     for (const row of rows) {
@@ -144,10 +186,11 @@
       const level = aggregate.levels[row];
       const rank = ranks.get(row);
       const gap = reference === null || !level ? null : row === reference ? [0, 0, 0] : difference(pairs, row, reference);
-      const score = reference !== null ? (row === reference ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit) : ["–"];
+      const mark = rank ? markOf(row, columns) : null;
+      const score = reference !== null ? (row === reference ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit, mark) : ["–"];
       const plotted = reference === null ? level : gap;
       const line = element("tr", { "data-entrant": row },
-        element("td", { class: "rank" }, rank ? (rank[0] === rank[1] ? String(rank[0]) : `${rank[0]}–${rank[1]}`) : "–"),
+        element("td", { class: "rank" }, rank ? (rank[0] === rank[1] ? String(rank[0]) : `${rank[0]}–${rank[1]}`) : "–", mark && element("sup", {}, mark)),
         element("th", { scope: "row", class: "model" }, element("a", { href: entrant.href }, entrant.label), element("small", {}, entrant.details)),
         element("td", { class: "size" }, entrant.size),
         element("td", { class: "aggregate", "data-aggregate": chosen.aggregate }, ...score),
@@ -160,8 +203,8 @@
       reference === null ? "" : `: each model minus ${data.entrants[reference].label}, paired, with 95 % interval; negative is better`);
     table.dataset.policy = chosen.policy;
     table.replaceChildren(caption, header(columns, chosen), body);
-    const models = shown.length === 1 ? "model" : "models";
-    status.textContent = view ? `${shown.length} of ${possible.length} ${models} on ${columns.length} ${columns.length === 1 ? "corpus" : "corpora"}`
+    const noun = shown.length === 1 ? "model" : "models";
+    status.textContent = view ? `${shown.length} of ${possible.length} ${noun} on ${columns.length} ${columns.length === 1 ? "corpus" : "corpora"}`
       : "No corpus fits these filters.";
     const active = ["source", "month", "size", "license"].filter((name) => chosen[name]).length + (chosen.compressors ? 0 : 1)
       + (chosen.policy === data.choices[0][0] ? 0 : 1);
@@ -201,7 +244,7 @@
   }
 
   function remember(chosen) {
-    const defaults = { aggregate: data.headline, unit: "bpb", policy: data.choices[0][0], compressors: true };
+    const defaults = { aggregate: data.headline, unit: "bpb", corpora: "newer", policy: data.choices[0][0], compressors: true };
     const values = {};
     for (const [key, value] of Object.entries(chosen)) {
       if (key !== "reference" && value !== (defaults[key] ?? "")) values[key] = value;
@@ -219,6 +262,7 @@
     }
     if (!form.elements.aggregate.value) form.elements.aggregate.value = data.headline;
     if (!form.elements.unit.value) form.elements.unit.value = "bpb";
+    if (!form.elements.corpora.value) form.elements.corpora.value = "newer";
   }
 
   load("data/leaderboard.js").then((found) => {

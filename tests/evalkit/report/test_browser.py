@@ -179,7 +179,7 @@ def test_filter(page: Page, small: Small) -> None:
 def test_switch_the_aggregate_and_the_unit(page: Page, small: Small) -> None:
     data = read_data(small.site, "data/leaderboard.js")
     view = data["views"][data["choices"][0][3]]
-    open_leaderboard(page, small.site)
+    open_leaderboard(page, small.site, "#corpora=all")
     for kind in ("micro", "geometric", "macro"):
         page.get_by_role("radio", name=kind).check(force=True)
         levels = view["aggregates"][kind]["levels"]
@@ -203,8 +203,90 @@ def test_switch_the_aggregate_and_the_unit(page: Page, small: Small) -> None:
     assert printed == pytest.approx([gap, low, high], abs=5.1e-5)
 
 
-def test_open_a_cell(page: Page, small: Small) -> None:
+def test_only_corpora_newer_than_every_model_shown_count(page: Page, small: Small) -> None:
+    """`bytes` was released in September 2026, `pairs` ends on 2026-10-03, of two nobody says."""
+    data = read_data(small.site, "data/leaderboard.js")
+    labels = [corpus["label"] for corpus in data["corpora"]]
+    columns, counted = page.locator("#leaderboard thead .corpus"), page.locator("#counted")
+    newer = ["closed-2026-11", "hostile"]
+
+    def shown() -> list[str]:
+        return [name for name in labels if columns.filter(has_text=name).count()]
+
+    def aggregate(name: str) -> tuple[float, str]:
+        row = page.locator("#leaderboard tbody tr", has=page.get_by_role("link", name=name, exact=True))
+        mark = row.locator(".aggregate sup")
+        return float(row.locator(".aggregate .value").inner_text()), "".join(mark.all_inner_texts())
+
     open_leaderboard(page, small.site)
+    expect(counted).to_have_text(
+        "2 of 3 corpora count: those newer than every model shown (cutoffs and releases until 2026-10-03). "
+        "2 models do not decide this, for it is not known when their training data end: ?."
+    )
+    assert shown() == newer
+    number = {
+        model["label"]: str(model["index"]) for model in data["entrants"] if model["policy"] == "document"
+    }
+    for name, mark in (("bytes", ""), ("pairs", ""), ("lossy", "?")):
+        levels = [data["levels"][labels.index(corpus)][number[name]][0] for corpus in newer]
+        value, shown_mark = aggregate(name)
+        assert value == pytest.approx(np.mean(levels), abs=5.1e-4) and shown_mark == mark
+    ranks = page.locator("#leaderboard tbody td.rank").all_inner_texts()
+    assert sum("?" in rank for rank in ranks) == 2 and not any("†" in rank for rank in ranks)
+
+    # Without the model whose data end in October all are newer than what is shown.
+    page.get_by_label("Licence").select_option("MIT")
+    expect(counted).to_have_text(
+        "Every corpus is newer than every model shown (cutoffs and releases until 2026-09-30)."
+    )
+    assert shown() == labels
+    page.get_by_role("button", name="Reset").click()
+    expect(columns).to_have_count(2)
+
+    page.get_by_role("radio", name="all", exact=True).check(force=True)
+    expect(columns).to_have_count(3)
+    expect(counted).to_have_text("Every corpus counts, also what a model shown may have read: see the marks.")
+    assert aggregate("pairs")[1] == "†" and aggregate("bytes")[1] == "" and aggregate("lossy")[1] == "?"
+    assert page.url.endswith("#corpora=all")
+    page.reload()
+    expect(columns).to_have_count(3)
+    # Of a source whose texts `pairs` may have read nothing would be left: then all count, with their marks.
+    page.get_by_role("radio", name="newer than every model").check(force=True)
+    page.get_by_label("Source").select_option("wiki")
+    expect(counted).to_contain_text(
+        "No corpus is newer than every model shown (cutoffs and releases until 2026-10-03)"
+    )
+    expect(columns).to_have_count(1)
+    assert aggregate("pairs")[1] == "†"
+
+
+def test_compressors_do_not_set_the_axis_of_the_dots(page: Page, tmp_path: Path) -> None:
+    models = [Counted(name, "the of and text 12\n" * 9, 1) for name in ("small", "large")]
+    for model, share in zip(models, (0.2, 0.18), strict=True):
+        model.costs *= share
+    corpus = make_corpus("c", _documents(1, 12, source="x"))
+    evalkit.run(
+        models=[*models, "xz"], corpora=[corpus], options=evalkit.RunOptions(output=tmp_path / "runs")
+    )
+    build_site_of(tmp_path / "runs", tmp_path / "site")
+    open_leaderboard(page, tmp_path / "site")
+    rows = page.locator("#leaderboard tbody tr")
+    assert models_in_order(page) == ["large", "small", "xz"]
+    dots = [float(rows.nth(place).locator("circle").get_attribute("cx") or "") for place in (0, 1)]
+    assert dots[1] - dots[0] > 30  # of 120; with room for xz it was 6
+    assert rows.nth(2).locator("circle").count() == 0
+    expect(rows.nth(2).locator("path.beyond")).to_have_attribute("d", "M112 3 L119 8 L112 13 Z")
+    expect(page.locator(".legend", has_text="an arrow is a compressor beyond it")).to_be_visible()
+    page.get_by_role("radio", name="difference").check(force=True)
+    page.get_by_label("Difference to").select_option("xz")
+    assert rows.nth(2).locator("path.beyond").count() == 1 and rows.nth(0).locator("circle").count() == 1
+    expect(page.locator("#counted")).to_have_text(
+        "Every corpus counts: of no model shown is it known when its training data end."
+    )
+
+
+def test_open_a_cell(page: Page, small: Small) -> None:
+    open_leaderboard(page, small.site, "#corpora=all")
     row = page.locator("#leaderboard tbody tr", has=page.get_by_role("link", name="bytes", exact=True))
     row.locator("td[data-corpus='1'] a").click()
     page.wait_for_url("**/cells/**.json")

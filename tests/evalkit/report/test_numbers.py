@@ -148,6 +148,8 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
     tree = page(small.site, "index.html")
     corpora = [corpus["label"] for corpus in data["corpora"]]
     assert corpora == cells.corpora
+    # Those newer than every model: of free-2026-10 `pairs`, whose data end on 2026-10-03, may have read most.
+    counted = ["closed-2026-11", "hostile"]
     rows = tree.xpath("//table[@id='leaderboard']/tbody/tr")
     assert len(rows) == 6
     samples = {}
@@ -155,10 +157,11 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
     for row in rows:
         entrant = data["entrants"][int(row.get("data-entrant"))]
         column = column_of(entrant)
-        scores[column] = cells.aggregate("macro", corpora, [column], column)
+        scores[column] = cells.aggregate("macro", counted, [column], column)
         unchecked = set(row.xpath("td"))
-        for node in row.xpath("td[@data-corpus]"):
-            corpus = corpora[int(node.get("data-corpus"))]
+        shown = [corpora[int(node.get("data-corpus"))] for node in row.xpath("td[@data-corpus]")]
+        assert shown == counted
+        for node, corpus in zip(row.xpath("td[@data-corpus]"), shown, strict=True):
             value, low, high = cells.level(corpus, column)
             assert_shows(text_of(node.xpath("a")[0]), value)
             assert_shows(text_of(node.xpath("small")[0]).removeprefix("± "), (high - low) / 2)
@@ -168,7 +171,7 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
         for node in row.xpath("td[@data-aggregate]"):
             kind = node.get("data-aggregate")
             value, low, high = interval(
-                cells.aggregate(kind, corpora, [column], column), cells.fewest(corpora)
+                cells.aggregate(kind, counted, [column], column), cells.fewest(counted)
             )
             assert_shows(node.text.strip(), value)
             assert_shows(text_of(node.xpath("small")[0]).removeprefix("± "), (high - low) / 2)
@@ -186,14 +189,15 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
             if other == column:
                 continue
             both = [column, other]
-            gap = cells.aggregate("macro", corpora, both, column) - cells.aggregate(
-                "macro", corpora, both, other
+            gap = cells.aggregate("macro", counted, both, column) - cells.aggregate(
+                "macro", counted, both, other
             )
-            _, low, high = (round(one, 6) for one in interval(gap, cells.fewest(corpora)))
+            _, low, high = (round(one, 6) for one in interval(gap, cells.fewest(counted)))
             better += low > 0
             worse += high < 0
         first, last = 1 + better, len(scores) - worse
-        assert text_of(row.xpath("td[1]")[0]) == (str(first) if first == last else f"{first}–{last}")
+        mark = "" if column[0] in ("bytes", "pairs", "xz", "zstd") else "?"  # nobody says when their data end
+        assert text_of(row.xpath("td[1]")[0]) == (str(first) if first == last else f"{first}–{last}") + mark
     means = [scores[column_of(data["entrants"][int(row.get("data-entrant"))])][0] for row in rows]
     assert means == sorted(means)
 
