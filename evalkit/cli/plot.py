@@ -44,6 +44,10 @@ def plot_command(
         str | None,
         typer.Option("--aggregate", help="How corpora are put together; see above.", show_default="macro"),
     ] = None,
+    all_corpora: Annotated[
+        bool,
+        typer.Option("--all-corpora", help="Count also corpora that a model shown may have read."),
+    ] = False,
     reference: Annotated[
         str | None,
         typer.Option("--reference", help="The model to compare with; differences: the best by default."),
@@ -67,6 +71,7 @@ def plot_command(
             "tasks": tuple(comma_list(joined(tasks))),
             "policy": policy,
             "aggregate": aggregate,
+            "all_corpora": all_corpora,
             "reference": reference,
             "anchors": tuple(comma_list(joined(anchors))),
             "warn": lambda text: show(text, err=True),

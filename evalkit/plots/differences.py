@@ -34,6 +34,7 @@ def differences(
     models: Sequence[str] = (),
     policy: str = "document",
     aggregate: str = "macro",
+    all_corpora: bool = False,
     warn: Warn = silent,
 ) -> Figure:
     """Every model's paired difference from one of them, with 95 % intervals; ties are called ties.
@@ -45,6 +46,8 @@ def differences(
         models: names; empty: all. The reference is always among them.
         policy: context policy of the language models.
         aggregate: one of `evalkit.analysis.aggregates.AGGREGATES`, over several corpora.
+        all_corpora: whether all corpora count where none is named; else those that are newer than every model
+            shown, as on a leaderboard, where there are some.
         warn: told of every file that is left out.
 
     Raises:
@@ -52,7 +55,9 @@ def differences(
     """
     check_aggregate(aggregate)
     names = [*models, reference] if models and reference and reference not in models else models
-    scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
+    scores = load_scores(
+        results, corpora=corpora, models=names, policy=policy, newer_only=not all_corpora, warn=warn
+    )
     view = scores.view
     order = view.order(aggregate)
     anchor = order[0] if reference is None else find_configuration(scores, reference, order)
@@ -73,19 +78,23 @@ def differences(
         f"{marks_legend({scores.mark(index, view.corpora) for index in order})}",
         height=0.9 + 0.3 * len(rivals),
     )
-    axes.set_xlim(*limits)
     for row, (index, gap) in enumerate(gaps.items()):
         if gap is not None:
             singles = _singles(scores, index, anchor) if len(view.corpora) > 1 else []
             _draw_row(axes, row, gap, singles, limits)
+    _prepare_axes(axes, limits, [scores.marked_label(index, view.corpora) for index in rivals])
+    axes.set_xlabel(f"bits per byte minus those of {anchor_label}; below 0 is better")
+    return figure
+
+
+def _prepare_axes(axes: Axes, limits: edges.Limits, names: Sequence[str]) -> None:
+    axes.set_xlim(*limits)
     if not limits.side(0):
         axes.axvline(0, color=FAINT, linewidth=0.8)
-    axes.set_yticks(range(len(rivals)), [scores.marked_label(index, view.corpora) for index in rivals])
-    axes.set_ylim(len(rivals) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"bits per byte minus those of {anchor_label}; below 0 is better")
     axes.xaxis.set_major_locator(MaxNLocator(7))
-    return figure
 
 
 def _limits(scores: Scores, gaps: Mapping[int, Estimate | None], anchor: int) -> edges.Limits:

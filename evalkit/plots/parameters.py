@@ -37,6 +37,7 @@ def parameters(
     models: Sequence[str] = (),
     policy: str = "document",
     aggregate: str = "macro",
+    all_corpora: bool = False,
     warn: Warn = silent,
 ) -> Figure:
     """Bits per byte against the number of parameters, with the frontier: the best at any size.
@@ -47,13 +48,17 @@ def parameters(
         models: names; empty: all.
         policy: context policy of the language models.
         aggregate: one of `evalkit.analysis.aggregates.AGGREGATES`, over several corpora.
+        all_corpora: whether all corpora count where none is named; else those that are newer than every model
+            shown, as on a leaderboard, where there are some.
         warn: told of every file that is left out, and of every model that is not drawn.
 
     Raises:
         UsageError: a name is unknown, or no model says how many parameters it has.
     """
     check_aggregate(aggregate)
-    scores = load_scores(results, corpora=corpora, models=models, policy=policy, warn=warn)
+    scores = load_scores(
+        results, corpora=corpora, models=models, policy=policy, newer_only=not all_corpora, warn=warn
+    )
     levels = scores.view.levels[aggregate]
     points = _points(scores, levels)
     if not points:
@@ -78,17 +83,21 @@ def parameters(
     for members in families:
         _draw_family(axes, members)
     _draw_compressors(axes, {scores.label(index): levels[index].value for index in compressors}, limits)
-    lines = [[(float(point.size), point.level.value) for point in members] for members in families]
-    label_points(
-        axes,
-        [
-            PointLabel(point.size, point.level.value, point.label, point.color)
-            for members in families
-            for point in members
-        ],
-        lines=[*lines, list(_stairs(frontier, end))],
-    )
+    _label_models(axes, families, list(_stairs(frontier, end)))
     return figure
+
+
+def _label_models(
+    axes: Axes, families: Sequence[Sequence[_Model]], stairs: Sequence[tuple[float, float]]
+) -> None:
+    """Names beside the points, clear of the families' lines and of the frontier's."""
+    lines = [[(float(point.size), point.level.value) for point in members] for members in families]
+    points = [
+        PointLabel(point.size, point.level.value, point.label, point.color)
+        for members in families
+        for point in members
+    ]
+    label_points(axes, points, lines=[*lines, stairs])
 
 
 def _draw_compressors(axes: Axes, values: Mapping[str, float], limits: edges.Limits) -> None:

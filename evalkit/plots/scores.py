@@ -8,7 +8,7 @@ from pathlib import Path
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.cutoff import Reading, combined
 from evalkit.analysis.document_dates import readings
-from evalkit.analysis.rankings import Choice, Leaderboard, View, compute
+from evalkit.analysis.rankings import Choice, Counted, Leaderboard, View, compute
 from evalkit.analysis.results import Results, ScoredCorpus, read_results
 from evalkit.analysis.sources import sources_of
 from evalkit.errors import UsageError, unknown_name
@@ -64,15 +64,19 @@ class Scores:
     policy: str
     sources: tuple[str, ...]
     """Of each corpus of the results; see `evalkit.analysis.sources.sources_of`."""
+    newer_only: bool = False
+    """Whether the view is of the corpora alone that are newer than every model, where there are some."""
 
     @property
     def view(self) -> View:
-        """All corpora under the policy.
+        """All corpora under the policy, or those that count on a leaderboard.
 
         Raises:
             UsageError: no model was scored on each of the corpora.
         """
-        view = self.board.views.get(Choice(self.policy, None, None))
+        view, counted = self.board.views.get(Choice(self.policy, None, None)), self._counted
+        if counted:
+            view = counted.view
         if view is None or not view.configurations:
             names = ", ".join(corpus.label for corpus in self.results.corpora)
             raise UsageError(
@@ -80,6 +84,11 @@ class Scores:
                 "say which with --corpora"
             )
         return view
+
+    @functools.cached_property
+    def _counted(self) -> Counted | None:
+        """Which corpora count; None where all do without a question."""
+        return self.board.counted(Choice(self.policy, None, None)) if self.newer_only else None
 
     @property
     def corpora(self) -> list[ScoredCorpus]:
@@ -122,7 +131,11 @@ class Scores:
             names = ", ".join(corpus.label for corpus in corpora[:4])
             more = f" and {len(corpora) - 4} more" if len(corpora) > 4 else ""
             subject = f"{AGGREGATES[aggregate].words} {len(corpora)} corpora ({names}{more})"
-        return f"{subject}; policy {self.policy}"
+        counted = self._counted
+        part = ""
+        if counted and len(corpora) < counted.num_corpora:
+            part = f", of {counted.num_corpora} corpora those newer than every model"
+        return f"{subject}{part}; policy {self.policy}"
 
 
 def load_scores(
@@ -132,6 +145,7 @@ def load_scores(
     models: Sequence[str] = (),
     policy: str = "document",
     by_source: bool = False,
+    newer_only: bool = False,
     warn: Warn = silent,
 ) -> Scores:
     """Results, and everything that the leaderboard makes of them.
@@ -142,6 +156,8 @@ def load_scores(
         models: names of those to keep; empty: all.
         policy: of the language models.
         by_source: whether the numbers of each source by itself are needed as well.
+        newer_only: whether only corpora that are newer than every model count, as on a leaderboard, where no
+            corpus is named and some are.
         warn: told of every file that is left out.
 
     Raises:
@@ -163,7 +179,8 @@ def load_scores(
     results = _narrowed(results, corpora, models, policy, name_of(source))
     sources = tuple(source_of[corpus.key] for corpus in results.corpora)
     together = ("all",) * len(sources)
-    return Scores(results, compute(results, sources if by_source else together), policy, sources)
+    board = compute(results, sources if by_source else together)
+    return Scores(results, board, policy, sources, newer_only and not corpora)
 
 
 def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:

@@ -1,6 +1,6 @@
 """The table at the end of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from rich.table import Table
@@ -25,6 +25,8 @@ def print_result(result: RunResult, stream: TextIO) -> None:
 
 def _table(result: RunResult) -> Table:
     several = len(result.corpora) > 1
+    is_part = len(result.counted) < len(result.corpora)
+    marks = {id(cell): reading.exposure.mark for cell, reading in result.readings()}
     table = Table(
         title="bits per byte ± 95 % interval, lower is better", box=None, header_style="bold", pad_edge=False
     )
@@ -34,6 +36,8 @@ def _table(result: RunResult) -> Table:
         table.add_column(corpus, justify="right")
     if several:
         table.add_column("macro average", justify="right")
+    if is_part:
+        table.add_column("of all corpora", justify="right")
     table.add_column("rate %", justify="right")
     table.add_column("tokens/s", justify="right")
     table.add_column("kB/s", justify="right")
@@ -41,10 +45,12 @@ def _table(result: RunResult) -> Table:
     table.add_column("prefix")
     for rank, ranked in enumerate(result.ranking(), start=1):
         cells = list(ranked.cells.values())
-        row = ["–" if ranked.bits_per_byte is None else str(rank), ranked.model]
-        row += [_cell(ranked.cells.get(corpus)) for corpus in result.corpora]
+        row = ["–" if ranked.bits_per_byte is None else f"{rank}{ranked.mark}", ranked.model]
+        row += [_cell(ranked.cells.get(corpus), marks) for corpus in result.corpora]
         if several:
-            row.append(_number(ranked.bits_per_byte, ranked.interval))
+            row.append(_number(ranked.bits_per_byte, ranked.interval) + ranked.mark)
+        if is_part:
+            row.append(_number(ranked.bits_per_byte_of_all, ranked.interval_of_all))
         rate = ranked.bits_per_byte and COMPRESSION_RATE_PERCENT_PER_BPB * ranked.bits_per_byte
         row.append("failed" if rate is None else f"{rate:.2f}")
         seconds = sum(cell.seconds for cell in cells)
@@ -58,11 +64,11 @@ def _table(result: RunResult) -> Table:
     return table
 
 
-def _cell(cell: CorpusCell | None) -> str:
+def _cell(cell: CorpusCell | None, marks: Mapping[int, str]) -> str:
     if cell is None:
         return "failed"
     mark = ("*" if cell.documents.num_lossy else "") + ("‡" if cell.documents.num_literal else "")
-    return _number(cell.bits_per_byte, cell.metrics.interval) + mark
+    return _number(cell.bits_per_byte, cell.metrics.interval) + mark + marks[id(cell)]
 
 
 def _number(value: float | None, interval: Interval | None) -> str:
@@ -96,6 +102,12 @@ def notes(result: RunResult) -> Iterator[str]:
                 f"{_dates(corpus)}, sha256 {corpus.sha256[:12]}"
                 + (f", the first {corpus.limit} documents only" if corpus.limit else "")
             )
+    if len(result.counted) < len(result.corpora):
+        names = [name for name in result.corpora if name not in result.counted]
+        yield (
+            f"rank and macro average count {', '.join(result.counted)}, newer than every model here "
+            f"(cutoffs and releases until {result.latest_day}), and not {', '.join(names)}"
+        )
     for cell in result.cells:
         lossy = cell.documents.lossy
         if lossy:

@@ -1,11 +1,20 @@
 """What a run over corpora comes to: its cells, the ranking of the models, and what a reader must know."""
 
 import dataclasses
+import datetime as dt
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from evalkit.analysis.cutoff import DatedDocuments, Reading
-from evalkit.analysis.document_dates import reading_of_model
+from evalkit.analysis.cutoff import (
+    DatedDocuments,
+    Reading,
+    combined,
+    earliest_day,
+    is_newer_than,
+    latest_day,
+)
+from evalkit.analysis.document_dates import cutoff_of_model, reading_of_model
 from evalkit.analysis.estimates import macro_interval
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CorpusCell, content_of
 from evalkit.models.catalog import load_catalog
@@ -19,11 +28,16 @@ class RankedModel:
 
     model: str
     bits_per_byte: float | None
-    """Macro average: the plain mean over the corpora; None where a corpus is missing."""
+    """Macro average: the plain mean over the corpora of `RunResult.counted`; None where one is missing."""
     interval: Interval | None
     """Of the macro average, 95 %; None where there is none, or too little to resample."""
     cells: dict[str, CorpusCell]
     """By corpus name."""
+    mark: str = ""
+    """Behind rank and average: the worst that dates say of a counted corpus; see `analysis.cutoff.MARKS`."""
+    bits_per_byte_of_all: float | None = None
+    """The same average over all corpora of the run."""
+    interval_of_all: Interval | None = None
 
     def to_json(self) -> dict[str, str | float | None]:
         """The place as strict JSON can hold it."""
@@ -34,6 +48,8 @@ class RankedModel:
             "bits_per_byte_macro_low": self.interval.low if self.interval else None,
             "bits_per_byte_macro_high": self.interval.high if self.interval else None,
             "compression_rate_percent_macro": rate,
+            "bits_per_byte_macro_of_all_corpora": self.bits_per_byte_of_all,
+            "mark": self.mark,
         }
 
 
@@ -51,6 +67,27 @@ class RunResult:
     documents: Mapping[str, DatedDocuments] = dataclasses.field(default_factory=dict)
     """By corpus: when its documents were published."""
 
+    @functools.cached_property
+    def counted(self) -> tuple[str, ...]:
+        """The corpora that averages and ranks count: those newer than every model, or all where none is.
+
+        As on a leaderboard; see `evalkit.analysis.cutoff.is_newer_than`.
+        """
+        latest = self.latest_day
+        newer = [
+            name
+            for name in self.corpora
+            if name in self.documents and is_newer_than(earliest_day(self.documents[name]), latest)
+        ]
+        return tuple(newer) or self.corpora
+
+    @functools.cached_property
+    def latest_day(self) -> dt.date | None:
+        """The last day that one of the models can have read something of; None where of none it is known."""
+        catalog = load_catalog()
+        models = [cell.model for cell in self.cells if not cell.is_of_a_compressor]
+        return latest_day(cutoff_of_model(model, catalog) for model in models)
+
     def ranking(self) -> list[RankedModel]:
         """Models by macro average, lowest first; those with a missing corpus come last."""
         ranking = [self._ranked(model) for model in self.models]
@@ -58,10 +95,15 @@ class RunResult:
 
     def _ranked(self, model: str) -> RankedModel:
         cells = {cell.corpus.name: cell for cell in self.cells if cell.model.name == model}
-        if len(cells) < len(self.corpora):
-            return RankedModel(model, None, None, cells)
-        mean = math.fsum(cell.bits_per_byte for cell in cells.values()) / len(self.corpora)
-        return RankedModel(model, mean, macro_interval([cells[corpus] for corpus in self.corpora]), cells)
+        mean, interval = _average(cells, self.counted)
+        mean_of_all, interval_of_all = _average(cells, self.corpora)
+        exposures = [
+            reading.exposure
+            for cell, reading in self.readings()
+            if cell.model.name == model and cell.corpus.name in self.counted
+        ]
+        mark = combined(exposures).mark if mean is not None else ""
+        return RankedModel(model, mean, interval, cells, mark, mean_of_all, interval_of_all)
 
     def readings(self) -> list[tuple[CorpusCell, Reading]]:
         """Whether each cell's model can have read its corpus in training, as far as dates tell."""
@@ -82,8 +124,17 @@ class RunResult:
             "schema_version": 2,
             "policy": self.policy,
             "corpora": list(self.corpora),
+            "corpora_counted": list(self.counted),
             "num_scored": self.num_scored,
             "ranking": [ranked.to_json() for ranked in self.ranking()],
             "cells": [{"file": str(cell.path), **content_of(cell)} for cell in self.cells],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
         }
+
+
+def _average(cells: Mapping[str, CorpusCell], corpora: Sequence[str]) -> tuple[float | None, Interval | None]:
+    """A model's macro average over corpora with its interval; None where a corpus is missing."""
+    if not all(corpus in cells for corpus in corpora):
+        return None, None
+    members = [cells[corpus] for corpus in corpora]
+    return math.fsum(cell.bits_per_byte for cell in members) / len(members), macro_interval(members)

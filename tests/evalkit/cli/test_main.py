@@ -201,7 +201,16 @@ def test_json_is_one_object_and_is_what_the_cells_say(texts: Path, tmp_path: Pat
     content = strict(outcome.stdout)
     assert outcome.stdout == json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     assert sorted(content) == [
-        *("cells", "corpora", "failures", "num_scored", "policy", "ranking", "schema_version")
+        *(
+            "cells",
+            "corpora",
+            "corpora_counted",
+            "failures",
+            "num_scored",
+            "policy",
+            "ranking",
+            "schema_version",
+        )
     ]
     on_disk = {str(path): strict(path.read_text(encoding="utf-8")) for path in cell_files(output)}
     assert {cell.pop("file"): cell for cell in content["cells"]} == on_disk

@@ -135,3 +135,30 @@ def test_limits_hold_numbers_and_intervals() -> None:
     assert [limits.side(value) for value in (0.8, 1.0, 1.5)] == [-1, 0, 1]
     assert [limits.pinned(value) for value in (0.8, 1.0, 1.5)] == [limits.low, 1.0, limits.high]
     assert limits_of([Estimate(2.0, None, None)]) == pytest.approx((1.9, 2.1))
+
+
+def test_aggregates_are_over_corpora_newer_than_every_model(tmp_path: Path) -> None:
+    """As on the board; a corpus that is named counts, and so do all with the switch."""
+    days = ("2025-12-30", "2026-01-03", "2026-02-03")
+    corpora = [
+        make_corpus(f"wiki-{day}", _documents(seed, 12, source="wiki", published_at=day))
+        for seed, day in enumerate(days)
+    ]
+    models = [cheap("small", 0.2, num_parameters=10**8), cheap("large", 0.18, num_parameters=10**9)]
+    run(models, corpora, options=RunOptions(output=tmp_path))
+    levels = levels_of(tmp_path)
+    newer, every = slice(1, 3), slice(0, 3)
+    for options, counted in (
+        ({}, newer),
+        ({"all_corpora": True}, every),
+        ({"corpora": ["wiki-2025-12-30"]}, [0]),
+    ):
+        figure = plots.parameters(tmp_path, **options)
+        shown = sorted(
+            y for line in figure.axes[0].lines if line.get_marker() == "o" for y in line.get_ydata()
+        )
+        assert shown == pytest.approx([levels[name][counted].mean() for name in ("large", "small")], abs=1e-6)
+        gap = (levels["small"] - levels["large"])[counted].mean()
+        assert f"+{gap:.3f} [" in texts_of(plots.differences(tmp_path, **options))
+        assert ("of 3 corpora those newer than every model" in texts_of(figure)) == (counted is newer)
+        assert ("†" in texts_of(figure)) == (counted is not newer)

@@ -22,9 +22,11 @@ def printed(result: RunResult) -> list[str]:
 
 
 def rows(lines: list[str]) -> dict[str, list[str]]:
-    return {
-        line.split()[1]: line.split() for line in lines[2:] if len(line.split()) > 5 and line[:1] in "1234–"
-    }
+    """By model; without the marks of what may have been read."""
+    parts = [
+        [part.rstrip("†?") for part in line.split()] for line in lines[2:] if line.lstrip()[:1] in "1234–"
+    ]
+    return {row[1]: row for row in parts if len(row) > 5}
 
 
 def test_one_corpus_ranked_with_rate_and_interval(tmp_path: Path) -> None:
@@ -198,3 +200,39 @@ def test_codecs_alone_have_no_note_on_the_policy(tmp_path: Path) -> None:
     lines = printed(run(["xz"], [CORPUS], options=RunOptions(output=tmp_path), policy="uncheatable"))
     assert rows(lines)["xz"][-2:] == ["document", "–"]
     assert not any(line.startswith("policy ") for line in lines)
+
+
+def test_ranks_count_corpora_that_are_newer_than_every_model(tmp_path: Path) -> None:
+    """As on a leaderboard; a model of which nobody says when its data end does not decide."""
+    old, new = corpus_of(TEXTS, "old", date="2026-01-31"), corpus_of(TEXTS[:4], "new", date="2026-02-01")
+    models = [
+        BigramModel("dated", details={"knowledge_cutoff": "2026-01"}),
+        BigramModel("undated", 1),
+        BigramModel("older", 2, details={"released": "2025"}),
+    ]
+    result = run([*models, "zstd"], [old, new], options=RunOptions(output=tmp_path))
+    values = {(cell.model.name, cell.corpus.name): cell.bits_per_byte for cell in result.cells}
+    assert result.counted == ("new",)
+    for ranked in result.ranking():
+        mean = (values[ranked.model, "old"] + values[ranked.model, "new"]) / 2
+        assert ranked.bits_per_byte == values[ranked.model, "new"]
+        assert ranked.bits_per_byte_of_all == pytest.approx(mean)
+        assert ranked.mark == {"undated": "?"}.get(ranked.model, "")
+    order = [ranked.model for ranked in result.ranking()]
+    assert order == sorted(order, key=lambda name: values[name, "new"])
+    lines = printed(result)
+    assert "macro average" in lines[1] and "of all corpora" in lines[1]
+    [dated] = [line.split() for line in lines[2:6] if line.split()[1] == "dated"]
+    assert [part for part in dated if part.endswith("†")] == [dated[4]]  # on `old` alone
+    [undated] = [line.split() for line in lines[2:6] if line.split()[1] == "undated"]
+    assert undated[0].endswith("?") and sum(part.endswith("?") for part in undated) == 4
+    assert (
+        "rank and macro average count new, newer than every model here (cutoffs and releases until "
+        "2026-01-31), and not old"
+    ) in lines
+    content = result.to_json()
+    assert content["corpora_counted"] == ["new"]
+    # Where none is newer all count, as ever.
+    alone = run(models, [old], options=RunOptions(output=tmp_path))
+    assert alone.counted == ("old",) and not any("rank and macro" in line for line in printed(alone))
+    assert [ranked.mark for ranked in alone.ranking() if ranked.model == "dated"] == ["†"]
