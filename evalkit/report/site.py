@@ -1,14 +1,14 @@
 """The site as a whole: from a folder of cells to a folder of pages."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.current import with_current_records
 from evalkit.analysis.document_dates import dates_of
 from evalkit.analysis.figures import SiteFigure
-from evalkit.analysis.rankings import compute
+from evalkit.analysis.rankings import Leaderboard, compute
 from evalkit.analysis.results import Results
 from evalkit.analysis.site_listing import SITE_LISTING
 from evalkit.analysis.sources import sources_of
@@ -16,9 +16,10 @@ from evalkit.corpora.document import Corpus
 from evalkit.corpora.store import load_corpus
 from evalkit.environment import environment
 from evalkit.errors import UsageError
+from evalkit.models.catalog import CatalogEntry
 from evalkit.report import content
 from evalkit.report.placing import check_output, placed
-from evalkit.report.sources import find_backgrounds
+from evalkit.report.sources import Background, find_backgrounds
 from evalkit.report.writer import Provenance, Writer
 from evalkit.version import __version__
 
@@ -82,11 +83,7 @@ def build_site(
     results = with_current_records(results, named, warn=warn)
     backgrounds = find_backgrounds(results, named, warn=warn)
     catalog = load_catalog()
-    board = compute(
-        results,
-        sources_of(results, [background.manifest for background in backgrounds]),
-        dates_of(results, catalog, [background.corpus for background in backgrounds]),
-    )
+    board = _numbers(results, backgrounds, catalog)
     with placed(output) as folder:
         writer = Writer(
             folder,
@@ -110,6 +107,17 @@ def build_site(
         num_models=len({configuration.model for configuration in results.configurations}),
         num_corpora=len(results.corpora),
         num_explored=num_explored,
+    )
+
+
+def _numbers(
+    results: Results, backgrounds: Sequence[Background], catalog: Mapping[str, CatalogEntry]
+) -> Leaderboard:
+    """All numbers, by the sources and dates of the manifests and texts that are at hand."""
+    return compute(
+        results,
+        sources_of(results, [background.manifest for background in backgrounds]),
+        dates_of(results, catalog, [background.corpus for background in backgrounds]),
     )
 
 
