@@ -196,7 +196,7 @@ def damaged_parquet(data: bytes, choices: Choices) -> bytes:
         name = table.column_names[index]
         way = choices.number(0, 5)
         if way == 0:
-            table = table.drop_columns([name])
+            table = table.remove_column(index)
         elif way == 1:
             table = table.rename_columns(
                 [

@@ -115,7 +115,7 @@ def _main(name: str, seconds: str, folder: str) -> None:
                 notes.write(f"{problem!r} by {data.hex()}\n")
 
     options = [f"-max_total_time={seconds}", f"-max_len={NUM_BYTES}", "-len_control=0", "-rss_limit_mb=6000"]
-    atheris.Setup([sys.argv[0], *options, "-timeout=120", "-print_final_stats=0", str(corpus)], look)
+    atheris.Setup([sys.argv[0], *options, "-timeout=120", f"-artifact_prefix={folder}/", str(corpus)], look)
     atheris.Fuzz()
 
 
