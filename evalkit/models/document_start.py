@@ -8,7 +8,7 @@ whose EOS ends a turn of a conversation (``<|im_end|>``).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.errors import ModelError
@@ -70,10 +70,10 @@ class TokenizerStart(NamedTuple):
             return bos_id
         return next(iter(self.separators.values()), eos_id)
 
-    @property
-    def candidates(self) -> dict[int, str]:
-        """The tokens that may stand before a document, with their text."""
+    def candidates(self, *read_ids: Sequence[int]) -> dict[int, str]:
+        """The tokens that may stand before a document, and those that do, with their text."""
         tokens = {*(self.template or ()), *self.special_ids.values(), *self.separators.values()}
+        tokens.update(*read_ids)
         return {token: name for token, name in self.names.items() if token in tokens}
 
     def _ends_turns(self, name: str) -> bool:

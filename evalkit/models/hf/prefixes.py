@@ -40,10 +40,8 @@ def start_names(
     tokenizer: "transformers.PreTrainedTokenizerBase", tokenizer_says: TokenizerStart, start: ModelStart
 ) -> dict[int, str]:
     """Text of the tokens that are, or may be, read before a document."""
-    tokens = {token for ids in start.all_ids for token in ids}
-    special = {token: name for token, name in tokenizer_says.names.items() if token in tokens}
-    decoded = _decoded(tokenizer, tokens.difference(special))
-    return {**tokenizer_says.candidates, **special, **decoded}
+    names = tokenizer_says.candidates(*start.all_ids)
+    return names | _decoded(tokenizer, {token for ids in start.all_ids for token in ids}.difference(names))
 
 
 def _decoded(tokenizer: "transformers.PreTrainedTokenizerBase", ids: Iterable[int]) -> dict[int, str]:

@@ -152,5 +152,5 @@ def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header:
         numerics=f"llama.cpp of {open_library().name}",
         files=(file.model_file,),
         policy_prefixes=start.by_policy,
-        token_names=start_of_file.names,
+        token_names=start_of_file.candidates(*start.all_ids),
     )

