@@ -305,3 +305,26 @@ def test_the_product_is_the_product() -> None:
     leaf = weight.clone().requires_grad_()
     linear(x, leaf).sum().backward()  # type: ignore[no-untyped-call]
     assert torch.allclose(leaf.grad, x.sum((0, 1)).expand(33, 48), rtol=1e-4, atol=1e-4)  # type: ignore[arg-type]
+
+
+def test_sums_over_the_vocabulary_are_less_biased_than_torchs() -> None:
+    """Where a model is sure of a token, torch loses the many small terms beside the large one.
+
+    All errors have one direction, so that they add up over a text: with 49,152 columns 8e-6 nats a token in
+    float32 (measured on AVX-512), and 4e-7 in blocks. Two float32 loops over a text agree to no better.
+    """
+    torch.manual_seed(0)
+    vocab_size, num_channels, num_rows = 49152, 64, 128
+    hidden = torch.randn(num_rows, num_channels)
+    targets = torch.randperm(vocab_size)[:num_rows]
+    weight = 0.25 * torch.randn(vocab_size, num_channels)
+    weight[targets] += 18 * hidden / hidden.square().sum(-1, keepdim=True)
+    exact = linear_nll(hidden.double(), weight.double(), targets, backend="reference")
+    assert exact.mean() < 0.1  # nats: it is sure
+    logits = hidden @ weight.T
+    biases = {
+        "torch": (-logits.log_softmax(-1).gather(-1, targets[:, None])[:, 0].double() - exact).mean().item(),
+        "blocks": (linear_nll(hidden, weight, targets).double() - exact).mean().item(),
+    }
+    assert abs(biases["blocks"]) < 1e-6, biases
+    assert abs(biases["torch"]) > 3 * abs(biases["blocks"]), biases
