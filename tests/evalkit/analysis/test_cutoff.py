@@ -1,6 +1,7 @@
 """Whether a model can have read a document: one rule for runs, site, comparison, plots and exports."""
 
 import csv
+import datetime as dt
 import hashlib
 import json
 from pathlib import Path
@@ -8,10 +9,22 @@ from pathlib import Path
 import lxml.html
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalkit import plots
 from evalkit.analysis.compare import compare_cells, comparison_lines
-from evalkit.analysis.cutoff import Exposure, combined, cutoff_of, exposure_of
+from evalkit.analysis.cutoff import (
+    DatedDocuments,
+    Exposure,
+    combined,
+    cutoff_of,
+    earliest_day,
+    exposure_of,
+    is_newer_than,
+    latest_day,
+    reading_of,
+)
 from evalkit.analysis.document_dates import readings
 from evalkit.analysis.results import read_results
 from evalkit.cells.files import content_sha256
@@ -55,6 +68,25 @@ def test_a_document(
 ) -> None:
     assert exposure_of(published_at, *window, cutoff_of(cutoff, None)) is exposure
     assert exposure_of(published_at, *window, cutoff_of(None, cutoff)) is exposure
+
+
+DATES = st.dates(dt.date(2026, 1, 1), dt.date(2026, 1, 12)).map(dt.date.isoformat)
+
+
+@given(
+    days=st.lists(st.none() | DATES, min_size=1, max_size=4),
+    window=st.none() | st.tuples(DATES, DATES).map(sorted),
+    cutoffs=st.lists(st.none() | DATES, max_size=3),
+)
+def test_a_corpus_counts_where_it_is_newer_for_every_model_with_a_date(
+    days: list[str | None], window: list[str] | None, cutoffs: list[str | None]
+) -> None:
+    """What averages and ranks count is what bears no mark for any of these models."""
+    documents = DatedDocuments(tuple(days), *(window or (None, None)))
+    models = [cutoff_of(cutoff, None) for cutoff in cutoffs]
+    exposures = {reading_of(documents, model).exposure for model in models if model is not None}
+    counts = is_newer_than(earliest_day(documents), latest_day(models))
+    assert counts == (exposures <= {Exposure.NEWER})
 
 
 def test_the_cutoff_goes_before_the_release_and_dates_before_words() -> None:
