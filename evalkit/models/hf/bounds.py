@@ -32,6 +32,7 @@ _MOST_ELEMENTS_PER_BYTE = 8
 _SMALL_ELEMENTS = 2**24
 _MOST_BUFFER_ELEMENTS = 2**28
 """A gigabyte of float32: more than the masks and rotary tables of any model."""
+_LARGEST_ID = 2**24
 _MOST_GROWTH = 256
 """Bytes after a tokenizer's rules for a byte before them; SentencePiece's space is three."""
 
@@ -94,11 +95,13 @@ def check_network_size(
         )
 
 
-def check_tokenizer_growth(path: Path, name: str) -> None:
+def check_tokenizer(path: Path, name: str) -> None:
     """Refuse a ``tokenizer.json`` whose rules, one after the other, can make a text many times as long.
 
+    And one with an id that no vocabulary has: the library goes through all ids up to the largest.
+
     Raises:
-        ModelError: they can, or it cannot be read.
+        ModelError: it is one of these, or cannot be read.
     """
     try:
         state = parse_json(path.read_bytes())
@@ -107,10 +110,16 @@ def check_tokenizer_growth(path: Path, name: str) -> None:
             for step in ("normalizer", "pre_tokenizer", "decoder")
             for part in components(state.get(step))
         )
+        vocabulary = state["model"].get("vocab")
+        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else []
+        ids += [token["id"] for token in state.get("added_tokens") or ()]
+        is_too_large = max(ids, default=0) > _LARGEST_ID
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{name}: the tokenizer in {path} cannot be read: {error!r}; fetch it again"
         ) from error
+    if is_too_large:
+        raise ModelError(f"{name}: {path} has a token of id {max(ids)}, and no vocabulary is as large")
     if growth > _MOST_GROWTH:
         raise ModelError(
             f"{name}: the rules in {path} can make a text {growth:.0g} times as long, more than any "

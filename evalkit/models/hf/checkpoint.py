@@ -24,7 +24,7 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
 from evalkit.models.document_start import model_start
 from evalkit.models.hf.adapters import Adapter, open_adapter
-from evalkit.models.hf.bounds import check_stated_counts, check_tokenizer_growth
+from evalkit.models.hf.bounds import check_stated_counts, check_tokenizer
 from evalkit.models.hf.classes import config_class, is_language_model
 from evalkit.models.hf.files import (
     TOKENIZER_FILES,
@@ -271,7 +271,7 @@ def read_tokenizer(
             "or name another tokenizer in the catalog"
         )
     if "tokenizer.json" in present:
-        check_tokenizer_growth(folder / "tokenizer.json", name)
+        check_tokenizer(folder / "tokenizer.json", name)
     settings = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     try:
         with quiet():

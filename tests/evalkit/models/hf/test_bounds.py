@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from evalkit.errors import ModelError
-from evalkit.models.hf.bounds import check_tokenizer_growth
+from evalkit.models.hf.bounds import check_tokenizer
 from evalkit.models.loading import locate_models
 from evalkit.models.protocol import LoadOptions
 from tests.support import tiny_models
@@ -96,11 +96,25 @@ def test_rules_that_multiply_a_text_are_refused(checkpoint: Path, kind: str) -> 
     assert peak_bytes() - before < 200 * MEGABYTE
 
 
+@pytest.mark.parametrize("place", ["vocabulary", "added"])
+def test_an_id_of_four_billion_is_refused(checkpoint: Path, place: str) -> None:
+    """The library would go through all the ids below."""
+    path = checkpoint / "tokenizer.json"
+    state = json.loads(path.read_text())
+    if place == "added":
+        state["added_tokens"][0]["id"] = 2**32 - 1
+    else:
+        state["model"]["vocab"]["zz"] = 2**32 - 1
+    path.write_text(json.dumps(state))
+    with pytest.raises(ModelError, match=r"tokenizer\.json has a token of id 4294967295, and no vocabulary"):
+        load(checkpoint)
+
+
 @pytest.mark.parametrize("tokenizer", ["byte_level_tokenizer", "sentencepiece_tokenizer"])
 def test_the_rules_of_real_tokenizers_are_not_refused(tmp_path: Path, tokenizer: str) -> None:
     fast: PreTrainedTokenizerFast = tiny_models.as_fast(getattr(tiny_models, tokenizer)())
     fast.save_pretrained(tmp_path)
-    check_tokenizer_growth(tmp_path / "tokenizer.json", "model")
+    check_tokenizer(tmp_path / "tokenizer.json", "model")
 
 
 @pytest.mark.parametrize(
@@ -110,4 +124,4 @@ def test_what_is_no_tokenizer_is_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(text)
     with pytest.raises(ModelError, match=r"model: the tokenizer in .*tokenizer\.json cannot be read"):
-        check_tokenizer_growth(path, "model")
+        check_tokenizer(path, "model")
