@@ -68,9 +68,10 @@ def test_model_cards_say_what_the_cells_say(name: str, cells: dict[tuple[str, st
 
 
 def test_readme_and_the_pages_show_these_numbers(cells: dict[tuple[str, str], CorpusCell]) -> None:
-    rows = re.findall(r"^\d  ([\w-]+) +(\d\.\d{4}) ± (\d\.\d{4})", README, re.MULTILINE)
+    rows = re.findall(r"^ ?\d(†?)  ([\w-]+) +(\d\.\d{4}) ± (\d\.\d{4})(†?)  ", README, re.MULTILINE)
     assert len(rows) == 6
-    for model, level, half_width in rows:
+    for rank_mark, model, level, half_width, mark in rows:
+        assert rank_mark == mark == ("†" if model.endswith("-nano") else "")
         metrics = cells["python-stdlib", model].metrics
         assert metrics.interval is not None
         assert level == f"{metrics.bits_per_byte:.4f}"
