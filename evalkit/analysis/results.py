@@ -98,9 +98,9 @@ class ScoredCorpus:
         return first[: len("YYYY-MM")] if first else "undated"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Results:
-    """All cells under a folder; `read_results` reads them."""
+    """All cells under a folder; `read_results` reads them. Equal only to itself, and so a key of caches."""
 
     configurations: tuple[ModelConfiguration, ...]
     corpora: tuple[ScoredCorpus, ...]

@@ -175,12 +175,26 @@ def load_scores(
             results.policies,
             f"In {name_of(source)} there are: {', '.join(results.policies)}.",
         )
+    scores = _scores(results, tuple(corpora), tuple(models), policy, by_source, name_of(source))
+    return dataclasses.replace(scores, newer_only=newer_only and not corpora)
+
+
+@functools.lru_cache(maxsize=2)
+def _scores(
+    results: Results,
+    corpora: tuple[str, ...],
+    models: tuple[str, ...],
+    policy: str,
+    by_source: bool,
+    place: str,
+) -> Scores:
+    """Computed once for all of a site's plots that show the same; arguments as of `load_scores`."""
     source_of = dict(zip([corpus.key for corpus in results.corpora], sources_of(results), strict=True))
-    results = _narrowed(results, corpora, models, policy, name_of(source))
+    results = _narrowed(results, corpora, models, policy, place)
     sources = tuple(source_of[corpus.key] for corpus in results.corpora)
     together = ("all",) * len(sources)
     board = compute(results, sources if by_source else together)
-    return Scores(results, board, policy, sources, newer_only and not corpora)
+    return Scores(results, board, policy, sources)
 
 
 def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:

@@ -3,7 +3,7 @@
 import sys
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from evalkit.analysis import spool
 from evalkit.analysis.aggregates import AGGREGATES
 from evalkit.analysis.estimates import ALONE, Estimate, aggregate, differences, resampled_sums, sums_together
 from evalkit.analysis.pair_table import PairTable
-from evalkit.analysis.rankings import compute
+from evalkit.analysis.rankings import Leaderboard, compute
 from evalkit.analysis.results import Results, _Signature, read_results
+from evalkit.plots.registry import find_plot
 from evalkit.report import build_site
 from tests.support.stores import write_synthetic_store
 
@@ -181,3 +182,20 @@ def test_sums_are_dropped_with_the_last_who_needs_them() -> None:
         np.testing.assert_array_equal(load(), array)
     assert {path.name for path in Path("/tmp").glob("evalkit-*")} == before
     assert sums_together([]) == []
+
+
+def test_a_sites_plots_share_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    num_computed = 0
+
+    def counted(results: Results, sources: Sequence[str]) -> Leaderboard:
+        nonlocal num_computed
+        num_computed += 1
+        return compute(results, sources)
+
+    monkeypatch.setattr("evalkit.plots.scores.compute", counted)
+    results = store(tmp_path / "runs", 6)
+    for name in ("heatmap", "parameters", "differences"):
+        find_plot(name).draw(results)
+    assert num_computed == 1
+    find_plot("heatmap").draw(results, models=("model-00", "model-01"))
+    assert num_computed == 2
