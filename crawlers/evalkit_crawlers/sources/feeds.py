@@ -17,6 +17,7 @@ A file of feeds has a table for each, whose name goes into corpora and reports:
 import dataclasses
 import datetime as dt
 import difflib
+import html
 import html.entities
 import re
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,9 @@ _REQUIRED = {"url": str, "site": str, "license": str, "language": str}
 _OPTIONAL = {"license_stated_at": str, "paged": bool}
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
-_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,31});")
+_REFERENCE = re.compile(
+    r"&(?:((?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)|([A-Za-z][A-Za-z0-9]{1,31};))?"
+)
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 # What campaigns add to an article's address does not make it another article.
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|mc_[ce]id|at_(medium|campaign)", re.IGNORECASE)
@@ -157,7 +160,10 @@ def _well_formed(text: str) -> bytes:
 
     text = _NO_XML.sub("", text[text.index("<") :] if "<" in text else "")
     text = re.sub(r"^<\?xml[^>]*>", "", text)  # the encoding that it states is not its encoding any more
-    text = _ENTITY.sub(lambda match: html.entities.html5.get(f"{match[1]};", match[0]), text)
+    text = "".join(
+        _REFERENCE.sub(_named_in_cdata if is_cdata else _reference, part)
+        for is_cdata, part in _sections(text)
+    )
     parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, encoding="utf-8")
     try:
         root = etree.fromstring(text.encode("utf-8"), parser)
@@ -169,9 +175,37 @@ def _well_formed(text: str) -> bytes:
         raise FetchRefused("not a feed")
     if sum(1 for _ in root.iter()) > MAX_ELEMENTS:
         raise FetchRefused(f"feed of more than {MAX_ELEMENTS} elements")
-    etree.strip_tags(root, etree.Entity)  # what nobody defined
     repaired: bytes = etree.tostring(root, encoding="utf-8")
     return repaired
+
+
+def _sections(text: str) -> Iterator[tuple[bool, str]]:
+    """The parts of a text, and whether each is CDATA; each character is looked at once."""
+    start = 0
+    while (begin := text.find("<![CDATA[", start)) >= 0 and (end := text.find("]]>", begin)) >= 0:
+        yield False, text[start:begin]
+        yield True, text[begin:end]
+        start = end
+    yield False, text[start:]
+
+
+def _reference(match: re.Match[str]) -> str:
+    """An ampersand, with what follows, as XML has it: a reference, a character, or one that means itself.
+
+    ``?a=1&view=2`` in a link and ``AT&T`` in a title are no XML, and common; ``&copy=`` is no sign.
+    """
+    if match[1]:
+        return match[0]
+    characters = html.entities.html5.get(match[2]) if match[2] else None
+    if characters is None:
+        return f"&amp;{match[2] or ''}"
+    return html.escape(characters)
+
+
+def _named_in_cdata(match: re.Match[str]) -> str:
+    """In CDATA nothing is a reference, but many write ``&nbsp;`` there; what could be markup stays."""
+    characters = html.entities.html5.get(match[2], "") if match[2] else ""
+    return characters if characters and not set("<>&]") & set(characters) else match[0]
 
 
 def is_on_site(host: str, site: str) -> bool:

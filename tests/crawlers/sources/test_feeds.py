@@ -227,3 +227,36 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
     with pytest.raises(UsageError, match="it cannot be read: it is not UTF-8"):
         load_feeds(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("AT&T and R&D", "AT&T and R&D"),
+        ("A &amp; B", "A & B"),
+        ("A & B", "A & B"),
+        ("x &lt; y &nbsp;&#169;&#xA9;&eacute;", "x < y ©©é"),
+        ("&copy=1 &copy 2026 &bogus; &", "&copy=1 &copy 2026 &bogus; &"),
+        ("&LT;b&GT; &AMP;amp;", "<b> &amp;"),
+        ("&amp;amp;", "&amp;"),
+        ("&#; &#x; &#12345678; &;", "&#; &#x; &#12345678; &;"),
+    ],
+)
+def test_an_ampersand_is_no_end_of_a_text(written: str, read: str) -> None:
+    """As browsers read it; in XML a bare one is an error, and what stood behind it was lost."""
+    item = f"<item><title>{written}</title><link>https://x.example/</link></item>"
+    [entry] = parse_feed(capture(rss(item)))
+    assert entry.title == read
+
+
+def test_addresses_with_several_parameters_stay_whole() -> None:
+    query = "option=com_content&view=article&id=77&lang=en"
+    for address in (query, query.replace("&", "&amp;"), f"<![CDATA[https://x.example/?{query}]]>"):
+        link = address if address.startswith("<") else f"https://x.example/?{address}"
+        [entry] = parse_feed(capture(rss(f"<item><title>t</title><link>{link}</link></item>")))
+        assert entry.url == f"https://x.example/?{query}"
+
+
+def test_references_in_cdata_stay_what_they_are() -> None:
+    [entry] = parse_feed(capture(rss("<item><title><![CDATA[R&D&nbsp;& <b>&amp;</b>]]></title></item>")))
+    assert entry.title == "R&D & <b>&amp;</b>"
