@@ -120,6 +120,9 @@ FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
         "published data set", "data/test-00000-of-00001.parquet", _not_utf8
     ),
     "shape of texts": lambda: _changed("safetensors", "safetensors", _with_header(shape=["x", 2])),
+    "type with a line break": lambda: _changed(
+        "safetensors", "safetensors", _with_header(dtype="\x1b]0;x\x07\n")
+    ),
     "shape with a hole": lambda: _changed("safetensors", "safetensors", _with_header(shape=[None])),
     "offset that is a text": lambda: _changed(
         "safetensors", "safetensors", _with_header(data_offsets=["", []])

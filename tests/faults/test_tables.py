@@ -8,10 +8,12 @@ import pytest
 from tests.faults import tables
 from tests.faults.attacks import ATTACKS, Tally
 from tests.faults.fuzzing import Fuzzed, with_coverage, with_hypothesis
-from tests.faults.readers import READER
+from tests.faults.readers import READER, READERS
 from tests.faults.workloads import BY_NAME
 
 LEAST_KILLS = 200
+LEAST_SECONDS = 10
+"""Of coverage-guided fuzzing of each reader."""
 
 
 def number(text: str) -> int:
@@ -35,6 +37,16 @@ def test_the_attacks_in_the_documentation_are_these() -> None:
     assert sum(number(row["tries"]) for row in by_attack.values()) == sum(
         number(row["tries"]) for row in by_command.values()
     )
+
+
+def test_the_readers_in_the_documentation_are_these() -> None:
+    rows = tables.read("readers")
+    assert [row["files"] for row in rows] == [reader.name for reader in READERS]
+    for row in rows:
+        assert number(row["tries, hypothesis"]) >= 100
+        assert number(row["tries, coverage-guided"]) > 100
+        assert number(row["seconds"]) >= LEAST_SECONDS
+        assert number(row["findings"]) == 0
 
 
 def test_tables_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from evalkit.errors import ModelError, first_line
+from evalkit.errors import ModelError, first_line, one_line
 from evalkit.models.rwkv7.embedding_norm import without_embedding_norm
 from evalkit.models.rwkv7.layouts import is_fla_layout, official_layout
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
@@ -106,7 +106,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a whole safetensors file ({error}); fetch it again") from error
+        raise ModelError(
+            f"{path} is not a whole safetensors file ({one_line(str(error))}); fetch it again"
+        ) from error
 
 
 def recorded_eigenvalues(path: Path) -> str:
@@ -122,7 +124,7 @@ def recorded_eigenvalues(path: Path) -> str:
                 with safe_open(file, framework="pt") as opened:
                     variants.add((opened.metadata() or {}).get("negative_eigenvalues", "off"))
             except (SafetensorError, OSError) as error:
-                message = f"{file} is not a whole safetensors file ({error}); fetch it again"
+                message = f"{file} is not a whole safetensors file ({one_line(str(error))}); fetch it again"
                 raise ModelError(message) from error
     if len(variants) > 1 or not variants <= set(REMOVAL_STRENGTHS):
         raise ModelError(
