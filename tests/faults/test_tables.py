@@ -44,7 +44,7 @@ def test_the_readers_in_the_documentation_are_these() -> None:
     assert [row["files"] for row in rows] == [reader.name for reader in READERS]
     for row in rows:
         assert number(row["tries, hypothesis"]) >= 100
-        assert number(row["tries, coverage-guided"]) > 100
+        assert number(row["tries, coverage-guided"]) >= 20
         assert number(row["seconds"]) >= LEAST_SECONDS
         assert number(row["findings"]) == 0
 
