@@ -78,7 +78,7 @@ def read_benchmarks(place: Path, read: Iterable[Path] = (), *, warn: Callable[[s
             measured = _ratios(content)
             environment = content["environment"]
             machine = str(environment.get("gpu") or environment.get("cpu") or "")
-        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             warn(f"left out: {path} is not what `evalkit bench --json` prints ({type(error).__name__})")
             continue
         ratios += measured

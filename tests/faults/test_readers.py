@@ -123,6 +123,11 @@ FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
     "type with a line break": lambda: _changed(
         "safetensors", "safetensors", _with_header(dtype="\x1b]0;x\x07\n")
     ),
+    "ratio beyond floats": lambda: _changed(
+        "benchmarks",
+        "json",
+        _with_field("rows", [{"operator": "x", "shape": "1", "peers": {"y": {"ratio": 10**400}}}]),
+    ),
     "shape with a hole": lambda: _changed("safetensors", "safetensors", _with_header(shape=[None])),
     "offset that is a text": lambda: _changed(
         "safetensors", "safetensors", _with_header(data_offsets=["", []])
