@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,16 @@ from evalkit.cli import corpora_check
 from evalkit.cli.parsing import JsonOption, StoreOption
 from evalkit.terminal import console_for, show, show_json
 
+if TYPE_CHECKING:
+    from evalkit.corpora.store import Corpus
+
 app = typer.Typer(help="The corpora that models are scored on.", no_args_is_help=True)
 app.command("check")(corpora_check.check_command)
+
+_SplitBy = Annotated[
+    str | None,
+    typer.Option("--split-by", help="Column, e.g. category: each of its values becomes a corpus NAME-VALUE."),
+]
 
 
 @app.command("import")
@@ -47,6 +55,7 @@ def import_corpus(
         str | None,
         typer.Option("--text-column", help="Column of the text.", show_default="text, else content"),
     ] = None,
+    split_by: _SplitBy = None,
     store: StoreOption = None,
 ) -> None:
     """Store a dated, immutable corpus made of somebody's files.
@@ -54,11 +63,10 @@ def import_corpus(
     Texts are kept byte for byte. Source, license and dates must be given where the data do not state
     them.
     """
-    from evalkit.corpora.store import import_corpus, store_folder
+    from evalkit.corpora.importers import ReadOptions
+    from evalkit.corpora.store import import_corpora, import_corpus
 
-    corpus = import_corpus(
-        path,
-        name,
+    options = ReadOptions(
         source=source,
         license=license,
         language=language,
@@ -67,12 +75,21 @@ def import_corpus(
         revision=revision,
         split=split,
         text_column=text_column,
-        store=store,
     )
+    if split_by is None:
+        _show_imported(import_corpus(path, name, store=store, **options), store)
+        return
+    for corpus in import_corpora(path, name, split_by, store=store, **options):
+        _show_imported(corpus, store)
+
+
+def _show_imported(corpus: "Corpus", store: Path | None) -> None:
+    from evalkit.corpora.store import store_folder
+
     show(
-        f"{name}: {corpus.manifest.num_documents} documents, {corpus.num_bytes} bytes, "
+        f"{corpus.name}: {corpus.manifest.num_documents} documents, {corpus.num_bytes} bytes, "
         f"{corpus.date_from} to {corpus.date_to}, "
-        f"SHA-256 {corpus.sha256[:16]}, in {store_folder(store) / name}"
+        f"SHA-256 {corpus.sha256[:16]}, in {store_folder(store) / corpus.name}"
     )
     for reason, count in corpus.manifest.num_dropped.items():
         show(f"left out: {count} {reason}")

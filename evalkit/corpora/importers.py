@@ -21,9 +21,9 @@ import datetime as dt
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
 from evalkit.corpora.file_kinds import without_compression
@@ -42,6 +42,23 @@ _COLUMNS = (
     *FIELD_NAMES,
     *("content", "category", "date"),  # Uncheatable Eval's names
 )
+
+
+MAX_SPLIT_VALUES = 1000
+"""More values than this of a column are no categories: each would be a corpus of its own."""
+
+
+class ReadOptions(TypedDict, total=False):
+    """The options of `read_documents`, which describes them."""
+
+    source: str | None
+    license: str | None
+    language: str | None
+    date_from: str | None
+    date_to: str | None
+    revision: str | None
+    split: str | None
+    text_column: str | None
 
 
 class ImportedDocuments(NamedTuple):
@@ -112,49 +129,141 @@ def read_documents(
         CorpusError: the input cannot be read exactly, a row's license is no SPDX expression, or nothing is
             left of it.
     """
-    window = _window(date_from, date_to)
-    license = None if license is None else checked_license(license)
+    options = ReadOptions(
+        source=source,
+        license=license,
+        language=language,
+        date_from=date_from,
+        date_to=date_to,
+        revision=revision,
+        split=split,
+        text_column=text_column,
+    )
     name = os.fspath(path_or_hub_id)
-    num_dropped: Counter[str] = Counter()
+    parts, provenance = _read(name, None, options)
+    return _imported(name, parts.get("") or _Part({}, Counter()), provenance)
+
+
+def read_documents_by(
+    path_or_hub_id: str | os.PathLike[str], column: str, **options: Unpack[ReadOptions]
+) -> dict[str, ImportedDocuments]:
+    """Read a table that mixes documents of several kinds, apart by the values of one of its columns.
+
+    Args:
+        path_or_hub_id: what to read, as `read_documents` does; it must have columns.
+        column: whose values tell the kinds apart, for example ``category``: texts, whole numbers or truth
+            values, at most `MAX_SPLIT_VALUES` different ones.
+        options: as of `read_documents`.
+
+    Returns:
+        The documents of each value, in the order of their first rows. A text is a repetition only of one with
+        the same value; ``provenance`` says the column (``split_by``) and the value.
+
+    Raises:
+        UsageError: an option is wrong, the input has no columns, or the column has too many values.
+        CorpusError: the input cannot be read, a row has no value, or no document of a value is left.
+    """
+    name = os.fspath(path_or_hub_id)
+    parts, provenance = _read(name, column, options)
+    if not parts:
+        raise CorpusError(f"{name}: no documents in it")
+    return {
+        value: _imported(
+            f"{name}: {column} {value!r}", part, provenance | {"split_by": column, "value": value}
+        )
+        for value, part in parts.items()
+    }
+
+
+class _Part(NamedTuple):
+    """The documents of one value of the column by which an input is split, while it is read."""
+
+    documents: dict[str, Document]
+    """By SHA-256."""
+    num_dropped: Counter[str]
+
+
+def _imported(place: str, part: _Part, provenance: dict[str, str]) -> ImportedDocuments:
+    if not part.documents:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in part.num_dropped.items())
+        raise CorpusError(f"{place}: no documents in it" + (f" (left out: {reasons})" if reasons else ""))
+    return ImportedDocuments(list(part.documents.values()), dict(part.num_dropped), provenance)
+
+
+def _read(name: str, split_by: str | None, options: ReadOptions) -> tuple[dict[str, _Part], dict[str, str]]:
+    """The documents by the values of a column, all under "" where there is none, and where they come from."""
+    window = _window(options.get("date_from"), options.get("date_to"))
+    license, text_column = options.get("license"), options.get("text_column")
+    defaults = {
+        "source": options.get("source"),
+        "license": None if license is None else checked_license(license),
+        "language": options.get("language"),
+    }
+    dropped_by_reader: Counter[str] = Counter()
     provenance = {"program": f"evalkit {__version__}"}
     rows = read_rows(
         name,
-        {*_COLUMNS, *filter(None, [text_column])},
-        num_dropped,
+        {*_COLUMNS, *filter(None, [text_column, split_by])},
+        dropped_by_reader,
         provenance,
-        revision=revision,
-        split=split,
-        plain_text=text_column is None,
+        revision=options.get("revision"),
+        split=options.get("split"),
+        column_option="--text-column" if text_column else "--split-by" if split_by else None,
     )
-    defaults = {"source": source, "license": license, "language": language}
-    read = (_document(place, fields, text_column, defaults) for place, fields in rows)
-    documents = _distinct_documents(read, window, num_dropped)
-    if not documents:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in num_dropped.items())
-        raise CorpusError(f"{name}: no documents in it" + (f" (left out: {reasons})" if reasons else ""))
-    return ImportedDocuments(documents, dict(num_dropped), provenance)
-
-
-def _distinct_documents(
-    documents: Iterable[Document | None], window: tuple[str, str] | None, num_dropped: Counter[str]
-) -> list[Document]:
-    """The documents with a new text, and a date inside the window if they have one; counts the others."""
-    distinct: dict[str, Document] = {}
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    for document in documents:
-        if document is None:
-            num_dropped["null text"] += 1
-        elif document.num_bytes == 0:
-            num_dropped["empty"] += 1
-        elif document.sha256 in distinct:
-            num_dropped["exact duplicate"] += 1
-        elif document.published_at and document.published_at[:10] > today:
-            num_dropped["dated in the future"] += 1
-        elif window and document.published_at and not window[0] <= document.published_at[:10] <= window[1]:
-            num_dropped["dated outside the window"] += 1
+    parts: dict[str, _Part] = {} if split_by else {"": _Part({}, dropped_by_reader)}
+    for place, fields in rows:
+        value = _split_value(place, split_by, fields) if split_by else ""
+        part = parts.setdefault(value, _Part({}, Counter()))
+        if len(parts) > MAX_SPLIT_VALUES:
+            raise UsageError(
+                f"{place}: more than {MAX_SPLIT_VALUES} values of {split_by!r} so far, and each would be a "
+                "corpus; --split-by is for a column of few values, such as a category"
+            )
+        document = _document(place, fields, text_column, defaults)
+        reason = _reason_to_drop(document, part.documents, window, today)
+        if document is None or reason:
+            part.num_dropped[reason or "null text"] += 1
         else:
-            distinct[document.sha256] = document
-    return list(distinct.values())
+            part.documents[document.sha256] = document
+    if split_by:
+        for part in parts.values():
+            part.num_dropped.update(dropped_by_reader)
+    return parts, provenance
+
+
+def _reason_to_drop(
+    document: Document | None, earlier: Container[str], window: tuple[str, str] | None, today: str
+) -> str | None:
+    """Why a document is left out, None where it stays: its text must be new, and its date in the window."""
+    if document is None:
+        return "null text"
+    if document.num_bytes == 0:
+        return "empty"
+    if document.sha256 in earlier:
+        return "exact duplicate"
+    day = document.published_at and document.published_at[:10]
+    if day and day > today:
+        return "dated in the future"
+    if day and window and not window[0] <= day <= window[1]:
+        return "dated outside the window"
+    return None
+
+
+def _split_value(place: str, column: str, fields: Mapping[str, object]) -> str:
+    """What a row has in the column by which its input is split."""
+    if column not in fields:
+        among = ", ".join(sorted(fields)) or "no columns"
+        raise CorpusError(
+            f"{place}: no {column!r} among {among}; --split-by names a column that every row has"
+        )
+    value = fields[column]
+    if isinstance(value, int):
+        return str(value)
+    stated = _optional_text(place, column, value)
+    if stated is None:
+        raise CorpusError(f"{place}: {column!r} is empty; with --split-by every row needs a value of it")
+    return stated
 
 
 def _window(date_from: str | None, date_to: str | None) -> tuple[str, str] | None:

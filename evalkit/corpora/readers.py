@@ -96,7 +96,7 @@ def read_rows(
     *,
     revision: str | None,
     split: str | None,
-    plain_text: bool,
+    column_option: str | None,
 ) -> Rows:
     """Rows of any input that `evalkit.corpora.importers.read_documents` names, in its order, read as they go.
 
@@ -107,7 +107,7 @@ def read_rows(
         provenance: here goes what pins the input.
         revision: commit of a hub dataset.
         split: of a dataset.
-        plain_text: whether an input without columns will do.
+        column_option: the option, if any, that names a column: an input without columns will not do then.
 
     Raises:
         UsageError: an option is missing or does not apply to this input.
@@ -128,18 +128,18 @@ def read_rows(
         raise UsageError(f"{name}: --split is for a dataset; this is a plain file or folder")
     try:
         if path.is_dir():
-            return _folder_rows(name, path, columns, num_dropped, plain_text=plain_text)
+            return _folder_rows(name, path, columns, num_dropped, column_option)
         if path.exists() and not path.is_file():  # its content could not be read twice
             raise CorpusError(f"{name}: it is a pipe or a device; write its content to a file and give that")
         check_fits_memory(path)
         provenance["input_sha256"] = file_sha256(path)
-        return _file_rows(name, path, columns, plain_text=plain_text)
+        return _file_rows(name, path, columns, column_option)
     except OSError as error:
         raise CorpusError(f"{name}: it cannot be read: {error.strerror or error}") from error
 
 
 def _folder_rows(
-    name: str, folder: Path, columns: Collection[str], num_dropped: Counter[str], *, plain_text: bool
+    name: str, folder: Path, columns: Collection[str], num_dropped: Counter[str], column_option: str | None
 ) -> Rows:
     """Rows of a folder's Parquet files if it has any, else a row for each of its files.
 
@@ -153,7 +153,7 @@ def _folder_rows(
         return (row for file in parquet for row in _parquet_rows(file, columns))
     if files and all(_ending(file) in (*JSON_SUFFIXES, *CSV_DELIMITERS) for file in files):
         raise UsageError(f"{name}: a folder of JSON or CSV files; give them one at a time")
-    _refuse_text_column(name, plain_text)
+    _refuse_column_option(name, column_option)
     return _text_rows(folder, files, num_dropped)
 
 
@@ -177,7 +177,7 @@ def _text_rows(folder: Path, files: Iterable[Path], num_dropped: Counter[str]) -
         yield row
 
 
-def _file_rows(name: str, path: Path, columns: Collection[str], *, plain_text: bool) -> Rows:
+def _file_rows(name: str, path: Path, columns: Collection[str], column_option: str | None) -> Rows:
     if path.suffix.lower() == ".parquet":  # its parts are compressed already, and it may be large
         return _parquet_rows(path, columns)
     content = read_content(path)
@@ -188,7 +188,7 @@ def _file_rows(name: str, path: Path, columns: Collection[str], *, plain_text: b
     if content.ending in CSV_DELIMITERS:
         check_is_text(str(path), content)
         return _csv_rows(path, content)
-    _refuse_text_column(name, plain_text)
+    _refuse_column_option(name, column_option)
     return [_text_row(path, Path(path.name), content)]
 
 
@@ -196,9 +196,9 @@ def _ending(path: Path) -> str:
     return Path(without_compression(path.name)).suffix.lower()
 
 
-def _refuse_text_column(name: str, plain_text: bool) -> None:
-    if not plain_text:
-        raise UsageError(f"{name}: --text-column is for files with columns; this is plain text")
+def _refuse_column_option(name: str, column_option: str | None) -> None:
+    if column_option:
+        raise UsageError(f"{name}: {column_option} is for files with columns; this is plain text")
 
 
 def _text_row(

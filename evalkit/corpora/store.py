@@ -5,8 +5,12 @@ A stored corpus is a folder ``<store>/<name>/``; see `evalkit.corpora.folder` fo
 """
 
 import datetime as dt
+import hashlib
 import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 from evalkit.corpora.document import (
     UNKNOWN,
@@ -24,6 +28,9 @@ from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import slug
 
+if TYPE_CHECKING:
+    from evalkit.corpora.importers import ImportedDocuments, ReadOptions
+
 __all__ = [
     "BUILTIN_NAMES",
     "HUB_PREFIX",
@@ -33,6 +40,7 @@ __all__ = [
     "Manifest",
     "check_corpus_name",
     "check_new_name",
+    "import_corpora",
     "import_corpus",
     "list_corpora",
     "load_corpus",
@@ -41,6 +49,7 @@ __all__ = [
     "read_manifest",
     "repository_of_url",
     "save_corpus",
+    "split_names",
     "store_folder",
     "utc_date",
     "verify_corpus",
@@ -126,30 +135,114 @@ def import_corpus(
         split=split,
         text_column=text_column,
     )
-    documents = imported.documents
+    _check_is_described(os.fspath(path_or_hub_id), imported.documents, is_dated=date_from is not None)
+    corpus = _corpus_of(name, imported, "imported from", date_from, date_to)
+    save_corpus(corpus, store)
+    return corpus
+
+
+def import_corpora(
+    path_or_hub_id: str | os.PathLike[str],
+    name: str,
+    split_by: str,
+    *,
+    store: Path | None = None,
+    **options: "Unpack[ReadOptions]",
+) -> tuple[Corpus, ...]:
+    """Read documents of several kinds and store each kind as a corpus ``NAME-VALUE``.
+
+    Each is dated by its own documents, unless the options give a window.
+
+    Args:
+        path_or_hub_id: a table, as `import_corpus` reads it.
+        name: what the corpora's names begin with.
+        split_by: the column whose values tell the kinds apart, for example ``category``.
+        store: see `store_folder`.
+        options: as of `import_corpus`.
+
+    Returns:
+        The corpora in the order of their first rows.
+
+    Raises:
+        UsageError: an option is missing or malformed, or a name cannot be used.
+        CorpusError: the input cannot be read, or a name holds something else already.
+    """
+    from evalkit.corpora import importers
+
+    check_new_name(name)
+    place = os.fspath(path_or_hub_id)
+    date_from, date_to = options.get("date_from"), options.get("date_to")
+    parts = importers.read_documents_by(place, split_by, **options)
+    documents = [document for part in parts.values() for document in part.documents]
+    _check_is_described(place, documents, is_dated=date_from is not None)
+    names = split_names(name, parts)
+    corpora = [
+        _corpus_of(names[value], imported, "imported from", date_from, date_to)
+        for value, imported in parts.items()
+    ]
+    for corpus in corpora:
+        check_new_name(corpus.name)
+    for corpus in corpora:
+        save_corpus(corpus, store)
+    return tuple(corpora)
+
+
+def split_names(name: str, values: Iterable[str]) -> dict[str, str]:
+    """The corpus name ``NAME-VALUE`` of each value of a column by which an input is split.
+
+    Values that would have one name, as ``C`` and ``C#``, are told apart by a digest of those that are no
+    plain names.
+
+    >>> split_names("code", ["C", "C#", "zig"])
+    {'C': 'code-C', 'C#': 'code-C-04022884', 'zig': 'code-zig'}
+    """
+    plain = {value: slug(value) for value in values}
+    uses = Counter(plain.values())
+    names = {}
+    for value, part in plain.items():
+        if uses[part] > 1 and part != value:
+            part += f"-{hashlib.sha256(value.encode()).hexdigest()[:8]}"
+        names[value] = slug(f"{name}-{part}")
+    return names
+
+
+def _check_is_described(place: str, documents: Sequence[Document], *, is_dated: bool) -> None:
+    """Refuse documents of which something is not known that an option could say.
+
+    Args:
+        place: their input, for the message.
+        documents: each needs a source, a license, and a date.
+        is_dated: whether a window dates all of them.
+
+    Raises:
+        UsageError: something is missing.
+    """
     missing = {
         "--source": sum(document.source == UNKNOWN for document in documents),
         "--license": sum(document.license is None for document in documents),
         "--date-from and --date-to": sum(document.published_at is None for document in documents),
     }
-    if date_from:
+    if is_dated:
         del missing["--date-from and --date-to"]
     lacking = [
         f"{option} (for {count} of {len(documents)} documents)" for option, count in missing.items() if count
     ]
     if lacking:
-        raise UsageError(f"{os.fspath(path_or_hub_id)}: the data do not say it: give {', '.join(lacking)}")
-    corpus = make_corpus(
+        raise UsageError(f"{place}: the data do not say it: give {', '.join(lacking)}")
+
+
+def _corpus_of(
+    name: str, imported: "ImportedDocuments", verb: str, date_from: str | None, date_to: str | None
+) -> Corpus:
+    return make_corpus(
         name,
-        documents,
-        description=f"imported from {imported.provenance['input']}",
+        imported.documents,
+        description=f"{verb} {imported.provenance['input']}",
         date_from=date_from,
         date_to=date_to,
         provenance=imported.provenance,
         num_dropped=imported.num_dropped,
     )
-    save_corpus(corpus, store)
-    return corpus
 
 
 def list_corpora(store: Path | None = None) -> list[str]:
@@ -226,15 +319,7 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
         raise CorpusError(
             f"{name}: its name says that it is of {date_to}, which lies in the future; rename it"
         )
-    return make_corpus(
-        importers.name_of_input(name),
-        imported.documents,
-        description=f"read from {imported.provenance['input']}",
-        date_from=date_from,
-        date_to=date_to,
-        provenance=imported.provenance,
-        num_dropped=imported.num_dropped,
-    )
+    return _corpus_of(importers.name_of_input(name), imported, "read from", date_from, date_to)
 
 
 def verify_corpus(name: str, store: Path | None = None) -> list[str]:
