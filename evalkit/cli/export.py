@@ -51,10 +51,12 @@ def export_command(
         format.write,
         {"documents": documents, "dataset": dataset, "revision": revision, "source_url": source_url},
     )
-    if format.suffix and output.is_dir():
+    if format.suffixes and output.is_dir():
         raise UsageError(f"--output {output} is a folder; give a file")
-    if not format.suffix and output.is_file():
+    if not format.suffixes and output.is_file():
         raise UsageError(f"--output {output} is a file; give a folder")
+    if len(format.suffixes) > 1 and output.suffix not in format.suffixes and not is_stream(output):
+        raise UsageError(f"--output {output} must end in {' or '.join(format.suffixes)}")
 
     def warn(text: str) -> None:
         show(text, err=True)

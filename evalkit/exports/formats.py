@@ -20,8 +20,9 @@ class Format(NamedTuple):
     name: str
     help: str
     """What it holds and who reads it, in a line of ``evalkit export --help``."""
-    suffix: str | None
-    """Of its file; None for a format of several files, which are written into a folder."""
+    suffixes: tuple[str, ...]
+    """Of its file; where they are several, the name must end in one, for it says what is written. None for a
+    format of several files, which are written into a folder."""
     write: Callable[..., str]
     """Takes cells, the file or folder, and options by name, of those of ``evalkit export`` what it needs;
     returns what was written, in words."""
@@ -58,20 +59,33 @@ def _eval_results(
     return write_eval_results(cells, output, dataset=dataset, revision=revision, source_url=source_url)
 
 
+def _documents(cells: "Sequence[CorpusCell]", output: Path) -> str:
+    from evalkit.exports.documents import write_documents
+
+    return write_documents(cells, output)
+
+
 _ROWS = (
-    Format("csv", "A row per cell, or per document and cell, for spreadsheets.", ".csv", _csv),
-    Format("parquet", "The same rows, with types.", ".parquet", _parquet),
+    Format("csv", "A row per cell, or per document and cell, for spreadsheets.", (".csv",), _csv),
+    Format("parquet", "The same rows, with types.", (".parquet",), _parquet),
+    Format(
+        "documents",
+        "What each document cost: doc_id, corpus_id, loss, bits_per_byte, …; JSON Lines (.jsonl) or "
+        "Parquet (.parquet), as the file's name says.",
+        (".jsonl", ".parquet"),
+        _documents,
+    ),
     Format(
         "lm-eval",
         "Results of lm-evaluation-harness: <model>/results_*.json.",
-        None,
+        (),
         _lm_eval,
     ),
     Format(
         "eval-results",
         "Entries of the Hub's leaderboards, to be copied into the models' repositories: "
         "<model>/.eval_results/<corpus>.yaml.",
-        None,
+        (),
         _eval_results,
     ),
 )

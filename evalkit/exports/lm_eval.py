@@ -13,7 +13,7 @@ from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import reading_of_cell
 from evalkit.analysis.results import configurations_of
 from evalkit.cells.schema import CorpusCell
-from evalkit.exports.selection import distinct, model_folders
+from evalkit.exports.selection import corpus_id, distinct, model_folders
 from evalkit.exports.writing import write_files
 from evalkit.files import strict_json
 from evalkit.models.catalog import load_catalog
@@ -63,7 +63,7 @@ def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, Entries]:
             number += 1
             path = f"{stem}-{number}.json"
         objects[path] = {
-            **_task_entries({_task(cell, members): cell for cell in members}),
+            **_task_entries({corpus_id(cell, members): cell for cell in members}),
             **_model_entries(newest, folder),
             "total_evaluation_time_seconds": str(math.fsum(cell.seconds for cell in members)),
         }
@@ -125,13 +125,6 @@ def _model_entries(newest: CorpusCell, folder: str) -> Entries:
         "max_length": policy.context_limit,
         "transformers_version": environment.packages.get("transformers"),
     }
-
-
-def _task(cell: CorpusCell, among: Sequence[CorpusCell]) -> str:
-    """The corpus's name; with its digest where another corpus has the same."""
-    corpus = cell.corpus
-    digests = {member.corpus.sha256 for member in among if member.corpus.name == corpus.name}
-    return corpus.name if len(digests) == 1 else f"{corpus.name}@{corpus.sha256[:8]}"
 
 
 def _metrics(task: str, cell: CorpusCell) -> Entries:

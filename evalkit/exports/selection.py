@@ -39,3 +39,10 @@ def model_folders(cells: Sequence[CorpusCell]) -> dict[str, str]:
     """A folder for each model's name; names that are the same as far as folders go get numbers."""
     taken: set[str] = set()
     return {name: unique(slug(name), taken) for name in sorted({cell.model.name for cell in cells})}
+
+
+def corpus_id(cell: CorpusCell, among: Sequence[CorpusCell]) -> str:
+    """The name of a cell's corpus; with its digest where another corpus among the cells has the same."""
+    corpus = cell.corpus
+    digests = {member.corpus.sha256 for member in among if member.corpus.name == corpus.name}
+    return corpus.name if len(digests) == 1 else f"{corpus.name}@{corpus.sha256[:8]}"

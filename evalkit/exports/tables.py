@@ -39,7 +39,7 @@ def _cell_row(cell: CorpusCell, reading: Reading) -> Row:
         "num_documents_possibly_read": reading.num_possible,
         "num_documents_of_unknown_exposure": reading.num_unknown,
         "context_limit": cell.policy.context_limit,
-        "prefix_rule": cell.policy.prefix_rule,
+        **prefix_columns(cell),
         "model_loader": model.loader,
         "model_revision": model.revision,
         "model_weights_sha256": model.weights_sha256,
@@ -53,6 +53,25 @@ def _cell_row(cell: CorpusCell, reading: Reading) -> Row:
         "evalkit_version": cell.environment.evalkit,
         "cell_sha256": cell.sha256,
     }
+
+
+def prefix_columns(cell: CorpusCell) -> Row:
+    """What was read before each document: rule, ids and their text; and the ids before every chunk.
+
+    Ids have commas between them, as in the rule ``token:0,7``, and are the empty text where nothing was read;
+    what a cell does not say is None.
+    """
+    policy = cell.policy
+    return {
+        "prefix_rule": policy.prefix_rule,
+        "prefix_ids": _ids_text(policy.prefix_ids),
+        "prefix_text": policy.prefix_text,
+        "chunk_prefix_ids": _ids_text(policy.chunk_prefix_ids),
+    }
+
+
+def _ids_text(ids: Sequence[int] | None) -> str | None:
+    return None if ids is None else ",".join(map(str, ids))
 
 
 def _numbers(part: object) -> Row:
@@ -77,6 +96,7 @@ def document_rows(cells: Sequence[CorpusCell]) -> list[Row]:
                     "model": cell.model.name,
                     "corpus": cell.corpus.name,
                     "policy": cell.policy.name,
+                    **prefix_columns(cell),
                     **row._asdict(),
                     "published_at": day,
                     "exposure": str(exposure),

@@ -123,6 +123,29 @@ def windows(
     return cut(ids, start, context_limit) if len(ids) else []
 
 
+def num_paid_tokens(
+    policy: str,
+    num_tokens: int,
+    *,
+    prefix: Sequence[int],
+    context_limit: int | None,
+    chunk_prefix: Sequence[int] = (),
+) -> int:
+    """How many of a document's tokens are paid for, which does not depend on what they are.
+
+    Args:
+        policy: see `windows`, as the rest of the arguments; so are the errors.
+        num_tokens: of the document.
+        prefix: ids read before the document under this policy.
+        context_limit: most token positions of one forward pass, or None for no limit.
+        chunk_prefix: the first of ``prefix``, where every chunk begins with it.
+    """
+    pieces = windows(
+        policy, [0] * num_tokens, prefix=prefix, context_limit=context_limit, chunk_prefix=chunk_prefix
+    )
+    return sum(len(piece.targets) for piece in pieces)
+
+
 def _document(ids: Ids, start_ids: Start, limit: int | None) -> list[Window]:
     import numpy as np
 

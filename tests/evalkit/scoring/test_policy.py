@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalkit.errors import ScoringError, UsageError
-from evalkit.scoring.policy import check_policy, windows
+from evalkit.scoring.policy import check_policy, num_paid_tokens, windows
 
 PREFIXES = st.sampled_from([(), (7,), (7, 8)])
 
@@ -82,6 +82,34 @@ def test_uncheatable_leaves_the_first_id_of_each_chunk_unpaid(
     for window in cut:
         assert window.targets.tolist() == ids[window.first : window.first + len(window.targets)]
         assert len(window.context) + len(window.targets) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("policy", "num_tokens", "prefix", "chunk_prefix", "num_paid"),
+    [
+        ("document", 3000, (1, 2), (), 3000),
+        ("lm-eval", 3000, (1,), (), 3000),
+        ("uncheatable", 1, (), (), 0),
+        ("uncheatable", 1025, (), (), 1023),  # the second chunk is its unpaid token
+        (
+            "uncheatable",
+            1025,
+            (9,),
+            (),
+            1024,
+        ),  # the first chunk begins with the prefix, of which none is paid
+        ("uncheatable", 2046, (9,), (9,), 2044),  # chunks of 1 + 1023
+        ("document", 0, (1,), (), 0),
+    ],
+)
+def test_tokens_that_are_paid_for_are_counted(
+    policy: str, num_tokens: int, prefix: tuple[int, ...], chunk_prefix: tuple[int, ...], num_paid: int
+) -> None:
+    for limit in (None, 2048):
+        counted = num_paid_tokens(
+            policy, num_tokens, prefix=prefix, context_limit=limit, chunk_prefix=chunk_prefix
+        )
+        assert counted == num_paid
 
 
 def test_a_limit_too_small_to_slide_and_an_unknown_policy_are_refused() -> None:
