@@ -1,5 +1,6 @@
 """``evalkit export``: results in the formats of others."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -37,10 +38,20 @@ def export_command(
     source_url: Annotated[
         str | None, typer.Option("--source-url", help="eval-results: where the numbers can be seen.")
     ] = None,
+    organization: Annotated[
+        str | None, typer.Option("--organization", help="every-eval-ever: who ran the evaluation.")
+    ] = None,
+    relationship: Annotated[
+        str | None,
+        typer.Option(
+            "--relationship",
+            help="every-eval-ever: of who ran it to who made the models: first_party, third_party, "
+            "collaborative, other.",
+        ),
+    ] = None,
 ) -> None:
     """Export results as tables, or in the formats of other programs."""
     from evalkit.analysis.results import read_results
-    from evalkit.errors import UsageError
     from evalkit.exports.formats import find_format
     from evalkit.exports.selection import corpus_cells
     from evalkit.files import is_stream
@@ -49,14 +60,16 @@ def export_command(
     options = chosen_options(
         f"the format {format.name}",
         format.write,
-        {"documents": documents, "dataset": dataset, "revision": revision, "source_url": source_url},
+        {
+            "documents": documents,
+            "dataset": dataset,
+            "revision": revision,
+            "source_url": source_url,
+            "organization": organization,
+            "relationship": relationship,
+        },
     )
-    if format.suffixes and output.is_dir():
-        raise UsageError(f"--output {output} is a folder; give a file")
-    if not format.suffixes and output.is_file():
-        raise UsageError(f"--output {output} is a file; give a folder")
-    if len(format.suffixes) > 1 and output.suffix not in format.suffixes and not is_stream(output):
-        raise UsageError(f"--output {output} must end in {' or '.join(format.suffixes)}")
+    _check_output(output, format.suffixes)
 
     def warn(text: str) -> None:
         show(text, err=True)
@@ -64,3 +77,20 @@ def export_command(
     cells = corpus_cells(read_results(results, warn=warn), warn=warn)
     summary = format.write(cells, output, **options)
     show(f"{output}: {summary}", err=is_stream(output))  # not among what went to a pipe
+
+
+def _check_output(output: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a place that a format cannot be written to; `Format.suffixes` are its file's endings.
+
+    Raises:
+        UsageError: it is a folder and should be a file, or the reverse, or says not what is to be written.
+    """
+    from evalkit.errors import UsageError
+    from evalkit.files import is_stream
+
+    if suffixes and output.is_dir():
+        raise UsageError(f"--output {output} is a folder; give a file")
+    if not suffixes and output.is_file():
+        raise UsageError(f"--output {output} is a file; give a folder")
+    if len(suffixes) > 1 and output.suffix not in suffixes and not is_stream(output):
+        raise UsageError(f"--output {output} must end in {' or '.join(suffixes)}")

@@ -65,6 +65,14 @@ def _documents(cells: "Sequence[CorpusCell]", output: Path) -> str:
     return write_documents(cells, output)
 
 
+def _every_eval_ever(
+    cells: "Sequence[CorpusCell]", output: Path, *, organization: str = "unknown", relationship: str = "other"
+) -> str:
+    from evalkit.exports.every_eval_ever import write_every_eval_ever
+
+    return write_every_eval_ever(cells, output, organization=organization, relationship=relationship)
+
+
 _ROWS = (
     Format("csv", "A row per cell, or per document and cell, for spreadsheets.", (".csv",), _csv),
     Format("parquet", "The same rows, with types.", (".parquet",), _parquet),
@@ -87,6 +95,13 @@ _ROWS = (
         "<model>/.eval_results/<corpus>.yaml.",
         (),
         _eval_results,
+    ),
+    Format(
+        "every-eval-ever",
+        "Records of Every Eval Ever's schema, to be copied into its datastore: "
+        "data/evalkit/<developer>/<model>/<uuid>.json.",
+        (),
+        _every_eval_ever,
     ),
 )
 FORMATS: Mapping[str, Format] = {format.name: format for format in _ROWS}
