@@ -27,7 +27,9 @@ ModelsOption = Annotated[
 ]
 CorporaOption = Annotated[
     CommaLists,
-    typer.Option("--corpora", help="Names or paths of anything importable, by commas."),
+    typer.Option(
+        "--corpora", help="Names or paths of anything importable, by commas; uncheatable-2026-07: its 15."
+    ),
 ]
 PolicyOption = Annotated[str, typer.Option("--policy", help=f"Context policy. {_POLICY_HELP}.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Score only the first N documents.")]

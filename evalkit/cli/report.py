@@ -44,7 +44,7 @@ def report_command(
     """
     from evalkit.analysis.current import with_current_records
     from evalkit.analysis.results import read_results
-    from evalkit.corpora.store import load_corpus
+    from evalkit.corpora.store import load_corpora
     from evalkit.report import SiteOptions, build_site, check_output, docs_files
 
     def warn(text: str) -> None:
@@ -52,7 +52,7 @@ def report_command(
 
     check_output(output, results)
     docs_files(docs)
-    loaded = [load_corpus(name) for name in comma_list(joined(corpora))]  # told before anything is drawn
+    loaded = load_corpora(comma_list(joined(corpora)))  # told before anything is drawn
     scored = with_current_records(read_results(results, warn=warn), loaded, warn=warn)
     figures = []
     if with_plots:

@@ -25,7 +25,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
-from evalkit.corpora.document import UNKNOWN, Document, make_document, utc_date
+from evalkit.corpora.document import UNKNOWN, Corpus, Document, make_corpus, make_document, utc_date
 from evalkit.corpora.file_kinds import without_compression
 from evalkit.corpora.licenses import checked_license
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
@@ -69,6 +69,20 @@ class ImportedDocuments(NamedTuple):
     """Documents and files that were left out, by reason."""
     provenance: dict[str, str]
     """``program``, ``input``, and what pins the input: its SHA-256 or its revision."""
+
+    def corpus(
+        self, name: str, verb: str, date_from: str | None = None, date_to: str | None = None
+    ) -> Corpus:
+        """A corpus of the documents, described as ``verb`` and the input; see `make_corpus`."""
+        return make_corpus(
+            name,
+            self.documents,
+            description=f"{verb} {self.provenance['input']}",
+            date_from=date_from,
+            date_to=date_to,
+            provenance=self.provenance,
+            num_dropped=self.num_dropped,
+        )
 
 
 def name_of_input(path_or_hub_id: str | os.PathLike[str]) -> str:

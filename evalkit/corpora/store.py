@@ -5,9 +5,7 @@ A stored corpus is a folder ``<store>/<name>/``; see `evalkit.corpora.folder` fo
 """
 
 import datetime as dt
-import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -29,7 +27,8 @@ from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import slug
 
 if TYPE_CHECKING:
-    from evalkit.corpora.importers import ImportedDocuments, ReadOptions
+    from evalkit.corpora.importers import ReadOptions
+    from evalkit.corpora.sets import SetSelection
 
 __all__ = [
     "BUILTIN_NAMES",
@@ -43,13 +42,13 @@ __all__ = [
     "import_corpora",
     "import_corpus",
     "list_corpora",
+    "load_corpora",
     "load_corpus",
     "make_corpus",
     "make_document",
     "read_manifest",
     "repository_of_url",
     "save_corpus",
-    "split_names",
     "store_folder",
     "utc_date",
     "verify_corpus",
@@ -59,7 +58,7 @@ BUILTIN_NAMES = ("python-stdlib",)
 
 _NAMES_HINT = (
     "'evalkit corpora list' shows the stored corpora; a path to a file or folder, "
-    "or hub:OWNER/NAME@REVISION, is accepted too."
+    "hub:OWNER/NAME@REVISION, or a set such as uncheatable-2026-07 is accepted too."
 )
 
 
@@ -136,7 +135,7 @@ def import_corpus(
         text_column=text_column,
     )
     _check_is_described(os.fspath(path_or_hub_id), imported.documents, is_dated=date_from is not None)
-    corpus = _corpus_of(name, imported, "imported from", date_from, date_to)
+    corpus = imported.corpus(name, "imported from", date_from, date_to)
     save_corpus(corpus, store)
     return corpus
 
@@ -168,6 +167,7 @@ def import_corpora(
         CorpusError: the input cannot be read, or a name holds something else already.
     """
     from evalkit.corpora import importers
+    from evalkit.corpora.sets import split_names
 
     check_new_name(name)
     place = os.fspath(path_or_hub_id)
@@ -177,7 +177,7 @@ def import_corpora(
     _check_is_described(place, documents, is_dated=date_from is not None)
     names = split_names(name, parts)
     corpora = [
-        _corpus_of(names[value], imported, "imported from", date_from, date_to)
+        imported.corpus(names[value], "imported from", date_from, date_to)
         for value, imported in parts.items()
     ]
     for corpus in corpora:
@@ -185,25 +185,6 @@ def import_corpora(
     for corpus in corpora:
         save_corpus(corpus, store)
     return tuple(corpora)
-
-
-def split_names(name: str, values: Iterable[str]) -> dict[str, str]:
-    """The corpus name ``NAME-VALUE`` of each value of a column by which an input is split.
-
-    Values that would have one name, as ``C`` and ``C#``, are told apart by a digest of those that are no
-    plain names.
-
-    >>> split_names("code", ["C", "C#", "zig"])
-    {'C': 'code-C', 'C#': 'code-C-04022884', 'zig': 'code-zig'}
-    """
-    plain = {value: slug(value) for value in values}
-    uses = Counter(plain.values())
-    names = {}
-    for value, part in plain.items():
-        if uses[part] > 1 and part != value:
-            part += f"-{hashlib.sha256(value.encode()).hexdigest()[:8]}"
-        names[value] = slug(f"{name}-{part}")
-    return names
 
 
 def _check_is_described(place: str, documents: Sequence[Document], *, is_dated: bool) -> None:
@@ -231,20 +212,6 @@ def _check_is_described(place: str, documents: Sequence[Document], *, is_dated: 
         raise UsageError(f"{place}: the data do not say it: give {', '.join(lacking)}")
 
 
-def _corpus_of(
-    name: str, imported: "ImportedDocuments", verb: str, date_from: str | None, date_to: str | None
-) -> Corpus:
-    return make_corpus(
-        name,
-        imported.documents,
-        description=f"{verb} {imported.provenance['input']}",
-        date_from=date_from,
-        date_to=date_to,
-        provenance=imported.provenance,
-        num_dropped=imported.num_dropped,
-    )
-
-
 def list_corpora(store: Path | None = None) -> list[str]:
     """Names of the built-in corpora and of those in the store, each sorted."""
     stored = sorted(path.parent.name for path in store_folder(store).glob(f"*/{MANIFEST_FILE}"))
@@ -268,20 +235,28 @@ def read_manifest(name: str, store: Path | None = None) -> Manifest:
 
 
 def check_corpus_name(name_or_path: str, store: Path | None = None) -> None:
-    """Refuse what `load_corpus` would refuse by its name alone, before slow work starts.
+    """Refuse what `load_corpora` would refuse by its name alone, before slow work starts.
 
     Raises:
-        UsageError: no built-in corpus, stored corpus, file or folder has this name, or a hub
+        UsageError: no built-in corpus, stored corpus, set, file or folder has this name, or a hub
             dataset is not pinned to a revision.
     """
     if name_or_path.startswith(HUB_PREFIX):
         parse_hub_id(name_or_path)
     elif not (
-        name_or_path in BUILTIN_NAMES or _is_stored(name_or_path, store) or Path(name_or_path).exists()
+        name_or_path in BUILTIN_NAMES
+        or _is_stored(name_or_path, store)
+        or _set_selection(name_or_path, store)
+        or Path(name_or_path).exists()
     ):
-        if "/" in name_or_path or Path(name_or_path).suffix.lower() in FILE_SUFFIXES:
+        from evalkit.corpora.sets import SET_PREFIX, UNCHEATABLE_SETS
+
+        is_like_a_set = name_or_path.startswith(SET_PREFIX)
+        is_path = "/" in name_or_path and not is_like_a_set
+        if is_path or Path(name_or_path).suffix.lower() in FILE_SUFFIXES:
             raise UsageError(f"corpus {name_or_path}: no such file or folder")
-        raise unknown_name("corpus", name_or_path, list_corpora(store), _NAMES_HINT)
+        names = [*list_corpora(store), *(UNCHEATABLE_SETS if is_like_a_set else ())]
+        raise unknown_name("corpus", name_or_path, names, _NAMES_HINT)
 
 
 def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = None) -> Corpus:
@@ -289,13 +264,14 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
 
     Args:
         name_or_path: in this order: ``hub:OWNER/NAME[/CONFIG]@REVISION``, a built-in name
-            (``python-stdlib``), a name in the store, a path of anything that
-            `evalkit.corpora.importers.read_documents` reads. A file that is named like Uncheatable Eval's
-            (``..._20240601to20240615.json``) takes its dates from its name; others may be undated.
+            (``python-stdlib``), a name in the store, a corpus of a set (``uncheatable-2026-07/arxiv_cs``, see
+            `evalkit.corpora.sets`), a path of anything that `evalkit.corpora.importers.read_documents`
+            reads. A file that is named like Uncheatable Eval's (``..._20240601to20240615.json``) takes its
+            dates from its name; others may be undated.
         store: see `store_folder`.
 
     Raises:
-        UsageError: nothing has this name.
+        UsageError: nothing has this name, or several corpora of a set.
         CorpusError: it cannot be read, is empty, or is not what its manifest says.
     """
     from evalkit.corpora import importers
@@ -309,6 +285,12 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
     if not name.startswith(HUB_PREFIX):
         if _is_stored(name, store):
             return load_folder(store_folder(store) / name)
+        if _set_selection(name, store):
+            corpora = load_corpora([name], store=store)
+            if len(corpora) > 1:
+                names = ", ".join(corpus.name for corpus in corpora)
+                raise UsageError(f"corpus {name}: it is {len(corpora)} corpora, give one: {names}")
+            return corpora[0]
         path = Path(name)
         if (path / MANIFEST_FILE).is_file() and any(path.glob("documents-*.parquet")):
             return load_folder(path)
@@ -319,7 +301,39 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
         raise CorpusError(
             f"{name}: its name says that it is of {date_to}, which lies in the future; rename it"
         )
-    return _corpus_of(importers.name_of_input(name), imported, "read from", date_from, date_to)
+    return imported.corpus(importers.name_of_input(name), "read from", date_from, date_to)
+
+
+def load_corpora(
+    corpora: Iterable[str | os.PathLike[str] | Corpus], *, store: Path | None = None
+) -> list[Corpus]:
+    """The corpora of several names: `load_corpus` of each, and all that a name asks for of a set.
+
+    Args:
+        corpora: names as `load_corpus` takes them, also of sets (``uncheatable-2026-07``) and patterns of
+            their categories (``uncheatable-2026-07/github_*``); a `Corpus` stands for itself. A set is read
+            once, and of its corpora none comes twice.
+        store: see `store_folder`.
+
+    Raises:
+        UsageError: nothing has a name, or a set no such category.
+        CorpusError: one cannot be read.
+    """
+    from evalkit.corpora.sets import read_set
+
+    loaded: list[Corpus] = []
+    sets: dict[tuple[str, str | None], dict[str, Corpus]] = {}
+    for named in corpora:
+        selection = None if isinstance(named, Corpus) else _set_selection(os.fspath(named), store)
+        if selection is None:
+            loaded.append(named if isinstance(named, Corpus) else load_corpus(named, store=store))
+            continue
+        key = selection.set_name, selection.commit
+        if key not in sets:
+            sets[key] = read_set(selection)
+        chosen = [sets[key][category] for category in selection.matching(sets[key])]
+        loaded += [corpus for corpus in chosen if not any(corpus is earlier for earlier in loaded)]
+    return loaded
 
 
 def verify_corpus(name: str, store: Path | None = None) -> list[str]:
@@ -348,6 +362,13 @@ def verify_corpus(name: str, store: Path | None = None) -> list[str]:
 
 def _is_stored(name: str, store: Path | None) -> bool:
     return name == slug(name) and (store_folder(store) / name / MANIFEST_FILE).is_file()
+
+
+def _set_selection(name: str, store: Path | None) -> "SetSelection | None":
+    """What a name asks for of a set; None where it is no set's, or a corpus in the store has it."""
+    from evalkit.corpora.sets import parse_set_name
+
+    return None if _is_stored(name, store) else parse_set_name(name)
 
 
 def _stored_folder(name: str, store: Path | None) -> Path:

@@ -13,7 +13,7 @@ from evalkit.analysis.results import Results
 from evalkit.analysis.site_listing import SITE_LISTING
 from evalkit.analysis.sources import sources_of
 from evalkit.corpora.document import Corpus
-from evalkit.corpora.store import load_corpus
+from evalkit.corpora.store import load_corpora
 from evalkit.environment import environment
 from evalkit.errors import UsageError
 from evalkit.models.catalog import CatalogEntry
@@ -79,7 +79,7 @@ def build_site(
         raise UsageError(f"{options.num_explorer_documents} documents for the explorer: give 0 or more")
     check_output(output, results.folder)
     docs = docs_files(options.docs)
-    named = [corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in options.corpora]
+    named = load_corpora(options.corpora)
     results = with_current_records(results, named, warn=warn)
     backgrounds = find_backgrounds(results, named, warn=warn)
     catalog = load_catalog()

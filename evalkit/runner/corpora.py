@@ -8,7 +8,7 @@ from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
-from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpus
+from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
 from evalkit.errors import UsageError
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
@@ -45,7 +45,7 @@ def run(
 
     Args:
         models: catalog names, ``LOADER:TARGET``, or model objects; None: `DEFAULT_MODELS`.
-        corpora: names, paths, or `Corpus` objects; None: `DEFAULT_CORPORA`.
+        corpora: names, also of sets, paths, or `Corpus` objects; None: `DEFAULT_CORPORA`.
         policy: one of `evalkit.scoring.policy.POLICIES`.
         limit: how many documents of each corpus to score; None: all.
         token_bits: whether to keep the bits of every token.
@@ -89,11 +89,14 @@ def run(
 
 
 def _load_corpora(corpora: Sequence[str | Corpus], reporter: Reporter) -> list[Corpus]:
-    loaded = [corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in corpora]
+    loaded = load_corpora(corpora)
     names = [corpus.name for corpus in loaded]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"two corpora of the name {', '.join(twice)}; import one under another name")
+    origins = [corpus.manifest.provenance for corpus in loaded if corpus.manifest.parquet_file is None]
+    for name, commit in dict.fromkeys((of["input"], of["revision"]) for of in origins if "revision" in of):
+        reporter.message(f"{name}: commit {commit}")
     for corpus in loaded:
         dropped = ", ".join(f"{count} {reason}" for reason, count in corpus.manifest.num_dropped.items())
         # `corpora import` has told so of a stored corpus.

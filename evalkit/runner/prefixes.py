@@ -8,7 +8,7 @@ from typing import NamedTuple, TextIO
 from rich.table import Table
 
 from evalkit.corpora.document import Document, make_document
-from evalkit.corpora.store import Corpus, check_corpus_name, load_corpus
+from evalkit.corpora.store import Corpus, check_corpus_name, load_corpora
 from evalkit.errors import EvalkitError, LossyTextError, ScoringError, UsageError, one_line
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.loading import LocatedModel, locate_models
@@ -91,10 +91,7 @@ def try_prefixes(
     for located in located_models:
         if located.identity.loader == "codec":
             raise UsageError(f"{located.identity.name} is a compressor and reads no prefix; leave it out")
-    samples = [
-        (corpus.name, sample_of(corpus.documents, num_documents))
-        for corpus in (corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in corpora)
-    ]
+    samples = [(corpus.name, sample_of(corpus.documents, num_documents)) for corpus in load_corpora(corpora)]
     trials: list[PrefixTrial] = []
     failures: list[Failure] = []
     for located in located_models:
