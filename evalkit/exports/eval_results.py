@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import reading_of_cell
@@ -13,9 +12,6 @@ from evalkit.exports.selection import distinct, model_folders
 from evalkit.exports.writing import write_files
 from evalkit.files import slug
 from evalkit.models.catalog import load_catalog
-
-if TYPE_CHECKING:
-    pass
 
 
 def write_eval_results(
@@ -100,7 +96,7 @@ def _notes(cell: CorpusCell, label: str, reading: Reading) -> str:
     configuration = label.removeprefix(cell.model.name).replace(" · ", "; ")
     return (
         f"bits per byte, lower is better{interval}; policy {cell.policy.name}, prefix "
-        f"{cell.policy.prefix_rule}, {cell.model.dtype}; corpus sha256 {cell.corpus.sha256[:16]}, "
+        f"{cell.policy.prefix}, {cell.model.dtype}; corpus sha256 {cell.corpus.sha256[:16]}, "
         f"{cell.totals.num_documents} documents{configuration}; "
         f"{reading.text}"
     )

@@ -14,6 +14,7 @@ from evalkit.analysis.document_dates import reading_of_cell
 from evalkit.analysis.results import configurations_of
 from evalkit.cells.schema import CorpusCell
 from evalkit.exports.selection import corpus_id, distinct, model_folders
+from evalkit.exports.tables import prefix_columns
 from evalkit.exports.writing import write_files
 from evalkit.files import strict_json
 from evalkit.models.catalog import load_catalog
@@ -99,6 +100,7 @@ def _config(task: str, cell: CorpusCell, reading: Reading) -> Entries:
         "dataset_name": cell.corpus.name,
         "output_type": "loglikelihood_rolling",
         "evalkit_policy": cell.policy.name,
+        **{f"evalkit_{name}": value for name, value in prefix_columns(cell).items()},
         "evalkit_corpus_sha256": cell.corpus.sha256,
         "evalkit_exposure": str(reading.exposure),
         "evalkit_exposure_note": reading.text,

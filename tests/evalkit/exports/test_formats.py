@@ -14,11 +14,14 @@ from huggingface_hub import parse_eval_result_entries
 from evalkit.analysis.results import read_results
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import make_corpus
+from evalkit.exports.documents import document_losses
 from evalkit.exports.eval_results import eval_results
+from evalkit.exports.every_eval_ever import every_eval_ever_records
 from evalkit.exports.lm_eval import lm_eval_results
+from evalkit.exports.tables import cell_rows, document_rows
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
-from tests.support.cells import task_content, write_cell_files
+from tests.support.cells import corpus_content, task_content, write_cell_files
 from tests.support.stores import HOSTILE_NAME, Counted, _documents, score_small_store
 from tests.support.toys import run_cli, run_process
 
@@ -150,6 +153,35 @@ def test_configurations_and_names_are_kept_apart(tmp_path: Path) -> None:
     objects = lm_eval_results(cells)
     assert sorted(path.split("/")[0] for path in objects) == ["same", "same", "unnamed", "unnamed-2"]
     assert {one["model_name"] for one in objects.values()} == {"same", "模型", "文字"}
+
+
+def test_every_format_says_what_was_read_before_a_document(tmp_path: Path) -> None:
+    content = corpus_content()
+    content["policy"] |= {
+        "prefix_rule": "token:3,4",
+        "prefix_ids": [3, 4],
+        "prefix_text": "[gMASK]<sop>",
+        "chunk_prefix_ids": [3],
+    }
+    write_cell_files(tmp_path / "runs" / "cell.json", content)
+    cells = read_cells(tmp_path / "runs")
+    prefix = {
+        "prefix_rule": "token:3,4",
+        "prefix_ids": "3,4",
+        "prefix_text": "[gMASK]<sop>",
+        "chunk_prefix_ids": "3",
+    }
+    for row in (*cell_rows(cells), *document_rows(cells), *document_losses(cells[0], "a corpus")):
+        assert row.items() >= prefix.items()
+    (results,) = lm_eval_results(cells).values()
+    (config,) = results["configs"].values()
+    assert config.items() >= {f"evalkit_{name}": value for name, value in prefix.items()}.items()
+    (record,) = every_eval_ever_records(cells).values()
+    (result,) = record["evaluation_results"]
+    assert result["metric_config"]["metric_parameters"].items() >= prefix.items()
+    (text,) = eval_results(cells, "some/benchmark").values()
+    (entry,) = parse_eval_result_entries(yaml.safe_load(text))
+    assert "prefix [gMASK]<sop> (token:3,4), token:3 before every chunk, " in (entry.notes or "")
 
 
 def test_what_has_no_place_in_a_format_is_told(results: Path, tmp_path: Path) -> None:
