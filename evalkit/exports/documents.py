@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalkit.cells.schema import CorpusCell, DocumentRow
-from evalkit.exports.selection import corpus_id, distinct
+from evalkit.exports.selection import corpus_ids, distinct
 from evalkit.exports.tables import Row, prefix_columns
 from evalkit.exports.writing import writing
 from evalkit.scoring.documents import BITS_PER_NAT
@@ -29,7 +29,8 @@ def write_documents(cells: Sequence[CorpusCell], output: Path) -> str:
         UsageError: the file cannot be written, or a cell is of a policy that is not known.
     """
     chosen = distinct(cells)
-    parts = ([*document_losses(cell, corpus_id(cell, chosen))] for cell in chosen)
+    names = corpus_ids(chosen)
+    parts = ([*document_losses(cell, names[cell.path])] for cell in chosen)
     with writing(output) as temporary:
         write = _write_parquet if output.suffix == ".parquet" else _write_jsonl
         num_rows = write(parts, temporary)

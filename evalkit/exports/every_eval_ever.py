@@ -18,7 +18,7 @@ from evalkit.analysis.document_dates import reading_of_cell
 from evalkit.analysis.results import configurations_of, unique
 from evalkit.cells.schema import CellModel, CorpusCell
 from evalkit.errors import UsageError
-from evalkit.exports.selection import corpus_id, distinct, model_folders
+from evalkit.exports.selection import corpus_ids, distinct, model_folders
 from evalkit.exports.tables import prefix_columns
 from evalkit.exports.writing import write_files
 from evalkit.files import slug, strict_json
@@ -179,11 +179,11 @@ def _model_info(model: CellModel, model_id: str) -> Entries:
 
 
 def _results(cells: Sequence[CorpusCell]) -> list[Entries]:
-    catalog = load_catalog()
+    catalog, names = load_catalog(), corpus_ids(cells)
     return [
         {
             "evaluation_result_id": cell.sha256,
-            "evaluation_name": corpus_id(cell, cells),
+            "evaluation_name": names[cell.path],
             "evaluation_timestamp": cell.created,
             "source_data": _source_data(cell),
             "metric_config": _metric(cell),

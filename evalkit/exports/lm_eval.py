@@ -13,7 +13,7 @@ from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import reading_of_cell
 from evalkit.analysis.results import configurations_of
 from evalkit.cells.schema import CorpusCell
-from evalkit.exports.selection import corpus_id, distinct, model_folders
+from evalkit.exports.selection import corpus_ids, distinct, model_folders
 from evalkit.exports.tables import prefix_columns
 from evalkit.exports.writing import write_files
 from evalkit.files import strict_json
@@ -57,6 +57,7 @@ def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, Entries]:
     objects: dict[str, Entries] = {}
     for members in groups.values():
         newest = max(members, key=lambda cell: cell.created)
+        names = corpus_ids(members)
         folder = folders[newest.model.name]
         stem = f"{folder}/results_{newest.policy.name}_{newest.created.replace(':', '-')}"
         path, number = f"{stem}.json", 1
@@ -64,7 +65,7 @@ def lm_eval_results(cells: Sequence[CorpusCell]) -> dict[str, Entries]:
             number += 1
             path = f"{stem}-{number}.json"
         objects[path] = {
-            **_task_entries({corpus_id(cell, members): cell for cell in members}),
+            **_task_entries({names[cell.path]: cell for cell in members}),
             **_model_entries(newest, folder),
             "total_evaluation_time_seconds": str(math.fsum(cell.seconds for cell in members)),
         }

@@ -1,6 +1,7 @@
 """Which cells are exported."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from evalkit.analysis.results import Results, configurations_of, unique
 from evalkit.cells.schema import CorpusCell
@@ -41,8 +42,16 @@ def model_folders(cells: Sequence[CorpusCell]) -> dict[str, str]:
     return {name: unique(slug(name), taken) for name in sorted({cell.model.name for cell in cells})}
 
 
-def corpus_id(cell: CorpusCell, among: Sequence[CorpusCell]) -> str:
-    """The name of a cell's corpus; with its digest where another corpus among the cells has the same."""
-    corpus = cell.corpus
-    digests = {member.corpus.sha256 for member in among if member.corpus.name == corpus.name}
-    return corpus.name if len(digests) == 1 else f"{corpus.name}@{corpus.sha256[:8]}"
+def corpus_ids(cells: Sequence[CorpusCell]) -> dict[Path, str]:
+    """What to call the corpus of each cell, by the cell's path.
+
+    That is its name; with its digest where another corpus among the cells has the same.
+    """
+    digests: dict[str, set[str]] = {}
+    for cell in cells:
+        digests.setdefault(cell.corpus.name, set()).add(cell.corpus.sha256)
+    return {
+        cell.path: name if len(digests[name]) == 1 else f"{name}@{cell.corpus.sha256[:8]}"
+        for cell in cells
+        for name in (cell.corpus.name,)
+    }

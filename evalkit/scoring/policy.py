@@ -140,9 +140,10 @@ def num_paid_tokens(
         context_limit: most token positions of one forward pass, or None for no limit.
         chunk_prefix: the first of ``prefix``, where every chunk begins with it.
     """
-    pieces = windows(
-        policy, [0] * num_tokens, prefix=prefix, context_limit=context_limit, chunk_prefix=chunk_prefix
-    )
+    import numpy as np
+
+    ids = np.zeros(num_tokens, dtype=np.int64)
+    pieces = windows(policy, ids, prefix=prefix, context_limit=context_limit, chunk_prefix=chunk_prefix)
     return sum(len(piece.targets) for piece in pieces)
 
 
