@@ -14,6 +14,11 @@ not paid for while its bytes count. Where every chunk begins with ids of its own
 are part of the 1024 and the chunk's first id goes unpaid all the same. It understates the cost and is here to
 reproduce old tables.
 
+``uncheatable-2025-12``: its protocol since December 2025: independent chunks of 4000 ids (most of its texts
+are shorter), each after the prefix, and every id is paid for. Its prefix is one token: 0 for RWKV, for
+others BOS, EOS or a line break, whichever its mode finder found cheapest on a file of its own. That choice
+is not repeated here: the prefix is the model's, or what ``--prefix`` says.
+
 ``lm-eval``: the rolling windows of lm-evaluation-harness (`get_rolling_token_windows` with
 ``context_len=1``, then `make_disjoint_window`), where later windows see one token of context, and the
 last one as much as fits.
@@ -29,6 +34,8 @@ if TYPE_CHECKING:  # the command line lists the policies, and `evalkit --help` i
     from numpy.typing import NDArray
 
 UNCHEATABLE_CHUNK_TOKENS = 1024
+UNCHEATABLE_2025_12_CHUNK_TOKENS = 4000
+"""`chunk_size` of its configuration."""
 LM_EVAL_DEFAULT_CONTEXT = 2048
 """What lm-evaluation-harness takes for a model whose config states no length."""
 
@@ -89,8 +96,12 @@ def check_prefix_fits(policy: str, rule: str | None) -> None:
         rule: from `evalkit.models.prefixes.parse_rule`; None: the models' own.
 
     Raises:
-        UsageError: lm-evaluation-harness reads exactly one token.
+        UsageError: lm-evaluation-harness reads exactly one token, Uncheatable Eval never none since 2025-12.
     """
+    if policy == "uncheatable-2025-12" and rule == "none":
+        raise UsageError(
+            f"policy {policy} reads a token before a document; give --prefix bos, eos or token:ID"
+        )
     if policy == "lm-eval" and rule is not None and (rule == "none" or "," in rule):
         raise UsageError(f"policy lm-eval reads one token before a document, not {rule}; give --prefix one")
 
@@ -186,6 +197,21 @@ def _uncheatable(ids: Ids, start: Start, limit: int | None) -> list[Window]:
     return pieces
 
 
+def _uncheatable_2025_12(ids: Ids, start: Start, limit: int | None) -> list[Window]:
+    prefix = start.document
+    if not len(prefix):
+        raise ScoringError(
+            "the uncheatable-2025-12 policy reads a token before every chunk, and this model has none of its "
+            "own; give one with --prefix"
+        )
+    size = UNCHEATABLE_2025_12_CHUNK_TOKENS
+    if limit is not None:
+        size = min(size, limit - len(prefix) + 1)
+    if size < 1:
+        raise ScoringError(f"a context limit of {limit} tokens leaves a chunk nothing to pay for; raise it")
+    return [Window(prefix, ids[first : first + size], first) for first in range(0, len(ids), size)]
+
+
 def _lm_eval(ids: Ids, start: Start, limit: int | None) -> list[Window]:
     limit = limit or LM_EVAL_DEFAULT_CONTEXT
     if not len(start.document):
@@ -220,6 +246,16 @@ POLICIES: Mapping[str, Policy] = {
             "protocol of Uncheatable Eval's tables of 2024–25. It understates the cost and is here "
             "for comparing with those tables.",
             _uncheatable,
+        ),
+        Policy(
+            "uncheatable-2025-12",
+            "chunks of 4000 tokens, each after the prefix and all paid for",
+            "Independent chunks of 4000 tokens, fewer where the model's context is shorter; before each "
+            "comes the prefix, and every token is paid for. The protocol of Uncheatable Eval since December "
+            "2025, whose texts are mostly shorter than a chunk. Which token comes before them, its mode "
+            "finder chooses by the least cost on a file of its own; here it is the model's prefix, or "
+            "what --prefix says.",
+            _uncheatable_2025_12,
         ),
         Policy(
             "lm-eval",

@@ -326,6 +326,71 @@ def looped_uncheatable_rate_percent(network: Any, tokenizer: Any, text: str, chu
     return total_nats / len(text.encode()) / math.log(2) * 0.125 * 100
 
 
+def looped_uncheatable_2025_12_rate_percent(
+    logits_of: Any, ids: list[int], start: int, num_bytes: int
+) -> float:
+    """Uncheatable Eval's loops since 2025-12, `eval_rwkv` and `eval_hf_model` with ``add_*``, in float64.
+
+    A token before each chunk of 4000 ids of the text without special tokens;
+    ``cross_entropy(logits[:-1], chunk[1:])``, summed.
+    """
+    total_nats = 0.0
+    for begin in range(0, len(ids), 4000):
+        chunk = [start, *ids[begin : begin + 4000]]
+        logits = logits_of(chunk).double()
+        total_nats += float(
+            torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(chunk[1:]), reduction="sum")
+        )
+    return total_nats / num_bytes / math.log(2) * 0.125 * 100
+
+
+def test_uncheatable_2025_12_is_its_loop_for_rwkv(models: dict[str, TokenModel]) -> None:
+    model = models["rwkv7 world"]
+    text = "".join(document.text for document in load_corpus("python-stdlib").documents[:2])[:2500]
+
+    def logits_of(chunk: list[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            hidden, _ = model.network(torch.tensor([chunk]))  # type: ignore[attr-defined]
+            return model.network.head(hidden[0])  # type: ignore[attr-defined,no-any-return]
+
+    ids = model.encode(text).ids.tolist()
+    assert model.prefix == (0,)
+    expected = looped_uncheatable_2025_12_rate_percent(logits_of, ids, 0, len(text.encode()))
+    [score] = score_documents(model, documents(text), "uncheatable-2025-12")
+    assert score.total_bits is not None
+    assert 12.5 * score.total_bits / score.document.num_bytes == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+@pytest.mark.parametrize(("mode", "num_characters"), [("bos", 14_000), ("eos", 1500), ("newline", 1500)])
+def test_uncheatable_2025_12_is_its_loop_in_each_mode(
+    tmp_path: Path, mode: str, num_characters: int, adds_bos: bool
+) -> None:
+    fast = tiny_models.as_fast(
+        tiny_models.byte_level_tokenizer(adds_bos=adds_bos),
+        eos_token="<|endoftext|>",
+        bos_token="<|startoftext|>",
+    )
+    network = tiny_models.random_model("llama", len(fast), max_position_embeddings=4096)
+    tiny_models.save_checkpoint(tmp_path, network, fast)
+    text = "".join(document.text for document in load_corpus("python-stdlib").documents[:4])[:num_characters]
+    [line_break] = fast.encode("\n", add_special_tokens=False)
+    start = {"bos": fast.bos_token_id, "eos": fast.eos_token_id, "newline": line_break}[mode]
+
+    def logits_of(chunk: list[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            return network(torch.tensor([chunk])).logits[0]  # type: ignore[no-any-return]
+
+    ids = fast(text, add_special_tokens=False)["input_ids"]
+    assert (len(ids) > 4000) is (mode == "bos")  # two chunks, or one
+    expected = looped_uncheatable_2025_12_rate_percent(logits_of, ids, start, len(text.encode()))
+    prefix = f"token:{line_break}" if mode == "newline" else mode
+    model = load_model(f"hf:{tmp_path}", device="cpu", dtype="float32", prefix=prefix)
+    [score] = score_documents(model, documents(text), "uncheatable-2025-12")
+    assert score.total_bits is not None
+    assert 12.5 * score.total_bits / score.document.num_bytes == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("adds_bos", [False, True])
 def test_uncheatable_with_a_bos_before_every_chunk_is_its_loop(tmp_path: Path, adds_bos: bool) -> None:
     fast = tiny_models.as_fast(tiny_models.byte_level_tokenizer(adds_bos=adds_bos))

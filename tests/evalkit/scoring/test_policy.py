@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalkit.errors import ScoringError, UsageError
-from evalkit.scoring.policy import check_policy, num_paid_tokens, windows
+from evalkit.scoring.policy import check_policy, check_prefix_fits, num_paid_tokens, windows
 
 PREFIXES = st.sampled_from([(), (7,), (7, 8)])
 
@@ -84,9 +84,33 @@ def test_uncheatable_leaves_the_first_id_of_each_chunk_unpaid(
         assert len(window.context) + len(window.targets) <= 1024
 
 
+@given(num_tokens=st.integers(1, 9000), limit=st.sampled_from([None, 2, 1024, 4000, 8192]))
+def test_uncheatable_2025_12_pays_for_all_of_each_chunk_after_the_prefix(
+    num_tokens: int, limit: int | None
+) -> None:
+    ids = list(range(100, 100 + num_tokens))
+    cut = windows("uncheatable-2025-12", ids, prefix=(7,), context_limit=limit)
+    size = min(4000, limit or 4000)
+    assert [(window.context.tolist(), window.first, window.targets.tolist()) for window in cut] == [
+        ([7], first, ids[first : first + size]) for first in range(0, num_tokens, size)
+    ]
+    assert all(limit is None or window.num_positions <= limit for window in cut)
+
+
+def test_uncheatable_2025_12_needs_a_prefix() -> None:
+    with pytest.raises(ScoringError, match="reads a token before every chunk, and this model has none"):
+        windows("uncheatable-2025-12", range(10), prefix=(), context_limit=None)
+    with pytest.raises(ScoringError, match="a context limit of 2 tokens leaves a chunk nothing to pay for"):
+        windows("uncheatable-2025-12", range(10), prefix=(1, 2, 3), context_limit=2)
+    with pytest.raises(UsageError, match="reads a token before a document; give --prefix bos, eos or token"):
+        check_prefix_fits("uncheatable-2025-12", "none")
+    check_prefix_fits("uncheatable-2025-12", "token:1,2")
+
+
 @pytest.mark.parametrize(
     ("policy", "num_tokens", "prefix", "chunk_prefix", "num_paid"),
     [
+        ("uncheatable-2025-12", 9000, (1,), (), 9000),
         ("document", 3000, (1, 2), (), 3000),
         ("lm-eval", 3000, (1,), (), 3000),
         ("uncheatable", 1, (), (), 0),
