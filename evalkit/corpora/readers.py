@@ -39,6 +39,7 @@ FILE_SUFFIXES = (*JSON_SUFFIXES, *CSV_DELIMITERS, ".parquet", ".txt", ".md", *CO
 """Endings by which a mistyped path is told from a mistyped name; files with others are read too."""
 
 _BATCH_ROWS = 1000
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 Rows = Iterable[tuple[str, Mapping[str, object]]]
 """Where a document stands in its input, e.g. ``news.jsonl: line 3``, and its columns."""
@@ -65,7 +66,7 @@ def parse_hub_id(hub_id: str, revision: str | None = None) -> HubDataset:
     if pinned and revision and pinned != revision:
         raise UsageError(f"{hub_id}: --revision {revision} is another revision; give one of the two")
     commit = pinned or revision or ""
-    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+    if not _COMMIT.fullmatch(commit):
         raise UsageError(
             f"{hub_id}: a dataset on the Hub can change, so its commit must be given: write "
             f"hub:{target}@COMMIT with the 40 hex digits shown at "
@@ -326,6 +327,7 @@ def _hub_rows(
     failures = (datasets.exceptions.DatasetsError, pa.ArrowException, OSError, ValueError, TransportError)
     try:
         dataset = datasets.load_dataset(hub.repo, hub.config, revision=hub.revision, split=split)
+        _check_commit(name, dataset, hub.revision)
         yield from _dataset_rows(name, dataset, split, columns, provenance)
     except failures as error:
         repository = HubRepository(hub.repo, "dataset", hub.revision)
@@ -334,6 +336,19 @@ def _hub_rows(
             error.__cause__ or error, repository, ": connect once, or give the path of a copy"
         )
         raise CorpusError(f"{name}: the Hub did not give it: {message or first_line(error)}") from error
+
+
+def _check_commit(name: str, dataset: "datasets.Dataset | datasets.DatasetDict", revision: str) -> None:
+    """Refuse another commit: where the hub is out of reach, `datasets` takes the last one that it has."""
+    parts = dataset.values() if isinstance(dataset, dict) else [dataset]
+    # The cache has a folder per commit.
+    folders = {Path(file["filename"]).parent.name for part in parts for file in part.cache_files}
+    for folder in sorted(folders - {revision}):
+        if _COMMIT.fullmatch(folder):
+            raise CorpusError(
+                f"{name}: the Hub is out of reach, and what this machine has of it is commit {folder}: "
+                "connect once, or give that commit"
+            )
 
 
 def _dataset_rows(

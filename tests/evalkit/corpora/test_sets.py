@@ -77,6 +77,11 @@ for name in ("uncheatable-2026-04", "uncheatable-2026-04@OLDER"):
 say([refused(load_corpora, ["uncheatable-2026-04/arxiv_*"]), refused(load_corpus, "uncheatable-2026-07"),
      refused(load_corpora, ["uncheatable-2026-01"]), refused(load_corpora, ["uncheatable-2025-12"]),
      refused(load_corpora, ["uncheatable-2026-07@" + "3" * 40])])
+import datasets, huggingface_hub
+datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
+say([corpus.name for corpus in load_corpora(["uncheatable-2026-04@" + "1" * 40])])
+say([refused(load_corpora, ["uncheatable-2026-04@" + "2" * 40]),
+     refused(load_corpora, ["uncheatable-2026-04"])])
 """
 
 
@@ -115,7 +120,8 @@ def xz_bits(text: str) -> int:
 
 @pytest.mark.slow
 def test_a_set_on_the_hub_is_a_corpus_of_each_category(tmp_path: Path) -> None:
-    whole, shows_text, chosen, is_same, scored, newest, older, refusals = say_on_a_hub(tmp_path)
+    answers = say_on_a_hub(tmp_path)
+    whole, shows_text, chosen, is_same, scored, newest, older, refusals, cached, not_cached = answers
     assert [name for name, *_ in whole] == [f"uncheatable-2026-07-{category}" for category in CATEGORIES]
     for place, (_, date_from, date_to, licenses, provenance, texts) in enumerate(whole):
         category = CATEGORIES[place]
@@ -148,7 +154,14 @@ def test_a_set_on_the_hub_is_a_corpus_of_each_category(tmp_path: Path) -> None:
     )
     assert "row 1: no 'category' among content, kind" in column
     assert "UncheatableEval-2026-07" in commit and "3" * 40 in commit
-    assert not any("\n" in refusal for refusal in refusals)
+    # Without the hub: what was read before, and never another commit in its place.
+    assert cached == ["uncheatable-2026-04-news"]
+    assert (
+        f"@{NEWEST}: the Hub is out of reach, and what this machine has of it is commit {OLDER}: "
+        in not_cached[0]
+    )
+    assert "(HF_HUB_OFFLINE is set): connect, or write uncheatable-2026-04@COMMIT" in not_cached[1]
+    assert not any("\n" in refusal for refusal in (*refusals, *not_cached))
 
 
 def test_names_of_sets(tmp_path: Path) -> None:
