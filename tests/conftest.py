@@ -1,6 +1,7 @@
 """Shared by all tests: no network, one thread, a cache and a working folder of their own."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import pytest
 from tests.support.triton_kernels import import_to_interpret
 
 import_to_interpret("triton")  # before anything else imports it
+
+# A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).parent / "data"
 

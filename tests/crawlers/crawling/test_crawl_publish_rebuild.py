@@ -13,7 +13,6 @@ from evalkit_crawlers.crawling.rebuild import rebuild_dataset
 from evalkit_crawlers.options import CommonOptions
 from evalkit_crawlers.source import CrawlWindow
 from evalkit_crawlers.sources.arxiv import ArxivSource
-from tests.crawlers.crawling.test_rebuild import register
 from tests.crawlers.text.test_clean import story
 from tests.support.replay import FakeClock, serve
 from tests.support.site_arxiv import (
@@ -82,8 +81,3 @@ def test_from_crawl_to_dataset_and_back(tmp_path: Path, monkeypatch: pytest.Monk
     )
     assert not result.failures
     assert result.cells[0].totals.num_bytes == original.num_bytes
-
-
-@pytest.fixture(autouse=True)
-def arxiv_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    register(tmp_path / "package", monkeypatch, "arxiv", "ArxivSource()")

@@ -1,9 +1,9 @@
 """A full disk, a missing right and too little memory are said in a line that names the place."""
 
-import errno
 import resource
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,14 +47,13 @@ def test_a_disk_that_is_full_ends_a_report_with_one_line(
     assert (
         run_cli("run", "--models", "zstd", "--corpora", texts, "--output", tmp_path / "runs").exit_code == 0
     )
-    real = Path.write_bytes
+    real = Path.open
 
-    def write_bytes(path: Path, data: bytes) -> int:
-        if path.name == "index.html":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(path, data)
+    def open_full(path: Path, mode: str = "r", **options: Any) -> Any:
+        is_full = path.name == "index.html" and "w" in mode
+        return real(Path("/dev/full") if is_full else path, mode, **options)
 
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    monkeypatch.setattr(Path, "open", open_full)
     done = run_cli("report", tmp_path / "runs", "--output", tmp_path / "site")
     last = done.stderr.splitlines()[-1]
     assert done.exit_code == 1

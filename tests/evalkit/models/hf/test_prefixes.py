@@ -164,23 +164,34 @@ def test_an_instruct_model_reads_endoftext_and_says_so(tmp_path: Path) -> None:
     assert hf.identify(entry(folder), LoadOptions(prefix="none")).prefix == "none"
 
 
-class Fickle(transformers.PreTrainedTokenizerFast):  # type: ignore[misc, name-defined]
-    """Puts as many tokens before a text as the text has characters."""
+FICKLE = """
+import transformers
 
-    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:  # type: ignore[override]
+class Fickle(transformers.PreTrainedTokenizerFast):
+    def __call__(self, text, add_special_tokens=True):
         ids = super().__call__(text, add_special_tokens=False)["input_ids"]
         return {"input_ids": [self.bos_token_id] * len(text) * add_special_tokens + ids}
+"""
 
 
-def test_a_start_that_depends_on_the_text_must_be_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fast = as_fast(byte_level_tokenizer())
-    folder = checkpoint(tmp_path / "fickle", fast)
-    monkeypatch.setattr(transformers, "PreTrainedTokenizerFast", Fickle)
+def test_a_start_that_depends_on_the_text_must_be_said(tmp_path: Path) -> None:
+    """The repository's own tokenizer puts as many tokens before a text as the text has characters."""
+    folder = checkpoint(tmp_path / "fickle", as_fast(byte_level_tokenizer()))
+    (folder / "tokenization_fickle.py").write_text(FICKLE)
+    settings = folder / "tokenizer_config.json"
+    settings.write_text(
+        json.dumps(
+            json.loads(settings.read_text())
+            | {
+                "tokenizer_class": "Fickle",
+                "auto_map": {"AutoTokenizer": [None, "tokenization_fickle.Fickle"]},
+            }
+        )
+    )
+    options = LoadOptions(trust_remote_code=True)
     with pytest.raises(ModelError, match="depends on the text; pass --prefix"):
-        hf.identify(entry(folder), LoadOptions())
-    assert hf.identify(entry(folder), LoadOptions(prefix="bos")).prefix == "bos"
+        hf.identify(entry(folder), options)
+    assert hf.identify(entry(folder), options._replace(prefix="bos")).prefix == "bos"
 
 
 def test_an_option_holds_under_every_policy_and_the_catalog_s_rule_under_document(tmp_path: Path) -> None:
