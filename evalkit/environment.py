@@ -103,5 +103,6 @@ def _git_state(folder: Path) -> dict[str, str | bool] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
+    # Without locks a run that is killed meanwhile leaves no index.lock, which would stop every later commit.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=_GIT_S).stdout.strip()

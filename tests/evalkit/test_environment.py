@@ -1,5 +1,7 @@
 """What a result says of where it was measured."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,20 @@ def test_commit_and_changes_are_told(checkout: Path) -> None:
 def test_a_git_that_refuses_tells_nothing(checkout: Path) -> None:
     put_git(checkout, "exit 128")
     assert module._git_state(checkout) is None
+
+
+def test_the_checkout_is_only_read(tmp_path: Path) -> None:
+    """A `git status` that writes what it saw into the index leaves a lock where it is killed."""
+    (tmp_path / "evalkit").mkdir()
+    source = tmp_path / "evalkit" / "file.py"
+    source.write_text("pass\n")
+    author = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
+    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "first"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    os.utime(source, (1, 1))  # the same content with another time: git would note that
+    index = tmp_path / ".git" / "index"
+    before = index.read_bytes()
+    assert (module._git_state(tmp_path / "evalkit") or {})["dirty"] is False
+    assert index.read_bytes() == before
+    subprocess.run(["git", "status"], cwd=tmp_path, check=True, capture_output=True)
+    assert index.read_bytes() != before
