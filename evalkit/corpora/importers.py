@@ -49,16 +49,24 @@ MAX_SPLIT_VALUES = 1000
 
 
 class ReadOptions(TypedDict, total=False):
-    """The options of `read_documents`, which describes them."""
+    """What `read_documents` and its like are told beside the input; each may be left out."""
 
     source: str | None
+    """For documents that do not state theirs; before a ``category`` column."""
     license: str | None
+    """For documents that do not state theirs: an SPDX expression, or a name or address of one."""
     language: str | None
+    """For documents that do not state theirs."""
     date_from: str | None
+    """First day; with ``date_to``, documents dated outside are left out and counted."""
     date_to: str | None
+    """Last day, included; it must have come."""
     revision: str | None
+    """Commit of a hub dataset whose id has none."""
     split: str | None
+    """Which split of a dataset; may be left out where there is only one."""
     text_column: str | None
+    """Column or key that holds the text; by default ``text``, else ``content``."""
 
 
 class ImportedDocuments(NamedTuple):
@@ -107,16 +115,7 @@ def dates_of_file_name(path: str | os.PathLike[str]) -> tuple[str | None, str | 
 
 
 def read_documents(
-    path_or_hub_id: str | os.PathLike[str],
-    *,
-    source: str | None = None,
-    license: str | None = None,
-    language: str | None = None,
-    date_from: str | None = None,
-    date_to: str | None = None,
-    revision: str | None = None,
-    split: str | None = None,
-    text_column: str | None = None,
+    path_or_hub_id: str | os.PathLike[str], **options: Unpack[ReadOptions]
 ) -> ImportedDocuments:
     """Read every document of a file, a folder or a hub dataset, in its order.
 
@@ -129,30 +128,13 @@ def read_documents(
 
     Args:
         path_or_hub_id: what to read.
-        source: for documents that do not state theirs; before a ``category`` column.
-        license: for documents that do not state theirs: an SPDX expression, or a name or address of one.
-        language: for documents that do not state theirs.
-        date_from: first day; with ``date_to``, documents dated outside are left out and counted.
-        date_to: last day, included; it must have come.
-        revision: commit of a hub dataset whose id has none.
-        split: which split of a dataset; may be omitted where there is only one.
-        text_column: column or key that holds the text; by default ``text``, else ``content``.
+        options: see `ReadOptions`.
 
     Raises:
         UsageError: an option is missing, malformed, or does not apply to this input.
         CorpusError: the input cannot be read exactly, a row's license is no SPDX expression, or nothing is
             left of it.
     """
-    options = ReadOptions(
-        source=source,
-        license=license,
-        language=language,
-        date_from=date_from,
-        date_to=date_to,
-        revision=revision,
-        split=split,
-        text_column=text_column,
-    )
     name = os.fspath(path_or_hub_id)
     parts, provenance = _read(name, None, options)
     return _imported(name, parts.get("") or _Part({}, Counter()), provenance)
@@ -167,7 +149,7 @@ def read_documents_by(
         path_or_hub_id: what to read, as `read_documents` does; it must have columns.
         column: whose values tell the kinds apart, for example ``category``: texts, whole numbers or truth
             values, at most `MAX_SPLIT_VALUES` different ones.
-        options: as of `read_documents`.
+        options: see `ReadOptions`.
 
     Returns:
         The documents of each value, in the order of their first rows. A text is a repetition only of one with
@@ -206,6 +188,8 @@ def _imported(place: str, part: _Part, provenance: dict[str, str]) -> ImportedDo
 
 def _read(name: str, split_by: str | None, options: ReadOptions) -> tuple[dict[str, _Part], dict[str, str]]:
     """The documents by the values of a column, all under "" where there is none, and where they come from."""
+    if unknown_names := options.keys() - ReadOptions.__annotations__.keys():
+        raise TypeError(f"no such options of reading: {', '.join(sorted(unknown_names))}")
     window = _window(options.get("date_from"), options.get("date_to"))
     license, text_column = options.get("license"), options.get("text_column")
     defaults = {

@@ -102,19 +102,18 @@ def import_corpus(
     path_or_hub_id: str | os.PathLike[str],
     name: str,
     *,
-    source: str | None = None,
-    license: str | None = None,
-    language: str | None = None,
-    date_from: str | None = None,
-    date_to: str | None = None,
-    revision: str | None = None,
-    split: str | None = None,
-    text_column: str | None = None,
     store: Path | None = None,
+    **options: "Unpack[ReadOptions]",
 ) -> Corpus:
     """Read documents as `evalkit.corpora.importers.read_documents` does and store them under a name.
 
     Every document needs a source, a license and a date, or lie between ``date_from`` and ``date_to``.
+
+    Args:
+        path_or_hub_id: as of `read_documents`.
+        name: of the corpus.
+        store: see `store_folder`.
+        options: see `ReadOptions`.
 
     Raises:
         UsageError: an option is missing or malformed, or the name cannot be used.
@@ -123,18 +122,10 @@ def import_corpus(
     from evalkit.corpora import importers
 
     check_new_name(name)
-    imported = importers.read_documents(
-        path_or_hub_id,
-        source=source,
-        license=license,
-        language=language,
-        date_from=date_from,
-        date_to=date_to,
-        revision=revision,
-        split=split,
-        text_column=text_column,
-    )
-    _check_is_described(os.fspath(path_or_hub_id), imported.documents, is_dated=date_from is not None)
+    place = os.fspath(path_or_hub_id)
+    imported = importers.read_documents(place, **options)
+    date_from, date_to = options.get("date_from"), options.get("date_to")
+    _check_is_described(place, imported.documents, is_dated=date_from is not None)
     corpus = imported.corpus(name, "imported from", date_from, date_to)
     save_corpus(corpus, store)
     return corpus
@@ -157,7 +148,7 @@ def import_corpora(
         name: what the corpora's names begin with.
         split_by: the column whose values tell the kinds apart, for example ``category``.
         store: see `store_folder`.
-        options: as of `import_corpus`.
+        options: see `ReadOptions`.
 
     Returns:
         The corpora in the order of their first rows.

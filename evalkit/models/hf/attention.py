@@ -131,7 +131,7 @@ def _in_blocks(
     config._attn_implementation = _PREFIX + attention
     try:
         return trial, hidden_at_head(model, row)
-    except Exception:
+    except Exception:  # models' own code raises anything; if the model itself is broken, scoring says how
         return trial, None
     finally:
         config._attn_implementation = attention

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from evalkit.corpora.importers import name_of_input, read_documents
 from evalkit.corpora.readers import HubDataset, parse_hub_id
-from evalkit.corpora.store import import_corpus, load_corpus, make_document, verify_corpus
+from evalkit.corpora.store import import_corpora, import_corpus, load_corpus, make_document, verify_corpus
 from evalkit.errors import CorpusError, UsageError
+from tests.support.toys import write_texts
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOLD: dict[str, Any] = {
@@ -475,3 +476,12 @@ def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
         path.write_text("text,license\n" + "".join(f"{row['text']},{row['license']}\n" for row in rows))
     else:
         pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def test_an_option_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """A misspelt one would otherwise leave documents without what it says."""
+    path = write_texts(tmp_path / "texts.json", ["a", "b"])
+    with pytest.raises(TypeError, match="no such options of reading: licence"):
+        read_documents(path, licence="MIT")
+    with pytest.raises(TypeError, match="no such options of reading: dateto"):
+        import_corpora(path, "texts", "category", dateto="2026-11-01")
