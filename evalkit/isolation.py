@@ -77,6 +77,8 @@ class Worker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._search_path: list[str] = []
+        """Where the child looks for modules."""
         atexit.register(self._end, kill=True)
 
     def call(
@@ -121,6 +123,8 @@ class Worker:
             self._end(kill=True)
 
     def _answer(self, task: _Task) -> _Answer:
+        if self._connection is not None and self._search_path != sys.path:
+            self._end(kill=True)  # what can be imported here now could not be there
         connection = self._connection or self._start()
         try:
             connection.send_bytes(pickle.dumps(task))
@@ -141,7 +145,8 @@ class Worker:
         """A new child, ready for calls."""
         ours, theirs = socket.socketpair()
         with theirs:
-            arguments = json.dumps([sys.path, theirs.fileno()])
+            self._search_path = list(sys.path)
+            arguments = json.dumps([self._search_path, theirs.fileno()])
             # -P: no module of the working folder before this program's own path is in place.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _CHILD, arguments],

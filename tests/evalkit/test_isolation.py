@@ -1,10 +1,12 @@
 """A child process that does foreign work: its answers are those of a call, its failures have names."""
 
+import importlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -146,3 +148,14 @@ def test_the_working_folder_s_modules_are_not_run(worker: Worker) -> None:
     elsewhere = Worker()
     assert elsewhere.call(DEFAULT_WORK_LIMITS, (), process_id, 1)[1] == 1
     elsewhere.close()
+
+
+def test_what_can_be_imported_since_the_child_began_can_be_there_too(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = worker.call(DEFAULT_WORK_LIMITS, (), process_id, 1)
+    (tmp_path / "late_module.py").write_text("def twice(number):\n    return 2 * number\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    late = importlib.import_module("late_module")
+    assert worker.call(DEFAULT_WORK_LIMITS, (), late.twice, 21) == 42
+    assert worker.call(DEFAULT_WORK_LIMITS, (), process_id, 1)[0] != first
