@@ -22,7 +22,7 @@ from evalkit.errors import ModelError, UsageError, unknown_name
 from evalkit.files import parse_toml, plain_file_text
 from evalkit.models.codecs import CODECS
 from evalkit.models.prefixes import parse_rule
-from evalkit.models.targets import GGUF_LOADERS, find_path, is_repository, locate, split_adapter
+from evalkit.models.targets import GGUF_LOADERS, find_path, is_repository, is_there, locate, split_adapter
 
 CONFIG_NAME = "evalkit.toml"
 BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "hub", "codec")
@@ -144,7 +144,7 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
     models = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parents[1])
     catalog = models | {name: _codec_entry(name) for name in CODECS}
     if config_path is None and os.environ.get("EVALKIT_CONFIG"):
-        config_path = Path(os.environ["EVALKIT_CONFIG"]).expanduser()
+        config_path = Path(os.path.expanduser(os.environ["EVALKIT_CONFIG"]))  # noqa: PTH111  of any user
     if config_path is None and Path(CONFIG_NAME).exists():
         config_path = Path(CONFIG_NAME)
     if config_path is None:
@@ -243,7 +243,7 @@ def _existing(entry: CatalogEntry) -> CatalogEntry:
     if path and entry.file:
         path = path / entry.file
     for place in (path, entry.adapter_path):
-        if place and not place.exists():
+        if place and not is_there(place):
             raise ModelError(f"model {entry.name}: there is no file or folder {place}")
     return entry
 

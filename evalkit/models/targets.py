@@ -1,8 +1,10 @@
 """What the target of a model's spec means: a path on this machine, a hub repository, several by a pattern."""
 
 import difflib
+import errno
 import glob
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,11 +34,27 @@ _SUFFIXES_OF = {
 def find_path(target: str, folder: Path) -> Path | None:
     """The absolute path that a target means, or None where it does not look like a path."""
     marked = target.startswith(("/", "./", "../", "~/")) or target in (".", "..", "~")
-    path = folder / Path(target).expanduser() if marked else folder / target
-    if marked or path.exists():
+    path = folder / _expanded(target) if marked else folder / target
+    if marked or is_there(path):
         return path.absolute()
     # owner/name/file.pth may be a file of a hub repository: only `locate` can tell.
     return path.absolute() if path.suffix in _WEIGHT_SUFFIXES else None
+
+
+def _expanded(target: str) -> Path:
+    """``~`` as the home folder; that of a user whom this machine lacks (`Path.expanduser` raises) stays."""
+    return Path(os.path.expanduser(target))  # noqa: PTH111
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at a path: nothing where its name is too long for any file.
+
+    What cannot be looked at for another reason is there: reading it will say what is wrong.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG
 
 
 def is_repository(target: str) -> bool:
@@ -50,16 +68,16 @@ def locate(loader: str, target: str, folder: Path) -> tuple[str, str | None] | N
         return (target, None) if is_repository(target) else None
     repo_file = _REPO_FILE.fullmatch(target) if loader == "rwkv7" else None
     path = find_path(target, folder)
-    if loader in GGUF_LOADERS and not (path and path.exists()):
+    if loader in GGUF_LOADERS and not (path and is_there(path)):
         place, colon, file_name = target.rpartition(":")
         inner = find_path(place, folder) if colon else None
-        if inner and inner.exists():
+        if inner and is_there(inner):
             return str(inner / file_name), None
         if _REPO.fullmatch(place) and file_name:
             return place, file_name
         if _PACKAGE.fullmatch(target):
             return target, None
-    if repo_file and not (path and path.exists()):
+    if repo_file and not (path and is_there(path)):
         return repo_file[1], repo_file[2]
     if path is not None:
         return str(path), None
@@ -73,7 +91,9 @@ def missing_folder(target: str) -> str | None:
         target: ``owner/name``; it may have been a folder if there is a folder ``owner``.
     """
     path = Path(target)
-    if path.is_absolute() or len(path.parts) != 2 or path.exists() or not path.parent.is_dir():
+    if path.is_absolute() or len(path.parts) != 2 or is_there(path):
+        return None
+    if not is_there(path.parent) or not path.parent.is_dir():
         return None
     names = sorted(neighbour.name for neighbour in path.parent.iterdir())
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
@@ -87,7 +107,7 @@ def split_adapter(target: str, folder: Path) -> tuple[str, str | None]:
     What exists by the whole name is a path with a plus in it. Of several pluses the first counts that has
     something known on either side, else the first.
     """
-    if "+" not in target or (folder / Path(target).expanduser()).exists():
+    if "+" not in target or is_there(folder / _expanded(target)):
         return target, None
     parts = target.split("+")
     splits = [("+".join(parts[:i]), "+".join(parts[i:])) for i in range(1, len(parts))]
@@ -96,7 +116,7 @@ def split_adapter(target: str, folder: Path) -> tuple[str, str | None]:
 
 
 def _is_place(target: str, folder: Path) -> bool:
-    return (folder / Path(target).expanduser()).exists() or bool(_REPO_REVISION.fullmatch(target))
+    return is_there(folder / _expanded(target)) or bool(_REPO_REVISION.fullmatch(target))
 
 
 def expand_spec(spec: str) -> list[str]:
@@ -112,7 +132,7 @@ def expand_spec(spec: str) -> list[str]:
         ModelError: nothing here matches.
     """
     loader, _, target = spec.partition(":")
-    if loader not in _SUFFIXES_OF or not glob.has_magic(target) or Path(target).expanduser().exists():
+    if loader not in _SUFFIXES_OF or not glob.has_magic(target) or is_there(_expanded(target)):
         return [spec]
     matches = [[path] for path in _matching(target, loader)]
     if not matches and loader == "hf" and "+" in target:
@@ -125,7 +145,7 @@ def expand_spec(spec: str) -> list[str]:
 
 
 def _matching(pattern: str, loader: str) -> list[str]:
-    paths = glob.glob(str(Path(pattern).expanduser()))  # noqa: PTH207  of an absolute pattern, too
+    paths = glob.glob(str(_expanded(pattern)))  # noqa: PTH207  of an absolute pattern, too
     models = [path for path in paths if Path(path).is_dir() or path.endswith(_SUFFIXES_OF[loader] or ("/",))]
     return sorted(models, key=_natural_order)
 

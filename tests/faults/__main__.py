@@ -59,7 +59,8 @@ def fuzz(num_examples: int, seconds: int, names: list[str]) -> list[tables.Reade
             continue
         with tempfile.TemporaryDirectory(prefix="evalkit-fuzz-") as folder:
             by_hypothesis = fuzzing.with_hypothesis(reader, Path(folder), num_examples)
-        row = tables.ReaderRow(reader.name, by_hypothesis, fuzzing.with_coverage(reader, seconds), seconds)
+        by_coverage = fuzzing.with_coverage(reader, seconds=seconds)
+        row = tables.ReaderRow(reader.name, by_hypothesis, by_coverage, seconds)
         rows.append(row)
         _say(f"{reader.name}: {row.by_hypothesis.num_tries} and {row.by_coverage.num_tries} tries")
         for line in row.findings:

@@ -1,6 +1,6 @@
 """Both fuzzers over a reader: hypothesis, and atheris, which looks for bytes that reach code not yet reached.
 
-Started with the name of a reader and a number of seconds, this is the coverage-guided one.
+Started with the name of a reader, limits and a folder, this is the coverage-guided one.
 """
 
 import random
@@ -62,12 +62,19 @@ def with_hypothesis(reader: Reader, folder: Path, num_examples: int, *, seed: in
     return Fuzzed(num_tries, tuple(f"{problem} by {data}" for problem, data in problems.items()))
 
 
-def with_coverage(reader: Reader, seconds: int) -> Fuzzed:
-    """As many files as in so many seconds, in a process of its own: a crash or a hang is a finding too."""
+def with_coverage(reader: Reader, *, seconds: int = 0, num_tries: int = -1) -> Fuzzed:
+    """As many files as in so many seconds, in a process of its own: a crash or a hang is a finding too.
+
+    Args:
+        reader: of the files.
+        seconds: after which no further file is tried; 0 for no such limit.
+        num_tries: after which none is; the same files on every machine, however fast. -1 for no such limit.
+    """
     with tempfile.TemporaryDirectory(prefix="evalkit-fuzz-") as name:
         notes = Path(name, "findings")
+        limits = (str(seconds), str(num_tries))
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "tests.faults.fuzzing", reader.name, str(seconds), name],
+            [sys.executable, "-W", "ignore", "-m", "tests.faults.fuzzing", reader.name, *limits, name],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -83,7 +90,7 @@ def with_coverage(reader: Reader, seconds: int) -> Fuzzed:
     return Fuzzed(max(counts, default=0), tuple(lines))
 
 
-def _main(name: str, seconds: str, folder: str) -> None:
+def _main(name: str, seconds: str, num_tries: str, folder: str) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["evalkit", "evalkit_crawlers"], enable_loader_override=False):
@@ -114,7 +121,8 @@ def _main(name: str, seconds: str, folder: str) -> None:
             with Path(folder, "findings").open("a") as notes:
                 notes.write(f"{problem!r} by {data.hex()}\n")
 
-    options = [f"-max_total_time={seconds}", f"-max_len={NUM_BYTES}", "-len_control=0", "-rss_limit_mb=6000"]
+    limits = [f"-max_total_time={seconds}", f"-runs={num_tries}", "-seed=20261130"]
+    options = [*limits, f"-max_len={NUM_BYTES}", "-len_control=0", "-rss_limit_mb=6000"]
     atheris.Setup([sys.argv[0], *options, "-timeout=120", f"-artifact_prefix={folder}/", str(corpus)], look)
     atheris.Fuzz()
 

@@ -156,3 +156,21 @@ def model_size(folder: Path) -> int:
                 product *= size
             total += product
     return total
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "[" * 300, "~nosuch-user", "~nosuch-user/x"])
+@pytest.mark.parametrize(
+    "form", ["hf:{}", "hf:./{}", "hf:{}/b", "hf:{}+b", "hf:{}*", "rwkv7:{}.pth", "gguf:{}"]
+)
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(form: str, name: str, runs: Path) -> None:
+    spec = form.format(name)
+    with pytest.raises((ModelError, UsageError)) as refused:
+        locate_models([resolve_spec(part, {}) for part in expand_spec(spec)], LoadOptions())
+    assert name in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_file_of_models_may_name_what_cannot_be_a_file(runs: Path) -> None:
+    catalog = runs / "models.toml"
+    catalog.write_text(f'[models.far]\nloader = "hf"\ntarget = "{"[" * 300}"\n')
+    with pytest.raises(UsageError, match=re.escape(str(catalog))):
+        load_catalog(catalog)
