@@ -3,7 +3,8 @@
 Python and French Wikipedia differ by more than any month does. Two corpora are of one source where the same
 sources are stated of their documents, and the same language of most of them. Cells state both since December
 2026; of older ones the manifest states the sources, where it is at hand, and the language is not known: then
-their names, dates aside, must be the same, as they must where nobody stated a source.
+their names, dates aside, must be the same, as they must where nobody stated a source. So they must where a
+crawl made several corpora, named SOURCE-PART: arXiv's fields are not later versions of each other.
 """
 
 import re
@@ -39,6 +40,11 @@ def sources_of(results: Results, manifests: Sequence[Manifest | None] | None = N
         manifests = [results.manifests.manifest(number) for number in range(len(results.corpora))]
     origins = [_origin(corpus, manifest) for corpus, manifest in zip(results.corpora, manifests, strict=True)]
     keys = [_key(origin, origins) for origin in origins]
+    parallel = _parallel(results.corpora, origins, keys)
+    keys = [
+        key._replace(stem=origin.stem) if key in parallel else key
+        for key, origin in zip(keys, origins, strict=True)
+    ]
     labels = {key: _words(key) for key in dict.fromkeys(keys)}
     return tuple(
         labels[key] if list(labels.values()).count(labels[key]) == 1 else _words(key, in_full=True)
@@ -77,6 +83,17 @@ def _key(origin: _Origin, origins: Sequence[_Origin]) -> _Origin:
     alike = {newer.language for newer in origins if (newer.names, newer.stem) == (origin.names, origin.stem)}
     languages = alike - {None}
     return origin._replace(language=languages.pop(), stem="") if len(languages) == 1 else origin
+
+
+def _parallel(
+    corpora: Sequence[ScoredCorpus], origins: Sequence[_Origin], keys: Sequence[_Origin]
+) -> set[_Origin]:
+    """The keys that corpora of one month share whose names are their source's with different ends."""
+    stems: dict[tuple[_Origin, str], set[str]] = {}
+    for corpus, origin, key in zip(corpora, origins, keys, strict=True):
+        if len(key.names) == 1 and f"{origin.stem}-".startswith(f"{key.names[0]}-"):
+            stems.setdefault((key, corpus.month), set()).add(origin.stem)
+    return {key for (key, _), names in stems.items() if len(names) > 1}
 
 
 def _words(key: _Origin, *, in_full: bool = False) -> str:

@@ -35,7 +35,8 @@ def window_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     settings, window = _read(config, date)
     show(f"{window.since} to {window.until}")
     for source in settings.sources:
-        show(window.corpus(source.source))
+        for suffix in source.suffixes:
+            show(window.corpus(source.source, suffix))
 
 
 @app.command("crawl")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from evalkit.corpora.gates import Limits, parse_limits
 from evalkit.errors import UsageError, unknown_name
-from evalkit.files import parse_toml, plain_file_text
+from evalkit.files import parse_toml, plain_file_text, slug
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 WINDOWS = ("half-month", "month")
@@ -25,7 +25,7 @@ _KEYS = {
     "gates": dict,
 }
 _MODEL_KEYS = {"always": list, "gpu": list, "anchors": list}
-_SOURCE_KEYS = {"source": str, "options": list}
+_SOURCE_KEYS = {"source": str, "options": list, "corpora": list}
 
 
 class PublicationWindow(NamedTuple):
@@ -34,9 +34,9 @@ class PublicationWindow(NamedTuple):
     since: dt.date
     until: dt.date
 
-    def corpus(self, source: str) -> str:
-        """The name of a source's corpus."""
-        return f"{source}-{self.since.isoformat()}"
+    def corpus(self, source: str, suffix: str = "") -> str:
+        """The name of a source's corpus; with a suffix, of one of those that it makes in one crawl."""
+        return f"{source}-{self.since.isoformat()}" + (f"-{suffix}" if suffix else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,8 @@ class SourceConfig:
     source: str
     options: tuple[str, ...] = ()
     """Of ``evalkit crawl SOURCE``, besides window and name."""
+    suffixes: tuple[str, ...] = ("",)
+    """Of the corpora that are taken from the crawl, ``cs`` and ``math``; the empty one is its main corpus."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +136,8 @@ def _read_sources(tables: Sequence[Any], path: Path) -> tuple[SourceConfig, ...]
         if not isinstance(table, dict) or "source" not in table:
             raise UsageError(f'{place}: must be a table [[sources]] with source = "…"')
         _check_table(table, _SOURCE_KEYS, place)
-        sources.append(SourceConfig(table["source"], _strings(table, "options", place)))
+        suffixes = _strings(table, "corpora", place) or ("",)
+        sources.append(SourceConfig(table["source"], _strings(table, "options", place), suffixes))
     return tuple(sources)
 
 
@@ -146,6 +149,12 @@ def _check_values(config: LeaderboardConfig, path: Path) -> None:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise UsageError(f"{path}: two sources are called {twice[0]}; their corpora would have the same name")
+    for source in config.sources:
+        if len(set(source.suffixes)) < len(source.suffixes) or any(map(_is_no_suffix, source.suffixes)):
+            raise UsageError(
+                f"{path}: corpora of {source.source} must be names of corpora's ends, each once: "
+                f"{', '.join(source.suffixes)}"
+            )
     if config.window not in WINDOWS:
         raise unknown_name("window", config.window, WINDOWS, f"{path} may say {' or '.join(WINDOWS)}.")
     if not 0 <= config.delay_days <= _MAX_DELAY_DAYS:
@@ -153,6 +162,10 @@ def _check_values(config: LeaderboardConfig, path: Path) -> None:
     for policy in config.policies:
         if policy not in POLICIES:
             raise unknown_name("policy", policy, POLICIES, f"{path} may say {', '.join(POLICIES)}.")
+
+
+def _is_no_suffix(text: str) -> bool:
+    return bool(text) and text != slug(text)
 
 
 def _check_table(table: Mapping[str, Any], types: Mapping[str, type], place: str) -> None:

@@ -12,7 +12,7 @@ from evalkit.errors import CorpusError, CrawlError
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
 from evalkit.models.targets import expand_spec
-from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
+from evalkit.refresh.config import LeaderboardConfig, PublicationWindow, SourceConfig
 from evalkit.spreadsheets import spreadsheet_rows
 
 _DOCUMENT_FIELDS = (
@@ -42,17 +42,17 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
         for spec in expand_spec(model):
             resolve_spec(spec, catalog)
     failed = []
-    for source, options in ((source.source, source.options) for source in config.sources):
-        name = window.corpus(source)
-        if _is_stored(name):
-            tell(f"{name}: is there")
+    for source in config.sources:
+        name, names = window.corpus(source.source), _names(source, window)
+        if all(map(_is_stored, names)):
+            tell(f"{', '.join(names)}: is there")
             continue
         days = ["--since", window.since.isoformat(), "--until", window.until.isoformat()]
-        arguments = ["crawl", source, *days, "--name", name, *options]
+        arguments = ["crawl", source.source, *days, "--name", name, *source.options]
         tell(f"evalkit {' '.join(arguments)}")
         process = subprocess.run([sys.executable, "-m", "evalkit", *arguments], check=False)
         if process.returncode:
-            failed.append(f"{source} (exit code {process.returncode})")
+            failed.append(f"{source.source} (exit code {process.returncode})")
     if failed:
         raise CrawlError(f"not crawled: {', '.join(failed)}; what they said stands above; run the same again")
 
@@ -77,21 +77,35 @@ def gate(config: LeaderboardConfig, window: PublicationWindow) -> list[GatedCorp
     Raises:
         CorpusError: none of the window's corpora is in the store, or one cannot be read.
     """
-    sources = [source.source for source in config.sources if _is_stored(window.corpus(source.source))]
-    if not sources:
+    stored = [
+        (source.source, suffix)
+        for source in config.sources
+        for suffix in source.suffixes
+        if _is_stored(window.corpus(source.source, suffix))
+    ]
+    if not stored:
         raise CorpusError(
             f"no corpus of {window.since} to {window.until} is in {store_folder()}; "
             "`evalkit leaderboard crawl` makes them"
         )
-    return [_gate_corpus(config, source, load_corpus(window.corpus(source))) for source in sources]
+    return [
+        _gate_corpus(config, source, suffix, load_corpus(window.corpus(source, suffix)))
+        for source, suffix in stored
+    ]
+
+
+def _names(source: SourceConfig, window: PublicationWindow) -> list[str]:
+    """The corpora that are taken from a source's crawl of a window."""
+    return [window.corpus(source.source, suffix) for suffix in source.suffixes]
 
 
 def _is_stored(name: str) -> bool:
     return (store_folder() / name / "manifest.json").is_file()
 
 
-def _gate_corpus(config: LeaderboardConfig, source: str, corpus: Corpus) -> GatedCorpus:
-    profiles = config.corpora_folder.glob(f"{source}-????-??-??/{PROFILE_FILE}")
+def _gate_corpus(config: LeaderboardConfig, source: str, suffix: str, corpus: Corpus) -> GatedCorpus:
+    pattern = f"{source}-????-??-??-{suffix}" if suffix else f"{source}-????-??-??"
+    profiles = config.corpora_folder.glob(f"{pattern}/{PROFILE_FILE}")
     earlier = sorted(path for path in profiles if path.parent.name < corpus.name)
     if not earlier:
         return GatedCorpus(corpus, None, ())
@@ -142,5 +156,5 @@ def _publish_corpus(config: LeaderboardConfig, corpus: Corpus) -> Path:
 
 def published_names(config: LeaderboardConfig, window: PublicationWindow) -> list[str]:
     """The window's corpora that were published."""
-    names = [window.corpus(source.source) for source in config.sources]
+    names = [name for source in config.sources for name in _names(source, window)]
     return [name for name in names if (config.corpora_folder / name / PROFILE_FILE).is_file()]

@@ -321,6 +321,8 @@ def _cleaned(
     window = plan.common.window
     corpora = []
     all_reasons = Counter(drop.reason for drop in drops if drop.corpus not in documents)
+    if documents and all_reasons:  # no manifest counts them
+        progress.message(f"{plan.name('')}: dropped, of no corpus: {drops_text(all_reasons)}")
     for suffix, raw_documents in sorted(documents.items()):
         cleaned = clean_documents(raw_documents, earlier_documents=earlier_documents)
         dropped = (

@@ -13,6 +13,9 @@ revision may change the license, and the listing tells the last one's).
 
 The abstracts are a corpus of their own: arXiv's metadata is CC0. The listing has the abstract of the last
 version, so that papers which were revised are left out of that one.
+
+By field, every group of archives (cs, econ, eess, math, physics, q-bio, q-fin, stat) has corpora of its own,
+by the group of a paper's primary category.
 """
 
 import dataclasses
@@ -39,7 +42,13 @@ from evalkit_crawlers.source import (
     Source,
 )
 from evalkit_crawlers.sources import latexml
-from evalkit_crawlers.sources.arxiv_taxonomy import ALIASES, archive_of, parse_categories, set_spec
+from evalkit_crawlers.sources.arxiv_taxonomy import (
+    ALIASES,
+    archive_of,
+    field_of,
+    parse_categories,
+    set_spec,
+)
 from evalkit_crawlers.sources.oai import Record, list_records
 
 if TYPE_CHECKING:
@@ -77,15 +86,17 @@ class ArxivSource:
 
     Args:
         categories: categories and archives, of which a paper's *primary* category must be one; empty for all.
+        by_field: a corpus of texts and one of abstracts for every field, instead of one of each for all.
     """
 
     name = "arxiv"
     not_found_reason = NO_HTML
     """What it means here that a page is not there."""
 
-    def __init__(self, categories: tuple[str, ...] = ()) -> None:
-        self.categories = categories
+    def __init__(self, categories: tuple[str, ...] = (), by_field: bool = False) -> None:
+        self.categories, self.by_field = categories, by_field
         self.extractor = f"evalkit latexml {latexml.VERSION}, lxml {metadata.version('lxml')}"
+        # Not by_field, which asks for the same listings: a crawl by field goes on with what another fetched.
         self.query: Mapping[str, str] = {"categories": ",".join(categories) or "all"}
 
     def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
@@ -115,12 +126,13 @@ class ArxivSource:
             yield Drop(name, "listed without id, category or the first version's date")
             return
         id = f"{paper.id}v1"
+        corpus = field_of(paper.primary_category) if self.by_field else ""
         if paper.first_at not in window:
-            yield Drop(id, "published outside of the window")
+            yield Drop(id, "published outside of the window", corpus)
         elif not self._is_wanted(paper.primary_category):
-            yield Drop(id, "primary category is another one")
+            yield Drop(id, "primary category is another one", corpus)
         else:
-            yield from _candidates(paper, id)
+            yield from _candidates(paper, id, corpus)
 
     def _is_wanted(self, category: str) -> bool:
         names = {category, ALIASES.get(category, category), archive_of(category)}
@@ -139,10 +151,11 @@ class ArxivSource:
         return Extracted(candidate, article.text)
 
 
-def _candidates(paper: _Paper, id: str) -> Iterator[Candidate | Drop]:
+def _candidates(paper: _Paper, id: str, corpus: str) -> Iterator[Candidate | Drop]:
+    """A paper's text and abstract; ``corpus`` is its field, or empty where fields are not told apart."""
     was_revised = paper.num_versions > 1
     if paper.first_is_withdrawn:
-        yield Drop(id, "withdrawn")
+        yield Drop(id, "withdrawn", corpus)
         return
     yield Candidate(
         id=id,
@@ -151,12 +164,13 @@ def _candidates(paper: _Paper, id: str) -> Iterator[Candidate | Drop]:
         license=None if was_revised else paper.license,
         title=paper.title,
         stratum=paper.primary_category,
+        corpus=corpus,
         attributes={"source_version": "v1"},
     )
-    abstract_id = f"{id}-abstract"
+    abstract_id, abstracts = f"{id}-abstract", f"{corpus}-{ABSTRACTS}" if corpus else ABSTRACTS
     if was_revised or not paper.abstract:
         reason = "abstract of a later version" if was_revised else "no abstract"
-        yield Drop(abstract_id, reason, ABSTRACTS)
+        yield Drop(abstract_id, reason, abstracts)
         return
     yield Candidate(
         id=abstract_id,
@@ -165,7 +179,7 @@ def _candidates(paper: _Paper, id: str) -> Iterator[Candidate | Drop]:
         license="CC0-1.0",
         title=paper.title,
         stratum=paper.primary_category,
-        corpus=ABSTRACTS,
+        corpus=abstracts,
         text=paper.abstract,
         attributes={"source_version": "v1"},
     )
@@ -223,6 +237,10 @@ def command(
             help="Primary categories and whole archives by commas: cs.CL,cs.LG,physics; by default all.",
         ),
     ] = None,
+    by_field: Annotated[
+        bool,
+        typer.Option("--by-field", help="Corpora of each field: cs, math, physics, q-bio, stat, econ, …"),
+    ] = False,
 ) -> Source:
     """Collect arXiv papers by the day of their first version: full texts, and abstracts beside them."""
-    return ArxivSource(parse_categories(joined(categories)))
+    return ArxivSource(parse_categories(joined(categories)), by_field)

@@ -33,6 +33,8 @@ _SUBJECTS = {
 }
 _GROUPS = {archive: archive for archive in ("cs", "econ", "eess", "math", "q-bio", "q-fin", "stat")}
 """Archive → group; every other archive belongs to ``physics``."""
+FIELDS = tuple(sorted({*_GROUPS.values(), "physics"}))
+"""arXiv's groups of archives: what leaderboards call fields."""
 
 ALIASES = {
     "cs.NA": "math.NA",
@@ -90,11 +92,19 @@ def archive_of(category: str) -> str:
     return category.partition(".")[0]
 
 
+def field_of(category: str) -> str:
+    """The field of a category or archive, one of `FIELDS`.
+
+    >>> field_of("cs.CL"), field_of("hep-th"), field_of("math-ph"), field_of("q-bio.NC")
+    ('cs', 'physics', 'physics', 'q-bio')
+    """
+    return _GROUPS.get(archive_of(category), "physics")
+
+
 def set_spec(name: str) -> str:
     """The OAI-PMH set of a category or archive, ``group:archive:CATEGORY``.
 
     >>> set_spec("cs.CL"), set_spec("hep-th"), set_spec("physics.optics"), set_spec("cs")
     ('cs:cs:CL', 'physics:hep-th', 'physics:physics:optics', 'cs:cs')
     """
-    archive = archive_of(name)
-    return f"{_GROUPS.get(archive, 'physics')}:{name.replace('.', ':')}"
+    return f"{field_of(name)}:{name.replace('.', ':')}"

@@ -293,7 +293,7 @@ def _number(value: object) -> str:
 def command(
     languages: Annotated[
         CommaLists,
-        typer.Option("--languages", help="Editions by commas, e.g. en,zh,fr; by default fourteen."),
+        typer.Option("--languages", help="Editions by commas, e.g. en,zh,fr; by default the twenty largest."),
     ] = None,
 ) -> Source:
     """Wikipedia articles that were created in the window, as they were created (CC BY-SA 4.0)."""

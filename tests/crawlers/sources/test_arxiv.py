@@ -16,8 +16,10 @@ from evalkit_crawlers.sources.arxiv import ArxivSource
 from evalkit_crawlers.sources.arxiv_taxonomy import ARCHIVES, CATEGORIES, parse_categories, set_spec
 from tests.crawlers.sources.test_oai import KeepingGet
 from tests.support import site_arxiv
+from tests.support.crawling import crawl_from
 from tests.support.replay import FakeClock, serve
 from tests.support.site_arxiv import ARXIV_HOSTS, ARXIV_ONLY, CC_BY, CC_BY_NC_ND, Paper
+from tests.support.toy_source import prose
 
 WINDOW = CrawlWindow(dt.date(2026, 11, 1), dt.date(2026, 11, 15))
 BODY = site_arxiv.section("1", "Words", site_arxiv.paragraph("The words of the paper."))
@@ -199,6 +201,50 @@ def test_a_window_before_the_servers_first_day_is_listed_from_that_day() -> None
     get = KeepingGet(site_arxiv.arxiv_site([paper(1)]))
     list(ArxivSource().discover(CrawlWindow(dt.date(1999, 1, 1), dt.date(1999, 2, 1)), get))
     assert "from=2005-09-16" in get.requested_urls[0]
+
+
+def test_fields_are_corpora_of_their_own(tmp_path: Path) -> None:
+    """In one crawl, each paper in the corpora of its primary category's field and in no other."""
+    categories = {
+        "cs": "cs.CL math.CO",
+        "math": "math.CO cs.DM",
+        "physics": "hep-th math-ph",
+        "econ": "econ.EM",
+    }
+    papers = [
+        paper(
+            10 * number + count,
+            categories=names,
+            title=f"{field} {count}",
+            abstract=prose(f"{field} abstract {count}"),
+            body=site_arxiv.section("1", "Words", site_arxiv.paragraph(prose(f"{field} {count}"))),
+        )
+        for number, (field, names) in enumerate(categories.items())
+        for count in range(3)
+    ]
+    papers += [
+        paper(50, categories="stat.ML", first=at(10, 1), revisions=(at(11, 5),)),
+        paper(51, categories="cs.LG", first=at(10, 1), revisions=(at(11, 5),)),
+        paper(52, deleted=True),
+    ]
+    lines: list[str] = []
+    with serve(site_arxiv.arxiv_site(papers), ARXIV_HOSTS, FakeClock()) as server:
+        crawled = crawl_from(server, ArxivSource(by_field=True), output=tmp_path, lines=lines)
+        num_requests = len(server.log)
+        together, _ = crawl_from(server, ArxivSource(), output=tmp_path, name="together")
+        assert len(server.log) == num_requests, "a crawl of all goes on with what one by field fetched"
+    by_name = {entry.corpus.name.removeprefix("arxiv-2026-11-01-2026-11-15-"): entry for entry in crawled}
+    assert list(by_name) == [
+        *("cs", "cs-abstracts", "econ", "econ-abstracts", "math", "math-abstracts"),
+        *("physics", "physics-abstracts"),
+    ]
+    for name, entry in by_name.items():
+        assert {document.title for document in entry.corpus.documents} == {
+            f"{name.partition('-')[0]} {count}" for count in range(3)
+        }
+    assert by_name["cs"].corpus.manifest.num_dropped == {"published outside of the window": 1}
+    assert len(together.corpus.documents) == 12
+    assert "dropped, of no corpus: 1 deleted, 1 published outside of the window" in "\n".join(lines)
 
 
 def test_over_http_politely_and_once(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_rendering_without_prose() -> None:
 
 
 def test_languages_are_checked() -> None:
-    assert parse_languages(None) == DEFAULT and set(DEFAULT) <= EDITIONS
+    assert parse_languages(None) == DEFAULT and set(DEFAULT) <= EDITIONS and len(set(DEFAULT)) == 20
     assert parse_languages(" en,ZH ,fr,en,zh-min-nan,") == ("en", "zh", "fr", "zh-min-nan")
     assert [language_tag(name) for name in ("en", "simple", "zh-yue", "no")] == ["en", "en", "yue", "nb"]
     assert len(EDITIONS) > 340 and all(name == name.lower().strip() for name in EDITIONS)

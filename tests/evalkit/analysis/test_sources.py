@@ -46,6 +46,15 @@ def test_sources_and_languages_tell_corpora_apart() -> None:
     )
 
 
+def test_parts_of_one_crawl_are_told_apart_by_their_names() -> None:
+    english: tuple[Counts, Counts] = ({"arxiv": 3}, {"en": 3})
+    names = ["arxiv-2026-01-cs", "arxiv-2026-01-math", "arxiv-2026-02-cs", "arxiv-2026-02-math"]
+    labels = sources_of_corpora([(name, *english) for name in names])
+    assert labels == ("arxiv (arxiv-cs)", "arxiv (arxiv-math)") * 2
+    labels = sources_of_corpora([("arxiv-2026-01", *english), ("arxiv-2026-02", *english)])
+    assert labels == ("arxiv", "arxiv")
+
+
 def test_where_nobody_stated_a_source_names_tell_corpora_apart() -> None:
     nothing: tuple[Counts, Counts] = ({"unknown": 3}, {"unknown": 3})
     labels = sources_of_corpora(

@@ -51,6 +51,11 @@ def test_the_projects_own_leaderboard_names_models_that_exist() -> None:
         (("delay_days = 2", 'policies = ["documnt"]'), "unknown policy 'documnt'. Did you mean document"),
         (("[models]", "[gates]\nmax_overlap = 1\n[models]"), "Did you mean max_overlap_rate"),
         (("[models]", "[models"), "is not TOML"),
+        (
+            ('source = "down"', 'source = "down"\ncorpora = ["cs", "cs"]'),
+            "each once: cs, cs",
+        ),
+        (('source = "down"', 'source = "down"\ncorpora = ["a/b"]'), "corpora of down must be names"),
     ],
 )
 def test_a_config_that_cannot_be_meant_is_refused(change: tuple[str, str], says: str, tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.corpora.store import load_corpus
+from evalkit.corpora.store import load_corpus, make_corpus, make_document, save_corpus
 from evalkit.errors import ScoringError, UsageError
 from evalkit.files import TEMPORARY_SUFFIX, atomic_write, temporary_folder
 from evalkit.refresh.config import last_window, read_config
-from evalkit.refresh.corpora import crawl
+from evalkit.refresh.corpora import crawl, gate, publish, published_names
 from evalkit.refresh.results import commit
 from tests.support.leaderboard import CONFIG, SOURCES
+from tests.support.toy_source import prose
 from tests.support.toys import plugin_environment, run_cli, run_process
 
 
@@ -209,3 +210,33 @@ def test_commit_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ScoringError, match=r"cannot run git .*; install it"):
         commit(config, "nothing", push=False, tell=pytest.fail)
+
+
+def test_several_corpora_of_one_crawl_are_gated_each_against_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "corpora"))
+    path = tmp_path / "leaderboard.toml"
+    path.write_text(CONFIG.replace('source = "down"', 'source = "papers"\ncorpora = ["cs", "math"]'))
+    config = read_config(path)
+    sizes = {"2026-10-01": {"cs": 30, "math": 12, "econ": 5}, "2026-11-01": {"cs": 31, "math": 3}}
+    for first_day, by_field in sizes.items():
+        for field, num_documents in by_field.items():
+            documents = [
+                make_document(
+                    prose(f"{first_day} {field} {number}"),
+                    source="papers",
+                    published_at=first_day,
+                    language="en",
+                )
+                for number in range(num_documents)
+            ]
+            save_corpus(make_corpus(f"papers-{first_day}-{field}", documents))
+    october, november = (last_window(config, dt.date(2026, month, 18)) for month in (10, 11))
+    publish(config, gate(config, october))
+    assert published_names(config, october) == ["papers-2026-10-01-cs", "papers-2026-10-01-math"]
+    verdicts = {gated.corpus.name: (gated.previous, gated.passed) for gated in gate(config, november)}
+    assert verdicts == {
+        "papers-2026-11-01-cs": ("papers-2026-10-01-cs", True),
+        "papers-2026-11-01-math": ("papers-2026-10-01-math", False),
+    }
