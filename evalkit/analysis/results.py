@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from evalkit.analysis.manifests import Manifests, find_manifests
 from evalkit.analysis.shared_rows import SharedRows
 from evalkit.analysis.site_listing import SITE_LISTING, read_listing
+from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import read_checked_cell
 from evalkit.cells.renewal import newest_of_each
-from evalkit.cells.schema import CellCorpus, CellModel, CellPolicy, CorpusCell, TaskCell
+from evalkit.cells.schema import CellCorpus, CellModel, CorpusCell, TaskCell
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import slug
 from evalkit.models.prefixes import rule_of

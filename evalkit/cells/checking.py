@@ -7,8 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cells.columns import SUM_TOLERANCE, DocumentColumns, check_types, read_columns, read_rows
+from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.probe_schema import ProbeCell, ProbeTest
-from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, Cell, CorpusCell, TaskCell
+from evalkit.cells.schema import (
+    COMPRESSION_RATE_PERCENT_PER_BPB,
+    Cell,
+    CorpusCell,
+    TaskCell,
+)
 from evalkit.dates import first_day, last_day
 from evalkit.fields import FieldError
 
@@ -24,6 +30,7 @@ def check_cell(cell: Cell) -> DocumentColumns | None:
     match cell:
         case CorpusCell():
             _check_metrics(cell)
+            _check_prefix(cell.policy)
             _check_corpus(cell)
             return read_columns(cell)
         case TaskCell():
@@ -69,6 +76,14 @@ def _check_metrics(cell: CorpusCell) -> None:
     low, high = metrics.bits_per_byte_low, metrics.bits_per_byte_high
     if (low is None) != (high is None) or (low is not None and high is not None and low > high):
         raise FieldError("metrics.bits_per_byte_low and bits_per_byte_high are no interval")
+
+
+def _check_prefix(policy: CellPolicy) -> None:
+    tried = policy.tried_prefixes
+    if tried is None:
+        return
+    if not tried or min(tried, key=lambda prefix: prefix.bits_per_byte).ids != policy.prefix_ids:
+        raise FieldError("policy.prefix_ids is not the cheapest of policy.tried_prefixes")
 
 
 def _check_corpus(cell: CorpusCell) -> None:

@@ -29,13 +29,13 @@ from evalkit.cells.keys import (
     key_of,
     protocol_prefix_parts,
 )
+from evalkit.cells.policy_schema import CellPolicy, TriedPrefix
 from evalkit.cells.provenance import cell_model
 from evalkit.cells.reading import cell_of, check_kind, read_cell_of
 from evalkit.cells.renewal import cluster_of, corpus_facts, current_cell, metrics_of, renewed_files
 from evalkit.cells.schema import (
     CellDocuments,
     CellMetrics,
-    CellPolicy,
     CellTotals,
     CorpusCell,
     Environment,
@@ -48,6 +48,7 @@ from evalkit.files import slug
 from evalkit.models.prefixes import Prefix, token_text
 from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
+from evalkit.scoring.mode_finder import PrefixCost, PrefixTexts, read_prefix_texts, search_rule
 
 
 class CellSpec(NamedTuple):
@@ -60,6 +61,13 @@ class CellSpec(NamedTuple):
     limit: int | None
     """None where no document was left out."""
     token_bits: bool = False
+    prefix_texts: PrefixTexts | None = None
+    """What the model's `ModelIdentity.prefix_candidates` are tried on, where the policy has any tried."""
+
+    @property
+    def candidates(self) -> tuple[Prefix, ...]:
+        """The prefixes of which the cheapest is read; none where the policy or the model has no choice."""
+        return self.identity.prefix_candidates.get(self.policy, ())
 
     def key(self, *, token_bits: bool | None = None) -> str:
         """Digest of what determines the numbers: 24 hexadecimal digits."""
@@ -79,8 +87,14 @@ class CellSpec(NamedTuple):
         }
 
     def _protocol_prefix_parts(self) -> dict[str, object]:
+        if self.candidates:
+            return {"prefix": self.search_rule()}
         prefix = self.identity.policy_prefixes.get(self.policy)
         return {} if prefix is None else protocol_prefix_parts(prefix.ids, prefix.chunk_ids)
+
+    def search_rule(self) -> str:
+        """What the key has for a prefix that is found by trying `candidates`."""
+        return search_rule(self.candidates, self.prefix_texts or read_prefix_texts())
 
     def folder(self, output: Path) -> Path:
         """Where the cell's files lie."""
@@ -166,6 +180,7 @@ def write_cell(
     seconds: float,
     prefix: Prefix | None,
     environment: Environment,
+    tried: Sequence[PrefixCost] = (),
 ) -> CorpusCell:
     """Write a cell's two files, the JSON last, and return it.
 
@@ -178,6 +193,7 @@ def write_cell(
         seconds: time that the scoring took, without loading.
         prefix: what was read before each document; None for a codec.
         environment: from `evalkit.cells.provenance.cell_environment`.
+        tried: what the prefixes cost of which this is the cheapest.
 
     Raises:
         ScoringError: no document could be scored.
@@ -196,7 +212,7 @@ def write_cell(
             seconds=seconds,
             model=cell_model(spec.identity),
             corpus=corpus_facts(spec.corpus, spec.limit),
-            policy=_policy(spec, prefix),
+            policy=_policy(spec, prefix, tried),
             totals=_totals(scored),
             metrics=_metrics(scored, seconds),
             documents=_documents(spec, scores, path, parquet_sha256),
@@ -210,19 +226,26 @@ def write_cell(
     return _named(check_kind(CorpusCell, cell_of(path, written)), spec)
 
 
-def _policy(spec: CellSpec, prefix: Prefix | None) -> CellPolicy:
+def _policy(spec: CellSpec, prefix: Prefix | None, tried: Sequence[PrefixCost]) -> CellPolicy:
     limit = spec.identity.context_limit
     if prefix is None:
         return CellPolicy(name=spec.policy, context_limit=limit, prefix_rule="none", prefix_ids=None)
-    is_as_planned = prefix.rule == spec.identity.prefix or spec.policy in spec.identity.policy_prefixes
+    planned_rule = spec.search_rule() if tried else spec.identity.prefix
+    is_as_planned = prefix.rule == planned_rule or spec.policy in spec.identity.policy_prefixes
+    names = spec.identity.token_names
     return CellPolicy(
         name=spec.policy,
         context_limit=limit,
         prefix_rule=prefix.rule,
         prefix_ids=prefix.ids,
-        prefix_text=token_text(prefix.ids, spec.identity.token_names),
+        prefix_text=token_text(prefix.ids, names),
         chunk_prefix_ids=prefix.chunk_ids or None,
-        planned_rule=None if is_as_planned else spec.identity.prefix,
+        planned_rule=None if is_as_planned else planned_rule,
+        tried_prefixes=tuple(
+            TriedPrefix(rule=of.rule, ids=of.ids, text=token_text(of.ids, names), bits_per_byte=bits_per_byte)
+            for of, bits_per_byte in tried
+        )
+        or None,
     )
 
 

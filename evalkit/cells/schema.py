@@ -6,7 +6,7 @@
 | `TaskCell` | `task` | what one model answered to one task |
 | `ProbeCell` | `trained-probe` | how far one network, trained on one task, generalizes |
 
-The last is in `evalkit.cells.probe_schema`.
+The last is in `evalkit.cells.probe_schema`, a cell's policy in `evalkit.cells.policy_schema`.
 
 Fields are named as in the file and are all in it, but where `evalkit.fields` says otherwise;
 `evalkit.cells.reading` reads them, and refuses a file with a field more, or less, or of another type.
@@ -18,18 +18,16 @@ have no kind, and those of tasks have the kind ``probe``. `content_of` gives bac
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple, TypeAlias
+from typing import Annotated, ClassVar, NamedTuple
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.policy_schema import CellPolicy, Fact
 from evalkit.fields import JsonValue, Mark, Scalar, to_json
-from evalkit.models.prefixes import prefix_in_words, rule_of
 from evalkit.stats import Interval
 from evalkit.tasks import SummaryRow
 
 COMPRESSION_RATE_PERCENT_PER_BPB = 12.5
 """One bit per byte is an eighth of the text: the number that Uncheatable Eval prints."""
-
-Fact: TypeAlias = Annotated[str | None, Mark.MAY_BE_ABSENT]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,35 +140,6 @@ class CellCorpus:
     """Digest of all fields of all documents, see `evalkit.corpora.document`; older cells do not say."""
     languages: Annotated[Mapping[str, int] | None, Mark.MAY_BE_ABSENT] = None
     """Documents by language, ``unknown`` where nobody stated it; the same."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CellPolicy:
-    """What was paid for, and what was read before it."""
-
-    name: str
-    context_limit: int | None
-    """Most token positions of one forward pass; None where there is no limit."""
-    prefix_rule: str
-    """``bos``, ``eos``, ``none`` or ``token:ID,ID``; it says the same as `prefix_ids`."""
-    prefix_ids: tuple[int, ...] | None
-    """Ids that were read before each document; None for a compressor."""
-    prefix_text: Fact = None
-    """Their tokens as text; None where a vocabulary has none for them, and in older cells."""
-    chunk_prefix_ids: Annotated[tuple[int, ...] | None, Mark.MAY_BE_ABSENT] = None
-    """The first of `prefix_ids`, where every chunk began with them; None: none did."""
-    planned_rule: Fact = None
-    """What the key has in place of `prefix_rule`, where more was not known before loading (``default``)."""
-
-    @property
-    def prefix(self) -> str:
-        """What was read before each document, for people."""
-        words = prefix_in_words(self.prefix_rule, self.prefix_ids, self.prefix_text)
-        if not self.chunk_prefix_ids:
-            return words
-        if self.chunk_prefix_ids == self.prefix_ids:
-            return f"{words} before every chunk"
-        return f"{words}, {rule_of(self.chunk_prefix_ids)} before every chunk"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,13 @@ whose EOS ends a turn of a conversation (``<|im_end|>``).
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from evalkit.errors import ModelError
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.prefixes import (
+    CHEAPEST,
     EVERY_CHUNK,
     NO_PREFIX,
     Prefix,
@@ -52,6 +54,8 @@ class TokenizerStart(NamedTuple):
     """Text of every special token, and of every other that `template` has."""
     chat_template: str = ""
     """How a conversation is written, if it says so."""
+    line_break: int | None = None
+    """The first id of an encoded line break, what is put before a text included; None: not known."""
 
     @property
     def separators(self) -> dict[str, int]:
@@ -88,6 +92,8 @@ class ModelStart(NamedTuple):
     prefix: Prefix
     by_policy: Mapping[str, Prefix]
     """What it reads under the policies of published protocols."""
+    candidates: Mapping[str, tuple[Prefix, ...]] = MappingProxyType({})
+    """Of what it reads the cheapest under others, at least two each."""
 
     @property
     def ids_by_policy(self) -> dict[str, tuple[int, ...]]:
@@ -96,8 +102,13 @@ class ModelStart(NamedTuple):
 
     @property
     def all_ids(self) -> list[tuple[int, ...]]:
-        """What is read under any policy."""
+        """What is read under any policy that is no search."""
         return [self.prefix.ids, *self.ids_by_policy.values()]
+
+    @property
+    def named_ids(self) -> list[tuple[int, ...]]:
+        """What is or may be read under any policy."""
+        return [*self.all_ids, *(prefix.ids for tried in self.candidates.values() for prefix in tried)]
 
 
 def default_prefix(start: TokenizerStart, name: str) -> Prefix:
@@ -136,6 +147,7 @@ def model_start(start: TokenizerStart, entry: CatalogEntry, options: LoadOptions
     rule = option or entry.prefix
     prefix = prefix_of_rule(rule, start.special_ids, name) if rule else default_prefix(start, name)
     template = start.template or ()
+    candidates: dict[str, tuple[Prefix, ...]] = {}
     if option is not None:
         by_policy = explicit_prefixes(prefix)
     else:
@@ -144,6 +156,11 @@ def model_start(start: TokenizerStart, entry: CatalogEntry, options: LoadOptions
             "lm-eval": prefix_of_ids(bos_or_eos, start.special_ids),
             EVERY_CHUNK: prefix_of_ids(template, start.special_ids),
         }
+        searched = searched_prefixes(start)
+        if len(searched) == 1:
+            by_policy[CHEAPEST] = searched[0]
+        elif searched:
+            candidates[CHEAPEST] = searched
     if option == "bos" or (option is None and entry.uncheatable_bos):
         # As its loop with add_bos=True: `tokenizer.encode(tokenizer.bos_token)` brings what the tokenizer
         # adds to any text, and so do the text's own ids behind it.
@@ -151,4 +168,14 @@ def model_start(start: TokenizerStart, entry: CatalogEntry, options: LoadOptions
         chunk_ids = (*template, *bos)
         whole = prefix_of_ids((*chunk_ids, *template), start.special_ids)
         by_policy[EVERY_CHUNK] = whole._replace(chunk_ids=chunk_ids)
-    return ModelStart(prefix, by_policy)
+    return ModelStart(prefix, by_policy, candidates)
+
+
+def searched_prefixes(start: TokenizerStart) -> tuple[Prefix, ...]:
+    """What Uncheatable Eval's mode finder tries: BOS, EOS and a line break, each once, in this order.
+
+    Its line break is the first id of an encoded one, and so a BOS where the tokenizer puts one before every
+    text (``bos_mode_finder.py`` of its repository).
+    """
+    ids = dict.fromkeys([start.special_ids["bos"], start.special_ids["eos"], start.line_break])
+    return tuple(prefix_of_ids((token,), start.special_ids) for token in ids if token is not None)

@@ -15,6 +15,7 @@ _KEY_FIELDS = (
     "numerics",
     "prefix",
     "policy_prefixes",
+    "prefix_candidates",
     "dtype",
     "context_limit",
 )

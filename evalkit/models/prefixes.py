@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # a protocol speaks of prefixes, and a prefix under a policy 
 _RULE = re.compile(r"bos|eos|none|token:[0-9]{1,9}(,(token:)?[0-9]{1,9})*")
 EVERY_CHUNK = "uncheatable"
 """The policy whose documents are cut into chunks that may each begin with ids of their own."""
+CHEAPEST = "uncheatable-2025-12"
+"""The policy whose prefix is the cheapest of several, see `evalkit.scoring.mode_finder`."""
 
 
 class Prefix(NamedTuple):

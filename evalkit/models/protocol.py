@@ -72,6 +72,8 @@ class ModelIdentity:
     """Every file that loading reads, compared with what is there after loading; not part of the key."""
     policy_prefixes: Mapping[str, Prefix] = dataclasses.field(default_factory=dict)
     """What published protocols read in place of `prefix`, by policy name; part of the keys of their cells."""
+    prefix_candidates: Mapping[str, tuple[Prefix, ...]] = dataclasses.field(default_factory=dict)
+    """Of which published protocols read the cheapest, by policy name; part of the keys of their cells."""
     token_names: Mapping[int, str] = dataclasses.field(default_factory=dict)
     """Text of the tokens that are, or may be, read before a document; not part of the key."""
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evalkit.cells.schema import CellModel, CellPolicy
+from evalkit.cells.policy_schema import CellPolicy
+from evalkit.cells.schema import CellModel
 from evalkit.fields import to_json
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
 from evalkit.report.shown import ShownGap, difference

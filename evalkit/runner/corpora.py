@@ -13,13 +13,14 @@ from evalkit.errors import UsageError
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
-from evalkit.models.prefixes import prefix_under
+from evalkit.models.prefixes import CHEAPEST, Prefix, prefix_under
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import Advance, PlannedCell, score_missing
 from evalkit.runner.options import RunOptions
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
 from evalkit.scoring.documents import score_documents
+from evalkit.scoring.mode_finder import PrefixCost, cheapest, prefix_costs, read_prefix_texts
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits
 
 DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
@@ -71,8 +72,9 @@ def run(
             check_corpus_name(corpus)
     located_models = locate_models(models, options.load_options)
     loaded = _load_corpora(corpora, options.reporter)
+    texts = read_prefix_texts() if policy == CHEAPEST else None
     specs = [
-        (located, _spec(located, corpus, policy, limit, token_bits))
+        (located, _spec(located, corpus, policy, limit, token_bits)._replace(prefix_texts=texts))
         for located in located_models
         for corpus in loaded
     ]
@@ -141,11 +143,32 @@ def _find(spec: CellSpec, options: RunOptions) -> CorpusCell | None:
 
 def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) -> CorpusCell:
     environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
-    prefix = prefix_under(model, spec.policy) if isinstance(model, TokenModel) else None
+    prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
     started_s = time.perf_counter()
     scores = score_documents(
-        model, spec.corpus.documents, spec.policy, keep_tokens=spec.token_bits, progress=advance
+        model,
+        spec.corpus.documents,
+        spec.policy,
+        keep_tokens=spec.token_bits,
+        progress=advance,
+        prefix=prefix,
     )
     seconds = max(time.perf_counter() - started_s, _LEAST_S)
     spec = spec._replace(identity=with_loaded_details(spec.identity, model))
-    return write_cell(spec, scores, options.folder, seconds=seconds, prefix=prefix, environment=environment)
+    return write_cell(
+        spec,
+        scores,
+        options.folder,
+        seconds=seconds,
+        prefix=prefix,
+        environment=environment,
+        tried=tried,
+    )
+
+
+def _prefix(model: TokenModel, spec: CellSpec) -> tuple[Prefix, Sequence[PrefixCost]]:
+    """What is read before a document, and where that is the cheapest of several what each costs."""
+    if not spec.candidates:
+        return prefix_under(model, spec.policy), ()
+    costs = prefix_costs(model, spec.candidates, spec.prefix_texts or read_prefix_texts())
+    return cheapest(costs), costs

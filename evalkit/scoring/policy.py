@@ -16,8 +16,8 @@ reproduce old tables.
 
 ``uncheatable-2025-12``: its protocol since December 2025: independent chunks of 4000 ids (most of its texts
 are shorter), each after the prefix, and every id is paid for. Its prefix is one token: 0 for RWKV, for
-others BOS, EOS or a line break, whichever its mode finder found cheapest on a file of its own. That choice
-is not repeated here: the prefix is the model's, or what ``--prefix`` says.
+others BOS, EOS or a line break, whichever its mode finder finds cheapest on texts that are not scored:
+`evalkit.scoring.mode_finder` does the same, unless ``--prefix`` says what to read.
 
 ``lm-eval``: the rolling windows of lm-evaluation-harness (`get_rolling_token_windows` with
 ``context_len=1``, then `make_disjoint_window`), where later windows see one token of context, and the
@@ -252,9 +252,9 @@ POLICIES: Mapping[str, Policy] = {
             "chunks of 4000 tokens, each after the prefix and all paid for",
             "Independent chunks of 4000 tokens, fewer where the model's context is shorter; before each "
             "comes the prefix, and every token is paid for. The protocol of Uncheatable Eval since December "
-            "2025, whose texts are mostly shorter than a chunk. Which token comes before them, its mode "
-            "finder chooses by the least cost on a file of its own; here it is the model's prefix, or "
-            "what --prefix says.",
+            "2025, whose texts are mostly shorter than a chunk. The prefix is token 0 for RWKV and for "
+            "others BOS, EOS or a line break, whichever costs least on texts that are not scored, as its "
+            "mode finder chooses; or what --prefix says.",
             _uncheatable_2025_12,
         ),
         Policy(

@@ -102,6 +102,7 @@ def _plan(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header: Hea
         details={**identity.details, **stated_notes(config, limit)},
         numerics=numerics(has_adapter=False),
         policy_prefixes=start.by_policy,
+        prefix_candidates=start.candidates,
         token_names=start_names(tokenizer, tokenizer_says, start),
     )
     return _TransformersModel(settings, config, tokenizer, identity, start)

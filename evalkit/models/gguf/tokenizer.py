@@ -88,7 +88,15 @@ def header_start(header: Header) -> TokenizerStart:
         if kind_of_token == CONTROL or index in special
     }
     template = (bos,) if bos is not None and adds_bos(header) else ()
-    return TokenizerStart(template, special_ids, names, header.text("tokenizer.chat_template", ""))
+    # As a tokenizer of bytes, one with pieces for bytes and one of plain texts spell it.
+    line_breaks = [tokens.index(token) for token in ("Ċ", "<0x0A>", "\n") if token in tokens]
+    return TokenizerStart(
+        template,
+        special_ids,
+        names,
+        header.text("tokenizer.chat_template", ""),
+        next(iter((*template, *line_breaks)), None),
+    )
 
 
 def token_types(header: Header, num_tokens: int) -> list[int]:

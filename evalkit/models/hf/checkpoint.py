@@ -118,6 +118,7 @@ def open_checkpoint(entry: CatalogEntry, options: LoadOptions) -> Checkpoint:
         numerics=numerics(has_adapter=bool(adapter or beside)),
         files=(*weights, *other_files, *tokenizer_files),
         policy_prefixes=start.by_policy,
+        prefix_candidates=start.candidates,
         token_names=start_names(tokenizer, tokenizer_says, start),
     )
     return Checkpoint(

@@ -33,6 +33,7 @@ def tokenizer_start(
         {"bos": bos_id, "eos": eos_id},
         {**names, **_decoded(tokenizer, set(template or ()).difference(names))},
         json.dumps(tokenizer.chat_template or "", ensure_ascii=False),
+        next(iter((*(template or ()), *tokenizer("\n", add_special_tokens=False)["input_ids"])), None),
     )
 
 
@@ -40,8 +41,8 @@ def start_names(
     tokenizer: "transformers.PreTrainedTokenizerBase", tokenizer_says: TokenizerStart, start: ModelStart
 ) -> dict[int, str]:
     """Text of the tokens that are, or may be, read before a document."""
-    names = tokenizer_says.candidates(*start.all_ids)
-    return names | _decoded(tokenizer, {token for ids in start.all_ids for token in ids}.difference(names))
+    names = tokenizer_says.candidates(*start.named_ids)
+    return names | _decoded(tokenizer, {token for ids in start.named_ids for token in ids}.difference(names))
 
 
 def _decoded(tokenizer: "transformers.PreTrainedTokenizerBase", ids: Iterable[int]) -> dict[int, str]:

@@ -152,5 +152,6 @@ def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header:
         numerics=f"llama.cpp of {open_library().name}",
         files=(file.model_file,),
         policy_prefixes=start.by_policy,
-        token_names=start_of_file.candidates(*start.all_ids),
+        prefix_candidates={} if header.architecture.startswith("rwkv") else start.candidates,
+        token_names=start_of_file.candidates(*start.named_ids),
     )

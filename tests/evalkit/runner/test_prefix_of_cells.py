@@ -87,8 +87,9 @@ def test_rule_and_ids_of_a_cell_are_what_was_read(
         said = cell.policy
         assert said.prefix_ids is not None
         assert ids_of(said.prefix_rule) == said.prefix_ids, policy
-        assert len(recorder.contexts) == len(CORPUS.documents)  # each fits into one window
-        for context in recorder.contexts:
+        contexts = recorder.contexts[-len(CORPUS.documents) :]  # each fits into one window
+        assert contexts == recorder.contexts or said.tried_prefixes
+        for context in contexts:
             assert context[: len(said.prefix_ids)] == said.prefix_ids, policy
             assert policy == "uncheatable" or context == said.prefix_ids
         if rule is not None and policy != "uncheatable":
@@ -110,9 +111,8 @@ def test_a_key_is_of_what_is_read(specs: Mapping[str, str]) -> None:
     assert keys["document", None] == keys["document", "eos"]
     assert keys["lm-eval", None] == keys["lm-eval", "bos"] == keys["lm-eval", "token:1"]
     assert keys["uncheatable", "bos"] == keys["uncheatable", "token:1"]
-    assert keys["uncheatable-2025-12", None] == keys["uncheatable-2025-12", "eos"]
     # All others differ; under policies that read the model's prefix, also what is the same in other words.
-    assert len(set(keys.values())) == len(keys) - 1 - 2 - 1 - 1
+    assert len(set(keys.values())) == len(keys) - 1 - 2 - 1
 
 
 def test_text_and_ids_stand_in_the_cell(specs: Mapping[str, str], tmp_path: Path) -> None:
