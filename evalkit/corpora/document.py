@@ -28,6 +28,9 @@ READABLE_VERSIONS = (1, 2, 3)
 version 2 there was no ``records_sha256``."""
 UNKNOWN = "unknown"
 """Stands for a source or license that nobody stated, in documents and in the manifest's counts."""
+VERBATIM = "verbatim"
+"""What `Document.extractor` begins with where a text is a file as it is, a program's say: nothing was taken
+out of a page, and no language but its own is spoken."""
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?", re.ASCII)
 _MOMENT_FORMS = "YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SSZ"
@@ -72,6 +75,11 @@ class Document:
     def data(self) -> bytes:
         """The text in UTF-8: the bytes that are scored."""
         return self.text.encode("utf-8")
+
+    @property
+    def is_verbatim(self) -> bool:
+        """Whether the text is a file as it is; see `VERBATIM`."""
+        return (self.extractor or "").startswith(VERBATIM)
 
 
 _RECORD_FIELDS = sorted(field.name for field in dataclasses.fields(Document) if field.name != "text")

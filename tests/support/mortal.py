@@ -2,12 +2,14 @@
 
 On standard input an order per line, ``{"kill_at": N}``: the child sends itself SIGKILL at its N-th file or
 socket operation (an audit event of Python's); 0: never. On standard output the child's process id, and when
-it has ended its wait status. Not a test: `test_kills` starts it.
+it has ended its wait status. Arguments: the endpoints in JSON, the source pickled in hexadecimal digits.
+Not a test: `tests.support.reaper` starts it.
 """
 
 import itertools
 import json
 import os
+import pickle
 import signal
 import sys
 
@@ -20,10 +22,11 @@ from evalkit.corpora.store import make_document
 from evalkit_crawlers.crawling import crawl
 from evalkit_crawlers.crawling.progress import CrawlProgress
 from evalkit_crawlers.options import CommonOptions
+from evalkit_crawlers.source import Source
 from evalkit_crawlers.text import clean
 from tests.support.crawling import CONTACT, LIMITS
 from tests.support.replay import FakeClock
-from tests.support.toy_source import WINDOW, ToySource, prose
+from tests.support.toy_source import WINDOW, prose
 
 _OPERATIONS = ("open", "os.", "socket.", "fcntl.", "tempfile.", "sqlite3.", "shutil.")
 
@@ -38,21 +41,22 @@ def _die_at(num_operations: int) -> None:
     sys.addaudithook(hook)
 
 
-def _crawl(endpoints: dict[str, str], kill_at: int) -> None:
+def _crawl(source: Source, endpoints: dict[str, str], kill_at: int) -> None:
     common = CommonOptions(WINDOW, contact=CONTACT, endpoints=endpoints, allow_private_hosts=True)
     clock = FakeClock()
     if kill_at:
         _die_at(kill_at)
-    crawl.crawl(ToySource(), common, clock=clock, progress=CrawlProgress(sys.stderr, clock), limits=LIMITS)
+    crawl.crawl(source, common, clock=clock, progress=CrawlProgress(sys.stderr, clock), limits=LIMITS)
 
 
 def _main() -> None:
     endpoints = json.loads(sys.argv[1])
+    source = pickle.loads(bytes.fromhex(sys.argv[2]))
     clean.clean_documents([make_document(prose(0), source="toy")])  # loads the language model
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            _crawl(endpoints, json.loads(line)["kill_at"])
+            _crawl(source, endpoints, json.loads(line)["kill_at"])
             os._exit(0)
         print(pid, flush=True)
         print(os.waitpid(pid, 0)[1], flush=True)

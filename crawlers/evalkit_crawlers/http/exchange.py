@@ -65,7 +65,7 @@ class Answer:
     headers: Mapping[str, str]
     """Names in lower case; without cookies, which would tell one crawl from another."""
     body: bytes
-    """Content encoding undone; empty unless the status is 200."""
+    """Content encoding undone; empty unless the status is 200, or the caller reads refusals."""
 
 
 class Exchanger:
@@ -94,7 +94,16 @@ class Exchanger:
         if self._cache is not None:
             self._cache.close()
 
-    def exchange(self, url: str, *, accept: str, revalidate: bool, queue: str) -> Answer:
+    def exchange(
+        self,
+        url: str,
+        *,
+        accept: str,
+        revalidate: bool,
+        queue: str,
+        token: str | None = None,
+        reads_refusals: bool = False,
+    ) -> Answer:
         """Ask for a URL and read the answer.
 
         Args:
@@ -102,6 +111,9 @@ class Exchanger:
             accept: value of the ``Accept`` header.
             revalidate: through the HTTP cache, which asks the server whether its copy is still good.
             queue: whose connection is used.
+            token: sent as ``Authorization: Bearer``; such answers stay out of the HTTP cache, whose file
+                would hold it.
+            reads_refusals: read the body whatever the status is.
 
         Raises:
             TryAgain: no connection, no answer in time, or a body that is not whole.
@@ -117,13 +129,14 @@ class Exchanger:
                 "Accept-Encoding": ACCEPT_ENCODING,
                 # A cache may answer only after asking the server whether its copy is still good.
                 **({"Cache-Control": "no-cache"} if revalidate else {}),
+                **({"Authorization": f"Bearer {token}"} if token else {}),
             },
             extensions={
                 QUEUE: queue,
                 "timeout": dict.fromkeys(("connect", "read", "write", "pool"), limit_s),
             },
         )
-        transport = self._cached_transport() if revalidate else self._transport
+        transport = self._cached_transport() if revalidate and not token else self._transport
         try:
             response = transport.handle_request(request)
         except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
@@ -134,7 +147,7 @@ class Exchanger:
             raise TryAgain(HUNG_UP, host_is_down=False) from None
         with contextlib.closing(response):
             headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
-            body = self._body(response) if response.status_code == 200 else b""
+            body = self._body(response) if response.status_code == 200 or reads_refusals else b""
             return Answer(response.status_code, headers, body)
 
     def _body(self, response: httpx2.Response) -> bytes:

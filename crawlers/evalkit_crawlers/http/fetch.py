@@ -8,6 +8,7 @@ queue, a single exchange (`evalkit_crawlers.http.exchange`): for listings an HTT
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import NoReturn, Protocol
@@ -47,6 +48,9 @@ out of reach."""
 
 MAX_FORBIDDEN_PAGES = 3
 """Answers in a row that forbid a page; then it is us whom the host forbids: to ask on would be an attack."""
+
+TOLD_PAUSE_S = 120.0
+"""Shorter pauses that an interface asks for are kept without a word."""
 
 _FORBIDDING = frozenset({401, 403, 429})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -313,14 +317,20 @@ class Fetcher:
             wait_s = min(max(policy.delay_s, 2.0) * 2.0**num_tries, 300.0)
             try:
                 answer = self._exchanger.exchange(
-                    url, accept=accept, revalidate=revalidate, queue=policy.queue
+                    url,
+                    accept=accept,
+                    revalidate=revalidate,
+                    queue=policy.queue,
+                    token=os.environ.get(policy.token_variable) if policy.token_variable else None,
+                    reads_refusals=policy.pause is not None,
                 )
                 self._watcher.answered(policy.queue, len(answer.body))
+                pause = policy.pause(answer, self._clock.now()) if policy.pause else None
                 retry_after_s = self._retry_after_s(answer.headers.get("retry-after", ""))
                 # MediaWiki says that it is busy with status 200 (https://www.mediawiki.org/wiki/Manual:Maxlag_parameter).
                 lags = retry_after_s > 0 and "mediawiki-api-error" in answer.headers
-                if answer.status in _BUSY or lags:
-                    wait_s = max(wait_s, retry_after_s)
+                if answer.status in _BUSY or lags or (pause and pause.is_refusal):
+                    wait_s = max(wait_s, retry_after_s, pause.seconds if pause else 0.0)
                     raise TryAgain(f"HTTP {answer.status}", host_is_down=True)
                 if answer.status >= 500 and num_tries < self._limits.max_tries:
                     raise TryAgain(f"HTTP {answer.status}", host_is_down=False)
@@ -334,7 +344,19 @@ class Fetcher:
                 if num_tries < self._limits.max_tries:
                     self._watcher.message(f"{url}: {failure.reason}; next try in {wait_s:.0f} s")
                 raise
+            if pause:
+                self._leave_alone(url, policy.queue, pause.seconds)
             return answer
+
+    def _leave_alone(self, url: str, queue: str, seconds: float) -> None:
+        """Make no request of a queue for so many seconds, as an interface asks; called within a turn."""
+        host = host_of(url)
+        if seconds > MAX_HOLD_S:
+            self._down[host] = f"its quota is used up, to come again in {seconds:.0f} s"
+            return
+        self._pacer.hold(queue, seconds)
+        if seconds >= TOLD_PAUSE_S:
+            self._watcher.message(f"{host}: its quota is used up; next request in {seconds:.0f} s")
 
     def _is_interface(self, url: str) -> bool:
         return urlsplit(url).path.startswith(policy_of(host_of(url), self._policies).interfaces or ("\n",))

@@ -11,10 +11,24 @@ Sources:
 """
 
 import dataclasses
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from evalkit_crawlers.http.exchange import Answer
 
 DEFAULT_DELAY_S = 1.0
 """Between two requests to a host that asks for nothing else."""
+
+
+class Pause(NamedTuple):
+    """What an interface asks for in a way of its own, beside ``Retry-After``."""
+
+    seconds: float
+    """Until the next request; more than `evalkit_crawlers.http.pacing.MAX_HOLD_S`: not in this crawl."""
+    is_refusal: bool
+    """Whether the answer is none, so that the same is asked again afterwards."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +43,10 @@ class HostPolicy:
     """Least time from the end of one answer to the next request."""
     interfaces: tuple[str, ...] = ()
     """Beginnings of paths that are documented programming interfaces: robots.txt does not speak of them."""
+    pause: "Callable[[Answer, dt.datetime], Pause | None] | None" = None
+    """Reads off an answer, and the time it came, for how long the interface wants to be left alone."""
+    token_variable: str | None = None
+    """Environment variable with a token that goes with every request to these hosts, and to no others."""
 
     def covers(self, host: str) -> bool:
         """Whether the policy is for a host, given by its name in lower case."""

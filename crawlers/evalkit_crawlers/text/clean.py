@@ -15,6 +15,9 @@ In this order, each document that falls out with its reason:
 5. Duplicates, exact and near (`evalkit.corpora.duplicates`), of a document that was published earlier
    (of two at the same time, the one with the smaller id stays) or of an earlier corpus.
 
+Files as they are (`evalkit.corpora.document.VERBATIM`), programs say, skip steps 2 and 4: their license
+notices are lines that repeat, and have to stay, and a language detector knows no programs.
+
 The outcome does not depend on the order in which documents come. Two corpora of one crawl are cleaned
 each by itself.
 """
@@ -79,9 +82,12 @@ def clean_documents(
             drops.append(Drop(document.id, f"shorter than {min_bytes} bytes"))
         else:
             sound.append(document)
-    lines = boilerplate_lines(sound)
+    lines = boilerplate_lines([document for document in sound if not document.is_verbatim])
     in_language = []
     for document in sound:
+        if document.is_verbatim:
+            in_language.append(document)
+            continue
         document = _with_text(document, without_lines(document.text, document.url, lines))
         if document.num_bytes < max(1, min_bytes):
             drops.append(Drop(document.id, f"shorter than {min_bytes} bytes without boilerplate"))

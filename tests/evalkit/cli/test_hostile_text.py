@@ -100,7 +100,9 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("corpora", "show"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],
     ("corpora", "verify"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],
     ("crawl", "arxiv"): lambda folder: [_WINDOW, [*_WINDOW, "--categories", EVIL]],
+    ("crawl", "github"): lambda folder: [[*_WINDOW, "--languages", EVIL], [*_WINDOW, "--name", EVIL]],
     ("crawl", "news"): lambda folder: [[*_WINDOW, "--feeds", EVIL], [*_WINDOW, "--endpoint", EVIL]],
+    ("crawl", "stackexchange"): lambda folder: [[*_WINDOW, "--sites", EVIL], [*_WINDOW, "--name", EVIL]],
     ("crawl", "wikipedia"): lambda folder: [[*_WINDOW, "--languages", EVIL], [*_WINDOW, "--name", EVIL]],
     ("env",): lambda folder: [[], ["--json"]],
     ("export",): lambda folder: [

@@ -25,6 +25,8 @@ LISTS = {
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
     "evalkit report": {"--corpora"},
     "evalkit crawl arxiv": {"--categories"},
+    "evalkit crawl github": {"--languages"},
+    "evalkit crawl stackexchange": {"--sites"},
     "evalkit crawl wikipedia": {"--languages"},
     "evalkit probe train": {"--task", "--model", "--layers", "--negative-eigenvalues"},
 }

@@ -1,0 +1,66 @@
+"""kill -9 ten times in crawls of GitHub and Stack Exchange: the same corpora, and nothing fetched twice."""
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from evalkit_crawlers.source import Source
+from evalkit_crawlers.sources.github import GithubSource
+from evalkit_crawlers.sources.stackexchange import StackExchangeSource
+from tests.support import site_github, site_stackexchange
+from tests.support.crawling import crawl_from, parquet
+from tests.support.reaper import Reaper, lives
+from tests.support.replay import Site, serve
+
+NUM_KILLS = 10
+
+REPOSITORIES = [
+    site_github.Repository(
+        f"owner/r{number}",
+        {f"a{part}.py": site_github.code(f"{number} {part}") for part in range(3)},
+        fork=number % 4 == 3,
+    )
+    for number in range(8)
+]
+QUESTIONS = [
+    site_stackexchange.question(number, num_answers=number % 4, site=site)
+    for site in ("stackoverflow", "math", "physics", "law")
+    for number in range(1, 250, 4 if site == "stackoverflow" else 1)
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "site", "hosts"),
+    [
+        (GithubSource(("python",)), site_github.github_site(REPOSITORIES), site_github.HOSTS),
+        (
+            StackExchangeSource(("stackoverflow", "math", "physics", "law")),
+            site_stackexchange.stackexchange_site(QUESTIONS),
+            [site_stackexchange.HOST],
+        ),
+    ],
+    ids=["github", "stackexchange"],
+)
+def test_ten_kills_lose_nothing(source: Source, site: Site, hosts: list[str]) -> None:
+    reaper = Reaper(site)
+    with serve(reaper, hosts) as server:
+        with lives(server, reaper, source) as crawls:
+            # Each life is killed at its first or second request: the answer to the last one is lost.
+            statuses = [crawls.live(num_requests=1 + number % 2) for number in range(NUM_KILLS)]
+            num_requests = len(server.log)
+            assert crawls.live() == 0
+        asked = Counter((request.host, request.path, str(request.query)) for request in server.requests())
+        crawled_again = crawl_from(server, source, output=Path("undisturbed"))
+    assert statuses == [signal.SIGKILL] * NUM_KILLS
+    assert num_requests == NUM_KILLS * 3 // 2
+    # Only what was in flight is asked for twice.
+    assert sum(asked.values()) - len(asked) == NUM_KILLS
+    for undisturbed in crawled_again:
+        name = undisturbed.corpus.name
+        assert undisturbed.corpus.manifest.num_documents > 15
+        assert parquet(Path("corpora") / name) == parquet(undisturbed.folder)
+        dropped = [folder / "dropped.jsonl" for folder in (Path("corpora") / name, undisturbed.folder)]
+        assert dropped[0].read_bytes() == dropped[1].read_bytes()
