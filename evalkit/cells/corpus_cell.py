@@ -11,8 +11,9 @@ unpaid) and ``token_ends`` (byte offsets).
 
 import dataclasses
 import datetime as dt
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from evalkit.cells.keys import (
     accepted,
     cell_model_parts,
     cells_in,
+    check_parts,
     differ_in_versions_only,
     identity_parts,
     key_of,
@@ -31,7 +33,7 @@ from evalkit.cells.keys import (
 )
 from evalkit.cells.policy_schema import CellPolicy, TriedPrefix
 from evalkit.cells.provenance import cell_model
-from evalkit.cells.reading import cell_of, check_kind, read_cell_of
+from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
 from evalkit.cells.renewal import cluster_of, corpus_facts, current_cell, metrics_of, renewed_files
 from evalkit.cells.schema import (
     CellDocuments,
@@ -111,8 +113,9 @@ def find_cell(
 ) -> CorpusCell | None:
     """The finished cell of a spec, or None; a cell with token bits serves one without.
 
-    Damaged files are moved aside, except in a dry run, and ``warn`` is told (`cell_files.is_whole`). Where
-    the texts are the same and something else is said of them now, the cell is made anew of the same bits
+    Files that are no such cell (damaged, of another schema or model, numbers that are not those of the rows)
+    are moved aside, except in a dry run, and ``warn`` is told (`cell_files.find`). Where the texts are the
+    same and something else is said of them now, the cell is made anew of the same bits
     (`evalkit.cells.renewal`).
 
     Args:
@@ -125,15 +128,23 @@ def find_cell(
 
     Raises:
         ModelError: the model's identity cannot be kept in a cell.
-        ScoringError: a file cannot be read, or is whole and no cell of a corpus.
+        ScoringError: a file cannot be read, or not be moved.
     """
     cell_model(spec.identity)  # what is wrong with it is told before anything is scored
     for token_bits in sorted({spec.token_bits, True}):
         path = spec.folder(output) / f"{spec.key(token_bits=token_bits)}.json"
         paths = [path, *renewed_files(path)]
-        whole = [p for p in paths if cell_files.is_whole(p, warn=warn, again="scored again", dry_run=dry_run)]
-        cells = [read_cell_of(CorpusCell, path) for path in whole]
-        if cells:
+        candidates = [
+            cell_files.find(
+                candidate,
+                functools.partial(_parsed, spec, token_bits, candidate),
+                warn=warn,
+                again="scored again",
+                dry_run=dry_run,
+            )
+            for candidate in paths
+        ]
+        if cells := [cell for cell in candidates if cell is not None]:
             return _named(current_cell(cells, spec.corpus, path, warn=warn, dry_run=dry_run), spec)
     if not accept_versions:
         return None
@@ -146,6 +157,17 @@ def find_cell(
             path = cell.path.with_stem(cell.path.stem.partition("-")[0])
             return _named(current_cell([cell], spec.corpus, path, warn=warn, dry_run=dry_run), spec)
     return None
+
+
+def _parsed(spec: CellSpec, token_bits: bool, path: Path, content: Mapping[str, object]) -> CorpusCell:
+    """The cell of a spec from its JSON.
+
+    Raises:
+        FieldError: it is none, or another's.
+    """
+    cell = checked_cell_of(CorpusCell, path, content)
+    check_parts(_cell_parts(cell, spec), spec.parts(token_bits))
+    return cell
 
 
 def _cell_parts(cell: CorpusCell, spec: CellSpec) -> dict[str, object]:
@@ -222,7 +244,10 @@ def write_cell(
         )
         return content_of(cell)
 
-    written = cell_files.write(path, lambda parquet: _write_rows(parquet, scores, spec.token_bits), content)
+    parse = functools.partial(_parsed, spec, spec.token_bits, path)
+    written = cell_files.write(
+        path, lambda parquet: _write_rows(parquet, scores, spec.token_bits), content, parse
+    )
     return _named(check_kind(CorpusCell, cell_of(path, written)), spec)
 
 

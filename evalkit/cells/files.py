@@ -9,12 +9,16 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 from evalkit.errors import ScoringError
+from evalkit.fields import FieldError
 from evalkit.files import atomic_write, locked, strict_json, sweep
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 2
 """Of the files that are written."""
@@ -27,13 +31,21 @@ the same in either schema, so that no finished cell is computed again."""
 _NO_CELL = f"is not a cell of schema {' or '.join(map(str, READABLE_SCHEMAS))}"
 
 
-def is_whole(path: Path, *, warn: Callable[[str], None], again: str, dry_run: bool = False) -> bool:
-    """Whether a cell is there; files that are not what was written are moved aside, and ``warn`` is told.
+def find(
+    path: Path,
+    parse: Callable[[dict[str, object]], T],
+    *,
+    warn: Callable[[str], None],
+    again: str,
+    dry_run: bool = False,
+) -> T | None:
+    """The cell at a path, or None; what is no cell there is moved aside, and ``warn`` is told.
 
     What killed writers left in its folder is removed, but not in a dry run.
 
     Args:
         path: its JSON file.
+        parse: makes the cell of what its JSON says; a FieldError says why it is none.
         warn: gets one line.
         again: what will be done about damage, e.g. ``scored again``.
         dry_run: tell of damage and leave the files where they are.
@@ -41,23 +53,36 @@ def is_whole(path: Path, *, warn: Callable[[str], None], again: str, dry_run: bo
     Raises:
         ScoringError: the files cannot be read, or cannot be moved.
     """
-    if not dry_run and path.parent.is_dir():
-        sweep(path.parent)
-    if not path.is_file():
-        return False
-    problem = damage(path)
-    if problem is None:
-        return True
+    try:
+        if not dry_run and path.parent.is_dir():
+            sweep(path.parent)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not _is_taken(path):
+        return None
+    try:
+        return _parsed(path, parse)
+    except _DamageError as damage:
+        problem = damage
     if dry_run:
         warn(f"{path} {problem}; it will be moved aside and {again}")
-        return False
-    with locked(path.parent):
-        problem = damage(path)
-        if problem is None:  # another run was here meanwhile
-            return True
-        if path.is_file():
-            warn(f"{path} {problem}; it was moved to {_move_aside(path)} and is {again}")
-    return False
+        return None
+    try:
+        with locked(path.parent):
+            return _parsed_or_moved(path, parse, warn, again)  # another run may have been here meanwhile
+    except OSError as error:  # no lock
+        raise _stuck(path, error) from error
+
+
+def _parsed_or_moved(
+    path: Path, parse: Callable[[dict[str, object]], T], warn: Callable[[str], None], again: str
+) -> T | None:
+    try:
+        return _parsed(path, parse)
+    except _DamageError as damage:
+        if _is_taken(path):
+            warn(f"{path} {damage}; it was moved to {_move_aside(path)} and is {again}")
+    return None
 
 
 def read_content(path: Path, *, remedy: str) -> dict[str, object]:
@@ -70,10 +95,10 @@ def read_content(path: Path, *, remedy: str) -> dict[str, object]:
     Raises:
         ScoringError: the files are not what was written, or cannot be read.
     """
-    content = _read(path)
-    if isinstance(content, str):
-        raise ScoringError(f"{path} {content}; {remedy}")
-    return content
+    try:
+        return _read(path)
+    except _DamageError as damage:
+        raise ScoringError(f"{path} {damage}; {remedy}") from damage
 
 
 def check_rows(parquet: Path, sha256: str, *, remedy: str) -> None:
@@ -89,33 +114,43 @@ def check_rows(parquet: Path, sha256: str, *, remedy: str) -> None:
     """
     path = parquet.with_suffix(".json")
     try:
-        problem = _rows_damage(parquet, sha256)
+        _check_digest(parquet, sha256)
+    except _DamageError as damage:
+        raise ScoringError(f"{path} {damage}; {remedy}") from damage
     except OSError as error:
         raise unreadable(path, error) from error
-    if problem is not None:
-        raise ScoringError(f"{path} {problem}; {remedy}")
 
 
 def write(
-    path: Path, write_rows: Callable[[Path], None], content_of: Callable[[str], dict[str, object]]
+    path: Path,
+    write_rows: Callable[[Path], None],
+    content_of: Callable[[str], dict[str, object]],
+    parse: Callable[[dict[str, object]], object],
 ) -> dict[str, object]:
     """Write a cell's files, the JSON last; where another run has finished the same cell, that one stays.
 
-    Damaged files that lie there are moved aside, as by `is_whole`.
+    What is no cell there is moved aside, as by `find`.
 
     Args:
         path: the JSON file.
         write_rows: writes the Parquet file that it is given.
         content_of: the JSON's content, given the digest of the Parquet file.
+        parse: as of `find`, for what lies there.
 
     Returns:
         The content as any later run will read it.
     """
     with locked(path.parent):
-        if path.is_file() and damage(path) is not None:
-            _move_aside(path)
-        if not path.is_file():
-            with atomic_write(path.with_suffix(".parquet")) as temporary:
+        if _is_taken(path):
+            try:
+                _parsed(path, parse)
+            except _DamageError:
+                _move_aside(path)
+        if not _is_taken(path):
+            parquet = path.with_suffix(".parquet")
+            if _is_taken(parquet) and not parquet.is_file():
+                _move_aside(path)
+            with atomic_write(parquet) as temporary:
                 write_rows(temporary)
                 parquet_sha256 = _parquet_digest(temporary)
             content = content_of(parquet_sha256)
@@ -126,43 +161,63 @@ def write(
     return written
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with a cell's files, or None.
+class _DamageError(Exception):
+    """What is wrong with a cell's files, in words that follow the name of its JSON."""
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether anything has the name: a file, but also a folder, a pipe, a link to nothing."""
+    return os.path.lexists(path)
+
+
+def _parsed(path: Path, parse: Callable[[dict[str, object]], T]) -> T:
+    content = _read(path)
+    try:
+        return parse(content)
+    except FieldError as error:
+        raise _DamageError(f"is no cell: {error}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _read(path: Path) -> dict[str, object]:
+    """What a cell's JSON says, which names the Parquet file beside it.
 
     Raises:
+        _DamageError: one of the files is not what was written.
         ScoringError: they cannot be read, so that nothing is known of them.
     """
-    content = _read(path)
-    return content if isinstance(content, str) else None
-
-
-def _read(path: Path) -> dict[str, object] | str:
-    """What a cell's JSON says; or, as text, what is wrong with its files."""
     parquet = path.with_suffix(".parquet")
     try:
+        if not path.is_file():
+            raise _DamageError("is no file" if _is_taken(path) else "is not there")
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or not is_readable_schema(content.get("schema_version")):
-            return _NO_CELL
+            raise _DamageError(_NO_CELL)
         if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
-            return "was changed after it was written"
+            raise _DamageError("was changed after it was written")
         rows = content.get("items", content.get("documents"))
         parquet_sha256 = rows.get("parquet_sha256") if isinstance(rows, dict) else None
         if parquet.is_file() and parquet_sha256 is None:
-            return _NO_CELL
-        problem = _rows_damage(parquet, parquet_sha256)
-    except FileNotFoundError:
-        return "is not there"
+            raise _DamageError(_NO_CELL)
+        _check_digest(parquet, parquet_sha256)
+    except FileNotFoundError as error:
+        raise _DamageError("is not there") from error
     except OSError as error:
         raise unreadable(path, error) from error
-    except (ValueError, RecursionError):  # NaN and lone surrogates are found when the digest is taken
-        return "is not strict JSON"
-    return content if problem is None else problem
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # NaN and lone surrogates are found when the digest is taken
+        raise _DamageError("is not strict JSON") from error
+    return content
 
 
-def _rows_damage(parquet: Path, sha256: object) -> str | None:
+def _check_digest(parquet: Path, sha256: object) -> None:
     if not parquet.is_file():
-        return f"has lost {parquet.name}"
-    return None if _parquet_digest(parquet) == sha256 else f"does not fit {parquet.name}"
+        raise _DamageError(f"has lost {parquet.name}")
+    if _parquet_digest(parquet) != sha256:
+        raise _DamageError(f"does not fit {parquet.name}")
 
 
 def unreadable(path: Path, error: OSError) -> ScoringError:
@@ -193,15 +248,21 @@ def _move_aside(path: Path) -> str:
     files = [path.with_suffix(".parquet"), path]
     endings = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
     try:
-        ending = next(e for e in endings if not any(Path(f"{file}{e}").exists() for file in files))
+        ending = next(e for e in endings if not any(_is_there(Path(f"{file}{e}")) for file in files))
         for file in files:
             with contextlib.suppress(FileNotFoundError):
                 file.rename(f"{file}{ending}")
     except OSError as error:
-        raise ScoringError(
-            f"{path} is damaged and cannot be moved aside: {error.strerror}; move or delete it"
-        ) from error
+        raise _stuck(path, error) from error
     return f"{path.name}{ending}"
+
+
+def _stuck(path: Path, error: OSError) -> ScoringError:
+    return ScoringError(f"{path} is damaged and cannot be moved aside: {error.strerror}; move or delete it")
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
 
 
 def _parquet_digest(path: Path) -> str:

@@ -5,9 +5,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from evalkit.cells import files as cell_files
 from evalkit.cells.reading import AnyCell, read_cell
 from evalkit.cells.schema import CellModel
+from evalkit.errors import ScoringError
+from evalkit.fields import FieldError
 from evalkit.models.protocol import ModelIdentity
 
 KeyParts = Mapping[str, object]
@@ -53,6 +54,21 @@ def protocol_prefix_parts(ids: Sequence[int], chunk_ids: Sequence[int]) -> dict[
     return parts | ({"chunk_prefix": list(chunk_ids)} if chunk_ids else {})
 
 
+def check_parts(stated: KeyParts, parts: KeyParts) -> None:
+    """Refuse a cell that lies under another's key: then it is of another model, text or policy.
+
+    Args:
+        stated: the parts of the key by what the cell says.
+        parts: those of the key that it has.
+
+    Raises:
+        FieldError: they are not the same.
+    """
+    for name in sorted({*stated, *parts}):
+        if stated.get(name) != parts.get(name):
+            raise FieldError(f"its {name} is {stated.get(name)!r}, its key says {parts.get(name)!r}")
+
+
 def differ_in_versions_only(first: KeyParts, second: KeyParts) -> bool:
     """Whether two cells have the same numbers but for what another version of a library may do to them."""
     return _without_versions(first) == _without_versions(second)
@@ -65,17 +81,13 @@ def accepted(identity: ModelIdentity, subject: str, model: CellModel) -> str:
 
 
 def cells_in(folder: Path, *, warn: Callable[[str], None]) -> Iterator[AnyCell]:
-    """The whole cells in a folder, newest first; of the others ``warn`` is told.
-
-    Raises:
-        ScoringError: a file cannot be read, or is whole and no cell.
-    """
+    """The cells in a folder, newest first; of files that are none, or cannot be read, ``warn`` is told."""
     cells = []
     for path in filter(Path.is_file, folder.glob("*.json")):
-        if problem := cell_files.damage(path):
-            warn(f"{path} {problem}; passed over")
-        else:
-            cells.append(read_cell(path))
+        try:
+            cells.append(read_cell(path, remedy="passed over"))
+        except ScoringError as error:
+            warn(str(error))
     yield from sorted(cells, key=lambda cell: cell.created, reverse=True)
 
 

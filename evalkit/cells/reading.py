@@ -43,13 +43,34 @@ def read_cell(path: Path, *, remedy: str = _REMEDY) -> AnyCell:
 
 def read_checked_cell(path: Path, *, remedy: str = _REMEDY) -> CheckedCell:
     """`read_cell`, with the rows of a cell of a corpus; arguments and errors are the same."""
-    cell = cell_of(path, cell_files.read_content(path, remedy=remedy), remedy=remedy)
+    content = cell_files.read_content(path, remedy=remedy)
     try:
+        cell = _parsed(path, content)
         return CheckedCell(cell, check_cell(cell))
     except FieldError as error:
         raise ScoringError(f"{path} is no cell: {error}; {remedy}") from error
     except OSError as error:
         raise cell_files.unreadable(path, error) from error
+
+
+def checked_cell_of(cls: type[C], path: Path, content: Mapping[str, object]) -> C:
+    """The cell of a kind that a JSON file holds, checked against the Parquet file beside it.
+
+    Args:
+        cls: `CorpusCell`, `TaskCell` or `ProbeCell`.
+        path: the JSON file.
+        content: what it says.
+
+    Raises:
+        FieldError: a field is missing, unknown or of the wrong type, the cell is of another kind, or numbers
+            contradict one another or the rows.
+        OSError: the rows cannot be read.
+    """
+    cell = _parsed(path, content)
+    if not isinstance(cell, cls):
+        raise FieldError(f"it is of {_IN_WORDS[type(cell)]}, not of {_IN_WORDS[cls]}")
+    check_cell(cell)
+    return cell
 
 
 def read_cell_of(cls: type[C], path: Path, *, remedy: str = _REMEDY) -> C:
@@ -92,18 +113,22 @@ def cell_of(path: Path, content: Mapping[str, object], *, remedy: str = _REMEDY)
     Raises:
         ScoringError: a field is missing, unknown or of the wrong type.
     """
-    fields = dict(content)
     try:
-        if fields.pop("status", None) != "success":
-            raise FieldError("status must be 'success'")
-        version = fields.get("schema_version")
-        if not cell_files.is_readable_schema(version):
-            readable = " or ".join(map(str, cell_files.READABLE_SCHEMAS))
-            raise FieldError(f"schema_version is {version!r}, not {readable}")
-        cls = _class_of(fields.pop("kind", None), version)
-        return from_json(cls, fields, path=path)
+        return _parsed(path, content)
     except FieldError as error:
         raise ScoringError(f"{path} is no cell: {error}; {remedy}") from error
+
+
+def _parsed(path: Path, content: Mapping[str, object]) -> AnyCell:
+    fields = dict(content)
+    if fields.pop("status", None) != "success":
+        raise FieldError("status must be 'success'")
+    version = fields.get("schema_version")
+    if not cell_files.is_readable_schema(version):
+        readable = " or ".join(map(str, cell_files.READABLE_SCHEMAS))
+        raise FieldError(f"schema_version is {version!r}, not {readable}")
+    cls = _class_of(fields.pop("kind", None), version)
+    return from_json(cls, fields, path=path)
 
 
 def _class_of(kind: object, version: int) -> type[AnyCell]:

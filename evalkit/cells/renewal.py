@@ -8,6 +8,7 @@ scored and nothing is overwritten; what reads results takes the newest of a key.
 
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import math
 import re
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.columns import DocumentColumns, read_columns, read_rows
-from evalkit.cells.reading import cell_of, check_kind
+from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
 from evalkit.cells.schema import (
     COMPRESSION_RATE_PERCENT_PER_BPB,
     CellCorpus,
@@ -255,7 +256,8 @@ def _write(cell: CorpusCell, corpus: Corpus, path: Path) -> CorpusCell:
             dataclasses.replace(cell, schema_version=version, created=created, documents=documents)
         )
 
-    return check_kind(CorpusCell, cell_of(target, cell_files.write(target, write_rows, content)))
+    parse = functools.partial(checked_cell_of, CorpusCell, target)
+    return check_kind(CorpusCell, cell_of(target, cell_files.write(target, write_rows, content, parse)))
 
 
 def _rows(table: "pa.Table", corpus: Corpus) -> "pa.Table":

@@ -6,7 +6,8 @@ has a row per item.
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from evalkit.cells import files as cell_files
@@ -14,12 +15,13 @@ from evalkit.cells.keys import (
     accepted,
     cell_model_parts,
     cells_in,
+    check_parts,
     differ_in_versions_only,
     identity_parts,
     key_of,
 )
 from evalkit.cells.provenance import task_cell_model
-from evalkit.cells.reading import cell_of, check_kind, read_cell_of
+from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
 from evalkit.cells.schema import CellItems, CellTask, Environment, TaskCell, content_of
 from evalkit.files import slug
 from evalkit.models.protocol import ModelIdentity
@@ -62,15 +64,39 @@ def _cell_parts(cell: TaskCell) -> dict[str, object]:
     }
 
 
-def find_task_cell(path: Path, *, warn: Callable[[str], None], dry_run: bool = False) -> TaskCell | None:
-    """The finished cell at `cell_path`, or None; a damaged one is moved aside, and ``warn`` is told.
+def find_task_cell(
+    path: Path,
+    identity: ModelIdentity,
+    task: EvalTask,
+    *,
+    warn: Callable[[str], None],
+    dry_run: bool = False,
+) -> TaskCell | None:
+    """The finished cell at `cell_path`, or None; what is no such cell is moved aside, and ``warn`` is told.
+
+    Args:
+        path: from `cell_path`.
+        identity: of the model.
+        task: what is asked.
+        warn: gets a line for what is wrong with a file.
+        dry_run: leave damaged files where they are.
 
     Raises:
-        ScoringError: a file cannot be read, or is whole and no cell of a task.
+        ScoringError: a file cannot be read, or not be moved.
     """
-    if cell_files.is_whole(path, warn=warn, again="asked again", dry_run=dry_run):
-        return read_cell_of(TaskCell, path)
-    return None
+    parse = functools.partial(_parsed, identity, task, path)
+    return cell_files.find(path, parse, warn=warn, again="asked again", dry_run=dry_run)
+
+
+def _parsed(identity: ModelIdentity, task: EvalTask, path: Path, content: Mapping[str, object]) -> TaskCell:
+    """The cell of a model and a task from its JSON.
+
+    Raises:
+        FieldError: it is none, or another's.
+    """
+    cell = checked_cell_of(TaskCell, path, content)
+    check_parts(_cell_parts(cell), _parts(identity, task))
+    return cell
 
 
 def find_task_cell_of_versions(
@@ -83,9 +109,6 @@ def find_task_cell_of_versions(
         identity: of the model.
         task: what is asked.
         warn: gets a line for what was accepted, or is wrong with a file.
-
-    Raises:
-        ScoringError: a file cannot be read, or is whole and no cell.
     """
     for cell in cells_in(path.parent, warn=warn):
         if isinstance(cell, TaskCell) and differ_in_versions_only(_cell_parts(cell), _parts(identity, task)):
@@ -136,5 +159,6 @@ def write_task_cell(
         return content_of(cell)
 
     rows = pa.Table.from_pylist([dict(row) for row in outcome.rows])
-    written = cell_files.write(path, lambda parquet: pq.write_table(rows, parquet), content)
+    parse = functools.partial(_parsed, identity, task, path)
+    written = cell_files.write(path, lambda parquet: pq.write_table(rows, parquet), content, parse)
     return check_kind(TaskCell, cell_of(path, written))

@@ -15,7 +15,7 @@ from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.prefixes import CHEAPEST, Prefix, prefix_under
 from evalkit.models.protocol import Codec, Model, TokenModel
-from evalkit.runner.loop import Advance, PlannedCell, score_missing
+from evalkit.runner.loop import Advance, PlannedCell, planned_cell, score_missing
 from evalkit.runner.options import RunOptions
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
@@ -119,14 +119,12 @@ def _spec(
 
 def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> PlannedCell[CorpusCell]:
     corpus = spec.corpus
-    return PlannedCell(
+    return planned_cell(
         located,
         corpus.name,
         len(corpus.documents),
-        f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}"
-        if located.problem is None
-        else f"will fail: {located.problem}",
-        None if located.problem else _find(spec, options),
+        f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
+        functools.partial(_find, spec, options),
         functools.partial(_score, spec, options),
     )
 

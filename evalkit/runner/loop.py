@@ -5,7 +5,7 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from evalkit.errors import EvalkitError, disk_error, one_line
+from evalkit.errors import EvalkitError, ScoringError, disk_error, one_line
 from evalkit.models.loading import LocatedModel
 from evalkit.models.protocol import Model, TokenModel
 from evalkit.runner.options import RunOptions, check_writable
@@ -30,6 +30,8 @@ class PlannedCell(Generic[CellT]):
     """The finished cell."""
     score: Callable[[Model, Advance], CellT]
     """Scores a model, tells how far it is, and writes the cell's files."""
+    problem: ScoringError | None = None
+    """Why it is not scored: what lies in its place can be neither read nor moved aside."""
 
     @property
     def model(self) -> str:
@@ -56,6 +58,32 @@ class LoopResult(Generic[CellT]):
     failures: tuple[Failure, ...]
     num_scored: int
     """Cells that this run computed; the others were finished before."""
+
+
+def planned_cell(
+    located: LocatedModel,
+    subject: str,
+    num_parts: int,
+    size: str,
+    find: Callable[[], CellT | None],
+    score: Callable[[Model, Advance], CellT],
+) -> PlannedCell[CellT]:
+    """A cell of the plan; one whose files cannot be read is one that will fail, and the others go on.
+
+    Args:
+        located: the model.
+        subject: see `PlannedCell`, as the next ones.
+        num_parts: likewise.
+        size: likewise.
+        find: looks for the finished cell; not called where the model is known not to load.
+        score: see `PlannedCell`.
+    """
+    if located.problem is not None:
+        return PlannedCell(located, subject, num_parts, f"will fail: {located.problem}", None, score)
+    try:
+        return PlannedCell(located, subject, num_parts, size, find(), score)
+    except ScoringError as error:
+        return PlannedCell(located, subject, num_parts, f"will fail: {error}", None, score, error)
 
 
 def plan_lines(planned: Sequence[PlannedCell[CellT]]) -> list[str]:
@@ -86,7 +114,10 @@ def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) ->
     if not options.dry_run:
         by_model: dict[int, list[PlannedCell[CellT]]] = {}
         for cell in missing:
-            by_model.setdefault(id(cell.located), []).append(cell)
+            if cell.problem is None:
+                by_model.setdefault(id(cell.located), []).append(cell)
+            else:
+                outcomes[id(cell)] = _failure(cell, cell.problem, options)
         for cells in by_model.values():
             outcomes.update(zip(map(id, cells), _score_model(cells, options), strict=True))
     failures = tuple(outcome for outcome in outcomes.values() if isinstance(outcome, Failure))

@@ -17,7 +17,7 @@ from evalkit.cells.task_cell import (
 from evalkit.errors import UsageError
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.protocol import Codec, Model, TokenModel
-from evalkit.runner.loop import Advance, Failure, PlannedCell, score_missing
+from evalkit.runner.loop import Advance, Failure, PlannedCell, planned_cell, score_missing
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import ItemProgress
 from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
@@ -81,19 +81,19 @@ def run_tasks(
 
 def _planned(located: LocatedModel, task: EvalTask, options: RunOptions) -> PlannedCell[TaskCell]:
     path = cell_path(located.identity, task, options.folder)
-    return PlannedCell(
+    return planned_cell(
         located,
         f"{task.name} ({task.method})",
         task.num_items,
-        f"{task.num_items} items" if located.problem is None else f"will fail: {located.problem}",
-        None if located.problem else _find(path, located, task, options),
+        f"{task.num_items} items",
+        functools.partial(_find, path, located, task, options),
         functools.partial(_score, located, task, path, options),
     )
 
 
 def _find(path: Path, located: LocatedModel, task: EvalTask, options: RunOptions) -> TaskCell | None:
     warn = options.reporter.message
-    cell = find_task_cell(path, warn=warn, dry_run=options.dry_run)
+    cell = find_task_cell(path, located.identity, task, warn=warn, dry_run=options.dry_run)
     if cell is None and options.accept_versions:
         return find_task_cell_of_versions(path, located.identity, task, warn=warn)
     return cell

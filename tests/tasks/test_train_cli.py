@@ -99,6 +99,41 @@ def test_a_damaged_cell_is_moved_aside_and_trained_again(tmp_path):
     assert len(list(tmp_path.rglob("*.damaged"))) == 2
 
 
+def _other_accuracy(content):
+    content["tests"]["8"]["sequence_accuracy"] = 0.987654
+
+
+def _other_seed(content):
+    content["spec"]["seed"] = 7
+
+
+def _other_trainer(content):
+    content["trainer_version"] += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (_other_accuracy, "is no cell: tests.8.sequence_accuracy is 0.987654, its rows give "),
+        (_other_seed, "is no cell: its seed is 7, its key says 0"),
+        (_other_trainer, "is no cell: its trainer is "),
+    ],
+)
+def test_a_cell_that_contradicts_its_rows_or_its_key_is_trained_again(tmp_path, change, says):
+    """With digests that fit: another program's work, or somebody's hand."""
+    arguments = ("--task", "parity", "--model", "lstm")
+    trained(tmp_path, *arguments)
+    (cell,) = read_cells(tmp_path)
+    content = json.loads(cell.path.read_text())
+    change(content)
+    content["sha256"] = content_sha256(content)
+    cell.path.write_text(strict_json(content))
+    again = trained(tmp_path, *arguments)
+    assert says in again.stderr and "; it was moved to" in again.stderr
+    assert read_cells(tmp_path)[0].tests == cell.tests
+    assert len(list(tmp_path.rglob("*.damaged"))) == 2
+
+
 def test_the_table_finds_by_itself_what_was_trained():
     probe("train", "--task", "parity", "--model", "lstm", *words(FAST))
     assert "parity  lstm" in probe("table").stdout

@@ -12,13 +12,15 @@ What the JSON says is `evalkit.cells.probe_schema.ProbeCell`.
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.keys import check_parts
 from evalkit.cells.probe_schema import (
     LengthAtShare,
     ProbeCell,
@@ -29,7 +31,7 @@ from evalkit.cells.probe_schema import (
     ProbeTest,
     ProbeTraining,
 )
-from evalkit.cells.reading import cell_of, check_kind, read_cell, read_cell_of
+from evalkit.cells.reading import cell_of, check_kind, checked_cell_of, read_cell
 from evalkit.cells.schema import Environment, content_of
 from evalkit.fields import from_json
 from evalkit.files import slug
@@ -78,13 +80,25 @@ def partial_folder(spec: TrainSpec, output: Path) -> Path:
 def find_cell(
     spec: TrainSpec, output: Path, warn: Callable[[str], None], *, dry_run: bool = False
 ) -> ProbeCell | None:
-    """The finished cell of a spec, or None; damaged files are moved aside, and ``warn`` is told.
+    """The finished cell of a spec, or None; what is no such cell is moved aside, and ``warn`` is told.
 
-    In a dry run they stay where they are.
+    In a dry run it stays where it is.
     """
     path = cell_path(spec, output)
-    is_whole = cell_files.is_whole(path, warn=warn, again="trained again", dry_run=dry_run)
-    return read_cell_of(ProbeCell, path, remedy=_REMEDY) if is_whole else None
+    parse = functools.partial(_parsed, spec, path)
+    return cell_files.find(path, parse, warn=warn, again="trained again", dry_run=dry_run)
+
+
+def _parsed(spec: TrainSpec, path: Path, content: Mapping[str, object]) -> ProbeCell:
+    """The cell of a spec from its JSON.
+
+    Raises:
+        FieldError: it is none, or another's.
+    """
+    cell = checked_cell_of(ProbeCell, path, content)
+    stated = {**dataclasses.asdict(cell.spec), "trainer": cell.trainer_version}
+    check_parts(stated, {**dataclasses.asdict(spec.resolved()), "trainer": TRAINER_VERSION})
+    return cell
 
 
 def read_cells(output: Path) -> list[ProbeCell]:
@@ -146,7 +160,12 @@ def write_cell(
         )
         return content_of(cell)
 
-    written = cell_files.write(path, lambda parquet: _write_rows(parquet, result.tests), content)
+    written = cell_files.write(
+        path,
+        lambda parquet: _write_rows(parquet, result.tests),
+        content,
+        functools.partial(_parsed, spec, path),
+    )
     return check_kind(ProbeCell, cell_of(path, written))
 
 

@@ -16,11 +16,11 @@ def content_of(parquet_sha256: str) -> dict[str, Any]:
 
 
 def write(path: Path, rows: bytes = b"rows") -> dict[str, Any]:
-    return cell_files.write(path, lambda parquet: parquet.write_bytes(rows), content_of)
+    return cell_files.write(path, lambda parquet: parquet.write_bytes(rows), content_of, dict)
 
 
-def is_whole(path: Path, warn: Callable[[str], None] = pytest.fail) -> bool:
-    return cell_files.is_whole(path, warn=warn, again="scored again")
+def is_whole(path: Path, warn: Callable[[str], None] = pytest.fail, *, dry_run: bool = False) -> bool:
+    return cell_files.find(path, dict, warn=warn, again="scored again", dry_run=dry_run) is not None
 
 
 def test_what_is_damaged_when_a_cell_is_finished_is_moved_aside_too(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_what_killed_writers_left_beside_a_whole_cell_is_removed(tmp_path: Path)
     write(path)
     leftover = tmp_path / f".cell.parquet.ab12cd34{TEMPORARY_SUFFIX}"
     leftover.write_bytes(b"half")
-    assert cell_files.is_whole(path, warn=pytest.fail, again="scored again", dry_run=True)
+    assert is_whole(path, dry_run=True)
     assert leftover.exists()
     assert is_whole(path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cell.json", "cell.parquet"]

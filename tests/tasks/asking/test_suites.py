@@ -11,7 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from evalkit.cells.files import content_sha256
 from evalkit.errors import ScoringError, UsageError
+from evalkit.files import strict_json
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
 from evalkit.runner.tasks import TaskRunResult, run_tasks
@@ -170,6 +172,33 @@ def test_a_damaged_cell_is_moved_aside_and_asked_again(tmp_path: Path) -> None:
     assert path.with_name(f"{path.name}.damaged").is_file()
     assert again.cells[0].summary == first.cells[0].summary
     assert json.loads(path.read_text())["kind"] == "task"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        ("model.weights_sha256", "ab" * 32, "is no cell: its weights is 'abab"),
+        ("task.sha256", "cd" * 32, "is no cell: its task is ['clock-walk', "),
+        ("kind", "corpus", "is no cell: "),
+    ],
+)
+def test_answers_of_another_model_or_to_another_task_are_not_believed(
+    tmp_path: Path, place: str, value: str, says: str
+) -> None:
+    first, _ = run_planted(PlantedModel(RIGHT), tmp_path)
+    path = first.cells[0].path
+    content = json.loads(path.read_text())
+    *parents, name = place.split(".")
+    part = content
+    for parent in parents:
+        part = part[parent]
+    part[name] = value
+    content["sha256"] = content_sha256(content)
+    path.write_text(strict_json(content))
+    again, messages = run_planted(PlantedModel(RIGHT), tmp_path)
+    assert again.num_scored == 1
+    assert says in messages[0] and messages[0].endswith(f"moved to {path.name}.damaged and is asked again")
+    assert again.cells[0].summary == first.cells[0].summary
 
 
 def test_a_cell_is_another_for_another_date_seed_and_number_of_shots() -> None:
