@@ -36,7 +36,8 @@ class Repository:
     authored_at: dt.datetime | None = None
     """None: as committed."""
     first_commit_at: dt.datetime | None = None
-    """None: there is one commit."""
+    """Of one commit more; None: there is none before the others."""
+    num_commits: int = 1
     stars: int = 12
     fork: bool = False
     mirror_url: str | None = None
@@ -221,8 +222,7 @@ def _repository(by_name: Mapping[str, Repository], request: Request, headers: Ma
         return _json({"message": "Git Repository is empty.", "status": "409"}, 409, headers)
     if match[3]:
         return _tree(repository, match[3], request, headers)
-    assert request.query["per_page"] == "1"
-    moments = [repository.committed_at]
+    moments = [repository.committed_at] * repository.num_commits
     if repository.first_commit_at is not None:
         moments.append(repository.first_commit_at)
     rows = []
@@ -243,7 +243,7 @@ def _repository(by_name: Mapping[str, Repository], request: Request, headers: Ma
                     "parents": [],
                 }
             )
-    return _json(rows[:1], headers=headers)
+    return _json(rows[: int(request.query["per_page"])], headers=headers)
 
 
 def _tree(repository: Repository, sha: str, request: Request, headers: Mapping[str, str]) -> Reply:

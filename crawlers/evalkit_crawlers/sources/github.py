@@ -17,6 +17,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, NamedTuple
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from evalkit.cli.parsing import CommaLists, comma_list, joined
 from evalkit.corpora import licenses
 from evalkit.corpora.document import VERBATIM
 from evalkit.errors import CrawlError, UsageError, unknown_name
+from evalkit.terminal import show
 from evalkit_crawlers.command import crawl_command
 from evalkit_crawlers.http.hosts import HostPolicy
 from evalkit_crawlers.source import (
@@ -48,6 +50,9 @@ MAX_FILES = 5
 MIN_FILE_BYTES = 500
 MAX_FILE_BYTES = 256 << 10
 """Larger sources are tables, fixtures or generated."""
+
+NUM_QUESTIONS_PER_HOUR = 60
+"""Without a token."""
 
 OUTSIDE = "published outside of the window"
 IN_EARLIER_REPOSITORY = "same file in an earlier repository"
@@ -232,15 +237,18 @@ def _repository(row: Mapping[str, object], language: str, window: CrawlWindow) -
 
 def _pinned(repository: _Repository, window: CrawlWindow, get: Get) -> tuple[str, github_api.Commit | None]:
     """The last commit of the window; or None, after why nothing of the repository is taken."""
-    commit = github_api.last_commit(get, repository.name, window.until)
-    if commit is None:
+    commits = github_api.last_commits(get, repository.name, window.until)
+    if not commits:
         return "no commit in the window", None
     # A repository may be created today and hold the work of ten years.
-    if commit.committed_at not in window or commit.authored_at not in window:
+    moments = [moment for commit in commits for moment in (commit.committed_at, commit.authored_at)]
+    if not all(moment in window for moment in moments):
         return "commits from outside of the window", None
-    if github_api.last_commit(get, repository.name, window.since - dt.timedelta(days=1)) is not None:
-        return "commits from outside of the window", None
-    return "", commit
+    if len(commits) >= github_api.NUM_COMMITS:  # there may be earlier ones
+        day_before = window.since - dt.timedelta(days=1)
+        if github_api.last_commits(get, repository.name, day_before):
+            return "commits from outside of the window", None
+    return "", commits[0]
 
 
 def _unsuitable(file: github_api.TreeFile, blobs: set[str]) -> str | None:
@@ -311,6 +319,15 @@ def command(
 ) -> Source:
     """Files of GitHub repositories created in the window, a corpus per language (permissive licenses).
 
-    A token in $GITHUB_TOKEN raises the limit from 60 to 5,000 questions an hour; a repository takes three.
+    A token in $GITHUB_TOKEN raises the limit from 60 to 5,000 questions an hour; a repository takes two.
     """
-    return GithubSource(parse_languages(joined(languages)), min_stars, max_repositories, max_files)
+    source = GithubSource(parse_languages(joined(languages)), min_stars, max_repositories, max_files)
+    if not os.environ.get(github_api.TOKEN_VARIABLE):
+        hours = math.ceil(len(source.languages) * max_repositories * 2 / NUM_QUESTIONS_PER_HOUR)
+        show(
+            f"without a token in ${github_api.TOKEN_VARIABLE} GitHub answers {NUM_QUESTIONS_PER_HOUR} "
+            f"questions an hour: {len(source.languages)} languages of {max_repositories} repositories may "
+            f"take {hours} hours; --max-repositories makes it fewer",
+            err=True,
+        )
+    return source

@@ -25,6 +25,8 @@ ACCEPT = "application/vnd.github+json"
 PAGE_SIZE = 100
 MAX_RESULTS = 1000
 """What a search lists, however many repositories it counts."""
+NUM_COMMITS = 30
+"""Of one question: most repositories of a few days have fewer, and then a second question is not needed."""
 MAX_ANSWER_BYTES = 32 << 20
 """A tree has at most 7 MB."""
 SECONDARY_LIMIT_S = 60.0
@@ -120,20 +122,23 @@ def search(get: Get, query: str, page: int) -> SearchPage:
     return SearchPage(num_counted, reply.get("incomplete_results") is True, rows)
 
 
-def last_commit(get: Get, repository: str, until: dt.date) -> Commit | None:
-    """The default branch's last commit of a day or before, by the committer's clock; None if it has none.
+def last_commits(get: Get, repository: str, until: dt.date) -> list[Commit]:
+    """The default branch's last commits of a day or before, by the committer's clock, newest first.
+
+    Fewer than `NUM_COMMITS` are all that there are.
 
     Raises:
-        FetchRefused: it cannot be had (409: the repository is empty), or is no answer of the API's.
+        FetchRefused: they cannot be had (409: the repository is empty), or are no answer of the API's.
     """
-    parameters = {"until": f"{until.isoformat()}T23:59:59Z", "per_page": 1}
+    parameters = {"until": f"{until.isoformat()}T23:59:59Z", "per_page": NUM_COMMITS}
     url = f"{API}/repos/{repository}/commits?{urlencode(parameters)}"
     reply = _json(get(url, accept=ACCEPT, revalidate=True))
     if not isinstance(reply, list):
         raise FetchRefused(NOT_AN_ANSWER)
-    if not reply:
-        return None
-    row = _object(reply[0])
+    return [_commit(_object(row)) for row in reply]
+
+
+def _commit(row: Mapping[str, object]) -> Commit:
     details, sha = _object(row.get("commit")), row.get("sha")
     committed_at = moment(_object(details.get("committer")).get("date"))
     authored_at = moment(_object(details.get("author")).get("date"))

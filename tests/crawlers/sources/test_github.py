@@ -205,7 +205,7 @@ def test_searches_that_are_none(body: Any) -> None:
 )
 def test_commits_that_are_none(body: Any) -> None:
     with pytest.raises(FetchRefused, match="answer is not the API's"):
-        github_api.last_commit(answering(body), "a/b", WINDOW.until)
+        github_api.last_commits(answering(body), "a/b", WINDOW.until)
 
 
 def test_trees_that_are_none() -> None:
