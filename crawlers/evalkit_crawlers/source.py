@@ -82,6 +82,15 @@ class Drop:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Remark:
+    """What a listing lacks, or what is odd about it: told to the user and kept in the manifest."""
+
+    subject: str
+    """Whose listing, e.g. a feed's name."""
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Extracted:
     """The text of a candidate's page, with what the page corrects in the candidate."""
 
@@ -135,10 +144,12 @@ class Source(Protocol):
     def query(self) -> Mapping[str, str]:
         """The options that choose documents, for the manifest: the same query finds the same ones."""
 
-    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
+    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop | Remark]:
         """Everything that the listings name in the window, in an order that depends on them alone.
 
-        What lies outside of the window, is a later version, or cannot be dated is a `Drop`.
+        What lies outside of the window, is a later version, or cannot be dated is a `Drop`. A listing that
+        cannot be had is a `Remark` where the source can go on without it, else the error goes on. Either way
+        the crawl knows of it: what may be had another day makes its corpora incomplete.
         """
 
     def extract(self, candidate: Candidate, capture: Capture) -> Extracted | Drop:

@@ -125,7 +125,7 @@ def list_corpora(as_json: JsonOption = False, store: StoreOption = None) -> None
         for manifest in manifests:
             table.add_row(
                 manifest.name,
-                f"{manifest.num_documents:,}",
+                f"{manifest.num_documents:,}{', incomplete' if manifest.incomplete else ''}",
                 f"{manifest.num_bytes:,}",
                 manifest.date_from or "undated",
                 manifest.date_to or "",

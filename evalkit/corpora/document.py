@@ -112,6 +112,8 @@ class Manifest:
     """Digest of the corpus; see the module's docstring."""
     records_sha256: str | None = None
     """Digest of all fields of all documents; None in files that are older than it."""
+    incomplete: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What was not to be had and may be another day, by reason; empty for a whole corpus."""
     parquet_file: str | None = None
     parquet_sha256: str | None = None
 
@@ -256,6 +258,7 @@ def make_corpus(
     date_to: str | None = None,
     provenance: Mapping[str, str] | None = None,
     num_dropped: Mapping[str, int] | None = None,
+    incomplete: Mapping[str, int] | None = None,
 ) -> Corpus:
     """A corpus of these documents in this order, not yet stored.
 
@@ -267,6 +270,7 @@ def make_corpus(
         date_to: last day of publication, likewise.
         provenance: how it was made.
         num_dropped: documents left out, by reason.
+        incomplete: what may be had another day, by reason.
 
     Raises:
         UsageError: the name cannot be a folder's name.
@@ -291,6 +295,7 @@ def make_corpus(
         created=None,
         provenance=dict(provenance or {}),
         num_dropped=dict(num_dropped or {}),
+        incomplete=dict(incomplete or {}),
         **counts(documents)._asdict(),
     )
     return Corpus(documents, manifest)

@@ -3,6 +3,9 @@
 The table's columns are the fields of `Document`, its file's name carries the start of its own digest, and the
 manifest carries a digest of itself. The manifest is written last: a folder without one is no corpus. The same
 documents give the same Parquet bytes with the same pyarrow.
+
+What is stored stays as it is. A corpus that says of itself that it is incomplete is replaced by a later one
+of its name, until it is scored: from then on cells name it.
 """
 
 import dataclasses
@@ -28,6 +31,8 @@ from evalkit.errors import CorpusError, first_line
 from evalkit.files import atomic_write, locked, parse_json, strict_json
 
 MANIFEST_FILE = "manifest.json"
+_SCORED_FILE = "scored"
+"""Stands in the folder of an incomplete corpus that cells name."""
 
 
 def write_folder(corpus: Corpus, folder: Path) -> None:
@@ -38,7 +43,7 @@ def write_folder(corpus: Corpus, folder: Path) -> None:
         OSError: the folder cannot be written.
     """
     with locked(folder):
-        if (folder / MANIFEST_FILE).exists():
+        if (folder / MANIFEST_FILE).exists() and not is_replaceable(folder):
             _refuse_difference(folder, corpus)
             return
         content = _parquet(corpus)
@@ -50,15 +55,35 @@ def write_folder(corpus: Corpus, folder: Path) -> None:
             parquet_file=parquet_file,
             parquet_sha256=parquet_sha256,
         )
-        for leftover in folder.glob("documents-*.parquet"):  # of a writer that was killed before its manifest
-            leftover.unlink()
         with atomic_write(folder / parquet_file) as temporary:
             temporary.write_bytes(content)
         fields = {field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest)}
+        if not manifest.incomplete:  # as it always was
+            del fields["incomplete"]
         with atomic_write(folder / MANIFEST_FILE) as temporary:
             temporary.write_text(
                 strict_json({**fields, "manifest_sha256": _digest(fields)}), encoding="utf-8"
             )
+        for leftover in folder.glob("documents-*.parquet"):  # of what was replaced, or of a killed writer
+            if leftover.name != parquet_file:
+                leftover.unlink()
+
+
+def is_replaceable(folder: Path) -> bool:
+    """Whether a folder holds a corpus that says it is incomplete, and that no cell names."""
+    manifest, problems = read_manifest_file(folder)
+    if manifest is None or problems:
+        return False
+    return bool(manifest.incomplete) and not (folder / _SCORED_FILE).exists()
+
+
+def mark_scored(folder: Path) -> None:
+    """Keep the incomplete corpus of a folder from being replaced.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    (folder / _SCORED_FILE).touch()
 
 
 def load_folder(folder: Path) -> Corpus:

@@ -34,6 +34,7 @@ from evalkit.corpora.document import (
     is_the_stored_text,
     records_sha256,
 )
+from evalkit.corpora.incomplete import incomplete_text
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.parquet import check_rows
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
@@ -95,10 +96,15 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
 
     Raises:
         UsageError: ``repo`` is malformed.
-        CorpusError: the folder holds something else or cannot be written, or a document can neither be
-            published nor fetched again because it has no URL.
+        CorpusError: the corpus is incomplete, the folder holds something else or cannot be written, or a
+            document can neither be published nor fetched again because it has no URL.
     """
     check_repo(repo)
+    if corpus.manifest.incomplete:
+        raise CorpusError(
+            f"corpus {corpus.name} is incomplete ({incomplete_text(corpus.manifest)}); complete it by the "
+            "command that made it, then publish it"
+        )
     published = [may_republish(document.license) for document in corpus.documents]
     lost = [
         document
@@ -316,7 +322,9 @@ def _corpus_json(corpus: Corpus, published: Sequence[bool]) -> str:
         parquet_sha256=None,
         records_sha256=records_sha256(shown),
     )
-    return strict_json(dataclasses.asdict(manifest))
+    fields = dataclasses.asdict(manifest)
+    del fields["incomplete"]  # only whole ones are published
+    return strict_json(fields)
 
 
 def _schema(*, with_text: bool, column_names: Collection[str] = FIELD_NAMES) -> "pa.Schema":

@@ -81,6 +81,8 @@ def check_new_name(name: str) -> None:
 def save_corpus(corpus: Corpus, store: Path | None = None) -> Path:
     """Store a corpus for good and return its folder; does nothing where it is stored already.
 
+    Only a corpus that is incomplete and was never scored is replaced; see `evalkit.corpora.incomplete`.
+
     Raises:
         UsageError: the name is a built-in corpus's.
         CorpusError: the name is taken by a corpus with other documents, which is left as it is; or the

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.corpora.gates import PROFILE_FILE, Finding, check, profile, read_profile, write_profile
+from evalkit.corpora.incomplete import incomplete_text, lacks
 from evalkit.corpora.store import Corpus, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError
 from evalkit.files import atomic_write
@@ -29,13 +30,13 @@ _DOCUMENT_FIELDS = (
 
 
 def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callable[[str], None]) -> None:
-    """Crawl what is not in the store yet, every source whatever became of the others.
+    """Crawl what is not in the store yet or incomplete there, every source whatever became of the others.
 
     Sources are commands of ``evalkit crawl``, which are other packages': they are run as programs.
 
     Raises:
         UsageError: one of the models is unknown: scoring would find that out hours later.
-        CrawlError: a source could not be crawled.
+        CrawlError: a source could not be crawled, or its corpus is incomplete.
     """
     catalog = load_catalog()
     for model in (*config.models, *config.gpu_models):
@@ -44,15 +45,20 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
     failed = []
     for source in config.sources:
         name, names = window.corpus(source.source), _names(source, window)
-        if all(map(_is_stored, names)):
+        missing = {stored_name: lacks(stored_name) for stored_name in names}
+        if all(text == "" for text in missing.values()):
             tell(f"{', '.join(names)}: is there")
             continue
+        for stored_name, text in missing.items():
+            if text:
+                tell(f"{stored_name}: is incomplete ({text}) and is crawled again")
         days = ["--since", window.since.isoformat(), "--until", window.until.isoformat()]
         arguments = ["crawl", source.source, *days, "--name", name, *source.options]
         tell(f"evalkit {' '.join(arguments)}")
         process = subprocess.run([sys.executable, "-m", "evalkit", *arguments], check=False)
         if process.returncode:
-            failed.append(f"{source.source} (exit code {process.returncode})")
+            problem = "incomplete" if any(map(lacks, names)) else f"exit code {process.returncode}"
+            failed.append(f"{source.source} ({problem})")
     if failed:
         raise CrawlError(f"not crawled: {', '.join(failed)}; what they said stands above; run the same again")
 
@@ -62,7 +68,7 @@ class GatedCorpus(NamedTuple):
 
     corpus: Corpus
     previous: str | None
-    """The corpus that it was compared with; None: it is its source's first."""
+    """The corpus that it was compared with; None: it is its source's first, or incomplete."""
     findings: tuple[Finding, ...]
 
     @property
@@ -72,7 +78,7 @@ class GatedCorpus(NamedTuple):
 
 
 def gate(config: LeaderboardConfig, window: PublicationWindow) -> list[GatedCorpus]:
-    """Each source's corpus of the window against the last published one before it.
+    """Each source's corpus of the window against the last published one before it; incomplete ones fail.
 
     Raises:
         CorpusError: none of the window's corpora is in the store, or one cannot be read.
@@ -104,6 +110,9 @@ def _is_stored(name: str) -> bool:
 
 
 def _gate_corpus(config: LeaderboardConfig, source: str, suffix: str, corpus: Corpus) -> GatedCorpus:
+    if missing := incomplete_text(corpus.manifest):
+        text = f"it lacks {missing}; `evalkit leaderboard crawl`, run again later, completes it"
+        return GatedCorpus(corpus, None, (Finding("complete", False, text),))
     pattern = f"{source}-????-??-??-{suffix}" if suffix else f"{source}-????-??-??"
     profiles = config.corpora_folder.glob(f"{pattern}/{PROFILE_FILE}")
     earlier = sorted(path for path in profiles if path.parent.name < corpus.name)
@@ -117,8 +126,10 @@ def gate_lines(gated: Sequence[GatedCorpus]) -> list[str]:
     """What the gates say, in words."""
     lines = []
     for corpus, previous, findings in gated:
-        if previous is None:
+        if previous is None and not findings:
             lines.append(f"{corpus.name}: the first of its source, nothing to compare with")
+        elif previous is None:
+            lines.append(f"{corpus.name}: FAILED")
         else:
             passed = all(finding.passed for finding in findings)
             lines.append(f"{corpus.name} after {previous}: {_verdict(passed)}")

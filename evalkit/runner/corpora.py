@@ -8,6 +8,7 @@ from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
+from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
 from evalkit.errors import UsageError
 from evalkit.models.catalog import EMBEDDED_MODELS
@@ -100,6 +101,11 @@ def _load_corpora(corpora: Sequence[str | Corpus], reporter: Reporter) -> list[C
     for name, commit in dict.fromkeys((of["input"], of["revision"]) for of in origins if "revision" in of):
         reporter.message(f"{name}: commit {commit}")
     for corpus in loaded:
+        if corpus.manifest.incomplete:
+            reporter.message(
+                f"{corpus.name} is incomplete ({incomplete_text(corpus.manifest)}): the command that made "
+                "it, run again, completes it; once scored it stays, and the whole one gets a name of its own"
+            )
         dropped = ", ".join(f"{count} {reason}" for reason, count in corpus.manifest.num_dropped.items())
         # `corpora import` has told so of a stored corpus.
         if dropped and corpus.manifest.parquet_file is None and corpus.name not in BUILTIN_NAMES:
@@ -153,6 +159,7 @@ def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) 
     )
     seconds = max(time.perf_counter() - started_s, _LEAST_S)
     spec = spec._replace(identity=with_loaded_details(spec.identity, model))
+    mark_corpus_scored(spec.corpus)
     return write_cell(
         spec,
         scores,

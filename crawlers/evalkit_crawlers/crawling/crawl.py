@@ -8,68 +8,57 @@ from there. All steps but the fetching are functions of the captures, the option
 manifest names, so that the same captures give the same corpora.
 """
 
-import contextlib
 import dataclasses
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from urllib.parse import urlsplit
 
-from evalkit.corpora.store import (
-    BUILTIN_NAMES,
-    Corpus,
-    Document,
-    list_corpora,
-    load_corpus,
-    make_corpus,
-    make_document,
-    read_manifest,
-    save_corpus,
-    store_folder,
-    utc_date,
-)
-from evalkit.errors import CorpusError, CrawlError, UsageError
-from evalkit.files import atomic_write
+from evalkit.corpora.incomplete import incomplete_text
+from evalkit.corpora.store import Corpus, Document, make_corpus, make_document, store_folder, utc_date
+from evalkit.errors import CrawlError, UsageError
 from evalkit.isolation import DEFAULT_WORK_LIMITS, WorkLimits
 from evalkit.terminal import show
 from evalkit_crawlers.crawling.extraction import extract_apart
+from evalkit_crawlers.crawling.page_fetching import fetch_pages
 from evalkit_crawlers.crawling.plan import CAPTURES, FINISHED, Plan, generation
-from evalkit_crawlers.crawling.progress import CrawlProgress, Workload, drops_text
+from evalkit_crawlers.crawling.progress import CrawlProgress, drops_text
 from evalkit_crawlers.crawling.sampling import sample
+from evalkit_crawlers.crawling.storing import (
+    DROPS_FILE,
+    Crawled,
+    earlier_corpora,
+    earlier_names,
+    store_corpus,
+)
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.contact import contact_of_user
 from evalkit_crawlers.http.exchange import DEFAULT_LIMITS, Limits
 from evalkit_crawlers.http.fetch import Fetcher
 from evalkit_crawlers.http.pacing import Clock, SystemClock
-from evalkit_crawlers.http.parallel import in_parallel
 from evalkit_crawlers.options import CommonOptions
-from evalkit_crawlers.source import Candidate, Capture, Drop, FetchRefused, Source
+from evalkit_crawlers.source import Candidate, Capture, Drop, FetchRefused, Remark, Source
 
 OUTSIDE = "published outside of the window"
 LISTED_AGAIN = "listed more than once"
 NOT_SAMPLED = "not in the sample"
 
-_ACCEPT = "text/html, application/xhtml+xml;q=0.9, */*;q=0.1"
-_DROPS_FILE = "dropped.jsonl"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Crawled:
-    """A corpus that a crawl made, and what was left out of it."""
-
-    corpus: Corpus
-    folder: Path
-    drops: tuple[Drop, ...]
+REMEDY = (
+    "what was fetched is kept: run the same command again later, which asks for what is missing, or with "
+    "--skip-unreachable to go without"
+)
 
 
 def run(source: Source, common: CommonOptions) -> None:
-    """Crawl and print the corpora, their licenses and what was dropped; arguments and errors of `crawl`."""
+    """Crawl and print the corpora, their licenses and what was dropped; arguments and errors of `crawl`.
+
+    Raises:
+        CrawlError: also where a corpus is incomplete, after it was stored.
+    """
     import stamina.instrumentation
 
     stamina.instrumentation.set_on_retry_hooks([])  # it would log what is told to the user anyway
     clock = SystemClock()
+    lacking = []
     for crawled in crawl(source, common, clock=clock, progress=CrawlProgress(sys.stderr, clock)):
         manifest = crawled.corpus.manifest
         show(
@@ -78,7 +67,12 @@ def run(source: Source, common: CommonOptions) -> None:
         )
         show(f"  licenses: {drops_text(manifest.licenses)}")
         if manifest.num_dropped:
-            show(f"  dropped: {drops_text(manifest.num_dropped)} ({_DROPS_FILE} names them)")
+            show(f"  dropped: {drops_text(manifest.num_dropped)} ({DROPS_FILE} names them)")
+        if manifest.incomplete:
+            show(f"  incomplete: {incomplete_text(manifest)} ({DROPS_FILE} names them)")
+            lacking.append(f"{manifest.name} is incomplete ({incomplete_text(manifest)})")
+    if lacking:
+        raise CrawlError(f"{'; '.join(lacking)}; {REMEDY}")
 
 
 def crawl(
@@ -92,6 +86,10 @@ def crawl(
 ) -> list[Crawled]:
     """Crawl a source and store its corpora, the main one first.
 
+    What a server does not give now and may give another day makes a corpus incomplete
+    (`Manifest.incomplete`): it is stored, and replaced by that of the same crawl's next run, which asks for
+    what is missing.
+
     Args:
         source: what is crawled.
         common: window, sample, names and manners.
@@ -102,8 +100,8 @@ def crawl(
 
     Raises:
         UsageError: an option is wrong, a contact is missing, or a corpus of this name came from elsewhere.
-        CrawlError: a host could not be reached, a listing is refused, nothing was found, the same crawl is
-            under way, or nothing can be written.
+        CrawlError: a listing without which the source cannot go on is not to be had, nothing was found, the
+            same crawl is under way, or nothing can be written.
         CorpusError: a corpus of this name holds other documents, or one in the store cannot be read.
     """
     clock = clock or SystemClock()
@@ -113,7 +111,7 @@ def crawl(
         raise UsageError(f"--until {common.window.until} lies in the future; give a day that has come")
     plan = Plan(source, common, work_limits)
     plan.check_name("")
-    _earlier_names(plan)  # what is wrong in the store is wrong before hours are spent
+    earlier_names(plan)  # what is wrong in the store is wrong before hours are spent
     store = CaptureStore(store_folder(common.output) / CAPTURES)
     try:
         return _crawled(plan, store, contact, clock, progress, limits)
@@ -142,18 +140,23 @@ def _crawled(
             clock=clock,
             watcher=progress,
         ) as fetcher:
-            candidates, drops = _discovered(plan, fetcher, progress)
+            candidates, drops, remarks = _discovered(plan, fetcher, progress)
             for suffix in sorted({candidate.corpus for candidate in candidates}):
                 plan.check_name(suffix)
             documents = _documents(plan, candidates, drops, fetcher, progress)
-            fetcher.keep_refusals()
-        cleaned = _cleaned(plan, documents, drops, progress)
-        crawled = [_stored(plan, corpus, drops) for corpus, drops in cleaned]
-        (store.folder / scope / FINISHED).touch()
+            missing = _missing(plan, candidates, fetcher)
+            if common.skip_unreachable:
+                fetcher.keep_refusals()
+        crawled = [
+            store_corpus(plan, *parts, progress.message)
+            for parts in _cleaned(plan, documents, drops, missing, remarks, progress)
+        ]
+        if not missing:
+            (store.folder / scope / FINISHED).touch()
     return crawled
 
 
-def _listed(plan: Plan, fetcher: Fetcher) -> Iterator[Candidate | Drop]:
+def _listed(plan: Plan, fetcher: Fetcher) -> Iterator[Candidate | Drop | Remark]:
     try:
         yield from plan.source.discover(plan.common.window, fetcher.get)
     except FetchRefused as refusal:  # of a source that cannot go on without
@@ -161,12 +164,19 @@ def _listed(plan: Plan, fetcher: Fetcher) -> Iterator[Candidate | Drop]:
         raise CrawlError(f"{plan.source.name}: a listing cannot be had: {refusal.reason}; {remedy}") from None
 
 
-def _discovered(plan: Plan, fetcher: Fetcher, progress: CrawlProgress) -> tuple[list[Candidate], list[Drop]]:
-    """The sampled candidates in the listings' order, and everything that fell out."""
+def _discovered(
+    plan: Plan, fetcher: Fetcher, progress: CrawlProgress
+) -> tuple[list[Candidate], list[Drop], list[Remark]]:
+    """The sampled candidates in the listings' order, everything that fell out, and what the listings lack."""
     by_id: dict[tuple[str, str], Candidate] = {}
     drops: list[Drop] = []
+    remarks: list[Remark] = []
     window = plan.common.window
     for candidate in _listed(plan, fetcher):
+        if isinstance(candidate, Remark):
+            progress.message(f"{candidate.subject}: {candidate.text}")
+            remarks.append(candidate)
+            continue
         if isinstance(candidate, Drop):
             drops.append(candidate)
             continue
@@ -191,7 +201,7 @@ def _discovered(plan: Plan, fetcher: Fetcher, progress: CrawlProgress) -> tuple[
         chosen += sampled
     for drop in drops:
         progress.document_dropped(drop.reason)
-    return chosen, drops
+    return chosen, drops, remarks
 
 
 def _documents(
@@ -203,86 +213,47 @@ def _documents(
 ) -> dict[str, list[Document]]:
     """The candidates' documents by corpus, not yet cleaned; what has none is added to ``drops``.
 
-    An unreachable host is an error only at the end: what the other hosts have is fetched and kept first.
+    What is missing and may be had another day is in neither; see `_missing`.
     """
     documents: dict[str, list[Document]] = {candidate.corpus: [] for candidate in candidates}
-    unreached: dict[str, str] = {}
-    for candidate, result in _pages(candidates, fetcher, progress):
+    for candidate, result in fetch_pages(candidates, fetcher, progress):
+        if isinstance(result, Exception) and _is_missing(plan, candidate.url, fetcher):
+            continue
         outcome = _outcome(plan, candidate, result)
-        if isinstance(outcome, CrawlError):
-            unreached[candidate.id] = str(outcome)
-        elif isinstance(outcome, Drop):
+        if isinstance(outcome, Drop):
             drops.append(outcome)
             progress.document_dropped(outcome.reason)
         else:
             documents[candidate.corpus].append(outcome)
             progress.document_made()
-    if unreached:
-        reasons = " ".join(f"{reason};" for reason in sorted(set(unreached.values())))
-        raise CrawlError(f"{len(unreached)} of {len(candidates)} pages are missing: {reasons.rstrip(';')}")
     return documents
 
 
-def _pages(
-    candidates: Sequence[Candidate], fetcher: Fetcher, progress: CrawlProgress
-) -> Iterator[tuple[Candidate, Capture | FetchRefused | CrawlError | None]]:
-    """Every candidate with its page, or why it has none; None where the listing held the text.
+def _is_missing(plan: Plan, url: str, fetcher: Fetcher) -> bool:
+    return url in fetcher.missing and not plan.common.skip_unreachable
 
-    What was captured before comes first, in the order of the candidates; what is fetched, as it comes.
-    """
-    queues: dict[str, list[Candidate]] = defaultdict(list)
+
+def _missing(plan: Plan, candidates: Sequence[Candidate], fetcher: Fetcher) -> list[Drop]:
+    """What was not to be had and may be another day: pages of candidates, and addresses of listings."""
+    if plan.common.skip_unreachable:
+        return []
+    by_url: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
-        if candidate.text is not None:
-            yield candidate, None
-            continue
-        if fetcher.is_captured(candidate.url):
-            yield candidate, _page(fetcher, candidate)
-            continue
-        try:
-            queues[fetcher.policy(candidate.url).queue].append(candidate)
-        except FetchRefused as refusal:
-            yield candidate, refusal
-    # A page of every site, so that all robots.txt are fetched first: their delays decide how long it takes.
-    sites = [
-        list({urlsplit(candidate.url).netloc: candidate for candidate in members}.values())
-        for members in queues.values()
-    ]
-    for _ in in_parallel(sites, lambda candidate: _learn_delay(fetcher, candidate)):
-        pass
-    progress.expect(
-        {
-            name: Workload(len(members), max(fetcher.policy(candidate.url).delay_s for candidate in members))
-            for name, members in queues.items()
-        }
-    )
-    results: dict[tuple[str, str], Capture | FetchRefused | CrawlError] = {}
-
-    def fetch(candidate: Candidate) -> None:
-        results[candidate.corpus, candidate.id] = _page(fetcher, candidate)
-
-    for candidate in in_parallel(list(queues.values()), fetch):
-        progress.page_done(fetcher.policy(candidate.url).queue)
-        yield candidate, results.pop((candidate.corpus, candidate.id))
-
-
-def _page(fetcher: Fetcher, candidate: Candidate) -> Capture | FetchRefused | CrawlError:
-    try:
-        return fetcher.get(candidate.url, accept=_ACCEPT)
-    except (FetchRefused, CrawlError) as error:
-        return error
-
-
-def _learn_delay(fetcher: Fetcher, candidate: Candidate) -> None:
-    # What goes wrong here goes wrong again, and is counted, when the page is fetched.
-    with contextlib.suppress(FetchRefused, CrawlError):
-        fetcher.learn_delay(candidate.url)
+        by_url[candidate.url].append(candidate)
+    missing = []
+    for url, reason in sorted(fetcher.missing.items()):
+        pages = [Drop(candidate.id, reason, candidate.corpus) for candidate in by_url[url]]
+        # What a listing would have named may belong to any of them.
+        suffixes = sorted({candidate.corpus for candidate in candidates}) or [""]
+        missing += pages or [Drop(url, f"listing of {reason}", suffix) for suffix in suffixes]
+    return missing
 
 
 def _outcome(
     plan: Plan, candidate: Candidate, result: Capture | FetchRefused | CrawlError | None
-) -> Document | Drop | CrawlError:
-    if isinstance(result, CrawlError):
-        return result
+) -> Document | Drop:
+    if isinstance(result, CrawlError):  # no host's that may be reached another day, which is missing
+        raise result
     if isinstance(result, FetchRefused):
         not_found = getattr(plan.source, "not_found_reason", "HTTP 404")
         reason = not_found if result.reason in ("HTTP 404", "HTTP 410") else result.reason
@@ -310,17 +281,22 @@ def _outcome(
 
 
 def _cleaned(
-    plan: Plan, documents: Mapping[str, Sequence[Document]], drops: Sequence[Drop], progress: CrawlProgress
-) -> list[tuple[Corpus, tuple[Drop, ...]]]:
-    """The corpora, each with what is not in it; one that would be empty is told of and left out."""
+    plan: Plan,
+    documents: Mapping[str, Sequence[Document]],
+    drops: Sequence[Drop],
+    missing: Sequence[Drop],
+    remarks: Sequence[Remark],
+    progress: CrawlProgress,
+) -> list[tuple[Corpus, tuple[Drop, ...], tuple[Drop, ...]]]:
+    """The corpora, each with what is not in it and what it lacks; an empty one is told of and left out."""
     from evalkit_crawlers.text.clean import clean_documents
 
-    earlier_corpora = _earlier_corpora(plan)
-    earlier_documents = [document for corpus in earlier_corpora for document in corpus.documents]
-    earlier_names = ", ".join(f"{corpus.name} {corpus.sha256[:16]}" for corpus in earlier_corpora)
+    earlier = earlier_corpora(plan)
+    earlier_documents = [document for corpus in earlier for document in corpus.documents]
+    names = ", ".join(f"{corpus.name} {corpus.sha256[:16]}" for corpus in earlier)
     window = plan.common.window
     corpora = []
-    all_reasons = Counter(drop.reason for drop in drops if drop.corpus not in documents)
+    all_reasons = Counter(drop.reason for drop in (*drops, *missing) if drop.corpus not in documents)
     if documents and all_reasons:  # no manifest counts them
         progress.message(f"{plan.name('')}: dropped, of no corpus: {drops_text(all_reasons)}")
     for suffix, raw_documents in sorted(documents.items()):
@@ -330,9 +306,11 @@ def _cleaned(
             *(dataclasses.replace(drop, corpus=suffix) for drop in cleaned.drops),
         )
         reasons = Counter(drop.reason for drop in dropped)
-        all_reasons += reasons
+        lacking = tuple(drop for drop in missing if drop.corpus == suffix)
+        incomplete = Counter(drop.reason for drop in lacking)
+        all_reasons += reasons + incomplete
         if not cleaned.documents:
-            progress.message(f"{plan.name(suffix)}: no document is left ({drops_text(reasons)})")
+            progress.message(f"{plan.name(suffix)}: no document is left ({drops_text(reasons + incomplete)})")
             continue
         corpus = make_corpus(
             plan.name(suffix),
@@ -342,47 +320,21 @@ def _cleaned(
             date_to=str(window.until),
             provenance={
                 **plan.provenance(),
-                "known_corpora": earlier_names or "none",
+                "known_corpora": names or "none",
+                **({"listings": _remarks_text(remarks)} if remarks else {}),
                 **cleaned.provenance,
             },
             num_dropped=dict(sorted(reasons.items())),
+            incomplete=dict(sorted(incomplete.items())),
         )
-        corpora.append((corpus, dropped))
+        corpora.append((corpus, dropped, lacking))
     if not corpora:
         raise CrawlError(
             f"{plan.name('')}: no document is left ({drops_text(all_reasons) or 'none was listed'}); "
-            "choose another window or other options"
+            + (REMEDY if missing else "choose another window or other options")
         )
     return corpora
 
 
-def _stored(plan: Plan, corpus: Corpus, drops: tuple[Drop, ...]) -> Crawled:
-    folder = save_corpus(corpus, plan.store)
-    if not (folder / _DROPS_FILE).exists():
-        with atomic_write(folder / _DROPS_FILE) as temporary:
-            lines = sorted(json.dumps({"id": drop.id, "reason": drop.reason}) for drop in drops)
-            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
-    return Crawled(corpus, folder, drops)
-
-
-def _earlier_corpora(plan: Plan) -> list[Corpus]:
-    """The store's corpora of this source whose window ended before this one began."""
-    return [load_corpus(name, store=plan.store) for name in _earlier_names(plan)]
-
-
-def _earlier_names(plan: Plan) -> list[str]:
-    since = str(plan.common.window.since)
-    earlier = []
-    for name in list_corpora(plan.store):
-        if name in BUILTIN_NAMES:
-            continue
-        try:
-            manifest = read_manifest(name, plan.store)
-        except CorpusError as error:
-            raise CorpusError(
-                f"{error}; a crawl leaves out what the store's corpora have: move {plan.store / name} away, "
-                "or give another --output"
-            ) from error
-        if plan.source.name in manifest.sources and (manifest.date_to or since) < since:
-            earlier.append(name)
-    return earlier
+def _remarks_text(remarks: Sequence[Remark]) -> str:
+    return "; ".join(f"{remark.subject}: {remark.text}" for remark in remarks)

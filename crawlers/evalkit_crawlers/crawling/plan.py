@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from evalkit.corpora.incomplete import is_replaceable_corpus
 from evalkit.corpora.store import check_new_name, list_corpora, read_manifest, store_folder
 from evalkit.errors import CrawlError, UsageError
 from evalkit.files import strict_json
@@ -79,9 +80,13 @@ class Plan:
         if name not in list_corpora(self.store):
             return
         stored = read_manifest(name, self.store).provenance
-        # Another version of the program may go on; what chooses and makes documents must be the same.
+        # Another version of the program may go on; what chooses and makes documents must be the same, but
+        # a corpus that is going to be replaced may be made anew by another extractor.
+        may_differ = {"program", "extractor"} if is_replaceable_corpus(name, self.store) else {"program"}
         differing = [
-            key for key, value in self.provenance().items() if stored.get(key) != value and key != "program"
+            key
+            for key, value in self.provenance().items()
+            if stored.get(key) != value and key not in may_differ
         ]
         if differing:
             raise UsageError(

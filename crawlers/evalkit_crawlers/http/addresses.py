@@ -5,6 +5,7 @@ The check is made on the very address that is connected to, after the name was r
 resolves differently the second time gains nothing.
 """
 
+import errno
 import queue
 import socket
 import threading
@@ -21,6 +22,8 @@ from evalkit_crawlers.source import FetchRefused
 
 if TYPE_CHECKING:
     from httpcore2 import SOCKET_OPTION
+
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 PRIVATE = "private address"
 """Reason of a refusal."""
@@ -55,6 +58,10 @@ def host_of(url: str) -> str:
     return host
 
 
+class NoRoute(httpcore2.ConnectError):
+    """A name has no address, or no way leads there: often enough because this machine has no network."""
+
+
 class CheckedBackend(httpcore2.NetworkBackend):
     """Connects to public addresses only, checked after the name was resolved.
 
@@ -79,7 +86,8 @@ class CheckedBackend(httpcore2.NetworkBackend):
 
         Raises:
             FetchRefused: all its addresses are private, or the allowance is used up.
-            httpcore2.ConnectError: the name does not resolve, or nothing answers.
+            NoRoute: the name does not resolve, or no way leads to its addresses.
+            httpcore2.ConnectError: nothing answers.
         """
         addresses = _resolved(host, port, self._allowance.timeout_s(timeout))
         permitted = [address for address in addresses if self._allow_private_hosts or is_public(address)]
@@ -96,6 +104,8 @@ class CheckedBackend(httpcore2.NetworkBackend):
                 return BoundedStream(stream, self._allowance)
         self._allowance.timeout_s(None)
         assert failure is not None
+        if isinstance(failure.__cause__, OSError) and failure.__cause__.errno in _NO_ROUTE:
+            raise NoRoute(str(failure)) from None
         raise failure
 
 
@@ -117,9 +127,9 @@ def _resolved(host: str, port: int, timeout_s: float) -> list[str]:
     try:
         answer = answers.get(timeout=timeout_s)
     except queue.Empty:
-        raise httpcore2.ConnectTimeout("the name does not resolve in time") from None
+        raise NoRoute("the name does not resolve in time") from None
     if isinstance(answer, OSError | UnicodeError):
-        raise httpcore2.ConnectError(f"the name does not resolve ({answer})")
+        raise NoRoute(f"the name does not resolve ({answer})")
     if isinstance(answer, Exception):
         raise answer
     return answer

@@ -4,6 +4,7 @@
     <folder>/pages/ab/abcd….json             which body an address gave; named by the address's SHA-256
     <folder>/crawls/KEY/0001/ab/abcd….json   the same for listings, which change from crawl to crawl,
                                              and for what was refused in this crawl
+    <folder>/crawls/KEY/0001/refused-20261120/…   the same for what was refused on a day and may pass
 
 Every file is written beside its place and renamed into it, a body before the record that names it. So a
 process may be killed at any moment: a record whose body is missing cannot come about, and a body that no
@@ -91,6 +92,12 @@ class CaptureStore:
     def write_refusal(self, scope: str, url: str, reason: str) -> None:
         """Remember that a URL was asked for in vain: within a scope it is not asked for again."""
         self._write_record(scope, url, {"url": url, "refused": reason})
+
+    def num_scopes_with(self, pattern: str, url: str) -> int:
+        """How many scopes, of those whose names match a pattern, have a record of a URL."""
+        return sum(
+            self.has(str(folder.relative_to(self.folder)), url) for folder in self.folder.glob(pattern)
+        )
 
     def _write_record(self, scope: str, url: str, record: Mapping[str, object]) -> None:
         path = self._record_path(scope, url)

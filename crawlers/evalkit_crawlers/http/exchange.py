@@ -14,6 +14,7 @@ import httpcore2
 import httpx2
 
 from evalkit.files import cache_dir
+from evalkit_crawlers.http.addresses import NoRoute
 from evalkit_crawlers.http.allowance import TOO_LARGE, TOO_SLOW, Allowance
 from evalkit_crawlers.http.endpoints import mirrored_url
 from evalkit_crawlers.http.pacing import Clock
@@ -52,9 +53,9 @@ DEFAULT_LIMITS = Limits()
 class TryAgain(Exception):  # it never leaves the fetch layer
     """An attempt that failed in a way that may pass."""
 
-    def __init__(self, reason: str, *, host_is_down: bool) -> None:
+    def __init__(self, reason: str, *, host_is_down: bool, is_routeless: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.host_is_down = reason, host_is_down
+        self.reason, self.host_is_down, self.is_routeless = reason, host_is_down, is_routeless
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ class Exchanger:
         try:
             response = transport.handle_request(request)
         except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-            raise TryAgain(f"no connection: {error}", host_is_down=True) from None
+            is_routeless = isinstance(error, NoRoute)
+            raise TryAgain(f"no connection: {error}", host_is_down=True, is_routeless=is_routeless) from None
         except httpcore2.ReadTimeout:
             raise TryAgain("no answer in time", host_is_down=True) from None
         except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):

@@ -23,18 +23,11 @@ from evalkit_crawlers.http.allowance import TOO_SLOW
 from evalkit_crawlers.http.captures import PAGES, CaptureStore
 from evalkit_crawlers.http.contact import user_agent
 from evalkit_crawlers.http.endpoints import canonical_url, mirrored_url
-from evalkit_crawlers.http.exchange import (
-    DEFAULT_LIMITS,
-    HUNG_UP,
-    Answer,
-    Exchanger,
-    Limits,
-    TryAgain,
-)
+from evalkit_crawlers.http.exchange import DEFAULT_LIMITS, Answer, Exchanger, Limits, TryAgain
 from evalkit_crawlers.http.hosts import HostPolicy, policy_of
+from evalkit_crawlers.http.outages import MAX_REFUSED_DAYS, Outages, may_pass
 from evalkit_crawlers.http.pacing import MAX_HOLD_S, Clock, Pacer, SystemClock
 from evalkit_crawlers.http.robots import FORBIDDEN, Robots
-from evalkit_crawlers.http.transport import CUT_SHORT, DAMAGED_GZIP
 from evalkit_crawlers.source import Capture, FetchRefused
 
 NOT_CAPTURED = "not fetched before (offline)"
@@ -42,20 +35,11 @@ TOO_MANY_REDIRECTS = "too many redirects"
 TOO_RARELY = "robots.txt allows less than a page an hour"
 UNREACHABLE = "unreachable"
 
-MAX_BAD_PAGES = 3
-"""Pages in a row whose connection breaks or whose answer does not end; then it is the host that is held to be
-out of reach."""
-
-MAX_FORBIDDEN_PAGES = 3
-"""Answers in a row that forbid a page; then it is us whom the host forbids: to ask on would be an attack."""
-
 TOLD_PAUSE_S = 120.0
 """Shorter pauses that an interface asks for are kept without a word."""
 
-_FORBIDDING = frozenset({401, 403, 429})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 503})
-_PASSING = frozenset({HUNG_UP, CUT_SHORT, DAMAGED_GZIP, TOO_SLOW})
 
 
 class Watcher(Protocol):
@@ -132,12 +116,7 @@ class Fetcher:
         self._robots = Robots(
             lambda url: self._captured_or_fetched(url, "text/plain", True, ask_robots=False)
         )
-        self._down: dict[str, str] = {}
-        """Host that is out of reach → why."""
-        self._bad_pages: dict[str, int] = {}
-        """Host → pages in a row whose connection broke or whose answer did not end."""
-        self._forbidden_pages: dict[str, int] = {}
-        """Host → pages in a row that it forbade."""
+        self._outages = Outages()
         self._passing_refusals: dict[str, str] = {}
         """Address → why it was refused in this run, where that may be otherwise the next time."""
         self._is_closed = False
@@ -158,17 +137,19 @@ class Fetcher:
             revalidate: the body may have changed since the last crawl: ask, with the kept copy's validators.
 
         Raises:
-            FetchRefused: it cannot be had or must not be taken, and why; remembered for this crawl, and where
-                that may pass only for this run (`keep_refusals`).
+            FetchRefused: it cannot be had or must not be taken, and why; remembered for this crawl. What may
+                pass is remembered for this run, and for good after `MAX_REFUSED_DAYS` days (`missing`).
             CrawlError: the host cannot be reached after all retries.
         """
         return self._captured_or_fetched(url, accept, revalidate, ask_robots=True)
 
-    def keep_refusals(self) -> None:
-        """Remember also those refusals that may pass, once a corpus is made without what was refused.
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Address → why it was not to be had in this run, of those that the next run asks for again."""
+        return self._outages.missing
 
-        Until then the next run asks again.
-        """
+    def keep_refusals(self) -> None:
+        """Remember also those refusals that may pass, once somebody goes without what was refused."""
         for real_url, reason in sorted(self._passing_refusals.items()):
             self._store.write_refusal(self._scope, real_url, reason)
 
@@ -209,17 +190,35 @@ class Fetcher:
         if real_url in self._passing_refusals:
             raise FetchRefused(self._passing_refusals[real_url])
         if self._offline:
+            self._miss(url, NOT_CAPTURED, ask_robots)
             raise FetchRefused(NOT_CAPTURED)
         try:
             capture = self._fetched(url, accept, revalidate, ask_robots)
         except FetchRefused as refusal:
-            if _may_pass(refusal.reason):
-                self._passing_refusals[real_url] = refusal.reason
-            elif not refusal.reason.endswith(UNREACHABLE):  # of which the host is remembered
-                self._store.write_refusal(self._scope, real_url, refusal.reason)
+            self._remember(url, real_url, refusal.reason, ask_robots)
+            raise
+        except CrawlError:
+            self._miss(url, self._outages.down_reason(host_of(url)) or UNREACHABLE, ask_robots)
             raise
         self._store.write(self._scope if revalidate else PAGES, real_url, capture)
         return capture
+
+    def _remember(self, url: str, real_url: str, reason: str, ask_robots: bool) -> None:
+        """Remember a refusal for this crawl; one that may pass for this run, and its day."""
+        if reason.endswith(UNREACHABLE):  # of which the host is remembered
+            return
+        if may_pass(reason):
+            today = f"{self._scope}/refused-{self._clock.now():%Y%m%d}"
+            self._store.write_refusal(today, real_url, reason)
+            if self._store.num_scopes_with(f"{self._scope}/refused-*", real_url) < MAX_REFUSED_DAYS:
+                self._passing_refusals[real_url] = reason
+                self._miss(url, reason, ask_robots)
+                return
+        self._store.write_refusal(self._scope, real_url, reason)
+
+    def _miss(self, url: str, reason: str, ask_robots: bool) -> None:
+        if ask_robots:  # where robots.txt is missing, so is every page, and they are what counts
+            self._outages.miss(url, f"{host_of(url)}: {reason}")
 
     def _fetched(self, url: str, accept: str, revalidate: bool, ask_robots: bool) -> Capture:
         """The body under a URL, from the network; every hop of its redirects is checked like the first."""
@@ -243,8 +242,6 @@ class Fetcher:
                 raise FetchRefused("malformed redirect") from None
         else:
             raise FetchRefused(TOO_MANY_REDIRECTS)
-        if ask_robots:
-            self._count_forbidden(host, answer.status)
         if answer.status != 200:
             raise FetchRefused(f"HTTP {answer.status}")
         return Capture(
@@ -262,8 +259,7 @@ class Fetcher:
         The waiting between tries is the queue's and not the request's: after a 429 nothing else
         may be asked either. So stamina counts the tries, and the pacer waits.
         """
-        if host in self._down:
-            self._give_up(host)
+        self._give_up_if_down(host)
         try:
             for attempt in stamina.retry_context(
                 on=lambda error: 0.0 if isinstance(error, TryAgain) else False,
@@ -273,45 +269,39 @@ class Fetcher:
                 with attempt:
                     answer = self._try(url, accept, revalidate, attempt.num)
         except TryAgain as failure:
-            num_bad = self._count_bad_page(host)
-            if failure.host_is_down or num_bad >= MAX_BAD_PAGES:
-                self._down[host] = f"{failure.reason}, {self._limits.max_tries} times"
-                self._give_up(host)
+            self._outages.count_bad_page(host, failure.reason)
+            if failure.host_is_down:
+                self._outages.give_up(host, f"{failure.reason}, {self._limits.max_tries} times")
+            self._give_up_if_down(host)
             raise FetchRefused(failure.reason) from None
         except FetchRefused as refusal:
             # Not tried again: that would take as long once more, and so would every other page of the host.
-            if refusal.reason == TOO_SLOW and self._count_bad_page(host) >= MAX_BAD_PAGES:
-                self._down[host] = f"{refusal.reason}, {MAX_BAD_PAGES} pages in a row"
-                self._give_up(host)
+            if refusal.reason == TOO_SLOW:
+                self._outages.count_bad_page(host, refusal.reason)
+                self._give_up_if_down(host)
             raise
-        self._bad_pages[host] = 0
+        if answer.status >= 500:
+            self._outages.count_bad_page(host, f"HTTP {answer.status}")
+        else:
+            self._outages.count_good_page(host)
+        if answer.status >= 400:  # a good answer counts, also where it was the host's last one
+            self._give_up_if_down(host)
         return answer
 
-    def _count_forbidden(self, host: str, status: int) -> None:
-        """Give a host up that forbids one page after the other."""
-        if status in _FORBIDDING:
-            self._forbidden_pages[host] = self._forbidden_pages.get(host, 0) + 1
-            if self._forbidden_pages[host] >= MAX_FORBIDDEN_PAGES:
-                self._down[host] = f"HTTP {status}, {MAX_FORBIDDEN_PAGES} pages in a row"
-                self._give_up(host)
-        elif status == 200:
-            self._forbidden_pages[host] = 0
-
-    def _count_bad_page(self, host: str) -> int:
-        """Count a page that broke; how many did in a row."""
-        self._bad_pages[host] = self._bad_pages.get(host, 0) + 1
-        return self._bad_pages[host]
+    def _give_up_if_down(self, host: str) -> None:
+        if self._outages.down_reason(host):
+            self._give_up(host)
 
     def _give_up(self, host: str) -> NoReturn:
         if self._skip_unreachable:
             raise FetchRefused(UNREACHABLE)
         raise CrawlError(
-            f"{host} cannot be reached ({self._down[host]}); what was fetched is kept: run the same command "
-            "again later, or with --skip-unreachable to go without"
+            f"{host} cannot be reached ({self._outages.down_reason(host)}); what was fetched is kept: run the"
+            " same command again later, or with --skip-unreachable to go without"
         )
 
     def _try(self, url: str, accept: str, revalidate: bool, num_tries: int) -> Answer:
-        policy = self.policy(url)
+        policy, host = self.policy(url), host_of(url)
         with self._pacer.turn(policy.queue, policy.delay_s):
             # Twice as long after every failure, at least four seconds and at most five minutes.
             wait_s = min(max(policy.delay_s, 2.0) * 2.0**num_tries, 300.0)
@@ -326,6 +316,8 @@ class Fetcher:
                 )
                 self._watcher.answered(policy.queue, len(answer.body))
                 pause = policy.pause(answer, self._clock.now()) if policy.pause else None
+                if not (pause and pause.is_refusal):  # which says when to come again, and forbids nothing
+                    self._outages.count_answer(host, answer.status)
                 retry_after_s = self._retry_after_s(answer.headers.get("retry-after", ""))
                 # MediaWiki says that it is busy with status 200 (https://www.mediawiki.org/wiki/Manual:Maxlag_parameter).
                 lags = retry_after_s > 0 and "mediawiki-api-error" in answer.headers
@@ -338,9 +330,12 @@ class Fetcher:
                 if self._is_closed:  # after Ctrl-C, from a thread in whose hands the connection was closed
                     raise FetchRefused(UNREACHABLE) from None
                 if wait_s > MAX_HOLD_S:
-                    self._down[host_of(url)] = f"{failure.reason}, to come again in {wait_s:.0f} s"
-                    self._give_up(host_of(url))
-                self._pacer.hold(policy.queue, wait_s)
+                    self._outages.give_up(host, f"{failure.reason}, to come again in {wait_s:.0f} s")
+                if failure.is_routeless and self._outages.count_routeless(host):
+                    self._outages.give_up(host, failure.reason)
+                else:
+                    self._pacer.hold(policy.queue, wait_s)
+                self._give_up_if_down(host)
                 if num_tries < self._limits.max_tries:
                     self._watcher.message(f"{url}: {failure.reason}; next try in {wait_s:.0f} s")
                 raise
@@ -352,7 +347,7 @@ class Fetcher:
         """Make no request of a queue for so many seconds, as an interface asks; called within a turn."""
         host = host_of(url)
         if seconds > MAX_HOLD_S:
-            self._down[host] = f"its quota is used up, to come again in {seconds:.0f} s"
+            self._outages.give_up(host, f"its quota is used up, to come again in {seconds:.0f} s")
             return
         self._pacer.hold(queue, seconds)
         if seconds >= TOLD_PAUSE_S:
@@ -369,9 +364,3 @@ class Fetcher:
             return (parsedate_to_datetime(value) - self._clock.now()).total_seconds()
         except (TypeError, ValueError, OverflowError):
             return 0.0
-
-
-def _may_pass(reason: str) -> bool:
-    """Whether what was refused may be had another day: the server was in trouble, or in a bad mood."""
-    reason = reason.removeprefix("robots.txt: ")
-    return reason.startswith(("HTTP 401", "HTTP 403", "HTTP 429", "HTTP 5")) or reason in _PASSING

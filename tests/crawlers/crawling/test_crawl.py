@@ -142,14 +142,12 @@ def test_a_corpus_of_another_crawl_is_not_overwritten_and_nothing_is_fetched_fir
     assert load_corpus(first.corpus.name).sha256 == first.corpus.sha256
 
 
-def test_unreached_pages_are_an_error_until_one_goes_without() -> None:
+def test_one_may_go_without_unreached_pages_and_ask_for_them_later() -> None:
     down = {"/doc0001": Reply(status=503)}
     with serve(toy_site(pages(9, HOSTS[1:]), down), HOSTS) as server:
-        with pytest.raises(CrawlError, match=r"4 of 9 pages are missing: other\.example cannot be reached"):
-            crawl_from(server, ToySource())
-        assert not Path("corpora/toy-2026-11-01-2026-11-15").exists()
         (without,) = crawl_from(server, ToySource(), skip_unreachable=True, name="without")
         assert reasons(without) == {f"doc{number:04d}": "unreachable" for number in (1, 3, 5, 7)}
+        assert without.corpus.manifest.incomplete == {}
         server.site = toy_site(pages(9, HOSTS[1:]))
         num_requests = len(server.log)
         (whole,) = crawl_from(server, ToySource())
@@ -360,58 +358,3 @@ def test_a_source_that_cannot_be_sent_to_another_process_is_told_so() -> None:
         pytest.raises(EvalkitError, match=r"Local.* at the top of a module"),
     ):
         crawl_from(server, Local())
-
-
-def test_a_host_that_forbids_page_after_page_is_left_alone_and_asked_again_the_next_day() -> None:
-    """From the fourth page on 403, as arXiv answers who comes too often: at most three more requests."""
-    documents, is_angry = pages(20, ["pages.example", "other.example"]), [True]
-    inner = toy_site(documents)
-    num_served = 0
-
-    def site(request: Request) -> Reply:
-        nonlocal num_served
-        if request.host == "pages.example" and request.path != "/robots.txt":
-            num_served += 1
-            if is_angry[0] and num_served > 3:
-                return Reply(status=403)
-        return inner(request)
-
-    with serve(site, HOSTS) as server:
-        with pytest.raises(CrawlError, match=r"pages\.example .*HTTP 403, 3 pages in a row.*run the same"):
-            crawl_from(server, ToySource())
-        assert num_served == 6
-        assert not Path("corpora/toy-2026-11-01-2026-11-15").exists()
-        num_requests = len(server.log)
-        is_angry[0] = False
-        (crawled,) = crawl_from(server, ToySource())
-        again = [entry.request for entry in server.log[num_requests:]]
-    assert crawled.corpus.manifest.num_documents == 20 and reasons(crawled) == {}
-    assert {request.host for request in again} == {"pages.example"}  # what the other one gave is kept
-    assert len([request for request in again if request.path != "/robots.txt"]) == 7
-
-
-@pytest.mark.parametrize(
-    "trouble", [Reply(status=403), Reply(status=500), Reply(prose(0).encode(), cut_after=9), Reply(drop=True)]
-)
-def test_what_may_pass_is_asked_again_until_a_corpus_is_made_without_it(trouble: Reply) -> None:
-    is_in_trouble, is_down = [True], [True]
-    inner = toy_site(pages(6, ["pages.example", "other.example"]))
-
-    def site(request: Request) -> Reply:
-        if request.path == "/doc0002" and is_in_trouble[0]:
-            return trouble
-        if request.host == "other.example" and is_down[0]:
-            return Reply(status=503)
-        return inner(request)
-
-    with serve(site, HOSTS) as server:
-        with pytest.raises(CrawlError, match=r"other\.example cannot be reached"):
-            crawl_from(server, ToySource())
-        is_down[0] = False  # the page stays in trouble: now the corpus is made without it
-        (crawled,) = crawl_from(server, ToySource())
-        assert list(reasons(crawled)) == ["doc0002"]
-        num_requests = len(server.log)
-        is_in_trouble[0] = False
-        (again,) = crawl_from(server, ToySource())
-        assert again.corpus.sha256 == crawled.corpus.sha256 and reasons(again) == reasons(crawled)
-        assert len(server.log) == num_requests  # the same command gives the same corpus

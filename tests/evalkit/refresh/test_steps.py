@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.corpora.incomplete import lacks
 from evalkit.corpora.store import load_corpus, make_corpus, make_document, save_corpus
-from evalkit.errors import ScoringError, UsageError
+from evalkit.errors import CrawlError, ScoringError, UsageError
 from evalkit.files import TEMPORARY_SUFFIX, atomic_write, temporary_folder
 from evalkit.refresh.config import last_window, read_config
-from evalkit.refresh.corpora import crawl, gate, publish, published_names
+from evalkit.refresh.corpora import crawl, gate, gate_lines, publish, published_names
 from evalkit.refresh.results import commit
 from tests.support.leaderboard import CONFIG, SOURCES
 from tests.support.toy_source import prose
@@ -240,3 +241,18 @@ def test_several_corpora_of_one_crawl_are_gated_each_against_its_own(
         "papers-2026-11-01-cs": ("papers-2026-10-01-cs", True),
         "papers-2026-11-01-math": ("papers-2026-10-01-math", False),
     }
+
+
+def test_an_incomplete_corpus_is_not_published_and_is_crawled_again(board: Path) -> None:
+    config = read_config(Path("leaderboard.toml"))
+    window = last_window(config, dt.date(2026, 10, 20))
+    document = make_document("half of it", source="toy", published_at="2026-10-01")
+    save_corpus(make_corpus(window.corpus("toy"), [document], incomplete={"e.org: HTTP 403": 29}))
+    gated = gate(config, window)
+    assert publish(config, gated) == [] and not (board / "results").exists()
+    assert "FAILED  complete: it lacks 29 e.org: HTTP 403" in "\n".join(gate_lines(gated))
+    lines: list[str] = []
+    with pytest.raises(CrawlError, match=r"not crawled: down \(exit code 1\)"):
+        crawl(config, window, tell=lines.append)
+    assert f"{window.corpus('toy')}: is incomplete (29 e.org: HTTP 403) and is crawled again" in lines
+    assert lacks(window.corpus("toy")) == "" and len(publish(config, gate(config, window))) == 1
