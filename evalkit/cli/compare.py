@@ -50,14 +50,27 @@ def compare_command(
     num_documents: Annotated[
         int, typer.Option("--documents", help="Best and worst documents to show.", min=0)
     ] = 5,
+    kl: Annotated[
+        bool, typer.Option("--kl", help="Also the divergence of A's distributions from B's, in lockstep.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two models document by document, scoring what is missing first."""
+    """Compare two models document by document, scoring what is missing first.
+
+    With --kl both are loaded and read the corpus once more, together: B is the original, A what was made of
+    it, and both have one vocabulary.
+    """
     from evalkit.analysis.compare import compare_cells, comparison_lines
+    from evalkit.analysis.divergence import divergence_lines
+    from evalkit.errors import UsageError
+    from evalkit.runner.divergence import run_divergence
     from evalkit.runner.options import RunOptions
     from evalkit.runner.progress import reporter_for
 
     cells = _cells_of_files([Path(name) for name in (a, b) if name.endswith(".json")])
+    divergence = None
+    if cells and kl:
+        raise UsageError("--kl reads the models themselves; give two models and --corpus")
     if not cells:
         options = RunOptions(
             output=output,
@@ -70,13 +83,22 @@ def compare_command(
             debug=is_debug(context),
             reporter=reporter_for(sys.stderr),
         )
-        cells = _score_cells([a, b], corpus, policy, limit, options)
+        if corpus is None:
+            raise UsageError("give --corpus NAME, or two cells' .json files")
+        if kl:
+            result = run_divergence(a, b, corpus, policy=policy, limit=limit, options=options)
+            cells, divergence = list(result.cells), result.divergence
+        else:
+            cells = _score_cells([a, b], corpus, policy, limit, options)
     comparison = compare_cells(*cells, common_documents=common_documents)
     if as_json:
-        show_json(comparison.to_json(num_documents))
-    else:
-        for line in comparison_lines(comparison, num_documents):
-            show(line)
+        content = comparison.to_json(num_documents)
+        show_json({**content, "divergence": divergence.to_json()} if divergence else content)
+        return
+    for line in comparison_lines(comparison, num_documents):
+        show(line)
+    for line in divergence_lines(divergence) if divergence else ():
+        show(line)
 
 
 def _cells_of_files(paths: "list[Path]") -> "list[CorpusCell]":
@@ -93,13 +115,11 @@ def _cells_of_files(paths: "list[Path]") -> "list[CorpusCell]":
 
 
 def _score_cells(
-    models: list[str], corpus: str | None, policy: str, limit: int | None, options: "RunOptions"
+    models: list[str], corpus: str, policy: str, limit: int | None, options: "RunOptions"
 ) -> "list[CorpusCell]":
-    from evalkit.errors import ScoringError, UsageError
+    from evalkit.errors import ScoringError
     from evalkit.runner.corpora import run
 
-    if corpus is None:
-        raise UsageError("give --corpus NAME, or two cells' .json files")
     result = run(models, [corpus], policy=policy, limit=limit, options=options)
     for failure in result.failures:
         raise ScoringError(f"{failure.model} could not be scored: {failure.reason}")

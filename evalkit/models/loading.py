@@ -22,9 +22,9 @@ that is needed once takes no loader: give the object itself to ``evalkit.run(mod
 
 import dataclasses
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from evalkit.errors import EvalkitError, ModelError, UsageError
 from evalkit.models.catalog import (
@@ -38,7 +38,7 @@ from evalkit.models.hub import safetensors_tensors
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.model_files import ModelFile
 from evalkit.models.prefixes import parse_rule
-from evalkit.models.protocol import Codec, LoadOptions, Model, ModelIdentity, TokenModel
+from evalkit.models.protocol import Codec, Encoding, LoadOptions, Model, ModelIdentity, TokenModel
 from evalkit.models.targets import GGUF_LOADERS, expand_spec, missing_folder, short_names
 from evalkit.models.weight_headers import WEIGHT_SUFFIXES, WeightSummary, summarise_tensors, summarise_weights
 from evalkit.plugins import plugin
@@ -62,6 +62,15 @@ class Loader(Protocol):
 
     def load(self, entry: CatalogEntry, options: LoadOptions, /) -> Model:
         """The model, ready to score."""
+        ...
+
+
+@runtime_checkable
+class EncodingLoader(Protocol):
+    """A `Loader` that has a model's tokenizer sooner than its weights."""
+
+    def encoder(self, entry: CatalogEntry, options: LoadOptions, /) -> Callable[[str], Encoding] | None:
+        """`evalkit.models.protocol.TokenModel.encode` of the model; None where its weights say what it is."""
         ...
 
 
@@ -95,17 +104,32 @@ class LocatedModel(NamedTuple):
         check_untouched(model.identity, _identify(entry, self.options))
         return model
 
+    def encoder(self) -> Callable[[str], Encoding] | None:
+        """The model's `TokenModel.encode` without its weights; None where its loader does not give it.
+
+        Raises:
+            ModelError: its tokenizer cannot be read.
+        """
+        if self.problem is not None:
+            raise self.problem
+        if isinstance(self.instance, TokenModel):
+            return self.instance.encode
+        if self.entry is None:
+            return None
+        loader = _loader(self.entry.loader)
+        return loader.encoder(self.entry, self.options) if isinstance(loader, EncodingLoader) else None
+
 
 def locate_models(
-    specs: Iterable[str | Model], options: LoadOptions, *, config_path: Path | None = None
+    specs: Iterable[str | Model | LocatedModel], options: LoadOptions, *, config_path: Path | None = None
 ) -> list[LocatedModel]:
     """Models by name or as objects; every name is checked before any file is read.
 
     A model that cannot be reached or read has a `LocatedModel.problem`, unless all have one.
 
     Args:
-        specs: catalog names, ``LOADER:TARGET``, also with a pattern of paths, or objects with the members of
-            a protocol.
+        specs: catalog names, ``LOADER:TARGET``, also with a pattern of paths, objects with the members of
+            a protocol, or what was located before.
         options: device, precision, trust.
         config_path: the user's catalog, see `evalkit.models.catalog.load_catalog`.
 
@@ -122,6 +146,8 @@ def locate_models(
         if isinstance(entry, CatalogEntry):
             entry = dataclasses.replace(entry, name=name or entry.name)
             located_models.append(_locate(entry, options))
+        elif isinstance(entry, LocatedModel):
+            located_models.append(entry)
         elif isinstance(entry, TokenModel | Codec):
             if isinstance(entry, TokenModel) and options.prefix is not None:
                 raise UsageError(
@@ -209,7 +235,7 @@ def with_loaded_details(identity: ModelIdentity, model: Model) -> ModelIdentity:
     )
 
 
-def _names_of_paths(entries: Sequence[CatalogEntry | Model]) -> list[str | None]:
+def _names_of_paths(entries: Sequence[CatalogEntry | Model | LocatedModel]) -> list[str | None]:
     """``LOADER:FILE`` for models that were given as paths, ``hf:FOLDER+ADAPTER`` with an adapter."""
     specs = [
         entry if isinstance(entry, CatalogEntry) and entry.name.startswith(f"{entry.loader}:") else None

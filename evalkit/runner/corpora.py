@@ -31,7 +31,7 @@ _LEAST_S = 1e-9
 
 
 def run(
-    models: Sequence[str | Model] | None = None,
+    models: Sequence[str | Model | LocatedModel] | None = None,
     corpora: Sequence[str | Corpus] | None = None,
     *,
     policy: str = DEFAULT_POLICY,
@@ -46,7 +46,8 @@ def run(
     the others.
 
     Args:
-        models: catalog names, ``LOADER:TARGET``, or model objects; None: `DEFAULT_MODELS`.
+        models: catalog names, ``LOADER:TARGET``, model objects, or what `locate_models` gave; None:
+            `DEFAULT_MODELS`.
         corpora: names, also of sets, paths, or `Corpus` objects; None: `DEFAULT_CORPORA`.
         policy: one of `evalkit.scoring.policy.POLICIES`.
         limit: how many documents of each corpus to score; None: all.

@@ -119,6 +119,33 @@ def linear_nll_reference(
     return -torch.log_softmax(logits, -1).gather(-1, targets[:, None]).squeeze(-1)
 
 
+def linear_logits(
+    hidden: Tensor,
+    weight: Tensor,
+    *,
+    bias: Tensor | None = None,
+    softcap: float | None = None,
+    scale: float = 1.0,
+) -> Tensor:
+    """The logits that `linear_nll` never holds, ``[T, V]``; for few rows at a time.
+
+    Accumulated and kept as there: in float32, or float64 where the inputs are. Not differentiable.
+
+    Args:
+        hidden: ``[T, C]``.
+        weight: ``[V, C]``, of the same dtype.
+        bias: ``[V]`` or None.
+        softcap: bound of the logits' absolute value, or None.
+        scale: factor on the logits.
+    """
+    logits = hidden.new_empty((hidden.shape[0], weight.shape[0]), dtype=_wide(hidden))
+    with torch.no_grad():
+        for columns in _blocks(hidden, weight)[1]:
+            product = _product(hidden, _for_product(weight[columns]))
+            logits[:, columns] = _logits_(product, None if bias is None else bias[columns], softcap, scale)
+    return logits
+
+
 def triton_unavailable(hidden: Tensor) -> str | None:
     """Why the Triton kernels cannot take this tensor, or None where they can."""
     if importlib.util.find_spec("triton") is None:

@@ -7,12 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from evalkit.cli import main as cli
@@ -97,6 +98,22 @@ class BigramModel:
         data = text.encode()
         nats = self.table[256, data[0]] + sum(self.table[a, b] for a, b in itertools.pairwise(data))
         return float(nats / np.log(2))
+
+
+class DistributionBigram(BigramModel):
+    """A bigram model that shows its distributions, in uneven pieces, and how many rows it was asked for."""
+
+    def __init__(self, name: str = "bigram", seed: int = 0, **fields: Any) -> None:
+        super().__init__(name, seed, **fields)
+        self.num_rows: list[int] = []
+
+    def head_inputs(self, context: Sequence[int], targets: Sequence[int]) -> Iterator[torch.Tensor]:
+        before = torch.tensor([*context[-1:], *targets[:-1]])
+        yield from torch.split(before[:, None], 13)
+
+    def logits(self, head_inputs: torch.Tensor) -> torch.Tensor:
+        self.num_rows.append(len(head_inputs))
+        return torch.from_numpy(-self.table[head_inputs[:, 0].numpy()]).float()
 
 
 class SlowCodec:

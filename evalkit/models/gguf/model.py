@@ -1,6 +1,7 @@
 """The ``gguf`` loader: models in GGUF files, dequantised, as `evalkit.models.protocol.TokenModel`."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import transformers
@@ -23,7 +24,7 @@ from evalkit.models.hf.model import HfModel, wrap
 from evalkit.models.hf.prefixes import start_names, tokenizer_start
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.prefixes import check_in_vocabulary
-from evalkit.models.protocol import LoadOptions, ModelIdentity
+from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 from evalkit.models.rwkv7.model import RWKV7Model, starting_model
 from evalkit.models.rwkv7.prefixes import DEFAULT_RULE, planned_prefixes
 from evalkit_kernels import NUMERICS_VERSION
@@ -51,6 +52,14 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     if header.architecture == RWKV7:
         return _identify_rwkv7(entry, options, file, header)
     return _plan(entry, options, file, header).identity
+
+
+def encoder(entry: CatalogEntry, _options: LoadOptions) -> Callable[[str], Encoding]:
+    """The file's tokenizer alone; errors as `identify`."""
+    header = _checked_header(locate_file(entry))
+    if header.architecture == RWKV7:
+        return rwkv7.read_vocabulary(header, rwkv7.check_tensors(header)).encode
+    return TokenBytes(read_tokenizer(header), entry.name).encode
 
 
 def load(entry: CatalogEntry, options: LoadOptions) -> HfModel | RWKV7Model:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from evalkit.models.hf.torch_path import torch_path, torch_replacements
 from evalkit.models.hf.weights import load_weights
 from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
-from evalkit_kernels import linear_nll
+from evalkit_kernels import linear_logits, linear_nll
 from evalkit_kernels.linear import use_in
 
 _PROBE = "The quick brown fox jumps over the lazy dog, 1234567890 times."
@@ -49,6 +49,11 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         UsageError: the options name an unknown device or dtype.
     """
     return open_checkpoint(entry, options).identity
+
+
+def encoder(entry: CatalogEntry, options: LoadOptions) -> Callable[[str], Encoding]:
+    """The checkpoint's tokenizer alone; errors as `identify`."""
+    return TokenBytes(open_checkpoint(entry, options).tokenizer, entry.name).encode
 
 
 def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
@@ -288,6 +293,21 @@ class HfModel:
         ]
         nats = self._head_nats(torch.cat(pieces), [token for ending in endings for token in ending])
         return np.split(nats, np.cumsum([len(ending) for ending in endings])[:-1])
+
+    @torch.inference_mode()
+    def head_inputs(self, context: Sequence[int], targets: Sequence[int]) -> Iterator[Tensor]:
+        """See `evalkit.models.distributions.DistributionModel`; in one piece, as a text is read at once."""
+        ids = torch.tensor([[*context, *targets][:-1]], device=self._device)
+        with self._computing():
+            hidden = self._hidden(ids)[0]
+        yield hidden[len(context) - 1 :]
+
+    @torch.inference_mode()
+    def logits(self, head_inputs: Tensor) -> Tensor:
+        """See `evalkit.models.distributions.DistributionModel`."""
+        head = self._head
+        hidden = head_inputs.to(head.weight.dtype)
+        return linear_logits(hidden, head.weight, bias=head.bias, softcap=head.softcap, scale=head.scale)
 
     @torch.inference_mode()
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import ctypes
 import functools
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, c_bool, c_char_p, c_float, c_int8, c_int32, c_uint32, c_void_p
 from pathlib import Path
 from typing import NamedTuple
@@ -193,23 +193,33 @@ class LlamaCpp:
         Raises:
             ModelError: llama.cpp cannot compute so many tokens.
         """
-        inputs = [*context, *targets][:-1]
-        self._reserve(len(inputs))
-        self._functions.llama_memory_clear(self._functions.llama_get_memory(self._context), True)
         costs = np.empty(len(targets), np.float32)
-        first = len(context) - 1
-        for start in range(0, len(inputs), self._chunk):
-            logits = self._logits(inputs[start : start + self._chunk], start).astype(np.float64)
-            skipped = max(0, first - start)
-            if skipped >= len(logits):
-                continue
-            logits = logits[skipped:]
-            done = start + skipped - first
+        done = 0
+        for piece in self.logits(context, targets):
+            logits = piece.astype(np.float64)
             ids = np.asarray(targets[done : done + len(logits)], np.int64)
             shifted = logits - logits.max(axis=1, keepdims=True)
             chosen = shifted[np.arange(len(ids)), ids]
             costs[done : done + len(ids)] = np.log(np.exp(shifted).sum(axis=1)) - chosen
+            done += len(ids)
         return costs
+
+    def logits(self, context: Sequence[int], targets: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Logits that predict each target after a context that is not empty, ``[N, vocab_size]`` a piece.
+
+        A piece is memory of llama.cpp's that the next one overwrites.
+
+        Raises:
+            ModelError: llama.cpp cannot compute so many tokens.
+        """
+        inputs = [*context, *targets][:-1]
+        self._reserve(len(inputs))
+        self._functions.llama_memory_clear(self._functions.llama_get_memory(self._context), True)
+        first = len(context) - 1
+        for start in range(0, len(inputs), self._chunk):
+            logits = self._logits(inputs[start : start + self._chunk], start)
+            if start + len(logits) > first:
+                yield logits[max(0, first - start) :]
 
     def _logits(self, ids: Sequence[int], start: int) -> NDArray[np.float32]:
         """``[len(ids), vocab_size]``, in memory of llama.cpp's that the next call overwrites."""

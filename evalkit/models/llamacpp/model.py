@@ -5,7 +5,7 @@ values in 16: these are the numbers that its users get. The loader ``gguf`` comp
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -86,6 +86,15 @@ class LlamaCppModel:
             self._nats(list(targets), list(context))
             for targets, context in zip(sequences, contexts, strict=True)
         ]
+
+    def head_inputs(self, context: Sequence[int], targets: Sequence[int]) -> Iterator[torch.Tensor]:
+        """See `evalkit.models.distributions.DistributionModel`: llama.cpp gives the logits themselves."""
+        for logits in self._llama_cpp.logits(context, targets):
+            yield torch.from_numpy(logits.copy())
+
+    def logits(self, head_inputs: torch.Tensor) -> torch.Tensor:
+        """What `head_inputs` gave."""
+        return head_inputs
 
     def _nats(self, targets: list[int], context: list[int]) -> NDArray[np.float32]:
         if context or not targets:

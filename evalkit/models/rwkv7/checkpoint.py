@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from evalkit.errors import ModelError, first_line, one_line
+from evalkit.models.catalog import CatalogEntry
 from evalkit.models.rwkv7.embedding_norm import without_embedding_norm
 from evalkit.models.rwkv7.layouts import is_fla_layout, official_layout
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
@@ -45,6 +46,37 @@ def weight_files(path: Path) -> list[Path]:
         names = ", ".join(file.name for file in files)
         raise ModelError(f"{path} holds several models ({names}); give one of the files")
     return files
+
+
+def repository_weights(entry: CatalogEntry, files: Mapping[str, str]) -> dict[str, str]:
+    """The weight files of a repository that the entry means, with their digests.
+
+    Raises:
+        ModelError: the repository has no such file, none, or several models.
+    """
+    from evalkit.models import hub
+
+    if entry.file:
+        if entry.file not in files:
+            raise ModelError(f"{entry.name}: {entry.target} has no file {entry.file!r}")
+        return {entry.file: files[entry.file]}
+    weights = hub.weight_files(files)
+    checkpoints = [name for name in weights if name.endswith(".pth")]
+    if len(checkpoints) > 1:
+        raise ModelError(
+            f"{entry.name}: {entry.target} holds {len(checkpoints)} checkpoints; name one: "
+            f"rwkv7:{entry.target}/{checkpoints[0]}"
+        )
+    if not weights:
+        raise ModelError(f"{entry.name}: {entry.target} has neither *.safetensors nor *.pth")
+    return weights
+
+
+def weights_digest(files: Mapping[str, str]) -> str:
+    """The digest of the file, or of all files where a model is in several."""
+    from evalkit.models import hub
+
+    return next(iter(files.values())) if len(files) == 1 else hub.weights_sha256(files)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evalkit.errors import ModelError
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
@@ -19,7 +18,13 @@ from evalkit.models.hidden_states import captured_inputs
 from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
 from evalkit.models.prefixes import EVERY_CHUNK, check_in_vocabulary, prefix_of_rule
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
-from evalkit.models.rwkv7.checkpoint import checked_shape, load_network, weight_files
+from evalkit.models.rwkv7.checkpoint import (
+    checked_shape,
+    load_network,
+    repository_weights,
+    weight_files,
+    weights_digest,
+)
 from evalkit.models.rwkv7.embedding_norm import embedding_note
 from evalkit.models.rwkv7.network import RWKV7, Block, State
 from evalkit.models.rwkv7.prefixes import DEFAULT_RULE, planned_prefixes, special_ids_of_files
@@ -31,7 +36,7 @@ from evalkit.models.rwkv7.tokenizer import (
     tokenizer_for,
     tokenizer_of_files,
 )
-from evalkit_kernels import NUMERICS_VERSION, linear_nll
+from evalkit_kernels import NUMERICS_VERSION, linear_logits, linear_nll
 from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
 
 if TYPE_CHECKING:
@@ -222,6 +227,20 @@ class RWKV7Model:
         return np.split(nats, np.cumsum([len(ending) for ending in endings])[:-1])
 
     @torch.inference_mode()
+    def head_inputs(self, context: Sequence[int], targets: Sequence[int]) -> Iterator[Tensor]:
+        """See `evalkit.models.distributions.DistributionModel`; in pieces, with the state carried on."""
+        inputs = [*context, *targets][:-1]
+        reading = None
+        for start in range(0, len(inputs), self._slice_tokens):
+            hidden, reading = self._advance(inputs[start : start + self._slice_tokens], reading)
+            yield hidden[max(0, len(context) - 1 - start) :]
+
+    @torch.inference_mode()
+    def logits(self, head_inputs: Tensor) -> Tensor:
+        """See `evalkit.models.distributions.DistributionModel`."""
+        return linear_logits(head_inputs, self.network.head.weight)
+
+    @torch.inference_mode()
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
         """The residual stream, layer by layer, ``[num_layers + 1, len(positions), C]``."""
         blocks = cast(Sequence[Block], self.network.blocks)
@@ -273,7 +292,9 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         snapshot = hub.hub_files(entry.target, entry.revision)
         revision = snapshot.commit
         cache, digests = snapshot.local_folder, snapshot.files
-        weights = [stated_file(name, digest, cache) for name, digest in _chosen_files(entry, digests).items()]
+        weights = [
+            stated_file(name, digest, cache) for name, digest in repository_weights(entry, digests).items()
+        ]
         names = [] if entry.file else [name for name in _READ_BESIDE_WEIGHTS if name in digests]
         files_beside = [stated_file(name, digests[name], cache) for name in names]
         if rule in ("bos", "eos") and (entry.tokenizer or "tokenizer.json" in names):
@@ -288,7 +309,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         name=entry.name,
         loader="rwkv7",
         revision=revision,
-        weights_sha256=_digest_of({file.name: file.digest for file in weights}),
+        weights_sha256=weights_digest({file.name: file.digest for file in weights}),
         tokenizer_sha256=tokenizer_sha256,
         prefix=rule or DEFAULT_RULE,
         dtype=str(dtype).removeprefix("torch."),
@@ -299,6 +320,12 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         policy_prefixes=planned_prefixes(entry, options, special_ids, rows),
         token_names=token_names,
     )
+
+
+def encoder(entry: CatalogEntry, _options: LoadOptions) -> Callable[[str], Encoding] | None:
+    """The vocabulary of a checkpoint on this machine, by its tensors' shapes; errors as `identify`."""
+    path = _local_file(entry)
+    return None if path is None else _tokenizer(entry, path, checked_shape(path).vocab_size).encode
 
 
 def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
@@ -365,30 +392,3 @@ def _read_beside(path: Path) -> list[Path]:
 def _local_file(entry: CatalogEntry) -> Path | None:
     path = entry.local_path
     return path / entry.file if path and entry.file else path
-
-
-def _chosen_files(entry: CatalogEntry, files: Mapping[str, str]) -> dict[str, str]:
-    """The weight files of a repository that the entry means, with their digests."""
-    from evalkit.models import hub
-
-    if entry.file:
-        if entry.file not in files:
-            raise ModelError(f"{entry.name}: {entry.target} has no file {entry.file!r}")
-        return {entry.file: files[entry.file]}
-    weights = hub.weight_files(files)
-    checkpoints = [name for name in weights if name.endswith(".pth")]
-    if len(checkpoints) > 1:
-        raise ModelError(
-            f"{entry.name}: {entry.target} holds {len(checkpoints)} checkpoints; name one: "
-            f"rwkv7:{entry.target}/{checkpoints[0]}"
-        )
-    if not weights:
-        raise ModelError(f"{entry.name}: {entry.target} has neither *.safetensors nor *.pth")
-    return weights
-
-
-def _digest_of(files: Mapping[str, str]) -> str:
-    """The digest of the file, or of all files where a model is in several."""
-    from evalkit.models import hub
-
-    return next(iter(files.values())) if len(files) == 1 else hub.weights_sha256(files)

@@ -79,6 +79,8 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         [cell(folder, 0), cell(folder, 1), "--common-documents"],
         [cell(folder, 0), cell(folder, 1), "--common-documents", "--json"],
         [EVIL, EVIL, "--corpus", "evil"],
+        [EVIL, "rwkv7-nano", "--corpus", "evil", "--kl"],
+        ["llama-nano", "rwkv7-nano", "--corpus", EVIL, "--kl"],
     ],
     ("corpora", "check"): lambda folder: [
         ["evil", "--against", "evil"],

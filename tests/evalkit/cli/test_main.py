@@ -75,6 +75,7 @@ COMPARE_OPTIONS = {
     "--dtype": "auto",
     "--ignore-tensors": None,
     "--json": False,
+    "--kl": False,
     "--limit": None,
     "--max-context": None,
     "--output": Path("runs"),
