@@ -26,6 +26,8 @@ from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
+    from evalkit.analysis.compare import Comparison
+    from evalkit.analysis.divergence import Divergence
     from evalkit.cells.schema import CorpusCell
     from evalkit.runner.options import RunOptions
 
@@ -60,10 +62,8 @@ def compare_command(
     With --kl both are loaded and read the corpus once more, together: B is the original, A what was made of
     it, and both have one vocabulary.
     """
-    from evalkit.analysis.compare import compare_cells, comparison_lines
-    from evalkit.analysis.divergence import divergence_lines
+    from evalkit.analysis.compare import compare_cells
     from evalkit.errors import UsageError
-    from evalkit.runner.divergence import run_divergence
     from evalkit.runner.options import RunOptions
     from evalkit.runner.progress import reporter_for
 
@@ -83,14 +83,17 @@ def compare_command(
             debug=is_debug(context),
             reporter=reporter_for(sys.stderr),
         )
-        if corpus is None:
-            raise UsageError("give --corpus NAME, or two cells' .json files")
-        if kl:
-            result = run_divergence(a, b, corpus, policy=policy, limit=limit, options=options)
-            cells, divergence = list(result.cells), result.divergence
-        else:
-            cells = _score_cells([a, b], corpus, policy, limit, options)
+        cells, divergence = _score([a, b], corpus, policy, limit, options, kl=kl)
     comparison = compare_cells(*cells, common_documents=common_documents)
+    _print(comparison, divergence, num_documents, as_json=as_json)
+
+
+def _print(
+    comparison: "Comparison", divergence: "Divergence | None", num_documents: int, *, as_json: bool
+) -> None:
+    from evalkit.analysis.compare import comparison_lines
+    from evalkit.analysis.divergence import divergence_lines
+
     if as_json:
         content = comparison.to_json(num_documents)
         show_json({**content, "divergence": divergence.to_json()} if divergence else content)
@@ -114,13 +117,26 @@ def _cells_of_files(paths: "list[Path]") -> "list[CorpusCell]":
     return [read_corpus_cell(path) for path in paths]
 
 
-def _score_cells(
-    models: list[str], corpus: str, policy: str, limit: int | None, options: "RunOptions"
-) -> "list[CorpusCell]":
-    from evalkit.errors import ScoringError
+def _score(
+    models: list[str],
+    corpus: str | None,
+    policy: str,
+    limit: int | None,
+    options: "RunOptions",
+    *,
+    kl: bool,
+) -> "tuple[list[CorpusCell], Divergence | None]":
+    """The cells of two models, and how far their distributions lie apart where that was asked for."""
+    from evalkit.errors import ScoringError, UsageError
     from evalkit.runner.corpora import run
+    from evalkit.runner.divergence import run_divergence
 
+    if corpus is None:
+        raise UsageError("give --corpus NAME, or two cells' .json files")
+    if kl:
+        compared = run_divergence(models[0], models[1], corpus, policy=policy, limit=limit, options=options)
+        return list(compared.cells), compared.divergence
     result = run(models, [corpus], policy=policy, limit=limit, options=options)
     for failure in result.failures:
         raise ScoringError(f"{failure.model} could not be scored: {failure.reason}")
-    return list(result.cells)
+    return list(result.cells), None

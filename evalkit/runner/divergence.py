@@ -53,11 +53,7 @@ def run_divergence(
         ScoringError: a model cannot be scored.
     """
     options = options or RunOptions()
-    check_policy(policy)
-    options.check()
-    check_prefix_fits(policy, options.load_options.prefix)
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
+    _check_request(policy, limit, options)
     first, second = _located(model, reference, options)
     loaded = _one_corpus(corpus)
     documents = loaded.documents if limit is None else loaded.limited(limit).documents
@@ -85,6 +81,15 @@ def run_divergence(
         num_documents=len(documents),
     )
     return DivergenceResult((result.cells[0], result.cells[1]), divergence)
+
+
+def _check_request(policy: str, limit: int | None, options: RunOptions) -> None:
+    """As a run checks its own, before anything is read."""
+    check_policy(policy)
+    options.check()
+    check_prefix_fits(policy, options.load_options.prefix)
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
 
 
 def _located(model: str | Model, reference: str | Model, options: RunOptions) -> list[LocatedModel]:

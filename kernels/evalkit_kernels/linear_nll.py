@@ -129,14 +129,7 @@ def linear_logits(
 ) -> Tensor:
     """The logits that `linear_nll` never holds, ``[T, V]``; for few rows at a time.
 
-    Accumulated and kept as there: in float32, or float64 where the inputs are. Not differentiable.
-
-    Args:
-        hidden: ``[T, C]``.
-        weight: ``[V, C]``, of the same dtype.
-        bias: ``[V]`` or None.
-        softcap: bound of the logits' absolute value, or None.
-        scale: factor on the logits.
+    Arguments and precision as there; not differentiable.
     """
     logits = hidden.new_empty((hidden.shape[0], weight.shape[0]), dtype=_wide(hidden))
     with torch.no_grad():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from evalkit_kernels import linear, linear_nll
+from evalkit_kernels import linear, linear_logits, linear_nll
 from evalkit_kernels.linear_nll import linear_nll_reference
 
 MODULE = importlib.import_module("evalkit_kernels.linear_nll")  # the package's attribute is the function
@@ -328,3 +328,19 @@ def test_sums_over_the_vocabulary_are_less_biased_than_torchs() -> None:
     }
     assert abs(biases["blocks"]) < 1e-6, biases
     assert abs(biases["torch"]) > 3 * abs(biases["blocks"]), biases
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(("softcap", "scale", "has_bias"), [(None, 1.0, False), (2.5, 0.3, True)])
+def test_logits_are_those_that_the_nats_are_of(
+    dtype: torch.dtype, softcap: float | None, scale: float, has_bias: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(n, 48, generator=generator).to(dtype) for n in (9, 70_000))
+    bias = torch.randn(70_000, generator=generator).to(dtype) if has_bias else None
+    logits = linear_logits(hidden, weight, bias=bias, softcap=softcap, scale=scale)
+    expected = hidden.double() @ weight.double().T
+    expected = scale * (expected if bias is None else expected + bias.double())
+    expected = expected if softcap is None else softcap * torch.tanh(expected / softcap)
+    assert logits.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(logits.double(), expected, atol=2e-5, rtol=1e-5)
