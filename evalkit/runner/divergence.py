@@ -8,6 +8,7 @@ from evalkit.corpora.store import Corpus, check_corpus_name, load_corpora
 from evalkit.errors import ScoringError, UsageError
 from evalkit.models.distributions import DistributionModel
 from evalkit.models.loading import LocatedModel, locate_models
+from evalkit.models.prefixes import CHEAPEST
 from evalkit.models.protocol import Codec, Model
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
@@ -90,6 +91,11 @@ def _check_request(policy: str, limit: int | None, options: RunOptions) -> None:
     check_prefix_fits(policy, options.load_options.prefix)
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
+    if policy == CHEAPEST and options.prefix is None:
+        raise UsageError(
+            f"policy {policy} looks for a start token for each model, and --kl reads both after the same; "
+            "give --prefix"
+        )
 
 
 def _located(model: str | Model, reference: str | Model, options: RunOptions) -> list[LocatedModel]:

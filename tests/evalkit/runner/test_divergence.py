@@ -105,6 +105,13 @@ def test_models_without_distributions_are_refused(
     assert cell_files(tmp_path) == []
 
 
+def test_a_policy_that_looks_for_a_start_of_each_model_needs_a_prefix(tmp_path: Path) -> None:
+    names = "rwkv7-nano", "llama-nano"
+    options = RunOptions(output=tmp_path)
+    with pytest.raises(UsageError, match=r"looks for a start token for each model, .*; give --prefix"):
+        run_divergence(*names, CORPUS, policy="uncheatable-2025-12", options=options)
+
+
 def test_two_vocabularies_are_refused_before_weights_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
