@@ -65,6 +65,11 @@ class Candidate:
     """Suffix of the corpus that it goes to (``abstracts``); empty: the source's main one."""
     cluster: str | None = None
     """What dependent documents share; see `evalkit.corpora.store.Document.cluster`."""
+    story_id: str | None = None
+    """What the source says that versions in other languages share; see `evalkit.corpora.store.Document`."""
+    alternates: tuple[str, ...] = ()
+    """Addresses of the same text in other languages, where a page links to them: the crawl makes stories of
+    what links to each other."""
     text: str | None = None
     """The document itself where the listing holds it whole: then nothing is fetched."""
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.cells.columns import DocumentColumns
-from evalkit.cells.renewal import cluster_of, corpus_facts, renewed_cell, says_the_same
+from evalkit.cells.renewal import cluster_of, corpus_facts, renewed_cell, said_columns, says_the_same
 from evalkit.corpora.document import Corpus
 from evalkit.corpora.store import load_corpus
 from evalkit.errors import EvalkitError
@@ -69,16 +69,20 @@ def _renewed(scored: ScoredCorpus, corpus: Corpus) -> ScoredCorpus:
             titles=list(scored.titles),
             clusters=list(scored.clusters),
             published_at=list(scored.published_at),
+            story_ids=list(scored.story_ids) or None,
+            languages=list(scored.languages) or None,
             num_bytes=scored.num_bytes,
             total_bits=scored.bits[:, configuration],
         )
         cells[configuration] = renewed_cell(cell, corpus, columns)
-    documents = corpus.documents
+    documents, said = corpus.documents, said_columns(corpus.documents)
     return dataclasses.replace(
         scored,
         facts=corpus_facts(corpus, None),
         titles=tuple(document.title for document in documents),
         clusters=tuple(cluster_of(document) for document in documents),
         published_at=tuple(document.published_at for document in documents),
+        story_ids=tuple(said.get("story_id", ())),
+        languages=tuple(said.get("language", ())),
         cells=cells,
     )

@@ -81,6 +81,10 @@ class ScoredCorpus:
     """``[D, K]`` for K configurations; NaN where there is no cell, or a document could not be represented."""
     cells: dict[int, CorpusCell]
     """By configuration."""
+    story_ids: tuple[str | None, ...] = ()
+    """What documents share that say the same in several languages; empty in a corpus without stories."""
+    languages: tuple[str | None, ...] = ()
+    """Of each document, where there are `story_ids`."""
 
     @property
     def name(self) -> str:
@@ -359,6 +363,8 @@ def _corpus(
         titles=tuple(documents.titles),
         clusters=tuple(documents.clusters),
         published_at=tuple(days),
+        story_ids=tuple(documents.story_ids or ()),
+        languages=tuple(documents.languages or ()),
         num_bytes=documents.num_bytes,
         bits=bits,
         cells=dict(sorted(cells.items())),

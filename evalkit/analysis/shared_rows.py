@@ -61,5 +61,6 @@ def _are_alike(first: DocumentColumns, second: DocumentColumns) -> bool:
         first.clusters == second.clusters
         and first.titles == second.titles
         and first.published_at == second.published_at
+        and (first.story_ids, first.languages) == (second.story_ids, second.languages)
         and np.array_equal(first.num_bytes, second.num_bytes)
     )

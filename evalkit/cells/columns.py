@@ -24,6 +24,10 @@ SUM_TOLERANCE = 1e-9
 """Relative: sums of the same numbers in another order, or by another program."""
 TOKEN_TOLERANCE = 1e-4
 """Relative: bits of tokens are kept in float32."""
+STORY_COLUMNS = ("story_id", "language")
+"""Which only cells have whose corpora have stories in several languages."""
+_LATER_COLUMNS = ("published_at", *STORY_COLUMNS)
+"""Which older cells do not have."""
 _LEAST_BITS = -1e-3  # of a document: log-softmax in float32 may give a probability a little above 1
 
 
@@ -36,6 +40,10 @@ class DocumentColumns(NamedTuple):
     clusters: list[str]
     published_at: list[str | None] | None
     """None where the cell is older than the column."""
+    story_ids: list[str | None] | None
+    """None where the corpus has no stories in several languages, and in older cells."""
+    languages: list[str | None] | None
+    """Stated where there are `story_ids`."""
     num_bytes: NDArray[np.int64]
     total_bits: NDArray[np.float64]
     """NaN where the model could not represent a document."""
@@ -55,13 +63,17 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
     for name in ("id", "sha256", "cluster", "num_bytes"):
         if table[name].null_count:
             raise FieldError(f"a row has no {name}")
-    published_at = table["published_at"].to_pylist() if "published_at" in table.column_names else None
+    published_at, story_ids, languages = (
+        table[name].to_pylist() if name in table.column_names else None for name in _LATER_COLUMNS
+    )
     columns = DocumentColumns(
         ids=table["id"].to_pylist(),
         digests=table["sha256"].to_pylist(),
         titles=table["title"].to_pylist(),
         clusters=table["cluster"].to_pylist(),
         published_at=published_at,
+        story_ids=story_ids,
+        languages=languages,
         num_bytes=table["num_bytes"].to_numpy(),
         total_bits=table["total_bits"].to_numpy(),
     )
@@ -112,8 +124,7 @@ def _check_schema(schema: "pa.Schema", *, has_tokens: bool) -> None:
     }
     if has_tokens:
         types |= {"token_bits": pa.list_(pa.float32()), "token_ends": pa.list_(pa.int64())}
-    if "published_at" in schema.names:
-        types["published_at"] = pa.string()
+    types |= dict.fromkeys((name for name in _LATER_COLUMNS if name in schema.names), pa.string())
     check_types(schema, types)
     unknown = set(schema.names) - set(types)
     if unknown:

@@ -34,7 +34,14 @@ from evalkit.cells.keys import (
 from evalkit.cells.policy_schema import CellPolicy, TriedPrefix
 from evalkit.cells.provenance import cell_model
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
-from evalkit.cells.renewal import cluster_of, corpus_facts, current_cell, metrics_of, renewed_files
+from evalkit.cells.renewal import (
+    cluster_of,
+    corpus_facts,
+    current_cell,
+    metrics_of,
+    renewed_files,
+    said_columns,
+)
 from evalkit.cells.schema import (
     CellDocuments,
     CellMetrics,
@@ -312,16 +319,20 @@ def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    said = {
+        name: pa.array(values, pa.string())
+        for name, values in said_columns([score.document for score in scores]).items()
+    }
     columns = {
         "id": pa.array([score.document.id for score in scores], pa.string()),
         "sha256": pa.array([score.document.sha256 for score in scores], pa.string()),
-        "title": pa.array([score.document.title for score in scores], pa.string()),
-        "cluster": pa.array([cluster_of(score.document) for score in scores], pa.string()),
+        "title": said.pop("title"),
+        "cluster": said.pop("cluster"),
         "num_bytes": pa.array([score.document.num_bytes for score in scores], pa.int64()),
         "num_tokens": pa.array([score.num_tokens for score in scores], pa.int64()),
         "total_bits": pa.array([score.total_bits for score in scores], pa.float64()),
         "lossy": pa.array([score.lossy for score in scores], pa.string()),
-        "published_at": pa.array([score.document.published_at for score in scores], pa.string()),
+        **said,
     }
     if token_bits:
         columns["token_bits"] = pa.array(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.columns import DocumentColumns, read_columns, read_rows
+from evalkit.cells.columns import STORY_COLUMNS, DocumentColumns, read_columns, read_rows
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
 from evalkit.cells.schema import (
     COMPRESSION_RATE_PERCENT_PER_BPB,
@@ -62,6 +62,21 @@ def corpus_facts(corpus: Corpus, limit: int | None) -> CellCorpus:
         sources=dict(corpus.manifest.sources),
         languages=dict(Counter(document.language or UNKNOWN for document in corpus.documents)),
     )
+
+
+def said_columns(documents: Sequence[Document]) -> dict[str, list[str | None]]:
+    """What the rows of a cell repeat of what is said of its documents, by column.
+
+    Stories and languages stand there where there are stories: they are compared by language.
+    """
+    columns: dict[str, list[str | None]] = {
+        "title": [document.title for document in documents],
+        "cluster": [cluster_of(document) for document in documents],
+        "published_at": [document.published_at for document in documents],
+    }
+    if any(document.story_id for document in documents):
+        columns |= {name: [getattr(document, name) for document in documents] for name in STORY_COLUMNS}
+    return columns
 
 
 def metrics_of(
@@ -194,7 +209,8 @@ def says_the_same(
         return facts.records_sha256 == corpus.manifest.records_sha256
     documents = corpus.documents
     return (
-        facts.licenses == corpus.manifest.licenses
+        not any(document.story_id for document in documents)  # cells that state them state the digest
+        and facts.licenses == corpus.manifest.licenses
         and list(titles) == [document.title for document in documents]
         and list(clusters) == [cluster_of(document) for document in documents]
         and (published_at is None or list(published_at) == [document.published_at for document in documents])
@@ -264,11 +280,8 @@ def _rows(table: "pa.Table", corpus: Corpus) -> "pa.Table":
     """The rows with what the corpus says of its documents."""
     import pyarrow as pa
 
-    columns = {
-        "title": [document.title for document in corpus.documents],
-        "cluster": [cluster_of(document) for document in corpus.documents],
-        "published_at": [document.published_at for document in corpus.documents],
-    }
+    columns = said_columns(corpus.documents)
+    table = table.drop_columns([name for name in STORY_COLUMNS if name in table.column_names])
     for name, values in columns.items():
         array = pa.array(values, pa.string())
         if name in table.column_names:

@@ -215,6 +215,10 @@ class DocumentRow(NamedTuple):
     """Why it could not."""
     published_at: str | None = None
     """When it was published, as `evalkit.corpora.document.Document` has it; older cells do not say."""
+    story_id: str | None = None
+    """What it shares with documents that say the same in other languages; None in a corpus without any."""
+    language: str | None = None
+    """Where a corpus has such documents, as the document states it; else None."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli import bench, compare, corpora, env, export, leaderboard, models, plot, report, run
+from evalkit.cli import bench, compare, corpora, env, export, leaderboard, models, parity, plot, report, run
 from evalkit.cli.parsing import CommandState
 from evalkit.cli.plugins import add_commands
 from evalkit.cli.process import end_output, exit_code_of_interruption, prepare
@@ -33,6 +33,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("run")(run.run_command)
 app.command("compare")(compare.compare_command)
+app.command("parity")(parity.parity_command)
 app.command("report")(report.report_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
 app.command("export", cls=export.ExportCommand)(export.export_command)

@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
 
-SCHEMA_VERSION = 3
-READABLE_VERSIONS = (1, 2, 3)
+SCHEMA_VERSION = 4
+READABLE_VERSIONS = (1, 2, 3, 4)
 """Of manifests: in version 1 the column ``num_bytes`` of the documents' table was called ``n_bytes``; until
-version 2 there was no ``records_sha256``."""
+version 2 there was no ``records_sha256``, until version 3 no `Document.story_id`."""
 UNKNOWN = "unknown"
 """Stands for a source or license that nobody stated, in documents and in the manifest's counts."""
 VERBATIM = "verbatim"
@@ -70,6 +70,9 @@ class Document:
     """What made the text out of the published form, with its version, e.g. ``trafilatura 2.3.1``."""
     source_version: str | None
     """The source's name for this state of the document, e.g. ``v1`` or a commit."""
+    story_id: str | None = None
+    """What documents share that say the same in several languages: a story and its translations, an act of
+    law. None: no other language is known."""
 
     @property
     def data(self) -> bytes:
@@ -82,7 +85,9 @@ class Document:
         return (self.extractor or "").startswith(VERBATIM)
 
 
-_RECORD_FIELDS = sorted(field.name for field in dataclasses.fields(Document) if field.name != "text")
+_RECORD_FIELDS = sorted(
+    field.name for field in dataclasses.fields(Document) if field.name not in ("text", "story_id")
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -223,6 +228,7 @@ def make_document(
     cluster: str | None = None,
     extractor: str | None = None,
     source_version: str | None = None,
+    story_id: str | None = None,
 ) -> Document:
     """A document with its length, digest, id and, where the URL is a repository's, its cluster.
 
@@ -246,6 +252,7 @@ def make_document(
         sha256=sha256,
         extractor=extractor,
         source_version=source_version,
+        story_id=story_id,
     )
 
 
@@ -363,6 +370,8 @@ def records_sha256(documents: Iterable[Document]) -> str:
     digest = hashlib.sha256()
     for document in documents:
         record = [getattr(document, name) for name in _RECORD_FIELDS]
+        if document.story_id is not None:  # corpora without any keep the digest that their cells state
+            record.append(document.story_id)
         digest.update(json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n")
     return digest.hexdigest()
 

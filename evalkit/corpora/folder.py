@@ -182,7 +182,7 @@ def _documents(content: bytes) -> tuple[Document, ...]:
     try:
         check_rows(content)
         table = with_current_names(pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False))
-        if not table.schema.equals(pa.schema(document_columns())):
+        if not table.schema.equals(pa.schema(document_columns(column_names=table.column_names))):
             raise CorpusError("its columns are not those of a corpus")
         return tuple(Document(**row) for row in table.to_pylist())
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -29,7 +29,7 @@ from evalkit.corpora.document import UNKNOWN, Corpus, Document, make_corpus, mak
 from evalkit.corpora.file_kinds import without_compression
 from evalkit.corpora.licenses import checked_license
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
-from evalkit.corpora.tables import FIELD_NAMES, OLD_NAMES
+from evalkit.corpora.tables import FIELD_NAMES, OLD_NAMES, OLDEST_FIELD_NAMES
 from evalkit.dates import parse_day
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
@@ -298,7 +298,7 @@ def _document(
         return None
     if not isinstance(text, str):
         raise CorpusError(f"{place}: {column!r} is {type_name(text)}, not a text")
-    is_our_table = not text_column and {OLD_NAMES.get(name, name) for name in fields} >= set(FIELD_NAMES)
+    is_our_table = not text_column and {OLD_NAMES.get(name, name) for name in fields} >= OLDEST_FIELD_NAMES
     # In a table of another making, columns of these names may hold anything.
     foreign = {"id", "sha256", "fetched_at", "extractor", "source_version"}
     skipped = {*_TEXT_COLUMNS, "num_bytes", "published_at", "date", *(() if is_our_table else foreign)}

@@ -1,7 +1,8 @@
 """Documents as Parquet tables: a column for each field of `Document`, in its order.
 
-Stored corpora and published datasets both have them, and both have been written in two versions: until
-version 1 of the manifest's schema ``num_bytes`` was called ``n_bytes``.
+Stored corpora and published datasets both have them, and both have been written in several versions: until
+version 1 of the manifest's schema ``num_bytes`` was called ``n_bytes``, until version 3 there was no
+``story_id``.
 """
 
 import dataclasses
@@ -17,6 +18,8 @@ REQUIRED_FIELDS = frozenset({"id", "text", "source", "num_bytes", "sha256"})
 FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Document))
 OLD_NAMES = {"n_bytes": "num_bytes"}
 """Names of columns in files of schema version 1."""
+OLDEST_FIELD_NAMES = frozenset(FIELD_NAMES) - {"story_id"}
+"""The fields that every file has, of whatever version."""
 
 
 def document_columns(
@@ -26,7 +29,8 @@ def document_columns(
 
     Args:
         names: fields of `Document`.
-        column_names: the columns of a file that is to be read; where it has an old name, so has the result.
+        column_names: the columns of a file that is to be read; where it has an old name, so has the result,
+            and what it is too old to have is not in it.
     """
     import pyarrow as pa
 
@@ -38,6 +42,7 @@ def document_columns(
             nullable=name not in REQUIRED_FIELDS,
         )
         for name in names
+        if name in OLDEST_FIELD_NAMES or name in column_names
     ]
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from evalkit.analysis.estimates import rank_interval
+from evalkit.analysis.estimates import Estimate, rank_interval
+from evalkit.analysis.parity import CorpusParity, corpus_parity
 from evalkit.cells.schema import CellCorpus
 from evalkit.corpora.document import Manifest
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
@@ -26,6 +27,25 @@ class PolicySection(NamedTuple):
     rows: list[CorpusRow]
 
 
+class ParityRow(NamedTuple):
+    """What a model pays for stories in other languages, in the order of the table's languages."""
+
+    head: RowHead
+    reference_bits: list[float]
+    """Of a story in the reference language, over the stories that each language shares with it."""
+    bits: list[float]
+    """Of a story."""
+    ratios: list[Estimate]
+    """Of the bits."""
+
+
+class ParityTable(NamedTuple):
+    """Stories in several languages."""
+
+    parity: CorpusParity
+    rows: list[ParityRow]
+
+
 class CorpusPage(NamedTuple):
     """What the page says."""
 
@@ -38,6 +58,8 @@ class CorpusPage(NamedTuple):
     """Documents before any was left out."""
     languages: Mapping[str, int]
     sections: list[PolicySection]
+    parallel: ParityTable | None
+    """None where no story stands in several languages."""
 
 
 def corpus_page(pages: Pages, index: int) -> CorpusPage:
@@ -55,7 +77,26 @@ def corpus_page(pages: Pages, index: int) -> CorpusPage:
         num_input=num_input,
         languages=background.languages,
         sections=_sections(pages, index),
+        parallel=_parallel(pages, index),
     )
+
+
+def _parallel(pages: Pages, index: int) -> ParityTable | None:
+    parity = corpus_parity(pages.results, index)
+    if parity is None:
+        return None
+    rows = []
+    for configuration in pages.results.corpora[index].cells:
+        parities = [language.parities[configuration] for language in parity.languages]
+        rows.append(
+            ParityRow(
+                pages.row(configuration),
+                [entry.reference_bits_per_story for entry in parities],
+                [entry.bits_per_story for entry in parities],
+                [entry.ratio for entry in parities],
+            )
+        )
+    return ParityTable(parity, rows)
 
 
 def _sections(pages: Pages, corpus: int) -> list[PolicySection]:

@@ -186,6 +186,8 @@ class Article:
     declared: str | None = None
     """What the page and the server say it is in; None: the truth."""
     redirect_to: str | None = None
+    alternates: tuple[tuple[str, str], ...] = ()
+    """Language and address of each translation that the page links to."""
 
     @property
     def url(self) -> str:
@@ -340,7 +342,11 @@ MAKES = {
 
 
 def _meta(article: Article) -> str:
-    return f'<meta charset="{article.declared or article.charset}">'
+    links = "".join(
+        f'<link rel="alternate" hreflang="{language}" href="{html.escape(address)}">'
+        for language, address in article.alternates
+    )
+    return f'<meta charset="{article.declared or article.charset}">{links}'
 
 
 def page(article: Article) -> bytes:

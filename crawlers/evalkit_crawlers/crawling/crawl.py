@@ -23,6 +23,7 @@ from evalkit_crawlers.crawling.page_fetching import fetch_pages
 from evalkit_crawlers.crawling.plan import CAPTURES, FINISHED, Plan, generation
 from evalkit_crawlers.crawling.progress import CrawlProgress, drops_text
 from evalkit_crawlers.crawling.sampling import sample
+from evalkit_crawlers.crawling.stories import Linked, with_stories
 from evalkit_crawlers.crawling.storing import (
     DROPS_FILE,
     Crawled,
@@ -215,7 +216,7 @@ def _documents(
 
     What is missing and may be had another day is in neither; see `_missing`.
     """
-    documents: dict[str, list[Document]] = {candidate.corpus: [] for candidate in candidates}
+    linked: dict[str, list[Linked]] = {candidate.corpus: [] for candidate in candidates}
     for candidate, result in fetch_pages(candidates, fetcher, progress):
         if isinstance(result, Exception) and _is_missing(plan, candidate.url, fetcher):
             continue
@@ -224,9 +225,9 @@ def _documents(
             drops.append(outcome)
             progress.document_dropped(outcome.reason)
         else:
-            documents[candidate.corpus].append(outcome)
+            linked[candidate.corpus].append(outcome)
             progress.document_made()
-    return documents
+    return {suffix: with_stories(group, progress.message) for suffix, group in linked.items()}
 
 
 def _is_missing(plan: Plan, url: str, fetcher: Fetcher) -> bool:
@@ -251,7 +252,7 @@ def _missing(plan: Plan, candidates: Sequence[Candidate], fetcher: Fetcher) -> l
 
 def _outcome(
     plan: Plan, candidate: Candidate, result: Capture | FetchRefused | CrawlError | None
-) -> Document | Drop:
+) -> Linked | Drop:
     if isinstance(result, CrawlError):  # no host's that may be reached another day, which is missing
         raise result
     if isinstance(result, FetchRefused):
@@ -264,7 +265,7 @@ def _outcome(
     candidate = extracted.candidate
     if candidate.published_at not in plan.common.window:
         return Drop(candidate.id, OUTSIDE, candidate.corpus)
-    return make_document(
+    document = make_document(
         extracted.text,
         source=plan.source.name,
         id=candidate.id,
@@ -277,7 +278,9 @@ def _outcome(
         cluster=candidate.cluster,
         extractor=plan.source.extractor,
         source_version=candidate.attributes.get("source_version"),
+        story_id=candidate.story_id,
     )
+    return Linked(document, candidate.alternates)
 
 
 def _cleaned(

@@ -12,6 +12,7 @@ def sample(candidates: Sequence[Candidate], num_documents: int | None, seed: int
 
     Within a stratum they are taken in the order of SHA-256(seed, id), which depends on nothing else: when
     the listing gains a candidate, the others keep their places, and few already fetched pages are lost.
+    Versions of one story have one place in it, so that strata that are languages give the same stories.
 
     Args:
         candidates: with unique ids.
@@ -21,7 +22,9 @@ def sample(candidates: Sequence[Candidate], num_documents: int | None, seed: int
     if num_documents is None or len(candidates) <= num_documents:
         return list(candidates)
     strata: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in sorted(candidates, key=lambda candidate: _rank(seed, candidate.id)):
+    for candidate in sorted(
+        candidates, key=lambda candidate: _rank(seed, candidate.story_id or candidate.id)
+    ):
         strata[candidate.stratum].append(candidate)
     # Each stratum's first, then each one's second …: a small one is used up, and the others go on.
     rounds = [(place, stratum) for stratum, members in strata.items() for place in range(len(members))]

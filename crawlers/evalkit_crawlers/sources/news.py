@@ -58,6 +58,8 @@ class NewsSource:
 
     feeds: tuple[Feed, ...] = ()
     """In the order in which they are read; extracting needs none."""
+    parallel: bool = False
+    """Keep the pages' links to their translations, so that one story in several languages can be compared."""
     name: str = "news"
     extractor: str = f"{pages.EXTRACTOR}, evalkit news 2"
 
@@ -68,6 +70,7 @@ class NewsSource:
         return {
             "feeds": " ".join(feed.name for feed in self.feeds),
             "feeds_sha256": hashlib.sha256(content.encode()).hexdigest(),
+            **({"parallel": "yes"} if self.parallel else {}),
         }
 
     def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
@@ -95,6 +98,7 @@ class NewsSource:
             title=candidate.title or page.title,
             license=_license(candidate, page.licenses),
             language=candidate.language or page.language,
+            alternates=page.alternates if self.parallel else (),
         )
         return Extracted(corrected, page.text)
 
@@ -216,9 +220,13 @@ def command(
     feeds: Annotated[
         Path | None, typer.Option("--feeds", help="TOML file of feeds; by default those that come along.")
     ] = None,
+    parallel: Annotated[
+        bool,
+        typer.Option("--parallel", help="Keep which articles are translations of each other: story_id."),
+    ] = False,
 ) -> Source:
     """News articles that feeds name, under the license of each.
 
     By default: Global Voices in 20 languages and agencies of the United States' government.
     """
-    return NewsSource(load_feeds(feeds))
+    return NewsSource(load_feeds(feeds), parallel)

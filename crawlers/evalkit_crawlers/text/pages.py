@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from evalkit.corpora import licenses
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.text import charsets
+from evalkit_crawlers.text.translations import alternates_of
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -47,6 +48,8 @@ class Page:
     """SPDX identifiers (or addresses) that the page links to as its license."""
     language: str | None
     """Primary tag of the document's ``lang``."""
+    alternates: tuple[str, ...] = ()
+    """Addresses of the same text in other languages."""
 
 
 def read_page(capture: Capture) -> Page:
@@ -64,6 +67,7 @@ def read_page(capture: Capture) -> Page:
         published_on=_published_on(tree, latest),
         licenses=_licenses(tree),
         language=_language(tree),
+        alternates=alternates_of(tree, capture.final_url),
     )
 
 

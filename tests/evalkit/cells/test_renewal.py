@@ -62,6 +62,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "url": {"url": "https://example.org/a"},
     "extractor": {"extractor": "another 2.0"},
     "version": {"source_version": "v2"},
+    "story": {"story_id": "https://example.org/a-story"},
     "time": {"fetched_at": "2026-11-01T00:00:00Z"},
     "window": {"date_from": "2026-10-01", "date_to": "2026-10-15"},
 }

@@ -32,7 +32,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             title=f"=HYPERLINK(0){EVIL}{number}",
             cluster=f"{EVIL}{number}",
             license=EVIL,
-            language=EVIL,
+            language=f"{EVIL}{number % 2}",
+            story_id=f"{EVIL}{number // 2}",
             published_at="2026-11-03",
             extractor=EVIL,
         )
@@ -116,6 +117,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         ["runs", "--format", "documents", "-o", "/dev/stdout"],
         ["runs", "--format", "every-eval-ever", "--relationship", EVIL, "-o", "x"],
     ],
+    ("parity",): lambda folder: [["runs"], ["runs", "--json"], ["runs", "--reference", EVIL], [EVIL]],
     ("leaderboard", "check"): _REFRESH,
     ("leaderboard", "commit"): _REFRESH,
     ("leaderboard", "crawl"): _REFRESH,

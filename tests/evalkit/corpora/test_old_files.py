@@ -23,6 +23,9 @@ OLD = DATA / "corpus-schema-1"
 DATASET = OLD / "dataset"
 
 
+RECORDS_SHA256 = "3201bbd06b3481aca88dabfe53f55ef83357192a293165b3ca81f216863fbad0"
+
+
 def old_corpus() -> Corpus:
     """The same corpus, made anew."""
     documents = [
@@ -77,7 +80,9 @@ def test_an_old_corpus_is_the_same_corpus(store: Path) -> None:
     assert corpus.sha256 == "8cdc834139212bdc3737a81a2476ea228fc648f9a61a63683fac1b0dcfe6c53f"
     assert verify_corpus("old", store) == []
     assert read_manifest("old", store) == dataclasses.replace(corpus.manifest, records_sha256=None)
+    # As before there was a `story_id`: cells of before state it.
     assert corpus.manifest.records_sha256 == old_corpus().manifest.records_sha256
+    assert corpus.manifest.records_sha256 == RECORDS_SHA256
     before = (store / "old" / "manifest.json").read_bytes()
     save_corpus(old_corpus(), store)  # nothing to do
     assert (store / "old" / "manifest.json").read_bytes() == before
@@ -90,7 +95,7 @@ def test_an_old_corpus_is_saved_and_published_with_the_new_names(store: Path, tm
     assert verify_corpus("old", tmp_path / "new") == []
     dataset = prepare_dataset(corpus, "me/old", tmp_path / "dataset").folder
     for path in (*folder.glob("*.parquet"), *dataset.rglob("*.parquet")):
-        assert "num_bytes" in columns(path)
+        assert columns(path) >= {"num_bytes", "story_id"}
         assert "n_bytes" not in columns(path)
     assert read_dataset(dataset) == read_dataset(DATASET)
 

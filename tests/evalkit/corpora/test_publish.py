@@ -326,7 +326,7 @@ def test_a_license_that_is_no_address_is_unknown(license: str, tmp_path: Path) -
         {"num_documents": 10**12},
         {"provenance": []},
         {"num_dropped": 3},
-        {"schema_version": 4},
+        {"schema_version": 5},
         {"name": None},
         {"sha256": "0" * 64},
     ],

@@ -320,7 +320,7 @@ def test_any_flipped_byte_of_the_parquet_is_found(tmp_path: Path) -> None:
         ("sha256", "0" * 64, 2),
         ("parquet_sha256", "0" * 64, 2),
         ("name", "other", 2),
-        ("schema_version", 4, 1),
+        ("schema_version", 5, 1),
         ("surprise", 1, 1),
         ("num_bytes", float("nan"), 1),
     ],
