@@ -21,11 +21,12 @@ from evalkit.dates import last_day
 from evalkit.errors import ModelError, UsageError, unknown_name
 from evalkit.files import parse_toml, plain_file_text
 from evalkit.models.codecs import CODECS
+from evalkit.models.openai.address import parse_address
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.targets import GGUF_LOADERS, find_path, is_repository, is_there, locate, split_adapter
 
 CONFIG_NAME = "evalkit.toml"
-BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "hub", "codec")
+BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "hub", "openai", "codec")
 EMBEDDED_MODELS = ("rwkv7-nano", "llama-nano")
 """The language models in the package: small, and there without a network."""
 LOADER_GROUP = "evalkit.loaders"
@@ -44,10 +45,10 @@ class CatalogEntry:
     name: str
     """The catalog name, or the spec as it was given."""
     loader: str
-    """``rwkv7``, ``hf``, ``gguf``, ``llamacpp``, ``hub``, ``codec`` or a registered loader."""
+    """``rwkv7``, ``hf``, ``gguf``, ``llamacpp``, ``hub``, ``openai``, ``codec`` or a registered loader."""
     target: str
-    """Hub repository ``owner/name``, absolute local path, installed package that brings a GGUF file, codec
-    name, or what a registered loader wants."""
+    """Hub repository ``owner/name``, absolute local path, installed package that brings a GGUF file, address
+    of a server, codec name, or what a registered loader wants."""
     file: str | None = None
     """The file inside a repository or folder that holds several checkpoints."""
     revision: str = "main"
@@ -108,6 +109,7 @@ _WITHOUT_MEANING = {
     "hf": ("file",),
     "gguf": ("adapter", "tokenizer", "trust_remote_code", "ignore_tensors"),
     "llamacpp": ("adapter", "tokenizer", "trust_remote_code", "ignore_tensors"),
+    "openai": ("file", "revision", "adapter", "trust_remote_code", "ignore_tensors"),
     "codec": (
         "file",
         "revision",
@@ -179,8 +181,8 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
         spec: a catalog name; ``rwkv7:`` or ``hf:`` with a path or a repository (``owner/name``,
             optionally ``@REVISION``; for rwkv7 also ``owner/name/file.pth``; for hf also ``MODEL+ADAPTER``);
             ``hub:`` with a repository of any of these; ``gguf:`` or ``llamacpp:`` with a file, a folder or
-            repository and ``:FILE``, or an installed package that brings a file; or ``LOADER:TARGET`` for a
-            registered loader.
+            repository and ``:FILE``, or an installed package that brings a file; ``openai:`` with a server's
+            address; or ``LOADER:TARGET`` for a registered loader.
         catalog: the named models, see `load_catalog`.
 
     Raises:
@@ -203,6 +205,8 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
         return next(named, _codec_entry(target))
     if loader not in BUILTIN_LOADERS:
         return CatalogEntry(name=spec, loader=loader, target=target)
+    if loader == "openai":
+        return CatalogEntry(spec, loader, target, tokenizer=_served_tokenizer(target, None, Path.cwd(), spec))
     revision = adapter = None
     if loader == "hf":
         target, adapter = split_adapter(target, Path.cwd())
@@ -225,6 +229,15 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
     return _existing(
         CatalogEntry(spec, loader, place, file=file, revision=revision or "main", adapter=adapter)
     )
+
+
+def _served_tokenizer(target: str, stated: str | None, folder: Path, origin: str) -> str | None:
+    """Where the tokenizer of a server's model is, as its address or the catalog says; None: neither does."""
+    tokenizer = parse_address(target, origin).tokenizer
+    if tokenizer and stated:
+        raise UsageError(f"{origin}: the address has a tokenizer already; leave one of the two out")
+    place = tokenizer or stated
+    return str(find_path(place, folder) or place) if place else None
 
 
 def _adapter_place(adapter: str, folder: Path, origin: str) -> str:
@@ -297,7 +310,9 @@ def _entry(name: str, table: object, origin: str, folder: Path) -> CatalogEntry:
             values["file"] = file
     if "adapter" in values:
         values["adapter"] = _adapter_place(values["adapter"], folder, origin)
-    if "tokenizer" in values:
+    if loader == "openai":
+        values["tokenizer"] = _served_tokenizer(values["target"], values.get("tokenizer"), folder, origin)
+    elif "tokenizer" in values:
         values["tokenizer"] = str(find_path(values["tokenizer"], folder) or values["tokenizer"])
     return CatalogEntry(name=name, **values)
 

@@ -5,7 +5,7 @@ A loader is a module (or any object) with two functions:
     identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity   # cheap: loads no weights
     load(entry: CatalogEntry, options: LoadOptions) -> TokenModel | Codec
 
-``rwkv7``, ``hf``, ``gguf``, ``hub`` and ``codec`` are built in. To add one, write such a module and register
+Those of `evalkit.models.catalog.BUILTIN_LOADERS` are built in. To add one, write such a module and register
 it in your package's ``pyproject.toml``, under the entry-point group ``evalkit.loaders``::
 
     [project.entry-points."evalkit.loaders"]
@@ -37,6 +37,7 @@ from evalkit.models.catalog import (
 from evalkit.models.hub import safetensors_tensors
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.model_files import ModelFile
+from evalkit.models.openai.address import short_specs
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import Codec, Encoding, LoadOptions, Model, ModelIdentity, TokenModel
 from evalkit.models.targets import GGUF_LOADERS, expand_spec, missing_folder, short_names
@@ -49,6 +50,7 @@ _BUILT_IN = {
     "gguf": "evalkit.models.gguf.model",
     "llamacpp": "evalkit.models.llamacpp.model",
     "hub": "evalkit.models.any_repository",
+    "openai": "evalkit.models.openai.model",
     "codec": "evalkit.models.compressors",
 }
 
@@ -236,17 +238,18 @@ def with_loaded_details(identity: ModelIdentity, model: Model) -> ModelIdentity:
 
 
 def _names_of_paths(entries: Sequence[CatalogEntry | Model | LocatedModel]) -> list[str | None]:
-    """``LOADER:FILE`` for models that were given as paths, ``hf:FOLDER+ADAPTER`` with an adapter."""
+    """``LOADER:FILE`` for models that were given as paths, ``hf:FOLDER+ADAPTER``, ``openai:MODEL``."""
     specs = [
         entry if isinstance(entry, CatalogEntry) and entry.name.startswith(f"{entry.loader}:") else None
         for entry in entries
     ]
     models = short_names([entry.local_path if entry else None for entry in specs])
     adapters = short_names([entry.adapter_path if entry else None for entry in specs])
+    served = short_specs([entry.target if entry and entry.loader == "openai" else None for entry in specs])
     names: list[str | None] = []
-    for entry, model, adapter in zip(specs, models, adapters, strict=True):
+    for entry, model, adapter, served_name in zip(specs, models, adapters, served, strict=True):
         if entry is None or not (model or adapter):
-            names.append(None)
+            names.append(served_name)
             continue
         place = model or entry.target + ("" if entry.revision == "main" else f"@{entry.revision}")
         name = f"{entry.loader}:{place}"

@@ -132,6 +132,12 @@ class TokenBytes:
             return encoding
         raise LossyTextError(self._difference(text, data))
 
+    def texts(self) -> dict[int, str]:
+        """The text of each token that stands for whole characters, but for special tokens."""
+        pieces = {token: self._pieces[token] for token in range(self.num_ids)}
+        texts = {token: piece.decode(errors="ignore") for token, piece in pieces.items()}
+        return {token: text for token, text in texts.items() if text and text.encode() == pieces[token]}
+
     def _encode_exactly(self, backend: Tokenizer, text: str, data: bytes) -> Encoding | None:
         encoded = _rust_encode(backend, text)
         if encoded is None:

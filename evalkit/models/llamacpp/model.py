@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalkit.errors import LossyTextError, UsageError
+from evalkit.errors import UsageError
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.document_start import model_start
 from evalkit.models.gguf.dequantise import described_weights
@@ -19,6 +19,7 @@ from evalkit.models.gguf.files import GgufFile, locate_file
 from evalkit.models.gguf.header import Header, read_header
 from evalkit.models.gguf.tokenizer import header_start
 from evalkit.models.llamacpp.library import LlamaCpp, open_library
+from evalkit.models.llamacpp.pieces import encode_pieces
 from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 
@@ -61,21 +62,7 @@ class LlamaCppModel:
         Raises:
             LossyTextError: they do not decode to the text's bytes.
         """
-        try:
-            data = text.encode()
-        except UnicodeEncodeError as error:
-            raise LossyTextError(f"the text has no UTF-8 bytes: a lone surrogate at {error.start}") from None
-        ids = self._llama_cpp.tokenize(text)
-        pieces = [self._piece(token) for token in ids]
-        joined = b"".join(pieces)
-        if joined == b" " + data and pieces and pieces[0].startswith(b" "):
-            pieces[0] = pieces[0][1:]  # SentencePiece's space before the text
-        elif joined != data:
-            raise LossyTextError(
-                f"llama.cpp's tokens of {self.identity.name} do not decode to the text's bytes"
-            )
-        ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
-        return Encoding(np.array(ids, np.int64), ends)
+        return encode_pieces(text, self._tokenize, self.identity.name)
 
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
@@ -101,6 +88,10 @@ class LlamaCppModel:
             return self._llama_cpp.nats(context, targets) if targets else np.empty(0, np.float32)
         first = np.full(1, math.log(self.vocab_size), np.float32)
         return np.concatenate((first, self._nats(targets[1:], targets[:1])))
+
+    def _tokenize(self, text: str) -> tuple[list[int], list[bytes]]:
+        ids = self._llama_cpp.tokenize(text)
+        return ids, [self._piece(token) for token in ids]
 
     def _piece(self, token: int) -> bytes:
         if token not in self._pieces:
