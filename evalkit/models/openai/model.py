@@ -20,7 +20,13 @@ from evalkit.models.openai.address import model_name, parse_address
 from evalkit.models.openai.client import Client, api_key
 from evalkit.models.openai.completions import Completions
 from evalkit.models.openai.forced import ForcedTokens
-from evalkit.models.openai.preflight import NATURAL_TEXT, OTHER_TEXT, UNLIKELY_TEXT, Probes, check_endpoint
+from evalkit.models.openai.preflight import (
+    DIFFERENT_TEXT,
+    NATURAL_TEXT,
+    UNLIKELY_TEXT,
+    Probes,
+    check_endpoint,
+)
 from evalkit.models.openai.served import ServedModel, served_model
 from evalkit.models.openai.tokenizers import (
     LlamaCppTokenizer,
@@ -215,8 +221,8 @@ def _checked_endpoint(
     start: ModelStart,
     identity: ModelIdentity,
 ) -> tuple[Completions | ForcedTokens, float]:
-    natural, unlikely, other = (
-        tokenizer.encode(text).ids.tolist() for text in (NATURAL_TEXT, UNLIKELY_TEXT, OTHER_TEXT)
+    natural, unlikely, different = (
+        tokenizer.encode(text).ids.tolist() for text in (NATURAL_TEXT, UNLIKELY_TEXT, DIFFERENT_TEXT)
     )
     before = start.prefix.ids or (natural.pop(0),)
     limit = identity.context_limit or 0
@@ -225,5 +231,5 @@ def _checked_endpoint(
         return forced, forced.check([*before, *natural][: min(limit, _PROBE_TOKENS)])
     completions = Completions(client)
     completions.negotiate([*before, *natural][: limit + 1])
-    probes = Probes(before, natural, unlikely, other, tokenizer.texts())
+    probes = Probes(before, natural, unlikely, different, tokenizer.texts())
     return completions, check_endpoint(completions, probes, tokenizer.vocab_size, limit + 1, client.name)

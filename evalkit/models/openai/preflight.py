@@ -20,7 +20,7 @@ NATURAL_TEXT = (
 )
 UNLIKELY_TEXT = "qX7 zvk#Wp 09fj~ruQ lmB{ 5xe tyGo|n HcI3 sdAw@ 8PkZ\tJvO bqMi;Ee 2UfR xLhN4g\n"
 """Hardly any of its tokens can be foreseen."""
-OTHER_TEXT = "Warning: 12 unresolved symbols in module\n"
+DIFFERENT_TEXT = "Warning: 12 unresolved symbols in module\n"
 MOST_PROBE_TOKENS = 4096
 """Length of the longest probe; whether longer prompts are read whole shows with each of them."""
 
@@ -56,7 +56,7 @@ class Probes(NamedTuple):
     """At least one token; without a cost."""
     natural: list[int]
     unlikely: list[int]
-    other: list[int]
+    different: list[int]
     texts: Mapping[int, str]
     """Of the tokens that stand for whole characters, and of no others."""
 
@@ -80,7 +80,7 @@ def check_endpoint(endpoint: Endpoint, probes: Probes, vocab_size: int, max_toke
     start = list(probes.start)
     natural, unlikely = [*start, *probes.natural], [*start, *probes.unlikely]
     long = (natural * (max_tokens // len(natural) + 1))[: min(max_tokens, MOST_PROBE_TOKENS)]
-    prompts = [natural, [*natural, *probes.unlikely], [*natural, *probes.other], unlikely]
+    prompts = [natural, [*natural, *probes.unlikely], [*natural, *probes.different], unlikely]
     prompts = [prompt[:max_tokens] for prompt in prompts]
     alone, before_unlikely, before_other = endpoint.explore(prompts[:3])
     of_unlikely = _with_many_best(endpoint, prompts[3])
@@ -193,7 +193,8 @@ def _check_not_renormalised(costs: PromptCosts, vocab_size: int, name: str) -> N
     [(value, num_alike)] = collections.Counter(least).most_common(1) or [(0.0, 0)]
     if num_alike > _MOST_ALIKE * len(costs.logprobs):
         raise ModelError(
-            f"{name}: the server gives {num_alike} of {len(costs.logprobs)} unlikely tokens the very same cost "
+            f"{name}: the server gives {num_alike} of {len(costs.logprobs)} unlikely tokens the very same "
+            "cost "
             f"({value:g}): it knows none of tokens that are not among the likeliest"
         )
     totals = [math.fsum(map(_exp, best.values())) for best in costs.best]

@@ -284,7 +284,7 @@ def test_a_server_that_knows_no_extensions_is_asked_without() -> None:
 
 def test_the_key_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with serving(CompletionsServer(Manner(wants_key="sesame-77"))) as server:
-        with pytest.raises(ModelError, match="HTTP 401: .*; set EVALKIT_API_KEY"):
+        with pytest.raises(ModelError, match=r"HTTP 401: .*; set EVALKIT_API_KEY"):
             load(server.spec)
         monkeypatch.setenv("EVALKIT_API_KEY", "wrong-key-5")
         with pytest.raises(ModelError, match=r"HTTP 401: Unauthorized: Bearer …; it does not take that key"):
