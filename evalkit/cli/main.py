@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli import bench, compare, corpora, env, export, leaderboard, models, parity, plot, report, run
+from evalkit.cli import (
+    bench,
+    compare,
+    corpora,
+    env,
+    export,
+    leaderboard,
+    lm_eval,
+    models,
+    parity,
+    plot,
+    report,
+    run,
+)
 from evalkit.cli.parsing import CommandState
 from evalkit.cli.plugins import add_commands
 from evalkit.cli.process import end_output, exit_code_of_interruption, prepare
@@ -38,6 +51,11 @@ app.command("report")(report.report_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
 app.command("export", cls=export.ExportCommand)(export.export_command)
 app.command("env")(env.env_command)
+app.command(
+    "lm-eval",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)(lm_eval.lm_eval_command)
 
 _BUILT_IN = {command.name for command in app.registered_commands} | {
     group.name for group in app.registered_groups

@@ -46,6 +46,10 @@ def comparisons() -> Iterator[Comparison]:
         "safetensors", "llama", "policy lm-eval", "lm_eval 0.4.13", "1e-6",
         "tests/evalkit/scoring/test_lm_eval_agreement.py",
     )  # fmt: skip
+    yield Comparison(
+        "safetensors", "llama", "answers of two tasks, greedy ones too", "lm_eval 0.4.13", "1e-6",
+        "tests/evalkit/exports/test_harness_model.py",
+    )  # fmt: skip
     real = (
         ("bits of ten documents", "transformers in float64, own dequantisation", "4e-6"),
         ("policy lm-eval", "lm_eval 0.4.13 in float64", "4e-6"),

@@ -124,7 +124,17 @@ def resolve(words: tuple[str, ...]) -> Resolved:
     option_names = {
         name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)
     }
+    if path == ["lm-eval"]:
+        option_names |= _options_of_the_harness()
     return Resolved(tuple(path), frozenset(option_names | {"--help"}))
+
+
+@functools.cache
+def _options_of_the_harness() -> set[str]:
+    """Of ``lm-eval run``, which ``evalkit lm-eval`` hands its arguments to."""
+    from lm_eval._cli.harness import HarnessCLI
+
+    return set(HarnessCLI()._subparsers.choices["run"]._option_string_actions)
 
 
 def all_commands() -> list[tuple[str, ...]]:

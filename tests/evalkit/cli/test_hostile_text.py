@@ -127,6 +127,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("leaderboard", "score"): _REFRESH,
     ("leaderboard", "site"): _REFRESH,
     ("leaderboard", "window"): lambda folder: [[], ["--date", EVIL], ["--config", EVIL]],
+    ("lm-eval",): lambda folder: [["ls", EVIL]],
     ("models", "formats"): lambda folder: [[], ["--json"]],
     ("models", "list"): lambda folder: [[], ["--json"]],
     ("models", "show"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],

@@ -34,6 +34,7 @@ COMMANDS = {
     "env": [],
     "export": [],
     "leaderboard": ["check", "commit", "crawl", "months", "publish", "refresh", "score", "site", "window"],
+    "lm-eval": [],  # everything behind it is lm-evaluation-harness's own
     "models": ["formats", "list", "show"],
     "plot": [],
     "probe": ["compile", "table", "train"],
