@@ -42,14 +42,12 @@ def comparisons() -> Iterator[Comparison]:
         "safetensors", "transformers' causal models, tiny", "nats alone, batched, carried on",
         "full logits in float64", "1e-6", _HF_TESTS,
     )  # fmt: skip
-    yield Comparison(
-        "safetensors", "llama", "policy lm-eval", "lm_eval 0.4.13", "1e-6",
-        "tests/evalkit/scoring/test_lm_eval_agreement.py",
-    )  # fmt: skip
-    yield Comparison(
-        "safetensors", "llama", "answers of two tasks, greedy ones too", "lm_eval 0.4.13", "1e-6",
-        "tests/evalkit/exports/test_harness_model.py",
-    )  # fmt: skip
+    of_harness = (
+        ("policy lm-eval", "tests/evalkit/scoring/test_lm_eval_agreement.py"),
+        ("answers of two tasks, greedy ones too", "tests/evalkit/exports/test_harness_model.py"),
+    )
+    for compared, test in of_harness:
+        yield Comparison("safetensors", "llama", compared, "lm_eval 0.4.13", "1e-6", test)
     real = (
         ("bits of ten documents", "transformers in float64, own dequantisation", "4e-6"),
         ("policy lm-eval", "lm_eval 0.4.13 in float64", "4e-6"),
