@@ -1,11 +1,9 @@
-"""How much a checkpoint's small files may ask for, judged before anything is made that they describe.
+"""How large a network a checkpoint's config may ask for, judged before anything of it is made.
 
-A ``config.json`` of a few hundred bytes can describe a network of any size, and a ``tokenizer.json`` rules by
-which a text grows without end. What weights are there bounds the first; the second is bounded by itself.
+A ``config.json`` of a few hundred bytes can describe a network of any size. The weights beside it bound that.
 """
 
 import copy
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from evalkit.errors import ModelError
-from evalkit.files import parse_json
-from evalkit.models.hf.tokenizer_state import Part, components
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -32,9 +28,6 @@ _MOST_ELEMENTS_PER_BYTE = 8
 _SMALL_ELEMENTS = 2**24
 _MOST_BUFFER_ELEMENTS = 2**28
 """A gigabyte of float32: more than the masks and rotary tables of any model."""
-_LARGEST_ID = 2**24
-_MOST_GROWTH = 256
-"""Bytes after a tokenizer's rules for a byte before them; SentencePiece's space is three."""
 
 
 def check_stated_counts(stated: Mapping[str, object], name: str) -> None:
@@ -93,50 +86,3 @@ def check_network_size(
             f"{name}: config.json describes tables of {num_buffer_elements:,} numbers beside the weights; a "
             "length in it is no model's"
         )
-
-
-def check_tokenizer(path: Path, name: str) -> None:
-    """Refuse a ``tokenizer.json`` whose rules, one after the other, can make a text many times as long.
-
-    And one with an id that no vocabulary has: the library goes through all ids up to the largest.
-
-    Raises:
-        ModelError: it is one of these, or cannot be read.
-    """
-    try:
-        state = parse_json(path.read_bytes())
-        growth = math.prod(
-            _growth(part)
-            for step in ("normalizer", "pre_tokenizer", "decoder")
-            for part in components(state.get(step))
-        )
-        vocabulary = state["model"].get("vocab")
-        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else []
-        ids += [token["id"] for token in state.get("added_tokens") or ()]
-        is_too_large = max(ids, default=0) > _LARGEST_ID
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{name}: the tokenizer in {path} cannot be read: {error!r}; fetch it again"
-        ) from error
-    if is_too_large:
-        raise ModelError(f"{name}: {path} has a token of id {max(ids)}, and no vocabulary is as large")
-    if growth > _MOST_GROWTH:
-        raise ModelError(
-            f"{name}: the rules in {path} can make a text {growth:.0g} times as long, more than any "
-            "tokenizer's; fetch it again"
-        )
-
-
-def _growth(part: Part) -> float:
-    """The most bytes that a rule makes of one."""
-    if part["type"] == "ByteLevel":
-        return 2.0
-    if part["type"] == "Metaspace":
-        return len(str(part["replacement"]).encode()) or 1.0
-    if part["type"] != "Replace":
-        return 1.0
-    num_bytes = len(str(part["content"]).encode())
-    pattern = part["pattern"]
-    if isinstance(pattern.get("String"), str) and pattern["String"]:
-        return max(1.0, num_bytes / len(pattern["String"].encode()))
-    return 1.0 + num_bytes  # a regular expression that may match nothing, before every character

@@ -24,7 +24,7 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
 from evalkit.models.document_start import model_start
 from evalkit.models.hf.adapters import Adapter, open_adapter
-from evalkit.models.hf.bounds import check_stated_counts, check_tokenizer
+from evalkit.models.hf.bounds import check_stated_counts
 from evalkit.models.hf.classes import config_class, is_language_model
 from evalkit.models.hf.files import (
     TOKENIZER_FILES,
@@ -40,6 +40,7 @@ from evalkit.models.hf.files import (
 from evalkit.models.hf.position_tables import position_tables
 from evalkit.models.hf.prefixes import start_names, tokenizer_start
 from evalkit.models.hf.routing import routing_note
+from evalkit.models.hf.tokenizer_bounds import check_tokenizer
 from evalkit.models.hub import HubSnapshot, download, weights_sha256
 from evalkit.models.model_files import combined_sha256
 from evalkit.models.prefixes import check_in_vocabulary

@@ -6,9 +6,7 @@ can be written.
 """
 
 import re
-from collections.abc import Callable, Sequence
-
-from tokenizers import Tokenizer
+from collections.abc import Callable, Mapping, Sequence
 
 from evalkit.models.hf.tokenizer_state import RENAMED, SPACE_SYMBOL
 
@@ -20,9 +18,8 @@ _CUTS = (
 another meaning, and within the names of bytes, whose halves mean what they say."""
 
 
-def byte_ids(tokenizer: Tokenizer) -> list[int] | None:
-    """The ids of ``<0x00>`` to ``<0xFF>``; None if one is missing."""
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+def byte_ids(vocabulary: Mapping[str, int]) -> list[int] | None:
+    """The ids of ``<0x00>`` to ``<0xFF>`` in a vocabulary; None if one is missing."""
     names = [f"<0x{byte:02X}>" for byte in range(256)]
     return [vocabulary[name] for name in names] if vocabulary.keys() >= set(names) else None
 

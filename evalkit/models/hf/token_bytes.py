@@ -29,8 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from evalkit.errors import LossyTextError, ModelError
+from evalkit.errors import LossyTextError, ModelError, first_line
+from evalkit.models.hf.apart import ApartTokenizer, Encoded
 from evalkit.models.hf.spelling import byte_ids, spell
+from evalkit.models.hf.tokenizer_bounds import is_bounded
 from evalkit.models.hf.tokenizer_state import (
     BYTE_OF,
     Part,
@@ -69,7 +71,8 @@ class TokenBytes:
             name: what messages call the model; None: the folder that the tokenizer came from.
 
         Raises:
-            ModelError: the tokenizer is not a fast one, or does more than its ``tokenizer.json`` says.
+            ModelError: the tokenizer is not a fast one, does more than its ``tokenizer.json`` says, or takes
+                too much time or memory.
         """
         self.name = name or str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
         if not getattr(tokenizer, "is_fast", False):
@@ -80,7 +83,7 @@ class TokenBytes:
         state = json.loads(tokenizer.backend_tokenizer.to_str())
         special = set(tokenizer.all_special_tokens)
         self._control_ids = normalise_state(state, special)
-        self._backend = _backend(state)
+        self._backend = _backend(state, self.name)
 
         decoders = list(components(state["decoder"]))
         pipeline = [*components(state["normalizer"]), *components(state["pre_tokenizer"])]
@@ -114,6 +117,7 @@ class TokenBytes:
 
         Raises:
             LossyTextError: the text cannot be told from its tokens.
+            ModelError: the tokenizers library fails, or takes too much time or memory.
         """
         try:
             data = text.encode()
@@ -138,8 +142,8 @@ class TokenBytes:
         texts = {token: piece.decode(errors="ignore") for token, piece in pieces.items()}
         return {token: text for token, text in texts.items() if text and text.encode() == pieces[token]}
 
-    def _encode_exactly(self, backend: Tokenizer, text: str, data: bytes) -> Encoding | None:
-        encoded = _rust_encode(backend, text)
+    def _encode_exactly(self, backend: Tokenizer | ApartTokenizer, text: str, data: bytes) -> Encoding | None:
+        encoded = self._encoded(backend, text)
         if encoded is None:
             return None
         ids = encoded.ids
@@ -168,7 +172,7 @@ class TokenBytes:
     def _segment_ids(self, segment: str) -> list[int] | None:
         """Ids of a part of a text, which stand for its very bytes; None if there are no such ids."""
         for backend in self._segment_backends:
-            encoded = _rust_encode(backend, segment)
+            encoded = self._encoded(backend, segment)
             if (
                 encoded is not None
                 and b"".join(self._pieces[token] for token in encoded.ids) == segment.encode()
@@ -181,7 +185,29 @@ class TokenBytes:
     def _byte_ids(self) -> list[int] | None:
         if self._replacements is None or self._is_byte_level or not self._has_byte_fallback:
             return None
-        return byte_ids(self._backend)
+        return byte_ids(self._backend.get_vocab(with_added_tokens=True))
+
+    def _encoded(
+        self, backend: Tokenizer | ApartTokenizer, text: str
+    ) -> "tokenizers.Encoding | Encoded | None":
+        """The library's own encoding; None where the vocabulary lacks even an unknown token.
+
+        Raises:
+            ModelError: the library fails, or takes too much time or memory.
+        """
+        try:
+            return backend.encode(text, add_special_tokens=False)
+        except (ModelError, MemoryError, KeyboardInterrupt):
+            raise
+        except (
+            BaseException
+        ) as error:  # the library raises nothing more specific, and panics are no Exception
+            if "unk" in str(error).lower():
+                return None
+            raise ModelError(
+                f"the tokenizer of {self.name} fails on a text of {len(text):,} characters: "
+                f"{first_line(error)}"
+            ) from error
 
     def _text_pieces(self, ids: list[int]) -> list[bytes]:
         pieces = [self._pieces[token] for token in ids]
@@ -205,23 +231,23 @@ class TokenBytes:
         return str(token).encode()
 
     @functools.cached_property
-    def _literal_backend(self) -> Tokenizer:
+    def _literal_backend(self) -> Tokenizer | ApartTokenizer:
         """The same vocabulary without whatever changes text: normalisers and added tokens."""
         state = json.loads(self._backend.to_str())
         spelling = [part for part in components(state["normalizer"]) if only_spells(part)]
         state["normalizer"] = {"type": "Sequence", "normalizers": spelling} if spelling else None
         state["added_tokens"] = []
-        return _backend(state)
+        return _backend(state, self.name)
 
     @functools.cached_property
-    def _segment_backends(self) -> list[Tokenizer]:
+    def _segment_backends(self) -> list[Tokenizer | ApartTokenizer]:
         """The tokenizer, and the literal one, that put nothing before a text."""
         backends = []
         for backend in (self._backend, self._literal_backend):
             state = json.loads(backend.to_str())
             for name in ("normalizer", "pre_tokenizer"):
                 state[name] = without_leading_space(state[name])
-            backends.append(_backend(state))
+            backends.append(_backend(state, self.name))
         return backends
 
     def _check_against(self, tokenizer: "transformers.PreTrainedTokenizerFast") -> None:
@@ -241,7 +267,7 @@ class TokenBytes:
             )
 
     def _difference(self, text: str, data: bytes) -> str:
-        encoded = _rust_encode(self._backend, text)
+        encoded = self._encoded(self._backend, text)
         if encoded is None:
             return f"the tokenizer of {self.name} cannot represent the text and has no unknown token for it"
         ids = encoded.ids
@@ -282,20 +308,12 @@ class _Pieces(dict[int, bytes]):
         return piece
 
 
-def _backend(state: Part) -> Tokenizer:
+def _backend(state: Part, name: str) -> Tokenizer | ApartTokenizer:
+    if not is_bounded(state):
+        return ApartTokenizer(state, name)
     backend = Tokenizer.from_str(json.dumps(state))
     backend.encode_special_tokens = True  # special tokens in the text are text; not part of the state
     return backend
-
-
-def _rust_encode(backend: Tokenizer, text: str) -> "tokenizers.Encoding | None":
-    """The library's own encoding; None where the vocabulary lacks even an unknown token."""
-    try:
-        return backend.encode(text, add_special_tokens=False)
-    except Exception as error:  # the library raises nothing more specific
-        if "unk" in str(error).lower():
-            return None
-        raise
 
 
 def _byte_ends(offsets: list[tuple[int, int]], text: str) -> NDArray[np.int64] | None:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from evalkit.errors import ModelError
-from evalkit.models.hf.bounds import check_tokenizer
+from evalkit.models.hf.tokenizer_bounds import check_tokenizer
 from evalkit.models.loading import locate_models
 from evalkit.models.protocol import LoadOptions
 from tests.support import tiny_models
