@@ -22,8 +22,8 @@ from tests.support import tiny_models
 State = dict[str, Any]
 ENDLESS = r"(a+)+$| ?\p{L}+|\P{L}"
 """Twice as long for each letter more in a row that something follows."""
-SLOW_TEXT = ("a" * 20 + "b") * 1000
-"""A tenth of a second for each of its letters."""
+SLOW_TEXT = ("a" * 20 + "!") * 1000
+"""A thousand times a million steps."""
 
 
 def state_of(tokenizer: Tokenizer) -> State:
