@@ -258,6 +258,10 @@ def _existing(entry: CatalogEntry) -> CatalogEntry:
     for place in (path, entry.adapter_path):
         if place and not is_there(place):
             raise ModelError(f"model {entry.name}: there is no file or folder {place}")
+        if place and not (place.is_file() or place.is_dir()):
+            raise ModelError(
+                f"model {entry.name}: {place} is a pipe or a device; write what it gives to a file"
+            )
     return entry
 
 

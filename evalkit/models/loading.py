@@ -90,7 +90,8 @@ class LocatedModel(NamedTuple):
         """The model, ready to score, and made of the very files that `identity` was taken of.
 
         Raises:
-            ModelError: its weights cannot be read, or a file has changed since the model was located.
+            ModelError: its files cannot be read, its loader fails, or a file has changed since
+                the model was located.
         """
         if self.problem is not None:
             raise self.problem
@@ -101,7 +102,7 @@ class LocatedModel(NamedTuple):
         if entry.loader in _BUILT_IN and self.identity.revision is not None:
             # A branch may have moved since: what was planned is a commit.
             entry = dataclasses.replace(entry, revision=self.identity.revision)
-        model = _loader(entry.loader).load(entry, self.options)
+        model = _load(entry, self.options)
         check_same(self.identity, model.identity)
         check_untouched(model.identity, _identify(entry, self.options))
         return model
@@ -314,6 +315,17 @@ def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         raise
     except BaseException as error:  # panics of libraries in Rust are no Exception
         raise ModelError(f"{entry.name}: loader {entry.loader!r} failed to identify it: {error!r}") from error
+
+
+def _load(entry: CatalogEntry, options: LoadOptions) -> Model:
+    try:
+        return _loader(entry.loader).load(entry, options)
+    except (EvalkitError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # as in `_identify`; or memory is full
+        raise ModelError(
+            f"{entry.name}: loader {entry.loader!r} failed to load {entry.target}: {error!r}"
+        ) from error
 
 
 def _loader(name: str) -> Loader:

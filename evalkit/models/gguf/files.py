@@ -44,7 +44,8 @@ def locate_file(entry: CatalogEntry) -> GgufFile:
         names = sorted(file.name for file in path.glob("*.gguf"))
         path = path / _chosen(names, entry.name, str(path))
     if not path.is_file():
-        raise ModelError(f"{entry.name}: there is no file {path}")
+        problem = "is a pipe or a device, not a file" if path.exists() else "is not there"
+        raise ModelError(f"{entry.name}: {path} {problem}")
     return GgufFile(path, local_file(path), None)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from transformers.initialization import meta_device_safe_creation_ops
 
 from evalkit.errors import ModelError
 
@@ -58,7 +59,12 @@ def _numbers(value: object, key: str = "") -> Iterator[tuple[str, float]]:
 
 
 def check_network_size(
-    config: "PreTrainedConfig", auto_class: "type[_BaseAutoModelClass]", weights: list[Path], name: str
+    config: "PreTrainedConfig",
+    auto_class: "type[_BaseAutoModelClass]",
+    weights: list[Path],
+    name: str,
+    *,
+    trust_remote_code: bool,
 ) -> None:
     """Refuse a config whose network is larger than the weights beside it could fill; none of it is allocated.
 
@@ -67,12 +73,14 @@ def check_network_size(
         auto_class: makes the network.
         weights: all files with weights.
         name: what messages call the model.
+        trust_remote_code: whether the network may be one of the checkpoint's own Python.
 
     Raises:
         ModelError: it is larger.
     """
-    with torch.device("meta"):
-        network = auto_class.from_config(copy.deepcopy(config))
+    # As transformers is going to make it, also of a checkpoint's own Python.
+    with torch.device("meta"), meta_device_safe_creation_ops():
+        network = auto_class.from_config(copy.deepcopy(config), trust_remote_code=trust_remote_code)
     num_elements = sum({id(tensor): tensor.numel() for tensor in network.parameters()}.values())
     num_buffer_elements = sum(tensor.numel() for tensor in network.buffers())
     num_bytes = sum(path.stat().st_size for path in weights)

@@ -84,9 +84,13 @@ def _read_weights(
             # Of having no GPU: transformers imports it, and evalkit does without (see `torch_path`).
             warnings.filterwarnings("ignore", module=r"fla\.")
             folder = checkpoint.fetch_weights()
-            if not checkpoint.trust_remote_code:
-                paths = [folder / name for name in checkpoint.weight_names]
-                check_network_size(checkpoint.config, auto_class, paths, name)
+            check_network_size(
+                checkpoint.config,
+                auto_class,
+                [folder / name for name in checkpoint.weight_names],
+                name,
+                trust_remote_code=checkpoint.trust_remote_code,
+            )
             model_class = without_encoders(auto_class, checkpoint.config)
             model, report = model_class.from_pretrained(
                 folder,
