@@ -24,6 +24,16 @@ class EvalkitError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        r"""The message in one line, whatever it quotes: ``\x1c`` and the like are shown as such."""
+        return super().__str__().translate(_LINE_ENDS)
+
+
+_LINE_ENDS = {ord(end): repr(end)[1:-1] for end in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"} | dict.fromkeys(
+    b"\r\n", " "
+)
+"""What `str.splitlines` ends lines at."""
+
 
 class UsageError(EvalkitError):
     """The request itself is wrong; nothing was started."""

@@ -1,6 +1,6 @@
 import pytest
 
-from evalkit.errors import first_line, one_line
+from evalkit.errors import CorpusError, EvalkitError, first_line, one_line
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,17 @@ def test_the_first_line_of_an_error_says_something(error: Exception, line: str |
 def test_a_message_in_one_line_keeps_every_word() -> None:
     assert one_line(" the device\n  has\tleft\r\nthe building\n") == "the device has left the building"
     assert one_line("") == ""
+
+
+@pytest.mark.parametrize(
+    "end", sorted({chr(n) for n in range(0x3000) if len(f"a{chr(n)}b".splitlines()) > 1})
+)
+def test_a_message_is_one_line_whatever_it_quotes(end: str) -> None:
+    """Columns of a table may be called anything."""
+    message = str(CorpusError(f"no 'text' among te{end}xt"))
+    assert len(message.splitlines()) == 1
+    assert message in (
+        "no 'text' among te xt",
+        f"no 'text' among te{end!r}xt".replace(repr(end), repr(end)[1:-1]),
+    )
+    assert str(EvalkitError()) == ""

@@ -133,6 +133,12 @@ FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
         "safetensors", "safetensors", _with_header(data_offsets=["", []])
     ),
     "stack of a pickle empty": lambda: _changed(".pth", "pth", _with_pickle(b"\x80\x02\x86.")),
+    "column called by a line end": lambda: _changed(
+        "CSV", "csv", lambda data: data.replace(b"text", b"te\x1ct", 1)
+    ),
+    "key called by a line end": lambda: _changed(
+        "JSONL", "jsonl", lambda data: data.replace(b"text", b"te\\nt", 1)
+    ),
     "memo of a pickle empty": lambda: _changed(".pth", "pth", _with_pickle(b"\x80\x02h\x63.")),
 }
 """What the fuzzers found: each ended with a traceback once."""
@@ -150,8 +156,11 @@ def test_the_guard_sees_what_no_reader_may_do(tmp_path: Path) -> None:
 
     from evalkit.errors import CorpusError
 
+    class Raw(CorpusError):
+        __str__ = Exception.__str__
+
     def refuse(message: str) -> None:
-        raise CorpusError(message)
+        raise Raw(message)
 
     good = READER["JSON"]
     faults: dict[str, Callable[[Path], object]] = {
