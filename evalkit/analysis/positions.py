@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.byte_costs import byte_costs
-from evalkit.cells.files import check_rows
+from evalkit.cells.files import check_rows, read_rows
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
 from evalkit.stats import Interval, ratio_interval
@@ -135,12 +135,10 @@ def token_rows(cell: CorpusCell) -> list[TokenRow]:
         UsageError: the cell has no token bits.
         ScoringError: its Parquet file is missing or not the one that the JSON names.
     """
-    import pyarrow.parquet as pq
-
     if not cell.documents.token_bits:
         raise UsageError(f"{cell.path} has no bits of tokens; run {cell.model.name} again with --token-bits")
-    path = cell.path.with_suffix(".parquet")
-    check_rows(path, cell.documents.parquet_sha256, remedy="delete it and run again")
-    table = pq.ParquetFile(path).read(columns=list(TokenRow._fields), use_threads=False)
+    path, remedy = cell.path.with_suffix(".parquet"), "delete it and run again"
+    check_rows(path, cell.documents.parquet_sha256, remedy=remedy)
+    table = read_rows(path, TokenRow._fields, remedy=remedy)
     columns = [table[name].to_pylist() for name in TokenRow._fields]
     return [TokenRow(*values) for values in zip(*columns, strict=True)]

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.document import texts_sha256
+from evalkit.corpora.parquet import read_table
 from evalkit.dates import last_day
+from evalkit.errors import first_line
 from evalkit.fields import FieldError
 
 if TYPE_CHECKING:
@@ -92,13 +94,13 @@ def read_rows(path: Path) -> "pa.Table":
         OSError: the file cannot be read.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
-            return pq.ParquetFile(file).read(use_threads=False)
-    except (pa.ArrowException, ValueError) as error:
+        return read_table(path)
+    except pa.ArrowException as error:
         raise FieldError("its rows are no Parquet file that can be read") from error
+    except ValueError as error:
+        raise FieldError(f"its rows cannot be read: {first_line(error)}") from error
 
 
 def check_types(schema: "pa.Schema", types: "Mapping[str, pa.DataType]") -> None:

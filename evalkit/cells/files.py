@@ -10,13 +10,17 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
-from evalkit.errors import ScoringError
+from evalkit.corpora.parquet import read_table
+from evalkit.errors import ScoringError, first_line
 from evalkit.fields import FieldError
 from evalkit.files import atomic_write, locked, strict_json, sweep
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 T = TypeVar("T")
 
@@ -117,6 +121,28 @@ def check_rows(parquet: Path, sha256: str, *, remedy: str) -> None:
         _check_digest(parquet, sha256)
     except _DamageError as damage:
         raise ScoringError(f"{path} {damage}; {remedy}") from damage
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_rows(parquet: Path, columns: Collection[str] | None = None, *, remedy: str) -> "pa.Table":
+    """The rows of a cell.
+
+    Args:
+        parquet: the file.
+        columns: those that are read, as far as they are there; None: all.
+        remedy: what to do if it is damaged.
+
+    Raises:
+        ScoringError: it cannot be read, or was made to fill memory.
+    """
+    import pyarrow as pa
+
+    path = parquet.with_suffix(".json")
+    try:
+        return read_table(parquet, columns)
+    except (pa.ArrowException, ValueError) as error:
+        raise ScoringError(f"{path} has rows that cannot be read: {first_line(error)}; {remedy}") from error
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -252,14 +252,11 @@ class CorpusCell(Cell):
         Raises:
             ScoringError: the files are not what was written.
         """
-        import pyarrow.parquet as pq
-
-        path = self.path.with_suffix(".parquet")
-        cell_files.check_rows(path, self.documents.parquet_sha256, remedy="delete it and run again")
-        names = [name for name in DocumentRow._fields if name in pq.read_schema(path).names]
-        columns = pq.ParquetFile(path).read(columns=names, use_threads=False).to_pydict()
-        values = zip(*(columns[name] for name in names), strict=True)
-        return [DocumentRow(**dict(zip(names, row, strict=True))) for row in values]
+        path, remedy = self.path.with_suffix(".parquet"), "delete it and run again"
+        cell_files.check_rows(path, self.documents.parquet_sha256, remedy=remedy)
+        columns = cell_files.read_rows(path, DocumentRow._fields, remedy=remedy).to_pydict()
+        values = zip(*columns.values(), strict=True)
+        return [DocumentRow(**dict(zip(columns, row, strict=True))) for row in values]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -316,10 +313,9 @@ class TaskCell(Cell):
         Raises:
             ScoringError: the files are not what was written.
         """
-        import pyarrow.parquet as pq
-
-        cell_files.read_content(self.path, remedy="delete it and run again")
-        table = pq.ParquetFile(self.path.with_suffix(".parquet")).read(use_threads=False)
+        remedy = "delete it and run again"
+        cell_files.read_content(self.path, remedy=remedy)
+        table = cell_files.read_rows(self.path.with_suffix(".parquet"), remedy=remedy)
         rows: list[dict[str, JsonValue]] = table.to_pylist()
         return rows
 

@@ -25,7 +25,7 @@ from evalkit.corpora.document import (
     is_the_stored_text,
     utc_date,
 )
-from evalkit.corpora.parquet import check_rows
+from evalkit.corpora.parquet import read_table
 from evalkit.corpora.tables import document_columns, document_row, with_current_names
 from evalkit.errors import CorpusError, first_line
 from evalkit.files import atomic_write, locked, parse_json, strict_json
@@ -177,11 +177,9 @@ def _documents(content: bytes) -> tuple[Document, ...]:
         CorpusError: it is damaged, or its columns are not those of a corpus.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        check_rows(content)
-        table = with_current_names(pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False))
+        table = with_current_names(read_table(content))
         if not table.schema.equals(pa.schema(document_columns(column_names=table.column_names))):
             raise CorpusError("its columns are not those of a corpus")
         return tuple(Document(**row) for row in table.to_pylist())

@@ -1,61 +1,84 @@
-"""Parquet files of others, whose rows are counted before they are made.
+"""Parquet files of others, of which it is known what they unpack to before they are unpacked.
 
 A column that repeats a value holds its runs and a dictionary, so that a file of kilobytes can have millions
-of rows, or the same long text a thousand times; and its pages are compressed besides.
+of rows, or the same long text a thousand times; a row can be a list of millions; pages are compressed
+besides; and the table of contents may say nothing of it. The headers of the pages bound it all, and for
+ordinary files that is enough. Where they allow for more than a file of this size should hold, its texts are
+counted as they are unpacked, each once; texts in lists, which cannot be had so, in a child process first.
 """
 
+import functools
+import mmap
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from evalkit.corpora.parquet_pages import DELTA_BYTE_ARRAY, DICTIONARY_ENCODINGS, Buffer, Page, read_pages
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from evalkit.isolation import Worker
 
 _BATCH_ROWS = 1000
 _FEW_ROWS = 100_000
 _SMALL_BYTES = 2**30
 _MOST_GROWTH = 200
 """Bytes of text for a byte of the file: ten times what compressors make of prose."""
+_CPU_S_PER_BYTE = 1e-6
+_CHILD_BYTES = 2 << 30
+"""For what it has imported, and what the library sets apart."""
+_BYTES_PER_VALUE = 12
+"""Of a number, and of what says in which list it is."""
 
 
-def bounded_batches(
-    source: Path | bytes, columns: Collection[str] | None = None
-) -> "Iterator[pa.RecordBatch]":
-    """Some rows after others, as long as they are what a file of this size can hold.
+class _Bounds(NamedTuple):
+    """What a file can unpack to at most, by the headers of its pages."""
+
+    num_flat_bytes: int
+    """Of the values of columns that have one in a row."""
+    num_nested_bytes: int
+    """Of those in lists and structs."""
+    delta_columns: frozenset[str]
+    """Of texts each of which is the start of the one before it, and more: not to be had as a dictionary."""
+    largest_delta_bytes: int
+    """Of pages of these columns: a text can be as long."""
+
+
+def read_table(source: Path | bytes, columns: Collection[str] | None = None) -> "pa.Table":
+    """The table of a file, as long as it is what a file of this size can hold.
 
     Args:
         source: the file, or its content.
         columns: those that are read; None: all.
 
     Raises:
-        ValueError: they are more, in a line that says so.
+        ValueError: it is more, in a line that says so.
         pyarrow.ArrowException, OSError: the file is none of Parquet, or damaged.
     """
     import pyarrow as pa
 
-    num_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+    bounds = _checked_bounds(source)
     with _opened(source) as file:
-        _check_declared(file.metadata, num_bytes)
-        fields = [field for field in file.schema_arrow if columns is None or field.name in columns]
-    texts = [field.name for field in fields if pa.types.is_string(field.type)]
-    most_bytes = max(_SMALL_BYTES, _MOST_GROWTH * num_bytes)
-    num_read_bytes = 0
-    # As dictionaries, in which a text stands once, however many rows have it.
-    with _opened(source, read_dictionary=texts) as file:
-        names = [field.name for field in fields]
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=names, use_threads=False):
-            num_read_bytes += sum(_num_decoded_bytes(column) for column in batch.columns)
-            if num_read_bytes > most_bytes:
-                raise ValueError(
-                    f"its rows hold more than {most_bytes:,} bytes, and the file has {num_bytes:,}: it was "
-                    "made to fill memory"
-                )
-            decoded = [
-                column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-                for column in batch.columns
-            ]
-            yield pa.RecordBatch.from_arrays(decoded, names=batch.schema.names) if texts else batch
+        names = [field.name for field in file.schema_arrow if columns is None or field.name in columns]
+        if bounds.num_flat_bytes <= _most_bytes(source):
+            return file.read(columns=names, use_threads=False)
+    return pa.Table.from_batches(_counted_batches(source, names, bounds))
+
+
+def bounded_batches(
+    source: Path | bytes, columns: Collection[str] | None = None
+) -> "Iterator[pa.RecordBatch]":
+    """Some rows after others; see `read_table`."""
+    bounds = _checked_bounds(source)
+    with _opened(source) as file:
+        names = [field.name for field in file.schema_arrow if columns is None or field.name in columns]
+        if bounds.num_flat_bytes <= _most_bytes(source):
+            yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=names, use_threads=False)
+            return
+    yield from _counted_batches(source, names, bounds)
 
 
 def check_rows(source: Path | bytes) -> None:
@@ -65,8 +88,93 @@ def check_rows(source: Path | bytes) -> None:
         ValueError: they are, in a line that says so.
         pyarrow.ArrowException, OSError: the file is none of Parquet, or damaged.
     """
-    for _ in bounded_batches(source):
-        pass
+    bounds = _checked_bounds(source)
+    if bounds.num_flat_bytes > _most_bytes(source):
+        for _ in _counted_batches(source, None, bounds):
+            pass
+
+
+def _counted_batches(
+    source: Path | bytes, names: list[str] | None, bounds: _Bounds
+) -> "Iterator[pa.RecordBatch]":
+    """Some rows after others, whose texts are read as dictionaries first: in these each stands once."""
+    import pyarrow as pa
+
+    num_rows = max(1, min(_BATCH_ROWS, _SMALL_BYTES // 8 // max(1, bounds.largest_delta_bytes)))
+    count = _Count(source, _most_bytes(source))
+    with _opened(source) as file:
+        schema = file.schema_arrow
+        leaves = [file.schema.column(index) for index in range(len(file.schema.names))]
+    texts = [
+        leaf.path
+        for leaf in leaves
+        if leaf.physical_type == "BYTE_ARRAY" and _is_flat(leaf) and leaf.path not in bounds.delta_columns
+    ]
+    with _opened(source, read_dictionary=texts) as file:
+        for batch in file.iter_batches(batch_size=num_rows, columns=names, use_threads=False):
+            count.add(batch)
+            fields = [schema.field(name) for name in batch.schema.names]
+            arrays = [
+                column if column.type == field.type else column.dictionary_decode().cast(field.type)
+                for column, field in zip(batch.columns, fields, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _count_apart(source: Path | bytes) -> None:
+    """Read a file in a child process, and nothing of it here.
+
+    Raises:
+        ValueError: it holds too much.
+        pyarrow.ArrowException, OSError: it is damaged.
+    """
+    import pyarrow as pa
+
+    from evalkit.isolation import WorkFailed, WorkLimits
+
+    limits = WorkLimits(
+        max_cpu_s=20 + _CPU_S_PER_BYTE * _num_bytes(source),
+        max_memory_bytes=_CHILD_BYTES + 2 * _most_bytes(source),
+    )
+    try:
+        _worker().call(limits, (ValueError, OSError, pa.ArrowException), _count, source, _most_bytes(source))
+    except WorkFailed as failure:
+        raise ValueError(f"reading it {failure.reason}: it was made to fill memory") from None
+
+
+def _count(source: Path | bytes, most_bytes: int) -> None:
+    count = _Count(source, most_bytes)
+    with _opened(source) as file:
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+            count.add(batch)
+
+
+class _Count:
+    """What was unpacked of a file so far."""
+
+    def __init__(self, source: Path | bytes, most_bytes: int) -> None:
+        self._num_file_bytes, self._most_bytes = _num_bytes(source), most_bytes
+        self._num_read_bytes = 0
+
+    def add(self, batch: "pa.RecordBatch") -> None:
+        self._num_read_bytes += sum(_num_decoded_bytes(column) for column in batch.columns)
+        if self._num_read_bytes > self._most_bytes:
+            raise ValueError(
+                f"its rows hold more than {self._most_bytes:,} bytes, and the file has "
+                f"{self._num_file_bytes:,}: it was made to fill memory"
+            )
+
+
+def _is_flat(leaf: "pq.ColumnSchema") -> bool:
+    return bool(leaf.name == leaf.path)
+
+
+def _num_bytes(source: Path | bytes) -> int:
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+
+def _most_bytes(source: Path | bytes) -> int:
+    return max(_SMALL_BYTES, _MOST_GROWTH * _num_bytes(source))
 
 
 def _opened(source: Path | bytes, *, read_dictionary: list[str] | None = None) -> "pq.ParquetFile":
@@ -77,21 +185,95 @@ def _opened(source: Path | bytes, *, read_dictionary: list[str] | None = None) -
     return pq.ParquetFile(place, read_dictionary=read_dictionary)
 
 
-def _check_declared(metadata: "pq.FileMetaData", num_bytes: int) -> None:
-    """Refuse what the table of contents says, before any page is read."""
+@contextmanager
+def _content(source: Path | bytes) -> Iterator[Buffer]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        view = memoryview(content)
+        try:
+            yield view
+        finally:
+            view.release()
+
+
+def _checked_bounds(source: Path | bytes) -> _Bounds:
+    """What a file can unpack to.
+
+    Raises:
+        ValueError: more rows, values or bytes than a file of its size can hold.
+        pyarrow.ArrowException, OSError: the file is none of Parquet, or damaged.
+    """
+    num_bytes, most_bytes = _num_bytes(source), _most_bytes(source)
+    with _opened(source) as file:
+        metadata = file.metadata
     if metadata.num_rows > max(_FEW_ROWS, num_bytes):
         raise ValueError(
             f"it has {metadata.num_rows:,} rows in {num_bytes:,} bytes: it was made to fill memory"
         )
-    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
-    num_plain_bytes = sum(
-        group.column(index).total_uncompressed_size for group in groups for index in range(group.num_columns)
+    num_plain_bytes = num_array_bytes = 0
+    num_value_bytes = {True: 0, False: 0}
+    delta_columns: dict[str, int] = {}
+    for leaf, column_pages in _columns(source, metadata):
+        pages, dictionary_bytes = list(column_pages), 0
+        for page in pages:
+            num_plain_bytes += page.num_plain_bytes
+            num_array_bytes += page.num_values * max(_BYTES_PER_VALUE, leaf.length or 0)
+            if page.encoding is None:
+                dictionary_bytes = max(dictionary_bytes, page.num_plain_bytes)
+            num_value_bytes[_is_flat(leaf)] += _most_value_bytes(page, leaf, dictionary_bytes)
+        if any(page.encoding == DELTA_BYTE_ARRAY for page in pages):
+            largest_bytes = max(page.num_plain_bytes for page in pages)
+            delta_columns[leaf.path] = max(largest_bytes, delta_columns.get(leaf.path, 0))
+        if num_plain_bytes > most_bytes:
+            raise ValueError(
+                f"its {num_bytes:,} bytes unpack to {num_plain_bytes:,}: it was made to fill memory"
+            )
+        if num_array_bytes > most_bytes:
+            raise ValueError(
+                f"its {num_bytes:,} bytes hold values that take {num_array_bytes:,}: it was made to fill "
+                "memory"
+            )
+    bounds = _Bounds(
+        num_value_bytes[True],
+        num_value_bytes[False],
+        frozenset(delta_columns),
+        max(delta_columns.values(), default=0),
     )
-    if num_plain_bytes > max(_SMALL_BYTES, _MOST_GROWTH * num_bytes):
-        raise ValueError(f"its {num_bytes:,} bytes unpack to {num_plain_bytes:,}: it was made to fill memory")
+    if bounds.num_nested_bytes > most_bytes:
+        _count_apart(source)
+    return bounds
+
+
+def _columns(
+    source: Path | bytes, metadata: "pq.FileMetaData"
+) -> "Iterator[tuple[pq.ColumnSchema, Iterator[Page]]]":
+    """The columns of every row group, and the pages of each."""
+    with _content(source) as content:
+        for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
+            for index in range(group.num_columns):
+                yield metadata.schema.column(index), _pages(content, group.column(index))
+
+
+def _pages(content: Buffer, column: "pq.ColumnChunkMetaData") -> Iterator[Page]:
+    start = column.data_page_offset
+    if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
+        start = column.dictionary_page_offset
+    return read_pages(content, start, start + column.total_compressed_size, column.num_values)
+
+
+def _most_value_bytes(page: Page, leaf: "pq.ColumnSchema", dictionary_bytes: int) -> int:
+    """What the values of a page can take."""
+    if page.encoding == DELTA_BYTE_ARRAY:
+        return page.num_values * max(_BYTES_PER_VALUE, page.num_plain_bytes)
+    if page.encoding in DICTIONARY_ENCODINGS and leaf.physical_type == "BYTE_ARRAY":
+        return page.num_values * max(_BYTES_PER_VALUE, dictionary_bytes)
+    return max(page.num_plain_bytes, page.num_values * max(_BYTES_PER_VALUE, leaf.length or 0))
 
 
 def _num_decoded_bytes(column: "pa.Array") -> int:
+    """What an array takes, each text of a dictionary counted wherever it stands."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -99,3 +281,10 @@ def _num_decoded_bytes(column: "pa.Array") -> int:
         return int(column.nbytes)
     lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
     return int(pc.sum(lengths).as_py() or 0)
+
+
+@functools.cache
+def _worker() -> "Worker":
+    from evalkit.isolation import Worker
+
+    return Worker()

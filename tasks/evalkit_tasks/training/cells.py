@@ -52,10 +52,8 @@ def read_items(cell: ProbeCell) -> dict[str, ItemScores]:
     Raises:
         ScoringError: the files are not what was written.
     """
-    import pyarrow.parquet as pq
-
     cell_files.read_content(cell.path, remedy=_REMEDY)
-    table = pq.ParquetFile(cell.path.with_suffix(".parquet")).read(use_threads=False)
+    table = cell_files.read_rows(cell.path.with_suffix(".parquet"), remedy=_REMEDY)
     frame = table.to_pandas(use_threads=False)
     items = {}
     for test in cell.tests_by_length():

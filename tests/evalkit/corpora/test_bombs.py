@@ -6,6 +6,7 @@ import lzma
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -104,6 +105,123 @@ def test_pages_that_unpack_to_much(tmp_path: Path, small_bounds: None) -> None:
     pq.write_table(table, path, compression="zstd", use_dictionary=False)
     with pytest.raises(CorpusError, match=r"pages\.parquet: .*bytes unpack to"):
         read_documents(path)
+
+
+def varint(number: int) -> bytes:
+    """As Thrift writes it: seven bits a byte, the lowest first."""
+    bits = []
+    while number:
+        bits.append(number & 127)
+        number >>= 7
+    return bytes([*(byte | 128 for byte in bits[:-1]), *bits[-1:]])
+
+
+def test_a_page_that_says_more_than_the_table_of_contents(tmp_path: Path) -> None:
+    path = tmp_path / "lies.parquet"
+    pq.write_table(pa.table({"text": ["a text " * 1000]}), path, use_dictionary=False, compression="zstd")
+    data = path.read_bytes()
+    [size] = [
+        number
+        for number in range(7000, 7100)
+        if data.startswith(b"\x15\x00\x15" + varint(2 * number) + b"\x15", 4)
+    ]
+    honest = varint(2 * size)
+    path.write_bytes(data[:7] + varint(2 * (2**31 - 1)) + data[7 + len(honest) :])
+    assert pq.ParquetFile(path).metadata.row_group(0).column(0).total_uncompressed_size < 8000
+    with pytest.raises(CorpusError, match=r"lies\.parquet: .*bytes unpack to 2,147,483,647: it was made to"):
+        read_documents(path)
+
+
+BOMBS: dict[str, tuple[Callable[[], pa.Table], dict[str, Any], str]] = {
+    "a row of many numbers": (
+        lambda: pa.table({"text": ["a"], "n": [[7] * 200_000]}),
+        {},
+        r"its [\d,]+ bytes hold values that take 2,400,012",
+    ),
+    "long values of one length": (
+        lambda: pa.table({"n": pa.array([bytes(2**16)] * 100, pa.binary(2**16))}),
+        {"compression": "zstd"},
+        r"its [\d,]+ bytes hold values that take 6,553,600",
+    ),
+    "a long text in a list": (
+        lambda: pa.table({"n": [["long text " * 1000] * 500]}),
+        {"compression": "zstd"},
+        r"its rows hold more than 1,048,576 bytes",
+    ),
+    "a long text in a list in a struct": (
+        lambda: pa.table({"n": [{"a": {"b": ["long text " * 1000] * 500}}]}),
+        {"compression": "zstd"},
+        r"its rows hold more than 1,048,576 bytes",
+    ),
+    "texts that go on": (
+        lambda: pa.table({"n": ["long text " * 1000] * 500}),
+        {"compression": "zstd", "use_dictionary": False, "column_encoding": {"n": "DELTA_BYTE_ARRAY"}},
+        r"its rows hold more than 1,048,576 bytes",
+    ),
+    "texts that go on in a list": (
+        lambda: pa.table({"n": [["long text " * 1000] * 500]}),
+        {
+            "compression": "zstd",
+            "use_dictionary": False,
+            "column_encoding": {"n.list.element": "DELTA_BYTE_ARRAY"},
+        },
+        r"its rows hold more than 1,048,576 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_a_small_file_of_large_values(tmp_path: Path, small_bounds: None, kind: str, as_bytes: bool) -> None:
+    make, settings, told = BOMBS[kind]
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(make(), path, **settings)
+    assert path.stat().st_size < 5000
+    source = path.read_bytes() if as_bytes else path
+    with pytest.raises(ValueError, match=told):
+        parquet.read_table(source)
+    with pytest.raises(ValueError, match=told):
+        parquet.check_rows(source)
+    with pytest.raises(ValueError, match=told):
+        list(parquet.bounded_batches(source))
+
+
+def table_of_all_kinds() -> pa.Table:
+    texts = [f"text {number} " * (number % 70) for number in range(3000)]
+    return pa.table(
+        {
+            "text": texts,
+            "large": pa.array(texts, pa.large_string()),
+            "bytes": pa.array([text.encode() for text in texts], pa.binary()),
+            "category": pa.array(["a", None, "b"] * 1000).dictionary_encode(),
+            "a.b": [None, "x" * 900, "y"] * 1000,
+            "tags": [["a", text] for text in texts],
+            "pairs": pa.array([[("k", text)] for text in texts], pa.map_(pa.string(), pa.string())),
+            "inner": [{"text": text, "n": [{"m": text}]} for text in texts],
+            "bits": [[0.5] * (number % 9) for number in range(3000)],
+        }
+    )
+
+
+@pytest.mark.parametrize("bounds", ["wide", "narrow"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+def test_tables_of_all_kinds_are_read_as_pyarrow_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bounds: str, version: str, compression: str
+) -> None:
+    # If narrow, all is counted, in a child what is nested.
+    monkeypatch.setattr(parquet, "_SMALL_BYTES", {"wide": 2**40, "narrow": 2**24}[bounds])
+    monkeypatch.setattr(parquet, "_MOST_GROWTH", 1)
+    path = tmp_path / "table.parquet"
+    settings = {"compression": compression, "data_page_version": version, "data_page_size": 2**14}
+    pq.write_table(table_of_all_kinds(), path, row_group_size=1700, **settings)
+    counted = {"wide": False, "narrow": True}[bounds]
+    assert (parquet._checked_bounds(path).num_flat_bytes > parquet._most_bytes(path)) == counted
+    expected = pq.ParquetFile(path).read()
+    assert parquet.read_table(path).equals(expected)
+    assert parquet.read_table(path.read_bytes(), ["tags", "a.b"]).equals(expected.select(["a.b", "tags"]))
+    assert pa.Table.from_batches(parquet.bounded_batches(path)).equals(expected)
+    parquet.check_rows(path)
 
 
 def test_published_and_stored_tables_of_too_many_rows(tmp_path: Path) -> None:

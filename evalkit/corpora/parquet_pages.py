@@ -1,0 +1,128 @@
+"""What the headers of a Parquet file's pages say, before any page is unpacked.
+
+A file's table of contents is at its end, and may say less than the pages hold: what a reader allocates, and
+how much it unpacks, goes by the headers of the pages. They are structs of Thrift's compact protocol:
+https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift (PageHeader) and
+https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+Buffer: TypeAlias = "bytes | memoryview"
+_Struct: TypeAlias = "dict[int, int | _Struct]"
+
+DICTIONARY_ENCODINGS = (2, 8)
+"""PLAIN_DICTIONARY, RLE_DICTIONARY: values are indices into the dictionary page."""
+DELTA_BYTE_ARRAY = 7
+"""A value is the start of the one before it, and more."""
+_DATA_PAGES = {0: (5, 2), 3: (8, 4)}
+"""By type of page: the field that its own header is in, and the encoding's in that."""
+_DICTIONARY_PAGE = 2
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
+_MOST_DEPTH = 8
+
+
+class Page(NamedTuple):
+    """A page, by its header."""
+
+    num_plain_bytes: int
+    """Unpacked."""
+    num_values: int
+    """Nulls among them; of a dictionary, none."""
+    encoding: int | None
+    """None: it is a dictionary."""
+
+
+def read_pages(content: Buffer, start: int, end: int, num_values: int) -> Iterator[Page]:
+    """The pages of a column of a row group, as far as a reader goes.
+
+    Args:
+        content: the file.
+        start: of the first page, in bytes.
+        end: of the column.
+        num_values: of the column by the table of contents, where readers stop.
+
+    Raises:
+        ValueError: there is no page where one should be.
+    """
+    position, num_seen = start, 0
+    while num_seen < num_values and position < end:
+        header, position = _read_struct(content, position, 0)
+        page = _page(header)
+        num_bytes = header.get(3)
+        if page is None or not isinstance(num_bytes, int) or num_bytes < 0:
+            raise ValueError(f"at byte {position} it has no page where one should be")
+        num_seen += page.num_values
+        position += num_bytes
+        yield page
+
+
+def _page(header: _Struct) -> Page | None:
+    kind, num_plain_bytes = header.get(1), header.get(2)
+    if not isinstance(kind, int) or not isinstance(num_plain_bytes, int) or num_plain_bytes < 0:
+        return None
+    if kind not in _DATA_PAGES:  # a dictionary, or what readers pass over
+        return Page(num_plain_bytes if kind == _DICTIONARY_PAGE else 0, 0, None)
+    field, encoding_field = _DATA_PAGES[kind]
+    fields = header.get(field)
+    if not isinstance(fields, dict):
+        return None
+    num_values, encoding = fields.get(1), fields.get(encoding_field)
+    if not isinstance(num_values, int) or num_values < 0 or not isinstance(encoding, int):
+        return None
+    return Page(num_plain_bytes, num_values, encoding)
+
+
+def _read_struct(content: Buffer, position: int, depth: int) -> tuple[_Struct, int]:
+    """Its numbers and structs by field, and where it ends."""
+    if depth > _MOST_DEPTH:
+        raise ValueError(f"at byte {position} the header of a page has no end")
+    fields: _Struct = {}
+    number = 0
+    while kind := _byte(content, position):
+        step, kind = kind >> 4, kind & 15
+        position += 1
+        if step:
+            number += step
+        else:
+            zigzag, position = _read_varint(content, position)
+            number = (zigzag >> 1) ^ -(zigzag & 1)
+        value, position = _read_value(content, position, kind, depth)
+        if value is not None:
+            fields[number] = value
+    return fields, position + 1
+
+
+def _read_value(content: Buffer, position: int, kind: int, depth: int) -> tuple["int | _Struct | None", int]:
+    if kind in (_TRUE, _FALSE):
+        return None, position
+    if kind in (_I16, _I32, _I64):
+        zigzag, position = _read_varint(content, position)
+        return (zigzag >> 1) ^ -(zigzag & 1), position
+    if kind == _STRUCT:
+        return _read_struct(content, position, depth + 1)
+    if kind == _BINARY:
+        length, position = _read_varint(content, position)
+        return None, position + length
+    if kind in (_BYTE, _DOUBLE):
+        return None, position + (1 if kind == _BYTE else 8)
+    raise ValueError(f"at byte {position} the header of a page has a field of no type that headers have")
+
+
+def _read_varint(content: Buffer, position: int) -> tuple[int, int]:
+    number = shift = 0
+    while shift < 70:
+        byte = _byte(content, position)
+        position += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, position
+        shift += 7
+    raise ValueError(f"at byte {position} the header of a page has a number of no end")
+
+
+def _byte(content: Buffer, position: int) -> int:
+    if position >= len(content):
+        raise ValueError(f"the header of a page begins at byte {position}, behind the end of the file")
+    return content[position]
