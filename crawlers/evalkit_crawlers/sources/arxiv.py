@@ -50,6 +50,7 @@ from evalkit_crawlers.sources.arxiv_taxonomy import (
     set_spec,
 )
 from evalkit_crawlers.sources.oai import Record, list_records
+from evalkit_crawlers.text.scripts import without_latex_scripts
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -218,7 +219,8 @@ def _moment(text: str) -> dt.datetime | None:
 def _paragraphs(abstract: str) -> str:
     """An abstract without the line breaks of its form; an indented line begins a paragraph."""
     paragraphs = re.split(r"\n(?:[ \t]*\n|[ \t]+)", abstract.strip())
-    return "\n\n".join(filter(None, (" ".join(paragraph.split()) for paragraph in paragraphs)))
+    plain = (without_latex_scripts(" ".join(paragraph.split())) for paragraph in paragraphs)
+    return "\n\n".join(filter(None, plain))
 
 
 def _license_of_label(label: str | None) -> str | None:

@@ -44,6 +44,7 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9]
 _REFERENCE = re.compile(
     r"&(?:((?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)|([A-Za-z][A-Za-z0-9]{1,31};))?"
 )
+_MEDIA = "http://search.yahoo.com/mrss/"
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 # What campaigns add to an article's address does not make it another article.
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|mc_[ce]id|at_(medium|campaign)", re.IGNORECASE)
@@ -175,6 +176,10 @@ def _well_formed(text: str) -> bytes:
         raise FetchRefused("not a feed")
     if sum(1 for _ in root.iter()) > MAX_ELEMENTS:
         raise FetchRefused(f"feed of more than {MAX_ELEMENTS} elements")
+    # Pictures and other media, whose dates, rights and licenses feedparser takes for the entry's.
+    for medium in root.xpath("//*[namespace-uri()=$media or starts-with(name(), 'media:')]", media=_MEDIA):
+        if medium.getparent() is not None:
+            medium.getparent().remove(medium)
     repaired: bytes = etree.tostring(root, encoding="utf-8")
     return repaired
 

@@ -12,6 +12,7 @@ What the text is like:
 - blocks (headings, paragraphs, captions, items, tables, listings) are set apart by an empty line, items of
   one list and rows of one table by a line break; cells by `` | ``; white space inside of a line counts once;
 - formulas are their LaTeX source, ``\(…\)`` in a line and ``\[…\]`` on display, equation numbers behind;
+  superscripts outside of formulas are written as `evalkit_crawlers.text.scripts` has it;
 - a footnote follows the block that it is in;
 - kept: title, abstract, keywords, sections with their numbers, theorems, captions, listings, frames,
   appendices;
@@ -28,11 +29,12 @@ from typing import TYPE_CHECKING
 
 from evalkit_crawlers.source import FetchRefused
 from evalkit_crawlers.sources import latexml_classes as names
+from evalkit_crawlers.text.scripts import mathml_text, write_scripts
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = 2
+VERSION = 3
 """Goes into `Source.extractor`; counts up with every change of the text that comes out."""
 MAX_ERRORS, MIN_CHARACTERS_PER_ERROR = 10, 500
 """With more unknown macros, and more densely, their arguments make the text unreadable: it is dropped."""
@@ -96,6 +98,7 @@ def read_article(body: bytes) -> Article:
     _free_text_boxes(article)
     _prune_front_matter(article)
     _prune(article)
+    write_scripts(article)
     _set_notes_apart(article)
     _write_displays(article)
     for formula in _outermost(article, lambda element: element.tag == "math"):
@@ -223,7 +226,7 @@ def _tex(formula: "HtmlElement") -> str:
             source = annotation.text_content()
             break
     else:
-        source = formula.get("alttext") or formula.text_content()
+        source = formula.get("alttext") or mathml_text(formula)
     return _line(_TEX_LINE_END.sub("", source))
 
 

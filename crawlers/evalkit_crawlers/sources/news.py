@@ -61,7 +61,7 @@ class NewsSource:
     parallel: bool = False
     """Keep the pages' links to their translations, so that one story in several languages can be compared."""
     name: str = "news"
-    extractor: str = f"{pages.EXTRACTOR}, evalkit news 2"
+    extractor: str = f"{pages.EXTRACTOR}, evalkit news 3"
 
     @property
     def query(self) -> dict[str, str]:
@@ -88,6 +88,8 @@ class NewsSource:
             page = pages.read_page(capture)
         except FetchRefused as refusal:
             return Drop(candidate.id, refusal.reason)
+        if page.problem:
+            return Drop(candidate.id, page.problem)
         if not page.text:
             return Drop(candidate.id, "no text found on the page")
         problem = _contradiction(candidate, page.published_on)

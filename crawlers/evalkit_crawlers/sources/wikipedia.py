@@ -63,7 +63,7 @@ class WikipediaSource:
     languages: tuple[str, ...]
     """Editions, e.g. ``en``, ``zh-min-nan``."""
     name: str = "wikipedia"
-    extractor: str = f"{pages.EXTRACTOR}, evalkit wikipedia 1"
+    extractor: str = f"{pages.EXTRACTOR}, evalkit wikipedia 2"
 
     @property
     def query(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalkit_crawlers.source import FetchRefused
 from evalkit_crawlers.text import pages
+from evalkit_crawlers.text.scripts import write_formulas
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -78,6 +79,7 @@ def article_text(html: str) -> str:
         for element in tree.xpath(expression):
             _remove(element)
     _write_formulas(tree)
+    write_formulas(tree)  # those that no template has rendered
     for indented in tree.xpath("//dl[not(dt)]"):  # wikitext indents by ":", which makes a list of it
         indented.tag = "div"
         for line in indented.iterchildren("dd"):

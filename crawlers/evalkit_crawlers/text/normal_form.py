@@ -13,3 +13,8 @@ def normal_text(text: str) -> str:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return unicodedata.normalize("NFC", text.strip(_AROUND))
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, once each."""
+    return frozenset(text.split())

@@ -4,6 +4,7 @@ trafilatura and htmldate do the work; here is what makes them depend on nothing 
 it ourselves, nothing is downloaded, and the latest date that a page can have is the day we fetched it.
 """
 
+import copy
 import dataclasses
 import datetime as dt
 import re
@@ -13,7 +14,11 @@ from typing import TYPE_CHECKING
 
 from evalkit.corpora import licenses
 from evalkit_crawlers.source import Capture, FetchRefused
-from evalkit_crawlers.text import charsets
+from evalkit_crawlers.text import charsets, unfit
+from evalkit_crawlers.text.bare_text import wrap_bare_text
+from evalkit_crawlers.text.normal_form import word_set
+from evalkit_crawlers.text.scripts import write_formulas, write_scripts
+from evalkit_crawlers.text.structured_data import article_data
 from evalkit_crawlers.text.translations import alternates_of
 
 if TYPE_CHECKING:
@@ -29,6 +34,16 @@ EXTRACTOR = f"trafilatura {version('trafilatura')}, htmldate {version('htmldate'
 
 # What is written for a service that counts readers is another date than the article's often enough.
 _MEASURED = "//meta[starts-with(translate(@name, 'DCSEXT', 'dcsext'), 'dcsext.')]"
+_PARTS = word_set(
+    "figure figcaption caption aside blockquote picture video audio iframe nav template noscript details"
+)
+# What sites call that which is not the article: their words stand alone or with a hyphen or underscore.
+_PART_NAMES = re.compile(
+    r"(?:^|[\s_-])(?:comments?|disqus|respond|related|recommend(?:ed|ations?)|sidebar|widgets?|gallery|slideshow|"
+    r"captions?|credits?|photos?|images?|img|media|figure|thumb(?:nail)?s?|teasers?|cards?|more-(?:stories|news)|"
+    r"read-?(?:more|next|also)|promo|embeds?|video|attachment|infobox)(?:$|[\s_-])",
+    re.IGNORECASE,
+)
 _EARLIEST = "1995-01-01"
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 # Characters that HTML forbids; libxml2 ends a document at the first U+0000.
@@ -50,6 +65,8 @@ class Page:
     """Primary tag of the document's ``lang``."""
     alternates: tuple[str, ...] = ()
     """Addresses of the same text in other languages."""
+    problem: str | None = None
+    """Why it is no article's page whose text may be taken; None: nothing speaks against it."""
 
 
 def read_page(capture: Capture) -> Page:
@@ -60,15 +77,25 @@ def read_page(capture: Capture) -> Page:
     """
     check_html(capture)
     tree = parse_html(charsets.decode(capture.body, capture.headers.get("content-type")))
+    data = article_data(tree)
+    write_formulas(tree)
     latest = (capture.fetched_at.astimezone(dt.UTC) + dt.timedelta(days=1)).date()
-    return Page(
-        text=main_text(tree),
+    page = Page(
+        text="",
         title=_title(tree),
         published_on=_published_on(tree, latest),
         licenses=_licenses(tree),
         language=_language(tree),
         alternates=alternates_of(tree, capture.final_url),
     )
+    untouched = copy.deepcopy(tree)  # extracting changes it
+    wrap_bare_text(tree)
+    text = main_text(tree)
+    problem = unfit.problem(untouched, text, page.title, data, capture.headers)
+    whole = unfit.fuller_text(text, data.body)
+    if whole is None:
+        return dataclasses.replace(page, text=text, problem=problem or unfit.SHORTENED)
+    return dataclasses.replace(page, text=whole, problem=problem)
 
 
 def check_html(capture: Capture) -> None:
@@ -118,6 +145,10 @@ def main_text(tree: "HtmlElement", *, whole: bool = False, prune: Sequence[str] 
     """
     from trafilatura import bare_extraction
 
+    write_scripts(tree)
+    preformatted = {
+        line.strip() for block in tree.iter("pre") for line in "".join(block.itertext()).splitlines()
+    }
     document = bare_extraction(
         tree,
         favor_recall=whole,
@@ -127,7 +158,12 @@ def main_text(tree: "HtmlElement", *, whole: bool = False, prune: Sequence[str] 
         prune_xpath=list(prune) or None,
     )
     text = getattr(document, "text", None) or ""
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip()
+    # Indented is what a page's source is; only that of programs means something.
+    lines = (
+        line.rstrip() if line.strip() in preformatted else " ".join(re.split(r"[ \t\r\f]+", line.strip()))
+        for line in text.splitlines()
+    )
+    return "\n".join(lines).strip("\n")
 
 
 def _published_on(tree: "HtmlElement", latest: dt.date) -> dt.date | None:
@@ -167,11 +203,38 @@ def _title(tree: "HtmlElement") -> str | None:
 
 
 def _licenses(tree: "HtmlElement") -> frozenset[str]:
-    addresses = tree.xpath(
-        "//*[self::a or self::link][contains(concat(' ', normalize-space(@rel), ' '), ' license ')]/@href"
+    """What the page links to as the license of the whole, and not of a picture, a comment or a list."""
+    links = tree.xpath(
+        "//*[self::a or self::link][contains(concat(' ', normalize-space(@rel), ' '), ' license ')][@href]"
     )
-    identifiers = (licenses.normalise(str(address).strip()) for address in addresses)
+    addresses = [str(link.get("href")).strip() for link in links if not _is_of_a_part(link)]
+    identifiers = map(licenses.normalise, addresses)
     return frozenset(identifier for identifier in identifiers if identifier)
+
+
+def _is_of_a_part(link: "HtmlElement") -> bool:
+    """Whether a link stands in something that has a license of its own, if any."""
+    for element in link.iterancestors():
+        if element.tag in _PARTS:
+            return True
+        if element.tag == "article" and _is_beside_the_article(element):
+            return True
+        names = f"{element.get('class') or ''} {element.get('id') or ''} {element.get('role') or ''}"
+        if element.tag not in ("html", "body", "main") and _PART_NAMES.search(names):
+            return True
+        item_type = element.get("itemtype") or ""
+        if item_type.endswith(("ImageObject", "VideoObject", "MediaObject", "Comment", "AudioObject")):
+            return True
+    return False
+
+
+def _is_beside_the_article(element: "HtmlElement") -> bool:
+    """Whether an ``<article>`` is one of several and not that of the heading: a card, a comment."""
+    if next(element.iterancestors("article"), None) is not None:
+        return True
+    articles = element.getroottree().xpath("//article[not(ancestor::article)]")
+    with_heading = [article for article in articles if article.find(".//h1") is not None]
+    return len(articles) > 1 and element is not next(iter(with_heading), None)
 
 
 def _language(tree: "HtmlElement") -> str | None:

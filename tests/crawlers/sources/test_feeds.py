@@ -133,6 +133,22 @@ def test_an_entry_states_its_own_license() -> None:
     assert stated_licenses == ["CC-BY-NC-4.0", "CC-BY-SA-4.0", "CC-BY-4.0", None, None, None]
 
 
+@pytest.mark.parametrize("namespace", ['xmlns:media="http://search.yahoo.com/mrss/"', ""])
+def test_the_license_and_date_of_a_picture_are_not_the_entrys(namespace: str) -> None:
+    creative_commons = 'xmlns:cc="http://web.resource.org/cc/" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    stated = (
+        f"<media:group {namespace}><media:content url='https://news.example/a.jpg' {creative_commons}>"
+        "<cc:license rdf:resource='http://creativecommons.org/licenses/by/4.0/' "
+        "xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>"
+        "<media:license href='http://creativecommons.org/licenses/by/4.0/'>CC BY</media:license>"
+        "<dc:rights>CC BY 4.0</dc:rights><dc:date>2019-01-01</dc:date><title>A picture</title>"
+        "</media:content></media:group><dc:creator "
+        'xmlns:dc="http://purl.org/dc/elements/1.1/">Ann</dc:creator>'
+    )
+    (entry,) = parse_feed(capture(rss(ITEM.format(stated))))
+    assert (entry.title, entry.license, entry.published_at) == ("T", None, None)
+
+
 @pytest.mark.parametrize(
     ("address", "known_as"),
     [

@@ -9,6 +9,7 @@ import pytest
 
 from evalkit_crawlers.source import FetchRefused
 from evalkit_crawlers.text import charsets, pages
+from evalkit_crawlers.text.bare_text import wrap_bare_text
 from tests.support.direct import capture, token_f1
 from tests.support.site_news import LANGUAGES, MAKES, Article, article, page
 
@@ -140,6 +141,66 @@ def test_the_license_that_a_page_links_to(make: str) -> None:
         "en", 10, PUBLISHED, make=make, license_url="https://creativecommons.org/licenses/by-nc/4.0/"
     )
     assert pages.read_page(capture(page(story))).licenses == {"CC-BY-NC-4.0"}
+
+
+LICENSE = '<a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC BY</a>'
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        f"<figure><img src='x.png'><figcaption>Photo: Ann, {LICENSE}</figcaption></figure>",
+        f"<div class='wp-caption alignleft'><p class='wp-caption-text'>{LICENSE}</p></div>",
+        f"<div class='photo-credit'>{LICENSE}</div>",
+        f"<aside>{LICENSE}</aside>",
+        f"<nav>{LICENSE}</nav>",
+        f"<blockquote>{LICENSE}</blockquote>",
+        f"<div id='comments'><p>First! {LICENSE}</p></div>",
+        f"<ol class='comment-list'><li>{LICENSE}</li></ol>",
+        f"<section class='related-posts'><ul><li>{LICENSE}</li></ul></section>",
+        f"<div class='sidebar'>{LICENSE}</div>",
+        f"<div itemscope itemtype='https://schema.org/ImageObject'>{LICENSE}</div>",
+        f"<article class='post'><h2>Another</h2>{LICENSE}</article>",
+    ],
+)
+def test_the_license_of_a_part_is_not_the_pages(part: str) -> None:
+    text = "".join(f"<p>The harbour was rebuilt before winter number {n}.</p>" for n in range(20))
+    for body in (f"<article><h1>H</h1>{text}{part}</article>", f"<article><h1>H</h1>{text}</article>{part}"):
+        page = f"<html><body>{body}<footer>Imprint</footer></body></html>"
+        assert pages.read_page(capture(page.encode())).licenses == frozenset()
+    for whole in (
+        f"<article><h1>Harbour</h1>{text}{part}<p>This text: {LICENSE}</p></article>",
+        f"<article><h1>Harbour</h1>{text}</article>{part}<footer><ul><li>{LICENSE}</li></ul></footer>",
+    ):
+        page = f"<html><body class='single-post'>{whole}</body></html>"
+        assert pages.read_page(capture(page.encode())).licenses == {"CC-BY-4.0"}
+
+
+def test_text_that_stands_bare_beside_paragraphs_is_text() -> None:
+    first, second = (
+        "The harbour was rebuilt before the winter. " * 4,
+        "Nobody had asked the fishermen. " * 4,
+    )
+    bare = "And so the <b>whole town</b> came to see what the <a href='/x'>engineers</a> had made of it."
+    cut = "Another harbour of the coast, which is older than this one, will be rebuilt ..."
+    date = "<span>5 November</span>"
+    body = f"<div>{date}<p>{first}</p>{bare}<p>{second}</p>Read also</div>"
+    text = pages.read_page(capture(f"<html><body><article>{body}</article></body></html>".encode())).text
+    assert "And so the whole town came to see what the engineers had made of it." in text.splitlines()
+    for beside in (cut, "Read also", f"<b>{cut} and so on, for ever and ever</b>"):
+        tree = pages.parse_html(f"<div><p>{first}</p><p>{second}</p>{beside}</div>")
+        wrap_bare_text(tree)
+        assert len(tree.findall(".//p")) == 2
+
+
+def test_the_indentation_of_a_pages_source_is_not_the_texts() -> None:
+    prose = "".join(f"<p>\n\t\t   The harbour   was rebuilt\tin winter {n}.\n  </p>" for n in range(9))
+    code = "<pre><code>def f(x):\n    if x:\n        return  1\n</code></pre>"
+    page = f"<html><body><article>\n   {prose}{code}{prose}</article></body></html>"
+    lines = pages.read_page(capture(page.encode())).text.splitlines()
+    assert "The harbour was rebuilt in winter 3." in lines
+    assert all(line == line.strip() for line in lines if "harbour" in line)
+    assert "        return  1" in lines
 
 
 def test_older_dates_beside_an_article_are_not_its_own() -> None:
