@@ -72,6 +72,10 @@ def comparisons() -> Iterator[Comparison]:
         "2e-4 nats a token; to the last bit", f"{_GGUF_TESTS}/test_rwkv7.py",
     )  # fmt: skip
     yield Comparison(
+        "GGUF in parts", "all", "nats", "the whole file; llama.cpp on the parts", "to the last bit; 2e-6",
+        f"{_GGUF_TESTS}/test_parts.py",
+    )  # fmt: skip
+    yield Comparison(
         "GGUF", "all", "weights of 22 types", "ggml's own dequantisation", "3e-7",
         f"{_GGUF_TESTS}/test_dequantise.py",
     )  # fmt: skip

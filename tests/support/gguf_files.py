@@ -114,6 +114,44 @@ def write_gguf(
     return path
 
 
+def write_parts(
+    whole: Path, stem: Path, num_parts: int, *, first_tensors: int = 0, repeats_metadata: bool = False
+) -> list[Path]:
+    """A file in parts, as llama.cpp's gguf-split writes them; the first has few tensors, or as many as said.
+
+    Args:
+        whole: the file.
+        stem: folder and beginning of the names.
+        num_parts: of them.
+        first_tensors: how many tensors the first part has.
+        repeats_metadata: whether every part has all of the metadata, as no program writes it.
+    """
+    reader = gguf.GGUFReader(whole)
+    tensors = list(reader.tensors)
+    rest = np.array_split(np.arange(first_tensors, len(tensors)), num_parts - 1)
+    groups = [np.arange(first_tensors), *rest]
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, group in enumerate(groups):
+        path = stem.parent / f"{stem.name}-{number + 1:05d}-of-{num_parts:05d}.gguf"
+        writer = gguf.GGUFWriter(path, "")
+        for name, field in reader.fields.items():
+            if not name.startswith("GGUF.") and (number == 0 or repeats_metadata):
+                sub_type = field.types[1] if len(field.types) > 1 else None
+                writer.add_key_value(name, field.contents(), field.types[0], sub_type)
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", num_parts)
+        writer.add_int32("split.tensors.count", len(tensors))
+        for index in group:
+            writer.add_tensor(tensors[index].name, tensors[index].data, raw_dtype=tensors[index].tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        paths.append(path)
+    return paths
+
+
 def stored_type(
     name: str, tensor: NDArray[np.float32], quantisation: gguf.GGMLQuantizationType
 ) -> gguf.GGMLQuantizationType:

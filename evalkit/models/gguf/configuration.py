@@ -33,11 +33,6 @@ def check_architecture(header: Header) -> None:
             f"{header.path}: evalkit reads no GGUF of architecture {header.architecture!r}; it reads "
             f"{', '.join(sorted([*ARCHITECTURES, RWKV7]))}; score the checkpoint that it was made of with hf:"
         )
-    num_parts = header.integer("split.count", 1)
-    if num_parts > 1:
-        raise ModelError(
-            f"{header.path} is a part of {num_parts}; join them (llama-gguf-split --merge) and give the whole"
-        )
 
 
 def configuration(header: Header) -> Settings:

@@ -1,7 +1,6 @@
 """Weights of a GGUF file as tensors of ordinary numbers."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -43,13 +42,13 @@ def _is_readable(type_name: str) -> bool:
     return True
 
 
-def read_tensor(path: Path, tensor: TensorInfo, dtype: torch.dtype) -> Tensor:
+def read_tensor(tensor: TensorInfo, dtype: torch.dtype) -> Tensor:
     """A tensor of a file, dequantised to float32 and rounded to a dtype, in memory of its own."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
-    stored = np.fromfile(path, np.uint8, tensor.num_bytes, offset=tensor.offset)
+    stored = np.fromfile(tensor.path, np.uint8, tensor.num_bytes, offset=tensor.offset)
     if len(stored) < tensor.num_bytes:
-        raise ModelError(f"{path} was cut off while it was read; run again")
+        raise ModelError(f"{tensor.path} was cut off while it was read; run again")
     if tensor.type_name == "BF16":
         return torch.from_numpy(stored).view(torch.bfloat16).view(tensor.shape).to(dtype)
     ggml_type = GGMLQuantizationType[tensor.type_name]

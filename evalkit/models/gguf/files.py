@@ -8,23 +8,44 @@ from typing import NamedTuple
 
 from evalkit.errors import ModelError
 from evalkit.models.catalog import CatalogEntry
-from evalkit.models.model_files import ModelFile, local_file, stated_file
+from evalkit.models.gguf.header import Header
+from evalkit.models.gguf.parts import check_all_there, first_parts, names_of_parts, read_parts
+from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
 
 _PACKAGE = re.compile(r"[A-Za-z_][\w-]*")
 
 
 class GgufFile(NamedTuple):
-    """A file on this machine."""
+    """A model's file on this machine, or its parts."""
 
-    path: Path
-    model_file: ModelFile
-    """Its name inside the repository, and its digest."""
+    paths: tuple[Path, ...]
+    """In the order of the parts."""
+    model_files: tuple[ModelFile, ...]
+    """Their names inside the repository, and their digests."""
     revision: str | None
     """Commit of a hub repository; None: the file is local."""
 
+    @property
+    def path(self) -> Path:
+        """The file, or its first part."""
+        return self.paths[0]
+
+    @property
+    def digest(self) -> str:
+        """The file's SHA-256; of several parts one digest of their names and contents."""
+        return self.model_files[0].digest if len(self.paths) == 1 else combined_sha256(self.model_files)
+
+    def header(self) -> Header:
+        """The header of the whole.
+
+        Raises:
+            ModelError: see `evalkit.models.gguf.parts.read_parts`.
+        """
+        return read_parts(self.paths)
+
 
 def locate_file(entry: CatalogEntry) -> GgufFile:
-    """The file that an entry means; one of the hub's is downloaded, for its header is in it.
+    """The file that an entry means, with all of its parts; those of the hub are downloaded for their headers.
 
     Raises:
         ModelError: there is none, there are several to choose from, or the hub cannot be reached.
@@ -46,7 +67,11 @@ def locate_file(entry: CatalogEntry) -> GgufFile:
     if not path.is_file():
         problem = "is a pipe or a device, not a file" if path.exists() else "is not there"
         raise ModelError(f"{entry.name}: {path} {problem}")
-    return GgufFile(path, local_file(path), None)
+    parts = names_of_parts(path.name)
+    names = [part for part in parts if (path.parent / part).is_file()]
+    check_all_there(parts, names, str(path.parent), entry.name)
+    paths = tuple(path.parent / part for part in parts)
+    return GgufFile(paths, tuple(local_file(part) for part in paths), None)
 
 
 def _file_of_package(package: str, name: str) -> Path:
@@ -64,14 +89,17 @@ def _file_of_package(package: str, name: str) -> Path:
 
 
 def _chosen(names: list[str], name: str, place: str) -> str:
+    """The only file, or the first part of the only model that is in parts."""
     if not names:
         raise ModelError(f"{name}: {place} has no *.gguf; give the file itself")
-    if len(names) > 1:
-        more = ", …" if len(names) > 9 else ""
+    models = first_parts(names)
+    if len(models) > 1:
+        more = ", …" if len(models) > 9 else ""
         raise ModelError(
-            f"{name}: {place} has several files; add one after a colon: {', '.join(names[:9])}{more}"
+            f"{name}: {place} has several files; add one after a colon: {', '.join(models[:9])}{more}"
         )
-    return names[0]
+    check_all_there(models, names, place, name)
+    return models[0]
 
 
 def _hub_file(entry: CatalogEntry) -> GgufFile:
@@ -84,5 +112,8 @@ def _hub_file(entry: CatalogEntry) -> GgufFile:
             f"{entry.name}: {entry.target} has no file {entry.file}; it has {', '.join(names[:9])}"
         )
     chosen = entry.file or _chosen(names, entry.name, entry.target)
-    folder = hub.download(entry.target, snapshot.commit, [chosen])
-    return GgufFile(folder / chosen, stated_file(chosen, snapshot.files[chosen], folder), snapshot.commit)
+    parts = names_of_parts(chosen)
+    check_all_there(parts, names, entry.target, entry.name)
+    folder = hub.download(entry.target, snapshot.commit, parts)
+    files = tuple(stated_file(part, snapshot.files[part], folder) for part in parts)
+    return GgufFile(tuple(folder / part for part in parts), files, snapshot.commit)

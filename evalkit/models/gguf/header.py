@@ -46,6 +46,8 @@ class TensorInfo(NamedTuple):
     offset: int
     """Of the first byte in the file."""
     num_bytes: int
+    path: Path
+    """Of the file: a model may be in several."""
 
     @property
     def num_elements(self) -> int:
@@ -54,9 +56,10 @@ class TensorInfo(NamedTuple):
 
 
 class Header(NamedTuple):
-    """Metadata and tensors of a file."""
+    """Metadata and tensors of a file, or of all parts of a model (`evalkit.models.gguf.parts`)."""
 
     path: Path
+    """Of several parts the first."""
     metadata: Mapping[str, Value]
     tensors: Mapping[str, TensorInfo]
     num_file_bytes: int
@@ -292,7 +295,7 @@ class _Reader:
                     f"{self.path} is cut off: tensor {name} ends at byte {data_start + offset + num_bytes:,} "
                     f"of {len(self.content):,}; fetch it again"
                 )
-            tensors[name] = TensorInfo(name, shape, type_name, data_start + offset, num_bytes)
+            tensors[name] = TensorInfo(name, shape, type_name, data_start + offset, num_bytes, self.path)
         return tensors
 
     def stored(self, name: str, shape: tuple[int, ...], kind: int) -> tuple[str, int]:

@@ -126,7 +126,7 @@ def phi3(header: Header, settings: Settings) -> Settings:
     factors = [header.tensors.get(f"rope_factors_{side}.weight") for side in ("long", "short")]
     if factors[0] is None or factors[1] is None:
         return completed
-    long, short = (read_tensor(header.path, table, torch.float32).tolist() for table in factors if table)
+    long, short = (read_tensor(table, torch.float32).tolist() for table in factors if table)
     original = header.integer("phi3.rope.scaling.original_context_length")
     completed["original_max_position_embeddings"] = original
     completed["rope_parameters"] = {

@@ -14,7 +14,7 @@ from evalkit.models.gguf.architectures import RWKV7
 from evalkit.models.gguf.configuration import check_architecture, configuration, read_configuration
 from evalkit.models.gguf.dequantise import check_types, described_weights
 from evalkit.models.gguf.files import GgufFile, locate_file
-from evalkit.models.gguf.header import Header, read_header
+from evalkit.models.gguf.header import Header
 from evalkit.models.gguf.layouts import Settings
 from evalkit.models.gguf.tokenizer import read_tokenizer
 from evalkit.models.gguf.weights import load_weights
@@ -89,7 +89,7 @@ def load(entry: CatalogEntry, options: LoadOptions) -> HfModel | RWKV7Model:
 
 
 def _checked_header(file: GgufFile) -> Header:
-    header = read_header(file.path)
+    header = file.header()
     check_architecture(header)
     check_types(header)
     return header
@@ -137,11 +137,11 @@ def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header:
         name=entry.name,
         loader="gguf",
         revision=file.revision,
-        weights_sha256=file.model_file.digest,
+        weights_sha256=file.digest,
         tokenizer_sha256=header.tokenizer_sha256,
         prefix="",
         dtype=str(resolve_dtype(options)).removeprefix("torch."),
         context_limit=None,
         details=described_weights(header),
-        files=(file.model_file,),
+        files=file.model_files,
     )

@@ -73,7 +73,7 @@ def load_network(header: Header, *, dtype: torch.dtype, device: torch.device) ->
     Raises:
         ModelError: see `check_tensors`.
     """
-    tensors = _official(header, lambda name: read_tensor(header.path, header.tensors[name], dtype))
+    tensors = _official(header, lambda name: read_tensor(header.tensors[name], dtype))
     shape = network_shape(tensors, header.path)
     layer_eps = header.number("rwkv7.attention.layer_norm_epsilon", 1e-5)
     return build_network(

@@ -32,7 +32,7 @@ def load_weights(
     architecture = ARCHITECTURES[header.architecture]
     weights: dict[str, Tensor] = {}
     for name, target in names.items():
-        tensor = read_tensor(header.path, header.tensors[name], torch.float32)
+        tensor = read_tensor(header.tensors[name], torch.float32)
         weights[target] = architecture.transform(name, tensor, settings).to(dtype).contiguous()
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings(
@@ -92,7 +92,7 @@ def _apply_rope_factors(model: PreTrainedModel, header: Header) -> None:
     table = header.tensors.get("rope_freqs.weight")
     if table is None:
         return
-    factors = read_tensor(header.path, table, torch.float32)
+    factors = read_tensor(table, torch.float32)
     rotary = [
         (module, name)
         for module in model.modules()

@@ -16,7 +16,7 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.document_start import model_start
 from evalkit.models.gguf.dequantise import described_weights
 from evalkit.models.gguf.files import GgufFile, locate_file
-from evalkit.models.gguf.header import Header, read_header
+from evalkit.models.gguf.header import Header
 from evalkit.models.gguf.tokenizer import header_start
 from evalkit.models.llamacpp.library import LlamaCpp, open_library
 from evalkit.models.llamacpp.pieces import encode_pieces
@@ -112,7 +112,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
             "leave --dtype and --device out"
         )
     file = locate_file(entry)
-    return _identity(entry, options, file, read_header(file.path))
+    return _identity(entry, options, file, file.header())
 
 
 def load(entry: CatalogEntry, options: LoadOptions) -> LlamaCppModel:
@@ -122,7 +122,7 @@ def load(entry: CatalogEntry, options: LoadOptions) -> LlamaCppModel:
         ModelError: see `identify`; or llama.cpp does not load the file.
     """
     file = locate_file(entry)
-    header = read_header(file.path)
+    header = file.header()
     identity = _identity(entry, options, file, header)
     llama_cpp = LlamaCpp(file.path, num_threads=torch.get_num_threads())
     start = model_start(header_start(header), entry, options)
@@ -143,14 +143,14 @@ def _identity(entry: CatalogEntry, options: LoadOptions, file: GgufFile, header:
         name=entry.name,
         loader="llamacpp",
         revision=file.revision,
-        weights_sha256=file.model_file.digest,
+        weights_sha256=file.digest,
         tokenizer_sha256=header.tokenizer_sha256,
         prefix=start.prefix.rule,
         dtype="llama.cpp",
         context_limit=min((n for n in (limit, options.max_context) if n is not None), default=None),
         details=details,
         numerics=f"llama.cpp of {open_library().name}",
-        files=(file.model_file,),
+        files=file.model_files,
         policy_prefixes=start.by_policy,
         prefix_candidates={} if header.architecture.startswith("rwkv") else start.candidates,
         token_names=start_of_file.candidates(*start.named_ids),

@@ -9,7 +9,7 @@ import pytest
 from tests.support import tiny_models
 from tests.support.adapters import save_pair
 from tests.support.commands import run_commands
-from tests.support.gguf_files import random_model
+from tests.support.gguf_files import random_model, write_parts
 from tests.support.hub_server import hub_environment
 from tests.support.local_hub import COMMIT, LATER_COMMIT, serve
 from tests.support.rwkv7_files import TINY, random_tensors, save_fla_folder
@@ -192,3 +192,30 @@ def test_what_the_hub_does_not_have(repositories: dict[str, dict[str, bytes]], t
         assert message in outcome.stderr
         assert outcome.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_in_parts_is_fetched_whole(tmp_path: Path) -> None:
+    """By the name of a part, in a folder of the repository; nothing of the files beside it is fetched."""
+    whole = random_model(tmp_path / "whole.gguf", "llama")
+    parts = write_parts(whole, tmp_path / "F32" / "model", 3)
+    names = {f"F32/{path.name}": path.read_bytes() for path in parts}
+    later = dict(list(names.items())[1:])
+    repositories = {
+        "owner/parts": {"Q4_0/model-00001-of-00002.gguf": b"not this one", **names},
+        "owner/later": later,
+    }
+    models = f"gguf:owner/parts:F32/{parts[1].name},gguf:owner/later"
+    with serve(repositories) as hub:
+        online, local = run_commands(
+            [run_command(models, tmp_path), run_command(f"gguf:{whole}", tmp_path)],
+            hub_environment(tmp_path / "home", HF_ENDPOINT=hub.url),
+        )
+        downloaded = {request.partition("/resolve/")[2] for request in hub.requests if "/resolve/" in request}
+    assert {f"{COMMIT}/{name}" for name in names} <= downloaded
+    assert not any("Q4_0" in name for name in downloaded)
+    result = json.loads(online.stdout)
+    [cell], [failure] = result["cells"], result["failures"]
+    assert "owner/later has no F32/model-00001-of-00003.gguf" in failure["reason"]
+    [same] = json.loads(local.stdout)["cells"]
+    assert same["totals"]["total_bits"] == cell["totals"]["total_bits"]
+    assert same["model"]["weights_sha256"] != cell["model"]["weights_sha256"]

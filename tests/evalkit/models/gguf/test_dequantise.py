@@ -34,9 +34,9 @@ def test_equals_ggml(tmp_path: Path, type_name: str) -> None:
 
     path = tmp_path / "weights"
     path.write_bytes(b"before" + stored.tobytes() + b"behind")
-    info = TensorInfo("t", (NUM_BLOCKS, block_size), type_name, 6, len(stored))
+    info = TensorInfo("t", (NUM_BLOCKS, block_size), type_name, 6, len(stored), path)
     with np.errstate(all="ignore"):  # random scales may be infinite or no numbers
-        ours = read_tensor(path, info, torch.float32).numpy().ravel()
+        ours = read_tensor(info, torch.float32).numpy().ravel()
     finite = np.isfinite(theirs)
     assert finite.mean() > 0.9
     np.testing.assert_array_equal(np.isfinite(ours), finite)
@@ -50,16 +50,17 @@ def test_whole_types_come_out_as_they_are(tmp_path: Path, type_name: str) -> Non
     values = torch.randn(7, 5).to(dtype)
     path = tmp_path / "weights"
     path.write_bytes(values.contiguous().view(torch.uint8).numpy().tobytes())
-    info = TensorInfo("t", (7, 5), type_name, 0, values.nbytes)
-    torch.testing.assert_close(read_tensor(path, info, torch.float32), values.float(), rtol=0, atol=0)
-    torch.testing.assert_close(read_tensor(path, info, dtype), values, rtol=0, atol=0)
+    info = TensorInfo("t", (7, 5), type_name, 0, values.nbytes, path)
+    torch.testing.assert_close(read_tensor(info, torch.float32), values.float(), rtol=0, atol=0)
+    torch.testing.assert_close(read_tensor(info, dtype), values, rtol=0, atol=0)
 
 
 def test_types_are_listed_by_the_bytes_that_they_take() -> None:
+    path = Path("model.gguf")
     tensors = [
-        TensorInfo("a", (32,), "F32", 0, 128),
-        TensorInfo("b", (640,), "Q4_1", 0, 400),
-        TensorInfo("c", (640,), "Q4_1", 0, 400),
-        TensorInfo("d", (320,), "Q8_0", 0, 340),
+        TensorInfo("a", (32,), "F32", 0, 128, path),
+        TensorInfo("b", (640,), "Q4_1", 0, 400, path),
+        TensorInfo("c", (640,), "Q4_1", 0, 400, path),
+        TensorInfo("d", (320,), "Q8_0", 0, 340, path),
     ]
     assert quantisation_summary(tensors) == "Q4_1 (2), Q8_0 (1), F32 (1)"

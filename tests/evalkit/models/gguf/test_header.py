@@ -173,7 +173,7 @@ def test_any_damage_to_a_header_is_an_error_of_ours_or_none(
         ({"llama.rope.scaling.type": "yarn"}, "positions are scaled by 'yarn'"),
         ({"llama.attention.sliding_window": 128}, "what llama.attention.sliding_window = 128 means"),
         ({"llama.expert_count": 8}, "what llama.expert_count = 8 means"),
-        ({"split.count": 3}, "is a part of 3; join them"),
+        ({"split.count": 3}, "is one of 3 parts, and is not called so"),
         ({"tokenizer.ggml.pre": "klingon"}, "does not know, 'klingon'"),
         ({"tokenizer.ggml.model": "bert"}, "no tokenizer of kind 'bert'"),
         ({"tokenizer.ggml.token_type": [1, 2]}, "2 types of tokens"),
