@@ -26,8 +26,6 @@ class Comparison(NamedTuple):
 
 def comparisons() -> Iterator[Comparison]:
     """All comparisons, by format."""
-    from evalkit.models.gguf.architectures import ARCHITECTURES
-
     yield Comparison(
         ".pth", "rwkv7", "logits of a trained model", "rwkv.cpp's expected logits", "1e-5", _RWKV7_TESTS
     )
@@ -48,6 +46,16 @@ def comparisons() -> Iterator[Comparison]:
     )
     for compared, test in of_harness:
         yield Comparison("safetensors", "llama", compared, "lm_eval 0.4.13", "1e-6", test)
+    yield from _gguf()
+    yield Comparison(
+        "codec", "xz, zstd, brotli, ppmd", "sizes", "the libraries' files without containers", "container",
+        "tests/evalkit/models/test_compressors.py",
+    )  # fmt: skip
+
+
+def _gguf() -> Iterator[Comparison]:
+    from evalkit.models.gguf.architectures import ARCHITECTURES
+
     real = (
         ("bits of ten documents", "transformers in float64, own dequantisation", "4e-6"),
         ("policy lm-eval", "lm_eval 0.4.13 in float64", "4e-6"),
@@ -82,8 +90,4 @@ def comparisons() -> Iterator[Comparison]:
     yield Comparison(
         "GGUF", "all", "token ids by every way to cut texts", "llama.cpp", "equal but for marks in two",
         f"{_GGUF_TESTS}/test_tokenizer.py",
-    )  # fmt: skip
-    yield Comparison(
-        "codec", "xz, zstd, brotli, ppmd", "sizes", "the libraries' files without containers", "container",
-        "tests/evalkit/models/test_compressors.py",
     )  # fmt: skip
