@@ -1,10 +1,8 @@
 """Deterministic finite automata: what every probe draws its strings, labels and weights from.
 
-Minimisation and the reading of regular expressions (`evalkit_tasks.formal.patterns`) are automata-lib's work
-(MIT; kept up, typed, with lazy products and a parser that reports errors; pyformlang serves the tests as the
-independent second opinion). Its automata are partial, with arbitrary state names: here every automaton is
-complete and its states are numbered in the order in which a breadth-first search finds them, so that equal
-languages give equal minimal tables.
+Minimisation is automata-lib's work (MIT; pyformlang serves the tests as the independent second opinion). Its
+automata are partial, with arbitrary state names: here every automaton is complete and its states are numbered
+in the order in which a breadth-first search finds them, so that equal languages give equal minimal tables.
 """
 
 import dataclasses
@@ -233,15 +231,16 @@ class Automaton:
 
         Args:
             pattern: letters, ``*``, ``+``, ``?``, ``|``, ``&`` (intersection), ``^`` (shuffle), ``.``,
-                ``[...]``, ``[^...]``, ``{m,n}``, ``()`` for the empty string; see automata-lib.
-            alphabet: single characters; by default those that the pattern reads, sorted.
+                ``[...]``, ``[^...]``, ``{m,n}``, ``()`` for the empty string; see
+                `evalkit_tasks.formal.expressions`.
+            alphabet: single characters; by default those that the pattern writes, sorted.
 
         Raises:
             UsageError: it is no regular expression, uses letters outside the alphabet, no string matches
                 it, or its automaton is too large.
         """
-        dfa, letters = parse_pattern(pattern, alphabet)
-        return _from_library(dfa, letters, letters, pattern)
+        table, letters = parse_pattern(pattern, alphabet)
+        return cls.from_table(pattern, letters, table.rows, accepting=table.accepting).minimal()
 
     @classmethod
     def from_group(

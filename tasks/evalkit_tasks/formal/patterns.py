@@ -1,117 +1,108 @@
-"""Regular expressions, read by automata-lib, and the bounds that keep them from filling the memory.
+"""Regular expressions as automata, within bounds, and compared with a reader that knows no automata.
 
-What automata-lib 9.2 needs help with:
-
-* it takes every character of a pattern for a letter, also the digits of ``a{2}`` and the dash of ``[0-9]``:
-  here the letters are those that some transition reads;
-* it writes repetitions out and determines subsets without a bound;
-* the empty pattern is the empty string, and nothing stands for the empty language.
+Not by automata-lib (9.2), which minimises afterwards: it reads ``x{0}`` as ``x?``, takes the digits of
+``a{2}`` for letters, and writes repetitions out, multiplies automata and determines subsets without a bound.
 """
 
-import re
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from automata.base.exceptions import AutomatonException, RegexException
-from automata.fa.dfa import DFA
-from automata.fa.nfa import NFA
+from evalkit.errors import UsageError
+from evalkit_tasks.formal.derivatives import StateTable, TooLargeError, state_table
+from evalkit_tasks.formal.expressions import Expression, ExpressionError, matcher, parse, written_letters
 
-from evalkit.errors import UsageError, first_line
+MAX_LENGTH = 10_000
+"""Characters of a regular expression."""
 
 MAX_STATES = 4096
 """Of a regular expression's automaton, which can have 2^n states for an expression of n letters."""
 
-MAX_WRITTEN_OUT = 10_000
-"""Letters of a regular expression with its ``{m,n}`` written out."""
-
-_NOT_LETTERS = re.compile(r"\{[\d,\s]*\}|\\[sSdDwW]|(?<=\[)\^")
-_OPERATORS = frozenset("*|()?&+.^{}[] \t")
+_NUM_COMPARED = 64
+"""So many of the shortest words are compared; two letters have 63 words of up to 5."""
+_LONGEST_QUOTED = 80
 
 
 class ParsedPattern(NamedTuple):
     """What a regular expression stands for."""
 
-    dfa: DFA
-    """Minimal; states from which nothing is accepted may be missing."""
+    table: StateTable
     letters: tuple[str, ...]
     """The alphabet, in order."""
 
 
 def parse_pattern(pattern: str, alphabet: Sequence[str] | None = None) -> ParsedPattern:
-    """The minimal automaton of a regular expression, as the library has it.
+    """An automaton of a regular expression.
 
     Args:
         pattern: see `evalkit_tasks.formal.automaton.Automaton.from_regex`.
-        alphabet: single characters; by default those that the pattern reads, sorted.
+        alphabet: single characters; by default those that the pattern writes, sorted.
 
     Raises:
         UsageError: it is no regular expression, uses letters outside the alphabet, no string matches it, or
             its automaton is too large.
     """
-    written = set(_NOT_LETTERS.sub("", pattern)) - _OPERATORS
-    symbols = written if alphabet is None else set(alphabet)
-    if wrong := [letter for letter in symbols if len(letter) != 1 or letter in _OPERATORS]:
-        raise UsageError(f"{wrong[0]!r} cannot be a letter of a regular expression")
-    if _length_written_out(pattern) > MAX_WRITTEN_OUT:
-        raise UsageError(
-            f"{pattern!r} is too long: over {MAX_WRITTEN_OUT:,} letters with its {{}} written out"
-        )
+    quoted = _quoted(pattern)
+    if len(pattern) > MAX_LENGTH:
+        raise UsageError(f"{quoted} is too long: over {MAX_LENGTH:,} characters")
     try:
-        nfa = NFA.from_regex(pattern, input_symbols=symbols)
-        read = {letter for paths in nfa.transitions.values() for letter in paths} - {""}
-        if alphabet is None:
-            symbols = read | (written - {"-"})  # an intersection may read less than what is written
-            nfa = NFA.from_regex(pattern, input_symbols=symbols)
-    except (AutomatonException, RegexException) as error:
-        reason = first_line(error).rstrip(".")
+        tree = parse(pattern)
+    except ExpressionError as error:
+        raise UsageError(f"{quoted} is not a regular expression: {error}") from error
+    letters = _letters(quoted, tree, alphabet)
+    try:
+        table = state_table(tree, letters, MAX_STATES)
+    except TooLargeError as error:
+        raise UsageError(f"{quoted} is too large: its automaton has {error}") from error
+    if not table.accepting:
+        raise UsageError(f"no string matches {quoted}: its language over {', '.join(letters)} is empty")
+    _compare(quoted, tree, table, letters)
+    return ParsedPattern(table, letters)
+
+
+def _quoted(pattern: str) -> str:
+    """A pattern as messages have it."""
+    return repr(pattern) if len(pattern) <= _LONGEST_QUOTED else f"{pattern[:_LONGEST_QUOTED]!r}…"
+
+
+def _letters(quoted: str, tree: Expression, alphabet: Sequence[str] | None) -> tuple[str, ...]:
+    """The alphabet, in order.
+
+    Raises:
+        UsageError: it is none, or the expression needs another.
+    """
+    written = written_letters(tree)
+    letters = tuple(sorted(written) if alphabet is None else alphabet)
+    if wrong := [letter for letter in letters if len(letter) != 1]:
+        raise UsageError(f"{wrong[0]!r} cannot be a letter of a regular expression")
+    if outside := sorted(written.difference(letters)):
         raise UsageError(
-            f"{pattern!r} is not a regular expression over {sorted(symbols)}: {reason}"
-        ) from error
-    if outside := sorted(read - symbols):
-        raise UsageError(f"{pattern!r} uses {outside[0]!r}, which is not among the letters {sorted(symbols)}")
-    letters = tuple(sorted(symbols) if alphabet is None else alphabet)
+            f"{quoted} is not a regular expression over {sorted(letters)}: it reads {outside[0]!r}"
+        )
     if not letters:
-        raise UsageError(f"{pattern!r} names no letter; write one, or give the alphabet")
-    if _has_more_states(nfa, MAX_STATES):
-        raise UsageError(f"{pattern!r} is too large: its automaton has over {MAX_STATES} states")
-    dfa = DFA.from_nfa(nfa, minify=True)
-    if dfa.isempty():
-        raise UsageError(f"no string matches {pattern!r}: its language over {', '.join(letters)} is empty")
-    return ParsedPattern(dfa, letters)
+        raise UsageError(f"{quoted} names no letter; write one, or give the alphabet")
+    return letters
 
 
-def _length_written_out(pattern: str) -> int:
-    """About how many letters a regular expression has when its repetitions are written out."""
-    sizes, last_sizes = [0], [0]  # of each open bracket, and of what a repetition after it would repeat
-    for token in re.findall(r"\{[^{}]*\}|\[[^\]]*\]|\\.|.", pattern, re.DOTALL):
-        if token == "(":
-            sizes.append(0)
-            last_sizes.append(0)
-        elif token == ")" and len(sizes) > 1:
-            last_sizes.pop()
-            last_sizes[-1] = sizes.pop()
-            sizes[-1] += last_sizes[-1]
-        elif token[0] == "{":
-            times = max(map(int, re.findall(r"\d{1,9}", token)), default=1)
-            sizes[-1] += last_sizes[-1] * (max(times, 1) - 1)
-            last_sizes[-1] *= max(times, 1)
-        elif token not in _OPERATORS:
-            last_sizes[-1] = 1
-            sizes[-1] += 1
-    return sum(sizes)
+def _compare(quoted: str, tree: Expression, table: StateTable, letters: Sequence[str]) -> None:
+    """Let a second reader, which knows no automata, say of the shortest words whether they match.
+
+    Raises:
+        UsageError: the two do not agree.
+    """
+    matches = matcher(tree, frozenset(letters))
+    for word in _shortest_words(len(letters)):
+        text = "".join(letters[letter] for letter in word)
+        state = 0
+        for letter in word:
+            state = table.rows[state][letter]
+        if matches(text) != (state in table.accepting):
+            raise UsageError(
+                f"{quoted}: the automaton and the expression disagree about {text!r}; "
+                "this is a fault of evalkit, please report it"
+            )
 
 
-def _has_more_states(nfa: NFA, bound: int) -> bool:
-    """Whether the subset construction finds more states, the empty subset left out."""
-    nfa = nfa.eliminate_lambda()
-    subsets = [frozenset({nfa.initial_state})]
-    seen = set(subsets)
-    for subset in subsets:  # grows on the way
-        for letter in nfa.input_symbols:
-            after = frozenset().union(*(nfa.transitions.get(state, {}).get(letter, ()) for state in subset))
-            if after and after not in seen:
-                if len(seen) == bound:
-                    return True
-                seen.add(after)
-                subsets.append(after)
-    return False
+def _shortest_words(num_letters: int) -> Iterator[tuple[int, ...]]:
+    by_length = (itertools.product(range(num_letters), repeat=length) for length in itertools.count())
+    return itertools.islice(itertools.chain.from_iterable(by_length), _NUM_COMPARED)
