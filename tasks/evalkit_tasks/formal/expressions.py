@@ -85,8 +85,8 @@ def matcher(tree: Expression, alphabet: frozenset[str]) -> Callable[[str], bool]
             return all(matches(part, word) for part in node.parts)
         if node.kind == "shuffle":
             return any(
-                matches(node.parts[0], chosen) and matches(node.parts[1], others)
-                for chosen, others in _deals(word)
+                matches(node.parts[0], first) and matches(node.parts[1], second)
+                for first, second in _deals(word)
             )
         if node.kind == "concat":
             ends = {0}
