@@ -2,10 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 from evalkit.cells.schema import Cell
 from evalkit.fields import Called, Mark, to_json
+
+
+def is_range(test: str) -> bool:
+    """Whether a test is one of strings of many lengths, by its name: no point on a curve by length."""
+    return not test.isdecimal()
+
+
+def label_of_test(test: str) -> str:
+    """What a test is called where its headline stands."""
+    return f"{test}, last label" if is_range(test) else test
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,16 @@ class ProbeParity:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeMajority:
+    """What the best constant answer would have got, and how many of the strings differ."""
+
+    majority_sequence_accuracy: float
+    majority_last_position_accuracy: float
+    num_distinct: int
+    """A language with few strings of a length is asked about each several times; intervals are of these."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeTest:
     """The metrics of the strings of one length, or range of lengths; see `evalkit_tasks.metrics`."""
 
@@ -81,14 +101,32 @@ class ProbeTest:
     scaled_token_accuracy: float
     scaled_last_position_accuracy: float
     first_error_median: int | None
+    """None beyond the end of the strings, and where the last label alone is asked for."""
     first_error_5_percent: int | None
     parity: Annotated[ProbeParity | None, Mark.FLAT]
+    """None in cells that are older than it."""
+    majority: Annotated[ProbeMajority | None, Mark.FLAT]
     """None in cells that are older than it."""
 
     def metric(self, name: str) -> float | None:
         """A metric by its name in the file; None where there is none."""
         value = to_json(self).get(name)
         return value if isinstance(value, int | float) else None
+
+
+class Headline(NamedTuple):
+    """The accuracy that stands for a test in tables, in figures and on the site."""
+
+    accuracy: float
+    low: float
+    high: float
+    majority: float | None
+    """What the best constant answer would have got; None in cells that are older than it."""
+
+    @property
+    def is_at_majority(self) -> bool:
+        """Whether the interval does not tell it from a constant answer, or it is worse."""
+        return self.majority is not None and self.low <= self.majority
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,10 +170,31 @@ class ProbeCell(Cell):
     task: ProbeTaskFacts
     tests: Mapping[str, ProbeTest]
     """By the test's name: a length, or a range of lengths."""
-    l90: LengthAtShare
+    l90: LengthAtShare | None
+    """None where the last label alone is asked for: then no letter is the first that goes wrong."""
     training: ProbeTraining
     items: ProbeRows
     trainer_version: int
+
+    def headline(self, test: str) -> Headline:
+        """Of strings of one length the share with every label right; of a range that of right last labels.
+
+        A range is tested to compare with publications, and these count the last label alone.
+        """
+        metrics, majority = self.tests[test], self.tests[test].majority
+        if is_range(test):
+            return Headline(
+                metrics.last_position_accuracy,
+                metrics.last_position_accuracy_low,
+                metrics.last_position_accuracy_high,
+                None if majority is None else majority.majority_last_position_accuracy,
+            )
+        return Headline(
+            metrics.sequence_accuracy,
+            metrics.sequence_accuracy_low,
+            metrics.sequence_accuracy_high,
+            None if majority is None else majority.majority_sequence_accuracy,
+        )
 
     def tests_by_length(self) -> dict[str, ProbeTest]:
         """The tests from short to long."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.results import unique
-from evalkit.cells.probe_schema import ProbeCell
+from evalkit.cells.probe_schema import ProbeCell, label_of_test
 from evalkit.cells.schema import TaskCell, content_of
 from evalkit.fields import to_json
 from evalkit.files import slug, strict_json
@@ -39,6 +39,9 @@ class Accuracy(NamedTuple):
     value: str
     range: str
     """Its interval; empty where there is none."""
+    majority: str = ""
+    """What the best constant answer would have got; empty where that is not known."""
+    is_at_majority: bool = False
 
 
 @dataclasses.dataclass
@@ -113,10 +116,14 @@ def _shown(cell: TaskCell | ProbeCell, href: str) -> ShownCell:
 def _accuracies(cell: TaskCell | ProbeCell) -> dict[str, Accuracy]:
     if isinstance(cell, TaskCell):
         return {row.bucket: _percent(row.accuracy, row.low, row.high) for row in cell.summary}
-    return {
-        name: _percent(test.sequence_accuracy, test.sequence_accuracy_low, test.sequence_accuracy_high)
-        for name, test in sorted(cell.tests.items())
-    }
+    accuracies = {}
+    for name in sorted(cell.tests):
+        headline = cell.headline(name)
+        accuracies[label_of_test(name)] = _percent(headline.accuracy, headline.low, headline.high)._replace(
+            majority="" if headline.majority is None else f"{100 * headline.majority:.1f}",
+            is_at_majority=headline.is_at_majority,
+        )
+    return accuracies
 
 
 def _percent(value: float, low: float, high: float) -> Accuracy:
@@ -125,9 +132,9 @@ def _percent(value: float, low: float, high: float) -> Accuracy:
 
 def _in_order(tests: list[str]) -> list[str]:
     """Lengths from short to long, then ranges of lengths; other names as they came."""
-    if not all(re.fullmatch(r"\d+(-\d+)?", test) for test in tests):
+    if not all(re.match(r"\d+(-\d+, |$)", test) for test in tests):
         return tests
-    return sorted(tests, key=lambda test: ("-" in test, [int(part) for part in test.split("-")]))
+    return sorted(tests, key=lambda test: ("-" in test, [int(part) for part in re.findall(r"\d+", test)]))
 
 
 def _place(spec: Mapping[str, object]) -> list[float]:

@@ -110,18 +110,24 @@ def length_at_share(items: ItemScores, share: float) -> int | None:
     return int(errors[num_allowed]) if len(errors) > num_allowed else None
 
 
-def summary(items: ItemScores, num_labels: int) -> dict[str, float | int | None]:
+def summary(
+    items: ItemScores, num_labels: int, num_distinct: int | None = None
+) -> dict[str, float | int | None]:
     """All metrics of a set of items.
 
-    Intervals are those of `accuracy_entries`.
+    Args:
+        items: the answers.
+        num_labels: how many there are to choose from.
+        num_distinct: how many of the items differ; intervals, those of `accuracy_entries`, are of so many.
+            None for all.
     """
-    num_items = len(items.num_scored)
+    num_distinct = len(items.num_scored) if num_distinct is None else num_distinct
     sequence = float((items.num_correct == items.num_scored).mean())
     last = float(items.last_correct.mean())
     token = float(items.num_correct.sum() / items.num_scored.sum())
-    metrics: dict[str, float | int | None] = {"num_items": num_items}
+    metrics: dict[str, float | int | None] = {"num_items": len(items.num_scored)}
     for name, value in (("token", token), ("sequence", sequence), ("last_position", last)):
-        metrics |= accuracy_entries(f"{name}_accuracy", value, num_items)
+        metrics |= accuracy_entries(f"{name}_accuracy", value, num_distinct)
     metrics["scaled_token_accuracy"] = scaled_accuracy(token, num_labels)
     metrics["scaled_last_position_accuracy"] = scaled_accuracy(last, num_labels)
     # An item without an error errs beyond its end, wherever that is: None where the quantile is one of these.

@@ -4,7 +4,7 @@
 ``evalkit probe train`` writes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -62,8 +62,7 @@ def probe_lengths(
     figure, axes = panels(
         "How far beyond its training length each network tracks a state",
         "share of test strings with every answer right, higher is better; lines: median of seeds, bands: "
-        "from the worst seed to the best; dashed: the longest string in training"
-        + _range_legend(experiments),
+        "from the worst seed to the best; dashed: the longest string in training",
         num_panels=len(by_task),
         most_lines=max(map(len, by_task.values())),
     )
@@ -79,25 +78,16 @@ def probe_lengths(
 
 
 def _draw_accuracies(panel: Axes, line: _Named) -> EndLabel:
-    """The median seed as a line, the others as a band; returns the line's label.
-
-    A test of strings of many lengths is one number for all of them: a level line of its own.
-    """
+    """The median seed as a line, the others as a band; returns the line's label."""
     style = line_style(line.style)
-    experiment = line.experiment
-    spans = _spans(experiment)
-    seeds_of = {test: experiment.sequence_accuracies(test) for test in spans}
-    ends = []
-    for tests, marker in _strokes(spans, style["marker"]):
-        xs = [x for test in tests for x in spans[test]]
-        seeds = [seeds_of[test] for test in tests for _ in spans[test]]
-        medians = [median(accuracies) for accuracies in seeds]
-        panel.plot(xs, medians, color=style["color"], linestyle=style["linestyle"], marker=marker)
-        panel.fill_between(
-            xs, list(map(min, seeds)), list(map(max, seeds)), color=style["color"], alpha=0.15, linewidth=0
-        )
-        ends.append(EndLabel(medians[-1], line.name, style["color"], xs[-1]))
-    return ends[0]
+    lengths = list(map(int, line.experiment.length_tests))
+    seeds = [line.experiment.sequence_accuracies(test) for test in line.experiment.length_tests]
+    medians = [median(accuracies) for accuracies in seeds]
+    panel.plot(lengths, medians, color=style["color"], linestyle=style["linestyle"], marker=style["marker"])
+    panel.fill_between(
+        lengths, list(map(min, seeds)), list(map(max, seeds)), color=style["color"], alpha=0.15, linewidth=0
+    )
+    return EndLabel(medians[-1], line.name, style["color"], lengths[-1])
 
 
 @styled
@@ -127,7 +117,6 @@ def min_layers(
         "The fewest layers that track a state",
         f"layers at which the median seed answers {SOLVED_ACCURACY:.0%} of the test strings without a mistake"
         ", lower is better; hollow, above the line: not even with the most that were tried"
-        + _range_legend([line.experiment for line in lines])
         + _unswept(experiments, sweeps),
         num_panels=len(by_task),
         most_lines=max(map(len, by_task.values())),
@@ -156,20 +145,14 @@ def _draw_fewest_layers(
 ) -> EndLabel:
     """The fewest layers by length, hollow above the most where none suffices; returns the line's label."""
     style = line_style(line.style)
-    spans = _spans(line.experiment)
-    layers_of = {fewest.test: fewest.layers for fewest in fewest_layers(sweep)}
-    ends = []
-    for tests, marker in _strokes(spans, style["marker"]):
-        xs = [x for test in tests for x in spans[test]]
-        ys = [(layers_of[test] or most_layers + 1) + shift for test in tests for _ in spans[test]]
-        panel.plot(xs, ys, color=style["color"], linestyle=style["linestyle"], linewidth=1.3)
-        for test in tests:
-            y = (layers_of[test] or most_layers + 1) + shift
-            face = "white" if layers_of[test] is None else style["color"]
-            for x in spans[test]:
-                panel.plot([x], [y], marker=marker, color=style["color"], markerfacecolor=face)
-        ends.append(EndLabel(ys[-1], line.name, style["color"], xs[-1]))
-    return ends[0]
+    fewest = fewest_layers(sweep)
+    lengths = [int(point.test) for point in fewest]
+    ys = [(point.layers or most_layers + 1) + shift for point in fewest]
+    panel.plot(lengths, ys, color=style["color"], linestyle=style["linestyle"], linewidth=1.3)
+    for point, length, y in zip(fewest, lengths, ys, strict=True):
+        face = "white" if point.layers is None else style["color"]
+        panel.plot([length], [y], marker=style["marker"], color=style["color"], markerfacecolor=face)
+    return EndLabel(ys[-1], line.name, style["color"], lengths[-1])
 
 
 def _unswept(experiments: Sequence[Experiment], sweeps: Sequence[LayerSweep]) -> str:
@@ -181,11 +164,6 @@ def _unswept(experiments: Sequence[Experiment], sweeps: Sequence[LayerSweep]) ->
             by_task.setdefault(experiment.spec.task, []).append(experiment.model)
     names = "; ".join(f"{task}: {', '.join(dict.fromkeys(models))}" for task, models in by_task.items())
     return f"; not drawn, for they were trained with one number of layers alone: {names}" if names else ""
-
-
-def _range_legend(experiments: Sequence[Experiment]) -> str:
-    has_range = any(len(span) > 1 for experiment in experiments for span in _spans(experiment).values())
-    return "; level, between bars: one number for strings of all these lengths" if has_range else ""
 
 
 def _read_experiments(
@@ -212,8 +190,11 @@ def _read_experiments(
         for cell in cells
         if (not tasks or cell.task.name in tasks) and (not models or cell.model.name in models)
     )
+    drawn = [experiment for experiment in experiments if experiment.length_tests]
+    if not drawn:
+        raise UsageError(f"{place}: no trained probe here was tested on strings of one length")
     return sorted(
-        experiments,
+        drawn,
         key=lambda experiment: (
             experiment.spec.task,
             experiment.model,
@@ -231,20 +212,6 @@ def _setting(experiment: Experiment) -> dict[str, str]:
         if name not in ("task", "model", "num_layers", "seed")
     }
     return setting | {"trainer_version": str(experiment.cells[0].trainer_version)}
-
-
-def _spans(experiment: Experiment) -> dict[str, tuple[int, ...]]:
-    """For each test the letters in its strings, of a range the fewest and the most; in rising order."""
-    tests = experiment.cells[0].tests
-    spans = {name: tuple(sorted({test.shortest, test.longest})) for name, test in tests.items()}
-    return dict(sorted(spans.items(), key=lambda name_span: name_span[1]))
-
-
-def _strokes(spans: Mapping[str, tuple[int, ...]], marker: str) -> list[tuple[list[str], str]]:
-    """The tests that make a line together, and its marker: those of one length, then each range by itself."""
-    lengths = [test for test, span in spans.items() if len(span) == 1]
-    ranges = [([test], "|") for test, span in spans.items() if len(span) > 1]
-    return [(lengths, marker), *ranges] if lengths else ranges
 
 
 def _named(experiments: Sequence[Experiment], *, tell_layers: bool) -> list[_Named]:
@@ -276,12 +243,9 @@ def _finish_panel(
     panel: Axes, task: str, experiments: Sequence[Experiment], ends: Sequence[EndLabel]
 ) -> None:
     """The axis of lengths, the panel's title, and the lines' labels, which need the axes as they will be."""
-    spans = [span for experiment in experiments for span in _spans(experiment).values()]
-    lengths = sorted({length for span in spans for length in span})
-    # The ends of ranges are named by the lengths nearby, where there are some.
-    named = sorted({span[0] for span in spans if len(span) == 1}) or lengths
+    lengths = sorted({int(test) for experiment in experiments for test in experiment.length_tests})
     panel.set_xscale("log", base=2)
-    panel.xaxis.set_major_locator(FixedLocator(named))
+    panel.xaxis.set_major_locator(FixedLocator(lengths))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     panel.set_xlim(lengths[0] / 1.15, lengths[-1] * 1.02)

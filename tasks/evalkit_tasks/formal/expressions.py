@@ -111,10 +111,10 @@ def matcher(tree: Expression, alphabet: frozenset[str]) -> Callable[[str], bool]
 
 def _deals(word: str) -> Iterator[tuple[str, str]]:
     """Every way to deal the letters of a word into two, in order."""
-    for is_chosen in itertools.product((True, False), repeat=len(word)):
+    for is_first in itertools.product((True, False), repeat=len(word)):
         yield (
-            "".join(itertools.compress(word, is_chosen)),
-            "".join(letter for letter, chosen in zip(word, is_chosen, strict=True) if not chosen),
+            "".join(itertools.compress(word, is_first)),
+            "".join(letter for letter, is_in_first in zip(word, is_first, strict=True) if not is_in_first),
         )
 
 
@@ -134,8 +134,8 @@ def _parse_infix(tokens: list[str], start: int, depth: int) -> tuple[Expression,
     while end < len(tokens) and tokens[end] in _INFIX:
         right, after = _parse_concat(tokens, end + 1, depth)
         kind = _INFIX[tokens[end]]
-        left = tree.parts if tree.kind == kind and is_open else (tree,)
-        tree, end, is_open = _node(kind, (*left, right)), after, kind != "shuffle"
+        parts = (*tree.parts, right) if tree.kind == kind and is_open else (tree, right)
+        tree, end, is_open = _node(kind, parts), after, kind != "shuffle"
     return tree, end
 
 

@@ -3,6 +3,8 @@
 Everything is drawn from a numpy Generator and nothing else, so that a seed gives the same strings again.
 """
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,13 +83,19 @@ def count_members(automaton: Automaton, length: int, *, accepted: bool = True) -
     Returns:
         ``[length + 1][num_states]``: entry ``[n][q]`` counts the strings of length n.
     """
-    # Python's integers, which have no largest: a count reaches num_letters^length.
-    counts = [[int((state in automaton.accepting) == accepted) for state in range(automaton.num_states)]]
+    counts = _counts(automaton, accepted)
     rows = automaton.transitions.tolist()
-    for _ in range(length):
+    for _ in range(length + 1 - len(counts)):
         shorter = counts[-1]
         counts.append([sum(shorter[target] for target in row) for row in rows])
-    return counts
+    return counts[: length + 1]
+
+
+@functools.lru_cache(maxsize=4)
+def _counts(automaton: Automaton, accepted: bool) -> list[list[int]]:
+    """What `count_members` has counted so far; a training asks for the same lengths again and again."""
+    # Python's integers, which have no largest: a count reaches num_letters^length.
+    return [[int((state in automaton.accepting) == accepted) for state in range(automaton.num_states)]]
 
 
 def live_walks(

@@ -15,7 +15,7 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,6 +41,9 @@ from evalkit_tasks.training.spec import TRAINER_VERSION, TrainSpec
 from evalkit_tasks.training.tasks.other import NEGATIVE_CONTROLS
 from evalkit_tasks.training.tasks.task import ProbeTask
 from evalkit_tasks.training.training import TrainResult, steps_to_loss
+
+if TYPE_CHECKING:
+    from evalkit_tasks.training.testing import StringScores
 
 FOLDER = "probes"
 _REMEDY = "move it away and train it again"
@@ -122,7 +125,7 @@ def write_cell(
 ) -> ProbeCell:
     """Write a cell's two files, the JSON last; where another run was first, its cell stays."""
     path = cell_path(spec, output)
-    longest = max(result.tests, key=lambda test: int(result.tests[test].num_letters.min()))
+    longest = max(result.tests, key=lambda test: int(result.tests[test].items.num_letters.min()))
 
     def content(parquet_sha256: str) -> dict[str, object]:
         cell = ProbeCell(
@@ -141,7 +144,10 @@ def write_cell(
                 is_negative_control=task.name in NEGATIVE_CONTROLS,
             ),
             tests={name: _test(name, spec, task, result) for name in result.tests},
-            l90=LengthAtShare(test=longest, length=length_at_share(result.tests[longest], 0.9)),
+            # Where the last label alone is asked for, no letter is the first that goes wrong.
+            l90=None
+            if spec.labels == "last"
+            else LengthAtShare(test=longest, length=length_at_share(result.tests[longest].items, 0.9)),
             training=ProbeTraining(
                 num_steps=result.history[-1][0] if result.history else 0,
                 stopped_by=result.stopped_by,
@@ -168,24 +174,31 @@ def write_cell(
 
 
 def _test(name: str, spec: TrainSpec, task: ProbeTask, result: TrainResult) -> ProbeTest:
-    shortest, longest = spec.test_lengths()[name]
-    items = result.tests[name]
+    scores = result.tests[name]
+    items = scores.items
+    # Intervals count a string once, however often it was asked about.
     entries = {
-        "shortest": shortest,
-        "longest": longest,
-        "majority_label_accuracy": result.majority_accuracy[name],
-        **summary(items, task.num_labels),
-        **accuracy_entries("parity_accuracy", result.parity_accuracy[name], len(items.num_scored)),
+        "shortest": int(items.num_letters.min()),
+        "longest": int(items.num_letters.max()),
+        "majority_label_accuracy": scores.majority.token,
+        "majority_sequence_accuracy": scores.majority.sequence,
+        "majority_last_position_accuracy": scores.majority.last_position,
+        "num_distinct": scores.num_distinct,
+        **summary(items, task.num_labels, scores.num_distinct),
+        **accuracy_entries("parity_accuracy", scores.parity_accuracy, scores.num_distinct),
     }
+    if spec.labels == "last":
+        entries |= {"first_error_median": None, "first_error_5_percent": None}
     return from_json(ProbeTest, entries, f"tests.{name}")
 
 
-def _write_rows(path: Path, tests: dict[str, ItemScores]) -> None:
+def _write_rows(path: Path, tests: "dict[str, StringScores]") -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     parts = []
-    for name, items in tests.items():
+    for name, scores in tests.items():
+        items = scores.items
         columns: dict[str, Any] = {"test": pa.array([name] * len(items.num_scored), pa.string())}
         columns |= {field: getattr(items, field) for field in ItemScores._fields}
         columns["first_error"] = pa.array(items.first_error, mask=items.first_error == 0)

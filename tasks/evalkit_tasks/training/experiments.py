@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from evalkit.cells.probe_schema import ProbeCell, ProbeSpec
+from evalkit.cells.probe_schema import ProbeCell, ProbeSpec, is_range
 from evalkit_tasks.training.networks.architectures import ARCHITECTURES
 from evalkit_tasks.training.tasks.catalog import task_names
 
@@ -43,6 +43,11 @@ class Experiment:
     def tests(self) -> list[str]:
         """The names of the tests, from short strings to long ones."""
         return list(self.cells[0].tests_by_length())
+
+    @property
+    def length_tests(self) -> list[str]:
+        """Those of one length each, from short to long: a range of lengths is no point on a curve."""
+        return [test for test in self.tests if not is_range(test)]
 
     def values(self, test: str, metric: str) -> list[float]:
         """A metric of each seed that has it."""
@@ -123,7 +128,7 @@ def fewest_layers(sweep: LayerSweep, threshold: float = SOLVED_ACCURACY) -> list
                 None,
             ),
         )
-        for test in sweep.experiments[0].tests
+        for test in sweep.experiments[0].length_tests
     ]
 
 

@@ -16,11 +16,21 @@ from evalkit_tasks.training.networks.architectures import (
     find_architecture,
 )
 from evalkit_tasks.training.tasks.catalog import get_task
-from evalkit_tasks.training.tasks.strings import Batch, held_out_strings, make_batch, training_strings
+from evalkit_tasks.training.tasks.strings import (
+    Batch,
+    Split,
+    held_out_strings,
+    make_batch,
+    training_strings,
+    usable_length,
+)
 from evalkit_tasks.training.tasks.task import ProbeTask
 
 TRAINER_VERSION = 2
 """Changes whenever the same `TrainSpec` would give other numbers."""
+
+RECOGNITION_VERSION = 2
+"""Changes whenever the strings of recognition tasks do: 2 draws members and others half and half."""
 
 LABELS = ("every", "last")
 
@@ -65,6 +75,8 @@ class TrainSpec:
     def key(self) -> str:
         """Digest of what determines the numbers: 24 hexadecimal digits."""
         parts = {"trainer": TRAINER_VERSION, **dataclasses.asdict(self.resolved())}
+        if get_task(self.task).draw_kind is not None:
+            parts["recognition"] = RECOGNITION_VERSION
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
     def resolved(self) -> "TrainSpec":
@@ -153,29 +165,36 @@ def _check_strings(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
     for length in range(shortest, spec.train_length + 1):
         if length > shortest and task.num_letters**length > _FEW_STRINGS:
             break
-        strings = training_strings(task, length, 1, generator)
+        usable = usable_length(task, length, 1, spec.train_length, "training")
+        strings = training_strings(task, usable, 2, generator)
         if (task.label(strings) == NOT_SCORED).all():
             raise UsageError(
                 f"{task.name}: nothing can be asked of a string of {length} letters; "
                 "give a greater --min-train-length"
             )
     for first, last in spec.test_lengths().values():
-        if first < shortest or task.num_letters**first <= _FEW_STRINGS:
+        if task.draw_kind is not None or first < shortest or task.num_letters**first <= _FEW_STRINGS:
             held_out_batch(task, spec, first, last)
 
 
 def held_out_batch(task: ProbeTask, spec: TrainSpec, first: int, last: int) -> Batch:
     """The test strings of lengths ``first`` to ``last``: the same for every model and seed.
 
+    Where a language has no member, or nothing else, of a length, the nearest with both is tested.
+
     Raises:
         UsageError: there is none, or one too short to ask anything of.
     """
     generator = np.random.default_rng([_TESTING, first, last])
     lengths, counts = np.unique(generator.integers(first, last + 1, size=spec.num_items), return_counts=True)
-    groups = [
-        held_out_strings(task, int(length), int(count), generator)
-        for length, count in zip(lengths, counts, strict=True)
-    ]
+    groups = []
+    for length, count in zip(lengths.tolist(), counts.tolist(), strict=True):
+        # Strings longer than any in training are not trained on; a sparse language needs all that it has.
+        is_longer = task.draw_kind is not None and length > spec.train_length
+        split: Split = "any" if is_longer else "held out"
+        lowest, highest = (spec.train_length + 1, 2 * length) if is_longer else (1, spec.train_length)
+        length = usable_length(task, length, lowest, highest, split)
+        groups.append(held_out_strings(task, length, count, generator, split))
     groups = [group for group in groups if len(group)]
     if not groups:
         raise UsageError(f"{task.name}: no test string of {first} to {last} letters exists; test longer ones")

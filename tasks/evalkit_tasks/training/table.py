@@ -25,7 +25,8 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         return
     multiples = sorted({multiple for cell in cells for multiple in cell.spec.test_multiples})
     table = _table(
-        "share of strings with every label right, each seed (T: longest string in training)",
+        "share of strings with every label right, each seed (T: longest string in training; in brackets: by "
+        "the best constant answer; ~ not told from it)",
         texts=("task", "model"),
         numbers=(*_SETTING, *(f"{multiple}x" for multiple in multiples), "L90", "last label, range", "CPU s"),
     )
@@ -36,11 +37,11 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         for multiple in multiples:
             is_tested = multiple in spec.test_multiples
             test = str(multiple * spec.train_length)
-            row.append(_seeds(experiment.sequence_accuracies(test)) if is_tested else "")
+            row.append(_headlines(experiment, test) if is_tested else "")
         row.append(_l90(experiment))
         if spec.test_range:
             test = "-".join(map(str, spec.test_range))
-            row.append(f"{test}: {_seeds(experiment.values(test, 'last_position_accuracy'))}")
+            row.append(f"{test}: {_headlines(experiment, test)}")
         else:
             row.append("")
         seconds = [cell.training.training_cpu_s + cell.training.testing_cpu_s for cell in experiment.cells]
@@ -168,12 +169,30 @@ def _seeds(values: Sequence[float]) -> str:
     return texts[0] if len(set(texts)) == 1 else " ".join(texts)
 
 
+def _headlines(experiment: Experiment, test: str) -> str:
+    """Every seed's accuracy in a test, and what a constant answer would have got where that is known."""
+    headlines = [cell.headline(test) for cell in experiment.cells]
+    text = _seeds([headline.accuracy for headline in headlines])
+    mark = "~" if all(headline.is_at_majority for headline in headlines) else ""
+    majority = headlines[0].majority
+    return text if majority is None else f"{mark}{text} ({majority:.2f})"
+
+
 def _l90(experiment: Experiment) -> str:
-    """Each seed's L90; ``>640`` where more than 90 % of the strings are without an error to their end."""
-    texts = [
-        f">{cell.l90.test.rpartition('-')[2]}" if cell.l90.length is None else str(cell.l90.length)
-        for cell in experiment.cells
-    ]
+    """Each seed's L90; ``>640`` where more than 90 % of the strings are without an error to their end.
+
+    – where the last label alone is asked for: then there is no first error.
+    """
+    if experiment.spec.labels == "last":
+        return "–"
+    texts = []
+    for cell in experiment.cells:
+        if cell.l90 is None:
+            texts.append("–")
+        elif cell.l90.length is None:
+            texts.append(f">{cell.l90.test.rpartition('-')[2]}")
+        else:
+            texts.append(str(cell.l90.length))
     return texts[0] if len(set(texts)) == 1 else " ".join(texts)
 
 

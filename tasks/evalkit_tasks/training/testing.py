@@ -14,12 +14,21 @@ from evalkit_tasks.training.tasks.task import ProbeTask
 _TOKENS_AT_ONCE = 1 << 15
 
 
+class Majority(NamedTuple):
+    """What the best constant answer would have got, by each metric for itself."""
+
+    token: float
+    sequence: float
+    last_position: float
+
+
 class StringScores(NamedTuple):
     """What a network did with the strings of one test."""
 
     items: ItemScores
-    majority_accuracy: float
-    """The token accuracy of always giving the commonest label."""
+    num_distinct: int
+    """How many strings differ: those of a sparse language are few, and asked about several times."""
+    majority: Majority
     parity_accuracy: float | None
     """See `evalkit_tasks.metrics.parity_accuracy`; None where the task has no parities."""
 
@@ -36,11 +45,29 @@ def score_strings(network: SequenceNetwork, task: ProbeTask, batch: Batch, devic
     """
     # Column 0 is the start token, of which nothing is asked.
     predictions, labels = _predictions(network, batch, device)[:, 1:], batch.labels[:, 1:]
-    scored_labels = batch.labels[batch.labels != NOT_SCORED]
     return StringScores(
         score_items(predictions, labels, batch.num_letters),
-        float(np.bincount(scored_labels).max() / len(scored_labels)),
+        len(np.unique(batch.tokens, axis=0)),
+        majority(labels, batch.num_letters),
         None if task.parities is None else parity_accuracy(predictions, labels, task.parities),
+    )
+
+
+def majority(labels: NDArray[np.int64], num_letters: NDArray[np.int64]) -> Majority:
+    """How right one answer to everything would be.
+
+    Args:
+        labels: ``[num_items, T]``, `NOT_SCORED` where nothing is asked.
+        num_letters: ``[num_items]``.
+    """
+    constants = [
+        score_items(np.full_like(labels, constant), labels, num_letters)
+        for constant in np.unique(labels[labels != NOT_SCORED])
+    ]
+    return Majority(
+        token=max(float(items.num_correct.sum() / items.num_scored.sum()) for items in constants),
+        sequence=max(float((items.num_correct == items.num_scored).mean()) for items in constants),
+        last_position=max(float(items.last_correct.mean()) for items in constants),
     )
 
 

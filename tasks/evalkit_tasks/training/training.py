@@ -18,14 +18,15 @@ import numpy as np
 
 from evalkit.errors import ScoringError, UsageError
 from evalkit.files import atomic_write
-from evalkit_tasks.metrics import NOT_SCORED, ItemScores
+from evalkit_tasks.metrics import NOT_SCORED
 from evalkit_tasks.training.networks.architectures import build_network
 from evalkit_tasks.training.spec import TrainSpec, check_spec, held_out_batch, network_options
-from evalkit_tasks.training.tasks.strings import make_batch, training_strings
+from evalkit_tasks.training.tasks.strings import make_batch, training_strings, usable_length
 from evalkit_tasks.training.tasks.task import ProbeTask
 
 if TYPE_CHECKING:
     from evalkit_tasks.training.networks.parts import SequenceNetwork
+    from evalkit_tasks.training.testing import StringScores
 
 SOLVED_LOSS = 0.02
 HISTORY_STEPS = 25
@@ -43,12 +44,8 @@ _LAST_LEARNING_RATE = 0.1
 class TrainResult(NamedTuple):
     """What a trained network did with the test strings, and how the training went."""
 
-    tests: dict[str, ItemScores]
+    tests: "dict[str, StringScores]"
     """By the test's name."""
-    majority_accuracy: dict[str, float]
-    """For each test, the token accuracy of always giving its commonest label."""
-    parity_accuracy: dict[str, float | None]
-    """For each test, see `evalkit_tasks.metrics.parity_accuracy`; None where the task has no parities."""
     history: list[tuple[int, float]]
     """Steps done, and the mean loss of the last `HISTORY_STEPS`, in nats per label."""
     num_parameters: int
@@ -101,9 +98,7 @@ def run_spec(
         }
         testing_cpu_s = time.process_time() - testing_since_s
     return TrainResult(
-        {name: test.items for name, test in scores.items()},
-        {name: test.majority_accuracy for name, test in scores.items()},
-        {name: test.parity_accuracy for name, test in scores.items()},
+        scores,
         training.history,
         sum(parameter.numel() for parameter in network.parameters()),
         stopped_by,
@@ -164,6 +159,7 @@ class _Training:
         spec = self.spec
         generator = np.random.default_rng([_TRAINING, spec.seed, self.step])
         length = int(generator.integers(spec.min_train_length or 1, spec.train_length + 1))
+        length = usable_length(self.task, length, 1, spec.train_length, "training")
         strings = training_strings(self.task, length, spec.batch_size, generator)
         batch = make_batch(self.task, [strings], last_only=spec.labels == "last")
         tokens = torch.from_numpy(batch.tokens).to(self.device)

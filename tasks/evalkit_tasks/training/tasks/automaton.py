@@ -1,20 +1,18 @@
 """Tasks of the trained probes that an automaton solves, and how their strings are drawn.
 
-Strings of recognition tasks are half members of the language, a quarter uniform non-members, a quarter
-members with a few letters replaced, after FLaRe (arXiv 2411.07107) but with all edits keeping the length;
-word problems and the like have uniform letters, for their labels are uniform then.
+Word problems and the like have uniform letters, for their labels are uniform then; other languages have
+members and non-members half and half (`evalkit_tasks.training.tasks.recognition`).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.errors import UsageError
 from evalkit_tasks.formal.automaton import Automaton
-from evalkit_tasks.formal.sampling import members, uniform_strings
+from evalkit_tasks.formal.sampling import uniform_strings
 from evalkit_tasks.metrics import NOT_SCORED
+from evalkit_tasks.training.tasks.recognition import recognition_task
 from evalkit_tasks.training.tasks.task import ProbeTask, Strings
 
-_MAX_ROUNDS = 200
 _UNIFORM = ("parity", "flip-flop", "cycle-navigation")
 
 
@@ -29,11 +27,11 @@ def automaton_task(name: str, automaton: Automaton) -> ProbeTask:
         return _arithmetic_task(name, automaton)
     if automaton.codewords is not None:
         return _codeword_task(name, automaton)
-    is_uniform = automaton.group is not None or name in _UNIFORM
+    if automaton.group is None and name not in _UNIFORM:
+        return recognition_task(name, automaton)
 
     def draw(length: int, num_strings: int, generator: np.random.Generator) -> Strings:
-        sample = uniform_strings if is_uniform else _recognition_strings
-        return sample(automaton, length, num_strings, generator)
+        return uniform_strings(automaton, length, num_strings, generator)
 
     return ProbeTask(
         name, automaton.num_letters, automaton.num_labels, draw, automaton.label, _parities(automaton)
@@ -76,41 +74,3 @@ def _parities(automaton: Automaton) -> NDArray[np.int64] | None:
     if automaton.group is None or not automaton.group.parities.any():
         return None
     return automaton.group.parities
-
-
-def _recognition_strings(
-    automaton: Automaton, length: int, num_strings: int, generator: np.random.Generator
-) -> Strings:
-    """Half members, a quarter members edited until they are none, a quarter uniform non-members, shuffled.
-
-    Where one of the two kinds has no string of this length, all are of the other.
-    """
-    num_members, num_edited = num_strings - num_strings // 2, num_strings // 4
-    try:
-        inside = members(automaton, length, num_members + num_edited, generator)
-    except UsageError:  # no member has this length
-        return members(automaton, length, num_strings, generator, accepted=False)
-    try:
-        outside = members(automaton, length, num_strings // 2, generator, accepted=False)
-    except UsageError:  # every string of this length is a member
-        return members(automaton, length, num_strings, generator)
-    edited = inside[num_members:].copy()
-    for _ in range(_MAX_ROUNDS):
-        _replace_letters(automaton, edited, generator)
-        is_out = ~automaton.accepts(edited)[:, -1]
-        # In front, so that uniform non-members are dropped for them at the end.
-        outside = np.concatenate((edited[is_out], outside))
-        # As many as are still members begin anew, from unedited ones.
-        edited = inside[num_members:][: len(edited)][~is_out].copy()
-        if not len(edited):
-            break
-    return generator.permutation(np.concatenate((inside[:num_members], outside[: num_strings // 2])))
-
-
-def _replace_letters(automaton: Automaton, strings: Strings, generator: np.random.Generator) -> None:
-    """Replace letters in place: one in half the strings, two in a quarter, and so on."""
-    num_edits = generator.geometric(0.5, size=len(strings))
-    for edit in range(min(strings.shape[1], int(num_edits.max(initial=0)))):
-        rows = np.flatnonzero(num_edits > edit)
-        places = generator.integers(strings.shape[1], size=len(rows))
-        strings[rows, places] = generator.integers(automaton.num_letters, size=len(rows))

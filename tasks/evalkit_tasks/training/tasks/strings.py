@@ -1,10 +1,14 @@
 """Strings for training and strings for testing, and the batches that networks read.
 
 A string is held out for testing or not by a hash of its letters (`is_held_out`), so that no test string is
-ever trained on, whatever the seed, length or task.
+ever trained on, whatever the seed, length or task. Strings longer than any in training need no such split.
+
+Members of a language and other strings are drawn apart, as many of the one kind as of the other; a language
+with few members of a length (``(01)*`` has one) shows them several times.
 """
 
-from typing import NamedTuple
+import functools
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +21,14 @@ HELD_OUT_SHARE = 8
 """One string in this many is for testing."""
 
 _MAX_ROUNDS = 200
+_MAX_FRUITLESS = 5
+"""Rounds without a new string of a kind after which there is none."""
+
+_LOOKING = 3
+"""Stream of random numbers; see `evalkit_tasks.training.training`."""
+
+Split = Literal["training", "held out", "any"]
+"""Which strings: those to train on, those to test with, or both."""
 
 
 class Batch(NamedTuple):
@@ -42,6 +54,38 @@ def is_held_out(strings: Strings) -> NDArray[np.bool_]:
     return held_out
 
 
+def usable_length(task: ProbeTask, length: int, lowest: int, highest: int, split: Split) -> int:
+    """The length nearest to one of which both kinds of strings exist on a side of the split; shorter first.
+
+    Args:
+        task: any; only recognition tasks have kinds.
+        length: the one that is wanted.
+        lowest: of the lengths that will do.
+        highest: of these.
+        split: whether strings are for training, held out, or any.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if task.draw_kind is None:
+        return length
+    for candidate in sorted(range(lowest, highest + 1), key=lambda near: (abs(near - length), near)):
+        if _has_both_kinds(task, candidate, split):
+            return candidate
+    raise UsageError(
+        f"{task.name}: of no length from {lowest} to {highest} there are both members and other strings"
+        + {"any": "", "training": " to train on", "held out": " to test with"}[split]
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _has_both_kinds(task: ProbeTask, length: int, split: Split) -> bool:
+    if task.has_both_kinds is None or not task.has_both_kinds(length):
+        return False
+    generator = np.random.default_rng([_LOOKING, length])
+    return all(len(_draw_side(task, length, 1, generator, split, kind)) for kind in (True, False))
+
+
 def training_strings(
     task: ProbeTask, length: int, num_strings: int, generator: np.random.Generator
 ) -> Strings:
@@ -50,19 +94,51 @@ def training_strings(
     Raises:
         UsageError: there is none of this length.
     """
-    strings = _draw_side(task, length, num_strings, generator, held_out=False, distinct=False)
-    if not len(strings):
-        raise UsageError(
-            f"{task.name}: no training string of length {length}; longer ones or more letters are needed"
-        )
-    return strings[np.arange(num_strings) % len(strings)]
+    parts = []
+    for kind, num_wanted in _kinds(task, num_strings, generator):
+        strings = _draw_side(task, length, num_wanted, generator, "training", kind)
+        if not len(strings):
+            raise UsageError(
+                f"{task.name}: no training string of length {length}; longer ones or more letters are needed"
+            )
+        parts.append(strings[np.arange(num_wanted) % len(strings)])
+    return parts[0] if len(parts) == 1 else generator.permutation(np.concatenate(parts))
 
 
 def held_out_strings(
-    task: ProbeTask, length: int, num_strings: int, generator: np.random.Generator
+    task: ProbeTask, length: int, num_strings: int, generator: np.random.Generator, split: Split = "held out"
 ) -> Strings:
-    """Distinct strings that no training uses: ``num_strings``, or fewer where few of this length exist."""
-    return _draw_side(task, length, num_strings, generator, held_out=True, distinct=True)
+    """Distinct strings that no training uses: ``num_strings``, or fewer where few of this length exist.
+
+    Of a recognition task always half members and half others, the fewer of the two kinds repeated.
+
+    Args:
+        task: of the strings.
+        length: theirs.
+        num_strings: at most.
+        generator: the source of chance.
+        split: ``any`` for strings longer than those in training.
+    """
+    parts = [
+        _draw_side(task, length, num_wanted, generator, split, kind, distinct=True)
+        for kind, num_wanted in _kinds(task, num_strings, generator)
+    ]
+    if len(parts) == 1 or not all(map(len, parts)):
+        return parts[0]
+    num_each = max(map(len, parts))
+    repeated = [part[np.arange(num_each) % len(part)] for part in parts]
+    return generator.permutation(np.concatenate(repeated))[:num_strings]
+
+
+def _kinds(
+    task: ProbeTask, num_strings: int, generator: np.random.Generator
+) -> list[tuple[bool | None, int]]:
+    """The kinds of a task's strings, and how many of each is wanted; a coin decides about an odd one."""
+    if task.draw_kind is None:
+        return [(None, num_strings)]
+    num_members = (num_strings + int(generator.integers(2))) // 2
+    counts = [(True, num_members), (False, num_strings - num_members)]
+    return [(kind, count) for kind, count in counts if count]
 
 
 def _draw_side(
@@ -70,20 +146,41 @@ def _draw_side(
     length: int,
     num_strings: int,
     generator: np.random.Generator,
+    split: Split,
+    kind: bool | None,
     *,
-    held_out: bool,
-    distinct: bool,
+    distinct: bool = False,
 ) -> Strings:
-    """Strings of one side of the split, drawn until there are enough or `_MAX_ROUNDS` have gone by."""
+    """Strings of one side of the split, drawn until there are enough or `_MAX_ROUNDS` have gone by.
+
+    Args:
+        task: of the strings.
+        length: theirs.
+        num_strings: at most.
+        generator: the source of chance.
+        split: the side.
+        kind: of a recognition task: members or others; None for any.
+        distinct: none twice.
+    """
     strings = np.empty((0, length), np.int64)
-    num_drawn = num_strings * (HELD_OUT_SHARE if held_out else 1) + 8
+    num_fruitless = 0
+    num_drawn = num_strings * (HELD_OUT_SHARE if split == "held out" else 1) + 8
     for _ in range(_MAX_ROUNDS):
-        drawn = task.draw(length, num_drawn, generator)
-        strings = np.concatenate((strings, drawn[is_held_out(drawn) == held_out]))
+        if kind is None or task.draw_kind is None:
+            drawn = task.draw(length, num_drawn, generator)
+        else:
+            drawn = task.draw_kind(length, num_drawn, generator, kind)
+        if split != "any":
+            drawn = drawn[is_held_out(drawn) == (split == "held out")]
+        num_before = len(strings)
+        strings = np.concatenate((strings, drawn))
         if distinct:
             _, first = np.unique(strings, axis=0, return_index=True)
             strings = strings[np.sort(first)]  # in the order drawn, so that kinds stay mixed
         if len(strings) >= num_strings:
+            break
+        num_fruitless = 0 if len(strings) > num_before else num_fruitless + 1
+        if kind is not None and num_fruitless == _MAX_FRUITLESS:
             break
     return strings[:num_strings]
 

@@ -23,6 +23,11 @@ class ProbeTask(NamedTuple):
     parities: NDArray[np.int64] | None = None
     """``[num_labels]``, 0 for even and 1 for odd permutations; None where labels are no permutations, or
     all of one parity."""
+    draw_kind: Callable[[int, int, np.random.Generator, bool], Strings] | None = None
+    """Of a recognition task: members of one length, or strings that are none, ``(length, num_strings,
+    generator, is_member)``; where it is there, both kinds are equally many in every batch and test."""
+    has_both_kinds: Callable[[int], bool] | None = None
+    """Of a recognition task: whether some strings of a length are members, and some are not."""
 
     @property
     def vocab_size(self) -> int:
