@@ -144,13 +144,31 @@ def check_apart(path: Path, name: str) -> None:
     Raises:
         ModelError: it does, or the library cannot read it.
     """
+    try:
+        try_once(path, name, _try_file, path)
+    except TokenizerFailed as failure:
+        raise ModelError(f"{name}: the tokenizer in {path} cannot be read: {failure}") from None
+
+
+def try_once(path: Path, name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a function in the child, if a file with the same content has not been read there before.
+
+    Args:
+        path: of the file that it reads.
+        name: what messages call the model.
+        function: raises `ModelError` or `TokenizerFailed` if it cannot.
+        args: its arguments.
+        kwargs: its arguments by keyword.
+
+    Raises:
+        ModelError: it takes too much time or memory, or it raises that.
+        TokenizerFailed: it raises that.
+    """
     sha256 = file_sha256(path)
     if sha256 in _TRIED:
         return
     try:
-        _WORKER.call(LIMITS, (TokenizerFailed,), _try_file, path)
-    except TokenizerFailed as failure:
-        raise ModelError(f"{name}: the tokenizer in {path} cannot be read: {failure}") from None
+        _WORKER.call(LIMITS, (TokenizerFailed, ModelError), function, *args, **kwargs)
     except WorkFailed as failure:
         raise ModelError(
             f"{name}: the tokenizer in {path} {failure.reason} for a line of text; fetch it again, or name "

@@ -24,6 +24,7 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
 from evalkit.models.document_start import model_start
 from evalkit.models.hf.adapters import Adapter, open_adapter
+from evalkit.models.hf.apart import try_once
 from evalkit.models.hf.bounds import check_stated_counts
 from evalkit.models.hf.classes import config_class, is_language_model
 from evalkit.models.hf.files import (
@@ -47,6 +48,8 @@ from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import LoadOptions, ModelIdentity
 
 _SETTINGS_ONLY = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_CONVERTED = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}
+"""Programs of SentencePiece, of which transformers makes a state of the tokenizers library."""
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
 
 
@@ -274,6 +277,15 @@ def read_tokenizer(
         )
     if "tokenizer.json" in present:
         check_tokenizer(folder / "tokenizer.json", name)
+    elif not trust_remote_code and importlib.util.find_spec("sentencepiece") is not None:
+        for file in sorted(_CONVERTED.intersection(present)):
+            try_once(folder / file, name, _tokenizer_of_files, folder, name, present, trust_remote_code)
+    return _tokenizer_of_files(folder, name, present, trust_remote_code)
+
+
+def _tokenizer_of_files(
+    folder: Path, name: str, present: list[str], trust_remote_code: bool
+) -> "transformers.PreTrainedTokenizerBase":
     settings = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     try:
         with quiet():

@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,25 @@ def test_more_tokenizers_than_the_child_remembers() -> None:
     for child, tokenizer in zip(children, tokenizers, strict=True):
         expected = tokenizer.encode("banana bread", add_special_tokens=False).ids
         assert child.encode("banana bread", add_special_tokens=False).ids == expected
+
+
+def test_a_function_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(b"slow")
+    monkeypatch.setattr(apart, "LIMITS", apart.LIMITS._replace(max_wall_s=0.1))
+    with pytest.raises(ModelError, match=r"m: the tokenizer in .*tokenizer\.model took more than 0\.1 s for"):
+        apart.try_once(path, "m", time.sleep, 600)
+
+
+def test_a_program_of_sentencepiece_is_tried_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise ModelError(f"tried {path.name}")
+
+    (tmp_path / "tokenizer.model").write_bytes(b"\x0a\x05")
+    # Whether or not that package is there.
+    monkeypatch.setattr("evalkit.models.hf.checkpoint.importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("evalkit.models.hf.checkpoint.try_once", refuse)
+    with pytest.raises(ModelError, match=r"^tried tokenizer\.model$"):
+        read_tokenizer(tmp_path, "m", trust_remote_code=False)
