@@ -1,6 +1,7 @@
 import dataclasses
 import importlib.resources
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
@@ -359,6 +360,16 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_path_where_nothing_is(spec: str) -> None:
     with pytest.raises(ModelError, match=r"there is no file or folder /"):
         resolve_spec(spec, CATALOG)
+
+
+@pytest.mark.parametrize("loader", ["hf", "rwkv7", "gguf", "llamacpp"])
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_a_path_that_is_no_file(tmp_path: Path, loader: str, kind: str) -> None:
+    path = tmp_path / "model.pth"
+    os.mkfifo(path)
+    path = {"device": Path("/dev/zero"), "pipe": path}[kind]
+    with pytest.raises(ModelError, match=rf"model {loader}:/.*: {path} is a pipe or a device; write"):
+        resolve_spec(f"{loader}:{path}", CATALOG)
 
 
 def test_a_catalog_path_where_nothing_is_matters_only_when_asked_for() -> None:

@@ -89,6 +89,24 @@ def test_a_plug_in_that_fails_to_identify_is_named(plugin: Path) -> None:
     assert isinstance(raised.value.__cause__, KeyError)
 
 
+class Panic(BaseException):
+    """As libraries in Rust raise."""
+
+
+@pytest.mark.parametrize("error", [KeyError("a name"), MemoryError(), SystemExit(3), Panic("index")])
+def test_a_loader_that_fails_to_load_is_named(
+    plugin: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    load_model("toy:abc")
+    monkeypatch.setattr("toy_plugin.load", fail)
+    with pytest.raises(ModelError, match=r"^toy:abc: loader 'toy' failed to load abc: \w+\(") as raised:
+        load_model("toy:abc")
+    assert raised.value.__cause__ is error
+
+
 def test_a_model_that_cannot_be_identified_fails_when_it_is_loaded_if_another_can_be(plugin: Path) -> None:
     broken, whole = locate_models(["toy:cannot-identify", "toy:abc"], OPTIONS)
     assert (broken.identity.name, whole.problem) == ("toy:cannot-identify", None)

@@ -1,6 +1,7 @@
 """What runs a checkpoint's own Python: one option of the command line, and nothing that a file says."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def checkpoint(tmp_path: Path) -> Path:
         f"from pathlib import Path\nPath({str(mark)!r}).touch()\n"
         "from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast\n"
         "class Config(LlamaConfig): pass\n"
-        "class TinyForCausalLM(LlamaForCausalLM): pass\n"
+        "class TinyForCausalLM(LlamaForCausalLM): config_class = Config\n"
         "class Tokenizer(PreTrainedTokenizerFast): pass\n"
     )
     return folder
@@ -60,6 +61,23 @@ def test_the_option_grants(checkpoint: Path) -> None:
     spec = named(checkpoint, trust_remote_code=True)
     locate_models([spec], LoadOptions(device="cpu", trust_remote_code=True))
     assert (checkpoint.parent / "it-ran").exists()
+
+
+@pytest.mark.parametrize("field", ["vocab_size", "intermediate_size"])
+def test_code_that_is_trusted_is_made_no_larger_than_its_weights(checkpoint: Path, field: str) -> None:
+    path = checkpoint / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: 10**9}))
+    [located] = locate_models([f"hf:{checkpoint}"], LoadOptions(device="cpu", trust_remote_code=True))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match=r"describes [\d,]+ parameters, and the weights beside it have"):
+        located.load()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+
+
+def test_a_trusted_checkpoint_is_scored_by_its_own_code(checkpoint: Path) -> None:
+    [located] = locate_models([f"hf:{checkpoint}"], LoadOptions(device="cpu", trust_remote_code=True))
+    model = located.load()
+    assert type(model._model).__name__ == "TinyForCausalLM"  # type: ignore[union-attr]
 
 
 def test_another_tokenizer_that_asks_is_read_without_its_code(checkpoint: Path, tmp_path: Path) -> None:
