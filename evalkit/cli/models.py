@@ -10,6 +10,7 @@ import typer
 from evalkit.cli.parsing import JsonOption
 from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.models.codecs import CODECS
+from evalkit.models.installed_architectures import architecture_problem
 from evalkit.terminal import console_for, show, show_json
 
 app = typer.Typer(help="The models that have names.", no_args_is_help=True)
@@ -20,7 +21,12 @@ def list_models(as_json: JsonOption = False) -> None:
     """List the models that have names: the built-in ones and those of evalkit.toml."""
     entries = load_catalog().values()
     if as_json:
-        show_json([dataclasses.asdict(entry) for entry in entries])
+        show_json(
+            [
+                {**dataclasses.asdict(entry), "problem": architecture_problem(entry.model_type)}
+                for entry in entries
+            ]
+        )
         return
     from rich.table import Table
 
@@ -33,19 +39,28 @@ def list_models(as_json: JsonOption = False) -> None:
     table.add_column("context", justify="right", no_wrap=True)
     table.add_column("licence", overflow="fold")
     table.add_column("repository or path", overflow="fold")
+    problems = {
+        entry.name: problem for entry in entries if (problem := architecture_problem(entry.model_type))
+    }
     for entry in entries:
+        if entry.name in problems:
+            continue
         table.add_row(
             entry.name,
             entry.loader,
             _short_count(entry.num_parameters),
             entry.released or "",
-            entry.knowledge_cutoff or "",
+            _cutoff(entry),
             f"{entry.context_limit:,}" if entry.context_limit else "",
             entry.license or "",
             "" if entry.loader == "codec" else entry.target,
         )
     # One line per model, however long: columns squeezed into a narrow terminal cannot be read.
     console_for(sys.stdout, width=10_000).print(table)
+    if any("knowledge_cutoff" in (entry.unconfirmed or "").split() for entry in entries):
+        show("? read in no copy of what the maker says; `evalkit models show NAME` says more")
+    for name, problem in problems.items():
+        show(f"cannot be scored here: {name}: {problem}")
 
 
 @app.command("formats")
@@ -107,6 +122,14 @@ def _local_copy(entry: CatalogEntry) -> str | None:
     if entry.file:
         return str(snapshot.local_folder / entry.file) if entry.file in snapshot.files else None
     return str(snapshot.local_folder) if weight_files(snapshot.files) else None
+
+
+def _cutoff(entry: CatalogEntry) -> str:
+    """The end of the training data, for a table; a compressor has none."""
+    if entry.loader == "codec":
+        return ""
+    mark = " ?" if "knowledge_cutoff" in (entry.unconfirmed or "").split() else ""
+    return (entry.knowledge_cutoff or "not stated") + mark
 
 
 def _short_count(count: int | None) -> str:

@@ -21,6 +21,7 @@ from evalkit.dates import last_day
 from evalkit.errors import ModelError, UsageError, unknown_name
 from evalkit.files import parse_toml, plain_file_text
 from evalkit.models.codecs import CODECS
+from evalkit.models.installed_architectures import architecture_problem
 from evalkit.models.openai.address import parse_address
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.targets import GGUF_LOADERS, find_path, is_repository, is_there, locate, split_adapter
@@ -78,6 +79,12 @@ class CatalogEntry:
     """Patterns of names, by blanks, of tensors in the files that the model has no use for."""
     source: str | None = None
     """URL of the model card."""
+    evidence: str | None = None
+    """Where the entry's facts were read, if not in a copy of the model card: addresses, by blanks."""
+    unconfirmed: str | None = None
+    """Names of keys, by blanks, whose value (or lack of one) no copy of a source confirms."""
+    model_type: str | None = None
+    """What the config of a model for transformers calls its architecture."""
     uncheatable_bos: bool = False
     """Whether Uncheatable Eval put a BOS before every chunk (``add_bos=True`` in its ``eval_multi.py``)."""
 
@@ -105,11 +112,11 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("trust_remote_code", "uncheatable_bos"), bool),
 }
 _WITHOUT_MEANING = {
-    "rwkv7": ("adapter", "trust_remote_code", "ignore_tensors", "uncheatable_bos"),
+    "rwkv7": ("adapter", "trust_remote_code", "ignore_tensors", "uncheatable_bos", "model_type"),
     "hf": ("file",),
-    "gguf": ("adapter", "tokenizer", "trust_remote_code", "ignore_tensors"),
-    "llamacpp": ("adapter", "tokenizer", "trust_remote_code", "ignore_tensors"),
-    "openai": ("file", "revision", "adapter", "trust_remote_code", "ignore_tensors"),
+    "gguf": ("adapter", "tokenizer", "trust_remote_code", "ignore_tensors", "model_type"),
+    "llamacpp": ("adapter", "tokenizer", "trust_remote_code", "ignore_tensors", "model_type"),
+    "openai": ("file", "revision", "adapter", "trust_remote_code", "ignore_tensors", "model_type"),
     "codec": (
         "file",
         "revision",
@@ -120,6 +127,7 @@ _WITHOUT_MEANING = {
         "trust_remote_code",
         "ignore_tensors",
         "uncheatable_bos",
+        "model_type",
     ),
 }
 """Keys that a built-in loader would not look at: better refused than passed over."""
@@ -187,7 +195,7 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
 
     Raises:
         UsageError: the spec names nothing that is known or can be understood.
-        ModelError: it names a local path where nothing is.
+        ModelError: it names a local path where nothing is, or an architecture that transformers lacks.
     """
     if spec in catalog:
         return _existing(catalog[spec])
@@ -252,6 +260,8 @@ def _adapter_place(adapter: str, folder: Path, origin: str) -> str:
 def _existing(entry: CatalogEntry) -> CatalogEntry:
     if entry.loader not in BUILTIN_LOADERS:
         return entry
+    if (problem := architecture_problem(entry.model_type)) and not entry.trust_remote_code:
+        raise ModelError(f"model {entry.name}: {problem}")
     path = entry.local_path
     if path and entry.file:
         path = path / entry.file

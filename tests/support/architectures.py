@@ -474,6 +474,13 @@ COMPOSITES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         },
     ),
     "gemma3": ("Gemma3Config", LOCAL, VISION),
+    "gemma4": (
+        "Gemma4Config",
+        LOCAL
+        | PER_LAYER_INPUT
+        | {"global_head_dim": 16, "layer_types": ["sliding_attention", "full_attention"]},
+        VISION | {"num_key_value_heads": 2},
+    ),
     "llava": ("LlavaConfig", SHAPE | {"model_type": "llama"}, VISION | {"model_type": "clip_vision_model"}),
     "qwen2_5_vl": ("Qwen2_5_VLConfig", SHAPE | MROPE, VISION_BLOCKS),
     "qwen3_vl": ("Qwen3VLConfig", SHAPE | MROPE, VISION_BLOCKS | {"deepstack_visual_indexes": [0]}),

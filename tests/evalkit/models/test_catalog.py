@@ -1,5 +1,6 @@
 import dataclasses
 import importlib.resources
+import json
 import math
 import os
 import re
@@ -7,12 +8,20 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
 from evalkit.errors import EvalkitError, ModelError, UsageError
 from evalkit.models import catalog as catalog_module
 from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
+from evalkit.models.hf import model as hf
+from evalkit.models.installed_architectures import architecture_problem
+from evalkit.models.protocol import LoadOptions
+from tests.support.architectures import random_model
+from tests.support.tiny_models import TEXTS, as_fast, byte_level_tokenizer, save_checkpoint
+from tests.support.tiny_models import entry as tiny_entry
+from tests.support.toys import run_cli
 
 CATALOG = load_catalog()
 
@@ -25,6 +34,10 @@ RWKV7_SHAPES = {
     "7.2b": (32, 4096, (128, 128, 96, 480)),
     "13.3b": (61, 4096, (192, 192, 128, 384)),
 }
+
+
+PILE_SIZES = {"168m": "0.1b", "1.47b": "1.5b"}
+"""Of the same shapes but for the vocabulary."""
 
 
 def rwkv7_entries() -> list[CatalogEntry]:
@@ -55,12 +68,16 @@ def offenders(check: Callable[[CatalogEntry], Mapping[str, object]]) -> dict[str
 
 def test_every_entry_says_what_where_when_and_under_which_license() -> None:
     def check(entry: CatalogEntry) -> dict[str, object]:
+        unconfirmed = set((entry.unconfirmed or "").split())
         checks: dict[str, object] = {
             "loader": entry.loader in ("rwkv7", "hf", "gguf", "codec"),
             "target": entry.target,
-            "license": entry.license,
+            "license": entry.license or "license" in unconfirmed,
             "source": entry.source and (entry.local_path or entry.source.startswith("https://")),
-            "released": entry.released,
+            "released": entry.released or "released" in unconfirmed,
+            "keys that are unconfirmed": unconfirmed <= vars(entry).keys(),
+            "evidence": all(place.startswith("http") for place in (entry.evidence or "").split()),
+            "architecture": (entry.model_type is not None) == (entry.loader == "hf"),
             "prefix": entry.prefix is None or re.fullmatch(r"bos|eos|none|token:\d+", entry.prefix),
             "source of the cutoff": (entry.knowledge_cutoff is None) == (entry.cutoff_source is None),
             "found by its name": resolve_spec(entry.name, CATALOG) is entry,
@@ -74,7 +91,7 @@ def test_every_entry_says_what_where_when_and_under_which_license() -> None:
             return checks | {"package": entry.source == f"https://pypi.org/project/{package}/"}
         return checks | {
             "repository": re.fullmatch(r"[\w.-]+/[\w.-]+", entry.target),
-            "parameters": entry.num_parameters,
+            "parameters": (entry.num_parameters is None) == ("num_parameters" in unconfirmed),
             "the repository is the source": entry.source == f"https://huggingface.co/{entry.target}",
         }
 
@@ -84,7 +101,7 @@ def test_every_entry_says_what_where_when_and_under_which_license() -> None:
 def test_training_data_ends_before_the_release() -> None:
     def check(entry: CatalogEntry) -> dict[str, object]:
         cutoff, released = entry.knowledge_cutoff, entry.released
-        return {"released": released, "cutoff": not cutoff or (released and cutoff <= released)}
+        return {"cutoff": not cutoff or (released and cutoff <= released)}
 
     assert not offenders(check)
 
@@ -96,13 +113,15 @@ def num_numbers(path: Path) -> int:
 
 def test_parameters_are_what_the_name_the_file_or_the_shapes_say() -> None:
     def check(entry: CatalogEntry) -> dict[str, object]:
-        size = re.search(r"-([\d.]+)([mb])(?:-instruct-q4_1)?$", entry.name)
+        size = re.search(r"-e?([\d.]+)([mb])(?:-a4b|-instruct-q4_1)?$", entry.name)
         if entry.local_path:
             return {"numbers in the file": entry.num_parameters == num_numbers(entry.local_path)}
         if entry.loader == "codec":
             return {"none": size is None and entry.num_parameters is None}
-        if size is None or entry.num_parameters is None:
-            return {"a size in the name, and parameters": False}
+        if size is None:
+            return {"a size in the name": False}
+        if entry.num_parameters is None:
+            return {"not confirmed": "num_parameters" in (entry.unconfirmed or "").split()}
         rounded = float(size[1]) * {"m": 1e6, "b": 1e9}[size[2]]
         # Makers round generously: RWKV's "0.1B" has 191 M, OLMo's "1B" 1.48 B.
         slack = 1.0 if size[0] == "-0.1b" else 0.5
@@ -115,8 +134,9 @@ def test_parameters_are_what_the_name_the_file_or_the_shapes_say() -> None:
 def rwkv7_checks(entry: CatalogEntry) -> dict[str, object]:
     """What follows from a size's shapes, and from the name of the file that its makers publish."""
     size = entry.name.rsplit("-", 1)[1]
-    num_layers, width, ranks = RWKV7_SHAPES[size]
-    vocab_size = 65536
+    is_pile = "pile" in entry.name
+    num_layers, width, ranks = RWKV7_SHAPES[PILE_SIZES.get(size, size)]
+    vocab_size = 50304 if is_pile else 65536
     per_layer = 19 * width + 12 * width**2 + 2 * width * sum(ranks)
     file, released = entry.file or "", entry.released or "unknown"
     return {
@@ -124,6 +144,7 @@ def rwkv7_checks(entry: CatalogEntry) -> dict[str, object]:
         "size in the file's name": f"-{size}-" in file.lower(),
         "date in the file's name": released.replace("-", "") in file,
         "prefix": entry.prefix == "token:0",
+        "tokenizer": (entry.tokenizer is not None) == is_pile,
         "no context limit": entry.context_limit is None,
     }
 
@@ -132,7 +153,9 @@ def test_rwkv7_sizes_are_all_there() -> None:
     names = {entry.name for entry in rwkv7_entries()}
     assert {"rwkv7-0.1b", "rwkv7-0.4b", "rwkv7-1.5b", "rwkv7-2.9b"} <= names
     g1_sizes = [name.rsplit("-", 1)[1] for name in names if re.match(r"rwkv7-g", name)]
-    assert sorted(g1_sizes) == sorted([*RWKV7_SHAPES] * 2)  # the first generation and the newest
+    larger = list(RWKV7_SHAPES)[2:]
+    # The first generation, G1d or G1i, G1j and G1k.
+    assert sorted(g1_sizes) == sorted([*RWKV7_SHAPES] * 2 + larger * 2)
 
 
 @pytest.mark.parametrize(
@@ -150,24 +173,57 @@ def test_published_parameter_counts(name: str, num_parameters: int) -> None:
     assert CATALOG[name].num_parameters == num_parameters
 
 
-def test_transformers_knows_every_architecture_of_the_catalog() -> None:
-    families = {
-        "qwen2.5": "qwen2",
-        "qwen3": "qwen3",
-        "llama": "llama",
-        "smollm2": "llama",
-        "smollm3": "smollm3",
-        "gemma": "gemma3",
-        "olmo2": "olmo2",
-        "mamba2": "mamba2",
-        "falcon": "falcon_mamba",
-        "xlstm": "xlstm",
-    }
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+def hf_entries() -> list[CatalogEntry]:
+    return [entry for entry in CATALOG.values() if entry.loader == "hf"]
 
-    for entry in CATALOG.values():
-        if entry.loader == "hf" and not entry.trust_remote_code:
-            assert families[entry.name.split("-")[0]] in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, entry.name
+
+def test_transformers_knows_every_architecture_of_the_catalog() -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    for entry in hf_entries():
+        assert entry.model_type in CONFIG_MAPPING_NAMES, entry.name
+        assert architecture_problem(entry.model_type) is None, entry.name
+
+
+@pytest.mark.parametrize("model_type", sorted({str(entry.model_type) for entry in hf_entries()}))
+def test_a_tiny_checkpoint_of_every_architecture_of_the_catalog_loads(
+    model_type: str, tmp_path: Path
+) -> None:
+    fast = as_fast(byte_level_tokenizer())
+    folder = save_checkpoint(tmp_path / "tiny", random_model(model_type, len(fast)), fast)
+    assert json.loads((folder / "config.json").read_text())["model_type"] == model_type
+    model = hf.load(
+        tiny_entry(folder, model_type=model_type, context_limit=64), LoadOptions("cpu", "float32")
+    )
+    nats = model.nats([model.encode(TEXTS[0]).ids.tolist()])[0]
+    assert np.isfinite(nats).all() and nats.std() > 0.1
+
+
+def test_an_architecture_that_transformers_lacks_is_refused_and_not_listed() -> None:
+    write_config('[models.later]\nloader = "hf"\ntarget = "a/later"\nmodel_type = "qwen9"\n')
+    problem = r"transformers [\d.]+ has no architecture 'qwen9': install a version that has"
+    with pytest.raises(ModelError, match=f"model later: {problem}"):
+        resolve_spec("later", load_catalog())
+    lines = run_cli("models", "list").stdout.splitlines()
+    assert not [line for line in lines if line.startswith("later")]
+    assert re.search(f"^cannot be scored here: later: {problem}$", "\n".join(lines), re.MULTILINE)
+    rows = {row["name"]: row["problem"] for row in json.loads(run_cli("models", "list", "--json").stdout)}
+    assert re.fullmatch(problem, rows.pop("later")) and set(rows.values()) == {None}
+    write_config(
+        '[models.own]\nloader = "hf"\ntarget = "a/own"\nmodel_type = "own"\ntrust_remote_code = true\n'
+    )
+    assert resolve_spec("own", load_catalog()).target == "a/own"
+
+
+def test_a_list_says_where_no_cutoff_is_stated_and_where_none_was_read() -> None:
+    lines = {line.split()[0]: line for line in run_cli("models", "list").stdout.splitlines() if line}
+    assert "not stated  " in lines["qwen3-8b"]
+    assert "not stated ?" in lines["olmo3-7b"]
+    assert "2023-12" in lines["llama-3.1-8b"] and "?" not in lines["llama-3.1-8b"]
+    assert "not stated" not in lines["xz"]
+    shown = run_cli("models", "show", "olmo3-7b").stdout
+    assert re.search(r"^unconfirmed: +num_parameters knowledge_cutoff$", shown, re.MULTILINE)
+    assert re.search(r"^evidence: +https://", shown, re.MULTILINE)
 
 
 # --- the user's file
