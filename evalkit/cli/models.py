@@ -125,8 +125,8 @@ def _local_copy(entry: CatalogEntry) -> str | None:
 
 
 def _cutoff(entry: CatalogEntry) -> str:
-    """The end of the training data, for a table; a compressor has none."""
-    if entry.loader == "codec":
+    """The end of the training data, for a table; nothing where a compressor has none, or nobody looked."""
+    if entry.loader == "codec" or not (entry.source or entry.knowledge_cutoff):
         return ""
     mark = " ?" if "knowledge_cutoff" in (entry.unconfirmed or "").split() else ""
     return (entry.knowledge_cutoff or "not stated") + mark
