@@ -20,6 +20,7 @@ from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import read_checked_cell
 from evalkit.cells.renewal import newest_of_each
 from evalkit.cells.schema import CellCorpus, CellModel, CorpusCell, TaskCell
+from evalkit.corpora.audit import AUDIT_FILE
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import slug
 from evalkit.models.prefixes import rule_of
@@ -183,12 +184,12 @@ def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
 
 
 def json_files(results: Path) -> list[Path]:
-    """The files under a folder that may be cells: no manifests, nothing hidden, no copies in a built site."""
+    """The files under a folder that may be cells: nothing on corpora, nothing hidden, no site's copy."""
     sites = {path.parent for path in results.rglob(SITE_LISTING) if read_listing(path.parent) is not None}
     return [
         path
         for path in sorted(results.rglob("*.json"))
-        if path.name != _MANIFEST
+        if path.name not in (_MANIFEST, AUDIT_FILE)
         and path.is_file()  # not a pipe
         and sites.isdisjoint(path.parents)
         and not any(part.startswith(".") for part in path.relative_to(results).parts)

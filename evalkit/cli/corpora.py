@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import corpora_check
+from evalkit.cli import corpora_audit, corpora_check
 from evalkit.cli.parsing import JsonOption, StoreOption
 from evalkit.terminal import console_for, show, show_json
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evalkit.corpora.store import Corpus
 
 app = typer.Typer(help="The corpora that models are scored on.", no_args_is_help=True)
+app.command("audit")(corpora_audit.audit_command)
 app.command("check")(corpora_check.check_command)
 
 _SplitBy = Annotated[

@@ -1,14 +1,17 @@
 """The window's corpora: crawled into the store, compared with the previous ones, published without texts."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from evalkit.corpora.audit import AUDIT_FILE, publishable, write_audit
+from evalkit.corpora.auditing import audit
 from evalkit.corpora.gates import PROFILE_FILE, Finding, check, profile, read_profile, write_profile
 from evalkit.corpora.incomplete import incomplete_text, lacks
-from evalkit.corpora.store import Corpus, load_corpus, store_folder
+from evalkit.corpora.store import Corpus, list_corpora, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
@@ -16,6 +19,7 @@ from evalkit.models.targets import expand_spec
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow, SourceConfig
 from evalkit.spreadsheets import spreadsheet_rows
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _DOCUMENT_FIELDS = (
     "id",
     "url",
@@ -142,7 +146,11 @@ def _verdict(passed: bool) -> str:
 
 
 def publish(config: LeaderboardConfig, gated: Sequence[GatedCorpus]) -> list[Path]:
-    """Write manifest, profile and list of documents of each corpus that passed; returns their folders."""
+    """Write manifest, profile, audit and list of documents of each corpus that passed; returns their folders.
+
+    An audit compares with the store's corpora of earlier windows of the same source, and shows only words
+    that anybody may show. What is beyond a limit of it is for people to judge and stops nothing.
+    """
     return [_publish_corpus(config, gated_corpus.corpus) for gated_corpus in gated if gated_corpus.passed]
 
 
@@ -162,7 +170,20 @@ def _publish_corpus(config: LeaderboardConfig, corpus: Corpus) -> Path:
             pa.Table.from_pylist(spreadsheet_rows(rows), schema=pa.schema(types)), temporary
         )
     write_profile(profile(corpus), folder / PROFILE_FILE)
+    audited = publishable(audit(corpus, _older_corpora(corpus.name)), corpus)
+    for path in (folder / AUDIT_FILE, config.cells_folder / corpus.name / AUDIT_FILE):
+        write_audit(audited, path)
     return folder
+
+
+def _older_corpora(name: str) -> list[Corpus]:
+    """The store's corpora that are called alike but for an earlier day, oldest first."""
+    day = _DAY.search(name)
+    if day is None:
+        return []
+    pattern = re.compile(re.escape(name[: day.start()]) + _DAY.pattern + re.escape(name[day.end() :]))
+    names = [stored for stored in list_corpora() if pattern.fullmatch(stored) and stored < name]
+    return [load_corpus(stored) for stored in names]
 
 
 def published_names(config: LeaderboardConfig, window: PublicationWindow) -> list[str]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from evalkit.analysis.estimates import Estimate, rank_interval
 from evalkit.analysis.parity import CorpusParity, corpus_parity
 from evalkit.cells.schema import CellCorpus
+from evalkit.corpora.audit import Audit
 from evalkit.corpora.document import Manifest
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
 from evalkit.report.shown import rank_text
@@ -60,6 +61,8 @@ class CorpusPage(NamedTuple):
     sections: list[PolicySection]
     parallel: ParityTable | None
     """None where no story stands in several languages."""
+    audit: Audit | None
+    """None where it was not audited."""
 
 
 def corpus_page(pages: Pages, index: int) -> CorpusPage:
@@ -78,6 +81,7 @@ def corpus_page(pages: Pages, index: int) -> CorpusPage:
         languages=background.languages,
         sections=_sections(pages, index),
         parallel=_parallel(pages, index),
+        audit=background.audit,
     )
 
 

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.corpora.audit import AUDIT_FILE, Audit, read_audit
 from evalkit.corpora.document import UNKNOWN, Corpus, Manifest
-from evalkit.corpora.store import load_corpus
+from evalkit.corpora.store import load_corpus, store_folder
+from evalkit.errors import CorpusError
 
 
 class Background(NamedTuple):
@@ -15,6 +18,8 @@ class Background(NamedTuple):
     manifest: Manifest | None
     corpus: Corpus | None
     """With its texts; None where they are not at hand or not needed."""
+    audit: Audit | None = None
+    """Of these very texts; None where nobody kept one."""
 
     @property
     def languages(self) -> dict[str, int]:
@@ -31,7 +36,7 @@ def find_backgrounds(
     """The manifest and the texts of each scored corpus.
 
     Looked for, by digest: among the corpora named, in the corpus store, among the built-in ones; a manifest
-    also as ``<results>/<corpus>/manifest.json``.
+    also as ``<results>/<corpus>/manifest.json``; an audit in the store and there.
 
     Args:
         results: the cells.
@@ -55,11 +60,26 @@ def find_backgrounds(
                 f"{scored.label}: its texts are not at hand, so it is not in the explorer; "
                 "name the corpus or its file with --corpora"
             )
-        backgrounds.append(Background(manifest, corpus))
+        backgrounds.append(Background(manifest, corpus, _audit(scored, results.folder, warn)))
     for corpus in corpora:
         if corpus.sha256 not in {scored.sha256 for scored in results.corpora}:
             warn(f"--corpora {corpus.name}: no cell is of this text (sha256 {corpus.sha256[:12]})")
     return backgrounds
+
+
+def _audit(scored: ScoredCorpus, results: Path, warn: Callable[[str], None]) -> Audit | None:
+    """The audit of the texts that were scored, beside the stored corpus or in ``<results>/<corpus>/``."""
+    for folder in (store_folder() / scored.name, results / scored.name):
+        if not (folder / AUDIT_FILE).is_file():
+            continue
+        try:
+            audit = read_audit(folder / AUDIT_FILE)
+        except CorpusError as error:
+            warn(str(error))
+            continue
+        if audit.corpus_sha256 == scored.sha256:
+            return audit
+    return None
 
 
 def _has_token_bits(scored: ScoredCorpus) -> bool:

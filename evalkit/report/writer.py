@@ -8,13 +8,16 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.analysis.cutoff import MARKS
 from evalkit.analysis.results import LeftOut
 from evalkit.analysis.site_listing import SITE_LISTING, SiteListing, listing_text
 from evalkit.files import naming
 from evalkit.report.text import number, parameters, visible, web_link
+
+if TYPE_CHECKING:
+    import jinja2
 
 _STYLE = "style.css"
 LOSSY_MARK = "some documents left out, for the model's tokens do not decode to their bytes"
@@ -49,30 +52,15 @@ class Writer:
         has_plots: bool,
         docs_link: str | None = None,
     ) -> None:
-        import jinja2
-
         self.folder = folder
         self._digests: dict[str, str] = {}
-        self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("evalkit.report"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            finalize=_shown,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._environment = _templates()
         self._environment.globals |= {
             "site_title": title,
             "provenance": provenance,
             "has_plots": has_plots,
             "docs_link": docs_link,
-            "web_link": web_link,
             "marks": {"*": LOSSY_MARK, "‡": LITERAL_MARK, **MARKS},
-        }
-        self._environment.filters |= {
-            "number": number,
-            "parameters": parameters,
-            "commas": lambda count: f"{count:,}",
         }
 
     def page(self, path: str, template: str, scripts: Sequence[str] = (), **values: object) -> None:
@@ -136,6 +124,45 @@ class Writer:
         listing = listing_text(SiteListing(self._digests))
         (self.folder / SITE_LISTING).write_text(listing, encoding="utf-8")
         return self._digests
+
+
+def standalone_page(template: str, **values: object) -> str:
+    """A page without scripts that belongs to no site, its style inside it.
+
+    Args:
+        template: a file of `templates`.
+        values: for the template.
+    """
+    import markupsafe
+
+    style = _static(_STYLE)
+    policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src {_hash(style)}"
+    return (
+        _templates()
+        .get_template(template)
+        .render(style=markupsafe.Markup(style), content_security_policy=markupsafe.Markup(policy), **values)
+    )
+
+
+def _templates() -> "jinja2.Environment":
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("evalkit.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"web_link": web_link}
+    environment.filters |= {
+        "number": number,
+        "parameters": parameters,
+        "commas": lambda count: f"{count:,}",
+        "percent": lambda share: f"{share:.2%}",
+    }
+    return environment
 
 
 def _encoded(value: object) -> Iterator[str]:

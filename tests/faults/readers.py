@@ -304,6 +304,23 @@ def _read_profile(folder: Path) -> None:
 
 
 @functools.cache
+def _audit() -> Files:
+    from evalkit.corpora.audit import write_audit
+    from evalkit.corpora.auditing import audit
+
+    return _folder_of(
+        lambda folder: write_audit(audit(_toy_corpus(), [_toy_corpus()]), folder / "audit.json")
+    )
+
+
+def _read_audit(folder: Path) -> None:
+    from evalkit.corpora.audit import read_audit
+    from evalkit.report.writer import standalone_page
+
+    standalone_page("audit.html", audit=read_audit(folder / "audit.json"))
+
+
+@functools.cache
 def _tensors() -> dict[str, Any]:
     from tests.support.rwkv7_files import random_tensors
 
@@ -442,6 +459,7 @@ READERS = (
     ),
     Reader("cells", _cells, _damaged_cells, _read_cells),
     Reader("profile", _profile, _in_any(json=damaged_json), _read_profile),
+    Reader("audit", _audit, _in_any(json=damaged_json), _read_audit),
     Reader(
         "evalkit.toml",
         lambda: {"evalkit.toml": _CATALOG.encode()},

@@ -11,7 +11,7 @@ In this order, each document that falls out with its reason:
    digests in `Cleaned.provenance`; with them `without_lines` repeats the removal on a single document.
 3. Length: whatever is shorter than the minimum. There is no maximum, and nothing is ever cut.
 4. Language: a text that is clearly not in the stated language falls out; where none is stated, it is
-   filled in if it can be told (`evalkit_crawlers.text.language`).
+   filled in if it can be told (`evalkit.corpora.language`).
 5. Duplicates, exact and near (`evalkit.corpora.duplicates`), of a document that was published earlier
    (of two at the same time, the one with the smaller id stays) or of an earlier corpus.
 
@@ -31,11 +31,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
-from evalkit.corpora import licenses
+from evalkit.corpora import language, licenses
 from evalkit.corpora.duplicates import find_duplicates
 from evalkit.corpora.store import Document
 from evalkit_crawlers.source import Drop
-from evalkit_crawlers.text import language
 from evalkit_crawlers.text.normal_form import normal_text
 
 CLEANER = "evalkit clean 1"

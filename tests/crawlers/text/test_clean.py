@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from evalkit.corpora import language
 from evalkit.corpora.gates import profile
 from evalkit.corpora.store import Document, make_corpus, make_document
 from evalkit_crawlers.source import Drop
-from evalkit_crawlers.text import language
 from evalkit_crawlers.text.clean import LINES_KEY, clean_documents, normal_text, without_lines
 
 # Written for these tests.

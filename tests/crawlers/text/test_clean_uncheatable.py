@@ -1,7 +1,7 @@
 """Cleaning on real text: Wikipedia articles of 2024 in English, French and German.
 
 The text is CC BY-SA and not shipped; ``EVALKIT_UNCHEATABLE_DATA`` names a folder that holds Uncheatable
-Eval's files. The table in `evalkit_crawlers.text.language` is what this prints with ``-s``.
+Eval's files. The table in `evalkit.corpora.language` is what this prints with ``-s``.
 """
 
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.corpora import language
 from evalkit.corpora.store import Document, make_document
-from evalkit_crawlers.text import language
 from evalkit_crawlers.text.clean import clean_documents
 
 FOLDER = Path(os.environ.get("EVALKIT_UNCHEATABLE_DATA") or "/nonexistent")

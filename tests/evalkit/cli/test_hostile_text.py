@@ -83,6 +83,12 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         [EVIL, "rwkv7-nano", "--corpus", "evil", "--kl"],
         ["llama-nano", "rwkv7-nano", "--corpus", EVIL, "--kl"],
     ],
+    ("corpora", "audit"): lambda folder: [
+        ["evil", "--html", "evil.html"],
+        ["evil", "--json", "--keep"],
+        ["evil", "--against", EVIL],
+        [EVIL, "--keep"],
+    ],
     ("corpora", "check"): lambda folder: [
         ["evil", "--against", "evil"],
         ["evil", "--against", "evil", "--json"],

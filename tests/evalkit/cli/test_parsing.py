@@ -24,6 +24,7 @@ LISTS = {
     "evalkit compare": {"--ignore-tensors", "--prefix"},
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
     "evalkit report": {"--corpora"},
+    "evalkit corpora audit": {"--against"},
     "evalkit crawl arxiv": {"--categories"},
     "evalkit crawl github": {"--languages"},
     "evalkit crawl stackexchange": {"--sites"},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.corpora.audit import read_audit
 from evalkit.corpora.incomplete import lacks
 from evalkit.corpora.store import load_corpus, make_corpus, make_document, save_corpus
 from evalkit.errors import CrawlError, ScoringError, UsageError
@@ -73,6 +74,7 @@ def test_a_refresh_step_by_step_and_the_next_as_one(board: Path) -> None:
     assert code == 0 and "toy-2026-10-01: the first of its source" in said
     published = board / "results" / "corpora" / "toy-2026-10-01"
     assert sorted(path.name for path in published.iterdir()) == [
+        "audit.json",
         "documents.csv",
         "manifest.json",
         "profile.json",
@@ -91,7 +93,7 @@ def test_a_refresh_step_by_step_and_the_next_as_one(board: Path) -> None:
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert sum(path.startswith("results/cells/toy-2026-10-01/") for path in remote) == 5
+    assert sum(path.startswith("results/cells/toy-2026-10-01/") for path in remote) == 6
     assert "mine.txt" not in remote
 
     # A month later everything at once; the source that is down stops nothing, and the exit code tells of it.
@@ -99,6 +101,10 @@ def test_a_refresh_step_by_step_and_the_next_as_one(board: Path) -> None:
     assert code == 1 and "toy-2026-11-01 after toy-2026-10-01: passed" in said
     site = board / "site"
     assert "toy-2026-11-01" in (site / "index.html").read_text(encoding="utf-8")
+    audited = read_audit(board / "results" / "corpora" / "toy-2026-11-01" / "audit.json")
+    assert [(older.corpus, older.num_near) for older in audited.older] == [("toy-2026-10-01", 0)]
+    page = (site / "corpora" / "toy-2026-11-01.html").read_text(encoding="utf-8")
+    assert "overlap with toy-2026-10-01" in page and audited.sample[0].url in page
     drawn = {path.name for path in (site / "plots").iterdir()}
     assert {"heatmap.svg", "differences.png", "months.svg", "ranks.svg", "speed.svg"} <= drawn
     assert "no plot probe-lengths" in said
