@@ -38,9 +38,12 @@ class FaultKind(NamedTuple):
 
 
 # Everything in which words and marks have a meaning of their own.
+# No alternative looks further than to where its like may begin again: a text of nothing but beginnings would
+# take time that grows with its square.
 _NO_PROSE = re.compile(
-    r"```.*?```|~~~.*?~~~|`[^`\n]*`|\\\(.*?\\\)|\\\[.*?\\\]|\$\$.*?\$\$|\$[^$\n]{1,200}\$"
-    r"|(?m:^(?:\t| {4})[^\n]*)|(?:https?://|www\.)\S+|\S+@\S+|[\w.-]+/[\w./-]+",
+    r"```.*?```|~~~.*?~~~|`[^`\n]*`|\\\((?:(?!\\[()]).)*\\\)|\\\[(?:(?!\\[\[\]]).)*\\\]|\$\$.*?\$\$"
+    r"|\$[^$\n]{1,200}\$|(?m:^(?:\t| {4})[^\n]*)|(?:https?://|www\.)\S+|(?<!\S)[^\s@]{1,80}@\S{1,200}"
+    r"|(?<![\w./-])[\w.-]{1,200}/[\w./-]+",
     re.DOTALL,
 )
 # Bytes 80 to BF, as Windows-1252 shows them: what follows the first byte of a letter in UTF-8.
@@ -73,10 +76,11 @@ _TAGS = (
 )
 _MARKUP = re.compile(
     rf"</?(?:{_TAGS})(?:\s[^<>]{{0,300}})?/?>|&(?:amp|nbsp|lt|gt|quot|apos|[lr][sd]quo|[mn]dash|hellip|#\d{{2,6}}|"
-    r"#x[0-9a-f]{2,5});|\[\[[^\[\]\n]{1,200}\]\]|\{\{[^{}\n]{1,300}\}\}|\[/?(?:caption|quote|url|img|embed)\b[^\]]*\]"
+    r"#x[0-9a-f]{2,5});|\[\[[^\[\]\n]{1,200}\]\]|\{\{[^{}\n]{1,300}\}\}"
+    r"|\[/?(?:caption|quote|url|img|embed)\b[^\]]{0,300}\]"
     r"|\\(?:cite[a-z]*|ref|label|begin|end|textbf|textit|emph|section|footnote|lx@\w+)\s?\{"
-    r"|\bfunction\s?\w*\([\w, ]*\)\s?\{|\bwindow\.\w+\s?=|\bdocument\.\w+\(|@(?:media|import|font-face)\b"
-    r"|\{\s?[a-z-]{3,25}:\s?[^{};\n]{1,60};",
+    r"|\bfunction\s?\w{0,60}\([\w, ]{0,200}\)\s?\{|\bwindow\.\w+\s?=|\bdocument\.\w+\("
+    r"|@(?:media|import|font-face)\b|\{\s?[a-z-]{3,25}:\s?[^{};\n]{1,60};",
     re.IGNORECASE,
 )
 _PDF = re.compile(rf"[\ufb00-\ufb06]|(?<=[{_LOWER}]{{2}})-\n(?=[{_LOWER}]{{2}})")

@@ -50,7 +50,10 @@ _RELATED = (
 _ALIASES = {"simple": "en", "nb": "no", "iw": "he", "in": "id", "ji": "yi", "cmn": "zh", "mo": "ro"}
 
 _NOT_PROSE = re.compile(
-    r"\\\(.*?\\\)|\\\[.*?\\\]|\$\$.*?\$\$|```.*?```|https?://\S+|\\[A-Za-z]+", flags=re.DOTALL
+    # A formula ends before the next begins: a text of nothing but beginnings would take a time that grows
+    # with its square.
+    r"\\\((?:(?!\\[()]).)*\\\)|\\\[(?:(?!\\[\[\]]).)*\\\]|\$\$.*?\$\$|```.*?```|https?://\S+|\\[A-Za-z]+",
+    flags=re.DOTALL,
 )
 _LETTERS = re.compile(r"[^\W\d_]+")
 

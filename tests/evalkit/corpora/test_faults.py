@@ -3,6 +3,7 @@
 import pytest
 
 from evalkit.corpora.faults import FAULT_KINDS, glued_words, prose_of
+from evalkit.corpora.language import language_of
 from tests.support.site_news import LANGUAGES
 from tests.support.site_news import prose as news_prose
 
@@ -101,3 +102,12 @@ def test_words_of_the_corpus_that_stand_together() -> None:
         [text[place.start : place.end] for place in places]
         for text, places in zip(texts, glued_words(texts), strict=True)
     ] == [[], [], ["titleAuthor"], []]
+
+
+@pytest.mark.parametrize("beginning", ["\\(", "\\[", "a@", "a/", "é", "[url", "function(", "a.", "```~"])
+def test_a_text_of_nothing_but_beginnings_takes_no_time_to_speak_of(beginning: str) -> None:
+    """With a search from every beginning to the end of the text this would take an hour."""
+    text = beginning * (300_000 // len(beginning))
+    assert len(prose_of(text)) == len(text)
+    assert sum(sum(1 for _ in kind.find(text)) for kind in FAULT_KINDS) <= 1
+    assert language_of(text) is None
