@@ -42,7 +42,7 @@ FLOORS = {
         {"__main__"},
     ),
     "evalkit_crawlers": (
-        {"source"},
+        {"host_names", "source"},
         {"http", "text"},
         {"options"},
         {"crawling"},

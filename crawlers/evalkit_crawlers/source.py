@@ -132,9 +132,10 @@ class Get(Protocol):
 class Source(Protocol):
     """One kind of place that dated text comes from, with the options of one crawl.
 
-    Two more attributes are looked for and may be missing: ``not_found_reason`` (what it means here that a
-    page is not there, instead of ``HTTP 404``) and ``host_policies`` (a sequence of
-    `evalkit_crawlers.http.hosts.HostPolicy`, for hosts whose operators publish their limits).
+    Three more attributes are looked for and may be missing: ``not_found_reason`` (what it means here that a
+    page is not there, instead of ``HTTP 404``), ``host_policies`` (a sequence of
+    `evalkit_crawlers.http.hosts.HostPolicy`, for hosts whose operators publish their limits) and
+    ``obeys_reservations`` (whether a site's ``tdmrep.json`` is obeyed: for pages of the open web).
     """
 
     @property

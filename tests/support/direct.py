@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from evalkit_crawlers.source import Candidate, Capture, CrawlWindow, Drop, Extracted, FetchRefused, Source
+from evalkit_crawlers.source import (
+    Candidate,
+    Capture,
+    CrawlWindow,
+    Drop,
+    Extracted,
+    FetchRefused,
+    Remark,
+    Source,
+)
 from tests.support.replay import Request, Site
 
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
@@ -58,6 +67,8 @@ def crawl_directly(
     drops: list[Drop] = []
     entries = list(source.discover(window, get))
     for entry in entries:
+        if isinstance(entry, Remark):
+            continue
         if isinstance(entry, Candidate):
             try:
                 result = source.extract(entry, get(entry.url))
@@ -68,6 +79,11 @@ def crawl_directly(
         else:
             drops.append(entry)
     return extracted, drops, get
+
+
+def remarks_of(source: Source, site: Site, window: CrawlWindow = WINDOW) -> list[Remark]:
+    """What the listings lack."""
+    return [entry for entry in source.discover(window, DirectGet(site)) if isinstance(entry, Remark)]
 
 
 def reasons(drops: list[Drop]) -> Mapping[str, int]:

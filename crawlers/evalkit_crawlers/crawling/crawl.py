@@ -136,6 +136,7 @@ def _crawled(
             allow_private_hosts=common.allow_private_hosts,
             skip_unreachable=common.skip_unreachable,
             offline=common.offline,
+            obeys_reservations=getattr(source, "obeys_reservations", False),
             policies=getattr(source, "host_policies", ()),
             limits=limits,
             clock=clock,
@@ -173,6 +174,7 @@ def _discovered(
     drops: list[Drop] = []
     remarks: list[Remark] = []
     window = plan.common.window
+    progress.message(f"{plan.source.name}: listings first, then the pages that they name")
     for candidate in _listed(plan, fetcher):
         if isinstance(candidate, Remark):
             progress.message(f"{candidate.subject}: {candidate.text}")

@@ -50,7 +50,7 @@ class _Queue:
 
 
 class CrawlProgress:
-    """Counts, from several threads, and tells; a `evalkit_crawlers.http.fetch.Watcher`.
+    """Counts, from several threads, and tells; a `evalkit_crawlers.http.watching.Watcher`.
 
     On a terminal the counts stand still at its foot, elsewhere they come as lines now and then.
 

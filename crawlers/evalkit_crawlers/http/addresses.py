@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpcore2
 import httpx2
 
+from evalkit_crawlers.host_names import ascii_host
 from evalkit_crawlers.http.allowance import Allowance, BoundedStream
 from evalkit_crawlers.http.special_addresses import is_public
 from evalkit_crawlers.source import FetchRefused
@@ -55,7 +56,7 @@ def host_of(url: str) -> str:
         raise FetchRefused("malformed address")
     if parts.username is not None:
         raise FetchRefused("address with a user name")
-    return host
+    return ascii_host(host)
 
 
 class NoRoute(httpcore2.ConnectError):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from evalkit.errors import UsageError
+from evalkit_crawlers.host_names import ascii_host, ascii_url
 from evalkit_crawlers.http.addresses import host_of
 from evalkit_crawlers.source import FetchRefused
 
@@ -23,7 +24,7 @@ def parse_endpoints(values: Sequence[str]) -> dict[str, str]:
     endpoints: dict[str, str] = {}
     for value in values:
         host, _, base = value.partition("=")
-        host = host.strip().lower()
+        host = ascii_host(host.strip())
         if not re.fullmatch(r"[\w.-]+", host) or not _is_base(base):
             raise UsageError(f"--endpoint {value!r} is not HOST=URL, e.g. arxiv.org=http://127.0.0.1:8001")
         if host in endpoints:
@@ -50,7 +51,7 @@ def mirrored_url(endpoints: Mapping[str, str], url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        base = endpoints.get(parts.hostname or "")
+        base = endpoints.get(ascii_host(parts.hostname or ""))
     except ValueError:
         return url
     if base is None:
@@ -69,4 +70,4 @@ def canonical_url(endpoints: Mapping[str, str], url: str) -> str:
     for host, base in endpoints.items():
         if url == base or url.startswith((base + "/", base + "?")):
             return f"https://{host}{url.removeprefix(base)}"
-    return urlunsplit(urlsplit(url)._replace(fragment=""))
+    return ascii_url(urlunsplit(urlsplit(url)._replace(fragment="")))

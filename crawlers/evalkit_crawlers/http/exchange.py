@@ -30,6 +30,7 @@ from evalkit_crawlers.source import FetchRefused
 
 HUNG_UP = "connection closed without an answer"
 
+_MAX_COOKIE = 4096
 _HTTP_CACHE_BYTES = 256 << 20
 
 
@@ -67,6 +68,15 @@ class Answer:
     """Names in lower case; without cookies, which would tell one crawl from another."""
     body: bytes
     """Content encoding undone; empty unless the status is 200, or the caller reads refusals."""
+    cookies: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Names and values, for the redirects of this one page; they are never kept."""
+
+
+def _cookie(header: str) -> tuple[str, str] | None:
+    """Name and value of a ``Set-Cookie``; None where it has none, or one that could end its line."""
+    name, separator, value = (part.strip() for part in header.partition(";")[0].partition("="))
+    is_plain = all("!" <= character <= "~" for character in name + value)
+    return (name, value) if name and separator and is_plain and len(header) <= _MAX_COOKIE else None
 
 
 class Exchanger:
@@ -103,6 +113,7 @@ class Exchanger:
         revalidate: bool,
         queue: str,
         token: str | None = None,
+        cookies: Mapping[str, str] | None = None,
         reads_refusals: bool = False,
     ) -> Answer:
         """Ask for a URL and read the answer.
@@ -114,6 +125,7 @@ class Exchanger:
             queue: whose connection is used.
             token: sent as ``Authorization: Bearer``; such answers stay out of the HTTP cache, whose file
                 would hold it.
+            cookies: names and values, sent along.
             reads_refusals: read the body whatever the status is.
 
         Raises:
@@ -131,6 +143,7 @@ class Exchanger:
                 # A cache may answer only after asking the server whether its copy is still good.
                 **({"Cache-Control": "no-cache"} if revalidate else {}),
                 **({"Authorization": f"Bearer {token}"} if token else {}),
+                **({"Cookie": "; ".join(map("=".join, cookies.items()))} if cookies else {}),
             },
             extensions={
                 QUEUE: queue,
@@ -150,7 +163,8 @@ class Exchanger:
         with contextlib.closing(response):
             headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
             body = self._body(response) if response.status_code == 200 or reads_refusals else b""
-            return Answer(response.status_code, headers, body)
+            set_cookies = response.headers.get_list("set-cookie")
+            return Answer(response.status_code, headers, body, dict(filter(None, map(_cookie, set_cookies))))
 
     def _body(self, response: httpx2.Response) -> bytes:
         body = bytearray()

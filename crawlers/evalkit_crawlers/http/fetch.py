@@ -9,15 +9,17 @@ queue, a single exchange (`evalkit_crawlers.http.exchange`): for listings an HTT
 import dataclasses
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import NoReturn, Protocol
+from typing import NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import stamina
 
 from evalkit.errors import CrawlError
 from evalkit.files import cache_dir
+from evalkit_crawlers.host_names import ascii_url
 from evalkit_crawlers.http.addresses import host_of
 from evalkit_crawlers.http.allowance import TOO_SLOW
 from evalkit_crawlers.http.captures import PAGES, CaptureStore
@@ -27,7 +29,10 @@ from evalkit_crawlers.http.exchange import DEFAULT_LIMITS, Answer, Exchanger, Li
 from evalkit_crawlers.http.hosts import HostPolicy, policy_of
 from evalkit_crawlers.http.outages import MAX_REFUSED_DAYS, Outages, may_pass
 from evalkit_crawlers.http.pacing import MAX_HOLD_S, Clock, Pacer, SystemClock
+from evalkit_crawlers.http.reservations import RESERVED, Reservations
 from evalkit_crawlers.http.robots import FORBIDDEN, Robots
+from evalkit_crawlers.http.special_addresses import is_own_host
+from evalkit_crawlers.http.watching import Silent, Watcher
 from evalkit_crawlers.source import Capture, FetchRefused
 
 NOT_CAPTURED = "not fetched before (offline)"
@@ -40,30 +45,6 @@ TOLD_PAUSE_S = 120.0
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 503})
-
-
-class Watcher(Protocol):
-    """Is told what happens while pages are fetched, from several threads."""
-
-    def waits(self, queue: str, seconds: float) -> None:
-        """Called when a queue is about to be idle for so many seconds, out of politeness."""
-
-    def answered(self, queue: str, num_bytes: int) -> None:
-        """Called when a server has answered a request of a queue with so many bytes."""
-
-    def message(self, text: str) -> None:
-        """Called with a line that the user should read."""
-
-
-class _Silent:
-    def waits(self, queue: str, seconds: float) -> None:
-        pass
-
-    def answered(self, queue: str, num_bytes: int) -> None:
-        pass
-
-    def message(self, text: str) -> None:
-        pass
 
 
 class Fetcher:
@@ -79,6 +60,7 @@ class Fetcher:
         allow_private_hosts: bool = False,
         skip_unreachable: bool = False,
         offline: bool = False,
+        obeys_reservations: bool = False,
         policies: Sequence[HostPolicy] = (),
         limits: Limits = DEFAULT_LIMITS,
         clock: Clock | None = None,
@@ -94,6 +76,7 @@ class Fetcher:
             allow_private_hosts: connect to this machine and private networks too.
             skip_unreachable: an unreachable host is a `FetchRefused` and not an error.
             offline: only what is kept.
+            obeys_reservations: ask every site of a page what it reserves (`Reservations`).
             policies: of hosts, before those of `evalkit_crawlers.http.hosts`.
             limits: sizes and times.
             clock: time.
@@ -104,7 +87,7 @@ class Fetcher:
         self._skip_unreachable, self._offline = skip_unreachable, offline
         self._policies, self._limits = policies, limits
         self._clock = clock or SystemClock()
-        self._watcher: Watcher = watcher or _Silent()
+        self._watcher: Watcher = watcher or Silent()
         self._pacer = Pacer(cache_dir() / "pace", self._clock, self._watcher.waits)
         self._exchanger = Exchanger(
             user_agent=user_agent(contact),
@@ -116,6 +99,10 @@ class Fetcher:
         self._robots = Robots(
             lambda url: self._captured_or_fetched(url, "text/plain", True, ask_robots=False)
         )
+        reservations = Reservations(
+            lambda url: self._captured_or_fetched(url, "application/json", True, ask_robots=False)
+        )
+        self._reservations = reservations if obeys_reservations else None
         self._outages = Outages()
         self._passing_refusals: dict[str, str] = {}
         """Address → why it was refused in this run, where that may be otherwise the next time."""
@@ -155,7 +142,7 @@ class Fetcher:
 
     def is_captured(self, url: str) -> bool:
         """Whether `get` would answer for a page without asking anybody."""
-        real_url = mirrored_url(self._endpoints, url)
+        real_url = mirrored_url(self._endpoints, ascii_url(url))
         return self._store.has(PAGES, real_url) or self._store.has(self._scope, real_url)
 
     def policy(self, url: str) -> HostPolicy:
@@ -180,6 +167,7 @@ class Fetcher:
             self._robots.rules_for(url)
 
     def _captured_or_fetched(self, url: str, accept: str, revalidate: bool, *, ask_robots: bool) -> Capture:
+        url = ascii_url(url)
         # By the address that is really asked: a mirror's pages must not be taken for the original's.
         real_url = mirrored_url(self._endpoints, url)
         capture = self._store.read(self._scope, real_url)
@@ -223,15 +211,14 @@ class Fetcher:
     def _fetched(self, url: str, accept: str, revalidate: bool, ask_robots: bool) -> Capture:
         """The body under a URL, from the network; every hop of its redirects is checked like the first."""
         hop_url = url
+        # Some send back to the same address until their cookie comes along.
+        cookies: dict[str, dict[str, str]] = defaultdict(dict)
         for _ in range(self._limits.max_redirects + 1):
             host = host_of(hop_url)
-            if ask_robots and not self._is_interface(hop_url):
-                rules = self._robots.rules_for(hop_url)
-                if not rules.allow(hop_url):
-                    raise FetchRefused(FORBIDDEN)
-                if rules.delay_s > MAX_HOLD_S:
-                    raise FetchRefused(TOO_RARELY)
-            answer = self._answer(host, hop_url, accept, revalidate)
+            if ask_robots:
+                self._check_rules(hop_url, is_page=not revalidate)
+            answer = self._answer(host, hop_url, accept, revalidate, cookies[host])
+            cookies[host] |= answer.cookies
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 break
             try:
@@ -253,7 +240,33 @@ class Fetcher:
             sha256=hashlib.sha256(answer.body).hexdigest(),
         )
 
-    def _answer(self, host: str, url: str, accept: str, revalidate: bool) -> Answer:
+    def _check_rules(self, url: str, *, is_page: bool) -> None:
+        """Refuse what the site forbids, or a mirror that stands for it.
+
+        Raises:
+            FetchRefused: one of them forbids it.
+            CrawlError: their rules are out of reach.
+        """
+        if not self._is_interface(url):
+            rules = self._robots.rules_for(url)
+            if not rules.allow(url):
+                raise FetchRefused(FORBIDDEN)
+            if rules.delay_s > MAX_HOLD_S:
+                raise FetchRefused(TOO_RARELY)
+            if is_page and self._reservations and self._reservations.cover(url):
+                raise FetchRefused(RESERVED)
+        mirror = mirrored_url(self._endpoints, url)
+        # A server of one's own may be asked for everything, somebody else's for what it allows.
+        if (
+            mirror != url
+            and not is_own_host(host_of(mirror))
+            and not self._robots.rules_for(mirror).allow(mirror)
+        ):
+            raise FetchRefused(f"{FORBIDDEN}, that of the endpoint")
+
+    def _answer(
+        self, host: str, url: str, accept: str, revalidate: bool, cookies: Mapping[str, str]
+    ) -> Answer:
         """A server's answer, after as many tries as it takes.
 
         The waiting between tries is the queue's and not the request's: after a 429 nothing else
@@ -267,7 +280,7 @@ class Fetcher:
                 timeout=None,
             ):
                 with attempt:
-                    answer = self._try(url, accept, revalidate, attempt.num)
+                    answer = self._try(url, accept, revalidate, attempt.num, cookies)
         except TryAgain as failure:
             self._outages.count_bad_page(host, failure.reason)
             if failure.host_is_down:
@@ -300,7 +313,9 @@ class Fetcher:
             " same command again later, or with --skip-unreachable to go without"
         )
 
-    def _try(self, url: str, accept: str, revalidate: bool, num_tries: int) -> Answer:
+    def _try(
+        self, url: str, accept: str, revalidate: bool, num_tries: int, cookies: Mapping[str, str]
+    ) -> Answer:
         policy, host = self.policy(url), host_of(url)
         with self._pacer.turn(policy.queue, policy.delay_s):
             # Twice as long after every failure, at least four seconds and at most five minutes.
@@ -311,6 +326,7 @@ class Fetcher:
                     accept=accept,
                     revalidate=revalidate,
                     queue=policy.queue,
+                    cookies=cookies,
                     token=os.environ.get(policy.token_variable) if policy.token_variable else None,
                     reads_refusals=policy.pause is not None,
                 )

@@ -1,6 +1,7 @@
 """robots.txt (RFC 9309), read by protego."""
 
 import dataclasses
+import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 AGENT = "evalkit"
 """The name that robots.txt may address us by."""
+_VERSIONED = re.compile(rf"^(\s*user-agent\s*:\s*{AGENT})/\S+", re.IGNORECASE | re.MULTILINE)
+"""Some write a product's version behind its name, which is no part of it (RFC 9309, 2.2.1)."""
 FORBIDDEN = "robots.txt forbids it"
 MAX_BYTES = 512 * 1024
 """RFC 9309, 2.5: at least 500 KiB must be read; what comes after is not."""
@@ -86,4 +89,5 @@ class Robots:
             if refusal.reason.startswith("HTTP 4") or refusal.reason == "too many redirects":
                 return Rules(None)
             raise FetchRefused(f"robots.txt: {refusal.reason}") from None
-        return Rules(Protego.parse(body.decode("utf-8-sig", "replace")))
+        text = body.decode("utf-8-sig", "replace")
+        return Rules(Protego.parse(_VERSIONED.sub(r"\1", text)))

@@ -92,3 +92,15 @@ def is_public(address: str) -> bool:
     if ip in _6TO4 and not is_public(str(_IPV4(int(ip) >> 80 & 0xFFFFFFFF))):
         return False
     return (int(ip) >> 32 & 0xFFFFFFFF) not in _ISATAP or is_public(str(_IPV4(int(ip) & 0xFFFFFFFF)))
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a host, by its name alone, is this machine or one of a private network.
+
+    Args:
+        host: a name, or an IP address without brackets.
+    """
+    try:
+        return not is_public(host)
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal", ".home.arpa"))

@@ -29,6 +29,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from evalkit.corpora import licenses
 from evalkit.errors import UsageError
 from evalkit.files import parse_toml, plain_file_text, slug
+from evalkit_crawlers.host_names import ascii_host
 from evalkit_crawlers.source import Capture, FetchRefused
 from evalkit_crawlers.text import charsets
 from evalkit_crawlers.text.moments import moment_of
@@ -214,7 +215,8 @@ def _named_in_cdata(match: re.Match[str]) -> str:
 
 
 def is_on_site(host: str, site: str) -> bool:
-    """Whether a host is a site's: its own name, or one below it."""
+    """Whether a host is a site's: its own name, or one below it, in Unicode or Punycode."""
+    host, site = ascii_host(host), ascii_host(site)
     return host == site or host.endswith(f".{site}")
 
 
@@ -234,6 +236,7 @@ def article_url(address: str) -> str | None:
     own_parameters = [(key, value) for key, value in parameters if not _TRACKING.fullmatch(key)]
     # As it was written where nothing was removed: some servers know only one of several encodings.
     query = urlencode(own_parameters) if len(own_parameters) < len(parameters) else parts.query
+    host = f"[{host}]" if ":" in host else ascii_host(host)  # of IPv6, the brackets are no part of the name
     netloc = f"{host}:{port}" if port else host
     return urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", query, ""))
 
@@ -300,7 +303,7 @@ def _problems(fields: Mapping[str, object]) -> Iterator[str]:
     for key in ("url", "license_stated_at"):
         if key in fields and article_url(str(fields[key])) is None:
             yield f"{key} {fields[key]!r} is not an http(s) address"
-    if not _HOST.fullmatch(str(fields["site"])):
+    if not _HOST.fullmatch(ascii_host(str(fields["site"]))):
         yield f"site {fields['site']!r} is not a host name, e.g. globalvoices.org"
     if not _LANGUAGE.fullmatch(str(fields["language"])):
         yield f"language {fields['language']!r} is not a BCP 47 tag, e.g. es or pt-BR"

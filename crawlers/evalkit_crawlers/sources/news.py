@@ -8,19 +8,23 @@ apart, one of them is that of something else (a repost, a republished archive, a
 the document falls out. Feeds that do not say when an article was published leave it to the page.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import quote, urlsplit
 
 import typer
 
+from evalkit.errors import CrawlError
 from evalkit_crawlers.command import crawl_command
+from evalkit_crawlers.http.parallel import in_parallel
 from evalkit_crawlers.source import (
     Candidate,
     Capture,
@@ -29,6 +33,7 @@ from evalkit_crawlers.source import (
     Extracted,
     FetchRefused,
     Get,
+    Remark,
     Source,
 )
 from evalkit_crawlers.sources.feeds import Entry, Feed, is_on_site, load_feeds, parse_feed
@@ -61,6 +66,7 @@ class NewsSource:
     parallel: bool = False
     """Keep the pages' links to their translations, so that one story in several languages can be compared."""
     name: str = "news"
+    obeys_reservations: ClassVar[bool] = True
     extractor: str = f"{pages.EXTRACTOR}, evalkit news 3"
 
     @property
@@ -73,8 +79,9 @@ class NewsSource:
             **({"parallel": "yes"} if self.parallel else {}),
         }
 
-    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop]:
+    def discover(self, window: CrawlWindow, get: Get) -> Iterator[Candidate | Drop | Remark]:
         """The articles that the feeds name in the window, feed by feed; each article once."""
+        _ask_ahead(self.feeds, get)
         listed: dict[str, str] = {}
         for feed in self.feeds:
             yield from _discover(feed, window, get, listed)
@@ -105,22 +112,37 @@ class NewsSource:
         return Extracted(corrected, page.text)
 
 
+def _ask_ahead(feeds: Sequence[Feed], get: Get) -> None:
+    """Fetch the feeds of several hosts at the same time, so that reading them one by one has not to wait."""
+    hosts: dict[str, list[Feed]] = defaultdict(list)
+    for feed in feeds:
+        hosts[urlsplit(feed.url).netloc].append(feed)
+
+    def ask(feed: Feed) -> None:
+        with contextlib.suppress(FetchRefused, CrawlError):  # told of when the feed is read
+            get(feed.page(1), accept=FEED_TYPES, revalidate=True)
+
+    if len(hosts) > 1:
+        for _ in in_parallel(list(hosts.values()), ask):
+            pass
+
+
 def _discover(
     feed: Feed, window: CrawlWindow, get: Get, listed: dict[str, str]
-) -> Iterator[Candidate | Drop]:
+) -> Iterator[Candidate | Drop | Remark]:
     """One feed's candidates; ``listed`` holds the articles of all feeds so far, by id, and grows."""
     oldest: dt.date | None = None
     for number in range(1, MAX_PAGES + 1):
         try:
             capture = get(feed.page(number), accept=FEED_TYPES, revalidate=True)
             entries = apart(parse_feed, capture)
-        except FetchRefused as refusal:
+        except (FetchRefused, CrawlError) as error:
             # WordPress answers 404 to the page after the last one.
-            if number == 1 or "404" not in refusal.reason:
-                yield Drop(_page_id(feed, number), f"feed: {refusal.reason}")
+            if number == 1 or "404" not in str(error):
+                yield Remark(_page_id(feed, number), str(error))
             break
         if number == 1 and not entries:
-            yield Drop(feed.name, "feed: it has no entries")
+            yield Remark(feed.name, "it has no entries")
         num_listed = len(listed)
         for position, entry in enumerate(entries):
             yield from _of_entry(feed, entry, f"{_page_id(feed, number)}#{position}", window, get, listed)
@@ -130,9 +152,9 @@ def _discover(
         if not feed.paged or len(listed) == num_listed or (days and max(days) < window.since):
             break
     else:
-        yield Drop(feed.name, f"feed: more than {MAX_PAGES} pages")
+        yield Remark(feed.name, f"it has more than {MAX_PAGES} pages")
     if oldest is not None and oldest > window.since and not feed.paged:
-        yield Drop(feed.name, "feed: its oldest entry is newer than the window's first day")
+        yield Remark(feed.name, "its oldest entry is newer than the window's first day")
 
 
 def _of_entry(
@@ -181,6 +203,8 @@ def _date_without_feed(url: str, get: Get) -> dt.datetime | Drop:
             day = apart(pages.read_page, get(url, accept="text/html")).published_on
         except FetchRefused as refusal:
             return Drop(_document_id(url), refusal.reason)
+        except CrawlError:  # the crawl knows that the address is missing
+            return Drop(_document_id(url), UNDATED)
     if day is None:
         return Drop(_document_id(url), UNDATED)
     return dt.datetime.combine(day, dt.time(12), dt.UTC)  # in the middle: the day in any zone is near

@@ -52,6 +52,25 @@ _IN_DOCUMENT = re.compile(
     rb"|<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:+-]+)",
     re.IGNORECASE,
 )
+_LATIN = frozenset(
+    {f"cp{number}" for number in (437, 775, 850, 852, 858, 860, 861, 863, 865, 1250, 1252, 1254, 1257, 1258)}
+    | {f"iso8859_{number}" for number in (1, 2, 3, 4, 9, 10, 13, 14, 15, 16)}
+    | {"latin_1", "hp_roman8", "mac_iceland", "mac_latin2", "mac_roman", "mac_turkish"}
+)
+"""charset-normalizer's names for what it may take one of them for."""
+# https://encoding.spec.whatwg.org and https://html.spec.whatwg.org/#determining-the-character-encoding
+_OF_LANGUAGE = {
+    **dict.fromkeys(("cs", "sk", "pl", "hu", "sl", "hr", "bs", "sh", "ro", "sq"), "cp1250"),
+    **dict.fromkeys(("tr", "az", "ku"), "cp1254"),
+    **dict.fromkeys(("lt", "lv", "et"), "cp1257"),
+    "vi": "cp1258",
+}
+_LANGUAGE = re.compile(
+    rb"<html[^>]{0,500}?\slang\s*=\s*[\"']?([A-Za-z]{2,3})\b|<language>\s*([A-Za-z]{2,3})\b", re.IGNORECASE
+)
+_NO_WORD = re.compile("(?<=[a-zß-öø-ÿ])[¹³¿¼¾£¥ª¯](?=[a-zß-öø-ÿ])")
+"""A sign within a word: then it is a letter of another code page."""
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]{0,2000}>|&\w+;", re.IGNORECASE | re.DOTALL)
 _NUM_BYTES_SEARCHED = 4096
 _NUM_BYTES_GUESSED_FROM = 1 << 16
 # Pages are assembled from parts; one stray byte in a hundred letters does not make them another encoding.
@@ -131,7 +150,27 @@ def _guessed(body: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
     best = from_bytes(body[:_NUM_BYTES_GUESSED_FROM]).best()
-    return None if best is None else best.encoding
+    if best is None:
+        return None
+    # The code pages of the Latin alphabet differ in a few letters, which tell it nothing in a short text.
+    return _latin(body, best.encoding) if best.encoding in _LATIN else best.encoding
+
+
+def _latin(body: bytes, guess: str) -> str:
+    """The code page of a text in the Latin alphabet, by its language, as browsers have it."""
+    from evalkit_crawlers.text.language import language_of, primary
+
+    stated = _LANGUAGE.search(body[:_NUM_BYTES_SEARCHED])
+    if stated:
+        language: str | None = primary((stated[1] or stated[2]).decode("ascii"))
+    else:
+        language = language_of(_MARKUP.sub(" ", body.decode("cp1252", "replace")))
+    if language is None and _NO_WORD.search(body.decode("cp1252", "replace")):
+        return guess
+    encoding = _OF_LANGUAGE.get(language or "", "cp1252")
+    if encoding == "cp1250" and guess == "iso8859_2":
+        return guess
+    return encoding if _exactly(body, encoding) is not None else guess
 
 
 def _refuse() -> NoReturn:

@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 from evalkit.corpora import language, licenses
 from evalkit.corpora.duplicates import find_duplicates
 from evalkit.corpora.store import Document
+from evalkit_crawlers.host_names import ascii_host
 from evalkit_crawlers.source import Drop
 from evalkit_crawlers.text.normal_form import normal_text
 
@@ -127,7 +128,7 @@ def _without_duplicates(
 def site_of(url: str | None) -> str:
     """The host of a URL; empty where there is none."""
     try:
-        return urlsplit(url or "").hostname or ""
+        return ascii_host(urlsplit(url or "").hostname or "")
     except ValueError:  # e.g. an unclosed bracket
         return ""
 

@@ -44,6 +44,9 @@ _PART_NAMES = re.compile(
     r"read-?(?:more|next|also)|promo|embeds?|video|attachment|infobox)(?:$|[\s_-])",
     re.IGNORECASE,
 )
+_ADDRESSES = "//link[@rel='canonical'] | //meta[@property='og:url' or @name='twitter:url']"
+# In /2026/11/10-things-to-know the ten are things; htmldate takes them for a day.
+_NUMBER_IN_ADDRESS = re.compile(r"/(?:19|20)\d\d/\d\d?/\d\d?[-_][^/\d]", re.ASCII)
 _EARLIEST = "1995-01-01"
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 # Characters that HTML forbids; libxml2 ends a document at the first U+0000.
@@ -175,6 +178,9 @@ def _published_on(tree: "HtmlElement", latest: dt.date) -> dt.date | None:
     tree = deepcopy(tree)
     for measured in tree.xpath(_MEASURED):
         measured.drop_tree()
+    for address in tree.xpath(_ADDRESSES):
+        if _NUMBER_IN_ADDRESS.search(address.get("href") or address.get("content") or ""):
+            address.drop_tree()
     core = deepcopy(tree)
     for beside in core.xpath("//aside|//nav|//footer"):
         if beside.getparent() is not None:

@@ -1,24 +1,20 @@
 """Whether a page or its site asks not to be used for training or mining, in any of the ways there are for it.
 
 - ``noai`` and ``noimageai`` in ``<meta name="robots">`` or the header ``X-Robots-Tag``;
-- ``tdm-reservation``: 1 as ``<meta>``, as a header, or in the site's ``/.well-known/tdmrep.json``
-  (https://www.w3.org/community/reports/tdmrep/CG-FINAL-tdmrep-20240510/).
+- ``tdm-reservation``: 1 as ``<meta>`` or as a header; a site's ``tdmrep.json`` is read by
+  `evalkit_crawlers.http.reservations`.
 """
 
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-
-from evalkit.files import parse_json
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 AGENT = "evalkit"
-RESERVED = "use for mining is reserved (noai, tdm-reservation)"
+RESERVED = "page asks not to be mined (noai, tdm-reservation)"
 """Reason of a drop."""
-
 _NO_AI = frozenset({"noai", "noimageai"})
 _VALUED = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
 """Directives with a value: what stands before their colon is no agent's name."""
@@ -42,32 +38,6 @@ def is_reserved(tree: "HtmlElement", headers: Mapping[str, str]) -> bool:
         if name in ("robots", AGENT):
             directives.append(_words(content))
     return any(_NO_AI & words for words in directives)
-
-
-def is_reserved_by_site(rules: bytes, url: str) -> bool:
-    """Whether a site's ``tdmrep.json`` reserves an address: the first rule whose pattern covers it counts.
-
-    A file that is not as the specification has it says nothing.
-    """
-    try:
-        content = parse_json(rules)
-    except ValueError:
-        return False
-    parts = urlsplit(url)
-    path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    for rule in content if isinstance(content, list) else []:
-        if isinstance(rule, dict) and _covers(rule.get("location"), path):
-            return str(rule.get("tdm-reservation")) == "1"
-    return False
-
-
-def _covers(pattern: object, path: str) -> bool:
-    """Whether a pattern of robots.txt's kind (RFC 9309, 2.2.3) covers a path."""
-    if not isinstance(pattern, str) or len(pattern) > 1000:
-        return False
-    pieces = [re.escape(piece) for piece in pattern.removesuffix("$").split("*")]
-    expression = ".*?".join(pieces) + ("$" if pattern.endswith("$") else "")
-    return len(pieces) <= 10 and re.match(expression, path) is not None
 
 
 def _directives(line: str) -> set[str]:

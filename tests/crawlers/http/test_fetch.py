@@ -471,3 +471,87 @@ def test_hostile_headers_and_statuses_are_refused() -> None:
         assert refusal(fetcher) == "connection closed without an answer"
     with fetching(in_turn(Reply(status=302))) as (fetcher, _):  # to nowhere
         assert refusal(fetcher) == "HTTP 302"
+
+
+def test_a_redirect_to_the_same_address_that_sets_a_cookie_is_followed_with_it() -> None:
+    def site(request: Request) -> Reply:
+        if request.path == "/robots.txt":
+            return Reply(status=404)
+        if request.headers.get("cookie") == "seen=1; wall=a.b-c":
+            return Reply(b"the article")
+        if request.headers.get("cookie") == "seen=1":
+            return Reply(status=302, headers={"Location": "/page", "Set-Cookie": "wall=a.b-c"})
+        cookie = "seen=1; Path=/; HttpOnly; Expires=Wed, 21 Oct 2037 07:28:00 GMT"
+        return Reply(status=302, headers={"Location": f"https://{HOST}/page", "Set-Cookie": cookie})
+
+    with fetching(site) as (fetcher, server):
+        capture = fetcher.get(PAGE)
+        assert capture.body == b"the article" and capture.final_url == PAGE
+        assert "cookie" not in str(capture.headers).lower()
+        fetcher.get(f"https://{HOST}/page?other")  # nothing is kept from one page to the next
+        assert "cookie" not in next(r for r in server.requests() if "other" in r.query).headers
+
+
+@pytest.mark.parametrize("cookie", ["a=b\x01", "=b", "a", "a=" + "b" * 5000])
+def test_a_cookie_that_is_none_is_not_sent(cookie: str) -> None:
+    def site(request: Request) -> Reply:
+        if request.path == "/robots.txt":
+            return Reply(status=404)
+        if "again" in request.query:
+            return Reply(b"sent" if "cookie" in request.headers else b"not sent")
+        return Reply(status=302, headers={"Location": "?again=1", "Set-Cookie": cookie})
+
+    with fetching(site) as (fetcher, _):
+        assert fetcher.get(PAGE).body == b"not sent"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        socket.gaierror(-3, "Temporary failure in name resolution"),
+        socket.gaierror(-2, "Name or service not known"),
+        OSError(101, "Network is unreachable"),
+    ],
+)
+def test_without_a_network_every_host_is_given_up_at_once(
+    failure: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def fail(host: str, *arguments: object, **keywords: object) -> object:
+        tried.append(host)
+        if isinstance(failure, socket.gaierror):
+            raise failure
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))]
+
+    def no_way(*arguments: object, **keywords: object) -> object:
+        raise failure
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    monkeypatch.setattr(socket, "create_connection", no_way)
+    with fetching(in_turn(Reply()), endpoints={}) as (fetcher, server):
+        for number in range(5):
+            with pytest.raises(CrawlError, match=rf"host{number}\.example cannot be reached \(no connection"):
+                fetcher.get(f"https://host{number}.example/")
+        assert sum(server.clock.slept) <= 5
+    assert tried == ["host0.example", "host0.example", *(f"host{number}.example" for number in range(1, 5))]
+
+
+def test_one_name_that_is_gone_is_tried_three_times_where_others_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve, tried = socket.getaddrinfo, []
+
+    def gone(host: str, *arguments: Any, **keywords: Any) -> Any:
+        if host == "gone.example":
+            tried.append(host)
+            raise socket.gaierror(-2, "Name or service not known")
+        return resolve(host, *arguments, **keywords)
+
+    monkeypatch.setattr(socket, "getaddrinfo", gone)
+    limits = dataclasses.replace(GENEROUS, max_tries=5)
+    with fetching(without_robots(Reply(b"here")), limits=limits) as (fetcher, _):
+        assert fetcher.get(PAGE).body == b"here"
+        with pytest.raises(CrawlError, match=r"gone\.example cannot be reached"):
+            fetcher.get("https://gone.example/")
+        assert len(tried) == 3

@@ -2,8 +2,10 @@
 
 import datetime as dt
 import itertools
+import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +15,11 @@ from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.http.fetch import Fetcher
 from evalkit_crawlers.http.hosts import HostPolicy, policy_of
 from evalkit_crawlers.http.pacing import Pacer
+from evalkit_crawlers.http.reservations import RESERVED
 from evalkit_crawlers.http.robots import Robots, Rules
-from evalkit_crawlers.source import Capture
+from evalkit_crawlers.source import Capture, FetchRefused
 from tests.support.crawling import CONTACT, crawl_from, reasons
+from tests.support.direct import capture
 from tests.support.replay import FakeClock, Reply, Request, Server, serve
 from tests.support.toy_source import Page, ToySource, pages, toy_site
 from tests.support.toys import PATIENCE_S
@@ -235,3 +239,66 @@ def test_a_byte_order_mark_does_not_hide_the_first_line() -> None:
     capture = Capture("", "", dt.datetime(2026, 11, 20, tzinfo=dt.UTC), {}, body, "")
     rules = Robots(lambda url: capture).rules_for("https://x.example/a")
     assert not rules.allow("https://x.example/a") and rules.allow("https://x.example/b")
+
+
+@pytest.mark.parametrize("agent", ["evalkit", "EvalKit", "evalkit/0.1", "Evalkit/2.0-beta"])
+def test_an_agents_version_does_not_hide_its_name(agent: str) -> None:
+    rules = f"User-agent: *\nAllow: /\n\nUser-agent: {agent}\nDisallow: /secret/\n".encode()
+    parsed = Robots(lambda url: capture(rules, url=url)).rules_for("https://pages.example/")
+    assert not parsed.allow("https://pages.example/secret/a") and parsed.allow("https://pages.example/a")
+
+
+def test_an_endpoint_whose_robots_txt_forbids_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the original is an interface, of which its own robots.txt does not speak."""
+
+    def site(request: Request) -> Reply:
+        if request.path == "/robots.txt":
+            return Reply(b"User-agent: *\nDisallow: /mirror/closed/\nDisallow: /mirror/api/\n")
+        return Reply(b"here") if request.path.startswith("/mirror/") else Reply(status=404)
+
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, *arguments: Any, **keywords: Any) -> Any:
+        return resolve("127.0.0.1", *arguments, **keywords)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    with serve(site) as server:
+        base = server.url.replace("127.0.0.1", "mirror.example")
+        with Fetcher(
+            CaptureStore(Path("captures")),
+            "crawls/x",
+            contact=CONTACT,
+            endpoints={"pages.example": f"{base}/mirror"},
+            allow_private_hosts=True,
+            policies=[HostPolicy("original", ("pages.example",), interfaces=("/api/",))],
+            clock=server.clock,
+        ) as fetcher:
+            assert fetcher.get("https://pages.example/open/a").body == b"here"
+            for path in ("/closed/a", "/api/a"):
+                with pytest.raises(FetchRefused, match=r"robots\.txt forbids it, that of the endpoint"):
+                    fetcher.get(f"https://pages.example{path}")
+        paths = [request.path for request in server.requests()]
+    assert not [path for path in paths if path.startswith(("/mirror/closed", "/mirror/api"))]
+
+
+class Obedient(ToySource):
+    obeys_reservations = True
+
+
+def test_a_sites_reservations_are_obeyed_where_a_source_does() -> None:
+    documents = [
+        Page("doc0000", "one.example"),
+        Page("doc0001", "one.example"),
+        Page("doc0002", "two.example"),
+    ]
+    rules = {"/.well-known/tdmrep.json": Reply(b'[{"location": "/doc0001", "tdm-reservation": 1}]')}
+    with serve(toy_site(documents, rules), HOSTS) as server:
+        (all_of_them,) = crawl_from(server, ToySource())
+        assert reasons(all_of_them) == {}
+        assert not [request for request in server.requests() if "well-known" in request.path]
+    with serve(toy_site(documents, rules), HOSTS) as server:
+        (others,) = crawl_from(server, Obedient(), output=Path("obedient"))
+        assert reasons(others) == {"doc0001": RESERVED}
+        paths = [(request.host, request.path) for request in server.requests()]
+        assert paths.count(("one.example", "/.well-known/tdmrep.json")) == 1
+        assert ("one.example", "/doc0001") not in paths

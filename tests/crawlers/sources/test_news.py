@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit_crawlers.source import Candidate, CrawlWindow, Drop
+from evalkit_crawlers.source import Candidate, CrawlWindow, Drop, Remark
 from evalkit_crawlers.sources.feeds import Feed, load_feeds
 from evalkit_crawlers.sources.news import DISAGREE, OUTSIDE, UNDATED, NewsSource, command
-from tests.support.direct import WINDOW, DirectGet, capture, crawl_directly, reasons, token_f1
+from tests.support.direct import WINDOW, DirectGet, capture, crawl_directly, reasons, remarks_of, token_f1
 from tests.support.replay import Reply, Request
 from tests.support.site_news import (
     FORMATS,
@@ -60,7 +60,10 @@ def test_articles_of_many_makes_formats_and_languages(tmp_path: Path) -> None:
     articles_by_url = {story.url: story for served_feed in served for story in served_feed.articles}
     assert {result.candidate.url for result in extracted} == set(articles_by_url)
     # Feeds that reach no further back than this say so; those cannot be had from their first page alone.
-    assert reasons(drops) == {"feed: its oldest entry is newer than the window's first day": 7}
+    assert drops == []
+    remarks = remarks_of(NewsSource(load_feeds(file)), news_site(served))
+    assert {remark.text for remark in remarks} == {"its oldest entry is newer than the window's first day"}
+    assert len(remarks) == 7
     for result in extracted:
         original = articles_by_url[result.candidate.url]
         assert token_f1(result.text, original.text) >= 0.95
@@ -111,8 +114,7 @@ def test_dates_of_feed_and_page_are_checked_against_each_other(
     served = ServedFeed(story.host, (story,), format="atom")
     old = ServedFeed("old.example", (article("en", 1, MIDDLE, host="old.example"),))
     extracted, drops, _ = crawl_directly(NewsSource((feed(served),)), news_site([served, old]))
-    about_articles = {drop.reason for drop in drops if not drop.reason.startswith("feed:")}
-    assert about_articles == ({reason} if reason else set())
+    assert {drop.reason for drop in drops} == ({reason} if reason else set())
     assert len(extracted) == (reason is None)
 
 
@@ -149,17 +151,14 @@ def test_a_mention_elsewhere_does_not_keep_an_article_from_its_own_feed() -> Non
         NewsSource((feed(mentioning), feed(publishing))), news_site([mentioning, publishing])
     )
     assert [result.candidate.url for result in extracted] == [story.url]
-    assert reasons(drops) == {
-        "entry of another site": 1,
-        "feed: its oldest entry is newer than the window's first day": 2,
-    }
+    assert reasons(drops) == {"entry of another site": 1}
 
 
 def test_a_feed_without_entries_is_told_of() -> None:
     body = b"<rss version='2.0'><channel><title>t</title></channel></rss>"
     empty = feed(ServedFeed("empty.example", ()))
     entries = list(NewsSource((empty,)).discover(WINDOW, DirectGet(lambda _: Reply(body))))
-    assert entries == [Drop("empty.example", "feed: it has no entries")]
+    assert entries == [Remark("empty.example", "it has no entries")]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +225,7 @@ def test_a_feed_without_end_is_left() -> None:
     get = DirectGet(endless)
     entries = list(source.discover(WINDOW, get))
     assert len(get.requested_urls) == 200
-    assert entries[-1] == Drop("en.news.example", "feed: more than 200 pages")
+    assert entries[-1] == Remark("en.news.example", "it has more than 200 pages")
 
 
 def test_one_feed_that_fails_does_not_take_the_others_along() -> None:
@@ -234,7 +233,9 @@ def test_one_feed_that_fails_does_not_take_the_others_along() -> None:
     lost = feed(ServedFeed("gone.example", ()))
     extracted, drops, _ = crawl_directly(NewsSource((lost, feed(good))), news_site([good]))
     assert [result.candidate.language for result in extracted] == ["es"]
-    assert Drop("gone.example", "feed: HTTP 404") in drops
+    assert drops == []
+    source = NewsSource((lost, feed(good)))
+    assert Remark("gone.example", "HTTP 404") in remarks_of(source, news_site([good]))
 
 
 def test_the_same_listings_give_the_same_candidates() -> None:

@@ -232,3 +232,20 @@ def test_what_is_told_to_counters_of_readers_is_not_the_date(name: str) -> None:
 def test_media_types_of_html(content_type: str) -> None:
     pages.check_html(capture(b"<html>", content_type))
     pages.check_html(dataclasses.replace(capture(b"<html>"), headers={"content-type": content_type}))
+
+
+@pytest.mark.parametrize(
+    ("path", "date"),
+    [
+        ("/2026/11/10-things-to-know", dt.date(2026, 11, 5)),
+        ("/2026/11/3_fragen", dt.date(2026, 11, 5)),
+        ("/2026/11/03/three-questions", dt.date(2026, 11, 3)),
+        ("/things-to-know", dt.date(2026, 11, 5)),
+    ],
+)
+def test_a_number_in_an_address_is_no_day(path: str, date: dt.date) -> None:
+    text = "".join(f"<p>The harbour was rebuilt before winter number {n}.</p>" for n in range(20))
+    published = '<meta property="article:published_time" content="2026-11-05T10:00:00+00:00">'
+    canonical = f'<link rel="canonical" href="https://news.example{path}">'
+    page = f"<html><head>{canonical}{published}</head><body><article>{text}</article></body></html>"
+    assert pages.read_page(capture(page.encode())).published_on == date

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from evalkit_crawlers.http.reservations import is_reserved_by_site
 from evalkit_crawlers.text import pages, unfit
-from evalkit_crawlers.text.reservations import is_reserved_by_site
 from tests.support.direct import capture
 from tests.support.toy_source import prose
 
