@@ -158,7 +158,7 @@ def _guessed(body: bytes) -> str | None:
 
 def _latin(body: bytes, guess: str) -> str:
     """The code page of a text in the Latin alphabet, by its language, as browsers have it."""
-    from evalkit_crawlers.text.language import language_of, primary
+    from evalkit.corpora.language import language_of, primary
 
     stated = _LANGUAGE.search(body[:_NUM_BYTES_SEARCHED])
     if stated:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import threading
 from pathlib import Path
 
 from evalkit.corpora.store import load_corpus, verify_corpus
@@ -13,9 +14,10 @@ from evalkit_crawlers.sources.news import NewsSource
 from evalkit_crawlers.sources.wikipedia import WikipediaSource
 from tests.support.crawling import crawl_from, parquet
 from tests.support.direct import token_f1
-from tests.support.replay import serve
+from tests.support.replay import Reply, Request, serve
 from tests.support.site_news import LANGUAGES, MAKES, ServedFeed, article, feed_table, news_site
 from tests.support.site_wikipedia import wiki_page, wiki_site
+from tests.support.toys import PATIENCE_S
 
 MIDDLE = dt.datetime(2026, 11, 7, 12, tzinfo=dt.UTC)
 
@@ -100,3 +102,30 @@ def test_wikipedia_becomes_a_corpus() -> None:
     assert crawled.corpus.manifest.licenses == {"CC-BY-SA-4.0": 9}
     assert crawled.corpus.manifest.num_dropped == {"disambiguation page": 1, "redirect": 1}
     assert all("/wiki/Subject" in (document.url or "") for document in crawled.corpus.documents)
+
+
+def test_feeds_of_several_hosts_are_asked_at_the_same_time_and_what_they_lack_is_no_document(
+    tmp_path: Path,
+) -> None:
+    meeting = threading.Barrier(2, timeout=PATIENCE_S)
+    served = [
+        ServedFeed(f"{name}.example", (article("en", n, MIDDLE, host=f"{name}.example"),))
+        for n, name in enumerate(("one", "two"))
+    ]
+    inner = news_site(served)
+
+    def site(request: Request) -> Reply:
+        if request.path == "/feed/":
+            meeting.wait()  # breaks, and the crawl fails, unless both feeds are being asked for now
+        return inner(request)
+
+    file = tmp_path / "feeds.toml"
+    file.write_text("\n".join(map(feed_table, served)))
+    with serve(site, [feed.host for feed in served]) as server:
+        lines: list[str] = []
+        (crawled,) = crawl_from(server, NewsSource(load_feeds(file)), lines=lines)
+    manifest = crawled.corpus.manifest
+    assert manifest.num_documents == 2 and manifest.num_dropped == {}
+    remark = "its oldest entry is newer than the window's first day"
+    assert manifest.provenance["listings"].count(remark) == 2
+    assert len([line for line in lines if line.endswith(remark)]) == 2
