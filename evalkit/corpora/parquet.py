@@ -12,7 +12,7 @@ import mmap
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from evalkit.corpora.parquet_pages import DELTA_BYTE_ARRAY, DICTIONARY_ENCODINGS, Buffer, Page, read_pages
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from evalkit.isolation import Worker
 
+Rows = TypeVar("Rows", "pa.Table", "pa.RecordBatch")
 _BATCH_ROWS = 1000
 _FEW_ROWS = 100_000
 _SMALL_BYTES = 2**30
@@ -45,6 +46,8 @@ class _Bounds(NamedTuple):
     """Of texts each of which is the start of the one before it, and more: not to be had as a dictionary."""
     largest_delta_bytes: int
     """Of pages of these columns: a text can be as long."""
+    metadata: "pq.FileMetaData"
+    """The table of contents."""
 
 
 def read_table(source: Path | bytes, columns: Collection[str] | None = None) -> "pa.Table":
@@ -61,10 +64,10 @@ def read_table(source: Path | bytes, columns: Collection[str] | None = None) -> 
     import pyarrow as pa
 
     bounds = _checked_bounds(source)
-    with _opened(source) as file:
+    with _opened(source, metadata=bounds.metadata) as file:
         names = [field.name for field in file.schema_arrow if columns is None or field.name in columns]
         if bounds.num_flat_bytes <= _most_bytes(source):
-            return file.read(columns=names, use_threads=False)
+            return _validated(file.read(columns=names, use_threads=False))
     return pa.Table.from_batches(_counted_batches(source, names, bounds))
 
 
@@ -73,10 +76,11 @@ def bounded_batches(
 ) -> "Iterator[pa.RecordBatch]":
     """Some rows after others; see `read_table`."""
     bounds = _checked_bounds(source)
-    with _opened(source) as file:
+    with _opened(source, metadata=bounds.metadata) as file:
         names = [field.name for field in file.schema_arrow if columns is None or field.name in columns]
         if bounds.num_flat_bytes <= _most_bytes(source):
-            yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=names, use_threads=False)
+            settings = {"batch_size": _BATCH_ROWS, "columns": names, "use_threads": False}
+            yield from map(_validated, file.iter_batches(**settings))
             return
     yield from _counted_batches(source, names, bounds)
 
@@ -118,7 +122,13 @@ def _counted_batches(
                 column if column.type == field.type else column.dictionary_decode().cast(field.type)
                 for column, field in zip(batch.columns, fields, strict=True)
             ]
-            yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+            yield _validated(pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)))
+
+
+def _validated(rows: Rows) -> Rows:
+    """The same; texts that are no UTF-8 are found here, not where somebody looks at them."""
+    rows.validate(full=True)
+    return rows
 
 
 def _count_apart(source: Path | bytes) -> None:
@@ -177,12 +187,17 @@ def _most_bytes(source: Path | bytes) -> int:
     return max(_SMALL_BYTES, _MOST_GROWTH * _num_bytes(source))
 
 
-def _opened(source: Path | bytes, *, read_dictionary: list[str] | None = None) -> "pq.ParquetFile":
+def _opened(
+    source: Path | bytes,
+    *,
+    read_dictionary: list[str] | None = None,
+    metadata: "pq.FileMetaData | None" = None,
+) -> "pq.ParquetFile":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     place = pa.BufferReader(source) if isinstance(source, bytes) else source
-    return pq.ParquetFile(place, read_dictionary=read_dictionary)
+    return pq.ParquetFile(place, read_dictionary=read_dictionary, metadata=metadata)
 
 
 @contextmanager
@@ -240,6 +255,7 @@ def _checked_bounds(source: Path | bytes) -> _Bounds:
         num_value_bytes[False],
         frozenset(delta_columns),
         max(delta_columns.values(), default=0),
+        metadata,
     )
     if bounds.num_nested_bytes > most_bytes:
         _count_apart(source)

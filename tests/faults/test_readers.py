@@ -1,5 +1,6 @@
 """Whatever is in a file: what it says, or an error that names it."""
 
+import hashlib
 import io
 import json
 import struct
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from evalkit.cells.files import content_sha256
 from tests.faults.damage import Choices, Files
 from tests.faults.guard import finding, finding_of, watched
 from tests.faults.readers import READER, READERS
@@ -90,15 +92,32 @@ def _with_pickle(opcodes: bytes) -> Callable[[bytes], bytes]:
     return change
 
 
-def _not_utf8(data: bytes) -> bytes:
+def _not_utf8(data: bytes, name: str = "title") -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.read_table(io.BytesIO(data))
     column = pa.array([b"\xff"] * table.num_rows, pa.binary()).view(pa.string())
     sink = io.BytesIO()
-    pq.write_table(table.set_column(table.column_names.index("title"), "title", column), sink)
+    pq.write_table(table.set_column(table.column_names.index(name), name, column), sink)
     return sink.getvalue()
+
+
+def _changed_rows(
+    kind: str, column: str, change: Callable[[bytes, str], bytes]
+) -> tuple[str, Mapping[str, bytes]]:
+    """Cells of which one has other rows, and says so."""
+    files = dict(READER["cells"].files())
+    name = min(
+        name for name in files if name.endswith(".parquet") and (kind == "probes") == ("/probes/" in name)
+    )
+    rows = change(files[name], column)
+    content_name = name.replace(".parquet", ".json")
+    content = json.loads(files[content_name])
+    part = "items" if "items" in content else "documents"
+    content[part]["parquet_sha256"] = hashlib.sha256(rows).hexdigest()
+    content["sha256"] = content_sha256(content)
+    return "cells", files | {name: rows, content_name: json.dumps(content).encode()}
 
 
 FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
@@ -119,6 +138,8 @@ FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
     "titles that are no UTF-8": lambda: _changed(
         "published data set", "data/test-00000-of-00001.parquet", _not_utf8
     ),
+    "titles of a cell that are no UTF-8": lambda: _changed_rows("corpus", "title", _not_utf8),
+    "tests of a probe that are no UTF-8": lambda: _changed_rows("probes", "test", _not_utf8),
     "shape of texts": lambda: _changed("safetensors", "safetensors", _with_header(shape=["x", 2])),
     "type with a line break": lambda: _changed(
         "safetensors", "safetensors", _with_header(dtype="\x1b]0;x\x07\n")
