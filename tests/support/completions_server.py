@@ -210,3 +210,75 @@ class _Handler(HubHandler):
             self.answer(status, {"error": {"message": "out of luck"}})
         else:
             self.answer(200, answer)
+
+
+class LlamaCppManner(NamedTuple):
+    """How a server in the manner of llama.cpp's answers; each part does no harm by default."""
+
+    follows_bias: bool = True
+    is_biased: bool = False
+    """Whether probabilities are those of after the bias."""
+    reads: Callable[[list[int]], list[int]] = lambda ids: ids
+    logprobs: Callable[[NDArray[np.float64], int], NDArray[np.float64]] = lambda row, number: row
+    """``[vocabulary]``: what comes after a prompt; and the number of the request."""
+    cost: Callable[[float], float] = lambda logprob: logprob
+    """Of the token that was chosen."""
+    told: bool = True
+    """Whether probabilities are told at all."""
+    pieces: bool = True
+    """Whether ``/tokenize`` tells the bytes of tokens."""
+
+
+class LlamaCppServer(CompletionsServer):
+    """Serves llama-nano as llama.cpp's server does, as of October 2026: ``tools/server/README.md``."""
+
+    def __init__(self, manner: LlamaCppManner = LlamaCppManner()) -> None:  # noqa: B008  a constant
+        super().__init__()
+        self.RequestHandlerClass = _LlamaCppHandler
+        self.llama_cpp_manner = manner
+
+    @property
+    def spec(self) -> str:
+        return f"openai:{self.url}/v1"
+
+    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        manner, number = self.llama_cpp_manner, self.count(body)
+        ids = manner.reads(body["prompt"])
+        with self._lock:
+            row = next_logprobs(ids)[-1]
+        row = manner.logprobs(row, number)
+        biased = row.copy()
+        if manner.follows_bias:
+            for token, bias in body["logit_bias"]:
+                biased[token] += bias
+        chosen = int(biased.argmax())
+        if manner.is_biased:
+            row = biased - np.log(np.exp(biased - biased.max()).sum()) - biased.max()
+        best = np.argsort(-row)[: body["n_probs"]].tolist()
+        entries = [{"id": token, "logprob": float(row[token])} for token in best]
+        probability = {"id": chosen, "logprob": manner.cost(float(row[chosen])), "top_logprobs": entries}
+        is_told = manner.told and chosen < 0xC0  # as of a token that begins a character
+        answer = {"tokens_evaluated": len(ids), "truncated": False}
+        return answer | ({"completion_probabilities": [probability]} if is_told else {})
+
+
+class _LlamaCppHandler(_Handler):
+    server: Any
+
+    def do_GET(self) -> None:
+        meta = {"n_vocab": 257, "n_ctx": CONTEXT_LENGTH}
+        entry = {"id": "/srv/nano.gguf", "aliases": [], "owned_by": "llamacpp", "meta": meta}
+        props = {"total_slots": 2, "build_info": "b7000", "bos_token": "<|start|>", "eos_token": "<|start|>"}
+        self.answer(200, props if self.note() == "/props" else {"data": [entry]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.note() == "/tokenize":
+            is_start = body["parse_special"] and body["content"] == "<|start|>"
+            ids = [256] if is_start or body["add_special"] else list(body["content"].encode())
+            has_pieces = self.server.llama_cpp_manner.pieces
+            tokens = [{"id": token, "piece": [token] if token < 256 else ""} for token in ids]
+            self.answer(200, {"tokens": tokens if has_pieces else ids})
+        else:
+            self.answer(200, self.server.complete(body))
+            self.server.done()
