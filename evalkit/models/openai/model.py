@@ -42,7 +42,7 @@ _MOST_TOKENS_PER_BATCH = 1 << 18
 _NUM_FURTHER_TOKENS = 2
 """What a server's context holds beside the positions of a forward pass: the last target, which is sent as
 well, and a token that is generated, for not every server can generate none."""
-_PROBE_TOKENS = 64
+_PROBE_TOKENS = 32
 """Of llama.cpp's server, which is asked for each token."""
 
 

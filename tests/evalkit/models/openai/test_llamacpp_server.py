@@ -1,5 +1,6 @@
 """llama.cpp's own server: each token is one that it is made to choose, and costs what it cost before that."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def test_a_request_for_each_token_and_as_many_at_a_time_as_slots() -> None:
         num_asked = len(server.bodies)
         costs = model.nats([[97], [98, 99], [100], [0xC3, 0xA9]])
         assert sum(map(len, costs)) == 6
-        assert len(server.bodies) - num_asked == 7  # the first of the last is told of beside another
+        # The first of the last is told of beside another token, and only among all.
+        assert len(server.bodies) - num_asked == 6 + 2
         assert {body["id_slot"] for body in server.bodies} == {0, 1}
         assert server.most_at_once <= 2
         local = load("llama-nano")
@@ -102,7 +104,7 @@ FAULTS = {
     ),
     "adds a BOS": (
         LlamaCppManner(reads=lambda ids: [256, *ids]),
-        r"reads 65 tokens of a prompt of 64.* adds "
+        r"reads 33 tokens of a prompt of 32.* adds "
         "to",
     ),
     "tells nothing": (LlamaCppManner(told=False), "probabilities of 0 of 257 tokens"),
@@ -114,7 +116,8 @@ FAULTS = {
         LlamaCppManner(logprobs=lambda row, number: row / np.log(2)),
         "sum to 0.* no natural log",
     ),
-    "NaN": (LlamaCppManner(logprobs=lambda row, number: row if number == 1 else row * np.nan), "no number"),
+    "NaN": (LlamaCppManner(cost=lambda logprob: math.nan), "gives nan for token .*: no number"),
+    "above 0": (LlamaCppManner(cost=lambda logprob: -logprob), "costs are of after|a probability above 1"),
     "says no bytes": (LlamaCppManner(pieces=False), r"does not say the bytes of its tokens \(/tokenize\)"),
     "differs when asked again": (
         LlamaCppManner(logprobs=lambda row, number: np.roll(row, number) if number > 9 else row),
