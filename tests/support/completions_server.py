@@ -280,5 +280,6 @@ class _LlamaCppHandler(_Handler):
             tokens = [{"id": token, "piece": [token] if token < 256 else ""} for token in ids]
             self.answer(200, {"tokens": tokens if has_pieces else ids})
         else:
-            self.answer(200, self.server.complete(body))
+            answer = self.server.complete(body)
             self.server.done()
+            self.answer(200, answer)
