@@ -80,7 +80,9 @@ def served_model(client: Client) -> ServedModel:
     listed = mapping(client.get(f"{address.url}/models"))
     entries = [mapping(entry) for entry in sequence(listed.get("data"))]
     names = [str(entry["id"]) for entry in entries if isinstance(entry.get("id"), str)]
-    if not names:
+    if not names and address.model is not None:  # a server may have more than it lists
+        entries = [{"id": address.model}]
+    elif not names:
         raise ModelError(f"{client.name}: {address.place} lists no models under {address.url}/models")
     if address.model is None and len(names) > 1:
         raise UsageError(f"{client.name}: the server has {', '.join(names)}; add #MODEL to the address")
