@@ -6,6 +6,7 @@ from typing import NamedTuple
 _RWKV7_TESTS = "tests/evalkit/models/rwkv7/test_model.py"
 _HF_TESTS = "tests/evalkit/models/hf/test_architectures.py"
 _GGUF_TESTS = "tests/evalkit/models/gguf"
+_SERVER_TESTS = "tests/evalkit/models/openai"
 _SMOLLM2_TESTS = f"{_GGUF_TESTS}/test_smollm2.py"
 
 
@@ -47,6 +48,7 @@ def comparisons() -> Iterator[Comparison]:
     for compared, test in of_harness:
         yield Comparison("safetensors", "llama", compared, "lm_eval 0.4.13", "1e-6", test)
     yield from _gguf()
+    yield from _of_servers()
     yield Comparison(
         "codec", "xz, zstd, brotli, ppmd", "sizes", "the libraries' files without containers", "container",
         "tests/evalkit/models/test_compressors.py",
@@ -90,4 +92,15 @@ def _gguf() -> Iterator[Comparison]:
     yield Comparison(
         "GGUF", "all", "token ids by every way to cut texts", "llama.cpp", "equal but for marks in two",
         f"{_GGUF_TESTS}/test_tokenizer.py",
+    )  # fmt: skip
+
+
+def _of_servers() -> Iterator[Comparison]:
+    yield Comparison(
+        "a server's completions", "llama, trained", "bits of documents, cut into windows",
+        "the checkpoint on this machine", "1e-6 bits a byte", f"{_SERVER_TESTS}/test_completions.py",
+    )  # fmt: skip
+    yield Comparison(
+        "llama.cpp's server", "llama, random", "bits of documents, cut into windows",
+        "the file, dequantised", "2e-5 bits a byte", f"{_SERVER_TESTS}/test_llamacpp_server.py",
     )  # fmt: skip
