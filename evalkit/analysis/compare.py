@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import reading_of_cell
+from evalkit.analysis.quantisation import StoredWeights, stored_weights
 from evalkit.cells.schema import CorpusCell, DocumentRow
 from evalkit.errors import UsageError
 from evalkit.models.catalog import load_catalog
@@ -43,6 +44,9 @@ class Comparison:
     num_clusters: int
     bits_per_byte_a: float
     bits_per_byte_b: float
+    weights_a: StoredWeights
+    """How A's weights are stored, as far as its cell says."""
+    weights_b: StoredWeights
     difference: float
     """Bits per byte of A minus B over all bytes: negative where A is better."""
     interval: Interval | None
@@ -68,7 +72,7 @@ class Comparison:
     def to_json(self, num_documents: int) -> dict[str, object]:
         """The comparison as strict JSON can hold it, with at most that many gains and losses of A."""
         fields = dataclasses.asdict(self)
-        for name in ("reading_a", "reading_b"):
+        for name in ("reading_a", "reading_b", "weights_a", "weights_b"):
             fields[name] = getattr(self, name)._asdict()
         fields["interval"] = self.interval and {"low": self.interval.low, "high": self.interval.high}
         del fields["documents"]
@@ -148,6 +152,8 @@ def _compare(
         num_clusters=len(set(clusters)),
         bits_per_byte_a=math.fsum(bits_a) / sum(num_bytes),
         bits_per_byte_b=math.fsum(bits_b) / sum(num_bytes),
+        weights_a=stored_weights(a.model),
+        weights_b=stored_weights(b.model),
         difference=math.fsum(differences) / sum(num_bytes),
         interval=percentile_interval(resampled_ratios(differences, num_bytes, clusters), len(set(clusters))),
         reading_a=readings[0],
@@ -165,8 +171,8 @@ def comparison_lines(comparison: Comparison, num_documents: int) -> list[str]:
         f"{a} against {b} on {comparison.corpus}: {comparison.num_documents} documents in "
         f"{comparison.num_clusters} clusters, policy {comparison.policy_a}"
         + ("" if comparison.policy_a == comparison.policy_b else f" against {comparison.policy_b}"),
-        f"  {a:<24} {comparison.bits_per_byte_a:.4f} bits/byte",
-        f"  {b:<24} {comparison.bits_per_byte_b:.4f} bits/byte",
+        f"  {a:<24} {comparison.bits_per_byte_a:.4f} bits/byte{_storage(comparison.weights_a)}",
+        f"  {b:<24} {comparison.bits_per_byte_b:.4f} bits/byte{_storage(comparison.weights_b)}",
         f"  difference               {comparison.difference:+.4f}"
         + (
             f"  (95 % interval {interval.low:+.4f} to {interval.high:+.4f})"
@@ -196,6 +202,14 @@ def comparison_lines(comparison: Comparison, num_documents: int) -> list[str]:
             for document in documents[:num_documents]
         ]
     return lines
+
+
+def _storage(weights: StoredWeights) -> str:
+    """How the weights are stored, of files that say how large they are."""
+    if weights.file_bytes is None or weights.bits_per_weight is None:
+        return ""
+    megabytes = weights.file_bytes / 1e6
+    return f"  ({weights.kind}, {weights.bits_per_weight:.2f} bits per weight, {megabytes:.1f} MB)"
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -85,6 +85,8 @@ class CatalogEntry:
     """Names of keys, by blanks, whose value (or lack of one) no copy of a source confirms."""
     model_type: str | None = None
     """What the config of a model for transformers calls its architecture."""
+    origin: str | None = None
+    """Name of the model that this one was quantised from."""
     uncheatable_bos: bool = False
     """Whether Uncheatable Eval put a BOS before every chunk (``add_bos=True`` in its ``eval_multi.py``)."""
 

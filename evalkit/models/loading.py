@@ -261,7 +261,16 @@ def _names_of_paths(entries: Sequence[CatalogEntry | Model | LocatedModel]) -> l
 def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | None]:
     """What the catalog knows of a model and a result should say; local folders stay private."""
     fields = dataclasses.asdict(entry)
-    names = ("file", "num_parameters", "released", "knowledge_cutoff", "cutoff_source", "license", "source")
+    names = (
+        "file",
+        "num_parameters",
+        "released",
+        "knowledge_cutoff",
+        "cutoff_source",
+        "license",
+        "source",
+        "origin",
+    )
     details = {name: fields[name] for name in names if fields[name] is not None}
     details["target"] = entry.local_path.name if entry.local_path else entry.target
     return details

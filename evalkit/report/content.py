@@ -18,6 +18,7 @@ from evalkit.report.leaderboard_data import leaderboard_data
 from evalkit.report.model_page import model_page
 from evalkit.report.pages import Pages, cell_file
 from evalkit.report.probes import probe_groups
+from evalkit.report.quantisation import quantisation_table
 from evalkit.report.sources import Background
 from evalkit.report.writer import Writer, shown_deep, shown_fields
 from evalkit.scoring.policy import POLICIES
@@ -44,7 +45,8 @@ def write(
     pages = Pages(board, backgrounds, catalog)
     explored = write_explorer(writer, pages, num_documents)
     front = front_page(pages)
-    writer.page("index.html", "leaderboard.html", ["leaderboard.js"], **front._asdict())
+    quantised = quantisation_table(pages)
+    writer.page("index.html", "leaderboard.html", ["leaderboard.js"], **front._asdict(), quantised=quantised)
     data = leaderboard_data(board, pages.rows(), pages.columns())
     writer.data("data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages)}))
     for name, key in pages.model_keys.items():

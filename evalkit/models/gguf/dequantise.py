@@ -1,5 +1,6 @@
 """Weights of a GGUF file as tensors of ordinary numbers."""
 
+import hashlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -73,6 +74,26 @@ def quantisation_summary(tensors: Iterable[TensorInfo]) -> str:
     return ", ".join(f"{name} ({counts[name]})" for name in names)
 
 
+def origin_sha256(header: Header) -> str | None:
+    """A digest that files share whose weights were quantised from one model; None where nothing tells.
+
+    Of the architecture, the model's name, and the vectors (scales of norms, biases), which no program that
+    quantises touches and which training moves.
+    """
+    vectors = [
+        tensor
+        for name, tensor in header.tensors.items()
+        if len(tensor.shape) == 1 and tensor.type_name == "F32" and name not in ROPE_FACTORS
+    ]
+    if not vectors:
+        return None
+    digest = hashlib.sha256(f"{header.architecture}\n{header.text('general.name', '')}\n".encode())
+    for tensor in sorted(vectors, key=lambda tensor: tensor.name):
+        digest.update(f"{tensor.name}\n".encode())
+        digest.update(read_tensor(tensor, torch.float32).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def described_weights(header: Header) -> dict[str, str | int | float | bool | None]:
     """What a cell should say of a file's weights: how many, how large, and how they are stored."""
     weights = [tensor for name, tensor in header.tensors.items() if name not in ROPE_FACTORS]
@@ -89,4 +110,5 @@ def described_weights(header: Header) -> dict[str, str | int | float | bool | No
         "quantisation": quantisation,
         "file_bytes": header.num_file_bytes,
         "bits_per_weight": round(8 * sum(tensor.num_bytes for tensor in weights) / num_parameters, 4),
+        "origin_sha256": origin_sha256(header),
     }
