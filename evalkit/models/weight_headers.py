@@ -143,6 +143,8 @@ def _pickled(path: Path) -> Iterator[StoredTensor]:
         raise ValueError(problem)
     seen = set()
     for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise ValueError(f"a tensor is called {name!r}, which is no text")
         place = (tensor.data_ptr(), tensor.shape)
         if place not in seen:
             seen.add(place)

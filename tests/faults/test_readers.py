@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -92,6 +93,17 @@ def _with_pickle(opcodes: bytes) -> Callable[[bytes], bytes]:
     return change
 
 
+def _on_two_disks(data: bytes) -> bytes:
+    start = data.rindex(b"PK\x06\x07") + 16
+    return data[:start] + struct.pack("<I", 2) + data[start + 4 :]
+
+
+def _saved(value: object) -> bytes:
+    sink = io.BytesIO()
+    torch.save(value, sink)
+    return sink.getvalue()
+
+
 def _not_utf8(data: bytes, name: str = "title") -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -159,6 +171,11 @@ FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
     ),
     "key called by a line end": lambda: _changed(
         "JSONL", "jsonl", lambda data: data.replace(b"text", b"te\\nt", 1)
+    ),
+    "archive on two disks": lambda: _changed(".pth", "pth", _on_two_disks),
+    "tensor called by a number": lambda: _changed(".pth", "pth", lambda _: _saved({1: torch.zeros(2)})),
+    "tensor called by a line end": lambda: _changed(
+        ".pth", "pth", lambda _: _saved({"a\x0bb": torch.zeros(2)})
     ),
     "memo of a pickle empty": lambda: _changed(".pth", "pth", _with_pickle(b"\x80\x02h\x63.")),
 }

@@ -111,7 +111,11 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
     if not start:
         raise ModelError(f"{path} is empty; fetch the file again")
     is_zip_start = start == b"PK"
-    if is_zip_start and not zipfile.is_zipfile(path):
+    try:
+        is_whole = not is_zip_start or zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{path} is damaged: {first_line(error)}; fetch the file again") from error
+    if not is_whole:
         raise ModelError(f"{path} is truncated: its table of contents is missing; fetch the file again")
     try:
         with warnings.catch_warnings():
