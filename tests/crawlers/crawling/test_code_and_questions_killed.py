@@ -1,4 +1,4 @@
-"""kill -9 ten times in crawls of GitHub and Stack Exchange: the same corpora, and nothing fetched twice."""
+"""kill -9 ten times in crawls of APIs: the same corpora, and nothing fetched twice."""
 
 import signal
 from collections import Counter
@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from evalkit_crawlers.source import Source
+from evalkit_crawlers.sources.biorxiv import BiorxivSource
 from evalkit_crawlers.sources.github import GithubSource
 from evalkit_crawlers.sources.stackexchange import StackExchangeSource
-from tests.support import site_github, site_stackexchange
+from tests.support import site_biorxiv, site_github, site_stackexchange
 from tests.support.crawling import crawl_from, parquet
 from tests.support.reaper import Reaper, lives
 from tests.support.replay import Site, serve
+from tests.support.toy_source import prose
 
 NUM_KILLS = 10
 
@@ -29,6 +31,12 @@ QUESTIONS = [
     for site in ("stackoverflow", "math", "physics", "law")
     for number in range(1, 250, 4 if site == "stackoverflow" else 1)
 ]
+PREPRINTS = [
+    site_biorxiv.Preprint(
+        number, (prose(f"{number}"),), prose(f"abstract {number}"), version=1 + number % 7 // 6
+    )
+    for number in range(24)
+]
 
 
 @pytest.mark.slow
@@ -41,8 +49,9 @@ QUESTIONS = [
             site_stackexchange.stackexchange_site(QUESTIONS),
             [site_stackexchange.HOST],
         ),
+        (BiorxivSource(), site_biorxiv.biorxiv_site(PREPRINTS), site_biorxiv.hosts()),
     ],
-    ids=["github", "stackexchange"],
+    ids=["github", "stackexchange", "biorxiv"],
 )
 def test_ten_kills_lose_nothing(source: Source, site: Site, hosts: list[str]) -> None:
     reaper = Reaper(site)
