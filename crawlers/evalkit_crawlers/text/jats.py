@@ -134,7 +134,7 @@ def _script(element: "_Element") -> str:
     return f"{mark}{content}" if is_short else f"{mark}{{{content}}}"
 
 
-def _is_wanted(element: "_Element") -> bool:
+def _is_text(element: "_Element") -> bool:
     """Whether an element of a kept kind is text where it stands."""
     name = local_name(element)
     if name == "sec":
@@ -177,5 +177,5 @@ _STRUCTURES = Structures(
         "break": lambda _: " ",
     },
     displays={"disp-formula": _display_formula},
-    wanted=_is_wanted,
+    is_text=_is_text,
 )

@@ -32,9 +32,9 @@ def _tex(text: str) -> str:
     """A formula's source without the document that some publishers wrap it in."""
     match = _DOCUMENT.search(text)
     source = line_of(match[1] if match else text)
-    for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-        if source.startswith(left) and source.endswith(right) and len(source) > len(left + right):
-            return source[len(left) : -len(right)].strip()
+    for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
+        if source.startswith(opening) and source.endswith(closing) and len(source) > len(opening + closing):
+            return source[len(opening) : -len(closing)].strip()
     return source
 
 

@@ -45,7 +45,7 @@ class Structures(NamedTuple):
     """Elements whose text inside of a line is worked out by itself; an empty one is left out."""
     displays: "Mapping[str, Callable[[_Element], str]]" = {}  # noqa: RUF012 - never changed
     """The same for elements that are lines of their own."""
-    wanted: "Callable[[_Element], bool]" = bool
+    is_text: "Callable[[_Element], bool]" = bool
     """Asked of every element that has a place in the list; by default all are."""
 
 
@@ -136,7 +136,7 @@ class _Writer:
     def write(self, element: "_Element") -> None:
         """Write an element, but not its tail."""
         name, structures = local_name(element), self._structures
-        if not name or not structures.wanted(element):
+        if not name or not structures.is_text(element):
             return
         if name in structures.special:
             self._line.append(structures.special[name](element))
