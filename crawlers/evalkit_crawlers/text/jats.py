@@ -5,8 +5,8 @@ What is kept, and nothing else:
 - title; abstract (not the graphical one, nor those for the table of contents or in another language);
 - of body and appendices: sections with labels and titles, paragraphs, lists, definitions, quotations, boxes,
   statements, verse, code, captions of figures and tables, tables with their notes; acknowledgements;
-- formulas as LaTeX, ``\(…\)`` in a line and ``\[…\]`` on display, where the file has their source or MathML;
-  superscripts and subscripts as ``^`` and ``_``.
+- formulas as LaTeX, ``\(…\)`` in a line and ``\[…\]`` on display, where the file has their source, else their
+  MathML in one line; superscripts and subscripts as ``^`` and ``_``.
 
 Not kept: authors, affiliations, references, footnotes, funding, supplementary files, alternative texts; marks
 of references that are superscripts.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.corpora import licenses
 from evalkit_crawlers.source import FetchRefused
-from evalkit_crawlers.text.mathml import formula_text
+from evalkit_crawlers.text.formulas import formula_text
 from evalkit_crawlers.text.xml_text import (
     Structures,
     children_named,
@@ -26,6 +26,7 @@ from evalkit_crawlers.text.xml_text import (
     local_name,
     names,
     parse_xml,
+    script_of,
     text_of,
 )
 
@@ -117,21 +118,11 @@ def _license(meta: "_Element") -> str | None:
     return None
 
 
-def _inline_formula(element: "_Element") -> str:
-    source = formula_text(element)
-    return rf"\({source}\)" if source else ""
-
-
 def _script(element: "_Element") -> str:
     inside = [*descendants_named(element, "xref"), *(element.iterancestors())]
     if any(local_name(link) == "xref" and link.get("ref-type") in _REFERENCE_KINDS for link in inside):
         return ""
-    content = _plain(element)
-    if not content:
-        return ""
-    mark = "^" if local_name(element) == "sup" else "_"
-    is_short = content.isdecimal() or len(content) == 1
-    return f"{mark}{content}" if is_short else f"{mark}{{{content}}}"
+    return script_of(element, local_name(element))
 
 
 def _is_text(element: "_Element") -> bool:
@@ -148,9 +139,9 @@ def _is_text(element: "_Element") -> bool:
 
 
 def _display_formula(element: "_Element") -> str:
-    source = formula_text(element)
+    formula = formula_text(element, display=True)
     label = next((_plain(label) for label in children_named(element, "label")), "")
-    return rf"\[{source}\] {label}".strip() if source else ""
+    return f"{formula} {label}".strip() if formula else ""
 
 
 _STRUCTURES = Structures(
@@ -169,9 +160,9 @@ _STRUCTURES = Structures(
     ),
     verbatim=names("preformat code"),
     special={
-        "inline-formula": _inline_formula,
-        "math": _inline_formula,
-        "tex-math": _inline_formula,
+        "inline-formula": formula_text,
+        "math": formula_text,
+        "tex-math": formula_text,
         "sup": _script,
         "sub": _script,
         "break": lambda _: " ",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit_crawlers.source import FetchRefused
+from evalkit_crawlers.text.scripts import script_text
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -45,7 +46,7 @@ class Structures(NamedTuple):
     """Elements whose text inside of a line is worked out by itself; an empty one is left out."""
     displays: "Mapping[str, Callable[[_Element], str]]" = {}  # noqa: RUF012 - never changed
     """The same for elements that are lines of their own."""
-    is_text: "Callable[[_Element], bool]" = bool
+    is_text: "Callable[[_Element], bool]" = lambda _: True
     """Asked of every element that has a place in the list; by default all are."""
 
 
@@ -98,6 +99,13 @@ def line_of(text: str) -> str:
     return _SPACE.sub(" ", text).strip()
 
 
+def script_of(element: "_Element", kind: str) -> str:
+    """A superscript or subscript in the plain form of all sources; ``kind`` is ``sup`` or ``sub``."""
+    previous, parent = element.getprevious(), element.getparent()
+    before = (previous.tail if previous is not None else parent.text if parent is not None else None) or ""
+    return script_text(kind, "".join(element.itertext()), before, element.tail or "")
+
+
 def text_of(element: "_Element", structures: Structures) -> str:
     """The text of an element, as the module says."""
     writer = _Writer(structures)
@@ -145,7 +153,7 @@ class _Writer:
             self._put(structures.displays[name](element))
         elif name in structures.labels:
             self.end_line()
-            self._label = line_of("".join(element.itertext()))
+            self._label = line_of(f"{self._label} {''.join(element.itertext())}")
         elif name in structures.verbatim:
             self._end_block()
             self._put("".join(element.itertext()).strip("\n"))
@@ -155,8 +163,14 @@ class _Writer:
             self._end_block()
             self._write_inside(element)
             self._end_block()
+            self._end_label()
         elif name in structures.inline:
             self._write_inside(element)
+
+    def _end_label(self) -> None:
+        """A label of something that has no text is a line."""
+        label, self._label = self._label, ""
+        self._put(label)
 
     def _end_block(self) -> None:
         self.end_line()

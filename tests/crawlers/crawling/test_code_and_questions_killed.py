@@ -9,8 +9,9 @@ import pytest
 from evalkit_crawlers.source import Source
 from evalkit_crawlers.sources.biorxiv import BiorxivSource
 from evalkit_crawlers.sources.github import GithubSource
+from evalkit_crawlers.sources.law import LawSource
 from evalkit_crawlers.sources.stackexchange import StackExchangeSource
-from tests.support import site_biorxiv, site_github, site_stackexchange
+from tests.support import site_biorxiv, site_github, site_law, site_stackexchange
 from tests.support.crawling import crawl_from, parquet
 from tests.support.reaper import Reaper, lives
 from tests.support.replay import Site, serve
@@ -37,6 +38,10 @@ PREPRINTS = [
     )
     for number in range(24)
 ]
+DOCUMENTS = [
+    site_law.Document(number, (prose(f"us {number}"),), has_xml=number != 3) for number in range(1, 19)
+]
+ITEMS = [site_law.Item(number, (prose(f"uk {number}"),), has_xml=number != 3) for number in range(1, 19)]
 
 
 @pytest.mark.slow
@@ -50,8 +55,9 @@ PREPRINTS = [
             [site_stackexchange.HOST],
         ),
         (BiorxivSource(), site_biorxiv.biorxiv_site(PREPRINTS), site_biorxiv.hosts()),
+        (LawSource(), site_law.law_site(DOCUMENTS, ITEMS), site_law.HOSTS),
     ],
-    ids=["github", "stackexchange", "biorxiv"],
+    ids=["github", "stackexchange", "biorxiv", "law"],
 )
 def test_ten_kills_lose_nothing(source: Source, site: Site, hosts: list[str]) -> None:
     reaper = Reaper(site)

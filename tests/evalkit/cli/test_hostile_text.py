@@ -111,6 +111,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("crawl", "arxiv"): lambda folder: [_WINDOW, [*_WINDOW, "--categories", EVIL]],
     ("crawl", "biorxiv"): lambda folder: [[*_WINDOW, "--server", EVIL], [*_WINDOW, "--name", EVIL]],
     ("crawl", "github"): lambda folder: [[*_WINDOW, "--languages", EVIL], [*_WINDOW, "--name", EVIL]],
+    ("crawl", "law"): lambda folder: [[*_WINDOW, "--jurisdictions", EVIL], [*_WINDOW, "--name", EVIL]],
     ("crawl", "news"): lambda folder: [[*_WINDOW, "--feeds", EVIL], [*_WINDOW, "--endpoint", EVIL]],
     ("crawl", "stackexchange"): lambda folder: [[*_WINDOW, "--sites", EVIL], [*_WINDOW, "--name", EVIL]],
     ("crawl", "wikipedia"): lambda folder: [[*_WINDOW, "--languages", EVIL], [*_WINDOW, "--name", EVIL]],

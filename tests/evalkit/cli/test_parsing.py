@@ -28,6 +28,7 @@ LISTS = {
     "evalkit crawl arxiv": {"--categories"},
     "evalkit crawl github": {"--languages"},
     "evalkit crawl stackexchange": {"--sites"},
+    "evalkit crawl law": {"--jurisdictions"},
     "evalkit crawl wikipedia": {"--languages"},
     "evalkit probe train": {"--task", "--model", "--layers", "--negative-eigenvalues"},
 }
