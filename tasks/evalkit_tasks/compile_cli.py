@@ -38,28 +38,35 @@ def compile_command(
     from evalkit.errors import unknown_name
     from evalkit.runner.options import check_writable
     from evalkit_kernels.wkv7 import BACKENDS
-    from evalkit_tasks.compiling.compile import compile_automaton
-    from evalkit_tasks.formal.languages import get_language
+    from evalkit_tasks.compiling.compile import draft_automaton
+    from evalkit_tasks.formal.languages import by_prime_powers, get_language
     from evalkit_tasks.formal.theory import analyse
 
-    automaton = get_language(language)
+    automaton = by_prime_powers(get_language(language))
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS, f"Known: {', '.join(BACKENDS)}.")
     if output is not None:
         check_writable(output)
-    compiled = compile_automaton(automaton, layers)
-    show(f"{automaton.name}: {analyse(automaton).summary()}")
+    theory = analyse(automaton)
+    show(f"{automaton.name}: {theory.summary()}")
+    drafted = draft_automaton(automaton, layers)
     show(
-        f"compiled: {compiled.num_layers} layer{'s' * (compiled.num_layers > 1)} ({compiled.form}), "
-        f"{compiled.num_registers} registers, {compiled.num_parameters:,} parameters, c = 2"
+        f"weights: {drafted.num_layers} layer{'s' * (drafted.num_layers > 1)} ({drafted.form}), "
+        f"{drafted.registers.num_registers} registers, {drafted.num_parameters:,} parameters, c = 2"
     )
-    _check(compiled, check_length, seed, backend)
+    compiled = drafted.build()
+    _check(compiled, check_length, seed, backend, needs_negative_eigenvalues=theory.is_aperiodic is False)
     if output is not None:
         _write(compiled, output, seed)
 
 
-def _check(compiled: "Compiled", check_length: int, seed: int, backend: str) -> None:
+def _check(
+    compiled: "Compiled", check_length: int, seed: int, backend: str, *, needs_negative_eigenvalues: bool
+) -> None:
     """Compare the weights with the automaton on all short strings and on two long ones, and say how it went.
+
+    With c = 1 as well, but only where that says something: an aperiodic language has weights with c = 1, if
+    not these.
 
     Raises:
         UsageError: the backend cannot run networks of this size.
@@ -82,6 +89,8 @@ def _check(compiled: "Compiled", check_length: int, seed: int, backend: str) -> 
     _report("all ", automaton.name, all_short)
     _report("", automaton.name, compiled_check.check_strings(network, compiled, long, backend=backend))
     del network  # before there is a second one
+    if not needs_negative_eigenvalues:
+        return
     control = compiled_check.check_strings(
         compiled_check.build_network(compiled, "off"), compiled, long[:, :1000]
     )

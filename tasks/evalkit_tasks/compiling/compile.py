@@ -28,13 +28,17 @@ from evalkit.files import atomic_write
 from evalkit_tasks.compiling.forms import BUILDERS, MAX_TABLE, TOO_LARGE, forms, table_size
 from evalkit_tasks.compiling.layers import FOREIGN, LETTER, START
 from evalkit_tasks.compiling.registers import Registers, registers_of
-from evalkit_tasks.compiling.weights import ONE, Feature, Features, Weighted, assemble
+from evalkit_tasks.compiling.steps import Draft
+from evalkit_tasks.compiling.weights import ONE, Feature, Features, Weighted, assemble, tensor_shapes
 from evalkit_tasks.formal.automaton import Automaton
 
 VOCAB_SIZE = 257
 START_TOKEN = 256
 END = ord("\n")
 FIRST_LABEL = 128
+
+MAX_PARAMETERS = 300_000_000
+"""Of the weights: 1.2 GB, of which the check holds as much again."""
 
 _LOGIT = 16.0
 REJECTION_BITS = 40.0
@@ -89,8 +93,63 @@ class Compiled:
         return np.where(np.append(np.ones(len(letters), bool), accepted[-1]), bits, np.inf)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Drafted:
+    """A language's weights by name: how large they will be is known, and nothing of them is in memory."""
+
+    automaton: Automaton
+    form: str
+    num_layers: int
+    registers: Registers
+    letter_bytes: NDArray[np.int64]
+    features: Features
+    embedding: list[list[tuple[Feature, float]]]
+    draft: Draft
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the weights will be."""
+        shapes = tensor_shapes(self.features, VOCAB_SIZE, self.draft.layers, self.draft.head_size)
+        return sum(shape.numel() for shape in shapes.values())
+
+    def build(self) -> Compiled:
+        """The weights.
+
+        Raises:
+            UsageError: they are more than `MAX_PARAMETERS`.
+        """
+        num_parameters = self.num_parameters
+        if num_parameters > MAX_PARAMETERS:
+            raise UsageError(
+                f"{self.automaton.name}: its weights would be {num_parameters:,} parameters, "
+                f"{4 * num_parameters / 1e9:.1f} GB; the most is {MAX_PARAMETERS:,}"
+            )
+        tensors = assemble(
+            self.features,
+            self.embedding,
+            2 + self.draft.num_embedded,
+            self.draft.layers,
+            _head(self.registers, self.letter_bytes, self.draft.bits),
+            self.draft.head_size,
+        )
+        return Compiled(
+            self.automaton,
+            self.form,
+            self.num_layers,
+            self.draft.block,
+            self.registers.num_registers,
+            self.letter_bytes,
+            tensors,
+        )
+
+
 def compile_automaton(automaton: Automaton, num_layers: int | None = None) -> Compiled:
-    """The weights of a language.
+    """The weights of a language; see `draft_automaton` and `Drafted.build`."""
+    return draft_automaton(automaton, num_layers).build()
+
+
+def draft_automaton(automaton: Automaton, num_layers: int | None = None) -> Drafted:
+    """What the weights of a language will be.
 
     Args:
         automaton: of the language.
@@ -120,17 +179,8 @@ def compile_automaton(automaton: Automaton, num_layers: int | None = None) -> Co
     embedding[START_TOKEN] = [(ONE, 1.0), (START, 1.0)]
     for byte in letter_bytes.tolist():
         embedding[byte] = [(ONE, 1.0), (LETTER, 1.0)]
-    tokens = [*letter_bytes.tolist(), START_TOKEN]
-    draft = BUILDERS[form](features, registers, embedding, tokens)
-    tensors = assemble(
-        features,
-        embedding,
-        2 + draft.num_embedded,
-        draft.layers,
-        _head(registers, letter_bytes, draft.bits),
-        draft.head_size,
-    )
-    return Compiled(automaton, form, num_layers, draft.block, registers.num_registers, letter_bytes, tensors)
+    draft = BUILDERS[form](features, registers, embedding, [*letter_bytes.tolist(), START_TOKEN])
+    return Drafted(automaton, form, num_layers, registers, letter_bytes, features, embedding, draft)
 
 
 def save(compiled: Compiled, path: Path, *, negative_eigenvalues: str = "full") -> None:

@@ -131,6 +131,16 @@ class LayerDraft:
         self.units.append((inputs, list(then)))
 
 
+def tensor_shapes(
+    features: Features, vocab_size: int, layers: Sequence[LayerDraft], head_size: int
+) -> dict[str, torch.Size]:
+    """The sizes of the tensors that `assemble` makes, by official name, before anything is in memory."""
+    num_heads = max(max(len(layer.heads) for layer in layers), -(-features.num_channels // head_size))
+    with torch.device("meta"):
+        network = RWKV7(_network_shape(vocab_size, num_heads * head_size, head_size, layers))
+    return {name: value.shape for name, value in network.state_dict().items()}
+
+
 def assemble(
     features: Features,
     embedding: Sequence[Weighted],
@@ -152,11 +162,10 @@ def assemble(
     Returns:
         By official name, float32.
     """
-    num_heads = max(max(len(layer.heads) for layer in layers), -(-features.num_channels // head_size))
-    num_channels = num_heads * head_size
+    shapes = tensor_shapes(features, len(embedding), layers, head_size)
+    tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    num_channels = shapes["emb.weight"][1]
     channels = _Channels(features, num_channels)
-    network = RWKV7(_network_shape(len(embedding), num_channels, head_size, layers))
-    tensors = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
     tensors["emb.weight"] = torch.stack([channels.writer(weighted) for weighted in embedding])
     tensors["head.weight"] = torch.stack([channels.reader(weighted) for weighted in head])
     num_groups = num_embedded

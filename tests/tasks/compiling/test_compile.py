@@ -33,11 +33,12 @@ from evalkit_tasks.compiling.compile import (
     START_TOKEN,
     Compiled,
     compile_automaton,
+    draft_automaton,
     save,
 )
 from evalkit_tasks.compiling.forms import forms, table_size
 from evalkit_tasks.compiling.registers import apply_steps, program, registers_of
-from evalkit_tasks.formal.languages import get_language
+from evalkit_tasks.formal.languages import by_prime_powers, get_language
 from evalkit_tasks.formal.sampling import live_walks, members, uniform_strings
 from evalkit_tasks.formal.theory import analyse
 
@@ -131,7 +132,7 @@ def test_exact_through_triton_s_interpreter() -> None:
 import numpy as np
 from evalkit_tasks.compiling.compile import compile_automaton
 from evalkit_tasks.compiling.check import build_network, check_strings, long_strings
-from evalkit_tasks.formal.languages import get_language
+from evalkit_tasks.formal.languages import by_prime_powers, get_language
 compiled = compile_automaton(get_language("tomita-6"))
 strings = long_strings(compiled.automaton, 18, np.random.default_rng(0))
 print(check_strings(build_network(compiled), compiled, strings, backend="triton"))
@@ -197,7 +198,7 @@ def test_scored_by_evalkit_run_as_computed_by_the_automaton(tmp_path: Path) -> N
         app, ["compile", "s5-swaps", "--check-length", "50", "--output", str(tmp_path)]
     )
     assert command.exit_code == 0, command.output
-    assert "compiled: 1 layer (direct), 5 registers" in command.output
+    assert "weights: 1 layer (direct), 5 registers" in command.output
     assert "exact on all 1,331 strings of 3 letters" in command.output
     assert "exact on 2 strings of 50 letters" in command.output
     promised = float(command.output.split("has to come to ")[1].split()[0])
@@ -224,6 +225,29 @@ def test_scored_by_evalkit_run_as_computed_by_the_automaton(tmp_path: Path) -> N
                 places[x], places[y] = places[y], places[x]
         assert places == list(range(5))
     assert abs(num_bits / sum(map(len, texts)) - promised) < 1e-4
+
+
+def test_the_size_is_known_and_bounded_before_anything_is_built() -> None:
+    drafted = draft_automaton(get_language("tomita-3"))
+    assert drafted.num_parameters == drafted.build().num_parameters
+    with pytest.raises(UsageError, match=r"would be 531,039,360 parameters, 2.1 GB; the most is 300,000,000"):
+        draft_automaton(get_language("a{20}")).build()
+
+
+def test_counting_takes_a_register_for_each_point_of_its_prime_powers() -> None:
+    counting = get_language("mod-60")
+    word_problem = by_prime_powers(counting)
+    assert registers_of(word_problem).num_registers == 3 + 4 + 5
+    strings = np.random.default_rng(0).integers(2, size=(20, 200))
+    assert (word_problem.accepts(strings) == counting.accepts(strings)).all()
+    assert (word_problem.label(strings) == strings.cumsum(1) % 60).all()
+    assert by_prime_powers(get_language("mod-1")).num_states == 1
+
+
+@pytest.mark.parametrize(("language", "is_evidence"), [("parity", True), ("0*1", False)])
+def test_failing_with_c_1_is_said_only_of_languages_that_need_more(language: str, is_evidence: bool) -> None:
+    command = CliRunner().invoke(app, ["compile", language, "--check-length", "20"])
+    assert command.exit_code == 0 and ("c = 1:" in command.output) == is_evidence
 
 
 def test_after_a_byte_that_is_no_letter_nothing_is_accepted() -> None:
