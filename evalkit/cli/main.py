@@ -23,6 +23,7 @@ from evalkit.cli import (
     plot,
     report,
     run,
+    table,
 )
 from evalkit.cli.parsing import CommandState
 from evalkit.cli.plugins import add_commands
@@ -50,6 +51,7 @@ app.command("parity")(parity.parity_command)
 app.command("report")(report.report_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
 app.command("export", cls=export.ExportCommand)(export.export_command)
+app.command("table")(table.table_command)
 app.command("env")(env.env_command)
 app.command(
     "lm-eval",

@@ -18,6 +18,7 @@ from evalkit.report.leaderboard_data import leaderboard_data
 from evalkit.report.model_page import model_page
 from evalkit.report.pages import Pages, cell_file
 from evalkit.report.probes import probe_groups
+from evalkit.report.published_page import all_tables
 from evalkit.report.quantisation import quantisation_table
 from evalkit.report.sources import Background
 from evalkit.report.writer import Writer, shown_deep, shown_fields
@@ -60,6 +61,7 @@ def write(
     for path, text in files.items():
         writer.text(path, text)
     writer.page("probes.html", "probes.html", groups=groups)
+    writer.page("published.html", "published.html", tables=all_tables(pages))
     writer.page(
         "method.html",
         "method.html",

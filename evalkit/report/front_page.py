@@ -6,6 +6,7 @@ from typing import NamedTuple
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.rankings import Counted, View
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
+from evalkit.report.published_page import ShownTable, scored_here
 from evalkit.report.shown import ShownEstimate, estimate, heat, rank_text, rate
 from evalkit.report.text import decimals
 
@@ -50,6 +51,8 @@ class FrontPage(NamedTuple):
     months: list[str]
     licenses: list[str]
     num_models: int
+    published: list[ShownTable]
+    """What others have published of models that were scored here."""
 
 
 def front_page(pages: Pages) -> FrontPage:
@@ -72,6 +75,7 @@ def front_page(pages: Pages) -> FrontPage:
         months=sorted({corpus.month for corpus in results.corpora}),
         licenses=sorted({row.license for row in pages.rows() if row.license}),
         num_models=len({configuration.model for configuration in results.configurations}),
+        published=scored_here(pages),
     )
 
 

@@ -87,7 +87,7 @@ class Pages:
         self.board = board
         self.results = board.results
         self.backgrounds = backgrounds
-        self._catalog = catalog
+        self.catalog = catalog
         keys: set[str] = set()
         names = sorted({configuration.model for configuration in self.results.configurations})
         self.model_keys = {name: unique(slug(name), keys) for name in names}
@@ -127,7 +127,7 @@ class Pages:
     def facts(self, index: int) -> CellModel:
         """What the cells say of a model, completed from the catalog."""
         configuration = self.results.configurations[index]
-        entry = self._catalog.get(configuration.model)
+        entry = self.catalog.get(configuration.model)
         facts = configuration.facts
         if entry is None:
             return facts

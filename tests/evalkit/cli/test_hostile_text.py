@@ -153,6 +153,13 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         ["--models", f"hf:{EVIL}", "--corpora", "evil"],
         ["--models", "zstd", "--tasks", EVIL],
     ],
+    ("table",): lambda folder: [
+        ["runs"],
+        ["runs", "--json"],
+        ["runs", "--published"],
+        ["runs", "--published", "--json"],
+        [EVIL],
+    ],
 }
 
 

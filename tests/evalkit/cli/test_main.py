@@ -40,6 +40,7 @@ COMMANDS = {
     "probe": ["compile", "table", "train"],
     "report": [],
     "run": [],
+    "table": [],
 }
 OPTIONS = ["--debug", "--help", "--version"]
 RUN_OPTIONS = {

@@ -465,6 +465,7 @@ PAGES = [
     "explorer/hostile.html",
     "probes.html",
     "plots.html",
+    "published.html",
     "method.html",
     "models/bytes.html",
     "corpora/hostile.html",
