@@ -80,22 +80,22 @@ def read_tables(text: str) -> list[PublishedTable]:
         ValueError: it is not TOML, or a table does not fit together.
     """
     tables = []
-    for key, content in tomllib.loads(text).items():
-        columns = {heading: tuple(corpora) for heading, corpora in content["columns"].items()}
+    for key, table in tomllib.loads(text).items():
+        columns = {heading: tuple(corpora) for heading, corpora in table["columns"].items()}
         models = [
             PublishedModel(name, catalog_name or None, tuple(None if v == "" else float(v) for v in values))
-            for name, catalog_name, *values in content["models"]
+            for name, catalog_name, *values in table["models"]
         ]
-        if content["unit"] not in get_args(Unit) or any(len(row.values) != len(columns) for row in models):
+        if table["unit"] not in get_args(Unit) or any(len(row.values) != len(columns) for row in models):
             raise ValueError(f"published table {key}: unknown unit, or a row with more or fewer numbers")
         tables.append(
             PublishedTable(
                 key,
-                content["title"],
-                content["source"],
-                content["unit"],
-                content.get("policy"),
-                content.get("note"),
+                table["title"],
+                table["source"],
+                table["unit"],
+                table.get("policy"),
+                table.get("note"),
                 columns,
                 tuple(models),
             )
