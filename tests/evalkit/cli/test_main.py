@@ -36,6 +36,7 @@ COMMANDS = {
     "leaderboard": ["check", "commit", "crawl", "months", "publish", "refresh", "score", "site", "window"],
     "lm-eval": [],  # everything behind it is lm-evaluation-harness's own
     "models": ["formats", "list", "show"],
+    "parity": [],
     "plot": [],
     "probe": ["compile", "table", "train"],
     "report": [],
