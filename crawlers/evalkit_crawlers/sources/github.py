@@ -127,18 +127,19 @@ class GithubSource:
         if commit is None:
             yield Drop(repository.name, reason, language)
             return
+        suffixes = LANGUAGES[language].suffixes
+        files = github_api.files(get, repository.name, commit.sha)
+        of_language = [file for file in files if file.path.lower().endswith(suffixes)]
+        if not of_language:
+            yield Drop(repository.name, "no file of the language", language)
         suitable = []
-        for file in github_api.files(get, repository.name, commit.sha):
-            if not file.path.lower().endswith(LANGUAGES[language].suffixes):
-                continue
+        for file in of_language:
             unsuitable = _unsuitable(file, blobs)
             if unsuitable:
                 yield Drop(_file_id(repository, file), unsuitable, language)
             else:
                 blobs.add(file.blob)
                 suitable.append(file)
-        if not suitable:
-            yield Drop(repository.name, "no file of the language", language)
         suitable.sort(key=lambda file: _rank(f"{file.blob} {file.path}"))
         for position, file in enumerate(suitable):
             if position < self.max_files:

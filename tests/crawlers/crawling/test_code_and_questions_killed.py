@@ -28,9 +28,9 @@ REPOSITORIES = [
     for number in range(8)
 ]
 QUESTIONS = [
-    site_stackexchange.question(number, num_answers=number % 4, site=site)
-    for site in ("stackoverflow", "math", "physics", "law")
-    for number in range(1, 250, 4 if site == "stackoverflow" else 1)
+    site_stackexchange.question(number, num_answers=int(number % 4 == 1), site=site)
+    for site, num_questions in (("stackoverflow", 230), ("math", 120))
+    for number in range(1, num_questions + 1)
 ]
 PREPRINTS = [
     site_biorxiv.Preprint(
@@ -50,7 +50,7 @@ ITEMS = [site_law.Item(number, (prose(f"uk {number}"),), has_xml=number != 3) fo
     [
         (GithubSource(("python",)), site_github.github_site(REPOSITORIES), site_github.HOSTS),
         (
-            StackExchangeSource(("stackoverflow", "math", "physics", "law")),
+            StackExchangeSource(("stackoverflow", "math")),
             site_stackexchange.stackexchange_site(QUESTIONS),
             [site_stackexchange.HOST],
         ),

@@ -104,6 +104,7 @@ def hub(language: str, label: str, suffix: str, *, num_repositories: int) -> Hub
     )
     planted.add(files={f"b.{suffix}": (code("n") + b"\0" * 9, "binary file")})
     planted.add(files={f"many.{suffix}": (code(f"{language} many"), KEPT)}, num_commits=40)
+    planted.add(files={f"dist/all.{suffix}": (code("u"), "vendored file")})
     planted.add("fork", fork=True)
     planted.add("mirror", mirror_url="https://example.org/x.git")
     planted.add("license not permissive", license="GPL-3.0")
@@ -184,11 +185,11 @@ def test_the_limits_of_use_are_kept_before_they_are_met() -> None:
     clock = FakeClock(dt.datetime(2026, 11, 20, tzinfo=dt.UTC), calendar_moves=True)
     limits = Limits(clock, core=(60, 3600))
     lines: list[str] = []
-    with serve(github_site(some_repositories(40), limits=limits), HOSTS, clock) as server:
+    with serve(github_site(some_repositories(32), limits=limits), HOSTS, clock) as server:
         (crawled,) = crawl_from(server, GithubSource(("python",)), lines=lines)
         num_questions = len([request for request in server.requests(API_HOST) if "/repos/" in request.path])
-    assert crawled.corpus.manifest.num_documents == 40
-    assert num_questions == 80  # two of each repository
+    assert crawled.corpus.manifest.num_documents == 32
+    assert num_questions == 64  # two of each repository
     assert limits.num_refused == 0
     told = [line for line in lines if "quota is used up" in line]
     assert len(told) == 1 and told[0].startswith("api.github.com: its quota is used up; next request in 35")
