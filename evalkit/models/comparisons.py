@@ -70,8 +70,9 @@ def _gguf() -> Iterator[Comparison]:
             "GGUF", "llama, SmolLM2-135M in Q4_1", compared, reference, agreement, _SMOLLM2_TESTS
         )
     # ggml looks GELU up in a table of float16.
-    with_gelu = [name for name in sorted(ARCHITECTURES) if name.startswith(("gemma", "starcoder"))]
+    with_gelu = [name for name in sorted(ARCHITECTURES) if name.startswith(("gemma", "gpt2", "starcoder"))]
     without_gelu = [name for name in sorted(ARCHITECTURES) if name not in with_gelu]
+    without_gelu.insert(without_gelu.index("llama") + 1, "llama with experts")
     for names, agreement in ((without_gelu, "2e-6"), (with_gelu, "2e-5")):
         yield Comparison(
             "GGUF", f"{', '.join(names)}, random", "nats", "llama.cpp, attending in float32", agreement,

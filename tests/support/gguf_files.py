@@ -17,6 +17,8 @@ Tensors = dict[str, NDArray[np.float32]]
 Metadata = Mapping[str, object]
 
 WIDTH, NUM_HEADS, NUM_KEY_HEADS, HEAD, FFN, NUM_LAYERS = 64, 4, 2, 16, 96, 3
+NUM_EXPERTS, EXPERT_FFN = 4, 32
+MIXTRAL_METADATA = {"llama.expert_count": NUM_EXPERTS, "llama.expert_used_count": 2}
 _TEXTS = (
     "The quick brown fox jumps over 1234 lazy dogs; it's 10.50 pounds, isn't it? They'll SHOUT: we've won!",
     "def main(argv):\n    for i in range(10):\n        print(i, argv[i])\n\n\nif __name__ == '__main__':\r\n",
@@ -238,12 +240,27 @@ def _and_more(more: Metadata, architecture: str) -> dict[str, object]:
 
 
 _HEADS = {"attention__key_length": HEAD, "attention__value_length": HEAD}
+_EXPERTS = {"expert_count": NUM_EXPERTS, "expert_used_count": 2}
 _WIDE_HEADS = {"attention__key_length": 32, "attention__value_length": 32}
 _SETTINGS = {
     "llama": _with(**_HEADS, rope__dimension_count=HEAD),
     "smollm3": _with(block_count=5),
     "granite": _with(attention__scale=0.21, embedding_scale=1.7, residual_scale=0.6, logit_scale=2.5),
+    "granitemoe": _with(
+        attention__scale=0.21, embedding_scale=1.7, residual_scale=0.6, logit_scale=2.5, **_EXPERTS
+    ),
     "qwen2": _with(),
+    "qwen2moe": _with(
+        **_EXPERTS, expert_feed_forward_length=EXPERT_FFN, expert_shared_feed_forward_length=48
+    ),
+    "qwen3moe": _with(**_WIDE_HEADS, **_EXPERTS, expert_feed_forward_length=EXPERT_FFN),
+    "olmoe": _with(attention__head_count_kv=NUM_HEADS, **_EXPERTS, feed_forward_length=EXPERT_FFN),
+    "gpt2": _with(
+        attention__layer_norm_rms_epsilon=None,
+        attention__layer_norm_epsilon=1e-5,
+        attention__head_count_kv=None,
+        rope__freq_base=None,
+    ),
     "qwen3": _with(**_WIDE_HEADS),
     "qwen35": _with(
         **_WIDE_HEADS,
@@ -283,8 +300,9 @@ _SETTINGS = {
     ),
 }
 ARCHITECTURES = tuple(_SETTINGS)
-_UNTIED = ("llama", "olmo2", "phi3", "qwen3", "qwen35")
-_BIASED_QKV = ("qwen2", "starcoder2")
+_UNTIED = ("llama", "olmo2", "olmoe", "phi3", "qwen3", "qwen35", "qwen2moe", "qwen3moe")
+_BIASED_QKV = ("qwen2", "qwen2moe", "starcoder2")
+_ROUTED = ("granitemoe", "olmoe", "qwen2moe", "qwen3moe")
 
 
 def _tensors(architecture: str, vocab_size: int) -> Tensors:
@@ -292,6 +310,7 @@ def _tensors(architecture: str, vocab_size: int) -> Tensors:
     settings = {key.split(".", 1)[1]: value for key, value in _SETTINGS[architecture](architecture).items()}
     num_layers = int(str(settings["block_count"]))
     head = int(str(settings.get("attention.key_length", HEAD)))
+    num_key_heads = NUM_HEADS if architecture == "olmoe" else NUM_KEY_HEADS
     tensors: Tensors = {}
 
     def matrix(name: str, rows: int, columns: int, scale: float = 1.0) -> None:
@@ -303,7 +322,9 @@ def _tensors(architecture: str, vocab_size: int) -> Tensors:
     matrix("token_embd.weight", vocab_size, WIDTH, scale=8.0)
     if architecture in _UNTIED:
         matrix("output.weight", vocab_size, WIDTH, scale=4.0)
-    norm_biases = architecture == "starcoder2"
+    norm_biases = architecture in ("gpt2", "starcoder2")
+    if architecture == "gpt2":
+        matrix("position_embd.weight", 256, WIDTH, scale=4.0)
     top_norm = "token_embd_norm" if architecture == "lfm2" else "output_norm"
     vector(f"{top_norm}.weight", WIDTH, 1.0)
     if norm_biases:
@@ -325,36 +346,62 @@ def _tensors(architecture: str, vocab_size: int) -> Tensors:
         if architecture in ("gemma2", "gemma3", "olmo2"):
             vector(f"{block}post_attention_norm.weight", WIDTH, 1.0)
             vector(f"{block}post_ffw_norm.weight", WIDTH, 1.0)
-        if architecture in ("qwen3", "gemma3") or (architecture == "lfm2" and attends):
+        if architecture in ("qwen3", "qwen3moe", "gemma3") or (architecture == "lfm2" and attends):
             vector(f"{block}attn_q_norm.weight", head, 1.0)
             vector(f"{block}attn_k_norm.weight", head, 1.0)
-        if architecture == "olmo2":
+        if architecture in ("olmo2", "olmoe"):
             vector(f"{block}attn_q_norm.weight", NUM_HEADS * head, 1.0)
-            vector(f"{block}attn_k_norm.weight", NUM_KEY_HEADS * head, 1.0)
+            vector(f"{block}attn_k_norm.weight", num_key_heads * head, 1.0)
         if not attends:
             matrix(f"{block}shortconv.in_proj.weight", 3 * WIDTH, WIDTH, 2.0)
             matrix(f"{block}shortconv.out_proj.weight", WIDTH, WIDTH, 2.0)
             matrix(f"{block}shortconv.conv.weight", WIDTH, 3)
+        elif architecture == "gpt2":
+            matrix(f"{block}attn_qkv.weight", 3 * WIDTH, WIDTH, 2.0)
+            vector(f"{block}attn_qkv.bias", 3 * WIDTH, 0.0)
         elif architecture == "phi3":
-            matrix(f"{block}attn_qkv.weight", (NUM_HEADS + 2 * NUM_KEY_HEADS) * head, WIDTH, 2.0)
+            matrix(f"{block}attn_qkv.weight", (NUM_HEADS + 2 * num_key_heads) * head, WIDTH, 2.0)
         else:
-            for part, heads in (("q", NUM_HEADS), ("k", NUM_KEY_HEADS), ("v", NUM_KEY_HEADS)):
+            for part, heads in (("q", NUM_HEADS), ("k", num_key_heads), ("v", num_key_heads)):
                 matrix(f"{block}attn_{part}.weight", heads * head, WIDTH, 2.0)
                 if architecture in _BIASED_QKV:
                     vector(f"{block}attn_{part}.bias", heads * head, 0.0)
         if attends:
             matrix(f"{block}attn_output.weight", WIDTH, NUM_HEADS * head, 2.0)
+        if architecture in _ROUTED:
+            width = FFN if architecture == "granitemoe" else EXPERT_FFN
+            tensors.update(routed_mlp(layer, width, has_shared=architecture == "qwen2moe"))
+            continue
         if architecture == "phi3":
             matrix(f"{block}ffn_up.weight", 2 * FFN, WIDTH, 2.0)
         else:
             matrix(f"{block}ffn_up.weight", FFN, WIDTH, 2.0)
-            if architecture != "starcoder2":
+            if not norm_biases:
                 matrix(f"{block}ffn_gate.weight", FFN, WIDTH, 2.0)
         matrix(f"{block}ffn_down.weight", WIDTH, FFN, 2.0)
-        if architecture == "starcoder2":
+        if norm_biases:
             for part, size in (("attn_output", WIDTH), ("ffn_up", FFN), ("ffn_down", WIDTH)):
                 vector(f"{block}{part}.bias", size, 0.0)
     return tensors
+
+
+def routed_mlp(layer: int, width: int, *, has_shared: bool = False) -> Tensors:
+    """Experts and their router, in place of an MLP."""
+    random = np.random.default_rng(1000 + layer)
+    block = f"blk.{layer}.ffn_"
+    shapes: dict[str, tuple[int, ...]] = {
+        "gate_inp": (NUM_EXPERTS, WIDTH),
+        "gate_exps": (NUM_EXPERTS, width, WIDTH),
+        "up_exps": (NUM_EXPERTS, width, WIDTH),
+        "down_exps": (NUM_EXPERTS, WIDTH, width),
+    }
+    if has_shared:
+        shapes |= {"gate_inp_shexp": (WIDTH,), "gate_shexp": (48, WIDTH), "up_shexp": (48, WIDTH)}
+        shapes |= {"down_shexp": (WIDTH, 48)}
+    return {
+        f"{block}{name}.weight": (2 * random.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def _qwen35_layer(block, layer, vector, matrix, tensors, random) -> None:  # type: ignore[no-untyped-def]

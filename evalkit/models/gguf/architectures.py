@@ -32,6 +32,13 @@ _LAYER = {
     "ffn_down": "mlp.down_proj",
 }
 _QK_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
+_EXPERTS = {
+    "ffn_gate_inp": "mlp.gate",
+    "ffn_gate_exps.weight": "mlp.experts.gate_up_proj[0]",
+    "ffn_up_exps.weight": "mlp.experts.gate_up_proj[1]",
+    "ffn_down_exps.weight": "mlp.experts.down_proj",
+}
+"""In place of one MLP; ``[0]`` and ``[1]`` are the halves of each expert's rows."""
 _SANDWICH = {
     "post_attention_norm": "post_attention_layernorm",
     "ffn_norm": "pre_feedforward_layernorm",
@@ -66,6 +73,23 @@ _COMMON = {
 }
 _RMS = {**_COMMON, "attention.layer_norm_rms_epsilon": "rms_norm_eps"}
 _HEAD = {**_RMS, "attention.key_length": "head_dim"}
+_ROUTED = {"expert_used_count": "num_experts_per_tok"}
+_GRANITE = {
+    **_RMS,
+    "attention.scale": "attention_multiplier",
+    "embedding_scale": "embedding_multiplier",
+    "residual_scale": "residual_multiplier",
+    "logit_scale": "logits_scaling",
+}
+_WITHOUT_MLP = {part: name for part, name in _LAYER.items() if part not in ("ffn_gate", "ffn_up", "ffn_down")}
+MIXTRAL = Architecture(
+    "mixtral",
+    {**_HEAD, **_ROUTED, "expert_count": "num_local_experts"},
+    {**_WITHOUT_MLP, **_EXPERTS},
+    transform=layouts.unpermuted,
+    complete=layouts.rope,
+)
+"""What a file of architecture ``llama`` is that has experts."""
 _GEMMA_LAYER = {**_LAYER, **_SANDWICH}
 ARCHITECTURES: Mapping[str, Architecture] = {
     "llama": Architecture(
@@ -73,19 +97,77 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "smollm3": Architecture("smollm3", _RMS, transform=layouts.unpermuted, complete=layouts.smollm3),
     "granite": Architecture(
-        "granite",
+        "granite", _GRANITE, transform=layouts.unpermuted, complete=layouts.with_rope(layouts.biases)
+    ),
+    "granitemoe": Architecture(
+        "granitemoe",
+        {**_GRANITE, **_ROUTED, "expert_count": "num_local_experts"},
         {
-            **_RMS,
-            "attention.scale": "attention_multiplier",
-            "embedding_scale": "embedding_multiplier",
-            "residual_scale": "residual_multiplier",
-            "logit_scale": "logits_scaling",
+            **_WITHOUT_MLP,
+            **{part: name.replace("mlp.", "block_sparse_moe.") for part, name in _EXPERTS.items()},
+            "ffn_gate_inp": "block_sparse_moe.router",
         },
         transform=layouts.unpermuted,
-        complete=layouts.with_rope(layouts.biases),
+        complete=layouts.rope,
     ),
     "qwen2": Architecture("qwen2", _RMS, complete=layouts.rope),
     "qwen3": Architecture("qwen3", _HEAD, {**_LAYER, **_QK_NORMS}, complete=layouts.rope),
+    "qwen2moe": Architecture(
+        "qwen2_moe",
+        {
+            **_RMS,
+            **_ROUTED,
+            "expert_count": "num_experts",
+            "expert_feed_forward_length": "moe_intermediate_size",
+            "expert_shared_feed_forward_length": "shared_expert_intermediate_size",
+        },
+        {
+            **_WITHOUT_MLP,
+            **_EXPERTS,
+            "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
+            **{f"ffn_{part}_shexp": f"mlp.shared_expert.{part}_proj" for part in ("gate", "up", "down")},
+        },
+        transform=layouts.gate_of_shared_expert,
+        complete=layouts.routed(normalised=False),
+    ),
+    "qwen3moe": Architecture(
+        "qwen3_moe",
+        {
+            **_HEAD,
+            **_ROUTED,
+            "expert_count": "num_experts",
+            "expert_feed_forward_length": "moe_intermediate_size",
+        },
+        {**_WITHOUT_MLP, **_QK_NORMS, **_EXPERTS},
+        complete=layouts.routed(normalised=True),
+    ),
+    "olmoe": Architecture(
+        "olmoe",
+        {**_RMS, **_ROUTED, "expert_count": "num_experts"},
+        {**_WITHOUT_MLP, **_QK_NORMS, **_EXPERTS},
+        complete=layouts.routed(normalised=False),
+    ),
+    "gpt2": Architecture(
+        "gpt2",
+        {**_COMMON, "attention.layer_norm_epsilon": "layer_norm_epsilon"},
+        {
+            "attn_norm": "ln_1",
+            "attn_qkv": "attn.c_attn",
+            "attn_output": "attn.c_proj",
+            "ffn_norm": "ln_2",
+            "ffn_up": "mlp.c_fc",
+            "ffn_down": "mlp.c_proj",
+        },
+        {
+            "token_embd": "transformer.wte",
+            "position_embd": "transformer.wpe",
+            "output_norm": "transformer.ln_f",
+            "output": "lm_head",
+        },
+        layouts.columns_first,
+        layouts.gpt2,
+        layers_at="transformer.h",
+    ),
     "qwen35": Architecture(
         "qwen3_5_text",
         {
@@ -221,3 +303,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 }
 """By ``general.architecture``."""
 RWKV7 = "rwkv7"
+
+
+def architecture_of(header: Header) -> Architecture:
+    """The architecture of a file, which must be one of `ARCHITECTURES`."""
+    if header.architecture == "llama" and "llama.expert_count" in header.metadata:
+        return MIXTRAL
+    return ARCHITECTURES[header.architecture]

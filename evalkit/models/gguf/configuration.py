@@ -5,9 +5,9 @@ import re
 import transformers
 
 from evalkit.errors import ModelError, first_line
-from evalkit.models.gguf.architectures import ARCHITECTURES, RWKV7, Architecture
+from evalkit.models.gguf.architectures import ARCHITECTURES, RWKV7, Architecture, architecture_of
 from evalkit.models.gguf.header import Header, Value
-from evalkit.models.gguf.layouts import ROPE_KEYS, Settings, size_of
+from evalkit.models.gguf.layouts import ROPE_KEYS, YARN_KEYS, Settings, size_of
 from evalkit.models.hf.checkpoint import quiet
 from evalkit.models.hf.classes import config_class
 
@@ -42,17 +42,19 @@ def configuration(header: Header) -> Settings:
         ModelError: one is missing, unknown, or contradicts the tensors.
     """
     name = header.architecture
-    architecture = ARCHITECTURES[name]
+    architecture = architecture_of(header)
     # transformers' own defaults of special ids belong to vocabularies of its own.
     settings: Settings = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
     settings["vocab_size"] = _vocab_size(header)
+    is_yarn = header.metadata.get(f"{name}.rope.scaling.type") == "yarn"
+    passed_over = {*_WITHOUT_EFFECT, *ROPE_KEYS, *(YARN_KEYS if is_yarn else ())}
     for key, value in header.metadata.items():
         setting = key.removeprefix(f"{name}.")
         if setting == key:
             continue
         if architecture.settings.get(setting):
             settings[architecture.settings[setting]] = _checked(header, key, value)
-        elif setting not in {*_WITHOUT_EFFECT, *ROPE_KEYS, *architecture.settings} and value is not False:
+        elif setting not in {*passed_over, *architecture.settings} and value is not False:
             if isinstance(value, int | float) and value == 0:
                 continue
             shown = value if isinstance(value, int | float | str) else "an array"
@@ -72,6 +74,12 @@ def configuration(header: Header) -> Settings:
     for target in required & settings.keys():
         size_of(settings, target)
     _check_layers(header, size_of(settings, "num_hidden_layers"))
+    num_experts = settings.get("num_experts", settings.get("num_local_experts"))
+    if num_experts is not None and size_of(settings, "num_experts_per_tok") > int(str(num_experts)):
+        raise ModelError(
+            f"{header.path}: it sends a token to {settings['num_experts_per_tok']} of {num_experts} experts; "
+            "convert the model again"
+        )
     if "head_dim" in architecture.settings.values() and "num_attention_heads" in settings:
         settings.setdefault(
             "head_dim", size_of(settings, "hidden_size") // size_of(settings, "num_attention_heads")
@@ -91,7 +99,7 @@ def read_configuration(header: Header, settings: Settings) -> "transformers.PreT
     Raises:
         ModelError: transformers refuses the settings.
     """
-    model_type = ARCHITECTURES[header.architecture].model_type
+    model_type = architecture_of(header).model_type
     try:
         with quiet():
             return config_class({"model_type": model_type})(**settings)

@@ -3,6 +3,7 @@
 Sources: llama.cpp's converter (its folder ``conversion``) and networks (``src/models``).
 """
 
+import math
 import re
 from collections.abc import Callable
 
@@ -19,6 +20,8 @@ Settings = dict[str, object]
 
 ROPE_KEYS = ("rope.freq_base", "rope.scaling.type", "rope.scaling.factor", "rope.scale_linear")
 """What `rope` reads, behind the architecture's name."""
+YARN_KEYS = ("rope.scaling.original_context_length", "rope.scaling.attn_factor")
+"""The same, where positions are scaled by YaRN."""
 _PARTLY_ROTATED = ("phi3", "qwen35")
 
 
@@ -63,9 +66,28 @@ def rope(header: Header, settings: Settings) -> Settings:
             f"{header.path}: {num_rotated} of a head's {head_dim} dimensions are rotated, which evalkit does "
             f"not compute for {architecture}"
         )
+    if header.text(f"{architecture}.rope.scaling.type", "none") == "yarn":
+        return {"rope_parameters": {"rope_theta": theta, **_yarn(header, settings)}}
     if factor == 1:
         return {"rope_parameters": {"rope_type": "default", "rope_theta": theta}}
     return {"rope_parameters": {"rope_type": "linear", "rope_theta": theta, "factor": factor}}
+
+
+def _yarn(header: Header, settings: Settings) -> Settings:
+    """YaRN (arXiv 2309.00071) as llama.cpp computes it, whose factor on scores is a tenth of a logarithm."""
+    key = f"{header.architecture}.rope.scaling"
+    factor = header.number(f"{key}.factor", 1.0)
+    original = header.integer(f"{key}.original_context_length", size_of(settings, "max_position_embeddings"))
+    if factor < 1 or original < 1:
+        raise ModelError(
+            f"{header.path}: positions are scaled from {original} by {factor}; convert the model again"
+        )
+    return {
+        "rope_type": "yarn",
+        "factor": factor,
+        "original_max_position_embeddings": original,
+        "attention_factor": header.number(f"{key}.attn_factor", 1.0) * (0.1 * math.log(factor) + 1),
+    }
 
 
 def _linear_factor(header: Header) -> float:
@@ -73,7 +95,7 @@ def _linear_factor(header: Header) -> float:
     kind = header.text(f"{architecture}.rope.scaling.type", "none")
     factor = header.number(f"{architecture}.rope.scaling.factor", 1.0)
     factor = header.number(f"{architecture}.rope.scale_linear", factor)
-    if kind not in ("none", "linear", "longrope") or factor <= 0:
+    if kind not in ("none", "linear", "longrope", "yarn") or factor <= 0:
         raise ModelError(
             f"{header.path}: positions are scaled by {kind!r}, factor {factor}, which evalkit does not "
             "compute for GGUF; score the checkpoint that it was made of with hf:"
@@ -229,6 +251,32 @@ def qwen35_layout(name: str, tensor: Tensor, settings: Settings) -> Tensor:
         moved = torch.cat((tensor[:num_unmoved], grouped(tensor[num_unmoved:], width)))
         return moved.unsqueeze(1) if part == "ssm_conv1d.weight" else moved
     return tensor if part == "ssm_norm.weight" else norms_from_one(name, tensor, settings)
+
+
+def routed(*, normalised: bool) -> Callable[[Header, Settings], Settings]:
+    """`rope`, and whether the shares of the experts that a token is sent to are made to sum to one."""
+    return lambda header, settings: {**rope(header, settings), "norm_topk_prob": normalised}
+
+
+def gate_of_shared_expert(name: str, tensor: Tensor, _settings: Settings) -> Tensor:
+    """The one row of the shared expert's gate, which the file has as a vector."""
+    return tensor.reshape(1, -1) if name.endswith("ffn_gate_inp_shexp.weight") else tensor
+
+
+def gpt2(_header: Header, settings: Settings) -> Settings:
+    """Its own names of sizes; positions are learned."""
+    return {
+        "n_embd": settings["hidden_size"],
+        "n_layer": settings["num_hidden_layers"],
+        "n_head": settings["num_attention_heads"],
+        "n_positions": settings["max_position_embeddings"],
+        "n_inner": settings["intermediate_size"],
+    }
+
+
+def columns_first(name: str, tensor: Tensor, _settings: Settings) -> Tensor:
+    """Matrices of GPT-2's layers, which transformers has the other way round."""
+    return tensor.T if name.startswith("blk.") and tensor.ndim == 2 else tensor
 
 
 def with_rope(

@@ -18,12 +18,22 @@ from evalkit.models.loading import load_model
 from evalkit.models.protocol import TokenModel
 from tests.support import gguf_files
 from tests.support.exact_llama_cpp import ExactLlamaCpp
-from tests.support.gguf_files import HEAD, NUM_LAYERS, WIDTH, Tensors, byte_level_vocabulary, random_model
+from tests.support.gguf_files import (
+    FFN,
+    HEAD,
+    MIXTRAL_METADATA,
+    NUM_LAYERS,
+    WIDTH,
+    Tensors,
+    byte_level_vocabulary,
+    random_model,
+    routed_mlp,
+)
 
 RELATIVE = 2e-6
 """Of a text's nats, in float32."""
 RELATIVE_WITH_GELU = 2e-5
-WITH_GELU = ("gemma", "gemma2", "gemma3", "starcoder2")
+WITH_GELU = ("gpt2", "gemma", "gemma2", "gemma3", "starcoder2")
 NUM_TOKENS = 90
 
 
@@ -74,6 +84,46 @@ def test_layers_for_later_tokens_are_left_out(tmp_path: Path) -> None:
     assert float(ours.sum()) == pytest.approx(float(theirs.sum()), rel=RELATIVE)
 
 
+def experts(tensors: Tensors) -> None:
+    for layer in range(NUM_LAYERS):
+        for part in ("gate", "up", "down"):
+            del tensors[f"blk.{layer}.ffn_{part}.weight"]
+        tensors |= routed_mlp(layer, FFN)
+
+
+def test_a_llama_with_experts_equals_llama_cpp(tmp_path: Path) -> None:
+    path = random_model(tmp_path / "model.gguf", "llama", extra=MIXTRAL_METADATA, change=experts)
+    assert_equal_nats(path, "llama")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"llama.expert_used_count": 5}, "sends a token to 5 of 4 experts"),
+        (
+            {"llama.expert_count": 10**9},
+            r"ffn_gate_inp.weight is \(4, 64\), by its metadata \(1000000000, 64\)",
+        ),
+        ({"llama.expert_count": 0}, "expert_count is 0, not a number above zero"),
+        ({"llama.expert_shared_count": 1}, "what llama.expert_shared_count = 1 means to llama"),
+    ],
+)
+def test_experts_that_do_not_fit_are_refused(tmp_path: Path, extra: dict[str, object], message: str) -> None:
+    path = random_model(tmp_path / "model.gguf", "llama", extra=MIXTRAL_METADATA | extra, change=experts)
+    with pytest.raises(ModelError, match=message):
+        load_model(f"gguf:{path}")
+
+
+def test_half_of_the_experts_rows_is_no_model(tmp_path: Path) -> None:
+    def without(tensors: Tensors) -> None:
+        experts(tensors)
+        del tensors["blk.1.ffn_up_exps.weight"]
+
+    path = random_model(tmp_path / "model.gguf", "llama", extra=MIXTRAL_METADATA, change=without)
+    with pytest.raises(ModelError, match=r"no tensor for model.layers.1.mlp.experts.gate_up_proj;"):
+        load_model(f"gguf:{path}")
+
+
 def rope_factors(*names: str) -> Callable[[Tensors], object]:
     random = np.random.default_rng(3)
     return lambda tensors: tensors.update(
@@ -94,6 +144,25 @@ def biases(tensors: Tensors) -> None:
         ("llama", {}, rope_factors("rope_freqs.weight")),  # Llama 3.1's scaling
         ("llama", {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 3.0}, None),
         ("llama", {}, biases),
+        (
+            "qwen3",
+            {
+                "qwen3.rope.scaling.type": "yarn",
+                "qwen3.rope.scaling.factor": 4.0,
+                "qwen3.rope.scaling.original_context_length": 64,
+            },
+            None,
+        ),
+        (
+            "llama",
+            {
+                "llama.rope.scaling.type": "yarn",
+                "llama.rope.scaling.factor": 8.0,
+                "llama.rope.scaling.original_context_length": 32,
+                "llama.rope.scaling.attn_factor": 1.2,
+            },
+            None,
+        ),
         ("gemma3", {"gemma3.rope.scaling.type": "linear", "gemma3.rope.scaling.factor": 8.0}, None),
         ("gemma3", {"gemma3.rope.freq_base_swa": 300.0}, None),
         ("phi3", {"phi3.rope.dimension_count": HEAD // 2}, None),
