@@ -45,6 +45,8 @@ class Manner(NamedTuple):
     """The whole answer; bytes are sent as they are."""
     status: Callable[[int], int] = lambda number: 200
     """Of the request of this number, counted from 1; 0 closes the connection, -1 never answers."""
+    trouble: str = "out of luck"
+    """What is said with a status that tells of an error."""
     wants_key: str | None = None
     unknown_fields: tuple[str, ...] = ()
     """Of a request, those that the server refuses."""
@@ -207,7 +209,7 @@ class _Handler(HubHandler):
         elif 300 <= status < 400:
             self.answer(status, headers={"Location": "http://127.0.0.1:9/v1/completions"})
         elif status != 200:
-            self.answer(status, {"error": {"message": "out of luck"}})
+            self.answer(status, {"error": {"message": manner.trouble}})
         else:
             self.answer(200, answer)
 

@@ -1,6 +1,7 @@
 """Which model of which server a target means: ``http://HOST:PORT/v1?workers=16#MODEL``."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -49,19 +50,20 @@ def parse_address(target: str, origin: str) -> ServerAddress:
     Raises:
         UsageError: it is something else, or holds a password.
     """
+    origin, shown = (re.sub(r"//[^/#]*@", "//…@", text) for text in (origin, target))
     try:
         parts = urlsplit(target)
         port_is_number = parts.port is None or parts.port > 0
     except ValueError:
         port_is_number = False
     if not port_is_number or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{origin}: {target!r} is no address; say openai:http://HOST:PORT/v1#MODEL")
+        raise UsageError(f"{origin}: {shown!r} is no address; say openai:http://HOST:PORT/v1#MODEL")
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             f"{origin}: an address with a password would be told; leave it out and set EVALKIT_API_KEY"
         )
     if not target.isprintable() or " " in target:
-        raise UsageError(f"{origin}: {target!r} has a character that no address has")
+        raise UsageError(f"{origin}: {shown!r} has a character that no address has")
     settings = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in settings:
         if name not in _SETTINGS:

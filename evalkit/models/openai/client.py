@@ -8,6 +8,7 @@ that has an event loop already, as notebooks do, may score as well.
 import asyncio
 import logging
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TypeVar
@@ -24,6 +25,8 @@ KEY_VARIABLE = "EVALKIT_API_KEY"
 MAX_ANSWER_BYTES = 1 << 24
 _MAX_TRIES = 8
 _BUSY = (408, 425, 429)
+_INVALID = "validation error"
+"""What servers say of a request that is of the wrong form, llama-cpp-python's with status 500."""
 _SHOWN_LENGTH = 200
 """Of what a server says about an error."""
 
@@ -97,7 +100,7 @@ class Client:
 
     def close(self) -> None:
         """Close all connections; nothing can be asked any more."""
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() or sys.is_finalizing():  # then nothing runs on the thread any more
             return
         asyncio.run_coroutine_threadsafe(self._http.aclose(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -223,7 +226,7 @@ class Client:
                 f"{self.name}: {place} sends on to {to}, which is not followed; give that address"
             )
         reason = self._shown(_reason(data))
-        if status in _BUSY or status >= 500:
+        if status in _BUSY or (status >= 500 and _INVALID not in reason):
             raise _TryAgain(f"answers HTTP {status}: {reason}", _wait_s(response.headers.get("retry-after")))
         message = f"{self.name}: {place} answers HTTP {status}: {reason}"
         if status in (401, 403):

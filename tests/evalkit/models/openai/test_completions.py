@@ -231,6 +231,10 @@ FAULTS = {
     "500": (Manner(status=lambda number: 500), "answers HTTP 500: out of luck"),
     "404": (Manner(status=lambda number: 404), "answers HTTP 404: out of luck"),
     "no ids": (Manner(status=lambda number: 400), "takes no prompt of token ids .* HTTP 400: out of luck"),
+    "no ids, told as its own error": (
+        Manner(status=lambda number: 500, trouble="2 validation errors: prompt should be a valid string"),
+        "takes no prompt of token ids .* HTTP 500: 2 validation errors: prompt",
+    ),
     "closes": (Manner(status=lambda number: 0), "cannot be reached"),
     "redirects": (
         Manner(status=lambda number: 307),
