@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 import statistics
 import tomllib
 from collections import Counter
@@ -188,6 +189,18 @@ def counts(count: Callable[[str], int]) -> Counter[str]:
 def test_names_say_what_they_hold() -> None:
     vague = counts(lambda module: sum(name in VAGUE for name in bindings(module)))
     assert not vague
+
+
+def test_names_in_the_sites_scripts_say_what_they_hold() -> None:
+    scripts = sorted((ROOT / "evalkit" / "report" / "static").glob("*.js"))
+    assert scripts
+    words = "|".join(VAGUE | {"entrant", "entrants"})
+    declared = re.compile(
+        rf"(?:const|let|function) (?:{words})\b|[(\[{{,] ?(?:{words})(?=[^\"`:]*\) (?:=>|{{))"
+    )
+    code = {path.name: re.sub(r"//.*", "", path.read_text(encoding="utf-8")) for path in scripts}
+    vague = {name: declared.findall(text) for name, text in code.items()}
+    assert not any(vague.values()), vague
 
 
 @pytest.mark.parametrize("package", FLOORS)

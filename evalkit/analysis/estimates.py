@@ -12,7 +12,7 @@ whatever order they come.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -28,6 +28,9 @@ DECIMALS = 6
 
 ALONE = 0
 """The stream of a corpus by itself: that of the intervals in cells and of `evalkit compare`."""
+
+NUM_NEIGHBORS = 32
+"""On either side in rank: with whom each of many models is paired, so that pairs grow as cells do."""
 
 Pairs = Mapping[tuple[int, int], "Estimate"]
 """First minus second, by two model configurations; each pair in one of its two orders."""
@@ -255,18 +258,29 @@ def _level_samples(kind: str, sums: Sequence[Sums], configurations: Sequence[int
     )
 
 
+def is_near_only(configurations: Sequence[int]) -> bool:
+    """Whether these are so many models that each is paired with its neighbors alone (`NUM_NEIGHBORS`)."""
+    return len(configurations) > 2 * NUM_NEIGHBORS + 1
+
+
 def differences(
     kind: str, sums: Sequence[Sums], configurations: Sequence[int]
 ) -> dict[tuple[int, int], Estimate]:
-    """First minus second for every pair of models, over the documents that both could represent."""
+    """First minus second for every pair of models, over the documents that both could represent.
+
+    Where models are so many that their pairs would be far more than their cells (`is_near_only`): for each
+    model and its `NUM_NEIGHBORS` neighbors in rank on either side, and for the best and each of the others.
+    """
     gaps_by_pair: dict[tuple[int, int], Estimate] = {}
     # Where all could represent all, a pair's documents are everybody's: levels are computed once.
     is_whole = all(corpus.num_sets == 1 for corpus in sums)
-    samples = _level_samples(kind, sums, configurations) if is_whole and configurations else None
-    for place, first in enumerate(configurations[:-1]):
-        seconds = list(configurations[place + 1 :])
-        if samples is not None:
-            gaps = samples[place] - samples[place + 1 :]
+    is_near = is_near_only(configurations)
+    samples = _level_samples(kind, sums, configurations) if (is_whole or is_near) and configurations else None
+    values = samples[:, 0] if is_near and samples is not None else None
+    for place, partners in _pairings(len(configurations), values):
+        first, seconds = configurations[place], [configurations[partner] for partner in partners]
+        if is_whole and samples is not None:
+            gaps = samples[place] - samples[partners]
         else:
             gaps = _pair_samples(kind, sums, first, seconds)
         gaps_by_pair |= {
@@ -275,6 +289,24 @@ def differences(
             if math.isfinite(gap.value)  # else the two have no document in common
         }
     return gaps_by_pair
+
+
+def _pairings(num_models: int, values: Array | None) -> Iterator[tuple[int, list[int]]]:
+    """Who is paired with whom: places of the first of pairs, and of their partners, which come later.
+
+    Args:
+        num_models: how many there are.
+        values: by which they are ranked, where only neighbors are paired; None: all are.
+    """
+    if values is None:
+        yield from ((place, list(range(place + 1, num_models))) for place in range(num_models - 1))
+        return
+    order = np.argsort(values, kind="stable").tolist()
+    partners: list[set[int]] = [set() for _ in order]
+    for rank, place in enumerate(order):
+        for partner in order[1:] if rank == 0 else order[rank + 1 : rank + 1 + NUM_NEIGHBORS]:
+            partners[min(place, partner)].add(max(place, partner))
+    yield from ((place, sorted(later)) for place, later in enumerate(partners) if later)
 
 
 def _pair_samples(kind: str, sums: Sequence[Sums], first: int, seconds: Sequence[int]) -> Array:
@@ -288,28 +320,3 @@ def _pair_samples(kind: str, sums: Sequence[Sums], first: int, seconds: Sequence
         (corpus.num_bytes[chosen] for corpus, chosen in zip(sums, sets, strict=True)),
     )
     return np.asarray(samples[: len(seconds)] - samples[len(seconds) :])
-
-
-def difference_of(pairs: Pairs, first: int, second: int) -> Estimate | None:
-    """First minus second from `differences`, whichever way round it holds them; None if it does not."""
-    if (first, second) in pairs:
-        return pairs[first, second]
-    return pairs[second, first].negated() if (second, first) in pairs else None
-
-
-def rank_interval(pairs: Pairs, configurations: Sequence[int], configuration: int) -> tuple[int, int]:
-    """The ranks that a model may have: one more than those surely better, to all but those surely worse.
-
-    A model is surely better where the paired interval of the difference is clear of 0. The construction is
-    the marginal confidence set of Mogstad, Romano, Shaikh & Wilhelm, "Inference for Ranks with Applications
-    to Mobility across Neighbourhoods and Academic Achievement across Countries", Review of Economic Studies
-    91 (2024), with pairwise intervals that are not widened for the number of models.
-
-    Args:
-        pairs: see `differences`; a pair that is not in it is a tie.
-        configurations: among whom it is ranked, itself included.
-        configuration: the model.
-    """
-    gaps = [difference_of(pairs, configuration, rival) for rival in configurations if rival != configuration]
-    signs = [gap.sign for gap in gaps if gap is not None]
-    return 1 + sum(sign > 0 for sign in signs), len(configurations) - sum(sign < 0 for sign in signs)

@@ -19,11 +19,10 @@ from evalkit.analysis.document_dates import Dates, dates_of
 from evalkit.analysis.estimates import (
     ALONE,
     Estimate,
-    Pairs,
-    difference_of,
+    Sums,
     differences,
+    is_near_only,
     levels,
-    rank_interval,
     resampled_sums,
     sums_together,
 )
@@ -49,12 +48,12 @@ class View:
     """Those that have a cell on each of the corpora: only they can be ranked."""
     levels: Mapping[str, Mapping[int, Estimate]]
     """By aggregate, then model."""
-    pairs: Mapping[str, Pairs]
+    pairs: Mapping[str, PairTable]
     """By aggregate."""
 
     def ranks(self, kind: str, shown: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Rank intervals among the models shown."""
-        return {index: rank_interval(self.pairs[kind], shown, index) for index in shown}
+        return self.pairs[kind].rank_intervals(shown)
 
     def order(self, kind: str) -> list[int]:
         """Models from the lowest aggregate up."""
@@ -84,7 +83,7 @@ class Leaderboard:
     """A label per corpus."""
     levels: tuple[dict[int, Estimate], ...]
     """Per corpus, by model: bits per byte."""
-    pairs: tuple[Pairs, ...]
+    pairs: tuple[PairTable, ...]
     """Per corpus."""
     views: dict[Choice, View]
     views_by_corpora: dict[tuple[str, tuple[int, ...]], View]
@@ -115,7 +114,12 @@ class Leaderboard:
 
     def difference(self, corpus: int, first: int, second: int) -> Estimate | None:
         """Bits per byte of the first minus the second; None where they have no document in common."""
-        return difference_of(self.pairs[corpus], first, second)
+        return self.pairs[corpus].difference(first, second)
+
+    @property
+    def is_near_only(self) -> bool:
+        """Whether models are so many that some are paired with their neighbors in rank alone."""
+        return any(table.near_only for table in self.pairs)
 
     def best(self, corpus: int, configurations: Sequence[int]) -> set[int]:
         """The best of these models on a corpus and all that are not told apart from it."""
@@ -150,10 +154,7 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
     for corpus in results.corpora:
         sums = [resampled_sums(corpus, stream=ALONE)]
         corpus_levels.append(levels("micro", sums, sorted(corpus.cells)))
-        pairs: dict[tuple[int, int], Estimate] = {}
-        for policy in results.policies:
-            pairs |= differences("micro", sums, sorted(_compared(results, policy) & set(corpus.cells)))
-        corpus_pairs.append(PairTable(pairs))
+        corpus_pairs.append(_pairs_of_corpus(results, sums, corpus_levels[-1]))
     together = sums_together(results.corpora) if len(results.corpora) > 1 else []
 
     def view_of(policy: str, corpora: tuple[int, ...]) -> View:
@@ -169,19 +170,22 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
         else:
             sums = [together[corpus] for corpus in corpora]
             by_kind = {kind: levels(kind, sums, configurations) for kind in AGGREGATES}
-            pairs_by_kind = {kind: PairTable(differences(kind, sums, configurations)) for kind in AGGREGATES}
+            near_only = is_near_only(configurations)
+            pairs_by_kind = {
+                kind: PairTable(differences(kind, sums, configurations), [by_kind[kind]] if near_only else [])
+                for kind in AGGREGATES
+            }
         return View(corpora, tuple(configurations), by_kind, pairs_by_kind)
 
-    # Many choices leave the same corpora: each of these views is computed once.
+    # Many choices leave the same corpora: each is computed once.
     computed: dict[tuple[str, tuple[int, ...]], View] = {}
     views: dict[Choice, View] = {}
     for choice in _choices(results, sources):
         corpora = _corpora_of(choice, results, sources)
         if corpora:
-            key = (choice.policy, corpora)
-            if key not in computed:
-                computed[key] = view_of(*key)
-            views[choice] = computed[key]
+            if (choice.policy, corpora) not in computed:
+                computed[choice.policy, corpora] = view_of(choice.policy, corpora)
+            views[choice] = computed[choice.policy, corpora]
     for policy, corpora in list(computed):
         for cutoff in {dates.cutoffs[index] for index in _compared(results, policy)} - {None}:
             key = (policy, newer_corpora(corpora, dates, [cutoff]))
@@ -196,6 +200,18 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
         dict(sorted(computed.items())),
         dates,
     )
+
+
+def _pairs_of_corpus(results: Results, sums: Sequence[Sums], levels: Mapping[int, Estimate]) -> PairTable:
+    """The differences of the models that are compared under each policy; ``levels`` are those of all."""
+    pairs: dict[tuple[int, int], Estimate] = {}
+    near_only = []
+    for policy in results.policies:
+        group = sorted(_compared(results, policy) & levels.keys())
+        pairs |= differences("micro", sums, group)
+        if is_near_only(group):
+            near_only.append({index: levels[index] for index in group})
+    return PairTable(pairs, near_only)
 
 
 def _compared(results: Results, policy: str) -> set[int]:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from evalkit.analysis.aggregates import check_aggregate
-from evalkit.analysis.estimates import Estimate, difference_of
+from evalkit.analysis.estimates import Estimate
 from evalkit.errors import UsageError
 from evalkit.plots import edges
 from evalkit.plots.frame import BLUE, FAINT, LABEL_SIZE, RED, frame, ink, styled
@@ -67,7 +67,7 @@ def differences(
         raise UsageError(
             f"{name_of(results)}: only {scores.label(anchor)} is left; a difference needs two models"
         )
-    gaps = {index: difference_of(view.pairs[aggregate], index, anchor) for index in rivals}
+    gaps = {index: view.pairs[aggregate].difference(index, anchor) for index in rivals}
     limits = _limits(scores, gaps, anchor)
     has_arrows = any(gap is not None and limits.side(gap.value) for gap in gaps.values())
     figure, [axes] = frame(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from evalkit.analysis.aggregates import check_aggregate
-from evalkit.analysis.estimates import Estimate, rank_interval
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.months import UNDATED, middle_of
 from evalkit.analysis.rankings import Choice, View
 from evalkit.errors import UsageError
@@ -150,7 +150,7 @@ def _draw_panel(
 def _monthly_ranks(view: View, aggregate: str, common: Sequence[int]) -> _MonthlyRanks:
     return _MonthlyRanks(
         _ranks({index: view.levels[aggregate][index] for index in common}),
-        {index: rank_interval(view.pairs[aggregate], common, index) for index in common},
+        view.ranks(aggregate, common),
     )
 
 

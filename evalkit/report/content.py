@@ -56,7 +56,15 @@ def write(
         _write_corpus(writer, pages, index, is_explored=index in explored)
     # The best two to begin with; of results with one model, that one.
     chosen = [row.head.index for row in front.rows][:2] or [0]
-    writer.page("compare.html", "compare.html", ["compare.js"], rows=pages.rows(), chosen=chosen)
+    near_only = board.is_near_only
+    writer.page(
+        "compare.html",
+        "compare.html",
+        ["compare.js"],
+        rows=pages.rows(),
+        chosen=chosen,
+        is_near_only=near_only,
+    )
     files, groups = probe_groups(board.results.probes, board.results.folder)
     for path, text in files.items():
         writer.text(path, text)
@@ -73,6 +81,7 @@ def write(
         seed=SEED,
         aggregates=AGGREGATES,
         headline=HEADLINE,
+        is_near_only=near_only,
     )
     return len(explored)
 

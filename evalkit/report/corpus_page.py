@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from evalkit.analysis.estimates import Estimate, rank_interval
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.parity import CorpusParity, corpus_parity
 from evalkit.cells.schema import CellCorpus
 from evalkit.corpora.audit import Audit
@@ -114,11 +114,11 @@ def _sections(pages: Pages, corpus: int) -> list[PolicySection]:
             continue
         group.sort(key=lambda index: (board.level(corpus, index).value, index))
         best = board.best(corpus, group)
+        ranks = board.pairs[corpus].rank_intervals(group)
         rows = []
         for index in group:
             cell = pages.cell(corpus, index)
             assert cell is not None
-            rank = rank_text(rank_interval(board.pairs[corpus], group, index))
-            rows.append(CorpusRow(pages.row(index), cell, rank, index in best))
+            rows.append(CorpusRow(pages.row(index), cell, rank_text(ranks[index]), index in best))
         sections.append(PolicySection(policy, rows))
     return sections

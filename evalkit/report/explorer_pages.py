@@ -84,8 +84,8 @@ def _write_exploration(
     corpus = pages.results.corpora[exploration.corpus]
     documents = texts.documents
     data = exploration_data(exploration, lambda index: models[index].key, documents)
-    entrants = [model._asdict() for model in models.values()]
-    writer.data(f"data/explorer/{corpus.key}.js", shown_deep({**data, "entrants": entrants}))
+    configurations = [model._asdict() for model in models.values()]
+    writer.data(f"data/explorer/{corpus.key}.js", shown_deep({**data, "configurations": configurations}))
     for index in exploration.opened:
         _write_document(writer, reader, corpus, index, documents[index], models)
     first, second = exploration.pairs[0] if exploration.pairs else (exploration.configurations[0], None)
@@ -127,7 +127,7 @@ def _write_document(
             **shown_fields(fields),
             "text": text,  # as it is: the script shows characters that act by their codes
             "corpus": corpus.label,
-            "entrants": shown_deep([model._asdict() for model in readers.values()]),
+            "configurations": shown_deep([model._asdict() for model in readers.values()]),
             "bits": {model.key: bits[number] for number, model in readers.items()},
         },
     )

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
-from evalkit.analysis.estimates import Estimate, Pairs
+from evalkit.analysis.estimates import NUM_NEIGHBORS, Estimate, Pairs
 from evalkit.analysis.rankings import Leaderboard, View
 from evalkit.report.pages import ColumnHead, RowHead
 
@@ -23,9 +23,11 @@ def leaderboard_data(
         columns: the heads, per corpus.
     """
     views = board.views_by_corpora
+    near_only = {"num_neighbors": NUM_NEIGHBORS} if board.is_near_only else {}
     number_of = {id(view): number for number, view in enumerate(views.values())}
     return {
-        "entrants": [dataclasses.asdict(row) for row in rows],
+        **near_only,
+        "configurations": [dataclasses.asdict(row) for row in rows],
         "corpora": [dataclasses.asdict(column) for column in columns],
         "aggregates": {kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
         "headline": HEADLINE,

@@ -1,8 +1,10 @@
 """The page of a model: its facts, its cells, its differences from every other."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from evalkit.analysis.estimates import NUM_NEIGHBORS
 from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.schema import CellModel
 from evalkit.fields import to_json
@@ -51,6 +53,8 @@ class ConfigurationSection(NamedTuple):
     facts: list[Fact]
     cells: list[tuple[ColumnHead, TableCell]]
     rivals: list[Rival]
+    num_models: int
+    """That share a corpus with it; more than the rivals where only neighbors in rank are paired."""
     columns: list[ColumnHead]
     """The corpora that it was scored on."""
 
@@ -74,21 +78,43 @@ def model_page(pages: Pages, name: str) -> ModelPage:
 
 def _section(pages: Pages, index: int) -> ConfigurationSection:
     columns = [column for column in pages.columns() if index in pages.results.corpora[column.index].cells]
+    corpora = [column.index for column in columns]
+    heads = _heads_of_rivals(pages, index, corpora)
+    rivals = _rivals(pages, index, corpora, heads)
     cells = [(column, pages.cell(column.index, index)) for column in columns]
     return ConfigurationSection(
         head=pages.row(index),
         settings=pages.results.configurations[index].settings,
         facts=_facts(pages.facts(index)),
         cells=[(column, cell) for column, cell in cells if cell is not None],
-        rivals=_rivals(pages, index, [column.index for column in columns]),
+        rivals=rivals,
+        num_models=len(rivals) if len(heads) == len(pages.rows()) else _num_comparable(pages, index, corpora),
         columns=columns,
     )
 
 
-def _rivals(pages: Pages, index: int, corpora: Sequence[int]) -> list[Rival]:
-    """The models that share a corpus with this one."""
+def _heads_of_rivals(pages: Pages, index: int, corpora: Sequence[int]) -> list[RowHead]:
+    """All models; where only neighbors are paired, those that are this one's on the most of these corpora."""
+    tables = [pages.board.pairs[corpus] for corpus in corpora]
+    if not any(table.near_only for table in tables):
+        return pages.rows()
+    counts = Counter(partner for table in tables for partner in table.partners(index))
+    nearest = sorted(counts, key=lambda partner: (-counts[partner], abs(partner - index)))
+    return [pages.row(partner) for partner in sorted(nearest[: 2 * NUM_NEIGHBORS])]
+
+
+def _num_comparable(pages: Pages, index: int, corpora: Sequence[int]) -> int:
+    """How many models of the same policy, or of none, share one of these corpora."""
+    rows = pages.results.configurations
+    scored = set().union(*(pages.results.corpora[corpus].cells for corpus in corpora)) - {index}
+    policy = rows[index].policy
+    return sum(policy is None or rows[rival].policy in (policy, None) for rival in scored)
+
+
+def _rivals(pages: Pages, index: int, corpora: Sequence[int], heads: Sequence[RowHead]) -> list[Rival]:
+    """Those of the models that share a corpus with this one."""
     rivals = []
-    for head in pages.rows():
+    for head in heads:
         if head.index == index:
             continue
         gaps = [pages.board.difference(corpus, index, head.index) for corpus in corpora]

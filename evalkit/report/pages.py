@@ -1,6 +1,7 @@
 """What the tables of all pages share: heads of rows and columns, and cells, as text."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -97,8 +98,15 @@ class Pages:
             for number, background in enumerate(backgrounds)
         ]
 
+    @functools.cached_property
+    def _rows(self) -> list[RowHead]:
+        return [self._row(index) for index in range(len(self.results.configurations))]
+
     def row(self, index: int) -> RowHead:
         """The head of a configuration's row."""
+        return self._rows[index]
+
+    def _row(self, index: int) -> RowHead:
         configuration = self.results.configurations[index]
         facts = self.facts(index)
         cutoff = self.board.dates.cutoffs[index]
@@ -122,7 +130,7 @@ class Pages:
 
     def rows(self) -> list[RowHead]:
         """The heads of all rows."""
-        return [self.row(index) for index in range(len(self.results.configurations))]
+        return list(self._rows)
 
     def facts(self, index: int) -> CellModel:
         """What the cells say of a model, completed from the catalog."""
@@ -141,8 +149,15 @@ class Pages:
             source=facts.source or entry.source,
         )
 
+    @functools.cached_property
+    def _columns(self) -> list[ColumnHead]:
+        return [self._column(index) for index in range(len(self.results.corpora))]
+
     def column(self, index: int) -> ColumnHead:
         """The head of a corpus's column."""
+        return self._columns[index]
+
+    def _column(self, index: int) -> ColumnHead:
         corpus = self.results.corpora[index]
         earliest = self.board.dates.earliest[index]
         return ColumnHead(
@@ -160,7 +175,7 @@ class Pages:
 
     def columns(self) -> list[ColumnHead]:
         """The heads of all columns."""
-        return [self.column(index) for index in range(len(self.results.corpora))]
+        return list(self._columns)
 
     def mark(self, configuration: int, corpora: Iterable[int]) -> str:
         """What stands behind a rank or an aggregate of a model over these corpora."""

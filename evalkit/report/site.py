@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from evalkit.analysis.current import with_current_records
 from evalkit.analysis.document_dates import dates_of
+from evalkit.analysis.estimates import NUM_NEIGHBORS
 from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.rankings import Leaderboard, compute
 from evalkit.analysis.results import Results
@@ -84,6 +85,7 @@ def build_site(
     backgrounds = find_backgrounds(results, named, warn=warn)
     catalog = load_catalog()
     board = _numbers(results, backgrounds, catalog)
+    _tell_who_is_paired(board, warn)
     with placed(output) as folder:
         writer = Writer(
             folder,
@@ -108,6 +110,15 @@ def build_site(
         num_corpora=len(results.corpora),
         num_explored=num_explored,
     )
+
+
+def _tell_who_is_paired(board: Leaderboard, warn: Callable[[str], None]) -> None:
+    if board.is_near_only:
+        warn(
+            f"more than {2 * NUM_NEIGHBORS + 1} models: each is paired with the {NUM_NEIGHBORS} before and "
+            "after it in rank and with the best; of others the interval is what their own two allow "
+            "(`evalkit compare` pairs any two)"
+        )
 
 
 def _numbers(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.analysis.cutoff import MARKS
+from evalkit.analysis.estimates import NUM_NEIGHBORS
 from evalkit.analysis.results import LeftOut
 from evalkit.analysis.site_listing import SITE_LISTING, SiteListing, listing_text
 from evalkit.files import naming
@@ -60,6 +61,7 @@ class Writer:
             "provenance": provenance,
             "has_plots": has_plots,
             "docs_link": docs_link,
+            "num_neighbors": NUM_NEIGHBORS,
             "marks": {"*": LOSSY_MARK, "‡": LITERAL_MARK, **MARKS},
         }
 

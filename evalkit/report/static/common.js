@@ -25,20 +25,20 @@ function load(path) {
 
 // Elements are only ever made of text: nothing that a document or a name holds is parsed.
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
+  const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (value === true) made.setAttribute(key, "");
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value);
+    if (value === true) node.setAttribute(key, "");
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value);
   }
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  node.append(...children.filter((child) => child !== null));
+  return node;
 }
 
 // As Python rounds: of two texts that are equally near the even one, where toFixed takes the one further from 0.
 function rounded(value, places) {
   const exact = value.toFixed(60);
-  const [kept, rest] = [exact.slice(0, places - 60), exact.slice(places - 60)];
-  return /^50*$/.test(rest) && /[02468]$/.test(kept) ? kept : value.toFixed(places);
+  const [head, tail] = [exact.slice(0, places - 60), exact.slice(places - 60)];
+  return /^50*$/.test(tail) && /[02468]$/.test(head) ? head : value.toFixed(places);
 }
 
 function fixed(value, places) {
@@ -58,8 +58,8 @@ function commas(value) {
 
 // As `decimals` in evalkit/report/text.py.
 function decimals(halfWidths) {
-  const known = halfWidths.filter((width) => width !== null && width > 0);
-  const least = known.length ? Math.min(...known) : 1;
+  const positive = halfWidths.filter((width) => width !== null && width > 0);
+  const least = positive.length ? Math.min(...positive) : 1;
   return least >= 1e-3 ? 3 : least >= 1e-4 ? 4 : 5;
 }
 
@@ -75,11 +75,14 @@ function sign(estimate) {
   return estimate[1] === null ? 0 : (estimate[1] > 0) - (estimate[2] < 0);
 }
 
-// First minus second, whichever way round the pairs hold it; null where they do not.
-function difference(pairs, first, second) {
+// First minus second, whichever way round the pairs hold it; null where they do not. With levels, models that
+// are too far apart to be paired have what their levels allow; as `unpaired` in evalkit/analysis/pair_table.py.
+function difference(pairs, first, second, levels = null) {
   if (first in pairs && second in pairs[first]) return pairs[first][second];
   if (second in pairs && first in pairs[second]) return negated(pairs[second][first]);
-  return null;
+  if (levels === null || !(first in levels && second in levels)) return null;
+  const [a, b] = [levels[first], levels[second]];
+  return a[1] === null || b[1] === null ? [a[0] - b[0], null, null] : [a[0] - b[0], a[1] - b[2], a[2] - b[1]];
 }
 
 function gapNodes(gap) {
@@ -97,16 +100,16 @@ function complain(error) {
 }
 
 function readHash() {
-  const found = {};
+  const values = {};
   for (const part of location.hash.slice(1).split("&")) {
     const [key, value] = part.split("=", 2);
     try {
-      if (key && value !== undefined) found[key] = decodeURIComponent(value);
+      if (key && value !== undefined) values[key] = decodeURIComponent(value);
     } catch (error) {
       if (!(error instanceof URIError)) throw error;  // a broken link opens the page as it is
     }
   }
-  return found;
+  return values;
 }
 
 function writeHash(values) {

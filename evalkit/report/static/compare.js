@@ -7,13 +7,13 @@
   let data;
 
   function comparable(a, b) {
-    const [first, second] = [data.entrants[a].policy, data.entrants[b].policy];
+    const [first, second] = [data.configurations[a].policy, data.configurations[b].policy];
     return first === second || first === null || second === null;
   }
 
   function draw() {
     const a = Number(form.elements.a.value), b = Number(form.elements.b.value);
-    const [first, second] = [data.entrants[a], data.entrants[b]];
+    const [first, second] = [data.configurations[a], data.configurations[b]];
     writeHash({ a: first.key, b: second.key });
     document.title = document.title.replace(/^.* · /, `${first.label} against ${second.label} · `);
     const target = document.getElementById("differences");
@@ -26,14 +26,14 @@
     if (!shared.length) { status.textContent = "The two have no corpus in common."; return; }
     let better = 0, worse = 0, unknown = 0;
     const rows = shared.map((corpus) => {
-      const gap = difference(data.pairs[corpus.index], a, b);
+      const gap = difference(data.pairs[corpus.index], a, b, data.num_neighbors ? data.levels[corpus.index] : null);
       if (gap === null || gap[1] === null) unknown += 1;
       else { better += sign(gap) < 0; worse += sign(gap) > 0; }
-      const level = (entrant) => {
-        const [href, marks, title] = data.cells[corpus.index][entrant];
-        const made = element("td", {}, element("a", { href, title }, fixed(data.levels[corpus.index][entrant][0], Math.max(4, corpus.decimals))));
-        if (marks) made.append(element("sup", {}, marks));
-        return made;
+      const level = (configuration) => {
+        const [href, marks, title] = data.cells[corpus.index][configuration];
+        const node = element("td", {}, element("a", { href, title }, fixed(data.levels[corpus.index][configuration][0], Math.max(4, corpus.decimals))));
+        if (marks) node.append(element("sup", {}, marks));
+        return node;
       };
       return element("tr", { "data-corpus": corpus.key },
         element("th", { scope: "row", class: "text" }, element("a", { href: corpus.href }, corpus.label)),
@@ -63,22 +63,22 @@
   function drawDocuments() {
     const a = Number(form.elements.a.value), b = Number(form.elements.b.value);
     const corpus = data.corpora[Number(corpusSelect.value)];
-    load(`data/documents/${corpus.key}.js`).then((found) => {
+    load(`data/documents/${corpus.key}.js`).then((documents) => {
       if (a !== Number(form.elements.a.value) || b !== Number(form.elements.b.value)) return;
-      const [bitsA, bitsB] = [found.bits[a], found.bits[b]];
-      const gaps = found.labels.map((label, index) => ({ label, bytes: found.num_bytes[index], a: bitsA[index], b: bitsB[index] }))
-        .filter((one) => one.a !== null && one.b !== null)
-        .map((one) => ({ ...one, gap: (one.a - one.b) / one.bytes }))
+      const [bitsA, bitsB] = [documents.bits[a], documents.bits[b]];
+      const gaps = documents.labels.map((label, index) => ({ label, bytes: documents.num_bytes[index], a: bitsA[index], b: bitsB[index] }))
+        .filter((row) => row.a !== null && row.b !== null)
+        .map((row) => ({ ...row, gap: (row.a - row.b) / row.bytes }))
         .sort((x, y) => x.gap - y.gap);
-      const left = found.labels.length - gaps.length;
-      const won = gaps.filter((one) => one.gap < 0);
+      const numLeftOut = documents.labels.length - gaps.length;
+      const won = gaps.filter((row) => row.gap < 0);
       document.getElementById("documents-summary").textContent =
-        `${data.entrants[a].label} costs fewer bits on ${commas(won.length)} of ${commas(gaps.length)} documents.` +
-        (left ? ` ${commas(left)} that one of the two cannot represent are left out.` : "");
-      document.getElementById("won-heading").textContent = `${data.entrants[a].label} gains most`;
-      document.getElementById("lost-heading").textContent = `${data.entrants[a].label} loses most`;
+        `${data.configurations[a].label} costs fewer bits on ${commas(won.length)} of ${commas(gaps.length)} documents.` +
+        (numLeftOut ? ` ${commas(numLeftOut)} that one of the two cannot represent are left out.` : "");
+      document.getElementById("won-heading").textContent = `${data.configurations[a].label} gains most`;
+      document.getElementById("lost-heading").textContent = `${data.configurations[a].label} loses most`;
       document.getElementById("won").replaceChildren(list(won.slice(0, NUM_DOCUMENTS)));
-      document.getElementById("lost").replaceChildren(list(gaps.filter((one) => one.gap > 0).slice(-NUM_DOCUMENTS).reverse()));
+      document.getElementById("lost").replaceChildren(list(gaps.filter((row) => row.gap > 0).slice(-NUM_DOCUMENTS).reverse()));
     }).catch(complain);
   }
 
@@ -86,28 +86,28 @@
     if (!documents.length) return element("p", {}, "None.");
     return element("div", { class: "scroll" }, element("table", { class: "numbers" },
       element("thead", {}, element("tr", {}, ...["document", "A", "B", "difference", "bytes"].map((head, place) => element("th", { scope: "col", class: place ? null : "text" }, head)))),
-      element("tbody", {}, ...documents.map((one) => element("tr", {},
-        element("th", { scope: "row", class: "text" }, one.label),
-        element("td", {}, fixed(one.a / one.bytes, 3)), element("td", {}, fixed(one.b / one.bytes, 3)),
-        element("td", {}, signed(one.gap, 3)), element("td", {}, commas(one.bytes)))))));
+      element("tbody", {}, ...documents.map((row) => element("tr", {},
+        element("th", { scope: "row", class: "text" }, row.label),
+        element("td", {}, fixed(row.a / row.bytes, 3)), element("td", {}, fixed(row.b / row.bytes, 3)),
+        element("td", {}, signed(row.gap, 3)), element("td", {}, commas(row.bytes)))))));
   }
 
-  load("data/leaderboard.js").then((found) => {
-    data = found;
-    if (!data.entrants.length) return;  // only probes
+  load("data/leaderboard.js").then((value) => {
+    data = value;
+    if (!data.configurations.length) return;  // only probes
     form.hidden = false;
-    const wanted = readHash();
+    const hash = readHash();
     for (const name of ["a", "b"]) {
-      const place = data.entrants.findIndex((entrant) => entrant.key === wanted[name]);
+      const place = data.configurations.findIndex((configuration) => configuration.key === hash[name]);
       if (place >= 0) form.elements[name].value = place;
     }
     form.addEventListener("change", draw);
     form.addEventListener("submit", (event) => event.preventDefault());
     corpusSelect.addEventListener("change", drawDocuments);
     document.getElementById("swap").addEventListener("click", () => {
-      const kept = form.elements.a.value;
+      const before = form.elements.a.value;
       form.elements.a.value = form.elements.b.value;
-      form.elements.b.value = kept;
+      form.elements.b.value = before;
       draw();
     });
     draw();

@@ -10,21 +10,21 @@
   const decoder = new TextDecoder("utf-8");
   let shown = null;
 
-  function wanted() {
+  function placeInHash() {
     const hash = readHash();
     const cut = (hash.d || "").lastIndexOf("/");
     return { ...hash, corpus: (hash.d || "").slice(0, cut), index: (hash.d || "").slice(cut + 1) };
   }
 
   async function open() {
-    const place = wanted();
+    const place = placeInHash();
     if (!/^[\w.+-]+$/.test(place.corpus) || !/^\d+$/.test(place.index)) {
       status.textContent = "No document is named; choose one on a corpus's explorer page.";
       return;
     }
     const folder = `data/explorer/${place.corpus}`;
-    const found = await load(`${folder}/${place.index}.js`);
-    const models = found.entrants;
+    const facts = await load(`${folder}/${place.index}.js`);
+    const models = facts.configurations;
     const options = () => models.map((model) => element("option", { value: model.key }, model.label + (model.policy === "document" ? "" : ` (${model.policy})`)));
     form.elements.a.replaceChildren(...options());
     form.elements.b.replaceChildren(element("option", { value: "" }, "nothing: its own cost"), ...options());
@@ -32,49 +32,49 @@
     form.elements.a.value = has(place.a) ? place.a : models[0].key;
     form.elements.b.value = has(place.b) ? place.b : "";
     form.hidden = false;
-    heading(found, place);
-    await draw(found, place, Number(place.at ?? -1));
+    heading(facts, place);
+    await draw(facts, place, Number(place.at ?? -1));
   }
 
-  function heading(found, place) {
-    document.getElementById("title").textContent = found.title || found.id;
-    document.title = document.title.replace(/^.* · /, `${found.title || found.id} · `);
-    const parts = [element("a", { href: `${place.corpus}.html` }, found.corpus), found.published_at, found.source, found.language,
-      `${commas(found.num_bytes)} bytes`, found.license || "licence not stated"].filter(Boolean);
+  function heading(facts, place) {
+    document.getElementById("title").textContent = facts.title || facts.id;
+    document.title = document.title.replace(/^.* · /, `${facts.title || facts.id} · `);
+    const parts = [element("a", { href: `${place.corpus}.html` }, facts.corpus), facts.published_at, facts.source, facts.language,
+      `${commas(facts.num_bytes)} bytes`, facts.license || "licence not stated"].filter(Boolean);
     const meta = document.getElementById("meta");
     meta.replaceChildren();
     parts.forEach((part, place) => meta.append(...(place ? [" · ", part] : [part])));
-    if (/^https?:\/\//.test(found.url || "")) meta.append(" · ", element("a", { href: found.url, rel: "noreferrer" }, "original"));
-    meta.append(element("br"), element("code", { class: "digest" }, `sha256 ${found.sha256}`));
+    if (/^https?:\/\//.test(facts.url || "")) meta.append(" · ", element("a", { href: facts.url, rel: "noreferrer" }, "original"));
+    meta.append(element("br"), element("code", { class: "digest" }, `sha256 ${facts.sha256}`));
   }
 
-  async function draw(found, place, at) {
+  async function draw(facts, place, at) {
     const a = form.elements.a.value;
     let b = form.elements.b.value;
-    const model = (key) => found.entrants.find((entrant) => entrant.key === key);
+    const model = (key) => facts.configurations.find((configuration) => configuration.key === key);
     if (b === a) b = "";
     const mixed = b && model(a).policy !== model(b).policy;
-    const bpb = (key) => `${model(key).label} ${fixed(found.bits[key] / found.num_bytes, 3)}`;
-    status.textContent = mixed ? "Numbers of different policies are not compared." : `bits per byte: ${bpb(a)}${b ? `, ${bpb(b)}, difference ${signed((found.bits[a] - found.bits[b]) / found.num_bytes, 3)}` : ""}`
-      + (found.text === null ? ". The licence does not allow the text to be shown: each square is a stretch of bytes." : "");
+    const bpb = (key) => `${model(key).label} ${fixed(facts.bits[key] / facts.num_bytes, 3)}`;
+    status.textContent = mixed ? "Numbers of different policies are not compared." : `bits per byte: ${bpb(a)}${b ? `, ${bpb(b)}, difference ${signed((facts.bits[a] - facts.bits[b]) / facts.num_bytes, 3)}` : ""}`
+      + (facts.text === null ? ". The licence does not allow the text to be shown: each square is a stretch of bytes." : "");
     if (mixed) b = "";
     const files = await Promise.all([a, b].filter(Boolean).map((key) => load(`data/explorer/${place.corpus}/${place.index}.${key}.js`)));
     if (form.elements.a.value !== a || (form.elements.b.value !== b && b)) return;
     writeHash({ d: `${place.corpus}/${place.index}`, a, b });
     const names = [a, b].filter(Boolean).map((key) => model(key).label);
-    const bytes = found.text === null ? null : new TextEncoder().encode(found.text);
+    const bytes = facts.text === null ? null : new TextEncoder().encode(facts.text);
     const tokens = files.map((file) => ({ ends: ends(file.lengths), bits: file.bits, ...charged(file) }));
-    const segments = cut(tokens, bytes, found.num_bytes);
+    const segments = cut(tokens, bytes, facts.num_bytes);
     shown = { bytes, tokens, segments, names, blocks: blocks(segments, bytes), current: -1 };
     scale(names.length > 1);
     fill(at);
   }
 
   function ends(lengths) {
-    const found = new Uint32Array(lengths.length);
+    const offsets = new Uint32Array(lengths.length);
     let end = 0;
-    for (let index = 0; index < lengths.length; index++) found[index] = end += lengths[index];
-    return found;
+    for (let index = 0; index < lengths.length; index++) offsets[index] = end += lengths[index];
+    return offsets;
   }
 
   // What the bytes of each token cost, as evalkit/analysis/byte_costs.py has it: a token without bytes is paid
@@ -97,9 +97,9 @@
 
   // Segments end where a token of every model ends and, where there is text, a character.
   function cut(tokens, bytes, numBytes) {
-    const found = { ends: [], lasts: tokens.map(() => []) };
+    const segments = { ends: [], lasts: tokens.map(() => []) };
     const at = tokens.map(() => 0);
-    for (let start = 0; start < numBytes; start = found.ends.at(-1)) {
+    for (let start = 0; start < numBytes; start = segments.ends.at(-1)) {
       let end = start + 1;
       for (let before = 0; before !== end;) {
         before = end;
@@ -113,26 +113,26 @@
         // Tokens without bytes belong to what follows them, but for the document's end.
         if (end === numBytes) at[which] = ends.length;
         else at[which]++;
-        found.lasts[which].push(at[which]);
+        segments.lasts[which].push(at[which]);
       });
-      found.ends.push(end);
+      segments.ends.push(end);
     }
-    return found;
+    return segments;
   }
 
   function blocks(segments, bytes) {
-    const found = [];
+    const parts = [];
     let first = 0, start = 0;
     segments.ends.forEach((end, index) => {
       const full = end - start >= BLOCK_BYTES;
       const atLine = bytes === null || bytes[end - 1] === 10 || end - start >= 3 * BLOCK_BYTES;
       if ((full && atLine) || index === segments.ends.length - 1) {
-        found.push({ first, last: index + 1, start, end });
+        parts.push({ first, last: index + 1, start, end });
         first = index + 1;
         start = end;
       }
     });
-    return found;
+    return parts;
   }
 
   // A segment's bits, and bits per byte, over what is paid for; null where nothing is.
@@ -167,21 +167,21 @@
   const ACTING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/;
 
   function nodes(string) {
-    const found = [];
+    const parts = [];
     let plain = "";
     for (const character of string) {
       if (character === "\n") {
-        if (plain) found.push(plain);
-        found.push(element("i", {}, "↵"), "\n");
+        if (plain) parts.push(plain);
+        parts.push(element("i", {}, "↵"), "\n");
         plain = "";
       } else if (ACTING.test(character)) {
-        if (plain) found.push(plain);
-        found.push(element("i", {}, `[U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`));
+        if (plain) parts.push(plain);
+        parts.push(element("i", {}, `[U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`));
         plain = "";
       } else plain += character;
     }
-    if (plain) found.push(plain);
-    return found;
+    if (plain) parts.push(plain);
+    return parts;
   }
 
   function content(segment) {
@@ -272,9 +272,9 @@
     tip.replaceChildren(...describe(segment));
     tip.hidden = false;
     const size = tip.getBoundingClientRect();
-    const left = Math.max(8, Math.min(box.left, innerWidth - size.width - 8));
+    const leftEdge = Math.max(8, Math.min(box.left, innerWidth - size.width - 8));
     const below = box.bottom + 8 + size.height < innerHeight;
-    tip.style.left = `${left}px`;
+    tip.style.left = `${leftEdge}px`;
     tip.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - size.height - 8)}px`;
   }
 
@@ -331,8 +331,8 @@
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", () => {
-    const place = wanted();
-    load(`data/explorer/${place.corpus}/${place.index}.js`).then((found) => draw(found, place, -1)).catch(complain);
+    const place = placeInHash();
+    load(`data/explorer/${place.corpus}/${place.index}.js`).then((facts) => draw(facts, place, -1)).catch(complain);
   });
   addEventListener("hashchange", () => open().catch(complain));
   open().catch(complain);

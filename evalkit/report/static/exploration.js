@@ -6,7 +6,7 @@
   let data;
 
   function label(key) {
-    return data.entrants.find((entrant) => entrant.key === key).label;
+    return data.configurations.find((configuration) => configuration.key === key).label;
   }
 
   function pairOf(table, a, b) {
@@ -78,24 +78,24 @@
     }
     document.getElementById("passages").replaceChildren(...lists.map(([heading, chosen]) => element("section", {},
       element("h3", {}, heading),
-      element("ol", { class: "passages" }, ...(chosen.length ? chosen.map((index) => passage(data.passages[index], a, b)) : [element("li", {}, "None.")])))));
+      element("ol", { class: "passages" }, ...(chosen.length ? chosen.map((index) => passageItem(data.passages[index], a, b)) : [element("li", {}, "Npassage.")])))));
   }
 
-  function passage(one, a, b) {
-    const place = `bytes ${commas(one.start)}–${commas(one.end)} · ${fixed(one.bits[a], 1)}${b ? ` against ${fixed(one.bits[b], 1)}` : ""} bits`;
-    const name = data.opened.includes(one.document)
-      ? element("a", { href: documentLink(one.document, a, b, one.start) }, one.label) : element("span", {}, one.label);
+  function passageItem(passage, a, b) {
+    const place = `bytes ${commas(passage.start)}–${commas(passage.end)} · ${fixed(passage.bits[a], 1)}${b ? ` against ${fixed(passage.bits[b], 1)}` : ""} bits`;
+    const name = data.opened.includes(passage.document)
+      ? element("a", { href: documentLink(passage.document, a, b, passage.start) }, passage.label) : element("span", {}, passage.label);
     return element("li", {}, element("p", { class: "where" }, name, " ", element("small", {}, place)),
-      one.text === null ? element("p", { class: "withheld" }, "Its licence does not allow the text to be shown.") : element("blockquote", {}, one.text));
+      passage.text === null ? element("p", { class: "withheld" }, "Its licence does not allow the text to be shown.") : element("blockquote", {}, passage.text));
   }
 
-  load(`data/explorer/${corpus}.js`).then((found) => {
-    data = found;
-    const wanted = readHash();
+  load(`data/explorer/${corpus}.js`).then((value) => {
+    data = value;
+    const hash = readHash();
     for (const name of ["a", "b"]) {
-      if (data.entrants.some((entrant) => entrant.key === wanted[name])) form.elements[name].value = wanted[name];
+      if (data.configurations.some((configuration) => configuration.key === hash[name])) form.elements[name].value = hash[name];
     }
-    if (wanted.a && !wanted.b) form.elements.b.value = "";
+    if (hash.a && !hash.b) form.elements.b.value = "";
     form.hidden = false;
     form.addEventListener("change", draw);
     form.addEventListener("submit", (event) => event.preventDefault());

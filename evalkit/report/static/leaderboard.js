@@ -14,16 +14,16 @@
   }
 
   function viewOf(chosen) {
-    const found = data.choices.find(([policy, source, month]) =>
+    const choice = data.choices.find(([policy, source, month]) =>
       policy === chosen.policy && (source || "") === chosen.source && (month || "") === chosen.month);
-    return found ? data.views[found[3]] : null;
+    return choice ? data.views[choice[3]] : null;
   }
 
   // The corpora that count: those newer than every model shown, or all where none is; as `counted` in
   // evalkit/analysis/rankings.py.
   function countedView(view, shown, chosen) {
-    const models = shown.filter((index) => data.entrants[index].policy !== null);
-    const cutoffs = models.map((index) => data.entrants[index].cutoff_day).filter((day) => day !== null).sort();
+    const models = shown.filter((index) => data.configurations[index].policy !== null);
+    const cutoffs = models.map((index) => data.configurations[index].cutoff_day).filter((day) => day !== null).sort();
     const latest = cutoffs.length ? cutoffs[cutoffs.length - 1] : null;
     const isNewer = (corpus) => latest === null || (data.corpora[corpus].first_day !== null && data.corpora[corpus].first_day > latest);
     const newer = view.corpora.filter(isNewer);
@@ -31,7 +31,7 @@
     if (chosen.corpora === "all") return [view, "Every corpus counts, also what a model shown may have read: see the marks."];
     const words = countedWords(newer.length, view.corpora.length, latest, numUnknown);
     if (!newer.length) return [view, words];
-    return [data.views.find((other) => other.policy === chosen.policy && String(other.corpora) === String(newer)), words];
+    return [data.views.find((candidate) => candidate.policy === chosen.policy && String(candidate.corpora) === String(newer)), words];
   }
 
   // As `counted_words` in evalkit/report/front_page.py.
@@ -53,37 +53,43 @@
     return ["†", "?"].find((mark) => marks.includes(mark)) || null;
   }
 
-  function isShown(entrant, chosen) {
-    if (entrant.policy === null) return chosen.compressors;
-    if (entrant.policy !== chosen.policy) return false;
-    if (chosen.size && !(entrant.num_parameters !== null && entrant.num_parameters <= Number(chosen.size))) return false;
-    return !chosen.license || entrant.license === chosen.license;
+  function isShown(configuration, chosen) {
+    if (configuration.policy === null) return chosen.compressors;
+    if (configuration.policy !== chosen.policy) return false;
+    if (chosen.size && !(configuration.num_parameters !== null && configuration.num_parameters <= Number(chosen.size))) return false;
+    return !chosen.license || configuration.license === chosen.license;
   }
 
-  function ranksOf(pairs, ranked) {
+  // Of models that are too many for all pairs, the levels that speak for those that are not paired.
+  function unpaired(levels) {
+    return data.num_neighbors ? levels : null;
+  }
+
+  function ranksOf(pairs, levels, ranked) {
     const ranks = new Map();
-    for (const own of ranked) {
+    for (const index of ranked) {
       let better = 0, worse = 0;
-      for (const other of ranked) {
-        const gap = own === other ? null : difference(pairs, own, other);
+      for (const rival of ranked) {
+        const gap = index === rival ? null : difference(pairs, index, rival, unpaired(levels));
         if (gap !== null && sign(gap) > 0) better += 1;
         if (gap !== null && sign(gap) < 0) worse += 1;
       }
-      ranks.set(own, [1 + better, ranked.length - worse]);
+      ranks.set(index, [1 + better, ranked.length - worse]);
     }
     return ranks;
   }
 
   function bestOf(corpus, shown) {
-    const here = shown.filter((index) => index in data.levels[corpus]);
-    if (!here.length) return { value: null, tied: new Set() };
-    const leader = here.reduce((a, b) => data.levels[corpus][b][0] < data.levels[corpus][a][0] ? b : a);
+    const levels = data.levels[corpus];
+    const scored = shown.filter((index) => index in levels);
+    if (!scored.length) return { value: null, tied: new Set() };
+    const leader = scored.reduce((a, b) => levels[b][0] < levels[a][0] ? b : a);
     const tied = new Set([leader]);
-    for (const other of here) {
-      const gap = other === leader ? null : difference(data.pairs[corpus], other, leader);
-      if (gap !== null && gap[1] !== null && sign(gap) === 0) tied.add(other);
+    for (const index of scored) {
+      const gap = index === leader ? null : difference(data.pairs[corpus], index, leader, unpaired(levels));
+      if (gap !== null && gap[1] !== null && sign(gap) === 0) tied.add(index);
     }
-    return { value: data.levels[corpus][leader][0], tied };
+    return { value: levels[leader][0], tied };
   }
 
   function estimateNodes(estimate, places, unit, mark) {
@@ -121,13 +127,13 @@
     const sortable = (key, name, attributes, ...below) => {
       const button = element("button", { type: "button", class: "sort", "data-sort": key }, name);
       const direction = order.column === key ? (order.descending ? "descending" : "ascending") : null;
-      const made = element("th", { scope: "col", "aria-sort": direction, ...attributes }, button, ...below);
+      const head = element("th", { scope: "col", "aria-sort": direction, ...attributes }, button, ...below);
       button.addEventListener("click", () => {
         order = { column: key, descending: order.column === key && !order.descending };
         draw();
         table.querySelector(`[data-sort="${CSS.escape(key)}"]`).focus();
       });
-      cells.push(made);
+      cells.push(head);
     };
     cells.push(element("th", { scope: "col", class: "rank" }, "rank"));
     sortable("model", "model", { class: "model" });
@@ -144,7 +150,7 @@
   }
 
   function compare(a, b, aggregate, view) {
-    const keys = { model: (row) => data.entrants[row].label.toLowerCase(), size: (row) => data.entrants[row].num_parameters };
+    const keys = { model: (row) => data.configurations[row].label.toLowerCase(), size: (row) => data.configurations[row].num_parameters };
     const score = (row) => row in aggregate.levels ? aggregate.levels[row][0] : null;
     const key = order.column === "score" ? score
       : keys[order.column] || ((row) => (data.levels[order.column.slice(7)] || {})[row]?.[0] ?? null);
@@ -158,9 +164,9 @@
     const chosen = settings();
     const choice = viewOf(chosen);
     document.getElementById("reference-field").hidden = chosen.unit !== "gap";
-    const all = data.entrants.map((_, index) => index);
-    const possible = all.filter((index) => data.entrants[index].policy === null || data.entrants[index].policy === chosen.policy);
-    const shown = choice ? possible.filter((index) => isShown(data.entrants[index], chosen)
+    const all = data.configurations.map((_, index) => index);
+    const possible = all.filter((index) => data.configurations[index].policy === null || data.configurations[index].policy === chosen.policy);
+    const shown = choice ? possible.filter((index) => isShown(data.configurations[index], chosen)
       && choice.corpora.some((corpus) => index in data.levels[corpus])) : [];
     const [view, counted] = choice ? countedView(choice, shown, chosen) : [null, ""];
     document.getElementById("counted").textContent = counted;
@@ -168,31 +174,32 @@
     const aggregate = view ? view.aggregates[chosen.aggregate] : { levels: {}, pairs: {} };
     const pairs = aggregate.pairs || (view ? data.pairs[columns[0]] : {});
     const ranked = shown.filter((index) => index in aggregate.levels);
-    const ranks = ranksOf(pairs, ranked);
+    const ranks = ranksOf(pairs, aggregate.levels, ranked);
+    const gapOf = (row, reference) => difference(pairs, row, reference, unpaired(aggregate.levels));
     const references = drawReferences(chosen, ranked, aggregate);
     const reference = chosen.unit === "gap" ? references : null;
     const rows = [...shown].sort((a, b) => compare(a, b, aggregate, view));
     const best = new Map(columns.map((corpus) => [corpus, bestOf(corpus, shown)]));
     const levels = ranked.map((index) => aggregate.levels[index]);
     const places = decimals(levels.map(halfWidth));
-    const models = ranked.filter((index) => data.entrants[index].policy !== null);
-    const shownGaps = reference === null ? [] : (models.length ? models : ranked).map((row) => row === reference ? [0, 0, 0] : difference(pairs, row, reference)).filter((gap) => gap !== null);
+    const models = ranked.filter((index) => data.configurations[index].policy !== null);
+    const shownGaps = reference === null ? [] : (models.length ? models : ranked).map((row) => row === reference ? [0, 0, 0] : gapOf(row, reference)).filter((gap) => gap !== null);
     const setting = models.length ? models : ranked;
     const drawn = reference === null ? setting.map((index) => aggregate.levels[index]) : shownGaps;
-    const low = Math.min(...drawn.map((one) => one[1] ?? one[0])), high = Math.max(...drawn.map((one) => one[2] ?? one[0]));
+    const low = Math.min(...drawn.map((estimate) => estimate[1] ?? estimate[0])), high = Math.max(...drawn.map((estimate) => estimate[2] ?? estimate[0]));
     const body = element("tbody");
     for (const row of rows) {
-      const entrant = data.entrants[row];
+      const configuration = data.configurations[row];
       const level = aggregate.levels[row];
       const rank = ranks.get(row);
-      const gap = reference === null || !level ? null : row === reference ? [0, 0, 0] : difference(pairs, row, reference);
+      const gap = reference === null || !level ? null : row === reference ? [0, 0, 0] : gapOf(row, reference);
       const mark = rank ? markOf(row, columns) : null;
       const score = reference !== null ? (row === reference ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit, mark) : ["–"];
       const plotted = reference === null ? level : gap;
-      const line = element("tr", { "data-entrant": row },
+      const line = element("tr", { "data-configuration": row },
         element("td", { class: "rank" }, rank ? (rank[0] === rank[1] ? String(rank[0]) : `${rank[0]}–${rank[1]}`) : "–", mark && element("sup", {}, mark)),
-        element("th", { scope: "row", class: "model" }, element("a", { href: entrant.href }, entrant.label), element("small", {}, entrant.details)),
-        element("td", { class: "size" }, entrant.size),
+        element("th", { scope: "row", class: "model" }, element("a", { href: configuration.href }, configuration.label), element("small", {}, configuration.details)),
+        element("td", { class: "size" }, configuration.size),
         element("td", { class: "aggregate", "data-aggregate": chosen.aggregate }, ...score),
         element("td", { class: "forest-cell" }, plotted ? forest(plotted, low, high) : ""));
       if (chosen.unit === "bpb") line.append(element("td", {}, level ? fixed(12.5 * level[0], 2) : "–"));
@@ -200,7 +207,7 @@
       body.append(line);
     }
     const caption = element("caption", {}, `${UNITS[chosen.unit]}, policy `, element("b", {}, chosen.policy),
-      reference === null ? "" : `: each model minus ${data.entrants[reference].label}, paired, with 95 % interval; negative is better`);
+      reference === null ? "" : `: each model minus ${data.configurations[reference].label}, paired, with 95 % interval; negative is better`);
     table.dataset.policy = chosen.policy;
     table.replaceChildren(caption, header(columns, chosen), body);
     const noun = shown.length === 1 ? "model" : "models";
@@ -216,7 +223,7 @@
     const select = form.elements.reference;
     const sorted = [...ranked].sort((a, b) => aggregate.levels[a][0] - aggregate.levels[b][0] || a - b);
     const before = select.value;
-    select.replaceChildren(...sorted.map((index) => element("option", { value: index }, data.entrants[index].label)));
+    select.replaceChildren(...sorted.map((index) => element("option", { value: index }, data.configurations[index].label)));
     if (sorted.some((index) => String(index) === before) && select.dataset.touched) select.value = before;
     return sorted.length ? Number(select.value) : null;
   }
@@ -229,18 +236,18 @@
     const factor = chosen.unit === "rate" ? 12.5 : 1;
     const digits = chosen.unit === "rate" ? Math.max(2, places - 1) : places;
     const heat = best.value > 0 ? HEAT_LIMITS.filter((limit) => level[0] / best.value - 1 > limit).length : 0;
-    const made = element("td", { class: `cell h${heat}${best.tied.has(row) ? " best" : ""}`, "data-corpus": corpus });
+    const node = element("td", { class: `cell h${heat}${best.tied.has(row) ? " best" : ""}`, "data-corpus": corpus });
     if (reference !== null) {
-      const gap = row === reference ? null : difference(data.pairs[corpus], row, reference);
+      const gap = row === reference ? null : difference(data.pairs[corpus], row, reference, unpaired(data.levels[corpus]));
       const shown = row === reference ? ["reference"] : gapNodes(gap);
-      made.append(element("a", { href, title }, shown[0]), ...shown.slice(1));
-      made.className = "cell";
+      node.append(element("a", { href, title }, shown[0]), ...shown.slice(1));
+      node.className = "cell";
     } else {
-      made.append(element("a", { href, title }, fixed(factor * level[0], digits)));
-      if (marks) made.append(element("sup", {}, marks));
-      if (level[1] !== null) made.append(" ", element("small", {}, `± ${fixed(factor * halfWidth(level), digits)}`));
+      node.append(element("a", { href, title }, fixed(factor * level[0], digits)));
+      if (marks) node.append(element("sup", {}, marks));
+      if (level[1] !== null) node.append(" ", element("small", {}, `± ${fixed(factor * halfWidth(level), digits)}`));
     }
-    return made;
+    return node;
   }
 
   function remember(chosen) {
@@ -265,9 +272,9 @@
     if (!form.elements.corpora.value) form.elements.corpora.value = "newer";
   }
 
-  load("data/leaderboard.js").then((found) => {
-    data = found;
-    if (!data.entrants.length) return;  // only probes
+  load("data/leaderboard.js").then((value) => {
+    data = value;
+    if (!data.configurations.length) return;  // only probes
     form.hidden = false;
     if (matchMedia("(min-width: 64rem)").matches) document.getElementById("filters").open = true;
     recall();

@@ -183,9 +183,9 @@ def test_switch_the_aggregate_and_the_unit(page: Page, small: Small) -> None:
     for kind in ("micro", "geometric", "macro"):
         page.get_by_role("radio", name=kind).check(force=True)
         levels = view["aggregates"][kind]["levels"]
-        order = sorted(levels, key=lambda entrant: levels[entrant][0])
+        order = sorted(levels, key=lambda configuration: levels[configuration][0])
         rows = page.locator("#leaderboard tbody tr")
-        assert [row.get_attribute("data-entrant") for row in rows.all()] == order
+        assert [row.get_attribute("data-configuration") for row in rows.all()] == order
         first = page.locator("#leaderboard tbody .aggregate .value").first.inner_text()
         assert float(first) == pytest.approx(levels[order[0]][0], abs=5.1e-4)
     page.get_by_role("radio", name="rate %").check(force=True)
@@ -195,7 +195,7 @@ def test_switch_the_aggregate_and_the_unit(page: Page, small: Small) -> None:
     assert page.locator("#leaderboard tbody tr").first.locator(".aggregate").inner_text() == "reference"
     page.get_by_label("Difference to").select_option("zstd")
     row = page.locator("#leaderboard tbody tr", has=page.get_by_role("link", name="xz", exact=True))
-    names = [entrant["label"] for entrant in data["entrants"]]
+    names = [configuration["label"] for configuration in data["configurations"]]
     xz, zstd = names.index("xz"), names.index("zstd")
     gap, low, high = view["aggregates"]["macro"]["pairs"][str(xz)][str(zstd)]
     text = row.locator(".aggregate").inner_text()
@@ -225,7 +225,9 @@ def test_only_corpora_newer_than_every_model_shown_count(page: Page, small: Smal
     )
     assert shown() == newer
     number = {
-        model["label"]: str(model["index"]) for model in data["entrants"] if model["policy"] == "document"
+        model["label"]: str(model["index"])
+        for model in data["configurations"]
+        if model["policy"] == "document"
     }
     for name, mark in (("bytes", ""), ("pairs", ""), ("lossy", "?")):
         levels = [data["levels"][labels.index(corpus)][number[name]][0] for corpus in newer]
@@ -304,7 +306,7 @@ def test_compare_two_models(page: Page, small: Small) -> None:
     page.goto("about:blank")
     page.goto(url(small.site, "compare.html#a=xz&b=zstd"))
     expect(page.locator("#pairs tbody tr")).to_have_count(3)
-    names = [entrant["label"] for entrant in data["entrants"]]
+    names = [configuration["label"] for configuration in data["configurations"]]
     gap = data["pairs"][1][str(names.index("xz"))][str(names.index("zstd"))]
     row = page.locator("#pairs tr[data-corpus='free-2026-10']")
     printed = float(row.locator(".gap").inner_text().replace("−", "-"))

@@ -126,9 +126,9 @@ def cells(small: Small) -> Cells:
     return Cells(small.results)
 
 
-def column_of(entrant: dict[str, Any], site_policy: str = "document") -> tuple[str, str]:
-    label = entrant["label"].replace("[U+202E]", "\u202e")
-    return label, entrant["policy"] or "none"
+def column_of(configuration: dict[str, Any], site_policy: str = "document") -> tuple[str, str]:
+    label = configuration["label"].replace("[U+202E]", "\u202e")
+    return label, configuration["policy"] or "none"
 
 
 def shown_number(text: str) -> tuple[float, float]:
@@ -155,8 +155,8 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
     samples = {}
     scores = {}
     for row in rows:
-        entrant = data["entrants"][int(row.get("data-entrant"))]
-        column = column_of(entrant)
+        configuration = data["configurations"][int(row.get("data-configuration"))]
+        column = column_of(configuration)
         scores[column] = cells.aggregate("macro", counted, [column], column)
         unchecked = set(row.xpath("td"))
         shown = [corpora[int(node.get("data-corpus"))] for node in row.xpath("td[@data-corpus]")]
@@ -179,11 +179,11 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
             unchecked.remove(node)
         [_, size, rate] = sorted(unchecked, key=row.index)
         assert_shows(text_of(rate), 12.5 * samples[column, "macro"])
-        number = entrant["num_parameters"]
+        number = configuration["num_parameters"]
         assert text_of(size) == {256: "256", 2_000_000_000: "2 B", 7: "7", None: "–"}[number]
     # Ranks, once the scores of all are known.
     for row in rows:
-        column = column_of(data["entrants"][int(row.get("data-entrant"))])
+        column = column_of(data["configurations"][int(row.get("data-configuration"))])
         better = worse = 0
         for other in scores:
             if other == column:
@@ -198,19 +198,19 @@ def test_every_number_of_the_leaderboard(small: Small, cells: Cells) -> None:
         first, last = 1 + better, len(scores) - worse
         mark = "" if column[0] in ("bytes", "pairs", "xz", "zstd") else "?"  # nobody says when their data end
         assert text_of(row.xpath("td[1]")[0]) == (str(first) if first == last else f"{first}–{last}") + mark
-    means = [scores[column_of(data["entrants"][int(row.get("data-entrant"))])][0] for row in rows]
+    means = [scores[column_of(data["configurations"][int(row.get("data-configuration"))])][0] for row in rows]
     assert means == sorted(means)
 
 
 def test_every_number_that_the_scripts_show(small: Small, cells: Cells) -> None:
     data = read_data(small.site, "data/leaderboard.js")
-    columns = [column_of(entrant) for entrant in data["entrants"]]
+    columns = [column_of(configuration) for configuration in data["configurations"]]
     corpora = [corpus["label"] for corpus in data["corpora"]]
     for corpus, levels, pairs in zip(corpora, data["levels"], data["pairs"], strict=True):
         scored = {key[1:] for key in cells.paths if key[0] == corpus}
-        assert {columns[int(entrant)] for entrant in levels} == scored
-        for entrant, level in levels.items():
-            assert level == pytest.approx(cells.level(corpus, columns[int(entrant)]), abs=1.1e-6)
+        assert {columns[int(configuration)] for configuration in levels} == scored
+        for configuration, level in levels.items():
+            assert level == pytest.approx(cells.level(corpus, columns[int(configuration)]), abs=1.1e-6)
         compared = {
             frozenset(pair)
             for pair in itertools.combinations(scored, 2)
@@ -240,9 +240,9 @@ def test_every_number_that_the_scripts_show(small: Small, cells: Cells) -> None:
                 for column in columns
                 if column[1] in (policy, "none") and all((name, *column) in cells.paths for name in names)
             }
-            assert {columns[int(entrant)] for entrant in aggregate["levels"]} == complete
-            for entrant, level in aggregate["levels"].items():
-                column = columns[int(entrant)]
+            assert {columns[int(configuration)] for configuration in aggregate["levels"]} == complete
+            for configuration, level in aggregate["levels"].items():
+                column = columns[int(configuration)]
                 again = interval(cells.aggregate(kind, names, [column], column), cells.fewest(names))
                 assert level == pytest.approx(again, abs=1.1e-6)
             for a, row in (aggregate["pairs"] or {}).items():
@@ -275,7 +275,7 @@ def test_every_number_of_the_corpus_pages(small: Small, cells: Cells) -> None:
         expected.update(dict(corpus.manifest.num_dropped))
         assert counted == {shown(name): count for name, count in merged(corpus).items()}
         for row in tree.xpath("//table[contains(@class, 'standings')]/tbody/tr"):
-            column = column_of(data["entrants"][int(row.get("data-entrant"))])
+            column = column_of(data["configurations"][int(row.get("data-configuration"))])
             value, low, high = cells.level(corpus.name, column)
             assert_shows(text_of(row.xpath("td[2]/a")[0]), value)
             assert_shows(text_of(row.xpath("td[2]/small")[0]).removeprefix("± "), (high - low) / 2)
@@ -303,9 +303,13 @@ def test_every_number_of_the_model_pages(small: Small, cells: Cells) -> None:
     keys = {corpus["key"]: corpus["label"] for corpus in data["corpora"]}
     for path in (small.site / "models").glob("*.html"):
         tree = page(small.site, f"models/{path.name}")
-        own = [entrant for entrant in data["entrants"] if entrant["href"] == f"models/{path.name}"]
-        for entrant, section in zip(own, tree.xpath("//main/section"), strict=True):
-            column = column_of(entrant)
+        own = [
+            configuration
+            for configuration in data["configurations"]
+            if configuration["href"] == f"models/{path.name}"
+        ]
+        for configuration, section in zip(own, tree.xpath("//main/section"), strict=True):
+            column = column_of(configuration)
             table, *others = section.xpath(".//table")
             for row in table.xpath("tbody/tr"):
                 corpus = keys[row.get("data-corpus")]
@@ -326,7 +330,7 @@ def test_every_number_of_the_model_pages(small: Small, cells: Cells) -> None:
                     assert_shows(text_of(speed), paid["num_tokens"].sum() / content["seconds"])
             scored = [corpus for corpus in cells.corpora if (corpus, *column) in cells.paths]
             for row in others[0].xpath("tbody/tr"):
-                other = column_of(data["entrants"][int(row.get("data-other"))])
+                other = column_of(data["configurations"][int(row.get("data-rival"))])
                 for corpus, node in zip(scored, row.xpath("td"), strict=True):
                     if (corpus, *other) not in cells.paths:
                         assert text_of(node) == "–"
@@ -346,8 +350,8 @@ def test_documents_of_the_comparison(small: Small, cells: Cells) -> None:
         found = read_data(small.site, f"data/documents/{corpus.name}.js")
         table = cells.tables[corpus.name]
         assert found["num_bytes"] == table["num_bytes"].tolist()
-        for entrant, bits in found["bits"].items():
-            expected = table[column_of(data["entrants"][int(entrant)])]
+        for configuration, bits in found["bits"].items():
+            expected = table[column_of(data["configurations"][int(configuration)])]
             for shown_bits, own in zip(bits, expected, strict=True):
                 assert shown_bits is None if math.isnan(own) else shown_bits == pytest.approx(own, abs=5.1e-5)
         if corpus.name.startswith("closed"):
@@ -375,8 +379,11 @@ def test_slices_and_passages_of_the_explorer(small: Small, cells: Cells) -> None
     for corpus in small.corpora:
         data = read_data(small.site, f"data/explorer/{corpus.name}.js")
         labels = {
-            entrant["key"]: (entrant["label"].replace("[U+202E]", "\u202e"), entrant["policy"])
-            for entrant in data["entrants"]
+            configuration["key"]: (
+                configuration["label"].replace("[U+202E]", "\u202e"),
+                configuration["policy"],
+            )
+            for configuration in data["configurations"]
         }
         costs = {
             key: byte_costs(cells.paths[(corpus.name, *column)].with_suffix(".parquet"))
@@ -433,8 +440,8 @@ def test_documents_of_the_explorer(small: Small, cells: Cells) -> None:
             num_bytes, license, *levels = (text_of(node) for node in row.xpath("td"))
             assert num_bytes == f"{len(document.data):,}"
             assert license == shown(document.license or "not stated")
-            for entrant, level in zip(data["entrants"], levels, strict=True):
-                column = (entrant["label"].replace("[U+202E]", "\u202e"), entrant["policy"])
+            for configuration, level in zip(data["configurations"], levels, strict=True):
+                column = (configuration["label"].replace("[U+202E]", "\u202e"), configuration["policy"])
                 bits = cells.tables[corpus.name][column].iloc[index]
                 if math.isnan(bits):
                     assert level == "–"
@@ -445,13 +452,13 @@ def test_documents_of_the_explorer(small: Small, cells: Cells) -> None:
 def test_tokens_of_the_explorer(small: Small, cells: Cells) -> None:
     for corpus in small.corpora:
         data = read_data(small.site, f"data/explorer/{corpus.name}.js")
-        for entrant in data["entrants"]:
-            column = (entrant["label"].replace("[U+202E]", "\u202e"), entrant["policy"])
+        for configuration in data["configurations"]:
+            column = (configuration["label"].replace("[U+202E]", "\u202e"), configuration["policy"])
             parquet = cells.paths[(corpus.name, *column)].with_suffix(".parquet")
             rows = pd.read_parquet(parquet).set_index("id")
             for index in data["opened"]:
                 document = corpus.documents[index]
-                path = f"data/explorer/{corpus.name}/{index}.{entrant['key']}.js"
+                path = f"data/explorer/{corpus.name}/{index}.{configuration['key']}.js"
                 if math.isnan(rows.loc[document.id, "total_bits"]):
                     assert not (small.site / path).exists()
                     continue

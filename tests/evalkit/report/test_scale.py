@@ -1,5 +1,6 @@
 """What a report takes grows with the cells and no faster: counted in reads and bytes, not in seconds."""
 
+import json
 import sys
 import tracemalloc
 from collections import Counter
@@ -199,3 +200,65 @@ def test_a_sites_plots_share_their_numbers(tmp_path: Path, monkeypatch: pytest.M
     assert num_computed == 1
     find_plot("heatmap").draw(results, models=("model-00", "model-01"))
     assert num_computed == 2
+
+
+def test_many_models_are_paired_with_their_neighbors_and_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs and pages grow as models do; what is not paired has what the models' own intervals allow."""
+    num_models = 14
+    results = store(tmp_path / "runs", 3, num_models=num_models)
+    full = compute(results, ["a"] * 3)
+    assert not full.is_near_only and len(full.pairs[0]) == num_models * (num_models - 1) // 2
+    monkeypatch.setattr("evalkit.analysis.estimates.NUM_NEIGHBORS", 2)
+    near = compute(results, ["a"] * 3)
+    assert near.is_near_only and near.levels == full.levels
+    view, whole = near.views[near.default], full.views[full.default]
+    tables = [(near.pairs[0], full.pairs[0]), (view.pairs["macro"], whole.pairs["macro"])]
+    levels = [near.levels[0], view.levels["macro"]]
+    for (table, everything), level in zip(tables, levels, strict=True):
+        order = sorted(level, key=lambda index: level[index].value)
+        expected = {
+            tuple(sorted((a, b))) for place, a in enumerate(order) for b in order[place + 1 : place + 3]
+        }
+        expected |= {tuple(sorted((order[0], index))) for index in order[1:]}
+        assert set(table) == expected and len(table) <= 3 * num_models
+        assert all(table[pair] == everything[pair] for pair in table)
+        last = order[-1]
+        assert table.partners(last) == sorted([order[0], *order[-3:-1]])
+        for first, second in ((order[1], last), (last, order[1])):
+            gap, paired = table.difference(first, second), everything.difference(first, second)
+            assert gap and paired and (first, second) not in table
+            assert gap.value == pytest.approx(paired.value, abs=2e-6)
+            assert gap.low == pytest.approx(level[first].low - level[second].high, abs=2e-6)
+            assert gap.low <= paired.low and paired.high <= gap.high  # wider, never narrower
+        for shown in (order, order[3:9], [last, order[0]]):
+            ranks = table.rank_intervals(shown)
+            for index in shown:
+                signs = [gap.sign for rival in shown if (gap := table.difference(index, rival))]
+                assert ranks[index] == (1 + signs.count(1), len(shown) - signs.count(-1))
+            assert all(
+                ranks[index][0] <= low and high <= ranks[index][1]
+                for index, (low, high) in everything.rank_intervals(shown).items()
+            )
+
+
+def test_pages_of_many_models_show_the_nearest_and_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = store(tmp_path / "runs", 2, num_models=11)
+    for module in ("analysis.estimates", "report.model_page", "report.writer", "report.leaderboard_data"):
+        monkeypatch.setattr(f"evalkit.{module}.NUM_NEIGHBORS", 2)
+    told: list[str] = []
+    build_site(results, tmp_path / "site", warn=told.append)
+    assert len([line for line in told if "is paired with" in line]) == 1
+    page = (tmp_path / "site" / "models" / "model-05.html").read_text()
+    assert page.count("data-rival=") == 4 and "Against the 4 nearest of 10 other models" in page
+    words = "Each model is paired with the 2 before and after it in rank"
+    for name in ("models/model-05.html", "compare.html", "method.html"):
+        assert words in (tmp_path / "site" / name).read_text()
+    text = (tmp_path / "site" / "data" / "leaderboard.js").read_text()
+    data = json.loads(text.partition(",")[2].removesuffix(");\n"))
+    assert data["num_neighbors"] == 2
+    for pairs in data["pairs"]:
+        assert sum(map(len, pairs.values())) <= 3 * 11

@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 import evalkit
-from evalkit.analysis.estimates import Estimate, rank_interval
+from evalkit.analysis.estimates import Estimate
+from evalkit.analysis.pair_table import PairTable
 from evalkit.cli.main import app
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import UsageError
@@ -310,14 +311,10 @@ def test_ranks_are_intervals_and_ties_share_them() -> None:
     surely, tied, unknown = Estimate(-1, -2, -0.5), Estimate(-1, -2, 0.5), Estimate(-1, None, None)
     pairs = {(0, 1): tied, (0, 2): surely, (0, 3): surely, (1, 2): tied, (1, 3): surely, (2, 3): tied}
     pairs |= {(one, 4): unknown for one in range(4)}
-    everybody = range(5)
-    assert [rank_interval(pairs, everybody, one) for one in everybody] == [
-        (1, 3),
-        (1, 4),
-        (2, 5),
-        (3, 5),
-        (1, 5),
-    ]
+    ranks = {0: (1, 3), 1: (1, 4), 2: (2, 5), 3: (3, 5), 4: (1, 5)}
+    assert PairTable(pairs).rank_intervals(range(5)) == ranks
+    assert PairTable(pairs).rank_intervals([3, 0]) == {3: (2, 2), 0: (1, 1)}  # among the models shown
+    assert PairTable({}).rank_intervals([4, 2]) == {4: (1, 2), 2: (1, 2)}
 
 
 def test_a_site_among_the_results_is_no_result(tmp_path: Path) -> None:
