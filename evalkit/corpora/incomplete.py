@@ -3,6 +3,7 @@
 Such a corpus is replaced by a later one of its name, until it is scored: from then on cells name it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from evalkit.corpora.document import Corpus, Manifest
@@ -10,11 +11,21 @@ from evalkit.corpora.folder import MANIFEST_FILE, is_replaceable, mark_scored, r
 from evalkit.corpora.store import store_folder
 from evalkit.errors import CorpusError
 
+MAX_REASONS = 6
+"""Shown in one line: a crawl of many hosts has one for each."""
+
 
 def incomplete_text(manifest: Manifest) -> str:
     """What a corpus lacks: ``290 pages.example: HTTP 403``; empty for a whole one."""
-    commonest_first = sorted(manifest.incomplete.items(), key=lambda entry: (-entry[1], entry[0]))
-    return "; ".join(f"{count:,} {reason}" for reason, count in commonest_first)
+    return reasons_text(manifest.incomplete)
+
+
+def reasons_text(counts: Mapping[str, int]) -> str:
+    """Reasons with their counts in one line, the commonest first; beyond `MAX_REASONS` how many more."""
+    commonest_first = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    texts = [f"{count:,} {reason}" for reason, count in commonest_first[:MAX_REASONS]]
+    num_more = sum(count for _, count in commonest_first[MAX_REASONS:])
+    return "; ".join([*texts, *([f"{num_more:,} more"] if num_more else [])])
 
 
 def lacks(name: str, store: Path | None = None) -> str | None:

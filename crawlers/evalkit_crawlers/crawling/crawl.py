@@ -13,7 +13,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from evalkit.corpora.incomplete import incomplete_text
+from evalkit.corpora.incomplete import incomplete_text, reasons_text
 from evalkit.corpora.store import Corpus, Document, make_corpus, make_document, store_folder, utc_date
 from evalkit.errors import CrawlError, UsageError
 from evalkit.isolation import DEFAULT_WORK_LIMITS, WorkLimits
@@ -335,7 +335,7 @@ def _cleaned(
         corpora.append((corpus, dropped, lacking))
     if not corpora:
         raise CrawlError(
-            f"{plan.name('')}: no document is left ({drops_text(all_reasons) or 'none was listed'}); "
+            f"{plan.name('')}: no document is left ({reasons_text(all_reasons) or 'none was listed'}); "
             + (REMEDY if missing else "choose another window or other options")
         )
     return corpora

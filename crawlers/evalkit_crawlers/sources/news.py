@@ -139,7 +139,7 @@ def _discover(
         except (FetchRefused, CrawlError) as error:
             # WordPress answers 404 to the page after the last one.
             if number == 1 or "404" not in str(error):
-                yield Remark(_page_id(feed, number), str(error))
+                yield Remark(_page_id(feed, number), str(error).partition(";")[0])
             break
         if number == 1 and not entries:
             yield Remark(feed.name, "it has no entries")

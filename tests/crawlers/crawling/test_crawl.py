@@ -159,7 +159,7 @@ def test_nothing_found_is_an_error_that_says_why() -> None:
     with (
         serve(toy_site([Page("a", text="short"), Page("b", day="2026-12-01")]), HOSTS) as server,
         pytest.raises(
-            CrawlError, match=r"no document is left .*1 published outside of the window, 1 shorter"
+            CrawlError, match=r"no document is left .*1 published outside of the window; 1 shorter"
         ),
     ):
         crawl_from(server, ToySource())

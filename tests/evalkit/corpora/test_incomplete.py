@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.corpora.incomplete import incomplete_text, is_replaceable_corpus, lacks
+from evalkit.corpora.incomplete import incomplete_text, is_replaceable_corpus, lacks, reasons_text
 from evalkit.corpora.publish import prepare_dataset
 from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_document, save_corpus, verify_corpus
 from evalkit.errors import CorpusError
@@ -58,3 +58,10 @@ def test_it_says_so_wherever_it_is_shown_and_is_not_published(tmp_path: Path) ->
     with pytest.raises(CorpusError, match=r"sample is incomplete \(3 storm\)"):
         prepare_dataset(load_corpus("sample"), "owner/name", tmp_path / "published")
     assert incomplete_text(corpus(2).manifest) == ""
+
+
+def test_what_many_hosts_did_not_give_is_one_line() -> None:
+    counts = {f"host{number}.example: HTTP 503": number for number in range(1, 9)}
+    text = reasons_text(counts)
+    assert text.startswith("8 host8.example: HTTP 503; 7 host7.example") and text.endswith("; 3 more")
+    assert text.count(";") == 6
