@@ -8,6 +8,8 @@ from evalkit_crawlers.source import Candidate, Capture, Drop, Extracted, FetchRe
 from evalkit_crawlers.text.apart import apart_within
 from evalkit_crawlers.text.normal_form import normal_text
 
+NOT_UNICODE = "text with half a character"
+
 
 class Extractor(Protocol):
     """What makes text from a page alone: the part of a source that is needed to rebuild its documents."""
@@ -57,5 +59,22 @@ def _normal_extract(extractor: Extractor, candidate: Candidate, capture: Capture
         result = extractor.extract(candidate, capture)
     if isinstance(result, Drop):
         return result
+    if _encodable(result.text) != result.text:
+        return Drop(candidate.id, NOT_UNICODE, candidate.corpus)
     # Here too, since it takes time that grows with the square of the marks on one letter.
-    return dataclasses.replace(result, text=normal_text(result.text))
+    return Extracted(_encodable_candidate(result.candidate), normal_text(result.text))
+
+
+def _encodable_candidate(candidate: Candidate) -> Candidate:
+    r"""The candidate with what is said of it in UTF-8: JSON can hold half a character (``"\ud800"``)."""
+    said = {
+        field.name: _encodable(value)
+        for field in dataclasses.fields(candidate)
+        if isinstance(value := getattr(candidate, field.name), str)
+    }
+    attributes = {key: _encodable(value) for key, value in candidate.attributes.items()}
+    return dataclasses.replace(candidate, **said, attributes=attributes)  # type: ignore[arg-type]
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -129,6 +129,9 @@ class BiorxivSource:
         if not _DOI.fullmatch(doi):
             yield Drop(f"{self.name}-{''.join(doi.split()) or 'unknown'}", "listed without DOI")
             return
+        if not number.isdecimal() or len(number) > 4:
+            yield Drop(doi, "listed without a version")
+            return
         id = f"{doi}v{number}"
         posted_at = _noon(_text(row, "date"))
         if number != "1":

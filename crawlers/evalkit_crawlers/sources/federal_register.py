@@ -99,7 +99,7 @@ def _candidate(row: Mapping[str, object], day: dt.date) -> Candidate | Drop:
     id = f"us-{number}"
     if row.get("publication_date") != day.isoformat():
         return Drop(id, "listed under another day", NAME)
-    address, page = row.get("full_text_xml_url"), row.get("html_url")
+    address, page = row.get("full_text_xml_url"), str(row.get("html_url"))
     if not isinstance(address, str) or not address.startswith(f"https://{HOST}/"):
         return Drop(id, "no XML", NAME)
     agencies = row.get("agency_names")
@@ -114,7 +114,7 @@ def _candidate(row: Mapping[str, object], day: dt.date) -> Candidate | Drop:
         stratum=f"{NAME} {kind}",
         corpus=NAME,
         cluster=f"{HOST}/{agencies[0]}" if isinstance(agencies, list) and agencies else HOST,
-        attributes={"page": page if isinstance(page, str) else address},
+        attributes={"page": page if page.startswith(f"https://{HOST}/") else address},
     )
 
 

@@ -14,7 +14,7 @@ from evalkit_crawlers.sources.biorxiv import BiorxivSource, abstract_text, comma
 from evalkit_crawlers.text.jats import NO_BODY
 from tests.support.crawling import crawl_from, reasons
 from tests.support.direct import WINDOW, DirectGet, capture
-from tests.support.replay import FakeClock, Reply, serve
+from tests.support.replay import FakeClock, Reply, Request, serve
 from tests.support.site_biorxiv import API_HOST, Preprint, biorxiv_site, hosts
 from tests.support.toy_source import prose
 
@@ -141,7 +141,7 @@ def test_what_a_row_lacks_is_a_reason() -> None:
         ({"date": "2026-11-31"}, "listed without a date"),
         ({"date": None}, "listed without a date"),
         ({"date": "2026-10-31"}, OUTSIDE),
-        ({"version": None}, "not the first version"),
+        ({"version": None}, "listed without a version"),
     ]
     for change, reason in changes:
         [drop] = entries(listing(preprint(7).row() | change))
@@ -180,6 +180,24 @@ def test_an_answer_that_is_none_is_refused(answer: object) -> None:
 def test_the_servers_marks_in_abstracts() -> None:
     text = "O_ST_ABSBackground &amp; aimsC_ST_ABSWe <i>did</i> it. O_LIFirst, p < 0.05.C_LI O_LISecond.C_LI"
     assert abstract_text(text) == "Background & aims\n\nWe did it.\n\nFirst, p < 0.05.\n\nSecond."
+
+
+def test_half_a_character_in_the_listing_stops_nothing() -> None:
+    """JSON can hold it, UTF-8 and so a corpus cannot."""
+    site = biorxiv_site([preprint(1), preprint(2), preprint(3)])
+
+    def broken(request: Request) -> Reply:
+        reply = site(request)
+        body = reply.body.replace(b"number 1 ", b"number \\ud800 ").replace(b'"neuroscience"', b'"\\udfff"')
+        return dataclasses.replace(reply, body=body.replace(b'"abstract": "', b'"abstract": "\\udc80', 1))
+
+    with serve(broken, hosts(), FakeClock()) as server:
+        full, short = crawl_from(server, BiorxivSource())
+    assert {document.title for document in full.corpus.documents} == {
+        *("How E. coli number ? & others move", "How E. coli number 2 & others move"),
+        "How E. coli number 3 & others move",
+    }
+    assert reasons(short) == {f"{preprint(1).id}-abstract": "text with half a character"}
 
 
 def test_a_file_of_another_article_is_dropped() -> None:
