@@ -129,6 +129,8 @@ def read_folder(folder: Path) -> tuple[Corpus | None, list[str]]:
         content = (folder / file_name).read_bytes()
     except OSError as error:
         return None, [*problems, f"{file_name}: it cannot be read: {error.strerror}"]
+    except ValueError as error:  # no file can have such a name
+        return None, [*problems, f"{MANIFEST_FILE}: parquet_file is {file_name!r}: {error}"]
     digest = hashlib.sha256(content).hexdigest()
     if digest != manifest.parquet_sha256:
         problems.append(f"{file_name}: its SHA-256 is {digest}, the manifest says {manifest.parquet_sha256}")

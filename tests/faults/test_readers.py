@@ -134,6 +134,12 @@ def _changed_rows(
 
 FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
     "deep manifest": lambda: _changed("stored corpus", "manifest.json", lambda _: DEEP),
+    "file called by a zero byte": lambda: _changed(
+        "stored corpus", "manifest.json", _with_field("parquet_file", "documents\0.parquet")
+    ),
+    "file called by half a character": lambda: _changed(
+        "stored corpus", "manifest.json", _with_field("parquet_file", "\ud800.parquet")
+    ),
     "deep corpus.json": lambda: _changed("published data set", "corpus.json", lambda _: DEEP),
     "deep profile": lambda: _changed("profile", "json", lambda _: DEEP),
     "deep evalkit.toml": lambda: ("evalkit.toml", {"evalkit.toml": b"a = " + DEEP}),
