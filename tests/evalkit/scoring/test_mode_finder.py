@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from evalkit.cells.corpus_cell import CellSpec
 from evalkit.errors import UsageError
-from evalkit.models.loading import locate_models
+from evalkit.models.loading import load_model, locate_models
 from evalkit.models.protocol import LoadOptions
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
@@ -141,6 +141,11 @@ def test_what_is_tried_and_on_what_is_part_of_the_key(
     assert cell.policy.planned_rule is not None
     assert cell.policy.planned_rule.endswith(read_prefix_texts().sha256)
     assert run([f"hf:{folder}"], [CORPUS], policy=POLICY, options=options).num_scored == 0
+    # Of another generation of the library, too: the cell tells what its key was made of.
+    model: Any = load_model(f"hf:{folder}", device="cpu", dtype="float32")
+    model.identity = dataclasses.replace(model.identity, numerics="a later one")
+    accepted = run([model], [CORPUS], policy=POLICY, options=options)
+    assert (accepted.num_scored, accepted.cells[0].path) == (0, cell.path)
     [located] = locate_models([f"hf:{folder}"], CPU)
     later = dataclasses.replace(located.identity, numerics="a later one")
     keys = {CellSpec(identity, CORPUS, POLICY, None).key() for identity in (located.identity, later)}
