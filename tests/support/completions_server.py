@@ -31,7 +31,7 @@ class Manner(NamedTuple):
 
     owner: str = "vllm"
     """``vllm`` names tokens by their ids where it is asked to; ``sglang`` says a prompt's ids beside their
-    texts; any other says texts only, and no usage."""
+    texts; any other says texts only, and no usage, and ``stripping`` without the blanks around them."""
     context_length: int | None = CONTEXT_LENGTH
     reads: Callable[[list[int]], list[int]] = lambda ids: ids
     """What the model gets of a prompt."""
@@ -168,7 +168,8 @@ class CompletionsServer(HubServer):
 
     def _name(self, token: int, body: dict[str, Any]) -> str:
         as_id = self.manner.owner == "vllm" and body.get("return_tokens_as_token_ids")
-        return f"token_id:{token}" if as_id else token_text(token)
+        text = token_text(token).strip() if self.manner.owner == "stripping" else token_text(token)
+        return f"token_id:{token}" if as_id else text
 
 
 class _Handler(HubHandler):

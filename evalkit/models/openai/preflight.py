@@ -133,6 +133,7 @@ def check_distributions(costs: PromptCosts, vocab_size: int, name: str) -> None:
             "could be checked"
         )
     most_rows = vocab_size + vocab_size // 4 + 256  # a model may have more rows than its tokenizer has tokens
+    most_best = max(map(len, costs.best))
     num_contradicted = 0
     for logprob, token_name, best in zip(costs.logprobs, costs.names, costs.best, strict=True):
         total = math.fsum(map(_exp, best.values()))
@@ -145,7 +146,9 @@ def check_distributions(costs: PromptCosts, vocab_size: int, name: str) -> None:
         # The text's own token may come beside the likeliest.
         least = min((value for key, value in best.items() if key != token_name), default=0.0)
         at_most = total + max(0, most_rows - len(best)) * _exp(least)
-        if at_most < 1 - _ROUNDING:
+        # Of two tokens with one name the answer has one, which may be the less likely.
+        is_whole = len(best) == most_best or token_name.startswith("token_id:")
+        if is_whole and at_most < 1 - _ROUNDING:
             raise ModelError(
                 f"{name}: the server's probabilities of {most_rows} tokens sum to {at_most:.3f} at most: its "
                 "costs "
@@ -217,8 +220,16 @@ def _check_continuation(
     if len(continued.best) < len(ids):
         return  # the context is so short that nothing was behind the text
     best = continued.best[len(ids) - 1]
-    by_name = _ids_by_name(probes.texts)
-    named = {token: logprob for key, logprob in best.items() if (token := _id_of(key, by_name)) is not None}
+    names = zip(ids[1:], continued.names, strict=False)
+    is_exact = all(name == probes.texts[token] for token, name in names if token in probes.texts)
+    by_name = _ids_by_name(
+        probes.texts if is_exact else {i: _plain(text) for i, text in probes.texts.items()}
+    )
+    named = {
+        token: logprob
+        for key, logprob in best.items()
+        if (token := _id_of(key if is_exact else _plain(key), by_name)) is not None
+    }
     if not named:
         return
     tokens = sorted(named, key=lambda token: -named[token])

@@ -46,7 +46,7 @@ def bits(model: TokenModel, policy: str = "document") -> list[float]:
     return [total for total in totals if total is not None]
 
 
-@pytest.mark.parametrize("owner", ["vllm", "sglang", "proxy"])
+@pytest.mark.parametrize("owner", ["vllm", "sglang", "proxy", "stripping"])
 def test_scores_are_those_of_the_model_itself(owner: str) -> None:
     """Also of documents longer than the context, which are cut by the policy as ever."""
     with serving(CompletionsServer(Manner(owner=owner, context_length=302))) as server:
