@@ -4,8 +4,9 @@ A digest says that files are those that were written, not that they are right: a
 program, or one that was edited and given new digests, may say 0.1 bits per byte beside rows that come to 1.
 """
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.document import texts_sha256
-from evalkit.corpora.parquet import read_table
+from evalkit.corpora.parquet import bounded_batches, read_schema, read_table
 from evalkit.dates import last_day
 from evalkit.errors import first_line
 from evalkit.fields import FieldError
@@ -28,6 +29,7 @@ TOKEN_TOLERANCE = 1e-4
 """Relative: bits of tokens are kept in float32."""
 STORY_COLUMNS = ("story_id", "language")
 """Which only cells have whose corpora have stories in several languages."""
+_TOKEN_COLUMNS = {"token_bits", "token_ends"}
 _LATER_COLUMNS = ("published_at", *STORY_COLUMNS)
 """Which older cells do not have."""
 _LEAST_BITS = -1e-3  # of a document: log-softmax in float32 may give a probability a little above 1
@@ -58,8 +60,11 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
         FieldError: they cannot be read, or are not what the cell says.
         OSError: the file cannot be read.
     """
-    table = read_rows(cell.path.with_suffix(".parquet"))
-    _check_schema(table.schema, has_tokens=cell.documents.token_bits)
+    path = cell.path.with_suffix(".parquet")
+    with _readable():
+        schema = read_schema(path)
+    _check_schema(schema, has_tokens=cell.documents.token_bits)
+    table = read_rows(path, set(schema.names) - _TOKEN_COLUMNS)
     if table.num_rows != cell.corpus.num_documents:
         raise FieldError(f"it has {table.num_rows} rows, and corpus.num_documents is another number")
     for name in ("id", "sha256", "cluster", "num_bytes"):
@@ -82,21 +87,38 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
     _check_documents(cell, columns)
     _check_sums(cell, columns, table)
     if cell.documents.token_bits:
-        _check_tokens(columns, table)
+        start = 0
+        with _readable():
+            for batch in bounded_batches(path, _TOKEN_COLUMNS):  # all tokens of a cell may not fit in memory
+                _check_tokens(columns, start, batch)
+                start += batch.num_rows
     return columns
 
 
-def read_rows(path: Path) -> "pa.Table":
+def read_rows(path: Path, columns: Collection[str] | None = None) -> "pa.Table":
     """The table of a Parquet file.
+
+    Args:
+        path: the file.
+        columns: those that are read; None: all.
 
     Raises:
         FieldError: it is none.
         OSError: the file cannot be read.
     """
+    with _readable():
+        return read_table(path, columns)
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Say of a file that is none of Parquet that its rows are none."""
     import pyarrow as pa
 
     try:
-        return read_table(path)
+        yield
+    except FieldError:
+        raise
     except pa.ArrowException as error:
         raise FieldError("its rows are no Parquet file that can be read") from error
     except ValueError as error:
@@ -183,30 +205,36 @@ def _check_sums(cell: CorpusCell, columns: DocumentColumns, table: "pa.Table") -
         raise FieldError(f"totals.total_bits is {cell.totals.total_bits!r}, its rows give {total_bits!r}")
 
 
-def _check_tokens(columns: DocumentColumns, table: "pa.Table") -> None:
-    """That the tokens of every document end at its end, and their bits add up to the document's."""
-    bits, ends = (table[name].combine_chunks() for name in ("token_bits", "token_ends"))
-    is_scored = ~np.isnan(columns.total_bits)
-    lengths = np.diff(bits.offsets.to_numpy())
-    if not np.array_equal(lengths, np.diff(ends.offsets.to_numpy())) or (lengths[~is_scored] > 0).any():
+def _check_tokens(columns: DocumentColumns, start: int, batch: "pa.RecordBatch") -> None:
+    """That the tokens of documents end at their ends, and their bits add up to the documents'.
+
+    Args:
+        columns: of all documents.
+        start: place of the batch's first document among them.
+        batch: the tokens of some.
+    """
+    import pyarrow.compute as pc
+
+    bits, ends = (batch[name] for name in ("token_bits", "token_ends"))
+    total_bits = columns.total_bits[start : start + batch.num_rows]
+    num_bytes = columns.num_bytes[start : start + batch.num_rows]
+    is_scored = ~np.isnan(total_bits)
+    lengths, num_ends = (pc.list_value_length(lists).fill_null(0).to_numpy() for lists in (bits, ends))
+    if not np.array_equal(lengths, num_ends) or (lengths[~is_scored] > 0).any():
         raise FieldError("the tokens of a row have not as many ends as bits")
-    if (lengths[is_scored] < 1).any() or ends.values.null_count:
+    places = ends.flatten()
+    if (lengths[is_scored] < 1).any() or places.null_count:
         raise FieldError("a row has no tokens, or one without an end")
     owner = np.repeat(np.arange(len(lengths)), lengths)
-    places = ends.values.to_numpy()
+    places = places.to_numpy()
     last = np.cumsum(lengths) - 1
     rises = np.diff(places, prepend=0) >= 0
     rises[np.concatenate(([0], last[:-1] + 1))[lengths > 0]] = True  # where a document begins
-    if (
-        not rises.all()
-        or (places < 0).any()
-        or (places[last[is_scored]] != columns.num_bytes[is_scored]).any()
-    ):
+    if not rises.all() or (places < 0).any() or (places[last[is_scored]] != num_bytes[is_scored]).any():
         raise FieldError("the tokens of a row do not end at its document's end")
-    paid = np.nan_to_num(bits.values.to_numpy(zero_copy_only=False).astype(np.float64), nan=0.0)
+    paid = np.nan_to_num(bits.flatten().to_numpy(zero_copy_only=False).astype(np.float64), nan=0.0)
     sums = np.bincount(owner, weights=paid, minlength=len(lengths))
-    expected = columns.total_bits[is_scored]
-    if not np.allclose(sums[is_scored], expected, rtol=TOKEN_TOLERANCE, atol=TOKEN_TOLERANCE):
+    if not np.allclose(sums[is_scored], total_bits[is_scored], rtol=TOKEN_TOLERANCE, atol=TOKEN_TOLERANCE):
         raise FieldError("the bits of a row's tokens do not add up to its total_bits")
 
 

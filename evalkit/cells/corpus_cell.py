@@ -13,12 +13,11 @@ import dataclasses
 import datetime as dt
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.keys import (
@@ -58,6 +57,11 @@ from evalkit.models.prefixes import Prefix, token_text
 from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
 from evalkit.scoring.mode_finder import PrefixCost, PrefixTexts, read_prefix_texts, search_rule
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_TOKENS_AT_ONCE = 1 << 20
 
 
 class CellSpec(NamedTuple):
@@ -334,20 +338,41 @@ def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -
         "lossy": pa.array([score.lossy for score in scores], pa.string()),
         **said,
     }
-    if token_bits:
-        columns["token_bits"] = pa.array(
-            [_nulls_for_nans(score.token_bits) for score in scores], pa.list_(pa.float32())
-        )
-        columns["token_ends"] = pa.array(
-            [None if score.token_ends is None else score.token_ends for score in scores], pa.list_(pa.int64())
-        )
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    table = pa.table(columns)
+    if not token_bits:
+        pq.write_table(table, path, compression="zstd")
+        return
+    schema = table.schema.append(pa.field("token_bits", pa.list_(pa.float32())))
+    schema = schema.append(pa.field("token_ends", pa.list_(pa.int64())))
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start, end in _row_groups(scores):
+            columns_of_rows = [*table.slice(start, end - start).columns, *_token_columns(scores[start:end])]
+            writer.write_table(pa.table(columns_of_rows, schema=schema))
 
 
-def _nulls_for_nans(bits: NDArray[np.float32] | None) -> list[float | None] | None:
+def _row_groups(scores: Sequence[DocumentScore]) -> Iterator[tuple[int, int]]:
+    """The documents in stretches of about `_TOKENS_AT_ONCE` tokens: all that memory holds of them."""
+    start, num_tokens = 0, 0
+    for place, score in enumerate(scores):
+        num_tokens += score.num_tokens or 0
+        if num_tokens >= _TOKENS_AT_ONCE:
+            yield start, place + 1
+            start, num_tokens = place + 1, 0
+    if start < len(scores):
+        yield start, len(scores)
+
+
+def _token_columns(scores: Sequence[DocumentScore]) -> tuple["pa.ListArray", "pa.ListArray"]:
+    """The bits of tokens, null where unpaid, and their ends; null for a document without tokens."""
     import pyarrow as pa
 
-    if bits is None:
-        return None
-    nullable: list[float | None] = pa.array(bits, pa.float32(), mask=np.isnan(bits)).to_pylist()
-    return nullable
+    tokens = [None if score.load_tokens is None else score.load_tokens() for score in scores]
+    is_null = pa.array([part is None for part in tokens])
+    lengths = [0 if part is None else len(part.bits) for part in tokens]
+    offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
+    bits = np.concatenate([np.empty(0, np.float32), *(part.bits for part in tokens if part is not None)])
+    ends = np.concatenate([np.empty(0, np.int64), *(part.ends for part in tokens if part is not None)])
+    return (
+        pa.ListArray.from_arrays(offsets, pa.array(bits, pa.float32(), mask=np.isnan(bits)), mask=is_null),
+        pa.ListArray.from_arrays(offsets, pa.array(ends, pa.int64()), mask=is_null),
+    )

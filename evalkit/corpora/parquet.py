@@ -71,6 +71,13 @@ def read_table(source: Path | bytes, columns: Collection[str] | None = None) -> 
     return pa.Table.from_batches(_counted_batches(source, names, bounds))
 
 
+def read_schema(source: Path | bytes) -> "pa.Schema":
+    """The columns of a file; errors are those of `read_table`."""
+    _checked_bounds(source)
+    with _opened(source) as file:
+        return file.schema_arrow
+
+
 def bounded_batches(
     source: Path | bytes, columns: Collection[str] | None = None
 ) -> "Iterator[pa.RecordBatch]":

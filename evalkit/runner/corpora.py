@@ -23,6 +23,7 @@ from evalkit.runner.reporter import Reporter
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.mode_finder import PrefixCost, cheapest, prefix_costs, read_prefix_texts
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits
+from evalkit.scoring.tokens import TokenSpool
 
 DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
 DEFAULT_CORPORA = ("python-stdlib",)
@@ -154,7 +155,7 @@ def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) 
         model,
         spec.corpus.documents,
         spec.policy,
-        keep_tokens=spec.token_bits,
+        spool=TokenSpool(options.folder) if spec.token_bits else None,
         progress=advance,
         prefix=prefix,
     )

@@ -18,6 +18,7 @@ from evalkit.errors import LossyTextError, ScoringError
 from evalkit.models.prefixes import Prefix, prefix_under
 from evalkit.models.protocol import Codec, Encoding, Model, TokenModel
 from evalkit.scoring.policy import Window, windows
+from evalkit.scoring.tokens import Tokens, TokenSpool
 
 SCORER_VERSION = 2
 """Part of every cell's key; raised by any change that can change a document's bits or a cell's interval."""
@@ -38,10 +39,8 @@ class DocumentScore:
     """None where the tokens do not decode to the text: such a document counts nowhere."""
     lossy: str | None = None
     """Why `total_bits` is None."""
-    token_bits: NDArray[np.float32] | None = None
-    """``[num_tokens]``, NaN where the policy does not pay for a token; kept only on request."""
-    token_ends: NDArray[np.int64] | None = None
-    """``[num_tokens]``: byte offset at which each token ends."""
+    load_tokens: Callable[[], Tokens] | None = None
+    """Gives the bits of the tokens; None where they were not asked for, or there are none."""
     is_literal: bool = False
     """Whether the tokens are not those that the model's tokenizer gives, see `Encoding.is_literal`."""
 
@@ -65,7 +64,7 @@ def score_documents(
     documents: Sequence[Document],
     policy: str,
     *,
-    keep_tokens: bool = False,
+    spool: TokenSpool | None = None,
     progress: Callable[[Progress], None] | None = None,
     prefix: Prefix | None = None,
 ) -> list[DocumentScore]:
@@ -75,7 +74,7 @@ def score_documents(
         model: tokens or a codec; a codec knows no policy and codes each document whole.
         documents: what to score.
         policy: one of `evalkit.scoring.policy.POLICIES`.
-        keep_tokens: whether to keep the bits and byte offsets of every token.
+        spool: keeps the bits and byte offsets of every token; None: they are not kept.
         progress: called now and then.
         prefix: what to read before a document; None: what the model reads under the policy.
 
@@ -84,7 +83,7 @@ def score_documents(
     """
     progress = progress or (lambda _: None)
     if isinstance(model, TokenModel):
-        return _score_tokens(model, documents, policy, keep_tokens, progress, prefix)
+        return _score_tokens(model, documents, policy, spool, progress, prefix)
     return _score_codec(model, documents, progress)
 
 
@@ -132,10 +131,10 @@ class _Scoring:
         policy: str,
         prefix: Prefix | None,
         *,
-        keep_tokens: bool,
+        spool: TokenSpool | None,
     ) -> None:
         self._model, self._documents = model, documents
-        self._policy, self._keep_tokens = policy, keep_tokens
+        self._policy, self._spool = policy, spool
         self._prefix = prefix or prefix_under(model, policy)
         self._opened: dict[int, _Open] = {}
         self._num_bytes, self._num_lossy_bytes, self._total_bits = 0, 0, 0.0
@@ -191,7 +190,7 @@ class _Scoring:
         )
 
     def _close(self, index: int) -> None:
-        self.scores[index] = _close(self._documents[index], self._opened.pop(index), self._keep_tokens)
+        self.scores[index] = _close(self._documents[index], self._opened.pop(index), self._spool)
         self._num_bytes += self._documents[index].num_bytes
         self._total_bits += self.scores[index].total_bits or 0.0
 
@@ -200,11 +199,11 @@ def _score_tokens(
     model: TokenModel,
     documents: Sequence[Document],
     policy: str,
-    keep_tokens: bool,
+    spool: TokenSpool | None,
     progress: Callable[[Progress], None],
     prefix: Prefix | None,
 ) -> list[DocumentScore]:
-    scoring = _Scoring(model, documents, policy, prefix, keep_tokens=keep_tokens)
+    scoring = _Scoring(model, documents, policy, prefix, spool=spool)
     last = None
     for batch, batch_nats in _scored_batches(model, documents, scoring.pieces()):
         for piece, nats in zip(batch, batch_nats, strict=True):
@@ -303,18 +302,20 @@ def _batch_nats(
     return arrays
 
 
-def _close(document: Document, state: _Open, keep_tokens: bool) -> DocumentScore:
+def _close(document: Document, state: _Open, spool: TokenSpool | None) -> DocumentScore:
     """A document's score, from its tokens' costs.
 
     What is NaN still belongs to no window: the policy reads it without paying. The sum is one of float64, as
     a float32 sum over a long document would lose the fifth digit.
     """
+    load_tokens = None
+    if spool is not None:
+        load_tokens = spool.keep(Tokens((state.nats * BITS_PER_NAT).astype(np.float32), state.ends))
     return DocumentScore(
         document,
         len(state.nats),
         float(np.nansum(state.nats)) * BITS_PER_NAT,
-        token_bits=(state.nats * BITS_PER_NAT).astype(np.float32) if keep_tokens else None,
-        token_ends=state.ends if keep_tokens else None,
+        load_tokens=load_tokens,
         is_literal=state.is_literal,
     )
 

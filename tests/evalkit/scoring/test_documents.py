@@ -25,10 +25,16 @@ from evalkit.models.codecs import CODECS
 from evalkit.models.hf import model as hf_loader
 from evalkit.models.loading import load_model
 from evalkit.models.protocol import LoadOptions
-from evalkit.scoring.documents import Piece, Progress, batches, score_documents
+from evalkit.scoring.documents import DocumentScore, Piece, Progress, batches, score_documents
 from evalkit.scoring.policy import Window
+from evalkit.scoring.tokens import Tokens, TokenSpool
 from tests.support import tiny_models
 from tests.support.rwkv7_files import TINY, save_official
+
+
+def tokens_of(score: DocumentScore) -> Tokens:
+    assert score.load_tokens is not None
+    return score.load_tokens()
 
 
 def documents(*texts: str) -> list[Document]:
@@ -115,14 +121,12 @@ def test_progress_ends_with_everything_done() -> None:
 
 
 def test_tokens_are_kept_on_request() -> None:
-    [score] = score_documents(Unigram(), documents("tokens"), "uncheatable", keep_tokens=True)
-    assert score.token_bits is not None
-    assert score.token_ends is not None
-    assert np.isnan(score.token_bits[0])  # the first id of a chunk is not paid for
-    assert float(score.token_bits[1:].sum()) == pytest.approx(score.total_bits, rel=1e-6)
-    assert score.token_ends.tolist() == [1, 2, 3, 4, 5, 6]
+    [score] = score_documents(Unigram(), documents("tokens"), "uncheatable", spool=TokenSpool())
+    assert np.isnan(tokens_of(score).bits[0])  # the first id of a chunk is not paid for
+    assert float(tokens_of(score).bits[1:].sum()) == pytest.approx(score.total_bits, rel=1e-6)
+    assert tokens_of(score).ends.tolist() == [1, 2, 3, 4, 5, 6]
     [without] = score_documents(Unigram(), documents("tokens"), "document")
-    assert without.token_bits is None
+    assert without.load_tokens is None
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -224,13 +228,13 @@ def test_batches_and_order_change_nothing(
 
 @pytest.mark.parametrize("name", NAMES_OF_MODELS)
 def test_the_bytes_add_up(models: dict[str, TokenModel], real_texts: list[Document], name: str) -> None:
-    scores = score_documents(models[name], real_texts, "document", keep_tokens=True)
+    scores = score_documents(models[name], real_texts, "document", spool=TokenSpool())
     for score in scores:
-        assert score.token_ends is not None
-        assert score.token_bits is not None
-        assert score.token_ends[-1] == score.document.num_bytes
-        assert not np.isnan(score.token_bits).any()
-        assert float(score.token_bits.astype(np.float64).sum()) == pytest.approx(score.total_bits, rel=1e-6)
+        assert tokens_of(score).ends[-1] == score.document.num_bytes
+        assert not np.isnan(tokens_of(score).bits).any()
+        assert float(tokens_of(score).bits.astype(np.float64).sum()) == pytest.approx(
+            score.total_bits, rel=1e-6
+        )
     assert sum(score.document.num_bytes for score in scores) == sum(len(text.data) for text in real_texts)
 
 
@@ -240,18 +244,17 @@ def test_a_context_limit_of_64_pays_for_each_token_once(
     model = models["llama"]
     text = max(real_texts, key=lambda document: document.num_bytes)
     monkeypatch.setattr(model, "context_limit", 64)
-    [score] = score_documents(model, [text], "document", keep_tokens=True)
-    assert score.token_bits is not None
+    [score] = score_documents(model, [text], "document", spool=TokenSpool())
     ids = model.encode(text.text).ids.tolist()
-    assert len(score.token_bits) == len(ids) > 500
-    assert not np.isnan(score.token_bits).any()
+    assert len(tokens_of(score).bits) == len(ids) > 500
+    assert not np.isnan(tokens_of(score).bits).any()
     # By hand: the first 64 tokens after the prefix; then 32 at a time, after the prefix and the 32 before.
     expected = [model.nats([ids[:64]])[0]]
     for first in range(64, len(ids), 32):
         piece = ids[first : first + 32]
         context = [*model.prefix, *ids[first - (64 - len(piece)) : first]]
         expected.append(model.nats([piece], contexts=[context])[0])
-    assert score.token_bits * math.log(2) == pytest.approx(np.concatenate(expected), rel=1e-4, abs=1e-5)
+    assert tokens_of(score).bits * math.log(2) == pytest.approx(np.concatenate(expected), rel=1e-4, abs=1e-5)
 
 
 def published_uncheatable_rate_percent(logits_of: object, ids: list[int], num_bytes: int) -> float:
@@ -406,12 +409,14 @@ def test_uncheatable_with_a_bos_before_every_chunk_is_its_loop(tmp_path: Path, a
         hf_loader.load(entry, LoadOptions("cpu", "float32")),
         load_model(spec, device="cpu", dtype="float32"),
     ):
-        [score] = score_documents(model, documents(text), "uncheatable", keep_tokens=True)
-        assert score.total_bits is not None and score.token_bits is not None
+        [score] = score_documents(model, documents(text), "uncheatable", spool=TokenSpool())
+        assert score.total_bits is not None
         rates.append(12.5 * score.total_bits / score.document.num_bytes)
         num_chunks = math.ceil(((score.num_tokens or 0) + adds_bos) / (1022 if adds_bos else 1023))
         if len(rates) < 3:
-            assert np.isnan(score.token_bits).sum() == num_chunks - adds_bos  # the first one's is the BOS
+            assert (
+                np.isnan(tokens_of(score).bits).sum() == num_chunks - adds_bos
+            )  # the first one's is the BOS
     assert rates[:2] == [pytest.approx(expected, rel=1e-6)] * 2
     assert rates[2] != pytest.approx(expected, rel=1e-6)
 
