@@ -7,7 +7,8 @@ All intervals are expanded percentile intervals of a bootstrap (Efron & Tibshira
 seed, so that the same cells always print the same digits.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ probability n^-n), and the interval from the least to the greatest cluster holds
 two clusters in half of all cases, for four in seven of eight."""
 NUM_RESAMPLES = 4000
 SEED = 0
+_FEW = 1024
 _BLOCK = 1 << 22
 """Counts drawn at once, 32 MB; the draws do not depend on it."""
 
@@ -61,18 +63,31 @@ def resampled_ratios(
     summed_tops = np.zeros((num_clusters, *tops.shape[1:]))
     np.add.at(summed_tops, cluster_of, tops)  # not +=, which would keep one of the documents of a cluster
     summed_bottoms = np.bincount(cluster_of, weights=np.asarray(denominators, dtype=np.float64))
-    rng = np.random.default_rng([SEED, stream])
     # Drawing n clusters with replacement is drawing how often each is in: a multinomial row. The sums of all
     # resamples are then one matrix product, in blocks, as 4,000 rows of 100,000 clusters take 3 GB.
-    block = max(1, _BLOCK // num_clusters)
     ratios = []
-    for first in range(0, NUM_RESAMPLES, block):
-        drawn = rng.multinomial(
-            num_clusters, np.full(num_clusters, 1 / num_clusters), size=min(block, NUM_RESAMPLES - first)
-        )
+    for drawn in _few_draws(num_clusters, stream) if num_clusters <= _FEW else _draws(num_clusters, stream):
         bottoms = drawn @ summed_bottoms
         ratios.append((drawn @ summed_tops) / bottoms.reshape(-1, *[1] * (tops.ndim - 1)))
     return np.concatenate(ratios)
+
+
+def _draws(num_clusters: int, stream: int) -> Iterator[NDArray[np.int64]]:
+    """How often each cluster is in each resample, in blocks ``[B, num_clusters]``."""
+    rng = np.random.default_rng([SEED, stream])
+    shares = np.full(num_clusters, 1 / num_clusters)
+    block = max(1, _BLOCK // num_clusters)
+    for first in range(0, NUM_RESAMPLES, block):
+        yield rng.multinomial(num_clusters, shares, size=min(block, NUM_RESAMPLES - first))
+
+
+@functools.lru_cache(maxsize=4)
+def _few_draws(num_clusters: int, stream: int) -> tuple[NDArray[np.int16], ...]:
+    """`_draws` of up to `_FEW` clusters, kept: corpora and spans of days of as many clusters have the same.
+
+    To draw them takes most of the time of an interval. Four of the largest take 32 MB.
+    """
+    return tuple(drawn.astype(np.int16) for drawn in _draws(num_clusters, stream))
 
 
 def tails(num_clusters: int) -> tuple[float, float]:

@@ -1,15 +1,18 @@
 """Drawing by name, and everything at once for a site."""
 
+import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from evalkit.analysis.figures import SiteFigure
+from evalkit.analysis.results import Results
 from evalkit.errors import ScoringError, UsageError
 from evalkit.plots.frame import figure_bytes
-from evalkit.plots.registry import find_plot, find_plots
+from evalkit.plots.registry import Plot, find_plot, find_plots
 from evalkit.plots.scores import Source, results_of, silent
 from evalkit.scoring.policy import DEFAULT_POLICY
 
@@ -51,6 +54,11 @@ def draw_all(
     for name, plot in table.plots.items():
         accepted = inspect.signature(plot.draw).parameters
         options = {key: value for key, value in possible_options.items() if key in accepted}
+        narrowed = _narrowing(read, policy, plot)
+        options |= narrowed
+        for kind, names in narrowed.items():
+            count, all_names = len(names), len(_ordered(read, policy)[kind])
+            tell(f"plot {name}: {count} of {all_names} {kind} are shown, the {_WHICH[kind]}")
         try:
             figure = plot.draw(read, **options)
         except (UsageError, ScoringError) as error:  # e.g. one month alone makes no ranks over months
@@ -58,6 +66,43 @@ def draw_all(
             continue
         title, conditions = (" ".join(text.get_text().split()) for text in figure.texts[:2])
         files = {suffix: figure_bytes(figure, suffix) for suffix in (".svg", ".png")}
-        named = f"--policy {policy}" if options.get("policy", DEFAULT_POLICY) != DEFAULT_POLICY else ""
-        figures.append(SiteFigure(name, title, conditions, files, named))
+        chosen = [f"--policy {policy}"] if options.get("policy", DEFAULT_POLICY) != DEFAULT_POLICY else []
+        chosen += [f"--{kind} {','.join(names)}" for kind, names in narrowed.items()]
+        for kind, names in narrowed.items():
+            conditions += f"; {len(names)} of {len(_ordered(read, policy)[kind])} {kind}: the {_WHICH[kind]}"
+        figures.append(SiteFigure(name, title, conditions, files, " ".join(chosen)))
     return figures
+
+
+_WHICH = {"models": "lowest in bits per byte beside the others of their corpora", "corpora": "newest"}
+
+
+def _narrowing(results: Results, policy: str, plot: Plot) -> dict[str, tuple[str, ...]]:
+    """The models and corpora to show, where there are more than a plot has room for."""
+    limits = {"models": plot.max_models, "corpora": plot.max_corpora}
+    names = _ordered(results, policy)
+    return {
+        kind: names[kind][:limit]
+        for kind, limit in limits.items()
+        if limit is not None and len(names[kind]) > limit
+    }
+
+
+@functools.lru_cache(maxsize=2)
+def _ordered(results: Results, policy: str) -> dict[str, tuple[str, ...]]:
+    """Names of the models under a policy and of the corpora, those that are shown first in front."""
+    gaps: dict[str, list[float]] = {}
+    for corpus in results.corpora:
+        rates = {
+            index: cell.bits_per_byte
+            for index, cell in corpus.cells.items()
+            if results.configurations[index].policy in (policy, None) and cell.bits_per_byte > 0
+        }
+        mean = math.fsum(rates.values()) / max(1, len(rates))
+        for index, rate in rates.items():
+            gaps.setdefault(results.configurations[index].model, []).append(math.log(rate / mean))
+    by_date = sorted(results.corpora, key=lambda corpus: corpus.facts.date_to or "", reverse=True)
+    return {
+        "models": tuple(sorted(gaps, key=lambda name: (math.fsum(gaps[name]) / len(gaps[name]), name))),
+        "corpora": tuple(corpus.label for corpus in by_date),
+    }

@@ -50,6 +50,33 @@ class _Box(NamedTuple):
         return max(width, 0.0) * max(height, 0.0)
 
 
+class _Boxes:
+    """Areas that are taken, as an array that doubles when it is full."""
+
+    def __init__(self, boxes: Sequence[_Box]) -> None:
+        self._corners = np.empty((max(64, len(boxes)), 4))
+        self._count = 0
+        self.add(boxes)
+
+    def add(self, boxes: Sequence[_Box]) -> None:
+        """Take more areas."""
+        if not boxes:
+            return
+        end = self._count + len(boxes)
+        if end > len(self._corners):
+            more = np.empty((max(end, 2 * len(self._corners)) - self._count, 4))
+            self._corners = np.concatenate((self._corners[: self._count], more))
+        self._corners[self._count : end] = boxes
+        self._count = end
+
+    def overlap(self, box: _Box) -> float:
+        """The sum of the areas in common with each."""
+        x0, y0, x1, y1 = self._corners[: self._count].T
+        widths = np.minimum(x1, box.x1) - np.maximum(x0, box.x0)
+        heights = np.minimum(y1, box.y1) - np.maximum(y0, box.y0)
+        return float((np.maximum(widths, 0) * np.maximum(heights, 0)).sum())
+
+
 class _Placement(NamedTuple):
     """Where a point's name may stand."""
 
@@ -141,11 +168,11 @@ def label_points(
     pixels = [axes.transData.transform((point.x, point.y)) for point in points]
     extent = axes.get_window_extent()
     inside = _Box(extent.x0, extent.y0, extent.x1, extent.y1)
-    taken = [_around(px, py, 5 * scale, 5 * scale) for px, py in pixels]
+    taken = _Boxes([_around(px, py, 5 * scale, 5 * scale) for px, py in pixels])
     for line in lines:
         corners = [axes.transData.transform(corner) for corner in line]
         for start, end in itertools.pairwise(corners):
-            taken += [_around(px, py, 2 * scale, 3 * scale) for px, py in np.linspace(start, end, 60)]
+            taken.add([_around(px, py, 2 * scale, 3 * scale) for px, py in np.linspace(start, end, 60)])
     # From the right, where names have least room.
     for point, (px, py) in sorted(
         zip(points, pixels, strict=True), key=lambda point_pixels: point_pixels[1][0], reverse=True
@@ -154,12 +181,12 @@ def label_points(
         width, height = _LETTER_WIDTH * size * len(name) * scale, 1.15 * size * scale
         best: tuple[float, _Placement] | None = None
         for rank, placement in enumerate(_placements(px, py, width, height, scale)):
-            cost = sum(placement.box.overlap(box) for box in taken) + rank
+            cost = taken.overlap(placement.box) + rank
             cost += 3 * (width * height - placement.box.overlap(inside))
             if best is None or cost < best[0]:
                 best = (cost, placement)
         assert best is not None
-        taken.append(best[1].box)
+        taken.add([best[1].box])
         _annotate(axes, point, name, best[1], size)
 
 

@@ -25,6 +25,10 @@ from evalkit.plots.positions import positions
 from evalkit.plots.ranks import ranks
 from evalkit.plots.speed import speed
 
+MAX_LINES = 24
+"""As many as have a style of their own; see `evalkit.plots.frame.line_style`."""
+MAX_ROWS = 60
+"""As many names as stand below or beside one another."""
 PLOT_GROUP = "evalkit.plots"
 """Entry-point group under which other packages add a `Plot`."""
 
@@ -40,21 +44,26 @@ class Plot:
     draw: Callable[..., Figure]
     """Takes results (`evalkit.plots.scores.Source`) and options by name, of those of ``evalkit plot`` what it
     needs, and ``warn``. Raises UsageError where the results do not allow it."""
+    max_models: int | None = None
+    """How many a site's plot shows at most: those that are best, relative to their corpora; None: all."""
+    max_corpora: int | None = None
+    """Likewise, the newest."""
 
 
 BUILT_IN = (
     Plot("parameters", "Bits per byte against size, with the frontier.", parameters),
-    Plot("heatmap", "Models by corpora.", heatmap),
+    Plot("heatmap", "Models by corpora.", heatmap, MAX_ROWS, MAX_ROWS),
     Plot(
         "positions",
         "Paired differences along documents, of cells of --token-bits.",
         positions,
+        MAX_LINES,
     ),
-    Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates),
-    Plot("differences", "Paired differences from a model, with intervals.", differences),
-    Plot("ranks", "Ranks from month to month.", ranks),
-    Plot("months", "Months chained by anchors: what the texts did, what the models did.", months),
-    Plot("speed", "Speed, of benchmarks and cells.", speed),
+    Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates, MAX_LINES),
+    Plot("differences", "Paired differences from a model, with intervals.", differences, MAX_ROWS),
+    Plot("ranks", "Ranks from month to month.", ranks, MAX_LINES),
+    Plot("months", "Months chained by anchors: what the texts did, what the models did.", months, MAX_LINES),
+    Plot("speed", "Speed, of benchmarks and cells.", speed, MAX_ROWS),
 )
 
 

@@ -1,0 +1,69 @@
+"""A site's plots show what there is room for, say so, and are drawn in time that grows as the cells do."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalkit.analysis.results import read_results
+from evalkit.plots.drawing import draw, draw_all
+from evalkit.plots.frame import figure_bytes, line_style
+from evalkit.plots.heatmap import heatmap
+from evalkit.plots.labels import _Box, _Boxes
+from evalkit.plots.registry import BUILT_IN, MAX_LINES, Plot, PlotTable
+from evalkit.stats import resampled_ratios
+from tests.support.stores import write_synthetic_store
+
+
+def test_of_many_models_and_corpora_the_best_and_the_newest_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_synthetic_store(tmp_path, num_models=5, num_corpora=12, num_documents=12)
+    results = read_results(tmp_path, warn=pytest.fail)
+    table = PlotTable({"heatmap": Plot("heatmap", "", heatmap, 3, 2)}, {})
+    monkeypatch.setattr("evalkit.plots.drawing.find_plots", lambda: table)
+    told: list[str] = []
+    [figure] = draw_all(results, tell=told.append)
+    which = "lowest in bits per byte beside the others of their corpora"
+    assert told == [
+        f"plot heatmap: 3 of 5 models are shown, the {which}",
+        "plot heatmap: 2 of 12 corpora are shown, the newest",
+    ]
+    assert figure.conditions.endswith(f"; 3 of 5 models: the {which}; 2 of 12 corpora: the newest")
+    # Skill falls with the number of a synthetic model; five corpora are of a month.
+    models, corpora = ("model-00", "model-01", "model-02"), ("source0-2026-03", "source1-2026-03")
+    assert figure.options == f"--models {','.join(models)} --corpora {','.join(corpora)}"
+    alone = draw("heatmap", results, models=models, corpora=corpora)
+    assert figure.files[".svg"] == figure_bytes(alone, ".svg")
+    table = PlotTable({"heatmap": Plot("heatmap", "", heatmap, 5, 12)}, {})
+    [whole] = draw_all(results, tell=pytest.fail)
+    assert whole.options == "" and " of 5 models" not in whole.conditions
+
+
+def test_lines_are_as_many_as_have_a_style_and_only_scatter_plots_are_without_bound() -> None:
+    styles = [tuple(line_style(number).values()) for number in range(MAX_LINES + 1)]
+    assert len(set(styles[:MAX_LINES])) == MAX_LINES and styles[MAX_LINES] in styles[:MAX_LINES]
+    assert [plot.name for plot in BUILT_IN if plot.max_models is None] == ["parameters"]
+
+
+def test_areas_in_common_are_those_of_each_box() -> None:
+    rng = np.random.default_rng(4)
+    corners = rng.random((150, 4)) * 10
+    boxes = [_Box(x, y, x + width, y + height) for x, y, width, height in corners.tolist()]
+    taken = _Boxes(boxes[:3])
+    for start in range(3, 150, 49):
+        taken.add(boxes[start : start + 49])
+    taken.add([])
+    for box in boxes[:20]:
+        assert taken.overlap(box) == pytest.approx(sum(box.overlap(part) for part in boxes), rel=1e-12)
+    assert _Boxes([]).overlap(boxes[0]) == 0
+
+
+def test_draws_that_are_kept_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    bits, num_bytes = rng.random((40, 3)), rng.random(40) + 1
+    clusters = [str(number % 13) for number in range(40)]
+    kept = [resampled_ratios(bits, num_bytes, clusters, stream=stream) for stream in (0, 7, 0)]
+    monkeypatch.setattr("evalkit.stats._FEW", 0)
+    for ratios, stream in zip(kept, (0, 7, 0), strict=True):
+        np.testing.assert_array_equal(ratios, resampled_ratios(bits, num_bytes, clusters, stream=stream))
