@@ -94,6 +94,18 @@ def answer_requests(model: TokenModel, question: Question) -> list[Request]:
     ]
 
 
+def fits(model: TokenModel, question: Question) -> bool:
+    """Whether a model's context holds a question with each of its answers.
+
+    Raises:
+        ScoringError: the tokenizer cannot represent the text.
+    """
+    if model.context_limit is None:
+        return True
+    requests = answer_requests(model, question)
+    return max(request.num_positions for request in requests) <= model.context_limit
+
+
 def encode(model: TokenModel, text: str) -> Encoding:
     """The tokens of a text.
 

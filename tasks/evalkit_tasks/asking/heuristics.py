@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from evalkit.tasks import SummaryRow
 from evalkit_tasks.asking.items import Item
@@ -20,19 +21,39 @@ def accuracy(items: Sequence[Item], predictions: Mapping[str, int]) -> float:
     return sum(predictions[item.id] == item.story.label for item in items) / len(items)
 
 
-def heuristic_accuracies(items: Sequence[Item]) -> dict[str, float]:
-    """Accuracy of each heuristic that the items name, and of always giving the same answer.
+class Baseline(NamedTuple):
+    """The best heuristic, and how good it is on items that it was not chosen by."""
 
-    The latter where all items have the same answers: the one that is right most often among these very
-    items, for that is what a model comes to that prefers one answer whatever is asked.
-    """
+    name: str
+    accuracy: float
+
+
+def heuristic_accuracies(items: Sequence[Item]) -> dict[str, float]:
+    """Accuracy of each heuristic that the items name."""
     names = dict.fromkeys(name for item in items for name in item.story.guesses)
-    accuracies = {
-        name: accuracy(items, {item.id: item.story.guesses[name] for item in items}) for name in names
-    }
-    if len({item.story.answers for item in items}) == 1:
-        accuracies[CONSTANT] = max(Counter(item.answer for item in items).values()) / len(items)
-    return accuracies
+    return {name: accuracy(items, {item.id: item.story.guesses[name] for item in items}) for name in names}
+
+
+def best_heuristic(items: Sequence[Item]) -> Baseline:
+    """The best of the items' heuristics and of always giving the same answer, chosen by other items.
+
+    Each half of the items is answered by the heuristic, and the constant answer, that is best on the other
+    half: what is chosen and judged by the same items is too good. Its name has both where they differ.
+    """
+    halves = items[::2], items[1::2]
+    names, num_right = [], 0.0
+    for judged, chosen_by in (halves, halves[::-1]):
+        if not judged:
+            continue
+        constant = Counter(item.story.label for item in chosen_by or judged).most_common(1)[0][0]
+        accuracies = heuristic_accuracies(chosen_by or judged) | {
+            CONSTANT: accuracy(chosen_by or judged, dict.fromkeys((item.id for item in items), constant))
+        }
+        best = max(accuracies, key=accuracies.__getitem__)
+        guesses = {item.id: constant if best == CONSTANT else item.story.guesses[best] for item in judged}
+        num_right += accuracy(judged, guesses) * len(judged)
+        names.append(best)
+    return Baseline(" / ".join(dict.fromkeys(names)), num_right / len(items))
 
 
 def buckets(lengths: Sequence[int]) -> dict[str, list[int]]:
@@ -71,8 +92,7 @@ def summarise(
         in_bucket = [item for item in singles if item.length in lengths]
         right = accuracy(in_bucket, predictions[main])
         low, high = wilson_interval(right * len(in_bucket), len(in_bucket))
-        heuristics = heuristic_accuracies(in_bucket)
-        best = max(heuristics, key=heuristics.__getitem__)
+        baseline = best_heuristic(in_bucket)
         pairs = [(item, twins[item.id]) for item in in_bucket if item.id in twins]
         are_both_right = [
             all(predictions[main][item.id] == item.story.label for item in pair) for pair in pairs
@@ -80,7 +100,9 @@ def summarise(
         further: dict[str, float | int | None] = {
             score: accuracy(in_bucket, predicted) for score, predicted in predictions.items() if score != main
         }
-        further["both orders"] = sum(are_both_right) / len(are_both_right) if are_both_right else None
+        further["both orders"] = sum(are_both_right) / len(pairs) if pairs else None
+        # Guesses of an item and its twin are right together as often as two guesses are.
+        further["both, chance"] = sum(chance(pair) ** 2 for pair in pairs) / len(pairs) if pairs else None
         rows.append(
             SummaryRow(
                 bucket=name,
@@ -89,8 +111,8 @@ def summarise(
                 low=low,
                 high=high,
                 chance=chance(in_bucket),
-                baseline=best,
-                baseline_accuracy=heuristics[best],
+                baseline=baseline.name,
+                baseline_accuracy=baseline.accuracy,
                 further=further,
             )
         )

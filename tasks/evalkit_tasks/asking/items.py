@@ -2,8 +2,11 @@
 
 An item is a story of ``length`` operations, a question, and the closed set of its answers. It is made of
 a `Family`'s world (names, objects, the first state), its operations, and the text that tells them, so
-that the same operations can be told in another order: an item's twin. Where an order exists that
-changes the answer, the twin's answer differs; operations that commute keep it.
+that the same operations can be told in another order, in which another answer is right: an item's twin.
+Operations that commute have none.
+
+Of each length the places of the right answers are equally many (up to one, where their number does not divide
+that of the items), so that a constant answer is right as often as a guess.
 
 Nothing here depends on anything but the family, the date, the seed, the length and the index: the same
 five give the same item in every version of Python, and another date gives items that no text of an
@@ -17,7 +20,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from typing import Any, Generic, TypeVar
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Part of every digest of a task; raised by a change of what is made of a model's answers."""
 
 MAX_SHOTS = 8
@@ -27,6 +30,9 @@ SHOT_LENGTHS = (1, 2, 3, 4)
 
 _NUM_SHUFFLES = 64
 """Orders tried to find one that changes the answer."""
+
+_MOST_DRAWS = 2000
+"""Stories tried until the right answer has the place whose turn it is."""
 
 T = TypeVar("T")
 World = TypeVar("World")
@@ -104,6 +110,8 @@ class Family(Generic[World, Operation]):
     """The story of operations, in any order."""
     after_answer: str = "."
     """What follows the answer of a solved example."""
+    may_ask: Callable[[World, Sequence[Operation]], bool] = lambda _world, _operations: True
+    """Whether operations may be asked about in a world that may tell of them already."""
 
 
 AnyFamily = Family[Any, Any]
@@ -167,11 +175,18 @@ def sha256_of(items: Iterable[Item]) -> str:
 
 def _item_and_twin(family: Family[World, Operation], key: tuple[str, int, int, int | str]) -> list[Item]:
     """The item of a key (date, seed, length, index), and its twin where it has one."""
-    length = key[2]
+    length, index = key[2:]
     draw = Draw(family.name, *key)
-    world = family.world(draw)
-    operations = list(family.operations(draw, world, length))
-    story = family.tell(world, operations)
+    for _ in range(_MOST_DRAWS):
+        world = family.world(draw)
+        operations = list(family.operations(draw, world, length))
+        story = family.tell(world, operations)
+        if isinstance(index, str) or story.label == (index + length) % len(story.answers):
+            break
+    else:
+        raise ValueError(
+            f"{family.name}: no story of {length} operations has its right answer in place {index}"
+        )
     name = "/".join(map(str, (family.name, *key)))
     item = Item(name, length, None, story)
     twin = _other_order(family, world, operations, story, draw)
@@ -181,18 +196,13 @@ def _item_and_twin(family: Family[World, Operation], key: tuple[str, int, int, i
 def _other_order(
     family: Family[World, Operation], world: World, operations: list[Operation], story: Story, draw: Draw
 ) -> Story | None:
-    """The same operations in another order, with another answer if a few tries find one.
-
-    None where there is no other order.
-    """
-    with_same_answer = None
+    """The same operations in another order, with another answer; None where a few tries find none."""
     for _ in range(_NUM_SHUFFLES):
         shuffled = list(operations)
         draw.shuffle(shuffled)
-        if shuffled == operations:
+        if not family.may_ask(world, shuffled):
             continue
         retold = family.tell(world, shuffled)
         if retold.answers[retold.label] != story.answers[story.label]:
             return retold
-        with_same_answer = with_same_answer or retold
-    return with_same_answer
+    return None

@@ -51,10 +51,11 @@ def _language_world(draw: Draw) -> _Language:
         share = float(verdicts.mean())
         if not 0.2 <= share <= 0.8:  # so one-sided that most words are answered alike
             continue
+        may_be_shown = _without_queries(draw, candidates.words, verdicts)
         chosen = [
             place
             for verdict in (False, True)
-            for place in _by_length(draw, candidates.words, verdicts == verdict)
+            for place in _by_length(draw, candidates.words, may_be_shown & (verdicts == verdict))
         ]
         if (candidates.verdicts[:, chosen] == verdicts[chosen]).all(1).sum() > 1:
             continue
@@ -63,6 +64,16 @@ def _language_world(draw: Draw) -> _Language:
         automaton = Automaton.from_table("hidden rule", "01", table, accepting=accepting)
         examples = tuple((candidates.words[place], int(verdicts[place])) for place in chosen)
         return _Language(automaton, tuple(draw.sample(_LETTERS, 2)), examples)
+
+
+def _without_queries(draw: Draw, words: Sequence[Word], verdicts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which words may be shown: of each length all but a member and a non-member, to ask about."""
+    kinds: dict[tuple[int, bool], list[int]] = {}
+    for place, verdict in enumerate(verdicts.tolist()):
+        kinds.setdefault((len(words[place]), verdict), []).append(place)
+    may_be_shown = np.ones(len(words), bool)
+    may_be_shown[[draw.choice(places) for places in kinds.values()]] = False
+    return may_be_shown
 
 
 @functools.cache
@@ -103,18 +114,19 @@ def _by_length(draw: Draw, words: Sequence[Word], may_be_chosen: NDArray[np.bool
 
 
 def _language_operations(draw: Draw, world: _Language, length: int) -> list[int]:
-    """A word, a member or not by a fair coin, uniform among those of its length; no example if possible."""
+    """A word, a member or not by a fair coin, uniform among those of its length that are no example."""
     is_member = draw.chance(0.5)
     for verdict in (is_member, not is_member):  # where there is no such word, one of the other kind
         if _counts(world.automaton, verdict, length)[-1][world.automaton.start]:
             break
-    word = _uniform_word(draw, world.automaton, verdict, length)
-    shown = {example for example, _ in world.examples}
-    for _ in range(20):
-        if tuple(word) not in shown:
-            break
+    while True:  # of each kind and length one word at least is not shown
         word = _uniform_word(draw, world.automaton, verdict, length)
-    return word
+        if _is_not_shown(world, word):
+            return word
+
+
+def _is_not_shown(world: _Language, word: Sequence[int]) -> bool:
+    return tuple(word) not in {example for example, _ in world.examples}
 
 
 @functools.lru_cache(maxsize=256)
@@ -177,4 +189,5 @@ MEMBERSHIP: AnyFamily = Family(
     _language_operations,
     _tell_language,
     after_answer="",
+    may_ask=_is_not_shown,
 )

@@ -1,9 +1,11 @@
 """A family's items asked of a pretrained model by the likelihood of their answers.
 
-Three scores decide which answer a model gives; all are kept, and the first is the one in the table's
-accuracy: the likelihood of the answer; the likelihood per byte, for answers of unequal length; and the
-pointwise mutual information with the question, where what an answer costs after the bare cue is taken off,
-so that an answer that is likely anywhere is not preferred (Holtzman et al. 2021, arXiv 2104.08315).
+Three scores decide which answer a model gives; all are kept. The table's accuracy is that by the pointwise
+mutual information with the question, where what an answer costs after the bare cue is taken off, so that an
+answer that is likely anywhere is not preferred (Holtzman et al. 2021, arXiv 2104.08315); that by likelihood,
+and that by likelihood per byte, for answers of unequal length, stand beside it.
+
+A question that is too long for a model is left out for that model, with its twin, and counted.
 """
 
 import dataclasses
@@ -15,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.errors import ScoringError
 from evalkit.models.protocol import TokenModel
 from evalkit.tasks import TaskOutcome
-from evalkit_tasks.asking.answer_likelihood import Question, answer_costs
+from evalkit_tasks.asking.answer_likelihood import Question, answer_costs, fits
 from evalkit_tasks.asking.heuristics import half_length, heuristic_accuracies, length_curve, summarise
 from evalkit_tasks.asking.items import PROTOCOL_VERSION, AnyFamily, Item, sha256_of, shots_text
 
-MAIN_SCORE = "likelihood"
+MAIN_SCORE = "PMI"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,24 +66,25 @@ class LikelihoodTask:
             advance: called with the number of questions asked so far.
 
         Raises:
-            ScoringError: a text cannot be represented, or is too long for the model.
+            ScoringError: a text cannot be represented, or every question is too long for the model.
         """
         before = shots_text(self.family, self.shots)
-        questions = [Question(before + item.story.text, item.story.answers) for item in self.items]
+        items = self._fitting_items(model, before)
+        questions = [Question(before + item.story.text, item.story.answers) for item in items]
         costs = answer_costs(model, questions, advance)
         # The same cue may end many stories: what its answers cost on their own is asked once.
-        cues = [Question(item.story.cue, item.story.answers) for item in self.items]
+        cues = [Question(item.story.cue, item.story.answers) for item in items]
         distinct_cues = list(dict.fromkeys(cues))
         nats_by_cue = dict(zip(distinct_cues, answer_costs(model, distinct_cues).nats, strict=True))
         answered = [
             _Answered(item, nats, nats_by_cue[cue])
-            for item, nats, cue in zip(self.items, costs.nats, cues, strict=True)
+            for item, nats, cue in zip(items, costs.nats, cues, strict=True)
         ]
         predictions = {
             score: {answer.item.id: answer.choices[score] for answer in answered}
             for score in answered[0].choices
         }
-        curve = length_curve(self.items, predictions[MAIN_SCORE])
+        curve = length_curve(items, predictions[MAIN_SCORE])
         details = {
             "description": self.family.description,
             "date": self.date,
@@ -89,14 +93,40 @@ class LikelihoodTask:
             "shots": before,
             "lengths": curve,
             "half_length": half_length(curve),
-            "orders": _orders(self.items, predictions[MAIN_SCORE]),
-            "heuristics": heuristic_accuracies([item for item in self.items if item.twin_of is None]),
+            "orders": _orders(items, predictions[MAIN_SCORE]),
+            "heuristics": heuristic_accuracies([item for item in items if item.twin_of is None]),
+            "num_too_long": len(self.items) - len(items),
             "num_tokens_read": costs.num_tokens_read,
             "num_tokens_unshared": costs.num_tokens_unshared,
             "items_sha256": sha256_of(self.items),
         }
+        num_too_long = len(self.items) - len(items)
+        if num_too_long:
+            details["note"] = (
+                f"{num_too_long} of {len(self.items)} questions are too long for {model.identity.name} "
+                f"(context {model.context_limit}) and left out"
+            )
         rows = [answer.row() for answer in answered]
-        return TaskOutcome(rows, summarise(self.items, predictions, main=MAIN_SCORE), details)
+        return TaskOutcome(rows, summarise(items, predictions, main=MAIN_SCORE), details)
+
+    def _fitting_items(self, model: TokenModel, before: str) -> list[Item]:
+        """The items that fit into a model's context; twins go together.
+
+        Raises:
+            ScoringError: none does.
+        """
+        too_long = {
+            item.twin_of or item.id
+            for item in self.items
+            if not fits(model, Question(before + item.story.text, item.story.answers))
+        }
+        fitting = [item for item in self.items if (item.twin_of or item.id) not in too_long]
+        if not fitting:
+            raise ScoringError(
+                f"{model.identity.name}: every question is too long for the model's context of "
+                f"{model.context_limit}; ask with fewer examples (--shots) or shorter stories (--lengths)"
+            )
+        return fitting
 
 
 class _Answered(NamedTuple):
@@ -113,9 +143,9 @@ class _Answered(NamedTuple):
         """The number of the answer that each score prefers."""
         num_bytes = [len(answer.strip().encode()) for answer in self.item.story.answers]
         return {
-            MAIN_SCORE: int(np.argmin(self.nats)),
+            MAIN_SCORE: int(np.argmin(self.nats - self.cue_nats)),
+            "likelihood": int(np.argmin(self.nats)),
             "per byte": int(np.argmin(self.nats / num_bytes)),
-            "PMI": int(np.argmin(self.nats - self.cue_nats)),
         }
 
     def row(self) -> dict[str, object]:

@@ -29,23 +29,23 @@ def items_of(family: AnyFamily, date: str = DATE, *, seed: int = 0, num_items: i
 
 
 def test_items_never_change() -> None:
-    # Pinned when they were first made: a change makes every stored cell incomparable with new ones and
+    # Pinned when this version of them was made: a change makes every stored cell incomparable with new ones and
     # needs another PROTOCOL_VERSION.
     digests = {name: sha256_of(items_of(family))[:12] for name, family in FAMILIES.items()}
     assert digests == GOLDEN
 
 
 GOLDEN = {
-    "parity-toggles": "fb2885f07917",
-    "clock-walk": "0b9173b5b186",
-    "shell-game-3": "3e8cf70198b1",
-    "shell-game-5": "0fb3351a7376",
-    "boxes": "3a6995499ba6",
-    "flip-flop": "d21cc496d106",
-    "s3-arrays": "b63c78c356c6",
-    "s5-arrays": "c83338ddeb8f",
-    "python-swaps": "1d788dda5e71",
-    "in-context-language": "294d192ed708",
+    "parity-toggles": "1aaf9da2ae35",
+    "clock-walk": "1828fc413745",
+    "shell-game-3": "79f8a3512c49",
+    "shell-game-5": "0452a8068aca",
+    "boxes": "21f40f616a13",
+    "flip-flop": "bb0273f8cd23",
+    "s3-arrays": "5faf8ec05b99",
+    "s5-arrays": "cbe13d22b05b",
+    "python-swaps": "6bf57bb46ece",
+    "in-context-language": "5cf9b398bee9",
 }
 
 
@@ -124,16 +124,15 @@ def test_twins_tell_the_same_operations_in_another_order(family: AnyFamily) -> N
     by_id = {item.id: item for item in items_of(family)}
     twins = [item for item in by_id.values() if item.twin_of]
     assert all(item.length > 1 for item in twins)
-    assert len(twins) >= 0.6 * sum(item.length > 1 and not item.twin_of for item in by_id.values())
-    num_other = 0
+    commuting = family.name in ("parity-toggles", "clock-walk")
+    num_longer = sum(item.length > 1 and not item.twin_of for item in by_id.values())
+    assert not twins if commuting else len(twins) >= 0.5 * num_longer
     for twin in twins:
         item = by_id[twin.twin_of]
         assert sorted(re.findall(r"\w+", twin.story.text)) == sorted(re.findall(r"\w+", item.story.text))
         assert twin.story.text != item.story.text
         assert set(twin.story.answers) == set(item.story.answers) or family.name == "boxes"
-        num_other += twin.answer != item.answer
-    commuting = family.name in ("parity-toggles", "clock-walk")
-    assert num_other == 0 if commuting else num_other >= 0.5 * len(twins)
+        assert twin.answer != item.answer
 
 
 @each_family
@@ -143,24 +142,23 @@ def test_a_twin_s_answer_differs_where_an_order_exists_that_changes_it(family: A
         world = family.world(draw)
         operations = list(family.operations(draw, world, 3))
         story = family.tell(world, operations)
-        orders = [family.tell(world, order) for order in itertools.permutations(operations)]
+        orders = [
+            family.tell(world, order)
+            for order in itertools.permutations(operations)
+            if family.may_ask(world, order)
+        ]
         other_answers = {retold.answers[retold.label] for retold in orders} - {story.answers[story.label]}
         twin = items._other_order(family, world, operations, story, draw)
-        if len({retold.text for retold in orders}) == 1:
-            assert twin is None
-        else:
-            assert twin is not None and twin.text != story.text
-            assert (twin.answers[twin.label] in other_answers) == bool(other_answers)
+        assert (twin is not None) == bool(other_answers)
+        assert twin is None or twin.answers[twin.label] in other_answers
 
 
-def test_answers_are_spread_over_the_labels() -> None:
-    for family in FAMILIES.values():
-        if family.name in ("boxes", "python-swaps", "in-context-language"):
-            continue
-        long_items = make_items(family, date=DATE, seed=0, lengths=(8,), num_items=300)
-        labels = [item.story.label for item in long_items if not item.twin_of]
-        counts = [labels.count(label) for label in range(len(long_items[0].story.answers))]
-        assert stats.chisquare(counts).pvalue > 1e-3, family.name
+def test_a_question_s_word_is_never_among_the_shown_ones() -> None:
+    lengths = (1, 2, 3, 4, 8)
+    for item in make_items(MEMBERSHIP, date=DATE, seed=0, lengths=lengths, num_items=40):
+        *shown, query = re.findall(r"Word ([a-z ]+):", item.story.text)
+        assert len(shown) == len(set(shown)) == 16
+        assert query not in shown and len(query.split()) == item.length
 
 
 def test_the_switch_is_the_parity_automaton() -> None:
