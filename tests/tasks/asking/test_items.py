@@ -29,8 +29,8 @@ def items_of(family: AnyFamily, date: str = DATE, *, seed: int = 0, num_items: i
 
 
 def test_items_never_change() -> None:
-    # Pinned when this version of them was made: a change makes every stored cell incomparable with new ones and
-    # needs another PROTOCOL_VERSION.
+    # Pinned when this version of them was made: a change makes every stored cell incomparable with new ones
+    # and needs another PROTOCOL_VERSION.
     digests = {name: sha256_of(items_of(family))[:12] for name, family in FAMILIES.items()}
     assert digests == GOLDEN
 
