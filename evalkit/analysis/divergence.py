@@ -149,13 +149,13 @@ def divergence_lines(divergence: Divergence) -> list[str]:
         f"Kullback-Leibler divergence of {divergence.model} from {divergence.reference} on "
         f"{divergence.corpus}: {overall.num_tokens:,} tokens of {divergence.num_documents} documents in "
         f"{divergence.num_clusters} clusters, policy {divergence.policy}",
-        f"  {overall.bits_per_token:.6f} bits/token"
+        f"  {overall.bits_per_token:.4g} bits/token"
         + (
-            f"  (95 % interval {overall.interval.low:.6f} to {overall.interval.high:.6f})"
+            f"  (95 % interval {overall.interval.low:.4g} to {overall.interval.high:.4g})"
             if overall.interval
             else f"  (no interval: fewer than {MIN_CLUSTERS} clusters)"
         )
-        + f", {divergence.bits_per_byte:.6f} bits/byte; the greatest of a token {divergence.max_bits:.4f}",
+        + f", {divergence.bits_per_byte:.4g} bits/byte; the greatest of a token {divergence.max_bits:.4g}",
         f"  the same likeliest token before {100 * overall.agreement:.2f} % of the tokens"
         + _percent_interval(overall.agreement_interval),
     ]
@@ -170,8 +170,8 @@ def divergence_lines(divergence: Divergence) -> list[str]:
         interval = estimate.interval
         lines.append(
             f"  {span:>17}  {estimate.num_documents:>9,}  {estimate.num_tokens:>9,}  "
-            f"{estimate.bits_per_token:.6f}"
-            + (f"  ({interval.low:.6f} to {interval.high:.6f})" if interval else "  (no interval)")
+            f"{estimate.bits_per_token:.4g}"
+            + (f"  ({interval.low:.4g} to {interval.high:.4g})" if interval else "  (no interval)")
             + f"  same likeliest {100 * estimate.agreement:.2f} %"
         )
     return lines

@@ -66,7 +66,7 @@ def test_means_and_intervals_are_those_of_the_tokens(tmp_path: Path) -> None:
     )
     assert sum(estimate.num_tokens for estimate in result.positions) == result.overall.num_tokens
     lines = divergence_lines(result)
-    assert f"  {result.overall.bits_per_token:.6f} bits/token  (95 % interval" in lines[1]
+    assert f"  {result.overall.bits_per_token:.4g} bits/token  (95 % interval" in lines[1]
     assert "(no interval)" in lines[-1]
 
 
