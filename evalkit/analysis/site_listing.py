@@ -59,7 +59,13 @@ def read_listing(folder: Path) -> SiteListing | None:
 
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and str(path) == name
+    return (
+        name.isprintable()
+        and bool(path.parts)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and str(path) == name
+    )
 
 
 def _are_digests(values: object) -> bool:

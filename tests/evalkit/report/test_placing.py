@@ -92,6 +92,8 @@ def test_folders_of_other_programs_are_refused_whole(tmp_path: Path) -> None:
             json.dumps(
                 {"schema_version": 1, "files": {}, "replaced": {"a/../../outside": [digest("outside")]}}
             ),
+            json.dumps({"schema_version": 1, "files": {"index\0.html": digest("outside")}}),
+            json.dumps({"schema_version": 1, "files": {"\ud800.html": digest("outside")}}),
             "[" * 100_000,
         ]
     ):
