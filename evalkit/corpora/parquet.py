@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from evalkit.corpora.parquet_pages import DELTA_BYTE_ARRAY, DICTIONARY_ENCODINGS, Buffer, Page, read_pages
+from evalkit.corpora.parquet_pages import DELTA_BYTE_ARRAY, DICTIONARY_ENCODINGS, Buffer, Page, read_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -273,17 +273,12 @@ def _columns(
     source: Path | bytes, metadata: "pq.FileMetaData"
 ) -> "Iterator[tuple[pq.ColumnSchema, Iterator[Page]]]":
     """The columns of every row group, and the pages of each."""
+    leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
     with _content(source) as content:
-        for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
-            for index in range(group.num_columns):
-                yield metadata.schema.column(index), _pages(content, group.column(index))
-
-
-def _pages(content: Buffer, column: "pq.ColumnChunkMetaData") -> Iterator[Page]:
-    start = column.data_page_offset
-    if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
-    return read_pages(content, start, start + column.total_compressed_size, column.num_values)
+        for columns in read_columns(content):
+            if len(columns) != len(leaves):
+                raise ValueError(f"it has {len(leaves)} columns, and {len(columns)} in a group of rows")
+            yield from zip(leaves, columns, strict=True)
 
 
 def _most_value_bytes(page: Page, leaf: "pq.ColumnSchema", dictionary_bytes: int) -> int:

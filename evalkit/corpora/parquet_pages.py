@@ -6,11 +6,13 @@ https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thr
 https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md.
 """
 
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 Buffer: TypeAlias = "bytes | memoryview"
-_Struct: TypeAlias = "dict[int, int | _Struct]"
+_Value: TypeAlias = "int | dict[int, _Value] | list[_Value] | None"
+_Struct: TypeAlias = "dict[int, _Value]"
 
 DICTIONARY_ENCODINGS = (2, 8)
 """PLAIN_DICTIONARY, RLE_DICTIONARY: values are indices into the dictionary page."""
@@ -19,6 +21,8 @@ DELTA_BYTE_ARRAY = 7
 _DATA_PAGES = {0: (5, 2), 3: (8, 4)}
 """By type of page: the field that its own header is in, and the encoding's in that."""
 _DICTIONARY_PAGE = 2
+_ROW_GROUPS, _COLUMNS, _COLUMN_METADATA = 4, 1, 3
+_NUM_VALUES, _NUM_COMPRESSED_BYTES, _DATA_OFFSET, _DICTIONARY_OFFSET = 5, 7, 9, 11
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _MOST_DEPTH = 8
 
@@ -32,6 +36,42 @@ class Page(NamedTuple):
     """Nulls among them; of a dictionary, none."""
     encoding: int | None
     """None: it is a dictionary."""
+
+
+def read_columns(content: Buffer) -> Iterator[list[Iterator[Page]]]:
+    """The pages of every column of every row group, by the table of contents at the end of a file.
+
+    It is not asked of pyarrow, which ends the process where a column says what it must not
+    (``Definition level histogram size mismatch``).
+
+    Raises:
+        ValueError: there is no such table, or no page where one should be.
+    """
+    (length,) = struct.unpack("<I", content[-8:-4])
+    fields, _ = _read_struct(content, len(content) - 8 - length, 0)
+    for group in _structs(fields.get(_ROW_GROUPS)):
+        yield [_column_pages(content, column) for column in _structs(group.get(_COLUMNS))]
+
+
+def _column_pages(content: Buffer, column: _Struct) -> Iterator[Page]:
+    fields = column.get(_COLUMN_METADATA)
+    if not isinstance(fields, dict):
+        raise ValueError("a column of it says nothing of where it is")
+    num_values, num_bytes, start = (
+        fields.get(field) for field in (_NUM_VALUES, _NUM_COMPRESSED_BYTES, _DATA_OFFSET)
+    )
+    if not (isinstance(num_values, int) and isinstance(num_bytes, int) and isinstance(start, int)):
+        raise ValueError("a column of it does not say where it is")
+    dictionary_start = fields.get(_DICTIONARY_OFFSET)
+    if isinstance(dictionary_start, int) and 0 < dictionary_start < start:
+        start = dictionary_start
+    if start < 0:
+        raise ValueError("a column of it begins before the file does")
+    return read_pages(content, start, start + num_bytes, num_values)
+
+
+def _structs(values: _Value) -> Iterator[_Struct]:
+    yield from (value for value in values if isinstance(value, dict)) if isinstance(values, list) else ()
 
 
 def read_pages(content: Buffer, start: int, end: int, num_values: int) -> Iterator[Page]:
@@ -94,7 +134,7 @@ def _read_struct(content: Buffer, position: int, depth: int) -> tuple[_Struct, i
     return fields, position + 1
 
 
-def _read_value(content: Buffer, position: int, kind: int, depth: int) -> tuple["int | _Struct | None", int]:
+def _read_value(content: Buffer, position: int, kind: int, depth: int) -> tuple[_Value, int]:
     if kind in (_TRUE, _FALSE):
         return None, position
     if kind in (_I16, _I32, _I64):
@@ -107,7 +147,25 @@ def _read_value(content: Buffer, position: int, kind: int, depth: int) -> tuple[
         return None, position + length
     if kind in (_BYTE, _DOUBLE):
         return None, position + (1 if kind == _BYTE else 8)
-    raise ValueError(f"at byte {position} the header of a page has a field of no type that headers have")
+    if kind in (_LIST, _SET):
+        return _read_list(content, position, depth)
+    raise ValueError(f"at byte {position} there is a field of a type that Parquet has not")
+
+
+def _read_list(content: Buffer, position: int, depth: int) -> tuple[_Value, int]:
+    head = _byte(content, position)
+    size, kind = head >> 4, head & 15
+    position += 1
+    if size == 15:
+        size, position = _read_varint(content, position)
+    values: list[_Value] = []
+    for _ in range(size):
+        if kind in (_TRUE, _FALSE):  # of which an element takes a byte
+            kind = _BYTE
+        _byte(content, position)  # so that a list of anything ends with the file
+        value, position = _read_value(content, position, kind, depth)
+        values.append(value)
+    return values, position
 
 
 def _read_varint(content: Buffer, position: int) -> tuple[int, int]:
@@ -123,6 +181,6 @@ def _read_varint(content: Buffer, position: int) -> tuple[int, int]:
 
 
 def _byte(content: Buffer, position: int) -> int:
-    if position >= len(content):
-        raise ValueError(f"the header of a page begins at byte {position}, behind the end of the file")
+    if not 0 <= position < len(content):
+        raise ValueError(f"what should be at byte {position} lies outside of the file")
     return content[position]

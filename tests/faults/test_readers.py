@@ -104,6 +104,11 @@ def _saved(value: object) -> bytes:
     return sink.getvalue()
 
 
+def _damaged(reader: str, decisions: str) -> tuple[str, Mapping[str, bytes]]:
+    files = dict(READER[reader].files())
+    return reader, READER[reader].damage(files, Choices(bytes.fromhex(decisions)))
+
+
 def _not_utf8(data: bytes, name: str = "title") -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -134,6 +139,9 @@ def _changed_rows(
 
 FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
     "deep manifest": lambda: _changed("stored corpus", "manifest.json", lambda _: DEEP),
+    "column of which pyarrow ends the process": lambda: _damaged(
+        "stored corpus", "3a6328282828282828282828282828282828282828281c010000ff6d000100"
+    ),
     "file called by a zero byte": lambda: _changed(
         "stored corpus", "manifest.json", _with_field("parquet_file", "documents\0.parquet")
     ),
