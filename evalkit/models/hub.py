@@ -5,12 +5,12 @@ model's digest is the same whether it was never downloaded, is being downloaded 
 """
 
 import contextlib
+import dataclasses
 import fnmatch
 import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.errors import ModelError
@@ -23,7 +23,7 @@ _NUM_HEADER_REQUESTS = 8
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")  # in order of preference
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class HubSnapshot:
     """A hub repository at one commit: its files, their digests, and what of it is on this machine."""
 
@@ -35,6 +35,8 @@ class HubSnapshot:
     """Path inside the repository → SHA-256 (files in LFS: all weights) or git blob id (small files)."""
     local_folder: Path | None
     """The cache's folder of this commit, with all or some of the files; None: nothing was downloaded."""
+    sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Bytes of the files, as far as the hub states them."""
 
 
 def hub_files(repo: str, revision: str = "main") -> HubSnapshot:
@@ -68,12 +70,15 @@ def hub_files(repo: str, revision: str = "main") -> HubSnapshot:
             return _cached_instead(repo, commit, error)
     cached = cached_files(repo, commit)
     files: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     for sibling in info.siblings or ():
         digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
         if not digest:
             raise ModelError(f"the hub states no digest for {sibling.rfilename} of {repo}: give a local path")
         files[sibling.rfilename] = digest
-    return HubSnapshot(repo, commit, files, cached.local_folder if cached else None)
+        if sibling.size is not None:
+            sizes[sibling.rfilename] = sibling.size
+    return HubSnapshot(repo, commit, files, cached.local_folder if cached else None, sizes)
 
 
 def _cached_instead(repo: str, revision: str, error: Exception) -> HubSnapshot:
@@ -108,7 +113,8 @@ def cached_files(repo: str, revision: str = "main") -> HubSnapshot | None:
     if not paths:
         return None
     files = {str(path.relative_to(folder).as_posix()): _digest(path) for path in paths}
-    return HubSnapshot(repo, folder.name, dict(sorted(files.items())), folder)
+    sizes = {name: (folder / name).stat().st_size for name in sorted(files)}
+    return HubSnapshot(repo, folder.name, dict(sorted(files.items())), folder, sizes)
 
 
 def weight_files(files: Mapping[str, str]) -> dict[str, str]:

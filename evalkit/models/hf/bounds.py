@@ -6,7 +6,6 @@ A ``config.json`` of a few hundred bytes can describe a network of any size. The
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -61,7 +60,7 @@ def _numbers(value: object, key: str = "") -> Iterator[tuple[str, float]]:
 def check_network_size(
     config: "PreTrainedConfig",
     auto_class: "type[_BaseAutoModelClass]",
-    weights: list[Path],
+    num_bytes: int,
     name: str,
     *,
     trust_remote_code: bool,
@@ -71,7 +70,7 @@ def check_network_size(
     Args:
         config: as transformers has read it.
         auto_class: makes the network.
-        weights: all files with weights.
+        num_bytes: of all files with weights, which may not be here yet.
         name: what messages call the model.
         trust_remote_code: whether the network may be one of the checkpoint's own Python.
 
@@ -83,7 +82,6 @@ def check_network_size(
         network = auto_class.from_config(copy.deepcopy(config), trust_remote_code=trust_remote_code)
     num_elements = sum({id(tensor): tensor.numel() for tensor in network.parameters()}.values())
     num_buffer_elements = sum(tensor.numel() for tensor in network.buffers())
-    num_bytes = sum(path.stat().st_size for path in weights)
     if num_elements > max(_MOST_ELEMENTS_PER_BYTE * num_bytes, _SMALL_ELEMENTS):
         raise ModelError(
             f"{name}: config.json describes {num_elements:,} parameters, and the weights beside it have "

@@ -71,6 +71,14 @@ class Checkpoint:
     adapter: Adapter | None = None
     """What is applied to the weights; one that lies beside them is among `weight_names`."""
 
+    def num_weight_bytes(self) -> int:
+        """How much the weights take: what the hub states of files that may not be here yet, else theirs."""
+        sizes = self.snapshot.sizes if self.snapshot else {}
+        if all(name in sizes for name in self.weight_names):
+            return sum(sizes[name] for name in self.weight_names)
+        folder = self.fetch_weights()
+        return sum((folder / name).stat().st_size for name in self.weight_names)
+
     def fetch_weights(self) -> Path:
         """The folder with all of the checkpoint's files."""
         if self.snapshot is None:

@@ -83,14 +83,15 @@ def _read_weights(
         with quiet(), warnings.catch_warnings():
             # Of having no GPU: transformers imports it, and evalkit does without (see `torch_path`).
             warnings.filterwarnings("ignore", module=r"fla\.")
-            folder = checkpoint.fetch_weights()
+            # Before what may be many gigabytes is fetched.
             check_network_size(
                 checkpoint.config,
                 auto_class,
-                [folder / name for name in checkpoint.weight_names],
+                checkpoint.num_weight_bytes(),
                 name,
                 trust_remote_code=checkpoint.trust_remote_code,
             )
+            folder = checkpoint.fetch_weights()
             model_class = without_encoders(auto_class, checkpoint.config)
             model, report = model_class.from_pretrained(
                 folder,

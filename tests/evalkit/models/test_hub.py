@@ -29,6 +29,7 @@ FILES = {
 }
 
 
+SIZES = {name: len(data) for name, data in FILES.items()}
 DIGESTS = {name: digest(name, data) for name, data in FILES.items()}
 
 
@@ -86,7 +87,13 @@ say(cached_files("owner/tiny"))
         hub.url,
         tmp_path,
     )
-    assert before == {"repo": "owner/tiny", "commit": COMMIT, "files": DIGESTS, "local_folder": None}
+    assert before == {
+        "repo": "owner/tiny",
+        "commit": COMMIT,
+        "files": DIGESTS,
+        "local_folder": None,
+        "sizes": SIZES,
+    }
     assert not any("/resolve/" in request for request in requests)  # nothing was downloaded for it
     assert nothing is None
 
@@ -103,7 +110,10 @@ say(cached_files("owner/tiny"))
     assert sorted(path.name for path in Path(folder).iterdir()) == downloaded
     assert (Path(folder) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert after == before | {"local_folder": folder}
-    assert partial == after | {"files": {name: DIGESTS[name] for name in downloaded}}
+    assert partial == after | {
+        "files": {name: DIGESTS[name] for name in downloaded},
+        "sizes": {name: SIZES[name] for name in downloaded},
+    }
     assert not any("pytorch_model.bin" in request for request in requests)
 
     requests.clear()
@@ -184,6 +194,32 @@ for model in models:
     assert sum(request.endswith(".safetensors") for request in requests) == num_ranges
 
 
+@pytest.mark.parametrize("suffix", ["bin", "safetensors"])
+def test_a_config_beyond_its_weights_is_refused_before_they_are_fetched(tmp_path: Path, suffix: str) -> None:
+    tokenizer = as_fast(byte_level_tokenizer())
+    folder = tmp_path / "llama"
+    save_checkpoint(folder, random_model("llama", len(tokenizer)), tokenizer)
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"intermediate_size": 10_000_000}))
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    weights = files.pop("model.safetensors")
+    name = "pytorch_model.bin" if suffix == "bin" else "model.safetensors"
+    with serve({"owner/large": files | {name: weights}}) as hub:
+        [message] = client(
+            """
+from evalkit.models.loading import load_model
+say(refused(load_model, "hf:owner/large"))
+""",
+            hub.url,
+            tmp_path / "home",
+        )
+        fetched = [
+            request for request in hub.requests if request == f"GET /owner/large/resolve/{COMMIT}/{name}"
+        ]
+    assert f"parameters, and the weights beside it have {len(weights):,} bytes" in message
+    assert len(fetched) <= (1 if suffix == "safetensors" else 0)  # of which the header is looked at
+
+
 def test_refusals_are_one_line_that_says_what_to_do(hub: ModelHub, tmp_path: Path) -> None:
     endpoint = hub.url
     messages = client(
@@ -230,7 +266,15 @@ say(refused(download, "owner/tiny", "{COMMIT}", ["*.bin"]))
         main, commit, folder = client(use, hub.url, tmp_path, **variables)
         messages = client(missing, hub.url, tmp_path, **variables)
     downloaded = {name: DIGESTS[name] for name in ("config.json", "model.safetensors")}
-    assert main == commit == before[1] | {"files": downloaded}
+    assert (
+        main
+        == commit
+        == before[1]
+        | {
+            "files": downloaded,
+            "sizes": {name: SIZES[name] for name in downloaded},
+        }
+    )
     assert folder == before[2]
     said = "a network's login page" if obstacle == "a captive portal" else "renew it, or unset HF_TOKEN"
     for message in messages:
