@@ -24,7 +24,7 @@ _DICTIONARY_PAGE = 2
 _ROW_GROUPS, _COLUMNS, _COLUMN_METADATA = 4, 1, 3
 _NUM_VALUES, _NUM_COMPRESSED_BYTES, _DATA_OFFSET, _DICTIONARY_OFFSET = 5, 7, 9, 11
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
-_MOST_DEPTH = 8
+_MOST_DEPTH = 16
 
 
 class Page(NamedTuple):
@@ -153,6 +153,8 @@ def _read_value(content: Buffer, position: int, kind: int, depth: int) -> tuple[
 
 
 def _read_list(content: Buffer, position: int, depth: int) -> tuple[_Value, int]:
+    if depth > _MOST_DEPTH:
+        raise ValueError(f"at byte {position} a list of lists has no end")
     head = _byte(content, position)
     size, kind = head >> 4, head & 15
     position += 1
@@ -163,7 +165,7 @@ def _read_list(content: Buffer, position: int, depth: int) -> tuple[_Value, int]
         if kind in (_TRUE, _FALSE):  # of which an element takes a byte
             kind = _BYTE
         _byte(content, position)  # so that a list of anything ends with the file
-        value, position = _read_value(content, position, kind, depth)
+        value, position = _read_value(content, position, kind, depth + 1)
         values.append(value)
     return values, position
 

@@ -142,6 +142,9 @@ FOUND: dict[str, Callable[[], tuple[str, Files]]] = {
     "column of which pyarrow ends the process": lambda: _damaged(
         "stored corpus", "3a6328282828282828282828282828282828282828281c010000ff6d000100"
     ),
+    "lists of lists in a table of contents": lambda: _damaged(
+        "Parquet", "231f2f1d010000000000000d00d843f69a834933ab0c"
+    ),
     "file called by a zero byte": lambda: _changed(
         "stored corpus", "manifest.json", _with_field("parquet_file", "documents\0.parquet")
     ),
