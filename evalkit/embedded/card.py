@@ -11,20 +11,29 @@ held out of each set and on ``python-stdlib``. The held-out documents stay in th
 """
 
 import argparse
-import json
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from evalkit.analysis.compare import compare_cells
 from evalkit.analysis.positions import position_curve
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_document, save_corpus
+from evalkit.embedded.card_schema import (
+    Beside,
+    Card,
+    CardPosition,
+    CardPositions,
+    CardScore,
+    Training,
+    card_of,
+    training_of,
+)
 from evalkit.embedded.data import DataSet
 from evalkit.errors import EvalkitError, UsageError
+from evalkit.fields import to_json
 from evalkit.files import atomic_write, file_sha256, slug, strict_json
 from evalkit.models.codecs import CODECS
 from evalkit.terminal import complain, show
@@ -33,17 +42,15 @@ CARD_NAME = "card.json"
 POSITION_EDGES = (0, 256, 512, 1024, 2048, 4096, 8192, 16384)
 FOLDER = Path(__file__).parent
 
-Card = dict[str, Any]
-"""What ``card.json`` holds, or a part of it."""
-
 
 def read_card(model_path: Path) -> Card | None:
-    """The card beside a checkpoint, if there is one."""
+    """The card beside a checkpoint, if there is one.
+
+    Raises:
+        ModelError: it is no card; the message names the file and the field.
+    """
     path = (model_path if model_path.is_dir() else model_path.parent) / CARD_NAME
-    if not path.is_file():
-        return None
-    card: Card = json.loads(path.read_text(encoding="utf-8"))
-    return card
+    return card_of(path) if path.is_file() else None
 
 
 def held_out_corpus(data: DataSet) -> Corpus:
@@ -89,7 +96,7 @@ def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dic
     return cells
 
 
-def card(name: str, training: Card, weights: Path, cells: dict[str, dict[str, CorpusCell]]) -> Card:
+def card(name: str, training: Training, weights: Path, cells: dict[str, dict[str, CorpusCell]]) -> Card:
     """Everything that the card of one model says.
 
     Args:
@@ -102,113 +109,121 @@ def card(name: str, training: Card, weights: Path, cells: dict[str, dict[str, Co
     for corpus, cell in cells[name].items():
         rivals = {model: cells[model][corpus] for model in cells if model != name}
         scores.append(
-            {
-                "corpus": corpus,
-                "corpus_sha256": cell.corpus.sha256,
-                "num_documents": cell.totals.num_documents,
-                "num_bytes": cell.totals.num_bytes,
-                "bits_per_byte": cell.bits_per_byte,
-                "bits_per_byte_low": cell.metrics.bits_per_byte_low,
-                "bits_per_byte_high": cell.metrics.bits_per_byte_high,
-                "beside": {model: _beside(cell, rival) for model, rival in rivals.items()},
-            }
+            CardScore(
+                corpus=corpus,
+                corpus_sha256=cell.corpus.sha256,
+                num_documents=cell.totals.num_documents,
+                num_bytes=cell.totals.num_bytes,
+                bits_per_byte=cell.bits_per_byte,
+                bits_per_byte_low=cell.metrics.bits_per_byte_low,
+                bits_per_byte_high=cell.metrics.bits_per_byte_high,
+                beside={model: _beside(cell, rival) for model, rival in rivals.items()},
+            )
         )
     [longest] = [cell for corpus, cell in cells[name].items() if corpus == "python-stdlib"]
-    return {
-        "name": name,
-        "weights_sha256": file_sha256(weights),
-        "knowledge_cutoff": max(data["date"] for data in training["data"]),
-        "license": "Apache-2.0",
-        "training": training,
-        "scores": scores,
-        "positions": {
-            "corpus": longest.corpus.name,
-            "min_bytes": POSITION_EDGES[-1],
-            "bits_per_byte": [
-                {
-                    "first_byte": point.first_byte,
-                    "end_byte": point.end_byte,
-                    "bits_per_byte": point.bits_per_byte,
-                    "low": point.interval.low if point.interval else None,
-                    "high": point.interval.high if point.interval else None,
-                }
-                for point in position_curve(longest, POSITION_EDGES)
-            ],
-        },
-    }
+    points = [
+        CardPosition(
+            first_byte=point.first_byte,
+            end_byte=point.end_byte,
+            bits_per_byte=point.bits_per_byte,
+            low=point.interval.low if point.interval else None,
+            high=point.interval.high if point.interval else None,
+        )
+        for point in position_curve(longest, POSITION_EDGES)
+    ]
+    return Card(
+        name=name,
+        weights_sha256=file_sha256(weights),
+        knowledge_cutoff=max(data.date for data in training.data),
+        license="Apache-2.0",
+        training=training,
+        scores=tuple(scores),
+        positions=CardPositions(
+            corpus=longest.corpus.name, min_bytes=POSITION_EDGES[-1], bits_per_byte=tuple(points)
+        ),
+    )
 
 
-def _beside(cell: CorpusCell, rival: CorpusCell) -> Card:
+def _beside(cell: CorpusCell, rival: CorpusCell) -> Beside:
     """Another model on the same documents, and on how many of them this one is better."""
     comparison = compare_cells(cell, rival)
-    return {
-        "bits_per_byte": rival.bits_per_byte,
-        "difference": comparison.difference,
-        "difference_low": comparison.interval.low if comparison.interval else None,
-        "difference_high": comparison.interval.high if comparison.interval else None,
-        "num_better": comparison.num_better_a,
-    }
+    return Beside(
+        bits_per_byte=rival.bits_per_byte,
+        difference=comparison.difference,
+        difference_low=comparison.interval.low if comparison.interval else None,
+        difference_high=comparison.interval.high if comparison.interval else None,
+        num_better=comparison.num_better_a,
+    )
 
 
 def card_lines(card: Card) -> Iterator[str]:
     """The card as text."""
-    training = card["training"]
-    recipe = training["recipe"]
+    yield from _training_lines(card.training)
+    yield ""
+    yield f"data, the last 5 % of each set's documents held out; knowledge cutoff {card.knowledge_cutoff}"
+    for data in card.training.data:
+        yield (
+            f"  {data.name}: {data.num_documents:,} documents, {data.num_bytes:,} bytes, up to "
+            f"{data.date}, {data.license}, sha256 {data.sha256[:16]}"
+        )
+        for package, facts in (data.packages or {}).items():
+            yield f"    {package} {facts.version}: {facts.num_bytes:,} bytes, {facts.license}"
+    yield ""
+    yield "bits per byte ± 95 % interval, and on how many documents it is better than"
+    for score in card.scores:
+        spread = _spread(score.bits_per_byte_low, score.bits_per_byte_high)
+        yield f"  {score.corpus}: {score.bits_per_byte:.4f}{spread} ({score.num_documents} documents)"
+        for model, beside in score.beside.items():
+            interval = ""
+            if beside.difference_low is not None and beside.difference_high is not None:
+                interval = f" [{beside.difference_low:+.4f}, {beside.difference_high:+.4f}]"
+            yield (
+                f"    {model:<12} {beside.bits_per_byte:.4f}   difference {beside.difference:+.4f}{interval}"
+                f"   better on {beside.num_better} of {score.num_documents}"
+            )
+    yield ""
+    positions = card.positions
+    yield (
+        f"bits per byte against position in the document, over the documents of {positions.corpus} of at "
+        f"least {positions.min_bytes:,} bytes"
+    )
+    for point in positions.bits_per_byte:
+        spread = _spread(point.low, point.high)
+        yield f"  {point.first_byte:>6,} – {point.end_byte:>6,}   {point.bits_per_byte:.4f}{spread}"
+
+
+def _training_lines(training: Training) -> Iterator[str]:
+    recipe = training.recipe
     yield ""
     yield "training"
-    yield f"  command          {training['command']}"
+    yield f"  command          {training.command}"
     yield (
-        f"  read             {training['num_bytes_read']:,} bytes in {recipe['num_steps']:,} steps of "
-        f"{recipe['rows_per_step']} rows of {recipe['row_tokens']}, seed {recipe['seed']}, "
-        f"products in {recipe['products']}"
+        f"  read             {training.num_bytes_read:,} bytes in {recipe.num_steps:,} steps of "
+        f"{recipe.rows_per_step} rows of {recipe.row_tokens}, seed {recipe.seed}, "
+        f"products in {recipe.products}"
     )
     sweep = ", ".join(
-        f"{row['learning_rate']:g} → {row['held_out']:.3f}" for row in training["learning_rate_sweep"]
+        f"{point.learning_rate:g} → {point.held_out:.3f}" for point in training.learning_rate_sweep
     )
-    yield f"  learning rate    {recipe['learning_rate']:g}" + (
+    yield f"  learning rate    {recipe.learning_rate:g}" + (
         f" (bits/byte after a short training: {sweep})" if sweep else ""
     )
     yield (
-        f"  time             {training['wall_seconds'] / 60:.0f} min, "
-        f"{training['cpu_seconds'] / 60:.0f} min of CPU, {training['num_threads']} thread(s) of "
-        f"{training['environment']['cpu']}"
+        f"  time             {training.wall_seconds / 60:.0f} min, "
+        f"{training.cpu_seconds / 60:.0f} min of CPU, {training.num_threads} thread(s) of "
+        f"{training.environment.get('cpu')}"
     )
-    curve = training["curve"]
-    for point in [*curve[:: max(1, len(curve) // 6)][:6], curve[-1]]:
+    curve = training.curve
+    for point in [*curve[:: max(1, len(curve) // 6)][:6], *curve[-1:]]:
         yield (
-            f"  {point['num_bytes'] / 1e6:5.1f} MB read    train {point['train']:.3f}, held-out prose "
-            f"{point['held_out_prose']:.3f}, held-out code {point['held_out_code']:.3f} bits/byte"
+            f"  {point.num_bytes / 1e6:5.1f} MB read    train {point.train:.3f}, held-out prose "
+            f"{point.held_out_prose:.3f}, held-out code {point.held_out_code:.3f} bits/byte"
         )
-    yield ""
-    yield f"data, the last 5 % of each set's documents held out; knowledge cutoff {card['knowledge_cutoff']}"
-    for data in training["data"]:
-        yield (
-            f"  {data['name']}: {data['num_documents']:,} documents, {data['num_bytes']:,} bytes, up to "
-            f"{data['date']}, {data['license']}, sha256 {data['sha256'][:16]}"
-        )
-        for package, facts in data.get("packages", {}).items():
-            yield f"    {package} {facts['version']}: {facts['num_bytes']:,} bytes, {facts['license']}"
-    yield ""
-    yield "bits per byte ± 95 % interval, and on how many documents it is better than"
-    for row in card["scores"]:
-        half = (row["bits_per_byte_high"] - row["bits_per_byte_low"]) / 2
-        yield f"  {row['corpus']}: {row['bits_per_byte']:.4f} ± {half:.4f} ({row['num_documents']} documents)"
-        for model, beside in row["beside"].items():
-            yield (
-                f"    {model:<12} {beside['bits_per_byte']:.4f}   difference {beside['difference']:+.4f} "
-                f"[{beside['difference_low']:+.4f}, {beside['difference_high']:+.4f}]   "
-                f"better on {beside['num_better']} of {row['num_documents']}"
-            )
-    yield ""
-    positions = card["positions"]
-    yield (
-        f"bits per byte against position in the document, over the documents of {positions['corpus']} of at "
-        f"least {positions['min_bytes']:,} bytes"
-    )
-    for point in positions["bits_per_byte"]:
-        half = (point["high"] - point["low"]) / 2 if point["high"] is not None else None
-        spread = f" ± {half:.4f}" if half is not None else ""
-        yield f"  {point['first_byte']:>6,} – {point['end_byte']:>6,}   {point['bits_per_byte']:.4f}{spread}"
+
+
+def _spread(low: float | None, high: float | None) -> str:
+    """What stands behind a number: half of its interval; nothing where there is none."""
+    return "" if low is None or high is None else f" ± {(high - low) / 2:.4f}"
 
 
 def main() -> None:
@@ -222,15 +237,15 @@ def main() -> None:
     parser.add_argument("--data-license", default="CC-BY-SA-4.0")
     parser.add_argument("--output", type=Path, default=Path("runs") / "embedded" / "cells")
     arguments = parser.parse_args()
-    facts: dict[str, Card] = {}
+    facts: dict[str, Training] = {}
     for folder in arguments.training:
         path = folder / "training.json"
         if not path.is_file():
             raise UsageError(
                 f"--training {folder}: there is no training.json; train the model to the end first"
             )
-        training = json.loads(path.read_text(encoding="utf-8"))
-        name = training["recipe"]["model"]
+        training = training_of(path)
+        name = training.recipe.model
         facts[name] = training
         shutil.copytree(folder / "model", FOLDER / name, dirs_exist_ok=True)
         for file in ("curve.csv", "curve.png"):
@@ -243,7 +258,7 @@ def main() -> None:
     for name, training in facts.items():
         with atomic_write(FOLDER / name / CARD_NAME) as temporary:
             content = card(name, training, FOLDER / name / "model.safetensors", cells)
-            temporary.write_text(strict_json(content), encoding="utf-8")
+            temporary.write_text(strict_json(to_json(content)), encoding="utf-8")
         show(f"{name}: {FOLDER / name / CARD_NAME}")
 
 

@@ -40,6 +40,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 SUFFIXES = (".svg", ".png", ".pdf")
 TEXT, FAINT = "#333333", "#666666"
 LABEL_SIZE = 8.0
+_TITLE_SIZE = 11.5
 BITS_AXIS = "bits per byte, lower is better"
 POINTS_PER_INCH = 72
 _METADATA: dict[str, dict[str, None]] = {
@@ -140,7 +141,9 @@ def frame(
         height_ratios: of the rows; None: all alike.
     """
     lines = _wrapped(subtitle, width)
-    heading = 0.36 + 0.16 * len(lines)
+    title_lines = textwrap.wrap(title, int(width * POINTS_PER_INCH / (0.66 * _TITLE_SIZE))) or [""]
+    below = 0.34 + 0.2 * (len(title_lines) - 1)
+    heading = below + 0.02 + 0.16 * len(lines)
     total = height + heading
     figure = NotebookFigure(figsize=(width, total), layout="constrained")
     engine = figure.get_layout_engine()
@@ -148,11 +151,18 @@ def frame(
     engine.set(rect=(0, 0, 1, 1 - heading / total), w_pad=0.08, h_pad=0.06)
     margin = 0.12 / width
     figure.text(
-        margin, 1 - 0.1 / total, title, ha="left", va="top", fontsize=11.5, fontweight="bold", color=TEXT
+        margin,
+        1 - 0.1 / total,
+        "\n".join(title_lines),
+        ha="left",
+        va="top",
+        fontsize=_TITLE_SIZE,
+        fontweight="bold",
+        color=TEXT,
     ).set_in_layout(False)
     figure.text(
         margin,
-        1 - 0.34 / total,
+        1 - below / total,
         "\n".join(lines),
         ha="left",
         va="top",

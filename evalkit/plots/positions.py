@@ -25,6 +25,8 @@ from evalkit.plots.scores import (
     silent,
 )
 
+_LONG_NAME = 30
+
 
 @styled
 def positions(
@@ -59,33 +61,60 @@ def positions(
     corpus = scores.results.corpora[number]
     edges = edges_for(corpus)
     is_long = corpus.num_bytes >= edges[-1]
-    num_long = int(np.count_nonzero(is_long))
     configurations = _able(scores, corpus, with_tokens, is_long, warn)
+    by_context = _are_contexts(scores, configurations)
+    if by_context:
+        configurations.sort(key=lambda index: _context(scores, index))
     anchor = _anchor(scores, number, configurations, reference)
     curves = _curves(corpus, configurations, anchor, is_long, edges)
     title, note = _words(scores, configurations, anchor)
     figure, [axes] = frame(
         title,
-        f"{corpus.label}: the {num_long:,} of {len(corpus.ids):,} documents of {edges[-1]:,} bytes and more; "
-        f"policy {policy}; {note}bands: 95 % intervals over clusters of documents"
+        f"{corpus.label}: the {is_long.sum():,} of {len(corpus.ids):,} documents of {edges[-1]:,} bytes "
+        f"and more; policy {policy}; {note}bands: 95 % intervals over clusters of documents"
         f"{marks_legend({scores.mark(index, [number]) for index in configurations})}",
     )
     axes.set_xscale("log", base=2)
     ends = []
     for place, (index, curve) in enumerate(curves.items()):
         _draw_curve(axes, curve, place)
-        color = line_style(place)["color"]
-        ends.append(
-            EndLabel(curve[-1].bits_per_byte, scores.marked_label(index, [number]), color, _center(curve[-1]))
-        )
+        name, color = _name(scores, index, number, by_context), line_style(place)["color"]
+        ends.append(EndLabel(curve[-1].bits_per_byte, name, color, _center(curve[-1])))
     _prepare_axes(axes, edges, _center(next(iter(curves.values()))[0]))
     if len(configurations) > 1:
         axes.axhline(0, color=FAINT, linewidth=0.9)
-        name = scores.marked_label(anchor, [number])
+        name = _name(scores, anchor, number, by_context)
         ends.append(EndLabel(0.0, name, FAINT))
-        axes.set_ylabel(f"bits per byte minus those of\n{name}; below 0 is better")
+        axes.set_ylabel(_difference_words(name, by_context))
     label_ends(axes, ends)
     return figure
+
+
+def _are_contexts(scores: Scores, configurations: Sequence[int]) -> bool:
+    """Whether these are one model that differs in nothing but its context."""
+    rows = [scores.results.configurations[index] for index in configurations]
+    limits = {row.settings.context_limit for row in rows}
+    return len({row.model for row in rows}) == 1 and len(limits) == len(rows) > 1
+
+
+def _context(scores: Scores, index: int) -> float:
+    """A model's context limit; infinite where there is none."""
+    return scores.results.configurations[index].settings.context_limit or math.inf
+
+
+def _name(scores: Scores, index: int, corpus: int, by_context: bool) -> str:
+    """What a line is called: where all are of one model, which the title names, by the context alone."""
+    if not by_context:
+        return scores.marked_label(index, [corpus])
+    limit = _context(scores, index)
+    words = "no context limit" if math.isinf(limit) else f"context ≤ {limit:,}"
+    return f"{words}{scores.mark(index, [corpus])}"
+
+
+def _difference_words(name: str, by_context: bool) -> str:
+    """Of the vertical axis, in lines that are no longer than it is."""
+    separator = " " if len(name) <= _LONG_NAME else "\n"
+    return f"bits per byte minus those {'with' if by_context else 'of'}\n{name};{separator}below 0 is better"
 
 
 def _able(
@@ -116,8 +145,8 @@ def _anchor(scores: Scores, corpus: int, configurations: Sequence[int], referenc
     rows = scores.results.configurations
     lowest = sorted(configurations, key=lambda index: (scores.board.level(corpus, index).value, index))
     if len({rows[index].model for index in configurations}) == 1:
-        # None is no limit; of equal ones the lowest.
-        return max(lowest, key=lambda index: rows[index].settings.context_limit or math.inf)
+        # Of equal ones the lowest.
+        return max(lowest, key=lambda index: _context(scores, index))
     return lowest[0]
 
 

@@ -18,7 +18,8 @@ from evalkit.embedded.card import card_lines, read_card
 from evalkit.embedded.data import START_ID, DataSet, byte_ids, code, prose, token_stream
 from evalkit.embedded.networks import NETWORKS, build
 from evalkit.embedded.train import Recipe, checked_steps, learning_rate_factor, rows, sweep, train
-from evalkit.errors import CorpusError, UsageError
+from evalkit.errors import CorpusError, ModelError, UsageError
+from evalkit.fields import to_json
 from evalkit.models.loading import load_model
 from evalkit.models.rwkv7.init import initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
@@ -233,20 +234,40 @@ def test_the_card_is_of_these_weights_and_tells_it_all(name: str) -> None:
     card = read_card(FOLDER / name)
     assert card is not None
     weights = (FOLDER / name / "model.safetensors").read_bytes()
-    assert card["weights_sha256"] == hashlib.sha256(weights).hexdigest()
-    assert card["knowledge_cutoff"] == max(data["date"] for data in card["training"]["data"])
+    assert card.weights_sha256 == hashlib.sha256(weights).hexdigest()
+    assert card.knowledge_cutoff == max(data.date for data in card.training.data)
     text = "\n".join(card_lines(card))
-    for data in card["training"]["data"]:
-        assert data["sha256"][:16] in text
-        assert data["license"] in text
-    assert card["training"]["command"] in text
-    for row in card["scores"]:
-        is_prose = row["corpus"].startswith("held-out-wikipedia")
+    for data in card.training.data:
+        assert data.sha256[:16] in text
+        assert data.license in text
+    assert card.training.command in text
+    for score in card.scores:
+        is_prose = score.corpus.startswith("held-out-wikipedia")
         for codec in ("xz", "zstd", "ppmd"):
-            beside = row["beside"][codec]
-            if is_prose or (name == "rwkv7-nano" and row["corpus"].startswith("held-out")):
-                assert beside["difference_high"] < 0, (row["corpus"], codec)
-                assert beside["num_better"] >= 0.9 * row["num_documents"]
+            beside = score.beside[codec]
+            if is_prose or (name == "rwkv7-nano" and score.corpus.startswith("held-out")):
+                assert beside.difference_high < 0, (score.corpus, codec)
+                assert beside.num_better >= 0.9 * score.num_documents
+    assert to_json(card) == json.loads((FOLDER / name / "card.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text[:-9], "is no model card: "),
+        (lambda text: text.replace('"num_threads": 1', '"num_threads": "one"'), "training.num_threads"),
+        (lambda text: text.replace('"license"', '"licence"', 1), "licen"),
+        (lambda text: "[]", "is no model card: "),
+        (lambda text: "[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_card_is_refused_by_the_files_name(tmp_path: Path, change: Any, says: str) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(change((FOLDER / "rwkv7-nano" / "card.json").read_text()))
+    with pytest.raises(ModelError) as caught:
+        read_card(tmp_path)
+    message = str(caught.value)
+    assert message.startswith(str(path)) and says in message and "\n" not in message
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,7 +17,7 @@ from evalkit import plots
 from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_results
 from evalkit.corpora.store import make_corpus
-from evalkit.plots.frame import ink
+from evalkit.plots.frame import frame, ink
 from evalkit.plots.labels import spread
 from evalkit.plots.panels import time_axis
 from evalkit.runner.corpora import run
@@ -286,14 +286,28 @@ def test_positions_of_one_model_at_several_contexts(tmp_path: Path) -> None:
         assert not run([model], [corpus], options=RunOptions(output=tmp_path), token_bits=True).failures
     figure = plots.positions(tmp_path)
     assert figure.texts[0].get_text() == "What a longer context is worth to toy, along documents"
-    assert "minus those of\ntoy · no context limit" in figure.axes[0].get_ylabel()
+    # The title names the model, the lines its contexts, from the shortest.
+    assert figure.axes[0].get_ylabel().splitlines() == [
+        "bits per byte minus those with",
+        "no context limit?; below 0 is better",
+    ]
     curves = lines_of(figure)
     assert len(curves) == 2
     for band, ys in zip(figure.axes[0].collections, curves.values(), strict=True):
         bounds = band.get_paths()[0].vertices[:, 1]
         assert bounds.min() < min(ys) and max(ys) < bounds.max()
-    assert [min(ys) > 1 for ys in curves.values()] == [False, True]  # of 512, of 64: half as much again
-    assert {"toy · context ≤ 512?", "toy · context ≤ 64?"} <= {t.get_text() for t in figure.axes[0].texts}
+    assert [min(ys) > 1 for ys in curves.values()] == [True, False]  # of 64: half as much again; of 512
+    names = [text.get_text() for text in figure.axes[0].texts]
+    assert sorted(names) == ["context ≤ 512?", "context ≤ 64?", "no context limit?"]
+
+
+def test_a_title_too_long_for_its_figure_has_a_second_line() -> None:
+    figure, _ = frame("word " * 20, "conditions")
+    title, conditions = figure.texts[:2]
+    assert title.get_text().count("\n") == 1
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in (title, conditions)]
+    assert boxes[0].x1 < figure.bbox.x1 and boxes[0].y0 >= boxes[1].y1 - 2
 
 
 def test_dates_count_from_the_cutoff(tokens: Path) -> None:
