@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.results import unique
+from evalkit.analysis.task_pairs import PairedAccuracy, paired_accuracies
 from evalkit.cells.probe_schema import ProbeCell, label_of_test
 from evalkit.cells.schema import TaskCell, content_of
 from evalkit.fields import to_json
 from evalkit.files import slug, strict_json
+from evalkit.report.text import signed
 
 _PLUMBING = ("kind", "schema_version", "status", "created", "environment", "sha256", "documents", "items")
 _MAX_LIST = 12
@@ -61,12 +63,26 @@ class ShownCell:
     """What tells it from the other cells of its model."""
 
 
+class ShownPair(NamedTuple):
+    """Two models on the same items, as text."""
+
+    model: str
+    reference: str
+    method: str
+    difference: str
+    """In points of percent."""
+    range: str
+    """Its interval."""
+    num_items: int
+
+
 class ProbeGroup(NamedTuple):
     """The cells of one task."""
 
     name: str
     tests: list[str]
     cells: list[ShownCell]
+    pairs: list[ShownPair]
 
 
 def probe_groups(
@@ -80,6 +96,9 @@ def probe_groups(
 
     Returns:
         The files of the cells, by their path in the site; and a group for each task.
+
+    Raises:
+        ScoringError: a cell's rows cannot be read.
     """
     files: dict[str, str] = {}
     shown_cells: dict[str, list[ShownCell]] = {}
@@ -89,13 +108,27 @@ def probe_groups(
         href = f"cells/probes/{unique(slug(relative.removesuffix('.json')), taken)}.json"
         files[href] = strict_json(content_of(cell))
         shown_cells.setdefault(cell.task.name or cell.kind, []).append(_shown(cell, href))
+    pairs = paired_accuracies(cell for cell in probes if isinstance(cell, TaskCell))
     groups = []
     for name, cells in sorted(shown_cells.items()):
         tests = _in_order(list(dict.fromkeys(test for cell in cells for test in cell.accuracies)))
         _tell_apart(cells)
         cells.sort(key=lambda cell: (cell.model, cell.method or "", *_place(cell.spec)))
-        groups.append(ProbeGroup(name, tests, cells))
+        shown_pairs = [_shown_pair(pair) for pair in pairs if pair.task == name]
+        groups.append(ProbeGroup(name, tests, cells, shown_pairs))
     return files, groups
+
+
+def _shown_pair(pair: PairedAccuracy) -> ShownPair:
+    ends = [signed(100 * end, 1) for end in pair.interval or ()]
+    return ShownPair(
+        model=pair.model,
+        reference=pair.reference,
+        method=pair.method,
+        difference=signed(100 * pair.difference, 1),
+        range=" to ".join(ends) or "–",
+        num_items=pair.num_items,
+    )
 
 
 def _shown(cell: TaskCell | ProbeCell, href: str) -> ShownCell:

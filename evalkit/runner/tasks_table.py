@@ -1,12 +1,13 @@
 """The table at the end of a run of tasks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
 from rich.table import Table
 
 from evalkit.analysis.cutoff import Exposure, exposure_of
 from evalkit.analysis.document_dates import cutoff_of_model
+from evalkit.analysis.task_pairs import PairedAccuracy, paired_accuracies
 from evalkit.cells.schema import TaskCell
 from evalkit.models.catalog import CatalogEntry, load_catalog
 from evalkit.runner.tasks import TaskRunResult
@@ -24,6 +25,8 @@ def print_task_result(result: TaskRunResult, stream: TextIO) -> None:
     console.width = max(console.width, _LEAST_WIDTH) if stream.isatty() else 10_000
     if result.cells:
         console.print(_table(result.cells), soft_wrap=False)
+    if pairs := paired_accuracies(result.cells):
+        console.print(_pair_table(pairs), soft_wrap=False)
     for line in notes(result):
         console.print(line)
     for failure in result.failures:
@@ -41,6 +44,22 @@ def _table(cells: tuple[TaskCell, ...]) -> Table:
         for number, row in enumerate(cell.summary):
             heads = (cell.task.name, cell.model.name, cell.task.method) if number == 0 else ("", "", "")
             table.add_row(*heads, *_numbers(row), *(_further(row.further.get(name)) for name in further))
+    return table
+
+
+def _pair_table(pairs: Sequence[PairedAccuracy]) -> Table:
+    title = "difference in accuracy on the same items, in points (95 % interval)"
+    table = Table(title=title, box=None, header_style="bold", pad_edge=False)
+    for name in ("task", "method", "model", "less that of"):
+        table.add_column(name, no_wrap=True)
+    for name in ("n", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for pair in pairs:
+        interval = (
+            f"{100 * pair.interval.low:+.1f} to {100 * pair.interval.high:+.1f}" if pair.interval else "–"
+        )
+        difference = f"{100 * pair.difference:+.1f} ({interval})"
+        table.add_row(pair.task, pair.method, pair.model, pair.reference, str(pair.num_items), difference)
     return table
 
 
