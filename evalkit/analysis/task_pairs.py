@@ -1,8 +1,8 @@
 """Models on one task, pair by pair: the difference in accuracy on the items that both answered.
 
-Two models meet the same items, and what one finds hard the next mostly does too: the interval of the difference
-item by item is narrower than the intervals of the two accuracies let suppose, and the only one that says
-whether the two differ.
+Two models meet the same items, and what one finds hard the next mostly does too: the interval of the
+difference item by item is narrower than the intervals of the two accuracies let suppose, and the only one
+that says whether the two differ.
 """
 
 from collections.abc import Iterable
@@ -38,10 +38,10 @@ class _Answers(NamedTuple):
 def paired_accuracies(cells: Iterable[TaskCell]) -> list[PairedAccuracy]:
     """For each task and method each model against the one with the most right answers; of equals the first.
 
-    Paired are cells of the same items, asked in the same way (`TaskCell.task`), by their rows: ``id``, ``twin_of``
-    (twins are not counted: they tell their items' operations anew), ``label`` and ``answer by …``, by the
-    score that the method begins with. Cells without these columns have no pairs. An item that was left out for
-    one of the two, as too long a question is, is left out of the pair.
+    Paired are cells of the same items, asked in the same way (`TaskCell.task`), by their rows: ``id``,
+    ``twin_of`` (twins are not counted: they tell their items' operations anew), ``label`` and ``answer by …``,
+    by the score that the method begins with. Cells without these columns have no pairs. An item that was left
+    out for one of the two, as too long a question is, is left out of the pair.
 
     Args:
         cells: in any order; pairs come in that of the tasks' first cells, and models in theirs.
