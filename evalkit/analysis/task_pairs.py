@@ -39,7 +39,7 @@ def paired_accuracies(cells: Iterable[TaskCell]) -> list[PairedAccuracy]:
     """For each task and method each model against the one with the most right answers; of equals the first.
 
     Paired are cells of the same items, asked in the same way (`TaskCell.task`), by their rows: ``id``,
-    ``twin_of`` (twins are not counted: they tell their items' operations anew), ``label`` and ``answer by …``,
+    ``twin_of`` (twins, which tell their items' operations anew, do not count), ``label`` and ``answer by …``,
     by the score that the method begins with. Cells without these columns have no pairs. An item that was left
     out for one of the two, as too long a question is, is left out of the pair.
 

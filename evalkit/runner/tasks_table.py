@@ -55,9 +55,7 @@ def _pair_table(pairs: Sequence[PairedAccuracy]) -> Table:
     for name in ("n", "difference"):
         table.add_column(name, justify="right", no_wrap=True)
     for pair in pairs:
-        interval = (
-            f"{100 * pair.interval.low:+.1f} to {100 * pair.interval.high:+.1f}" if pair.interval else "–"
-        )
+        interval = " to ".join(f"{100 * end:+.1f}" for end in pair.interval or ()) or "–"
         difference = f"{100 * pair.difference:+.1f} ({interval})"
         table.add_row(pair.task, pair.method, pair.model, pair.reference, str(pair.num_items), difference)
     return table
