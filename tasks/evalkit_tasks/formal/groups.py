@@ -1,4 +1,4 @@
-"""Finite groups as permutations of points: cyclic, symmetric and alternating groups and their products.
+"""Finite groups as permutations of points: cyclic, dihedral, symmetric, alternating ones, and others by name.
 
 A permutation ``p`` is the array of its images: point ``i`` goes to ``p[i]``. Products read from left to
 right, ``(p q)[i] = q[p[i]]``, so that a word's product is what its letters do one after another.
@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import itertools
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,14 @@ from numpy.typing import NDArray
 from evalkit.errors import UsageError
 
 MAX_ORDER = 1000
+MAX_POINTS = 64
+
+_BY_GENERATORS = {
+    # The quaternions 1, i, j, k, -1, -i, -j, -k, times i and times j.
+    "q8": [(1, 4, 7, 2, 5, 0, 3, 6), (2, 3, 4, 5, 6, 7, 0, 1)],
+    # The projective line over the field of 7 elements, infinity last: x + 1 and -1/x.
+    "psl27": [(1, 2, 3, 4, 5, 6, 0, 7), (7, 6, 3, 2, 5, 4, 1, 0)],
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,6 +101,38 @@ def alternating(degree: int) -> Group:
     return _permutations(f"a{degree}", even)
 
 
+def dihedral(num_sides: int) -> Group:
+    """D_n, the 2n symmetries of a polygon of n >= 3 sides."""
+    around = tuple((i + 1) % num_sides for i in range(num_sides))
+    over = tuple(-i % num_sides for i in range(num_sides))
+    return generated(f"d{num_sides}", [around, over])
+
+
+def generated(name: str, generators: Sequence[tuple[int, ...]]) -> Group:
+    """The group that permutations generate, in the lexicographic order of the images: the identity first.
+
+    Args:
+        name: of the group.
+        generators: images of the same points, each.
+
+    Raises:
+        UsageError: it has more than `MAX_ORDER` elements.
+    """
+    identity = tuple(range(len(generators[0])))
+    elements = {identity: None}
+    for element in (queue := [identity]):  # grows on the way
+        for generator in generators:
+            product = tuple(generator[point] for point in element)
+            if product not in elements:
+                if len(elements) == MAX_ORDER:
+                    raise UsageError(
+                        f"group {name!r} has more than {MAX_ORDER} elements; choose a smaller one"
+                    )
+                elements[product] = None
+                queue.append(product)
+    return _permutations(name, sorted(elements))
+
+
 def direct_product(first: Group, second: Group) -> Group:
     """The pairs of elements; each factor has points of its own."""
     rows = [
@@ -102,15 +143,21 @@ def direct_product(first: Group, second: Group) -> Group:
 
 
 def parse_group(name: str) -> Group | None:
-    """The group that ``z60``, ``s5``, ``a5`` or a product such as ``a4xz5`` names; None if it names none.
+    """The group that ``z60``, ``d4``, ``s5``, ``a5``, ``q8``, ``psl27`` or a product such as ``a4xz5`` names.
+
+    None if it names none.
 
     Raises:
         UsageError: the group has more than `MAX_ORDER` elements, or a number is 0.
     """
-    parts = [re.fullmatch(r"([zsa])(\d{1,4})", part) for part in name.split("x")]
     groups: list[Group] = []
     order = 1
-    for part in parts:
+    for factor in name.split("x"):
+        if factor in _BY_GENERATORS:
+            groups.append(generated(factor, _BY_GENERATORS[factor]))
+            order = _bounded(name, order * groups[-1].order)
+            continue
+        part = re.fullmatch(r"([zdsa])(\d{1,4})", factor)
         if part is None:
             return None
         family, size = part[1], int(part[2])
@@ -118,11 +165,43 @@ def parse_group(name: str) -> Group | None:
             raise UsageError(
                 f"there is no group {name!r}; its numbers start at 1 (for the pattern: regex:{name})"
             )
-        order *= size if family == "z" else _factorial_up_to(size)
-        if order > MAX_ORDER:
-            raise UsageError(f"group {name!r} has more than {MAX_ORDER} elements; choose a smaller one")
-        groups.append({"z": cyclic, "s": symmetric, "a": alternating}[family](size))
+        if family == "d" and size < 3:
+            raise UsageError(f"there is no group {factor!r}: a polygon has 3 sides at least")
+        order = _bounded(name, order * ({"z": size, "d": 2 * size}.get(family) or _factorial_up_to(size)))
+        groups.append({"z": cyclic, "d": dihedral, "s": symmetric, "a": alternating}[family](size))
     return functools.reduce(direct_product, groups)
+
+
+def parse_generators(text: str) -> list[tuple[int, ...]]:
+    """Permutations in cycles, ``(1 2 3)(4 5),(1 2)``: numbers from 1, a comma between two generators.
+
+    Returns:
+        The images of each, from 0, of as many points as the greatest number says.
+
+    Raises:
+        UsageError: it is not written so.
+    """
+    written = [re.findall(r"\(([\d\s]+)\)", generator) for generator in text.split(",")]
+    cycles = [[[int(number) - 1 for number in cycle.split()] for cycle in generator] for generator in written]
+    rebuilt = ",".join("".join(f"({cycle})" for cycle in generator) for generator in written)
+    points = [point for generator in cycles for cycle in generator for point in cycle]
+    if rebuilt.replace(" ", "") != text.replace(" ", "") or not points or min(points) < 0:
+        raise UsageError(
+            f"{text!r}: write generators as cycles of numbers from 1, such as (1 2 3)(4 5),(1 2)"
+        )
+    if max(points) >= MAX_POINTS:
+        raise UsageError(f"{text!r}: a generator moves a point above {MAX_POINTS}")
+    permutations = []
+    for generator in cycles:
+        images = list(range(max(points) + 1))
+        moved = [point for cycle in generator for point in cycle]
+        if len(set(moved)) < len(moved):
+            raise UsageError(f"{text!r}: a generator's cycles name a point twice")
+        for cycle in generator:
+            for point, image in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
+                images[point] = image
+        permutations.append(tuple(images))
+    return permutations
 
 
 def is_even(permutation: tuple[int, ...]) -> bool:
@@ -138,8 +217,21 @@ def transposition(degree: int, x: int, y: int) -> tuple[int, ...]:
     return tuple(images)
 
 
+def _bounded(name: str, order: int) -> int:
+    """An order that is not too large.
+
+    Raises:
+        UsageError: it is.
+    """
+    if order > MAX_ORDER:
+        raise UsageError(f"group {name!r} has more than {MAX_ORDER} elements; choose a smaller one")
+    return order
+
+
 def _permutations(name: str, permutations: list[tuple[int, ...]]) -> Group:
-    names = tuple("".join(map(str, p)) for p in permutations)
+    # Of more than ten points the images one after another could be read in several ways.
+    separator = "" if len(permutations[0]) <= 10 else " "
+    names = tuple(separator.join(map(str, p)) for p in permutations)
     return _group(name, np.array(permutations), names)
 
 

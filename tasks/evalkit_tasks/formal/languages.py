@@ -24,6 +24,8 @@ _TOMITA = {
 _TOMITA_3_COMPLEMENT = "(()|(0|1)*0)1(11)*(0(0|1)*1)*0(00)*(()|1(0|1)*)"
 """An odd run of ones, and an odd run of zeros at any point after it."""
 
+_BRACKETS = ("()", "[]", "{}", "<>")
+MAX_BRACKET_STATES = 4096
 MAX_MODULUS = 1000
 MAX_RANDOM_STATES = 64
 
@@ -32,9 +34,10 @@ def get_language(name: str) -> Automaton:
     """The automaton that a name or a regular expression stands for.
 
     Args:
-        name: one of `language_names`; a group such as ``z7`` or ``s3xz2`` (its word problem);
-            ``mod-N``; ``random:SEED[:STATES[:LETTERS]]``; else a regular expression, which
-            ``regex:`` marks where it could be mistaken for a name.
+        name: one of `language_names`; a group such as ``z7``, ``d4`` or ``s3xz2`` (its word problem);
+            ``generators:(1 2 3),(1 2)``, the word problem of the group that these permutations generate,
+            with them as letters; ``mod-N``; ``dyck-KINDS-DEPTH``; ``random:SEED[:STATES[:LETTERS]]``; else a
+            regular expression, which ``regex:`` marks where it could be mistaken for a name.
 
     Raises:
         UsageError: it names nothing, is no regular expression, or no string matches it.
@@ -47,6 +50,10 @@ def get_language(name: str) -> Automaton:
         return Automaton.from_regex(name.removeprefix("regex:"))
     if modulus := re.fullmatch(r"mod-(\d+)", name):
         return count_modulo(int(modulus[1]))
+    if name.startswith("generators:"):
+        return _generated(name)
+    if brackets := re.fullmatch(r"dyck-(\d{1,3})-(\d{1,3})", name):
+        return dyck(int(brackets[1]), int(brackets[2]))
     if group := groups.parse_group(name):
         return Automaton.from_group(group)
     if re.fullmatch(r"[a-z0-9-]{3,}", name) and re.search(r"[a-z]", name):
@@ -151,8 +158,21 @@ def tomita(number: int) -> Automaton:
 
 
 def dyck(num_types: int = 2, depth: int = 3) -> Automaton:
-    """Balanced brackets of ``num_types`` kinds, nested at most ``depth`` deep."""
-    brackets = ("()", "[]", "{}", "<>")[:num_types]
+    """Balanced brackets of ``num_types`` kinds, nested at most ``depth`` deep.
+
+    Raises:
+        UsageError: more than four kinds, none, or more than `MAX_BRACKET_STATES` states.
+    """
+    name = f"dyck-{num_types}-{depth}"
+    if not 1 <= num_types <= len(_BRACKETS) or depth < 1:
+        raise UsageError(
+            f"{name}: there are 1 to {len(_BRACKETS)} kinds of brackets, and a depth of 1 or more"
+        )
+    if sum(num_types**size for size in range(depth + 1)) > MAX_BRACKET_STATES:
+        raise UsageError(
+            f"{name} has more than {MAX_BRACKET_STATES} states; give fewer kinds or a smaller depth"
+        )
+    brackets = _BRACKETS[:num_types]
     stacks = [
         stack for size in range(depth + 1) for stack in itertools.product(range(num_types), repeat=size)
     ]
@@ -164,7 +184,7 @@ def dyck(num_types: int = 2, depth: int = 3) -> Automaton:
         closed = [index[stack[:-1]] if stack[-1:] == (kind,) else error for kind in range(num_types)]
         rows.append(list(itertools.chain(*zip(opened, closed, strict=True))))
     rows.append([error] * 2 * num_types)
-    return Automaton.from_table(f"dyck-{num_types}-{depth}", "".join(brackets), rows, accepting=[0])
+    return Automaton.from_table(name, "".join(brackets), rows, accepting=[0])
 
 
 def s5_swaps(name: str = "s5-swaps") -> Automaton:
@@ -223,6 +243,15 @@ def _parse_random(name: str) -> Automaton:
     if not 1 <= len(numbers) <= 3 or not all(number.isdecimal() for number in numbers):
         raise UsageError(f"{name!r}: write random:SEED, random:SEED:STATES or random:SEED:STATES:LETTERS")
     return random_automaton(*map(int, numbers))
+
+
+def _generated(name: str) -> Automaton:
+    generators = groups.parse_generators(name.removeprefix("generators:"))
+    group = groups.generated(name, generators)
+    letters = [group.index(generator) for generator in generators]
+    if len(set(letters)) < len(letters):
+        raise UsageError(f"{name}: two generators are alike")
+    return Automaton.from_group(group, letters, name=name)
 
 
 def _renamed(automaton: Automaton, name: str) -> Automaton:

@@ -182,6 +182,19 @@ def test_random_automata_are_minimal_and_repeatable() -> None:
         ("random:1:900", "states must be 2 to 64"),
         ("regex:a b", "is not a regular expression"),
         ("s0xz2", "there is no group 's0xz2'"),
+        ("d2", "a polygon has 3 sides at least"),
+        ("d501", "more than 1000 elements"),
+        ("q8xq8xq8xq8", "more than 1000 elements"),
+        ("generators:", "write generators as cycles"),
+        ("generators:(1 2", "write generators as cycles"),
+        ("generators:(0 1)", "write generators as cycles"),
+        ("generators:(1 2 1)", "name a point twice"),
+        ("generators:(1 2),(2 1)", "two generators are alike"),
+        ("generators:(1 99)", "a point above 64"),
+        ("generators:(1 2 3 4 5 6 7),(1 2)", "more than 1000 elements"),
+        ("dyck-5-2", "1 to 4 kinds of brackets"),
+        ("dyck-2-0", "a depth of 1 or more"),
+        ("dyck-4-9", "has more than 4096 states"),
         ("regex:(ab){3000}{3000}", "is too large: its automaton has over 4096 states"),
         ("regex:a{99999999999999999999}", "is too large: its automaton has over 4096 states"),
         ("regex:((a{100}){100}){100}", "is too large: its automaton has over 4096 states"),
@@ -193,6 +206,41 @@ def test_what_names_nothing_is_one_clear_line(name: str, words: str) -> None:
     with pytest.raises(UsageError, match=re.escape(words)) as error:
         get_language(name)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "order", "num_involutions", "is_abelian"),
+    [("d4", 8, 5, False), ("q8", 8, 1, False), ("psl27", 168, 21, False), ("d5xz2", 20, 11, False)],
+)
+def test_groups_by_generators(name: str, order: int, num_involutions: int, is_abelian: bool) -> None:
+    # The orders and numbers of involutions are those of the textbooks (q8 has one, PSL(2,7) has 21).
+    group = groups.parse_group(name)
+    assert (
+        group is not None and group.order == order and group.elements[0].tolist() == list(range(group.degree))
+    )
+    assert len(np.unique(group.elements, axis=0)) == order
+    products = group.products
+    assert (products[np.arange(order), np.arange(order)] == 0).sum() - 1 == num_involutions
+    assert (products == products.T).all() == is_abelian
+    # Composed by hand, from left to right.
+    for i, j in np.random.default_rng(0).integers(order, size=(50, 2)).tolist():
+        by_hand = [int(group.elements[j][point]) for point in group.elements[i]]
+        assert group.elements[products[i, j]].tolist() == by_hand
+
+
+def test_a_group_by_generators_written_as_cycles() -> None:
+    language = get_language("generators:(1 2 3)(4 5), (1 2)")
+    assert language.num_letters == 2 and language.num_states == 12  # S3 x Z2
+    # The first has order 6, the second 2.
+    assert language.accepts([0] * 6).tolist() == [False] * 5 + [True]
+    assert language.accepts([1, 1]).tolist() == [False, True]
+
+
+def test_brackets_of_other_kinds_and_depths() -> None:
+    language = get_language("dyck-1-2")
+    assert [bool(language.accepts(language.encode(word))[-1]) for word in ("()", "(())", "((()))", ")(")] == [
+        True, True, False, False,
+    ]  # fmt: skip
 
 
 def test_expressions_up_to_the_bounds_are_taken() -> None:
