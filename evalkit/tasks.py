@@ -30,7 +30,7 @@ TASK_GROUP = "evalkit.tasks"
 DEFAULT_TASK_MODELS = EMBEDDED_MODELS
 """The language models among `evalkit.runner.corpora.DEFAULT_MODELS`."""
 
-DEFAULT_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+DEFAULT_LENGTHS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 DEFAULT_SHOTS = (0, 4)
 DEFAULT_NUM_ITEMS = 32
 
@@ -43,7 +43,7 @@ class TaskOptions:
     """``YYYY-MM-DD``: part of the seed of all items, so that they are younger than a model."""
     seed: int = 0
     lengths: tuple[int, ...] = DEFAULT_LENGTHS
-    """Operations per item."""
+    """Operations per item; with 0 the first state is asked for, which takes no more than copying."""
     shots: tuple[int, ...] = DEFAULT_SHOTS
     """Numbers of solved examples shown first; each is a cell of its own."""
     num_items: int = DEFAULT_NUM_ITEMS

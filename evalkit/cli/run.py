@@ -45,7 +45,7 @@ _Shots = Annotated[
     CommaLists, typer.Option("--shots", help="Tasks: solved examples before a question, by commas: 0,1,4.")
 ]
 _Lengths = Annotated[
-    CommaLists, typer.Option("--lengths", help="Tasks: operations in a question, by commas: 1,2,4,8.")
+    CommaLists, typer.Option("--lengths", help="Tasks: operations in a question, by commas: 0,1,2,4.")
 ]
 _Date = Annotated[
     str | None, typer.Option("--date", help="Tasks: day of which items are made; this month's first.")
@@ -202,7 +202,7 @@ def _task_options(
     return TaskOptions(
         date=default_date() if date is None else date,
         seed=seed,
-        lengths=DEFAULT_LENGTHS if lengths is None else comma_numbers("--lengths", lengths, least=1),
+        lengths=DEFAULT_LENGTHS if lengths is None else comma_numbers("--lengths", lengths, least=0),
         shots=DEFAULT_SHOTS if shots is None else comma_numbers("--shots", shots, least=0),
         num_items=DEFAULT_NUM_ITEMS if num_items is None else num_items,
         hidden_state_probe=hidden_state_probe,

@@ -42,7 +42,11 @@ def _shell(story: str) -> dict[str, str]:
     for first, second in swaps:
         has[first], has[second] = has[second], has[first]
     [right] = [name for name, thing in has.items() if thing == queried_thing]
-    return {RIGHT: right, COPY: owner_of[queried_thing], LAST: swaps[-1][1]}
+    return {
+        RIGHT: right,
+        COPY: owner_of[queried_thing],
+        LAST: [*owner_of.values(), *(second for _, second in swaps)][-1],
+    }
 
 
 def _boxes(story: str) -> dict[str, str]:
@@ -85,7 +89,7 @@ def _arrays(story: str) -> dict[str, str]:
         array = [array[place] for place in places]
     entry = re.search(r"Entry number (\d) of \w+:$", story)
     say = (lambda array: str(array[int(entry[1])])) if entry else str
-    return {RIGHT: say(array), COPY: say(start), LAST: say(rearrangements[-1])}
+    return {RIGHT: say(array), COPY: say(start), LAST: say([start, *rearrangements][-1])}
 
 
 def _program(story: str) -> dict[str, str]:

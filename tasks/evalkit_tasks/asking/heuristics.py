@@ -60,11 +60,11 @@ def buckets(lengths: Sequence[int]) -> dict[str, list[int]]:
     """Lengths between two powers of two together, under a name that says which there are.
 
     Returns:
-        By name, such as ``3–4``, the different lengths in rising order: 1 and 2, 3 and 4, 5 to 8, ...
+        By name, such as ``3–4``, the different lengths in rising order: 0, 1 and 2, 3 and 4, 5 to 8, ...
     """
     grouped: dict[int, list[int]] = {}
     for length in sorted(set(lengths)):
-        grouped.setdefault(max(1, (length - 1).bit_length()), []).append(length)
+        grouped.setdefault(max(1, (length - 1).bit_length()) if length else 0, []).append(length)
     return {
         str(bucket[0]) if len(bucket) == 1 else f"{bucket[0]}–{bucket[-1]}": bucket
         for bucket in grouped.values()
@@ -142,7 +142,7 @@ def length_curve(items: Sequence[Item], predictions: Mapping[str, int]) -> list[
 
 
 def half_length(curve: Sequence[Mapping[str, float | int]]) -> int:
-    """L50: the greatest length up to which the scaled accuracy is at least one half at all; 0 if at none."""
+    """L50: the greatest length up to which the scaled accuracy is at least one half at all, or 0."""
     reached = 0
     for point in curve:
         if point["scaled_accuracy"] < 0.5:

@@ -110,6 +110,8 @@ class Family(Generic[World, Operation]):
     """The story of operations, in any order."""
     after_answer: str = "."
     """What follows the answer of a solved example."""
+    fewest_operations: int = 0
+    """Of an item; with none, the first state is asked for."""
     may_ask: Callable[[World, Sequence[Operation]], bool] = lambda _world, _operations: True
     """Whether operations may be asked about in a world that may tell of them already."""
 
@@ -144,12 +146,12 @@ def make_items(
         family: what they are about.
         date: ``YYYY-MM-DD``.
         seed: any number.
-        lengths: how many operations to tell.
+        lengths: how many operations to tell; those below the family's fewest have no items.
         num_items: items of each length, twins not counted; fewer are the first of more.
     """
     items = []
     for length in lengths:
-        for index in range(num_items):
+        for index in range(num_items if length >= family.fewest_operations else 0):
             items += _item_and_twin(family, (date, seed, length, index))
     return items
 

@@ -56,7 +56,7 @@ def _tell_arrays(world: _Array, operations: Sequence[tuple[int, ...]]) -> Story:
         answers=answers,
         label=answer(arrays[-1]),
         initial=answer(world.start),
-        last_mention=answer(operations[-1]),
+        last_mention=answer(operations[-1] if operations else world.start),
         states=[answer(array) for array in arrays[1:]],
         separator="\n",
     )
@@ -91,7 +91,7 @@ def _tell_program(world: _Program, operations: Sequence[tuple[int, int]]) -> Sto
         lines,
         f"assert {names[world.queried_variable]} ==",
         answers=tuple(f" {value}" for value in world.values),
-        label=states[-1],
+        label=states[-1] if states else world.queried_variable,
         initial=world.queried_variable,
         last_mention=len(names) - 1,
         states=states,

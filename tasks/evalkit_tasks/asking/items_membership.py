@@ -189,5 +189,6 @@ MEMBERSHIP: AnyFamily = Family(
     _language_operations,
     _tell_language,
     after_answer="",
+    fewest_operations=1,
     may_ask=_is_not_shown,
 )

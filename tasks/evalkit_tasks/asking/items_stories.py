@@ -163,7 +163,7 @@ def _tell_shell(world: _Players, operations: Sequence[tuple[int, int]]) -> Story
         answers=tuple(f" {name}" for name in names),
         label=holder,
         initial=world.queried_player,
-        last_mention=operations[-1][1],
+        last_mention=operations[-1][1] if operations else len(names) - 1,
         states=states,
     )
 

@@ -100,14 +100,24 @@ class LikelihoodTask:
             "num_tokens_unshared": costs.num_tokens_unshared,
             "items_sha256": sha256_of(self.items),
         }
-        num_too_long = len(self.items) - len(items)
+        if note := self._note(model, len(self.items) - len(items)):
+            details["note"] = note
+        rows = [answer.row() for answer in answered]
+        return TaskOutcome(rows, summarise(items, predictions, main=MAIN_SCORE), details)
+
+    def _note(self, model: TokenModel, num_too_long: int) -> str:
+        """What is not asked, in a line; empty where everything is."""
+        parts = []
         if num_too_long:
-            details["note"] = (
+            parts.append(
                 f"{num_too_long} of {len(self.items)} questions are too long for {model.identity.name} "
                 f"(context {model.context_limit}) and left out"
             )
-        rows = [answer.row() for answer in answered]
-        return TaskOutcome(rows, summarise(items, predictions, main=MAIN_SCORE), details)
+        if (
+            fewest := self.family.fewest_operations
+        ):  # said whatever is asked, so that a cell is always the same
+            parts.append(f"the shortest questions of {self.name} have length {fewest}")
+        return "; ".join(parts)
 
     def _fitting_items(self, model: TokenModel, before: str) -> list[Item]:
         """The items that fit into a model's context; twins go together.

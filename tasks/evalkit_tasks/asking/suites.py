@@ -37,13 +37,20 @@ class LikelihoodSuite:
             raise UsageError(f"--lengths {max(options.lengths)} is too long a story; {MAX_LENGTH} at most")
         if max(options.shots) > MAX_SHOTS:
             raise UsageError(f"--shots {max(options.shots)} are too many; {MAX_SHOTS} at most")
-        if options.hidden_state_probe and options.num_items * len(options.lengths) < 4:
-            raise UsageError("--hidden-state-probe needs 4 items at least; give a greater --limit")
+        if options.hidden_state_probe and options.num_items * sum(map(bool, options.lengths)) < 4:
+            raise UsageError(
+                "--hidden-state-probe needs 4 items with operations at least; give a greater --limit"
+            )
         tasks: list[EvalTask] = []
         date, seed = options.date, options.seed
         for family in self.families:
             if family.name not in names:
                 continue
+            if max(options.lengths) < family.fewest_operations:
+                raise UsageError(
+                    f"--lengths {max(options.lengths)}: the shortest questions of {family.name} have length "
+                    f"{family.fewest_operations}; give a greater one too"
+                )
             items = make_items(
                 family, date=date, seed=seed, lengths=options.lengths, num_items=options.num_items
             )
@@ -51,7 +58,7 @@ class LikelihoodSuite:
                 shots = make_shots(family, date=date, seed=seed, num_shots=num_shots)
                 tasks.append(LikelihoodTask(family, tuple(items), tuple(shots), date, seed))
             if options.hidden_state_probe:
-                singles = tuple(item for item in items if item.twin_of is None)
+                singles = tuple(item for item in items if item.twin_of is None and item.length > 0)
                 tasks.append(HiddenStateTask(family, singles, date, seed))
         return tasks
 

@@ -119,7 +119,7 @@ def test_an_unknown_task_is_one_line_before_anything_is_loaded(plugin: Path, mon
         (("--tasks", ""), "nothing to do: name at least one task"),
         (("--tasks", "sheep", "--date", "2026-13-01"), "--date '2026-13-01' is no day"),
         (("--tasks", "sheep", "--date", "20261101"), "--date '20261101' is no day"),
-        (("--tasks", "sheep", "--lengths", "1,0"), "--lengths '1,0' is no list of numbers from 1 on"),
+        (("--tasks", "sheep", "--lengths", "0,-1"), "--lengths '0,-1' is no list of numbers from 0 on"),
         (("--tasks", "sheep", "--shots", "few"), "--shots 'few' is no list of numbers from 0 on"),
         (("--tasks", "sheep", "--limit", "0"), "--limit 0 leaves no item"),
         (("--tasks", "sheep", "--seed", "-1"), "--seed -1 must be 0 or more"),

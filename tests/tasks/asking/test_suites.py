@@ -30,7 +30,7 @@ from tests.support.rwkv7_files import random_tensors
 from tests.support.tiny_models import as_fast, byte_level_tokenizer, random_model, save_checkpoint
 from tests.support.toys import snapshot
 
-OPTIONS = TaskOptions("2026-11-01", lengths=(1, 2, 5, 32), shots=(0, 3), num_items=10)
+OPTIONS = TaskOptions("2026-11-01", lengths=(0, 1, 2, 5, 32), shots=(0, 3), num_items=10)
 SUITES = (state_tracking, regular_languages)
 NAMES = [name for suite in SUITES for name in suite.members]
 
@@ -44,7 +44,8 @@ def tasks_of(name: str, options: TaskOptions = OPTIONS) -> list[Any]:
 def test_a_model_that_knows_is_always_right(name: str) -> None:
     for task in tasks_of(name):
         outcome = task.score(PlantedModel(RIGHT), lambda _: None)
-        assert [row.bucket for row in outcome.summary] == ["1–2", "5", "32", "all"]
+        copying = ["0"] if name in state_tracking.members else []
+        assert [row.bucket for row in outcome.summary] == [*copying, "1–2", "5", "32", "all"]
         for row in outcome.summary:
             assert row.accuracy == row.further["per byte"] == row.further["likelihood"] == 1
             assert row.high == pytest.approx(1)
@@ -257,10 +258,33 @@ def test_options_that_make_no_sense_are_refused() -> None:
     for options, message in (
         (TaskOptions("2026-11-01", lengths=(1, 257)), "--lengths 257 is too long a story; 256 at most"),
         (TaskOptions("2026-11-01", shots=(0, 9)), "--shots 9 are too many; 8 at most"),
-        (TaskOptions("2026-11-01", lengths=(3,), num_items=3, hidden_state_probe=True), "needs 4 items"),
+        (TaskOptions("2026-11-01", lengths=(0, 3), num_items=3, hidden_state_probe=True), "needs 4 items"),
     ):
         with pytest.raises(UsageError, match=message):
             state_tracking.make(["boxes"], options)
+
+
+def test_without_operations_the_first_state_is_asked_for() -> None:
+    options = TaskOptions("2026-11-01", lengths=(0, 1), shots=(0,), num_items=8, hidden_state_probe=True)
+    for name in state_tracking.members:
+        task, probe = tasks_of(name, options)
+        of_none = [item for item in task.items if item.length == 0]
+        assert len(of_none) == 8 and all(item.twin_of is None for item in of_none)
+        assert all(item.story.label == item.story.guesses[COPY] for item in of_none)
+        row = task.score(PlantedModel(COPY), lambda _: None).summary[0]
+        assert (row.bucket, row.num_items, row.accuracy) == ("0", 8, 1)
+        assert all(item.length == 1 for item in probe.items) and probe.num_items == 8
+
+
+def test_a_word_has_a_letter_and_shorter_questions_are_said_to_be_left_out() -> None:
+    options = TaskOptions("2026-11-01", lengths=(0, 1), shots=(0,), num_items=4)
+    [task] = tasks_of("in-context-language", options)
+    [alike] = tasks_of("in-context-language", dataclasses.replace(options, lengths=(1,)))
+    assert {item.length for item in task.items} == {1} and task.sha256 == alike.sha256
+    details = task.score(PlantedModel(RIGHT), lambda _: None).details
+    assert details["note"] == "the shortest questions of in-context-language have length 1"
+    with pytest.raises(UsageError, match="the shortest questions of in-context-language have length 1"):
+        tasks_of("in-context-language", dataclasses.replace(options, lengths=(0,)))
 
 
 def test_the_longest_stories_and_most_examples_can_be_made() -> None:
