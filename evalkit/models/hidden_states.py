@@ -1,6 +1,7 @@
 """Hidden states of a model, layer by layer: what linear probes read."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +26,40 @@ class HiddenStateModel(Protocol):
             out of the last one.
         """
         ...
+
+
+@runtime_checkable
+class NetworkModel(Protocol):
+    """A model whose hidden states are those of a network that can be computed with other weights."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, in evaluation mode."""
+        ...
+
+
+@contextlib.contextmanager
+def shuffled_weights(network: nn.Module, seed: int) -> Iterator[None]:
+    """While it lasts, the numbers of each parameter stand in random order; afterwards as they stood.
+
+    What a network shows then comes of its architecture, its tokens and the scale of its weights, not of what
+    it learnt. Initial values would not do: RWKV-7's and others' output matrices begin with zeros, so that
+    nothing would reach another token. The weights lie in memory twice meanwhile.
+
+    Args:
+        network: whose parameters are exchanged in place; tied ones stay tied.
+        seed: the same gives the same order.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    learnt = [(parameter, parameter.data) for parameter in network.parameters()]
+    try:
+        for parameter, data in learnt:
+            order = torch.randperm(data.numel(), generator=generator).to(data.device)
+            parameter.data = data.flatten()[order].view_as(data)
+        yield
+    finally:
+        for parameter, data in learnt:
+            parameter.data = data
 
 
 def captured_inputs(

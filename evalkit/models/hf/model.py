@@ -309,6 +309,11 @@ class HfModel:
         hidden = head_inputs.to(head.weight.dtype)
         return linear_logits(hidden, head.weight, bias=head.bias, softcap=head.softcap, scale=head.scale)
 
+    @property
+    def network(self) -> torch.nn.Module:
+        """The model of transformers."""
+        return self._model
+
     @torch.inference_mode()
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
         """What goes into each layer and out of the last, ``[num_layers + 1, len(positions), C]``.

@@ -1,30 +1,39 @@
-"""The state after each operation of a story, read off a pretrained model's hidden states by linear probes."""
+"""The state after each operation of a story, read off a pretrained model's hidden states by linear probes.
+
+What a probe reads need not have been learnt. Beside it stand three controls on the same positions: the most
+frequent state, the state before the first operation, and a probe of the same network with its weights in
+random order; what counts is the gain over the best of them.
+"""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import ScoringError
-from evalkit.models.hidden_states import HiddenStateModel
+from evalkit.models.hidden_states import HiddenStateModel, NetworkModel, shuffled_weights
 from evalkit.models.protocol import TokenModel
 from evalkit.stats import ratio_interval
 from evalkit.tasks import SummaryRow, TaskOutcome
 from evalkit_tasks.asking.answer_likelihood import encode
 from evalkit_tasks.asking.heuristics import buckets
 from evalkit_tasks.asking.items import PROTOCOL_VERSION, AnyFamily, Draw, Item, sha256_of
+from evalkit_tasks.asking.items_stories import COPY_INITIAL
 from evalkit_tasks.asking.linear_probe import Samples, best_layer, majority_accuracy, probe_layers
 
 _MOST_SAMPLES = 1000
 """Positions that a linear probe is trained on, and as many to test it."""
 _NOTE = (
     "hidden-state probe: n positions of stories that the probe was not trained on, by the operations told so "
-    "far; its chance is a probe trained on shuffled states"
+    "far; its chance is a probe trained on shuffled states, its best heuristic that of the most frequent state, "
+    "the initial one and a probe of the network with its weights shuffled; the gain is over it"
 )
+_MOST_FREQUENT = "most frequent state"
+_SHUFFLED = "shuffled weights"
 
 
 class _Place(NamedTuple):
@@ -34,6 +43,10 @@ class _Place(NamedTuple):
     """Index among a task's items."""
     operation: int
     """Index among the story's operations."""
+
+
+class _NotFiniteError(ScoringError):
+    """Hidden states overflow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +79,7 @@ class HiddenStateTask:
     @property
     def sha256(self) -> str:
         """Digest of everything but the model that determines the numbers."""
-        parts = [PROTOCOL_VERSION, "hidden states", _MOST_SAMPLES, sha256_of(self.items)]
+        parts = [PROTOCOL_VERSION, "hidden states, controls", _MOST_SAMPLES, sha256_of(self.items)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def score(self, model: TokenModel, advance: Callable[[int], None]) -> TaskOutcome:
@@ -88,12 +101,14 @@ class HiddenStateTask:
         train, test, tested = self._samples(model, advance)
         probes = probe_layers(train, test, self.family.num_states, seed=self.seed)
         best = best_layer(probes)
+        shuffled = self._shuffled_predictions(model)
         rows = [
             {
                 "id": self.items[i].id,
                 "operation": operation + 1,
                 "state": int(state),
                 "predicted": [int(probe.predictions[sample]) for probe in probes],
+                "predicted by shuffled weights": None if shuffled is None else int(shuffled[sample]),
             }
             for sample, ((i, operation), state) in enumerate(zip(tested, test.states, strict=True))
         ]
@@ -105,6 +120,7 @@ class HiddenStateTask:
             "num_train": len(train.states),
             "num_test": len(test.states),
             "note": _NOTE,
+            "shuffled_accuracy": None if shuffled is None else float((shuffled == test.states).mean()),
             "majority_accuracy": majority_accuracy(train, test),
             "layers": [
                 {
@@ -121,11 +137,41 @@ class HiddenStateTask:
         summary = _summary(
             tested,
             is_right=probes[best].predictions == test.states,
-            is_majority=test.states == np.bincount(train.states).argmax(),
+            controls=self._controls(train, test, tested, shuffled),
             control=float(probes[best].control.mean()),
             layer=best,
         )
         return TaskOutcome(rows, summary, details)
+
+    def _shuffled_predictions(self, model: HiddenStateModel) -> NDArray[np.int64] | None:
+        """States of the test samples as the network's own architecture shows them, ``[num_test]``.
+
+        Its layer is chosen as the model's is. None where the model shows no network, or shuffled weights
+        take it beyond finite numbers.
+        """
+        if not isinstance(model, NetworkModel):
+            return None
+        try:
+            with shuffled_weights(model.network, self.seed):
+                train, test, _ = self._samples(model, lambda _: None)
+        except _NotFiniteError:
+            return None
+        probes = probe_layers(train, test, self.family.num_states, seed=self.seed)
+        return probes[best_layer(probes)].predictions
+
+    def _controls(
+        self, train: Samples, test: Samples, tested: Sequence[_Place], shuffled: NDArray[np.int64] | None
+    ) -> dict[str, NDArray[np.bool_]]:
+        """Where each control names the state of a test sample, ``[num_test]``, by its name."""
+        controls = {_MOST_FREQUENT: test.states == np.bincount(train.states).argmax()}
+        stories = [item.story for item in self.items]
+        # Where states are not the numbers of answers, as of boxes, no answer is the first state.
+        if all(COPY_INITIAL in story.guesses and story.label == story.states[-1] for story in stories):
+            initial = np.array([stories[place.item].guesses[COPY_INITIAL] for place in tested])
+            controls[COPY_INITIAL] = test.states == initial
+        if shuffled is not None:
+            controls[_SHUFFLED] = test.states == shuffled
+        return controls
 
     def _samples(
         self, model: HiddenStateModel, advance: Callable[[int], None]
@@ -188,7 +234,7 @@ def _hidden_states(model: HiddenStateModel, item: Item, operations: Sequence[int
     positions = len(model.prefix) + np.searchsorted(token_ends, ends, side="left")
     states = model.hidden_states(ids, positions.tolist())
     if not np.isfinite(states).all():
-        raise ScoringError(f"{model.identity.name}: hidden states of {item.id} are not finite")
+        raise _NotFiniteError(f"{model.identity.name}: hidden states of {item.id} are not finite")
     return states
 
 
@@ -196,7 +242,7 @@ def _summary(
     tested: Sequence[_Place],
     *,
     is_right: NDArray[np.bool_],
-    is_majority: NDArray[np.bool_],
+    controls: Mapping[str, NDArray[np.bool_]],
     control: float,
     layer: int,
 ) -> list[SummaryRow]:
@@ -205,7 +251,7 @@ def _summary(
     Args:
         tested: where each tested sample is.
         is_right: whether the probe names its state.
-        is_majority: whether its state is the most frequent one in training.
+        controls: whether each control names it; a row shows the one that is best in it.
         control: the accuracy of a probe trained on shuffled states.
         layer: that is probed.
     """
@@ -214,7 +260,11 @@ def _summary(
     for name, lengths in [*buckets(counts.tolist()).items(), ("all", counts.tolist())]:
         in_bucket = np.isin(counts, lengths)
         stories = [str(tested[sample].item) for sample in np.flatnonzero(in_bucket).tolist()]
-        interval = ratio_interval(is_right[in_bucket], np.ones(in_bucket.sum()), stories)
+        ones = np.ones(in_bucket.sum())
+        interval = ratio_interval(is_right[in_bucket], ones, stories)
+        best = max(controls, key=lambda name: float(controls[name][in_bucket].mean()))
+        gains = is_right[in_bucket].astype(float) - controls[best][in_bucket]
+        gain_interval = ratio_interval(gains, ones, stories)
         rows.append(
             SummaryRow(
                 bucket=name,
@@ -223,9 +273,14 @@ def _summary(
                 low=interval.low if interval else 0.0,
                 high=interval.high if interval else 1.0,
                 chance=control,
-                baseline="most frequent state",
-                baseline_accuracy=float(is_majority[in_bucket].mean()),
-                further={"layer": layer},
+                baseline=best,
+                baseline_accuracy=float(controls[best][in_bucket].mean()),
+                further={
+                    "gain": float(gains.mean()),
+                    "gain from": gain_interval.low if gain_interval else None,
+                    "gain to": gain_interval.high if gain_interval else None,
+                    "layer": layer,
+                },
             )
         )
     return rows

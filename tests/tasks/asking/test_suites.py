@@ -323,6 +323,11 @@ def test_a_state_that_hidden_states_hold_is_found() -> None:
     for row in outcome.summary:
         assert row.accuracy == 1
         assert row.chance < 0.4
+        # Shows no network to shuffle; with two operations the first state is often still the state.
+        assert row.baseline in ("most frequent state", "copy initial state")
+        assert row.further["gain"] == pytest.approx(1 - row.baseline_accuracy)
+        assert 0 < row.further["gain from"] < row.further["gain"] < row.further["gain to"]
+    assert outcome.details["shuffled_accuracy"] is None
     noise = outcome.details["layers"][0]
     assert noise["accuracy"] < 0.5
     trained = {item.id for item in task.items[::2]}
@@ -357,7 +362,13 @@ def test_real_models_show_their_hidden_states(tmp_path: Path) -> None:
     )
     probed = [cell for cell in result.cells if cell.task.method == "hidden-state probe"]
     assert [len(cell.details["layers"]) for cell in probed] == [3, 3]
-    assert all(0 <= cell.summary[-1].accuracy <= 1 for cell in probed)
+    for cell in probed:
+        row = cell.summary[-1]
+        rows = cell.rows()
+        shuffled = np.mean([row["predicted by shuffled weights"] == row["state"] for row in rows])
+        assert cell.details["shuffled_accuracy"] == pytest.approx(shuffled)
+        assert row.baseline_accuracy >= max(shuffled, cell.details["majority_accuracy"])
+        assert row.further["gain"] == pytest.approx(row.accuracy - row.baseline_accuracy)
     [failure] = result.failures
     assert failure.subject == "parity-toggles (hidden-state probe)"
     assert "PlantedModel does not show its hidden states" in failure.reason
