@@ -29,8 +29,8 @@ _MOST_SAMPLES = 1000
 """Positions that a linear probe is trained on, and as many to test it."""
 _NOTE = (
     "hidden-state probe: n positions of stories that the probe was not trained on, by the operations told so "
-    "far; its chance is a probe trained on shuffled states, its best heuristic that of the most frequent state, "
-    "the initial one and a probe of the network with its weights shuffled; the gain is over it"
+    "far; its chance is a probe trained on shuffled states, its best heuristic that of the most frequent "
+    "state, the initial one and a probe of the network with its weights shuffled; the gain is over it"
 )
 _MOST_FREQUENT = "most frequent state"
 _SHUFFLED = "shuffled weights"
