@@ -312,7 +312,8 @@ class HfModel:
     @property
     def network(self) -> torch.nn.Module:
         """The model of transformers."""
-        return self._model
+        network: torch.nn.Module = self._model
+        return network
 
     @torch.inference_mode()
     def hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> NDArray[np.float32]:
