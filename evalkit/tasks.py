@@ -91,7 +91,8 @@ class TaskOutcome(NamedTuple):
     """What asking a model brought."""
 
     rows: Sequence[Mapping[str, object]]
-    """A row per item, with the same columns: strings, numbers, None, or lists of them."""
+    """A row per item, with the same columns: strings, numbers, None, or lists of them. Those that
+    `evalkit.analysis.task_pairs` names let models be compared item by item."""
     summary: Sequence[SummaryRow]
     details: Mapping[str, Any]
     """Whatever else a result should say, as strict JSON can hold it; ``date`` (of the items), ``note`` (a

@@ -14,6 +14,7 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import ReadingModel, Request, continuation_nats, distinct_inputs
 from evalkit.models.hf.model import HfModel
 from evalkit.models.hf.token_bytes import TokenBytes
+from evalkit.models.hidden_states import shuffled_weights
 from evalkit.models.protocol import LoadOptions, TokenModel
 from evalkit.models.rwkv7.model import RWKV7Model, load
 from tests.support.architectures import REPRESENTATIVE
@@ -198,3 +199,10 @@ def test_hidden_states_end_where_the_head_begins() -> None:
             assert float(costs[row, ids[position + 1]]) == pytest.approx(float(nats[position]), abs=1e-4)
         again = model.hidden_states(ids[: positions[1] + 1], positions[:2])
         np.testing.assert_allclose(states[:, :2], again, rtol=1e-4, atol=1e-4)  # causal
+        with shuffled_weights(model.network, seed=0):
+            shuffled = model.hidden_states(ids, positions)
+        # Another network's states in every layer; then the model's again.
+        assert all(
+            not np.allclose(layer, learnt, atol=0.1) for layer, learnt in zip(shuffled, states, strict=True)
+        )
+        np.testing.assert_array_equal(model.hidden_states(ids, positions), states)
