@@ -139,7 +139,7 @@ def output_is_a_file(folder: Path) -> Request:
 
 def config_with_an_unknown_key(folder: Path) -> Request:
     Path("evalkit.toml").write_text('[models.mine]\nloader = "hf"\ntarget = "a/b"\nlicence = "MIT"\n')
-    return Request({}, 2, ("evalkit.toml, model mine: unknown key 'licence'", "Did you mean license?"))
+    return Request({}, 2, ("evalkit.toml, model mine: unknown key 'licence'", "Did you mean license"))
 
 
 def config_that_is_no_toml(folder: Path) -> Request:

@@ -29,7 +29,7 @@ from tests.support.toys import (
 COMMANDS = {
     "bench": ["kernels"],
     "compare": [],
-    "corpora": ["check", "import", "list", "publish", "rebuild", "show", "verify"],
+    "corpora": ["audit", "check", "import", "list", "publish", "rebuild", "show", "verify"],
     "crawl": [],  # its sources are found when it is called
     "env": [],
     "export": [],

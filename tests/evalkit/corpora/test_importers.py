@@ -323,7 +323,7 @@ def test_parquet_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
         read_documents(path, text_column="words")
     not_utf8 = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff"))
     pq.write_table(pa.table({"text": not_utf8}), path)
-    with pytest.raises(CorpusError, match=r"a\.parquet: not a readable Parquet file.*utf-8"):
+    with pytest.raises(CorpusError, match=r"a\.parquet: not a readable Parquet file.*UTF8"):
         read_documents(path)
 
 

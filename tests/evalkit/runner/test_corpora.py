@@ -263,7 +263,9 @@ def test_a_model_that_cannot_be_loaded_fails_in_each_of_its_cells(
     assert [(failure.model, failure.subject) for failure in result.failures] == [
         *(("toy:cannot-load", "corpus"), ("toy:cannot-load", "other"))
     ]
-    assert result.failures[0].reason == "OSError: the disk is gone (run with --debug to see where)"
+    assert result.failures[0].reason == (
+        "toy:cannot-load: loader 'toy' failed to load cannot-load: OSError: the disk is gone"
+    )
     assert result.num_scored == 2
 
 
