@@ -332,9 +332,8 @@ def _load(entry: CatalogEntry, options: LoadOptions) -> Model:
     except (EvalkitError, KeyboardInterrupt):
         raise
     except BaseException as error:  # as in `_identify`; or memory is full
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ModelError(
-            f"{entry.name}: loader {entry.loader!r} failed to load {entry.target}: {reason}"
+            f"{entry.name}: loader {entry.loader!r} failed to load {entry.target}: {error!r}"
         ) from error
 
 

@@ -264,7 +264,7 @@ def test_a_model_that_cannot_be_loaded_fails_in_each_of_its_cells(
         *(("toy:cannot-load", "corpus"), ("toy:cannot-load", "other"))
     ]
     assert result.failures[0].reason == (
-        "toy:cannot-load: loader 'toy' failed to load cannot-load: OSError: the disk is gone"
+        r"toy:cannot-load: loader 'toy' failed to load cannot-load: OSError('the disk\nis gone')"
     )
     assert result.num_scored == 2
 
