@@ -30,6 +30,7 @@ DEFAULT = (
 )
 """The twenty largest by number of articles, https://meta.wikimedia.org/wiki/List_of_Wikipedias, April 2024.
 
+Of the copy of that page that was at hand the first ranks alone could be read: the later ones are unconfirmed.
 Programs wrote most of Cebuano, Waray and Egyptian Arabic; what bots make is dropped.
 """
 
