@@ -12,7 +12,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
-from evalkit.cells.probe_schema import ProbeCell
+from evalkit.cells.probe_schema import ProbeCell, label_of_test
 from evalkit.errors import EvalkitError, first_line
 from evalkit.files import locked
 from evalkit.runner.options import check_writable
@@ -105,10 +105,10 @@ def train_cell(spec: TrainSpec, output: Path, device: str) -> ProbeCell:
 def describe(cell: ProbeCell) -> str:
     """A finished cell in a line."""
     spec, training = cell.spec, cell.training
-    parts = [f"{name}: {test.sequence_accuracy:.3f}" for name, test in cell.tests_by_length().items()]
+    parts = [f"{label_of_test(test)}: {cell.headline(test).accuracy:.3f}" for test in cell.tests_by_length()]
     return (
         f"{spec.task}, {cell.model.name}, {spec.num_layers} layers, seed {spec.seed}: "
-        f"sequence accuracy {', '.join(parts)}; {training.num_steps} steps"
+        f"strings right, by length: {'; '.join(parts)}; {training.num_steps} steps"
         f"{' (out of budget)' if training.stopped_by == 'budget' else ''}, "
         f"{training.training_cpu_s + training.testing_cpu_s:.0f} s of CPU"
     )

@@ -25,8 +25,7 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         return
     multiples = sorted({multiple for cell in cells for multiple in cell.spec.test_multiples})
     table = _table(
-        "share of strings with every label right, each seed (T: longest string in training; in brackets: by "
-        "the best constant answer; ~ not told from it)",
+        "share of strings with every label right, each seed (T: longest string in training)",
         texts=("task", "model"),
         numbers=(*_SETTING, *(f"{multiple}x" for multiple in multiples), "L90", "last label, range", "CPU s"),
     )
@@ -48,6 +47,8 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         row.append(f"{sum(seconds):.0f}")
         table.add_row(*row)
     _print(table, stream)
+    if any(test.majority is not None for cell in cells for test in cell.tests.values()):
+        show("in brackets: by the best constant answer; ~ cannot be told from it", file=stream)
     if any(cell.task.is_negative_control for cell in cells):
         show("* negative control: not a regular language; right at every length would be a leak", file=stream)
     if any(cell.training.stopped_by == "budget" for cell in cells):
