@@ -24,6 +24,7 @@ from evalkit.models.rwkv7.embedding_norm import without_embedding_norm
 from evalkit.models.rwkv7.layouts import is_fla_layout, official_layout
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape
 from evalkit.models.rwkv7.settings import NormEpsilons, apply_epsilons, check_sizes, read_settings, tie_head
+from evalkit.models.rwkv7.skeleton import network_skeleton
 from evalkit.models.stored_tensors import problem_of_stored
 
 
@@ -288,8 +289,7 @@ def build_network(
         raise ModelError(
             f"{path}: {shape.num_channels} channels are not a multiple of head size {shape.head_size}"
         )
-    with torch.device("meta"):
-        network = RWKV7(shape, REMOVAL_STRENGTHS[eigenvalues])
+    network = network_skeleton(shape, REMOVAL_STRENGTHS[eigenvalues])
     apply_epsilons(network, epsilons)
     without_embedding_norm(network, tensors, path, norm_first=norm_first)
     expected = network.state_dict()

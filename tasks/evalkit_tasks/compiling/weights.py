@@ -15,7 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from evalkit.models.rwkv7.network import GROUP_NORM_EPS, RWKV7, LayerShape, NetworkShape
+from evalkit.models.rwkv7.network import GROUP_NORM_EPS, LayerShape, NetworkShape
+from evalkit.models.rwkv7.skeleton import network_skeleton
 
 LAYER_NORM_EPS = 1e-5
 SATURATED = 200.0
@@ -136,8 +137,7 @@ def tensor_shapes(
 ) -> dict[str, torch.Size]:
     """The sizes of the tensors that `assemble` makes, by official name, before anything is in memory."""
     num_heads = max(max(len(layer.heads) for layer in layers), -(-features.num_channels // head_size))
-    with torch.device("meta"):
-        network = RWKV7(_network_shape(vocab_size, num_heads * head_size, head_size, layers))
+    network = network_skeleton(_network_shape(vocab_size, num_heads * head_size, head_size, layers))
     return {name: value.shape for name, value in network.state_dict().items()}
 
 
