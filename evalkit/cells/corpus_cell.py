@@ -13,11 +13,9 @@ import dataclasses
 import datetime as dt
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.keys import (
@@ -30,6 +28,7 @@ from evalkit.cells.keys import (
     key_of,
     protocol_prefix_parts,
 )
+from evalkit.cells.partial import remove_partial
 from evalkit.cells.policy_schema import CellPolicy, TriedPrefix
 from evalkit.cells.provenance import cell_model
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
@@ -39,8 +38,8 @@ from evalkit.cells.renewal import (
     current_cell,
     metrics_of,
     renewed_files,
-    said_columns,
 )
+from evalkit.cells.rows import write_rows
 from evalkit.cells.schema import (
     CellDocuments,
     CellMetrics,
@@ -57,11 +56,6 @@ from evalkit.models.prefixes import Prefix, token_text
 from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
 from evalkit.scoring.mode_finder import PrefixCost, PrefixTexts, read_prefix_texts, search_rule
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_TOKENS_AT_ONCE = 1 << 20
 
 
 class CellSpec(NamedTuple):
@@ -113,6 +107,10 @@ class CellSpec(NamedTuple):
         """Where the cell's files lie."""
         return output / slug(self.corpus.name) / slug(self.identity.name)
 
+    def path(self, output: Path, *, token_bits: bool | None = None) -> Path:
+        """The cell's JSON file."""
+        return self.folder(output) / f"{self.key(token_bits=token_bits)}.json"
+
 
 def find_cell(
     spec: CellSpec,
@@ -143,7 +141,7 @@ def find_cell(
     """
     cell_model(spec.identity)  # what is wrong with it is told before anything is scored
     for token_bits in sorted({spec.token_bits, True}):
-        path = spec.folder(output) / f"{spec.key(token_bits=token_bits)}.json"
+        path = spec.path(output, token_bits=token_bits)
         paths = [path, *renewed_files(path)]
         candidates = [
             cell_files.find(
@@ -156,6 +154,8 @@ def find_cell(
             for candidate in paths
         ]
         if cells := [cell for cell in candidates if cell is not None]:
+            if not dry_run:
+                remove_partial(path)  # of a run that was killed between the cell's writing and its end
             return _named(current_cell(cells, spec.corpus, path, warn=warn, dry_run=dry_run), spec)
     if not accept_versions:
         return None
@@ -235,7 +235,7 @@ def write_cell(
     if not scored:
         reason = scores[0].lossy if scores else "the corpus is empty"
         raise ScoringError(f"no document of {spec.corpus.name} could be scored: {reason}")
-    path = spec.folder(output) / f"{spec.key()}.json"
+    path = spec.path(output)
 
     def content(parquet_sha256: str) -> dict[str, object]:
         cell = CorpusCell(
@@ -257,8 +257,9 @@ def write_cell(
 
     parse = functools.partial(_parsed, spec, spec.token_bits, path)
     written = cell_files.write(
-        path, lambda parquet: _write_rows(parquet, scores, spec.token_bits), content, parse
+        path, lambda parquet: write_rows(parquet, scores, token_bits=spec.token_bits), content, parse
     )
+    remove_partial(path)
     return _named(check_kind(CorpusCell, cell_of(path, written)), spec)
 
 
@@ -317,62 +318,3 @@ def _metrics(scored: Sequence[DocumentScore], seconds: float) -> CellMetrics:
     num_bytes = [score.document.num_bytes for score in scored]
     clusters = [cluster_of(score.document) for score in scored]
     return metrics_of(_totals(scored), bits, num_bytes, clusters, seconds)
-
-
-def _write_rows(path: Path, scores: Sequence[DocumentScore], token_bits: bool) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    said = {
-        name: pa.array(values, pa.string())
-        for name, values in said_columns([score.document for score in scores]).items()
-    }
-    columns = {
-        "id": pa.array([score.document.id for score in scores], pa.string()),
-        "sha256": pa.array([score.document.sha256 for score in scores], pa.string()),
-        "title": said.pop("title"),
-        "cluster": said.pop("cluster"),
-        "num_bytes": pa.array([score.document.num_bytes for score in scores], pa.int64()),
-        "num_tokens": pa.array([score.num_tokens for score in scores], pa.int64()),
-        "total_bits": pa.array([score.total_bits for score in scores], pa.float64()),
-        "lossy": pa.array([score.lossy for score in scores], pa.string()),
-        **said,
-    }
-    table = pa.table(columns)
-    if not token_bits:
-        pq.write_table(table, path, compression="zstd")
-        return
-    schema = table.schema.append(pa.field("token_bits", pa.list_(pa.float32())))
-    schema = schema.append(pa.field("token_ends", pa.list_(pa.int64())))
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for start, end in _row_groups(scores):
-            columns_of_rows = [*table.slice(start, end - start).columns, *_token_columns(scores[start:end])]
-            writer.write_table(pa.table(columns_of_rows, schema=schema))
-
-
-def _row_groups(scores: Sequence[DocumentScore]) -> Iterator[tuple[int, int]]:
-    """The documents in stretches of about `_TOKENS_AT_ONCE` tokens: all that memory holds of them."""
-    start, num_tokens = 0, 0
-    for place, score in enumerate(scores):
-        num_tokens += score.num_tokens or 0
-        if num_tokens >= _TOKENS_AT_ONCE:
-            yield start, place + 1
-            start, num_tokens = place + 1, 0
-    if start < len(scores):
-        yield start, len(scores)
-
-
-def _token_columns(scores: Sequence[DocumentScore]) -> tuple["pa.ListArray", "pa.ListArray"]:
-    """The bits of tokens, null where unpaid, and their ends; null for a document without tokens."""
-    import pyarrow as pa
-
-    tokens = [None if score.load_tokens is None else score.load_tokens() for score in scores]
-    is_null = pa.array([part is None for part in tokens])
-    lengths = [0 if part is None else len(part.bits) for part in tokens]
-    offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
-    bits = np.concatenate([np.empty(0, np.float32), *(part.bits for part in tokens if part is not None)])
-    ends = np.concatenate([np.empty(0, np.int64), *(part.ends for part in tokens if part is not None)])
-    return (
-        pa.ListArray.from_arrays(offsets, pa.array(bits, pa.float32(), mask=np.isnan(bits)), mask=is_null),
-        pa.ListArray.from_arrays(offsets, pa.array(ends, pa.int64()), mask=is_null),
-    )

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from evalkit.cells.partial import PARTIAL_SUFFIX
 from evalkit.errors import CorpusError, ScoringError, UsageError, one_line, unknown_name
 from evalkit.files import TEMPORARY_SUFFIX, sweep
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
@@ -14,6 +15,7 @@ from evalkit.runner.reporter import Reporter, Silent
 HARDWARE = ("auto", "cpu", "gpu")
 _UNFINISHED = (
     *(f":(exclude)*{TEMPORARY_SUFFIX}{inside}" for inside in ("", "/*")),
+    f":(exclude)*{PARTIAL_SUFFIX}/*",
     ":(exclude,glob)**/.*.????????.tmp",  # of versions before December 2026
 )
 """What git is not to look at: files that others are writing, or had begun when they were killed."""

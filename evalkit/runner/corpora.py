@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
+from evalkit.cells.partial import PartialCell
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
@@ -150,16 +151,31 @@ def _find(spec: CellSpec, options: RunOptions) -> CorpusCell | None:
 def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) -> CorpusCell:
     environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
     prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
-    started_s = time.perf_counter()
-    scores = score_documents(
-        model,
+    spool = TokenSpool(options.folder) if spec.token_bits else None
+    log = PartialCell(
+        spec.path(options.folder),
         spec.corpus.documents,
-        spec.policy,
-        spool=TokenSpool(options.folder) if spec.token_bits else None,
-        progress=advance,
+        environment=environment,
         prefix=prefix,
+        spool=spool,
+        warn=options.reporter.message,
+        interval_s=options.checkpoint_s,
     )
-    seconds = max(time.perf_counter() - started_s, _LEAST_S)
+    started_s = time.perf_counter()
+    try:
+        scores = score_documents(
+            model,
+            spec.corpus.documents,
+            spec.policy,
+            spool=spool,
+            progress=advance,
+            prefix=prefix,
+            log=log,
+        )
+    except BaseException:
+        log.write()
+        raise
+    seconds = max(log.seconds + time.perf_counter() - started_s, _LEAST_S)
     spec = spec._replace(identity=with_loaded_details(spec.identity, model))
     mark_corpus_scored(spec.corpus)
     return write_cell(

@@ -5,6 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from evalkit.cells.partial import PARTIAL_INTERVAL_S
 from evalkit.errors import UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.prefixes import parse_rule
@@ -37,6 +38,8 @@ class RunOptions:
     """Patterns of names of tensors that a checkpoint may hold beyond what its model has."""
     dry_run: bool = False
     """Plan only: nothing is loaded or written."""
+    checkpoint_s: float = PARTIAL_INTERVAL_S
+    """A killed run loses at most so much of a cell: how often its finished documents are written."""
     debug: bool = False
     """Let an error end the run where it happens, in place of naming the cell as failed."""
     reporter: Reporter = dataclasses.field(default_factory=Silent)

@@ -7,7 +7,7 @@ computed, which must not change a document's bits beyond 1e-5 relative in float3
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError
 from evalkit.models.prefixes import Prefix, prefix_under
 from evalkit.models.protocol import Codec, Encoding, Model, TokenModel
+from evalkit.scoring.log import NoLog, ScoreLog
 from evalkit.scoring.policy import Window, windows
 from evalkit.scoring.tokens import Tokens, TokenSpool
 
@@ -67,6 +68,7 @@ def score_documents(
     spool: TokenSpool | None = None,
     progress: Callable[[Progress], None] | None = None,
     prefix: Prefix | None = None,
+    log: ScoreLog | None = None,
 ) -> list[DocumentScore]:
     """Bits of every document, in the order of ``documents``.
 
@@ -77,25 +79,31 @@ def score_documents(
         spool: keeps the bits and byte offsets of every token; None: they are not kept.
         progress: called now and then.
         prefix: what to read before a document; None: what the model reads under the policy.
+        log: has what was finished before, which is not scored again, and is told what is finished now.
 
     Raises:
         ScoringError: the model gives a cost that is no number, or breaks its protocol.
     """
     progress = progress or (lambda _: None)
+    log = log or NoLog()
     if isinstance(model, TokenModel):
-        return _score_tokens(model, documents, policy, spool, progress, prefix)
-    return _score_codec(model, documents, progress)
+        return _score_tokens(model, documents, policy, spool, progress, prefix, log)
+    return _score_codec(model, documents, progress, log)
 
 
 def _score_codec(
-    model: Codec, documents: Sequence[Document], progress: Callable[[Progress], None]
+    model: Codec, documents: Sequence[Document], progress: Callable[[Progress], None], log: ScoreLog
 ) -> list[DocumentScore]:
     scores = []
-    started = time.perf_counter()
+    started = time.perf_counter() - log.seconds
     num_bytes, total_bits, all_bytes = 0, 0.0, sum(document.num_bytes for document in documents)
-    for document in documents:
-        bits = 8.0 * model.code_length_bytes(document.data)
-        scores.append(DocumentScore(document, None, bits))
+    for place, document in enumerate(documents):
+        score = log.scores.get(place)
+        if score is None:
+            score = DocumentScore(document, None, 8.0 * model.code_length_bytes(document.data))
+            log.add(place, score)
+        scores.append(score)
+        bits = score.total_bits or 0.0
         num_bytes, total_bits = num_bytes + document.num_bytes, total_bits + bits
         elapsed_s = time.perf_counter() - started
         progress(Progress(len(scores), num_bytes, total_bits, num_bytes / max(1, all_bytes), elapsed_s))
@@ -132,26 +140,30 @@ class _Scoring:
         prefix: Prefix | None,
         *,
         spool: TokenSpool | None,
+        log: ScoreLog,
     ) -> None:
         self._model, self._documents = model, documents
-        self._policy, self._spool = policy, spool
+        self._policy, self._spool, self._log = policy, spool, log
         self._prefix = prefix or prefix_under(model, policy)
         self._opened: dict[int, _Open] = {}
         self._num_bytes, self._num_lossy_bytes, self._total_bits = 0, 0, 0.0
         self._all_bytes = sum(document.num_bytes for document in documents)
-        self._started_s = time.perf_counter()
+        self._started_s = time.perf_counter() - log.seconds
         self.scores: dict[int, DocumentScore] = {}
+        for place, score in log.scores.items():
+            self._count(place, score)
 
     def pieces(self) -> Iterator[Piece]:
         """The windows of all documents, the longest document first, each encoded when its turn comes."""
         order = sorted(range(len(self._documents)), key=lambda index: -self._documents[index].num_bytes)
         for index in order:
             document = self._documents[index]
+            if index in self.scores and self.scores[index].lossy is not None:
+                continue
             try:
                 encoding = _encode(self._model, document)
             except LossyTextError as error:
-                self.scores[index] = DocumentScore(document, None, None, lossy=str(error))
-                self._num_lossy_bytes += document.num_bytes
+                self._finish(index, DocumentScore(document, None, None, lossy=str(error)))
                 continue
             cut = windows(
                 self._policy,
@@ -160,16 +172,19 @@ class _Scoring:
                 context_limit=self._model.context_limit,
                 chunk_prefix=self._prefix.chunk_ids,
             )
-            self._opened[index] = _Open(
-                encoding.ends, np.full(len(encoding.ids), np.nan), len(cut), len(cut), encoding.is_literal
-            )
-            if not cut:  # nothing to pay for: no token, or a single one under the uncheatable policy
-                self._close(index)
+            if index not in self.scores:
+                self._opened[index] = _Open(
+                    encoding.ends, np.full(len(encoding.ids), np.nan), len(cut), len(cut), encoding.is_literal
+                )
+                if not cut:  # nothing to pay for: no token, or a single one under the uncheatable policy
+                    self._close(index)
             yield from (Piece(index, window) for window in cut)
 
     def add(self, piece: Piece, nats: NDArray[np.float32]) -> None:
         """Take a window's costs; a document is closed with the last of its windows."""
-        state = self._opened[piece.document]
+        state = self._opened.get(piece.document)
+        if state is None:  # finished before, and in a batch with one that was not
+            return
         state.nats[piece.window.first : piece.window.first + len(nats)] = nats
         state.num_windows_left -= 1
         if not state.num_windows_left:
@@ -190,9 +205,19 @@ class _Scoring:
         )
 
     def _close(self, index: int) -> None:
-        self.scores[index] = _close(self._documents[index], self._opened.pop(index), self._spool)
-        self._num_bytes += self._documents[index].num_bytes
-        self._total_bits += self.scores[index].total_bits or 0.0
+        self._finish(index, _close(self._documents[index], self._opened.pop(index), self._spool))
+
+    def _finish(self, index: int, score: DocumentScore) -> None:
+        self._count(index, score)
+        self._log.add(index, score)
+
+    def _count(self, index: int, score: DocumentScore) -> None:
+        self.scores[index] = score
+        if score.lossy is None:
+            self._num_bytes += score.document.num_bytes
+            self._total_bits += score.total_bits or 0.0
+        else:
+            self._num_lossy_bytes += score.document.num_bytes
 
 
 def _score_tokens(
@@ -202,10 +227,11 @@ def _score_tokens(
     spool: TokenSpool | None,
     progress: Callable[[Progress], None],
     prefix: Prefix | None,
+    log: ScoreLog,
 ) -> list[DocumentScore]:
-    scoring = _Scoring(model, documents, policy, prefix, spool=spool)
+    scoring = _Scoring(model, documents, policy, prefix, spool=spool, log=log)
     last = None
-    for batch, batch_nats in _scored_batches(model, documents, scoring.pieces()):
+    for batch, batch_nats in _scored_batches(model, documents, scoring.pieces(), log.scores):
         for piece, nats in zip(batch, batch_nats, strict=True):
             scoring.add(piece, nats)
         last = scoring.progress()
@@ -233,9 +259,11 @@ def _encode(model: TokenModel, document: Document) -> Encoding:
 
 
 def _scored_batches(
-    model: TokenModel, documents: Sequence[Document], pieces: Iterator[Piece]
+    model: TokenModel, documents: Sequence[Document], pieces: Iterator[Piece], finished: Container[int]
 ) -> Iterator[tuple[list[Piece], list[NDArray[np.float32]]]]:
     """The windows with their costs, batch by batch, in batches of half the size where memory runs out.
+
+    Batches of documents that are finished all are passed over: the others are what they would have been.
 
     Raises:
         ScoringError: as `_batch_nats`; or a single window does not fit in memory.
@@ -252,6 +280,8 @@ def _scored_batches(
                 return
             queue = list(batches(drawn, max_positions))[::-1]
         batch = queue.pop()
+        if all(piece.document in finished for piece in batch):
+            continue
         num_positions = batch[0].window.num_positions
         try:
             nats = _batch_nats(model, documents, batch)
