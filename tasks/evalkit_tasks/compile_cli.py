@@ -50,9 +50,10 @@ def compile_command(
     theory = analyse(automaton)
     show(f"{automaton.name}: {theory.summary()}")
     drafted = draft_automaton(automaton, layers)
+    form = drafted.form
     show(
-        f"weights: {drafted.num_layers} layer{'s' * (drafted.num_layers > 1)} ({drafted.form}), "
-        f"{drafted.registers.num_registers} registers, {drafted.num_parameters:,} parameters, c = 2"
+        f"weights: {form.num_layers} layer{'s' * (form.num_layers > 1)} ({form.name}), "
+        f"{form.num_registers} registers, {drafted.num_parameters:,} parameters, c = 2"
     )
     compiled = drafted.build()
     _check(compiled, check_length, seed, backend, needs_negative_eigenvalues=theory.is_aperiodic is False)

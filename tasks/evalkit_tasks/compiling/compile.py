@@ -3,7 +3,7 @@ r"""Any regular language as explicit RWKV-7 weights that accept exactly its stri
 The construction follows the proof that RWKV-7 recognises every regular language (arXiv 2503.14456, theorem 3
 and appendix D), derived anew: registers that letters rewrite (`evalkit_tasks.compiling.registers`), one
 elementary rewriting per token and layer, which takes a removal strength c = 2 (``negative_eigenvalues =
-"full"``). `evalkit_tasks.compiling.forms` has the three forms that this can take.
+"full"``). `evalkit_tasks.compiling.forms` has the four forms that this can take.
 
 Logits are those of a byte-level language model with a document start (vocabulary 257): uniform over the
 letters, and over the end of the line as well exactly where the string so far is in the language. So
@@ -25,9 +25,9 @@ from torch import Tensor
 
 from evalkit.errors import UsageError
 from evalkit.files import atomic_write
-from evalkit_tasks.compiling.forms import BUILDERS, MAX_TABLE, TOO_LARGE, forms, table_size
+from evalkit_tasks.compiling.forms import MAX_TABLE, TOO_LARGE, Form, forms, table_size
 from evalkit_tasks.compiling.layers import FOREIGN, LETTER, START
-from evalkit_tasks.compiling.registers import Registers, registers_of
+from evalkit_tasks.compiling.registers import Readout, registers_of
 from evalkit_tasks.compiling.steps import Draft
 from evalkit_tasks.compiling.weights import ONE, Feature, Features, Weighted, assemble, tensor_shapes
 from evalkit_tasks.formal.automaton import Automaton
@@ -54,7 +54,7 @@ class Compiled:
 
     automaton: Automaton
     form: str
-    """``direct``, ``table`` or ``scan``; see `evalkit_tasks.compiling.forms`."""
+    """``direct``, ``table``, ``scan`` or ``one-hot``; see `evalkit_tasks.compiling.forms`."""
     num_layers: int
     block: int
     """Letters per block; 1 in the direct form."""
@@ -98,9 +98,7 @@ class Drafted:
     """A language's weights by name: how large they will be is known, and nothing of them is in memory."""
 
     automaton: Automaton
-    form: str
-    num_layers: int
-    registers: Registers
+    form: Form
     letter_bytes: NDArray[np.int64]
     features: Features
     embedding: list[list[tuple[Feature, float]]]
@@ -129,15 +127,15 @@ class Drafted:
             self.embedding,
             2 + self.draft.num_embedded,
             self.draft.layers,
-            _head(self.registers, self.letter_bytes, self.draft.bits),
+            _head(self.form.readout, self.letter_bytes, self.draft.bits),
             self.draft.head_size,
         )
         return Compiled(
             self.automaton,
-            self.form,
-            self.num_layers,
+            self.form.name,
+            self.form.num_layers,
             self.draft.block,
-            self.registers.num_registers,
+            self.form.num_registers,
             self.letter_bytes,
             tensors,
         )
@@ -160,13 +158,13 @@ def draft_automaton(automaton: Automaton, num_layers: int | None = None) -> Draf
             letters than there are bytes for them.
     """
     letter_bytes = choose_bytes(automaton)
-    registers = registers_of(automaton)
-    form_by_num_layers = forms(registers)
+    form_by_num_layers = forms(automaton)
     if num_layers is None:
         num_layers = min(form_by_num_layers)
     if num_layers not in form_by_num_layers:
         reason = ""
-        if num_layers == 4:
+        registers = registers_of(automaton)
+        if num_layers == 4 and registers is not None:
             size = table_size(registers)
             entries = f"{size:,} entries" if size < TOO_LARGE else "blocks of more than 12 letters"
             reason = f" (the table of 4 layers would have {entries}; the most is {MAX_TABLE:,})"
@@ -179,8 +177,8 @@ def draft_automaton(automaton: Automaton, num_layers: int | None = None) -> Draf
     embedding[START_TOKEN] = [(ONE, 1.0), (START, 1.0)]
     for byte in letter_bytes.tolist():
         embedding[byte] = [(ONE, 1.0), (LETTER, 1.0)]
-    draft = BUILDERS[form](features, registers, embedding, [*letter_bytes.tolist(), START_TOKEN])
-    return Drafted(automaton, form, num_layers, registers, letter_bytes, features, embedding, draft)
+    draft = form.build(features, embedding, [*letter_bytes.tolist(), START_TOKEN])
+    return Drafted(automaton, form, letter_bytes, features, embedding, draft)
 
 
 def save(compiled: Compiled, path: Path, *, negative_eigenvalues: str = "full") -> None:
@@ -224,14 +222,14 @@ def choose_bytes(automaton: Automaton) -> NDArray[np.int64]:
     return np.array([ord(byte) for byte in free[: automaton.num_letters]])
 
 
-def _head(registers: Registers, letter_bytes: NDArray[np.int64], bits: list[Feature]) -> list[Weighted]:
+def _head(readout: Readout, letter_bytes: NDArray[np.int64], bits: list[Feature]) -> list[Weighted]:
     """What each of the 257 logits reads."""
     rows: list[list[tuple[Feature, float]]] = [[(ONE, -_LOGIT)] for _ in range(VOCAB_SIZE)]
     for byte in letter_bytes.tolist():
         rows[byte] = [(ONE, _LOGIT)]
     rows[END] = [("accepted", _LOGIT), ("rejected", -_LOGIT)]
-    if FIRST_LABEL + len(registers.patterns) <= START_TOKEN:
-        for label, pattern in enumerate(registers.patterns.tolist()):
+    if FIRST_LABEL + len(readout.patterns) <= START_TOKEN:
+        for label, pattern in enumerate(readout.patterns.tolist()):
             share = _LOGIT / 2 / len(bits)
             weights = [(name, share * sign) for name, sign in zip(bits, pattern, strict=True)]
             rows[FIRST_LABEL + label] = [(ONE, -2 * _LOGIT), *weights]

@@ -1,18 +1,35 @@
-"""The three forms of a compiled language, by how a letter's rewriting of registers becomes single steps.
+"""The four forms of a compiled language, by how a letter's rewriting of registers becomes single steps.
 
 * ``direct``, 1 layer: every letter is a single step (parity, swaps of five things, flip-flops);
 * ``table``, 4 layers: letters come in blocks of B; what a block does to n registers takes at most n - 1 <= B
   steps, which are carried out during the next block. Layers 1 and 2 count positions, 3 recalls the last 2B
   letters and looks up, in a feed-forward table of all that they can be, the step and the register that
   says whether the string so far is accepted; 4 carries it out. The table grows as letters^(2B).
-* ``scan``, 6 layers and more, polynomial in n: see `evalkit_tasks.compiling.scan`.
+* ``scan``, 6 layers and more, polynomial in n: see `evalkit_tasks.compiling.scan`;
+* ``one-hot``, 8 layers and more, polynomial in the number of states, where the registers of the others can
+  be exponentially many: see `evalkit_tasks.compiling.one_hot`.
 """
 
 import itertools
+from collections.abc import Callable
+from typing import NamedTuple
 
+from evalkit.errors import UsageError
 from evalkit_tasks.compiling.layers import BASE_BLOCKS, START, memory_heads, parity_layer, position_layer
-from evalkit_tasks.compiling.registers import NO_STEP, Registers, Step, apply_steps, program
-from evalkit_tasks.compiling.scan import scan_block, scan_form
+from evalkit_tasks.compiling.one_hot import STEPS_PER_STATE, one_hot_form
+from evalkit_tasks.compiling.registers import (
+    MAX_REGISTERS,
+    MAX_STATES,
+    NO_STEP,
+    Readout,
+    Registers,
+    Step,
+    apply_steps,
+    program,
+    registers_of,
+    state_registers,
+)
+from evalkit_tasks.compiling.scan import num_scan_layers, scan_form
 from evalkit_tasks.compiling.steps import (
     Draft,
     Embedding,
@@ -24,6 +41,7 @@ from evalkit_tasks.compiling.steps import (
     write_step,
 )
 from evalkit_tasks.compiling.weights import ONE, AnyOf, Feature, Features, LayerDraft
+from evalkit_tasks.formal.automaton import Automaton
 
 MAX_TABLE = 20_000
 """Entries of the ``table`` form; above it there is the ``scan``."""
@@ -116,16 +134,58 @@ def _table_units(recall: LayerDraft, registers: Registers, positions: list[Featu
                 recall.when([*needed, *current], [*write_step(steps[length - 1]), *reads])
 
 
-def forms(registers: Registers) -> dict[int, str]:
-    """The forms that a language has, by number of layers."""
-    by_num_layers = {}
+class Form(NamedTuple):
+    """A form that a language has."""
+
+    name: str
+    """``direct``, ``table``, ``scan`` or ``one-hot``."""
+    num_layers: int
+    num_registers: int
+    readout: Readout
+    build: Callable[[Features, Embedding, list[int]], Draft]
+    """From features, embedding and the tokens of letters and document start."""
+
+
+def forms(automaton: Automaton) -> dict[int, Form]:
+    """The forms that a language has, by number of layers; of two of as many, that with fewer registers.
+
+    Raises:
+        UsageError: it has none.
+    """
+    candidates = []
+    registers, states = registers_of(automaton), state_registers(automaton)
+    if registers is not None:
+        candidates += _register_forms(registers)
+    if states is not None:
+        num_layers = num_scan_layers(STEPS_PER_STATE * states.num_registers)
+
+        def build(features: Features, embedding: Embedding, tokens: list[int]) -> Draft:
+            return one_hot_form(features, states, embedding, tokens)
+
+        candidates.append(Form("one-hot", num_layers, states.num_registers, states.readout, build))
+    if not candidates:
+        raise UsageError(
+            f"{automaton.name}: it has more than {MAX_STATES} states, and its reverse automaton more than "
+            f"{MAX_REGISTERS}; each state of the one or of the other takes a register"
+        )
+    candidates.sort(key=lambda form: -form.num_registers)
+    return {form.num_layers: form for form in candidates}
+
+
+def _register_forms(registers: Registers) -> list[Form]:
+    num_layers_of = {"scan": num_scan_layers(registers.num_registers)}
     if _direct_steps(registers) is not None:
-        by_num_layers[1] = "direct"
+        num_layers_of["direct"] = 1
     if table_size(registers) <= MAX_TABLE:
-        by_num_layers[4] = "table"
-    block, num_doublings = scan_block(registers.num_registers)
-    by_num_layers[4 + num_doublings + max(0, block - 1).bit_length()] = "scan"
-    return by_num_layers
+        num_layers_of["table"] = 4
+
+    def builder(name: str) -> Callable[[Features, Embedding, list[int]], Draft]:
+        return lambda features, embedding, tokens: _BUILDERS[name](features, registers, embedding, tokens)
+
+    return [
+        Form(name, num_layers, registers.num_registers, registers.readout, builder(name))
+        for name, num_layers in num_layers_of.items()
+    ]
 
 
 def table_size(registers: Registers) -> int:
@@ -152,5 +212,4 @@ def _table_block(num_registers: int) -> int | None:
     return next((block for block in BASE_BLOCKS if block >= num_registers - 1), None)
 
 
-BUILDERS = {"direct": _direct_form, "table": _table_form, "scan": scan_form}
-"""From features, registers, embedding and the tokens of letters and document start to a `Draft`."""
+_BUILDERS = {"direct": _direct_form, "table": _table_form, "scan": scan_form}

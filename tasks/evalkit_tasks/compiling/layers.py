@@ -14,7 +14,7 @@ that is ever multiplied is a power of two and the registers stay exact for any n
 import itertools
 from collections.abc import Sequence
 
-from evalkit_tasks.compiling.registers import Registers
+from evalkit_tasks.compiling.registers import Readout, Registers
 from evalkit_tasks.compiling.weights import (
     ONE,
     SATURATED,
@@ -220,13 +220,13 @@ def letters_only_head(features: Features) -> tuple[HeadDraft, Feature]:
 
 
 def verdict_units(
-    features: Features, layer: LayerDraft, registers: Registers, bits: Sequence[Feature], clean: Feature
+    features: Features, layer: LayerDraft, readout: Readout, bits: Sequence[Feature], clean: Feature
 ) -> None:
     """Hidden units that see from the bits whether the string so far is accepted."""
     accepted, rejected = features.add(["accepted", "rejected"])
     layer.units.append(([(ONE, 1.0)], [(rejected, 1.0)]))
-    for label in sorted(registers.accepting_labels):
-        signs = [*registers.patterns[label].tolist(), 1]
+    for label in sorted(readout.accepting_labels):
+        signs = [*readout.patterns[label].tolist(), 1]
         inputs: list[tuple[Feature, float]] = [
             (name, sign / 2) for name, sign in zip([*bits, clean], signs, strict=True)
         ]

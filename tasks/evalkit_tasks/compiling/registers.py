@@ -8,6 +8,9 @@ the last to the first, so the registers of a recogniser are the states of the *r
 
 Equivalently, a register is a yes-or-no question about a state; it becomes the question "what will the
 answer be after an a", and at first the registers hold the answers for the start state.
+
+`StateRegisters` go the other way: they read letters in order and are as many as the states, but take two
+steps to move one state's content; see `evalkit_tasks.compiling.one_hot`.
 """
 
 import dataclasses
@@ -23,6 +26,17 @@ from evalkit_tasks.formal.groups import Group
 MAX_REGISTERS = 32
 """Both banks of them, two coordinates each, have to fit a head of 128."""
 
+MAX_STATES = 24
+"""With a register each, moved one after another in two steps each, of which a head of 128 counts 48."""
+
+
+class Readout(NamedTuple):
+    """What the bits that are read out after each letter say."""
+
+    patterns: NDArray[np.int64]
+    """``[num_labels, num_bits_read]``: the bits under each label, -1 or 1."""
+    accepting_labels: frozenset[int]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Registers:
@@ -34,14 +48,34 @@ class Registers:
     """``[num_registers, num_bits]``, the bits at first, -1 or 1."""
     read: tuple[int, ...]
     """The registers that are read out after each letter."""
-    patterns: NDArray[np.int64]
-    """``[num_labels, len(read) * num_bits]``: the bits that are read out under each label, -1 or 1."""
-    accepting_labels: frozenset[int]
+    readout: Readout
+    """Of ``len(read) * num_bits`` bits."""
 
     @property
     def num_registers(self) -> int:
         """How many registers there are."""
         return len(self.contents)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StateRegisters:
+    """A register for each state: 1 in that of the state that the automaton is in, 0 in all others.
+
+    A letter moves the 1: what two states go to is one sum of theirs. Read out are the bits of the label of
+    the state that holds it.
+    """
+
+    maps: NDArray[np.int64]
+    """``[num_letters, num_registers]``: the state after each."""
+    start: int
+    bits: NDArray[np.int64]
+    """``[num_registers, num_bits]``: those of each state's label, -1 or 1."""
+    readout: Readout
+
+    @property
+    def num_registers(self) -> int:
+        """How many registers there are."""
+        return len(self.bits)
 
 
 class Step(NamedTuple):
@@ -56,25 +90,30 @@ class Step(NamedTuple):
 NO_STEP = Step("none")
 
 
-def registers_of(automaton: Automaton) -> Registers:
-    """The registers of an automaton.
+def registers_of(automaton: Automaton) -> Registers | None:
+    """The registers of an automaton, or None where there would be more than `MAX_REGISTERS`.
 
     A word problem has a register for each point that its group moves; any other automaton one for each
     question about states that can come up.
-
-    Raises:
-        UsageError: more than `MAX_REGISTERS` are needed.
     """
     if automaton.group is not None and np.array_equal(automaton.labels, np.arange(automaton.group.order)):
         registers: Registers | None = _points(automaton, automaton.group)
     else:
         registers = _questions(automaton)
-    if registers is None or registers.num_registers > MAX_REGISTERS:
-        raise UsageError(
-            f"{automaton.name}: its reverse automaton has more than {MAX_REGISTERS} states, "
-            "and each of them takes a register"
-        )
-    return registers
+    return None if registers is None or registers.num_registers > MAX_REGISTERS else registers
+
+
+def state_registers(automaton: Automaton) -> StateRegisters | None:
+    """A register for each state of the smallest machine, or None where there are more than `MAX_STATES`."""
+    machine = automaton.reduced()
+    if machine.num_states > MAX_STATES:
+        return None
+    return StateRegisters(
+        machine.transitions.T.copy(),
+        machine.start,
+        _bits(machine.labels, _num_bits(automaton.num_labels)),
+        _readout(automaton),
+    )
 
 
 def program(function: tuple[int, ...]) -> list[Step]:
@@ -114,8 +153,7 @@ def _points(automaton: Automaton, group: Group) -> Registers:
     """The letters' inverses move the points; where the points come from determines the product."""
     inverses = group.elements.argsort(1)  # inverses[g][x]: the point that g sends to x
     letters = automaton.transitions[automaton.start]
-    num_bits = max(1, (group.degree - 1).bit_length())
-    contents = _bits(np.arange(group.degree), num_bits)
+    contents = _bits(np.arange(group.degree), _num_bits(group.degree))
     # Read are as few points as tell all elements apart: each that tells more of them than those before it.
     read: list[int] = []
     num_told_apart = 1
@@ -125,7 +163,8 @@ def _points(automaton: Automaton, group: Group) -> Registers:
             read.append(point)
             num_told_apart = num_distinct
     patterns = contents[inverses[:, read]].reshape(group.order, -1)
-    return Registers(inverses[letters], contents, tuple(read), patterns, frozenset(automaton.accepting))
+    readout = Readout(patterns, frozenset(automaton.accepting))
+    return Registers(inverses[letters], contents, tuple(read), readout)
 
 
 def _questions(automaton: Automaton) -> Registers | None:
@@ -134,7 +173,6 @@ def _questions(automaton: Automaton) -> Registers | None:
     table = np.searchsorted(reachable, automaton.transitions[reachable])
     start = int(np.searchsorted(reachable, automaton.start))
     labels = automaton.labels[reachable]
-    num_bits = max(1, (automaton.num_labels - 1).bit_length())
     # A question is its answers, -1 or 1, in every state: [num_states].
     questions: list[NDArray[np.int64]] = []
     number_of: dict[bytes, int] = {}
@@ -146,19 +184,35 @@ def _questions(automaton: Automaton) -> Registers | None:
             questions.append(answers)
         return number_of[key]
 
-    read = tuple(register(answers) for answers in np.ascontiguousarray(_bits(labels, num_bits).T))
+    label_bits = _bits(labels, _num_bits(automaton.num_labels))
+    read = tuple(register(answers) for answers in np.ascontiguousarray(label_bits.T))
     maps = []
     for answers in questions:  # grows on the way
         if len(questions) > MAX_REGISTERS:
             return None
         maps.append([register(answers[table[:, letter]]) for letter in range(automaton.num_letters)])
     contents = np.array([[answers[start]] for answers in questions])
-    is_accepting = np.isin(reachable, list(automaton.accepting))
+    return Registers(np.array(maps).T.copy(), contents, read, _readout(automaton))
+
+
+def _readout(automaton: Automaton) -> Readout:
+    """The bits of each label's number.
+
+    Raises:
+        UsageError: a label does not tell whether the string is accepted.
+    """
+    reachable = automaton.reachable_states()
+    is_accepting = automaton.is_accepting(reachable)
+    labels = automaton.labels[reachable]
     accepting, rejecting = set(labels[is_accepting].tolist()), set(labels[~is_accepting].tolist())
     if accepting & rejecting:
         raise UsageError(f"{automaton.name}: a label stands for accepting and for rejecting states")
-    patterns = _bits(np.arange(automaton.num_labels), num_bits)
-    return Registers(np.array(maps).T.copy(), contents, read, patterns, frozenset(accepting))
+    patterns = _bits(np.arange(automaton.num_labels), _num_bits(automaton.num_labels))
+    return Readout(patterns, frozenset(accepting))
+
+
+def _num_bits(num_values: int) -> int:
+    return max(1, (num_values - 1).bit_length())
 
 
 def _bits(numbers: NDArray[np.int64], num_bits: int) -> NDArray[np.int64]:

@@ -7,6 +7,10 @@ another, B >= n. Blocks above 12 need another counter layer each time they doubl
 """
 
 import itertools
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evalkit_tasks.compiling.layers import (
     BASE_BLOCKS,
@@ -28,6 +32,22 @@ from evalkit_tasks.compiling.steps import (
 )
 from evalkit_tasks.compiling.weights import AnyOf, Feature, Features, LayerDraft
 
+Columns = list[list[Feature]]
+"""By x and then y: whether a map takes x to y. ``("recalled", feature)`` says the same of a map of before."""
+
+
+class Composition(NamedTuple):
+    """Layers that know at every token what its block's letters so far, and those of the block before, do."""
+
+    layers: list[LayerDraft]
+    """The last one has heads, and no hidden units yet."""
+    columns: Columns
+    """The map of the block's letters so far; that of the block before is recalled."""
+    positions: list[Feature]
+    """By place in two blocks."""
+    start: Feature
+    head_size: int
+
 
 def scan_form(features: Features, registers: Registers, embedding: Embedding, tokens: list[int]) -> Draft:
     """The layers of the form; what each token writes is added to ``embedding``.
@@ -40,29 +60,56 @@ def scan_form(features: Features, registers: Registers, embedding: Embedding, to
     """
     size = registers.num_registers
     block, num_doublings = scan_block(size)
-    head_size = fitting_head_size(4 * size, 2 * block, 6)
-    # Column x says to what the letters composed so far map x.
-    columns = [features.add(("map", x, y) for y in range(size)) for x in range(size)]
-    for column in columns:
-        features.add(("recalled", name) for name in column)
-    identity = [(columns[x][x], 1.0) for x in range(size)]
-    for written in embedding:
-        written += identity
-    for token, row in zip(tokens, registers.maps.tolist(), strict=False):  # the document start keeps it
-        embedding[token][-size:] = [(columns[x][y], 1.0) for x, y in enumerate(row)]
+    composition = composed_maps(
+        features, registers.maps, embedding, tokens, block, num_doublings, is_last_letter_first=True
+    )
+    recall = composition.layers[-1]
+    written_steps = step_features(features, 2 * size, with_exchange=False)
+    read = read_features(features, registers, 2 * size)
+    _copying_units(recall, registers, composition.columns, composition.positions, block)
+    at_start = [(("read", number, register), 1.0) for number, register in enumerate(registers.read)]
+    recall.when([composition.start], [*write_step(NO_STEP, with_exchange=False), *at_start])
+    recall.num_written_by_units = 2 + len(registers.read)
+    execute = LayerDraft()
+    bits = carry_out(features, execute, registers, 2, written_steps, read)
+    return Draft([*composition.layers, execute], bits, size, composition.head_size, block)
+
+
+def composed_maps(
+    features: Features,
+    maps: NDArray[np.int64],
+    embedding: Embedding,
+    tokens: list[int],
+    block: int,
+    num_doublings: int,
+    *,
+    is_last_letter_first: bool,
+) -> Composition:
+    """The layers before the last, which compose the maps of letters; tokens write those of single ones.
+
+    Args:
+        features: gets those of positions and maps.
+        maps: ``[num_letters, size]``.
+        embedding: by token.
+        tokens: of the letters, in order, and of the document start.
+        block: letters per block.
+        num_doublings: how many more counters it needs; see `scan_block`.
+        is_last_letter_first: whether the map of the last letter is the first that is applied.
+    """
+    head_size = fitting_head_size(4 * maps.shape[1], 2 * block, 6)
+    columns = _embedded_maps(features, maps, embedding, tokens)
     base = block >> num_doublings
     layers = [parity_layer(features), position_layer(features, base)]
     layers += [doubling_layer(features, level, 2 * base << level) for level in range(num_doublings)]
     positions: list[Feature] = [("position", num_doublings, place) for place in range(2 * block)]
     start = ("position", num_doublings, START)
-
+    composition = Composition(layers, columns, positions, start, head_size)
     span = 1
     while span < block:
-        layers.append(_doubled_span(head_size, columns, positions, start, span, block))
+        layers.append(_doubled_span(composition, span, block, is_last_letter_first=is_last_letter_first))
         span *= 2
-
-    recall = LayerDraft()
-    recall.heads = memory_heads(
+    layers.append(LayerDraft())
+    layers[-1].heads = memory_heads(
         head_size,
         columns,
         "recalled",
@@ -73,22 +120,30 @@ def scan_form(features: Features, registers: Registers, embedding: Embedding, to
         read={position: int(place < block) for place, position in enumerate(positions)},
         start=start,
     )
-    recall.num_written_by_heads = size
-    written_steps = step_features(features, 2 * size, with_exchange=False)
-    read = read_features(features, registers, 2 * size)
-    _copying_units(recall, registers, columns, positions, block)
-    at_start = [(("read", number, register), 1.0) for number, register in enumerate(registers.read)]
-    recall.when([start], [*write_step(NO_STEP, with_exchange=False), *at_start])
-    recall.num_written_by_units = 2 + len(registers.read)
-    execute = LayerDraft()
-    bits = carry_out(features, execute, registers, 2, written_steps, read)
-    return Draft([*layers, recall, execute], bits, size, head_size, block)
+    layers[-1].num_written_by_heads = len(columns)
+    return composition
+
+
+def _embedded_maps(
+    features: Features, maps: NDArray[np.int64], embedding: Embedding, tokens: list[int]
+) -> Columns:
+    """Features of maps; each letter's token writes its own, any other token the identity."""
+    size = maps.shape[1]
+    columns = [features.add(("map", x, y) for y in range(size)) for x in range(size)]
+    for column in columns:
+        features.add(("recalled", name) for name in column)
+    identity = [(columns[x][x], 1.0) for x in range(size)]
+    for written in embedding:
+        written += identity
+    for token, row in zip(tokens, maps.tolist(), strict=False):  # the document start keeps it
+        embedding[token][-size:] = [(columns[x][y], 1.0) for x, y in enumerate(row)]
+    return columns
 
 
 def _copying_units(
     recall: LayerDraft,
     registers: Registers,
-    columns: list[list[Feature]],
+    columns: Columns,
     positions: list[Feature],
     block: int,
 ) -> None:
@@ -115,26 +170,22 @@ def _copying_units(
 
 
 def _doubled_span(
-    head_size: int,
-    columns: list[list[Feature]],
-    positions: list[Feature],
-    start: Feature,
-    span: int,
-    block: int,
+    composition: Composition, span: int, block: int, *, is_last_letter_first: bool
 ) -> LayerDraft:
     """The maps of the block's last ``span`` letters become those of twice as many, as far as the block goes.
 
     What was recalled for that is erased, so that the next layer can recall into the same features.
     """
     layer = LayerDraft()
+    columns, positions = composition.columns, composition.positions
     size = len(columns)
     layer.heads = memory_heads(
-        head_size,
+        composition.head_size,
         columns,
         "recalled",
         write={position: place for place, position in enumerate(positions)},
         read={position: (place - span) % len(positions) for place, position in enumerate(positions)},
-        start=start,
+        start=composition.start,
     )
     layer.num_written_by_heads = size
     layer.num_written_by_units = -size
@@ -143,16 +194,24 @@ def _doubled_span(
         layer.when([late, columns[x][y]], [(columns[x][y], -1.0)])
         layer.when([("recalled", columns[x][y])], [(("recalled", columns[x][y]), -1.0)])
         for z in range(size):
-            layer.when([late, columns[x][y], ("recalled", columns[y][z])], [(columns[x][z], 1.0)])
+            now, before = ((x, y), (y, z)) if is_last_letter_first else ((y, z), (x, y))
+            needed = [late, columns[now[0]][now[1]], ("recalled", columns[before[0]][before[1]])]
+            layer.when(needed, [(columns[x][z], 1.0)])
     return layer
 
 
-def scan_block(num_registers: int) -> tuple[int, int]:
-    """The shortest block with a token for each register, and how often a counter has to be doubled for it."""
+def scan_block(num_steps: int) -> tuple[int, int]:
+    """The shortest block with a token for each step, and how often a counter has to be doubled for it."""
     for block in BASE_BLOCKS:
-        if block >= num_registers:
+        if block >= num_steps:
             return block, 0
     num_doublings = 1
-    while BASE_BLOCKS[-1] << num_doublings < num_registers:
+    while BASE_BLOCKS[-1] << num_doublings < num_steps:
         num_doublings += 1
     return BASE_BLOCKS[-1] << num_doublings, num_doublings
+
+
+def num_scan_layers(num_steps: int) -> int:
+    """Layers of a form that composes the maps of blocks with a token for each step."""
+    block, num_doublings = scan_block(num_steps)
+    return 4 + num_doublings + max(0, block - 1).bit_length()

@@ -5,8 +5,8 @@ import itertools
 from typing import NamedTuple
 
 from evalkit_tasks.compiling.layers import letters_only_head, register_heads, verdict_units
-from evalkit_tasks.compiling.registers import Registers, Step
-from evalkit_tasks.compiling.weights import Feature, Features, LayerDraft
+from evalkit_tasks.compiling.registers import Readout, Registers, Step
+from evalkit_tasks.compiling.weights import Feature, Features, HeadDraft, LayerDraft
 
 Embedding = list[list[tuple[Feature, float]]]
 """What each token of the vocabulary writes."""
@@ -96,12 +96,27 @@ def carry_out(
         exchanged=written_steps.exchanged,
         read=read,
     )
+    flat = list(itertools.chain(*bits))
+    judge(features, layer, registers.readout, heads, flat)
+    return flat
+
+
+def judge(
+    features: Features, layer: LayerDraft, readout: Readout, heads: list[HeadDraft], bits: list[Feature]
+) -> None:
+    """Give the last layer its heads, one that remembers tokens that are no letters, and the verdict's units.
+
+    Args:
+        features: gets those of the verdict.
+        layer: gets heads and hidden units.
+        readout: what the bits say.
+        heads: that carry out steps and read the bits.
+        bits: the features that they write.
+    """
     head, clean = letters_only_head(features)
     layer.heads += [*heads, head]
-    flat = list(itertools.chain(*bits))
-    layer.num_written_by_heads += len(flat) + 1
-    verdict_units(features, layer, registers, flat, clean)
-    return flat
+    layer.num_written_by_heads += len(bits) + 1
+    verdict_units(features, layer, readout, bits, clean)
 
 
 def compose(functions: list[tuple[int, ...]], num_registers: int) -> tuple[int, ...]:

@@ -138,6 +138,31 @@ class Automaton:
         )
         return _from_library(dfa.minify(), symbols, self.alphabet, self.name)
 
+    def reduced(self) -> "Automaton":
+        """The smallest machine with the same labels: states that letters tell apart are split (Moore 1956).
+
+        Which states it accepts in is lost where a label does not tell.
+        """
+        if self.is_recogniser:
+            return self.minimal()
+        reachable = self.reachable_states()
+        table = np.searchsorted(reachable, self.transitions[reachable])
+        classes = np.unique(self.labels[reachable], return_inverse=True)[1]
+        while True:
+            signatures = np.column_stack((classes, classes[table]))
+            _, first, finer = np.unique(signatures, axis=0, return_index=True, return_inverse=True)
+            if len(first) == classes.max() + 1:
+                break
+            classes = finer
+        return Automaton.from_table(
+            self.name,
+            self.alphabet,
+            finer[table[first]],
+            start=int(finer[np.searchsorted(reachable, self.start)]),
+            accepting=np.flatnonzero(self._acceptance[reachable[first]]).tolist(),
+            labels=self.labels[reachable[first]],
+        )
+
     def complement(self) -> "Automaton":
         """The automaton of all other strings; its labels are those of acceptance."""
         rejecting = frozenset(range(self.num_states)) - self.accepting

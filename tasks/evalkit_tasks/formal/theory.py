@@ -87,7 +87,7 @@ def analyse(automaton: Automaton) -> Theory:
         num_reverse = automaton.reverse(MAX_REVERSE).num_states
     except UsageError:
         num_reverse = None
-    minimal = _merged(automaton)
+    minimal = automaton.reduced()
     letters = [tuple(column) for column in minimal.transitions.T.tolist()]
     is_group = all(len(set(letter)) == minimal.num_states for letter in letters)
     monoid = transition_monoid(minimal)
@@ -126,23 +126,6 @@ def transition_monoid(automaton: Automaton, max_size: int = MAX_MONOID) -> NDArr
                 seen.add(after)
                 elements.append(after)
     return np.array(elements, np.int64)
-
-
-def _merged(automaton: Automaton) -> Automaton:
-    """The smallest machine with the same labels, by splitting states that letters tell apart (Moore 1956)."""
-    if automaton.is_recogniser:
-        return automaton.minimal()
-    reachable = automaton.reachable_states()
-    table = np.searchsorted(reachable, automaton.transitions[reachable])
-    classes = np.unique(automaton.labels[reachable], return_inverse=True)[1]
-    while True:
-        signatures = np.column_stack((classes, classes[table]))
-        _, first, finer = np.unique(signatures, axis=0, return_index=True, return_inverse=True)
-        if len(first) == classes.max() + 1:
-            break
-        classes = finer
-    start = int(finer[np.searchsorted(reachable, automaton.start)])
-    return Automaton.from_table(automaton.name, automaton.alphabet, finer[table[first]], start=start)
 
 
 def _subgroups(monoid: NDArray[np.int64]) -> list[list[_Map]]:

@@ -38,6 +38,7 @@ from evalkit_tasks.compiling.compile import (
 )
 from evalkit_tasks.compiling.forms import forms, table_size
 from evalkit_tasks.compiling.registers import apply_steps, program, registers_of
+from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.languages import by_prime_powers, get_language
 from evalkit_tasks.formal.sampling import live_walks, members, uniform_strings
 from evalkit_tasks.formal.theory import analyse
@@ -237,7 +238,8 @@ def test_the_size_is_known_and_bounded_before_anything_is_built() -> None:
 def test_counting_takes_a_register_for_each_point_of_its_prime_powers() -> None:
     counting = get_language("mod-60")
     word_problem = by_prime_powers(counting)
-    assert registers_of(word_problem).num_registers == 3 + 4 + 5
+    registers = registers_of(word_problem)
+    assert registers is not None and registers.num_registers == 3 + 4 + 5
     strings = np.random.default_rng(0).integers(2, size=(20, 200))
     assert (word_problem.accepts(strings) == counting.accepts(strings)).all()
     assert (word_problem.label(strings) == strings.cumsum(1) % 60).all()
@@ -267,14 +269,50 @@ def test_programs_do_what_they_should_in_fewer_steps_than_registers(images: list
 def test_registers_of_a_recogniser_are_the_states_of_its_reverse() -> None:
     for name in ("tomita-3", "tomita-7", "even-pairs", "random:3", "dyck-2-3"):
         automaton = get_language(name)
-        assert registers_of(automaton).num_registers == automaton.reverse().num_states
+        registers = registers_of(automaton)
+        assert registers is not None and registers.num_registers == automaton.reverse().num_states
 
 
 def test_what_a_table_holds() -> None:
     # 2 letters in blocks of 4: (2^4 + 1) blocks before, 2 + 4 + 8 + 16 beginnings of the block at hand.
-    assert table_size(registers_of(get_language("tomita-3"))) == 17 * 30
-    assert forms(registers_of(get_language("tomita-3"))) == {4: "table", 7: "scan"}
-    assert forms(registers_of(get_language("a5"))) == {7: "scan"}
+    tomita_3 = get_language("tomita-3")
+    registers = registers_of(tomita_3)
+    assert registers is not None and table_size(registers) == 17 * 30
+    assert _forms(tomita_3) == {4: "table", 7: "scan", 8: "one-hot"}
+    assert _forms(get_language("a5")) == {7: "scan"}
+
+
+def _forms(automaton: Automaton) -> dict[int, str]:
+    return {num_layers: form.name for num_layers, form in forms(automaton).items()}
+
+
+def test_a_register_for_each_state_where_the_reverse_has_too_many() -> None:
+    # 6 states read backwards are more than any head has room for.
+    automaton = get_language("random:8:6")
+    assert automaton.reverse().num_states > 32 and _forms(automaton) == {8: "one-hot"}
+    compiled = compile_automaton(automaton)
+    network = build_network(compiled)
+    assert check_all_strings(network, compiled, 5).num_wrong == 0
+    strings = long_strings(automaton, 400, np.random.default_rng(0))
+    assert check_strings(network, compiled, strings).num_wrong == 0
+    # The 1 that the start writes has been moved and added 400 times, and no bit of it is lost; a register
+    # is two coordinates.
+    with torch.inference_mode():
+        _, first = network(torch.full((2, 1), START_TOKEN))
+        _, last = network(torch.from_numpy(compiled.letter_bytes[strings]), first)
+    first_held, last_held = (state.wkv[-1, :, 0, 0, : 2 * 2 * 6] for state in (first, last))
+    assert (last_held > 0.999).sum(1).tolist() == [2, 2] and (last_held.abs() > 1e-5).sum(1).tolist() == [
+        2,
+        2,
+    ]
+    assert last_held.amax(1).tolist() == first_held.amax(1).tolist()
+
+
+def test_labels_are_read_off_the_states() -> None:
+    compiled, network = _compiled("cycle-navigation", 8)
+    assert (compiled.form, compiled.num_registers) == ("one-hot", 5)
+    strings = long_strings(compiled.automaton, 60, np.random.default_rng(0))
+    assert check_strings(network, compiled, strings).num_wrong == 0
 
 
 def test_the_file_says_what_c_its_weights_need(tmp_path: Path) -> None:
@@ -298,9 +336,9 @@ def test_the_file_says_what_c_its_weights_need(tmp_path: Path) -> None:
         (["tomita-33"], "Did you mean tomita-3"),
         (["(0|1"], "is not a regular expression"),
         (["0&1"], "its language over 0, 1 is empty"),
-        (["random:1:12"], "its reverse automaton has more than 32 states"),
+        (["random:1:30"], "more than 24 states, and its reverse automaton more than 32"),
         (["a5", "--layers", "4"], "a5 compiles to 7 layers, not 4 .the table of 4 layers would have"),
-        (["tomita-3", "--layers", "1"], "tomita-3 compiles to 4 or 7 layers, not 1"),
+        (["tomita-3", "--layers", "1"], "tomita-3 compiles to 4 or 7 or 8 layers, not 1"),
         (["parity", "--backend", "cuda"], "unknown backend 'cuda'"),
         (["parity", "--backend", "triton"], "--backend triton cannot serve"),
         (["parity", "--output", "/dev/null"], "cannot write to the output folder /dev/null"),
