@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.version import __version__
 
 if TYPE_CHECKING:
+    from evalkit.audit.auditing import audit_model
     from evalkit.corpora.store import Corpus, Document, load_corpus
     from evalkit.errors import (
         CorpusError,
@@ -48,6 +49,7 @@ _HOME = {
     "ScoringError": "errors",
     "TokenModel": "models.protocol",
     "UsageError": "errors",
+    "audit_model": "audit.auditing",
     "load_corpus": "corpora.store",
     "load_model": "models.loading",
     "run": "runner.corpora",
@@ -69,6 +71,7 @@ __all__ = [
     "TokenModel",
     "UsageError",
     "__version__",
+    "audit_model",
     "load_corpus",
     "load_model",
     "run",

@@ -35,6 +35,7 @@ FLOORS = {
         {"corpora", "models"},
         {"bench", "environment", "scoring", "tasks"},
         {"cells"},
+        {"audit"},
         {"analysis"},
         {"runner"},
         {"embedded", "exports", "report", "plots"},

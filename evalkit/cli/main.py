@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli import (
+    audit,
     bench,
     compare,
     corpora,
@@ -46,6 +47,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("run")(run.run_command)
+app.command("audit")(audit.audit_command)
 app.command("compare")(compare.compare_command)
 app.command("parity")(parity.parity_command)
 app.command("report")(report.report_command)

@@ -74,6 +74,7 @@ _REFRESH: Lines = lambda folder: [[]]  # noqa: E731 - its leaderboard.toml canno
 
 # Each command's lines of arguments, without the command. Where the work would be long, the request is wrong.
 COMMANDS: dict[tuple[str, ...], Lines] = {
+    ("audit",): lambda folder: [[EVIL], [f"rwkv7:{EVIL}", "--json"]],
     ("bench", "kernels"): lambda folder: [["--device", EVIL]],
     ("compare",): lambda folder: [
         [cell(folder, 0), cell(folder, 1)],

@@ -21,6 +21,7 @@ LISTS = {
         "--ignore-tensors",
         "--prefix",
     },
+    "evalkit audit": {"--prefix"},
     "evalkit compare": {"--ignore-tensors", "--prefix"},
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
     "evalkit report": {"--corpora"},

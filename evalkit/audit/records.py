@@ -1,0 +1,68 @@
+"""Audits beside the cells: ``<output>/audits/<model>/<key>.json``, one for each configuration of a model."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from evalkit.audit.result import ModelAudit, audit_of
+from evalkit.cells.keys import identity_parts
+from evalkit.fields import FieldError
+from evalkit.files import atomic_write, parse_json, plain_file_text, slug, strict_json
+from evalkit.models.protocol import ModelIdentity
+
+FOLDER = "audits"
+CHECKS_VERSION = 1
+"""Part of every audit's key; raised by a change of the checks after which a model should be audited again."""
+
+
+def audit_key(identity: ModelIdentity) -> str:
+    """Digest of what an audit is of: the model's part of a cell's key, and the version of the checks."""
+    parts = {**identity_parts(identity), "checks": CHECKS_VERSION}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def audit_path(output: Path, identity: ModelIdentity) -> Path:
+    """Where a model's audit lies."""
+    return output / FOLDER / slug(identity.name) / f"{audit_key(identity)}.json"
+
+
+def write_audit(audit: ModelAudit, path: Path) -> None:
+    """Write an audit, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(strict_json(audit.to_json()) + "\n", encoding="utf-8")
+
+
+def read_audit(path: Path) -> ModelAudit | None:
+    """The audit at a path; None where nothing is there.
+
+    Raises:
+        FieldError: what is there is none.
+        OSError: it cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = parse_json(plain_file_text(path))
+    except ValueError as error:
+        raise FieldError(f"it is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise FieldError("it is no object")
+    return audit_of(content)
+
+
+def audits_in(output: Path, *, warn: Callable[[str], None]) -> Iterator[ModelAudit]:
+    """All audits of a folder of results, by path; of a file that is none ``warn`` is told."""
+    for path in sorted((output / FOLDER).glob("*/*.json")):
+        try:
+            audit = read_audit(path)
+        except (FieldError, OSError) as error:
+            warn(f"{path} is no audit: {error}; passed over")
+            continue
+        if audit is not None:
+            yield audit
