@@ -33,7 +33,8 @@ class ProbeSpec:
     num_steps: int
     budget_s: float | None
     batch_size: int
-    learning_rate: float
+    learning_rate: float | None
+    """None where several were tried: `learning_rates`."""
     warmup_steps: int
     weight_decay: float
     width: int
@@ -41,6 +42,10 @@ class ProbeSpec:
     test_multiples: tuple[int, ...]
     test_range: tuple[int, int] | None
     num_items: int
+    stop_accuracy: Annotated[float | None, Mark.MAY_BE_ABSENT] = None
+    """At which share of right validation strings it ended; None where it had a number of steps alone."""
+    patience: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
+    learning_rates: Annotated[tuple[float, ...] | None, Mark.MAY_BE_ABSENT] = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,14 +148,22 @@ class ProbeTraining:
 
     num_steps: int
     stopped_by: str
-    """``steps``, or ``budget`` where the CPU seconds ran out before."""
+    """``steps``, ``budget`` where the CPU seconds ran out before, ``accuracy`` where the validation strings
+    were answered as well as the spec says, or ``patience`` where their loss no longer fell."""
     last_loss_nats: float | None
     steps_to_solved_loss: Annotated[int | None, Called("steps_to_loss_0.02")]
     """Steps after which the mean loss was first below 0.02 nats; None if it never was."""
     history: tuple[tuple[int, float], ...]
     """Steps done, and the mean loss of the last ones, in nats per label."""
     training_cpu_s: float
+    """Of several networks trained side by side, its share; all its learning rates together."""
     testing_cpu_s: float
+    learning_rate: Annotated[float | None, Mark.MAY_BE_ABSENT] = None
+    """At its peak, of several the one that the validation strings chose; None where the spec says it."""
+    validation: Annotated[tuple[tuple[int, float, float], ...] | None, Mark.MAY_BE_ABSENT] = None
+    """Steps done, the share of validation strings with every label right, and their loss in nats."""
+    tried: Annotated[tuple[tuple[float, str, int, float | None], ...] | None, Mark.MAY_BE_ABSENT] = None
+    """Of several learning rates each: what ended it, after how many steps, and the last share of those."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

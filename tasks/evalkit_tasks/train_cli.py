@@ -4,17 +4,36 @@ import itertools
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from evalkit.cli.parsing import DEFAULT_OUTPUT, CommaLists, DryRunOption, JsonOption, OutputOption, joined
+from evalkit.cli.parsing import (
+    DEFAULT_OUTPUT,
+    CommaLists,
+    DryRunOption,
+    JsonOption,
+    OutputOption,
+    comma_list,
+    joined,
+)
 from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
+    from evalkit.cells.probe_schema import ProbeCell
+    from evalkit_tasks.training.runner import Failure
     from evalkit_tasks.training.spec import TrainSpec
+
+
+class Rates(TypedDict):
+    """The learning rates of a spec."""
+
+    learning_rate: float | None
+    learning_rates: tuple[float, ...] | None
+
 
 _TaskOption = Annotated[CommaLists, typer.Option("--task", help="Tasks, by commas; see below.")]
 _ModelOption = Annotated[CommaLists, typer.Option("--model", help="Networks, by commas.")]
@@ -49,8 +68,33 @@ _BudgetOption = Annotated[
 ]
 _BatchSizeOption = Annotated[int, typer.Option("--batch-size", help="Strings per step.")]
 _LearningRateOption = Annotated[
+    CommaLists,
+    typer.Option(
+        "--learning-rate",
+        help="At its peak. Several by commas are all tried, side by side, and the validation strings choose.",
+        show_default="the network's own",
+    ),
+]
+_StopAccuracyOption = Annotated[
     float | None,
-    typer.Option("--learning-rate", help="At its peak.", show_default="the network's own"),
+    typer.Option(
+        "--stop-accuracy",
+        help="End when so large a share of validation strings, which are all of the training length and "
+        "neither trained on nor tested with, has every label right; --steps is then a limit.",
+    ),
+]
+_PatienceOption = Annotated[
+    int | None,
+    typer.Option("--patience", help="End after so many steps in which the validation loss did not fall."),
+]
+_BisectOption = Annotated[
+    int | None,
+    typer.Option(
+        "--bisect-layers",
+        help="In place of --layers: look for the fewest layers, up to N, with which the median seed reaches "
+        "0.9 at the training length.",
+        min=1,
+    ),
 ]
 _WeightDecayOption = Annotated[float, typer.Option("--weight-decay", help="Of matrices.")]
 _WidthOption = Annotated[int, typer.Option("--width", help="Channels.")]
@@ -85,6 +129,9 @@ def train_command(
     budget_s: _BudgetOption = None,
     batch_size: _BatchSizeOption = 64,
     learning_rate: _LearningRateOption = None,
+    stop_accuracy: _StopAccuracyOption = None,
+    patience: _PatienceOption = None,
+    bisect_layers: _BisectOption = None,
     weight_decay: _WeightDecayOption = 0.01,
     width: _WidthOption = 64,
     head_size: _HeadSizeOption = 16,
@@ -114,22 +161,27 @@ def train_command(
     elif task is None or model is None:
         raise UsageError("give --task and --model, or --suite quick")
     else:
-        spec = TrainSpec(
-            ",".join(task),
-            ",".join(model),
-            labels=labels,
-            num_steps=steps,
-            budget_s=budget_s,
-            num_items=items,
-        )
-        spec = replace(spec, train_length=train_length, min_train_length=min_train_length)
-        spec = replace(spec, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay)
-        spec = replace(spec, width=width, head_size=head_size, test_range=_range(test_range))
-        specs = _sweep(spec, joined(negative_eigenvalues) or "off", joined(layers) or "1", seeds)
+        spec = TrainSpec(",".join(task), ",".join(model), labels=labels, num_steps=steps, num_items=items)
+        spec = replace(spec, train_length=train_length, min_train_length=min_train_length, width=width)
+        spec = replace(spec, batch_size=batch_size, weight_decay=weight_decay, budget_s=budget_s)
+        spec = replace(spec, head_size=head_size, test_range=_range(test_range), patience=patience)
+        spec = replace(spec, stop_accuracy=stop_accuracy, **_rates(learning_rate))
+        specs = _sweep(spec, joined(negative_eigenvalues) or "off", _layers(layers, bisect_layers), seeds)
     if dry_run:
         _print_costs(specs, output)
-    else:
+    elif bisect_layers is None:
         _train(specs, output, jobs, device, check_claims=suite == "quick")
+    else:
+        _search_layers(specs, bisect_layers, output, jobs, device)
+
+
+def _layers(layers: CommaLists, bisect_layers: int | None) -> str:
+    """The numbers of layers by commas; 1 where they are looked for."""
+    from evalkit.errors import UsageError
+
+    if layers is not None and bisect_layers is not None:
+        raise UsageError("--bisect-layers finds the numbers of layers itself; leave out --layers")
+    return joined(layers) or "1"
 
 
 def _suite(name: str, context: typer.Context) -> "list[TrainSpec]":
@@ -180,21 +232,77 @@ def _train(
     Raises:
         Exit: with 1, where a cell failed, or a claim that is checked does not hold.
     """
-    from evalkit.models.devices import resolve_device
     from evalkit_tasks.training.runner import say, train
     from evalkit_tasks.training.table import print_cells, print_claims, print_parity
 
-    resolved_device = str(resolve_device(device))
-    if num_jobs is None:
-        num_jobs = 1 if resolved_device.startswith("cuda") else os.cpu_count() or 1
+    resolved_device, num_jobs = _place(device, num_jobs)
     cells, failures = train(specs, output, num_jobs=num_jobs, device=resolved_device, tell=say)
     print_cells(cells, sys.stdout)
     print_parity(cells, sys.stdout)
     all_hold = print_claims(cells, sys.stdout) if check_claims else True
-    for failure in failures:
-        show(f"FAILED {failure.spec.name}: {failure.reason}")
+    _show_failures(failures)
     if failures or not all_hold:
         raise typer.Exit(1)
+
+
+def _search_layers(
+    specs: "list[TrainSpec]", highest: int, output: Path, num_jobs: int | None, device: str
+) -> None:
+    """Look for the fewest layers of each network, and print all cells that it took.
+
+    Raises:
+        Exit: with 1, where a cell failed.
+    """
+    from evalkit_tasks.training.layer_search import search_layers
+    from evalkit_tasks.training.runner import Failure, say, train
+    from evalkit_tasks.training.table import print_cells, print_layer_search
+
+    resolved_device, num_jobs = _place(device, num_jobs)
+    cells: list[ProbeCell] = []
+    failures: list[Failure] = []
+
+    def train_wave(wave: "Sequence[TrainSpec]") -> "Sequence[ProbeCell]":
+        new, failed = train(wave, output, num_jobs=num_jobs, device=resolved_device, tell=say)
+        cells.extend(new)
+        failures.extend(failed)
+        return new
+
+    fewest = search_layers(specs, highest, train_wave)
+    print_cells(cells, sys.stdout)
+    print_layer_search(fewest, highest, sys.stdout)
+    _show_failures(failures)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _place(device: str, num_jobs: int | None) -> tuple[str, int]:
+    """The device by its full name, and how many processes use it."""
+    from evalkit.models.devices import resolve_device
+
+    resolved = str(resolve_device(device))
+    return resolved, num_jobs or (1 if resolved.startswith("cuda") else os.cpu_count() or 1)
+
+
+def _show_failures(failures: "Sequence[Failure]") -> None:
+    for failure in failures:
+        show(f"FAILED {failure.spec.name}: {failure.reason}")
+
+
+def _rates(texts: CommaLists) -> "Rates":
+    """One learning rate, or several to choose from, as a spec has them."""
+    from evalkit.errors import UsageError
+
+    rates = []
+    for text in comma_list(joined(texts)):
+        try:
+            rates.append(float(text))
+        except ValueError:
+            raise UsageError(f"--learning-rate {text} is no number") from None
+    if len(set(rates)) < len(rates):
+        raise UsageError("--learning-rate names a learning rate twice")
+    if len(rates) > 1:
+        return {"learning_rate": None, "learning_rates": tuple(rates)}
+    return {"learning_rate": rates[0] if rates else None, "learning_rates": None}
 
 
 def table_command(

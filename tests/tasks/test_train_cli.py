@@ -206,15 +206,15 @@ import os, signal
 import evalkit_tasks.training.runner as runner
 from evalkit_tasks.cli import app
 
-run_spec = runner.run_spec
+run_specs = runner.run_specs
 
-def run_until_killed(spec, checkpoint, **options):
+def run_until_killed(specs, checkpoint, **options):
     def kill(step, loss):
         if step == 40:
             os.kill(os.getpid(), signal.SIGKILL)
-    return run_spec(spec, checkpoint, **(options | {"checkpoint_every_s": 0, "on_step": kill}))
+    return run_specs(specs, checkpoint, **(options | {"checkpoint_every_s": 0, "on_step": kill}))
 
-runner.run_spec = run_until_killed
+runner.run_specs = run_until_killed
 app()
 """
 
@@ -228,12 +228,12 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path, monkeypatch
     assert not read_cells(Path("killed"))
     assert len(list(Path("killed").rglob("checkpoint.pt"))) == 1
     resumed_steps = []
-    real = runner.run_spec
+    real = runner.run_specs
 
-    def run_spec(spec, checkpoint, **options):
-        return real(spec, checkpoint, **options | {"on_step": lambda step, loss: resumed_steps.append(step)})
+    def run_specs(specs, checkpoint, **options):
+        return real(specs, checkpoint, **options | {"on_step": lambda step, loss: resumed_steps.append(step)})
 
-    monkeypatch.setattr(runner, "run_spec", run_spec)
+    monkeypatch.setattr(runner, "run_specs", run_specs)
     probe("train", *options, "--output", "killed")
     assert resumed_steps == list(range(41, 61))
     (whole,), (killed,) = read_cells(Path("whole")), read_cells(Path("killed"))
@@ -256,14 +256,14 @@ def test_processes_give_what_one_process_gives(tmp_path):
 
 
 def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
-    real = runner.run_spec
+    real = runner.run_specs
 
-    def run_spec(spec, *arguments, **options):
-        if spec.seed == 0:
+    def run_specs(specs, *arguments, **options):
+        if specs[0].seed == 0:
             raise RuntimeError("the norm of the gradient is not finite\nand more")
-        return real(spec, *arguments, **options)
+        return real(specs, *arguments, **options)
 
-    monkeypatch.setattr(runner, "run_spec", run_spec)
+    monkeypatch.setattr(runner, "run_specs", run_specs)
     arguments = ("--task", "parity", "--model", "lstm", "--seeds", "2")
     result = probe("train", "--output", str(tmp_path), *words(FAST), *arguments, exit_code=1)
     expected = "FAILED parity, lstm, 1 layers, seed 0: RuntimeError: the norm of the gradient is not finite\n"

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,10 +33,20 @@ TRAINER_VERSION = 2
 RECOGNITION_VERSION = 2
 """Changes whenever the strings of recognition tasks do: 2 draws members and others half and half."""
 
+STOPPING_VERSION = 1
+"""Changes whenever the same `TrainSpec` with an accuracy to reach would give other numbers."""
+
+LEARNING_RATES = (1e-3, 3e-3, 1e-2)
+"""The sweep of the suites, the same for every network."""
+
+NUM_VALIDATION_ITEMS = 128
+
 LABELS = ("every", "last")
 
-_TESTING = 2
-"""Stream of random numbers; see `evalkit_tasks.training.training`."""
+_STOPPING = ("stop_accuracy", "patience", "learning_rates")
+
+_TESTING, _VALIDATING = 2, 4
+"""Streams of random numbers; see `evalkit_tasks.training.training`."""
 
 _FEW_STRINGS = 1 << 12
 """Of a length with more strings than this, some are for training and some for testing."""
@@ -71,10 +82,22 @@ class TrainSpec:
     """One more test, on lengths drawn uniformly from first to last."""
     num_items: int = 256
     """Test strings of each length."""
+    stop_accuracy: float | None = None
+    """Share of the validation strings, all of the training length, with every label right at which a training
+    ends; None trains for the number of steps and has no validation strings."""
+    patience: int | None = None
+    """Steps without a lower validation loss after which a training ends; None for no such end."""
+    learning_rates: tuple[float, ...] | None = None
+    """In place of ``learning_rate``: all of them are tried, and the validation strings say which it is."""
 
     def key(self) -> str:
         """Digest of what determines the numbers: 24 hexadecimal digits."""
         parts = {"trainer": TRAINER_VERSION, **dataclasses.asdict(self.resolved())}
+        if self.stop_accuracy is None:  # the keys of cells that are older than it
+            for name in _STOPPING:
+                del parts[name]
+        else:
+            parts["stopping"] = STOPPING_VERSION
         if get_task(self.task).draw_kind is not None:
             parts["recognition"] = RECOGNITION_VERSION
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
@@ -82,12 +105,17 @@ class TrainSpec:
     def resolved(self) -> "TrainSpec":
         """The spec with every default filled in; it has the same key."""
         learning_rate = self.learning_rate
-        if learning_rate is None:
+        if learning_rate is None and self.learning_rates is None:
             learning_rate = find_architecture(self.model, self.negative_eigenvalues).learning_rate
         shortest = self.min_train_length
         if shortest is None:
             shortest = max(1, self.train_length // 4)
         return dataclasses.replace(self, learning_rate=learning_rate, min_train_length=shortest)
+
+    @property
+    def training_split(self) -> Split:
+        """The side of the split whose strings are trained on."""
+        return "training" if self.stop_accuracy is None else "fitting"
 
     @property
     def name(self) -> str:
@@ -150,6 +178,7 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
             raise UsageError(f"{option} must be more than 0 and finite, not {number}")
     if not 0 <= spec.weight_decay < math.inf:
         raise UsageError(f"--weight-decay must be 0 or more and finite, not {spec.weight_decay}")
+    _check_stopping(spec)
     shortest = spec.resolved().min_train_length or 1
     if not 1 <= shortest <= spec.train_length:
         raise UsageError(f"--min-train-length {shortest} must lie between 1 and {spec.train_length}")
@@ -159,19 +188,40 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
     return task
 
 
+def _check_stopping(spec: TrainSpec) -> None:
+    """Refuse an end that cannot come, and a choice between learning rates without strings to choose by."""
+    rates = spec.learning_rates
+    if spec.stop_accuracy is None:
+        if spec.patience is not None or rates is not None:
+            extra = "--patience" if rates is None else "several values of --learning-rate"
+            raise UsageError(f"{extra} asks for validation strings; give --stop-accuracy too, such as 0.99")
+        return
+    if not 0 < spec.stop_accuracy <= 1:
+        raise UsageError(f"--stop-accuracy must be more than 0 and at most 1, not {spec.stop_accuracy}")
+    if spec.patience is not None and spec.patience < 1:
+        raise UsageError(f"--patience must be at least 1 step, not {spec.patience}")
+    if spec.budget_s is not None:
+        raise UsageError("--budget-s and --stop-accuracy both say when a training ends; give one of them")
+    for rate in rates or ():
+        if not 0 < rate < math.inf:
+            raise UsageError(f"--learning-rate must be more than 0 and finite, not {rate}")
+
+
 def _check_strings(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
     """Refuse lengths of which there is no string to train on or to test with, or nothing to ask."""
     generator = np.random.default_rng(0)
     for length in range(shortest, spec.train_length + 1):
         if length > shortest and task.num_letters**length > _FEW_STRINGS:
             break
-        usable = usable_length(task, length, 1, spec.train_length, "training")
-        strings = training_strings(task, usable, 2, generator)
+        usable = usable_length(task, length, 1, spec.train_length, spec.training_split)
+        strings = training_strings(task, usable, 2, generator, spec.training_split)
         if (task.label(strings) == NOT_SCORED).all():
             raise UsageError(
                 f"{task.name}: nothing can be asked of a string of {length} letters; "
                 "give a greater --min-train-length"
             )
+    if spec.stop_accuracy is not None:
+        validation_batch(task, spec)
     for first, last in spec.test_lengths().values():
         if task.draw_kind is not None or first < shortest or task.num_letters**first <= _FEW_STRINGS:
             held_out_batch(task, spec, first, last)
@@ -204,3 +254,37 @@ def held_out_batch(task: ProbeTask, spec: TrainSpec, first: int, last: int) -> B
             f"{task.name}: nothing can be asked of a string of {first} letters; test longer ones"
         )
     return batch
+
+
+def validation_batch(task: ProbeTask, spec: TrainSpec) -> Batch:
+    """`NUM_VALIDATION_ITEMS` strings of the training length: the same for every model and seed.
+
+    Where a language has no member, or nothing else, of that length, those of the nearest with both.
+
+    Raises:
+        UsageError: there is none.
+    """
+    length = usable_length(task, spec.train_length, 1, spec.train_length, "validation")
+    generator = np.random.default_rng([_VALIDATING, length])
+    strings = held_out_strings(task, length, NUM_VALIDATION_ITEMS, generator, "validation")
+    if not len(strings) or (task.label(strings) == NOT_SCORED).all(1).any():
+        raise UsageError(
+            f"{task.name}: there are no strings of {length} letters to validate with; "
+            "give a greater --train-length"
+        )
+    return make_batch(task, [strings], last_only=spec.labels == "last")
+
+
+def stack_key(specs: Sequence[TrainSpec]) -> str:
+    """Digest of what is trained side by side: 24 hexadecimal digits.
+
+    Raises:
+        ValueError: the specs differ in more than their seeds, or train for a number of steps alone, each with
+            its own lengths.
+    """
+    shapes = {dataclasses.replace(spec, seed=0) for spec in specs}
+    if len(shapes) > 1 or (len(specs) > 1 and specs[0].stop_accuracy is None):
+        raise ValueError(
+            "only specs that differ in their seeds, with an accuracy to reach, are trained together"
+        )
+    return hashlib.sha256(json.dumps([spec.key() for spec in specs]).encode()).hexdigest()[:24]

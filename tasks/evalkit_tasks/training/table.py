@@ -1,12 +1,13 @@
 """The trained probes as tables, and beside what others have published."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, TextIO
 
 from evalkit.cells.probe_schema import ProbeCell, ProbeSpec
 from evalkit.terminal import console_for, show
-from evalkit_tasks.training.experiments import Experiment, group_experiments
+from evalkit_tasks.training.experiments import SOLVED_ACCURACY, Experiment, group_experiments
+from evalkit_tasks.training.networks.architectures import display_name
 from evalkit_tasks.training.plot_data import THRESHOLDS, fewest_layers_records
 from evalkit_tasks.training.published import Comparison, compare, published
 from evalkit_tasks.training.suites import quick_claims
@@ -14,6 +15,8 @@ from evalkit_tasks.training.tasks.other import NEGATIVE_CONTROLS
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from evalkit_tasks.training.spec import TrainSpec
 
 _SETTING = ("layers", "labels", "T", "steps")
 """Columns that say how a network was trained; T is the longest string in training."""
@@ -94,6 +97,27 @@ def print_fewest_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         table.add_row(
             *(str(record[name]) for name in ("task", "model", "test")), *layers, str(record["layers_tried"])
         )
+    show(file=stream)
+    _print(table, stream)
+
+
+def print_layer_search(fewest: "Mapping[TrainSpec, int | None]", highest: int, stream: TextIO) -> None:
+    """Print what a search for the fewest layers found.
+
+    Args:
+        fewest: by spec; None where not even the most layers suffice.
+        highest: the most that were allowed.
+        stream: where to.
+    """
+    table = _table(
+        f"fewest layers at which the median seed reaches {SOLVED_ACCURACY} at the training length",
+        texts=("task", "model"),
+        numbers=("T", "layers"),
+    )
+    for spec, layers in fewest.items():
+        model = display_name(spec.model, spec.negative_eigenvalues)
+        layers_text = f"more than {highest}" if layers is None else str(layers)
+        table.add_row(spec.task, model, str(spec.train_length), layers_text)
     show(file=stream)
     _print(table, stream)
 

@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from evalkit_tasks.metrics import NOT_SCORED, ItemScores, parity_accuracy, score_items
 from evalkit_tasks.training.networks.parts import SequenceNetwork
+from evalkit_tasks.training.networks.stack import NetworkStack
 from evalkit_tasks.training.tasks.strings import Batch
 from evalkit_tasks.training.tasks.task import ProbeTask
 
@@ -51,6 +53,37 @@ def score_strings(network: SequenceNetwork, task: ProbeTask, batch: Batch, devic
         majority(labels, batch.num_letters),
         None if task.parities is None else parity_accuracy(predictions, labels, task.parities),
     )
+
+
+@torch.inference_mode()
+def look_at(stack: NetworkStack, batch: Batch, device: str) -> list[tuple[float, float]]:
+    """The share of a batch's strings with every label right, and the mean loss in nats per label.
+
+    Args:
+        stack: on the device, in evaluation mode.
+        batch: strings that no network was trained on.
+        device: of the networks.
+
+    Returns:
+        Both for each network.
+    """
+    tokens, labels = (torch.from_numpy(part).to(device) for part in (batch.tokens, batch.labels))
+    num_rows = max(1, _TOKENS_AT_ONCE // (len(stack) * tokens.shape[1]))
+    is_right, losses = [], []
+    for first in range(0, len(tokens), num_rows):
+        logits = stack.forward(tokens[first : first + num_rows].expand(len(stack), -1, -1))
+        targets = labels[first : first + num_rows].expand(len(stack), -1, -1)
+        hits = (logits.argmax(-1) == targets) | (targets == NOT_SCORED)
+        is_right.append(hits.all(-1))
+        losses.append(
+            F.cross_entropy(
+                logits.flatten(0, 2), targets.flatten(), ignore_index=NOT_SCORED, reduction="none"
+            ).view(targets.shape)
+        )
+    accuracies = torch.cat(is_right, 1).double().mean(1)
+    totals = torch.cat(losses, 1).double().sum((1, 2))
+    means = totals / (labels != NOT_SCORED).sum()
+    return list(zip(accuracies.tolist(), means.tolist(), strict=True))
 
 
 def majority(labels: NDArray[np.int64], num_letters: NDArray[np.int64]) -> Majority:

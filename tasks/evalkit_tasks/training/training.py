@@ -1,44 +1,51 @@
-"""Train one network on one task and test it on strings of other lengths: a cell of the trained probes.
+"""Train networks on one task and test them on strings of other lengths: cells of the trained probes.
 
 Everything is a function of the `TrainSpec`: the weights of the seed, the strings of the seed and the step,
 the test strings of the task and the length. A run that was cut off goes on from its last checkpoint and ends
 with the same bits as one that was not.
+
+Specs that differ in their seeds alone are trained side by side, and so are the learning rates of each
+(`evalkit_tasks.training.networks.stack`); a network gets the numbers that it gets alone, but for rounding.
+`evalkit_tasks.training.members` says when a training ends.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import io
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from evalkit.errors import ScoringError, UsageError
 from evalkit.files import atomic_write
 from evalkit_tasks.metrics import NOT_SCORED
-from evalkit_tasks.training.networks.architectures import build_network
-from evalkit_tasks.training.spec import TrainSpec, check_spec, held_out_batch, network_options
-from evalkit_tasks.training.tasks.strings import make_batch, training_strings, usable_length
+from evalkit_tasks.training.members import LOOK_STEPS, Look, Member, Try, choose, drop_beaten
+from evalkit_tasks.training.networks.architectures import build_network, find_architecture
+from evalkit_tasks.training.spec import (
+    TrainSpec,
+    check_spec,
+    held_out_batch,
+    network_options,
+    stack_key,
+    validation_batch,
+)
+from evalkit_tasks.training.tasks.strings import Batch, make_batch, training_strings, usable_length
 from evalkit_tasks.training.tasks.task import ProbeTask
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from evalkit_tasks.training.networks.parts import SequenceNetwork
     from evalkit_tasks.training.testing import StringScores
 
 SOLVED_LOSS = 0.02
-HISTORY_STEPS = 25
-"""Steps over which the loss in the history is averaged."""
 
-_TRAINING = 1
-"""Stream of random numbers; that of the test strings is another."""
-
-_BETAS = (0.9, 0.99)
-_CLIP = 1.0
-_LAST_LEARNING_RATE = 0.1
-"""As a share of its peak."""
+_TRAINING, _LENGTHS = 1, 5
+"""Streams of random numbers; those of the test and validation strings are others."""
 
 
 class TrainResult(NamedTuple):
@@ -50,9 +57,19 @@ class TrainResult(NamedTuple):
     """Steps done, and the mean loss of the last `HISTORY_STEPS`, in nats per label."""
     num_parameters: int
     stopped_by: str
-    """``steps``, or ``budget`` where the CPU seconds ran out before."""
+    """``steps``, or ``budget`` where the CPU seconds ran out before; ``accuracy`` or ``patience``."""
     training_cpu_s: float
+    """Its share of what was trained side by side, all its learning rates together."""
     testing_cpu_s: float
+    learning_rate: float
+    """At its peak; of several the one that did best with the validation strings."""
+    looks: list[Look]
+    tried: list[Try]
+    """The learning rates, where there were several."""
+
+
+OnStep = Callable[[int, float | None], None]
+"""Called after each step with how many there were, and with the mean loss where one was taken."""
 
 
 def run_spec(
@@ -61,140 +78,239 @@ def run_spec(
     *,
     device: str = "cpu",
     checkpoint_every_s: float = 20.0,
-    on_step: Callable[[int, float | None], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> TrainResult:
-    """Train and test.
-
-    Args:
-        spec: what to train, and how.
-        checkpoint: a file from which training goes on where it exists, and that is written on the way;
-            the caller deletes it when the result is safe.
-        device: that it runs on; results are reproducible to the bit on one kind of CPU.
-        checkpoint_every_s: seconds between checkpoints.
-        on_step: called after each step with how many there were, and with the mean loss where one was taken.
+    """Train and test one spec; see `run_specs`.
 
     Raises:
         UsageError: see `check_spec`.
         ScoringError: training diverged.
     """
-    from evalkit_tasks.training.testing import score_strings
+    outcomes = run_specs(
+        [spec], checkpoint, device=device, checkpoint_every_s=checkpoint_every_s, on_step=on_step
+    )
+    if isinstance(outcomes[0], ScoringError):
+        raise outcomes[0]
+    return outcomes[0]
 
-    spec = spec.resolved()
-    task = check_spec(spec)
-    test_lengths = spec.test_lengths()
-    longest = max(spec.train_length, *(last for _, last in test_lengths.values()))
+
+def run_specs(
+    specs: Sequence[TrainSpec],
+    checkpoint: Path | None = None,
+    *,
+    device: str = "cpu",
+    checkpoint_every_s: float = 20.0,
+    on_step: OnStep | None = None,
+) -> list[TrainResult | ScoringError]:
+    """Train and test specs side by side.
+
+    Args:
+        specs: what to train, and how: at least one, all of one `stack_key`.
+        checkpoint: a file from which training goes on where it exists, and that is written on the way;
+            the caller deletes it when the result is safe.
+        device: that it runs on; results are reproducible to the bit on one kind of CPU.
+        checkpoint_every_s: seconds between checkpoints.
+        on_step: called after each step.
+
+    Returns:
+        For each spec what came of it, or that its training diverged.
+
+    Raises:
+        UsageError: see `check_spec`.
+    """
+    specs = [spec.resolved() for spec in specs]
+    task = check_spec(specs[0])
     with _one_thread():
-        # Beside the letters, the start token and the one that asks for an answer.
-        network = build_network(spec.model, network_options(spec, task, max_tokens=longest + 2)).to(device)
-        training = _Training(spec, task, network, device)
+        training = _Training(specs, task, device)
         if checkpoint is not None and checkpoint.is_file():
             training.load(checkpoint)
-        stopped_by = training.run(checkpoint, checkpoint_every_s, on_step)
-        testing_since_s = time.process_time()
-        network.eval()
-        scores = {
-            name: score_strings(network, task, held_out_batch(task, spec, first, last), device)
-            for name, (first, last) in test_lengths.items()
-        }
-        testing_cpu_s = time.process_time() - testing_since_s
-    return TrainResult(
-        scores,
-        training.history,
-        sum(parameter.numel() for parameter in network.parameters()),
-        stopped_by,
-        training.cpu_s,
-        testing_cpu_s,
-    )
+        training.run(checkpoint, checkpoint_every_s, on_step)
+        return [training.result(cell) for cell in range(len(specs))]
 
 
 class _Training:
     """The state of a training, which a checkpoint holds."""
 
-    def __init__(self, spec: TrainSpec, task: ProbeTask, network: "SequenceNetwork", device: str) -> None:
-        import torch
+    def __init__(self, specs: Sequence[TrainSpec], task: ProbeTask, device: str) -> None:
+        from evalkit_tasks.training.networks.stack import NetworkStack
 
-        assert spec.learning_rate is not None and spec.min_train_length is not None
-        self.spec, self.task, self.network, self.device = spec, task, network, device
-        groups = network.parameter_groups(spec.learning_rate, spec.weight_decay)
-        for group in groups:
-            group["peak"] = group.setdefault("lr", spec.learning_rate)
-        self.optimizer = torch.optim.AdamW(groups, betas=_BETAS)
-        self.step = 0
-        self.cpu_s = 0.0
-        self.history: list[tuple[int, float]] = []
-        self.losses: list[float] = []
-        """Of the steps since the last entry of the history."""
+        self.specs, self.task, self.device = specs, task, device
+        spec = self.spec = specs[0]
+        self.is_until = spec.stop_accuracy is not None
+        self.members = [
+            Member(cell, rate)
+            for cell, spec_of_cell in enumerate(specs)
+            for rate in spec_of_cell.learning_rates or (spec_of_cell.learning_rate or 0.0,)
+        ]
+        self.rows = list(range(len(self.members)))
+        """The members that are still trained, in the order of the stack."""
+        self.final: dict[int, dict[str, Tensor]] = {}
+        """The parameters of those that are not."""
+        self.cpu_s = [0.0] * len(specs)
+        networks = [self._network(specs[member.cell]) for member in self.members]
+        self.scales, self.decays = _parameter_rules(networks[0], spec.weight_decay)
+        self.stack = NetworkStack(networks, batched=find_architecture(spec.model).is_batched)
+        self.validation = validation_batch(task, spec) if self.is_until else None
 
-    def run(
-        self,
-        checkpoint: Path | None,
-        checkpoint_every_s: float,
-        on_step: Callable[[int, float | None], None] | None,
-    ) -> str:
-        """Train to the end; returns what ended it."""
-        saved_s = self.cpu_s
-        self.network.train()
-        while self.step < self.spec.num_steps:
-            if self.spec.budget_s is not None and self.cpu_s >= self.spec.budget_s:
-                return "budget"
-            before = time.process_time()
-            self._advance()
-            self.cpu_s += time.process_time() - before
-            mean = None
-            if self.step % HISTORY_STEPS == 0 or self.step == self.spec.num_steps:
-                mean = math.fsum(self.losses) / len(self.losses)
-                self.history.append((self.step, mean))
-                self.losses = []
-            if checkpoint is not None and self.cpu_s - saved_s >= checkpoint_every_s:
+    def _network(self, spec: TrainSpec) -> "SequenceNetwork":
+        longest = max(spec.train_length, *(last for _, last in spec.test_lengths().values()))
+        # Beside the letters, the start token and the one that asks for an answer.
+        options = network_options(spec, self.task, max_tokens=longest + 2)
+        return build_network(spec.model, options).to(self.device)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps done."""
+        return self.stack.num_steps
+
+    def run(self, checkpoint: Path | None, checkpoint_every_s: float, on_step: OnStep | None) -> None:
+        """Train to the end."""
+        saved_s = sum(self.cpu_s)
+        while self.rows and not self._is_out_of_budget():
+            before_s = time.process_time()
+            mean = self._advance()
+            if self.is_until and (self.num_steps % LOOK_STEPS == 0 or self.num_steps == self.spec.num_steps):
+                self._look()
+            cells = [self.members[row].cell for row in self.rows]
+            share_s = (time.process_time() - before_s) / len(cells)
+            for cell in cells:
+                self.cpu_s[cell] += share_s
+            self._retire()
+            if checkpoint is not None and (sum(self.cpu_s) - saved_s >= checkpoint_every_s or not self.rows):
                 self.save(checkpoint)
-                saved_s = self.cpu_s
+                saved_s = sum(self.cpu_s)
             if on_step is not None:
-                on_step(self.step, mean)
-        return "steps"
+                on_step(self.num_steps, mean)
 
-    def _advance(self) -> None:
+    def _is_out_of_budget(self) -> bool:
+        """Whether the CPU seconds have run out; then every member is over."""
+        if self.spec.budget_s is None or sum(self.cpu_s) < self.spec.budget_s:
+            return False
+        for row in self.rows:
+            self.members[row].ending, self.members[row].is_over = "budget", True
+        self._retire()
+        return True
+
+    def _advance(self) -> float | None:
+        """One step of every member; their mean loss where the history took it."""
         import torch
         import torch.nn.functional as F
 
-        spec = self.spec
-        generator = np.random.default_rng([_TRAINING, spec.seed, self.step])
-        length = int(generator.integers(spec.min_train_length or 1, spec.train_length + 1))
-        length = usable_length(self.task, length, 1, spec.train_length, "training")
-        strings = training_strings(self.task, length, spec.batch_size, generator)
-        batch = make_batch(self.task, [strings], last_only=spec.labels == "last")
-        tokens = torch.from_numpy(batch.tokens).to(self.device)
-        labels = torch.from_numpy(batch.labels).to(self.device)
-
-        factor = _learning_rate_factor(self.step, spec.warmup_steps, spec.num_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        logits, _ = self.network(tokens)
+        active = [self.members[row] for row in self.rows]
+        batches = {cell: self._batch(self.specs[cell]) for cell in dict.fromkeys(m.cell for m in active)}
+        tokens, labels = (
+            torch.from_numpy(np.stack([getattr(batches[member.cell], part) for member in active])).to(
+                self.device
+            )
+            for part in ("tokens", "labels")
+        )
+        rates = [
+            member.learning_rate
+            * member.factor(self.spec.num_steps, self.spec.warmup_steps, until=self.is_until)
+            for member in active
+        ]
+        self.stack.network.train()
+        logits = self.stack.forward(tokens)
         is_scored = labels != NOT_SCORED
-        loss = F.cross_entropy(logits[is_scored], labels[is_scored])
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        if not norm.isfinite():
-            raise ScoringError(
-                f"training diverged at step {self.step + 1}, where the gradient is not finite; "
+        losses = torch.stack(
+            [F.cross_entropy(logits[row][mask], labels[row][mask]) for row, mask in enumerate(is_scored)]
+        )
+        norms = self.stack.learn(losses, rates, self.scales, self.decays).tolist()
+        is_last = self.num_steps == self.spec.num_steps
+        for member, loss, norm in zip(active, losses.tolist(), norms, strict=True):
+            if np.isfinite(norm):
+                member.count(loss, is_last=is_last)
+            else:
+                member.ending, member.is_over = "diverged", True
+        means = [m.history[-1][1] for m in active if m.history and m.history[-1][0] == self.num_steps]
+        return sum(means) / len(means) if means else None
+
+    def _batch(self, spec: TrainSpec) -> Batch:
+        generator = np.random.default_rng([_TRAINING, spec.seed, self.num_steps])
+        # Side by side all batches are of one length, so it is the step's and not the seed's.
+        lengths = np.random.default_rng([_LENGTHS, self.num_steps]) if self.is_until else generator
+        length = int(lengths.integers(spec.min_train_length or 1, spec.train_length + 1))
+        length = usable_length(self.task, length, 1, spec.train_length, spec.training_split)
+        strings = training_strings(self.task, length, spec.batch_size, generator, spec.training_split)
+        return make_batch(self.task, [strings], last_only=spec.labels == "last")
+
+    def _look(self) -> None:
+        from evalkit_tasks.training.testing import look_at
+
+        assert self.validation is not None and self.spec.stop_accuracy is not None
+        self.stack.network.eval()
+        looks = look_at(self.stack, self.validation, self.device)
+        for row, (accuracy, loss) in zip(self.rows, looks, strict=True):
+            look = Look(self.num_steps, accuracy, loss)
+            self.members[row].note(look, self.spec.stop_accuracy, self.spec.patience)
+        for cell in range(len(self.specs)):
+            drop_beaten([member for member in self.members if member.cell == cell])
+
+    def _retire(self) -> None:
+        """Take the members whose training is over out of the stack."""
+        for row in self.rows:
+            member = self.members[row]
+            if self.is_until:
+                member.run_out(self.spec.num_steps)
+            elif member.num_steps == self.spec.num_steps and not member.is_over:
+                member.ending, member.is_over = "steps", True
+        staying = [place for place, row in enumerate(self.rows) if not self.members[row].is_over]
+        if len(staying) == len(self.rows):
+            return
+        for place, row in enumerate(self.rows):
+            if self.members[row].is_over:
+                self.final[row] = self.stack.values_of(place)
+        self.rows = [self.rows[place] for place in staying]
+        self.stack.keep(staying)
+
+    def result(self, cell: int) -> TrainResult | ScoringError:
+        """Test the network of one of the specs."""
+        from evalkit_tasks.training.testing import score_strings
+
+        members = [member for member in self.members if member.cell == cell]
+        best = choose(members)
+        if best is None:
+            last = max(member.num_steps for member in members)
+            return ScoringError(
+                f"training diverged at step {last + 1}, where the gradient is not finite; "
                 "give a lower --learning-rate"
             )
-        self.optimizer.step()
-        self.losses.append(loss.item())
-        self.step += 1
+        spec = self.specs[cell]
+        since_s = time.process_time()
+        network = self.stack.network
+        network.load_state_dict(self.final[self.members.index(best)], strict=False)
+        network.eval()
+        scores = {
+            name: score_strings(network, self.task, held_out_batch(self.task, spec, first, last), self.device)
+            for name, (first, last) in spec.test_lengths().items()
+        }
+        tried = [
+            Try(m.learning_rate, m.ending or "", m.num_steps, m.looks[-1].accuracy if m.looks else None)
+            for m in members
+        ]
+        return TrainResult(
+            scores,
+            best.history,
+            sum(parameter.numel() for parameter in network.parameters()),
+            best.ending or "",
+            self.cpu_s[cell],
+            time.process_time() - since_s,
+            best.learning_rate,
+            best.looks,
+            tried if spec.learning_rates is not None else [],
+        )
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
         import torch
 
         state = {
-            "key": self.spec.key(),
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
+            "key": stack_key(self.specs),
+            "stack": self.stack.state(),
+            "members": [dataclasses.asdict(member) for member in self.members],
+            "rows": self.rows,
+            "final": self.final,
             "cpu_s": self.cpu_s,
-            "history": self.history,
-            "losses": self.losses,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -203,10 +319,10 @@ class _Training:
             temporary.write_bytes(f"{hashlib.sha256(data).hexdigest()}\n".encode() + data)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same spec.
+        """Go on from a checkpoint of the same specs.
 
         Raises:
-            UsageError: the file is another spec's, or not what was written.
+            UsageError: the file is of other specs, or not what was written.
         """
         import torch
 
@@ -216,22 +332,33 @@ class _Training:
             raise UsageError(f"{path} is no checkpoint, or not what was written; delete it")
         try:
             state = torch.load(io.BytesIO(data), weights_only=True, map_location=self.device)
-            if state["key"] == self.spec.key():
-                self.network.load_state_dict(state["network"])
-                self.optimizer.load_state_dict(state["optimizer"])
-                self.step, self.cpu_s = int(state["step"]), float(state["cpu_s"])
-                self.history = [(int(step), float(loss)) for step, loss in state["history"]]
-                self.losses = [float(loss) for loss in state["losses"]]
+            if state["key"] == stack_key(self.specs):
+                self._restore(state)
                 return
         except Exception as error:  # whatever torch finds in what somebody else has written
             raise UsageError(f"{path} is no checkpoint ({type(error).__name__}); delete it") from error
         raise UsageError(f"{path} is the checkpoint of another cell; delete it")
 
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.members = [
+            Member(**{**entry, "looks": [Look(*look) for look in entry["looks"]]})
+            for entry in state["members"]
+        ]
+        self.rows, self.final, self.cpu_s = state["rows"], state["final"], state["cpu_s"]
+        self.stack.restore(state["stack"])
 
-def _learning_rate_factor(step: int, warmup_steps: int, num_steps: int) -> float:
-    warmup = min(1.0, (step + 1) / max(1, warmup_steps))
-    cosine = 0.5 * (1 + math.cos(math.pi * step / num_steps))
-    return warmup * (_LAST_LEARNING_RATE + (1 - _LAST_LEARNING_RATE) * cosine)
+
+def _parameter_rules(
+    network: "SequenceNetwork", weight_decay: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """By parameter: of what multiple of the learning rate it learns, and its weight decay."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    scales, decays = {}, {}
+    for group in network.parameter_groups(1.0, weight_decay):
+        for parameter in group["params"]:
+            scales[names[id(parameter)]] = float(group["lr"])
+            decays[names[id(parameter)]] = float(group["weight_decay"])
+    return scales, decays
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ LISTS = {
     "evalkit crawl stackexchange": {"--sites"},
     "evalkit crawl law": {"--jurisdictions"},
     "evalkit crawl wikipedia": {"--languages"},
-    "evalkit probe train": {"--task", "--model", "--layers", "--negative-eigenvalues"},
+    "evalkit probe train": {"--task", "--model", "--layers", "--learning-rate", "--negative-eigenvalues"},
 }
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from evalkit.errors import ScoringError, UsageError
 from evalkit_tasks.metrics import summary
+from evalkit_tasks.training import members, training
 from evalkit_tasks.training import spec as train_spec
-from evalkit_tasks.training import training
 from evalkit_tasks.training.spec import TrainSpec, check_spec, held_out_batch
 from evalkit_tasks.training.tasks.catalog import get_task
 from evalkit_tasks.training.training import run_spec, steps_to_loss
@@ -43,7 +43,7 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("model", ["rwkv7", "lstm", "slstm", "mamba2"])
 def test_a_resumed_training_ends_with_the_same_bits(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "HISTORY_STEPS", 5)  # a checkpoint then falls between two entries
+    monkeypatch.setattr(members, "HISTORY_STEPS", 5)  # a checkpoint then falls between two entries
     spec = dataclasses.replace(TINY, model=model)
     whole = run_spec(spec)
     checkpoint = tmp_path / "checkpoint.pt"

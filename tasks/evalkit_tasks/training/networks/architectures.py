@@ -48,6 +48,8 @@ class Architecture(NamedTuple):
     """The `EIGENVALUES` that it can have."""
     head_multiple: int = 1
     """A head's channels are a multiple of this: rotations take pairs, and a norm over one channel gives 0."""
+    is_batched: bool = False
+    """Whether several of it are computed in one pass; see `evalkit_tasks.training.networks.stack`."""
 
 
 def build_network(name: str, options: NetworkOptions) -> "SequenceNetwork":
@@ -185,12 +187,12 @@ def _stack(mixer: str, hidden_factor: float) -> Callable[[NetworkOptions], "Sequ
 ARCHITECTURES: dict[str, Architecture] = {
     "rwkv7": Architecture(_rwkv7, 4e-3, EIGENVALUES, head_multiple=2),
     "deltanet": Architecture(_stack("deltanet", 2), 2e-3, ("off", "full")),
-    "mamba2": Architecture(_stack("mamba2", 0), 2e-3, ("off", "full")),
-    "retnet": Architecture(_stack("retnet", 2), 1e-3, head_multiple=2),
+    "mamba2": Architecture(_stack("mamba2", 0), 2e-3, ("off", "full"), is_batched=True),
+    "retnet": Architecture(_stack("retnet", 2), 1e-3, head_multiple=2, is_batched=True),
     "transformer-rope": Architecture(_transformer("rope"), 1e-3, head_multiple=2),
     "transformer-nope": Architecture(_transformer("nope"), 1e-3),
     "transformer-learned": Architecture(_transformer("learned"), 1e-3),
     "lstm": Architecture(_torch_recurrent("LSTM"), 4e-3),
     "gru": Architecture(_torch_recurrent("GRU"), 4e-3),
-    "slstm": Architecture(_stack("slstm", 4 / 3), 2e-3),
+    "slstm": Architecture(_stack("slstm", 4 / 3), 2e-3, is_batched=True),
 }

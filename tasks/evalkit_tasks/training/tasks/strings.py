@@ -18,7 +18,7 @@ from evalkit_tasks.metrics import NOT_SCORED
 from evalkit_tasks.training.tasks.task import ProbeTask, Strings
 
 HELD_OUT_SHARE = 8
-"""One string in this many is for testing."""
+"""One string in this many is for testing, and another for validation where there is any."""
 
 _MAX_ROUNDS = 200
 _MAX_FRUITLESS = 5
@@ -27,8 +27,28 @@ _MAX_FRUITLESS = 5
 _LOOKING = 3
 """Stream of random numbers; see `evalkit_tasks.training.training`."""
 
-Split = Literal["training", "held out", "any"]
-"""Which strings: those to train on, those to test with, or both."""
+Split = Literal["training", "held out", "validation", "fitting", "any"]
+"""Which strings: those to train on, those to test with, or both; of those to train on, those to validate
+with, and what is left of them."""
+
+
+_LAST_PART = HELD_OUT_SHARE - 1
+_SIDES: dict[Split, tuple[int, int]] = {
+    "held out": (0, 0),
+    "validation": (1, 1),
+    "training": (1, _LAST_PART),
+    "fitting": (2, _LAST_PART),
+    "any": (0, _LAST_PART),
+}
+"""The first and the last of the `HELD_OUT_SHARE` parts that a side has."""
+
+_PURPOSES: dict[Split, str] = {
+    "any": "",
+    "training": " to train on",
+    "fitting": " to train on",
+    "held out": " to test with",
+    "validation": " to validate with",
+}
 
 
 class Batch(NamedTuple):
@@ -44,14 +64,25 @@ class Batch(NamedTuple):
 
 def is_held_out(strings: Strings) -> NDArray[np.bool_]:
     """Whether each string is for testing, by a hash of its letters and length: one in `HELD_OUT_SHARE` is."""
+    return _is_on_side(strings, "held out")
+
+
+def _is_on_side(strings: Strings, split: Split) -> NDArray[np.bool_]:
+    part = _parts(strings)
+    first, last = _SIDES[split]
+    is_on_side: NDArray[np.bool_] = (part >= first) & (part <= last)
+    return is_on_side
+
+
+def _parts(strings: Strings) -> NDArray[np.uint64]:
+    """In which of `HELD_OUT_SHARE` parts each string is."""
     digest = np.full(len(strings), 0x9E3779B97F4A7C15 + strings.shape[1], np.uint64)
     for column in strings.T:  # splitmix64's finaliser after each letter
         digest ^= column.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
         digest = (digest ^ (digest >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         digest = (digest ^ (digest >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         digest ^= digest >> np.uint64(31)
-    held_out: NDArray[np.bool_] = digest % np.uint64(HELD_OUT_SHARE) == 0
-    return held_out
+    return digest % np.uint64(HELD_OUT_SHARE)
 
 
 def usable_length(task: ProbeTask, length: int, lowest: int, highest: int, split: Split) -> int:
@@ -62,7 +93,7 @@ def usable_length(task: ProbeTask, length: int, lowest: int, highest: int, split
         length: the one that is wanted.
         lowest: of the lengths that will do.
         highest: of these.
-        split: whether strings are for training, held out, or any.
+        split: the side.
 
     Raises:
         UsageError: there is none.
@@ -74,7 +105,7 @@ def usable_length(task: ProbeTask, length: int, lowest: int, highest: int, split
             return candidate
     raise UsageError(
         f"{task.name}: of no length from {lowest} to {highest} there are both members and other strings"
-        + {"any": "", "training": " to train on", "held out": " to test with"}[split]
+        + _PURPOSES[split]
     )
 
 
@@ -87,16 +118,27 @@ def _has_both_kinds(task: ProbeTask, length: int, split: Split) -> bool:
 
 
 def training_strings(
-    task: ProbeTask, length: int, num_strings: int, generator: np.random.Generator
+    task: ProbeTask,
+    length: int,
+    num_strings: int,
+    generator: np.random.Generator,
+    split: Split = "training",
 ) -> Strings:
     """``[num_strings, length]``: strings that no test uses, with repetitions where there are few.
+
+    Args:
+        task: of the strings.
+        length: theirs.
+        num_strings: how many.
+        generator: the source of chance.
+        split: ``fitting`` for those that no validation uses either.
 
     Raises:
         UsageError: there is none of this length.
     """
     parts = []
     for kind, num_wanted in _kinds(task, num_strings, generator):
-        strings = _draw_side(task, length, num_wanted, generator, "training", kind)
+        strings = _draw_side(task, length, num_wanted, generator, split, kind)
         if not len(strings):
             raise UsageError(
                 f"{task.name}: no training string of length {length}; longer ones or more letters are needed"
@@ -117,7 +159,7 @@ def held_out_strings(
         length: theirs.
         num_strings: at most.
         generator: the source of chance.
-        split: ``any`` for strings longer than those in training.
+        split: ``any`` for strings longer than those in training, ``validation`` for those to validate with.
     """
     parts = [
         _draw_side(task, length, num_wanted, generator, split, kind, distinct=True)
@@ -164,14 +206,14 @@ def _draw_side(
     """
     strings = np.empty((0, length), np.int64)
     num_fruitless = 0
-    num_drawn = num_strings * (HELD_OUT_SHARE if split == "held out" else 1) + 8
+    num_drawn = num_strings * (HELD_OUT_SHARE if split in ("held out", "validation") else 1) + 8
     for _ in range(_MAX_ROUNDS):
         if kind is None or task.draw_kind is None:
             drawn = task.draw(length, num_drawn, generator)
         else:
             drawn = task.draw_kind(length, num_drawn, generator, kind)
-        if split != "any":
-            drawn = drawn[is_held_out(drawn) == (split == "held out")]
+        if split != "any":  # whose strings need not be hashed
+            drawn = drawn[_is_on_side(drawn, split)]
         num_before = len(strings)
         strings = np.concatenate((strings, drawn))
         if distinct:

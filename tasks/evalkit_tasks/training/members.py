@@ -1,0 +1,151 @@
+"""One network of a training: how fast it learns at each step, how validation goes, and when it ends.
+
+There are two ways to end. With a number of steps alone the learning rate falls along a cosine to a tenth of
+its peak at the last of them. With an accuracy to reach it stays at its peak (the schedule of
+arXiv 2404.06395) until the validation strings are answered so well, until their loss has not fallen for as
+many steps as there is patience for, or until no more steps are left than the decay takes. Then it falls in a
+straight line to a tenth, in a fifth of the steps taken so far, and the training is over.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+HISTORY_STEPS = 25
+"""Steps over which the loss in the history is averaged."""
+
+LOOK_STEPS = 25
+"""Steps between two looks at the validation strings."""
+
+_LAST_LEARNING_RATE = 0.1
+"""As a share of its peak."""
+
+_DECAY_SHARE = 0.2
+"""Steps of the decay, as a share of those before it."""
+
+_SMALLEST_GAIN = 1e-3
+"""By what share the loss has to fall to count as fallen."""
+
+
+class Look(NamedTuple):
+    """How a network did with the validation strings, none of which it is trained on or tested with."""
+
+    step: int
+    accuracy: float
+    """Share of the strings with every label right."""
+    loss_nats: float
+    """Per label."""
+
+
+class Try(NamedTuple):
+    """What became of one of several learning rates."""
+
+    learning_rate: float
+    ended_by: str
+    """``accuracy``, ``patience``, ``steps``; ``diverged``; ``dropped``: another one reached the accuracy."""
+    num_steps: int
+    accuracy: float | None
+    """Of its last look; None where there was none."""
+
+
+@dataclasses.dataclass
+class Member:
+    """One network of a stack, which is one learning rate of one seed."""
+
+    cell: int
+    """Which of the specs that are trained together it belongs to."""
+    learning_rate: float
+    """At its peak."""
+    history: list[tuple[int, float]] = dataclasses.field(default_factory=list)
+    losses: list[float] = dataclasses.field(default_factory=list)
+    """Of the steps since the last entry of the history."""
+    looks: list[Look] = dataclasses.field(default_factory=list)
+    num_steps: int = 0
+    lowest: tuple[int, float] = (0, math.inf)
+    """The step of the lowest validation loss, and that loss."""
+    decay_from: int | None = None
+    ending: str | None = None
+    """Why the decay began, or the training ended."""
+    is_over: bool = False
+
+    def factor(self, num_steps: int, warmup_steps: int, *, until: bool) -> float:
+        """By what the peak learning rate is multiplied at the next step.
+
+        Args:
+            num_steps: of the training, at most.
+            warmup_steps: over which it rises in a straight line.
+            until: whether it ends when an accuracy is reached.
+        """
+        warmup = min(1.0, (self.num_steps + 1) / max(1, warmup_steps))
+        if not until:
+            cosine = 0.5 * (1 + math.cos(math.pi * self.num_steps / num_steps))
+            return warmup * (_LAST_LEARNING_RATE + (1 - _LAST_LEARNING_RATE) * cosine)
+        if self.decay_from is None:
+            return warmup
+        done = (self.num_steps - self.decay_from) / decay_steps(self.decay_from)
+        return warmup * (1 - (1 - _LAST_LEARNING_RATE) * done)
+
+    def count(self, loss: float, *, is_last: bool) -> None:
+        """Take note of a step and its loss, in nats per label."""
+        self.losses.append(loss)
+        self.num_steps += 1
+        if self.num_steps % HISTORY_STEPS == 0 or is_last:
+            self.history.append((self.num_steps, math.fsum(self.losses) / len(self.losses)))
+            self.losses = []
+
+    def note(self, look: Look, stop_accuracy: float, patience: int | None) -> None:
+        """Take note of a look, and begin to end where it says so."""
+        self.looks.append(look)
+        if look.loss_nats < self.lowest[1] * (1 - _SMALLEST_GAIN):
+            self.lowest = (look.step, look.loss_nats)
+        if look.accuracy >= stop_accuracy:
+            self._end("accuracy")
+        elif patience is not None and look.step - self.lowest[0] >= patience and self.decay_from is None:
+            self._end("patience")
+
+    def _end(self, reason: str) -> None:
+        self.ending = reason
+        if self.decay_from is None:
+            self.decay_from = self.num_steps
+
+    def run_out(self, num_steps: int) -> None:
+        """Begin the decay where no more than its steps are left, and be over after the last step."""
+        if self.decay_from is None and self.num_steps >= last_plateau_step(num_steps):
+            self._end("steps")
+        end = num_steps
+        if self.decay_from is not None:
+            end = min(end, self.decay_from + decay_steps(self.decay_from))
+        self.is_over = self.num_steps >= end
+
+    @property
+    def merit(self) -> tuple[bool, float, float]:
+        """By which the best of several learning rates is chosen; the greater, the better."""
+        last = self.looks[-1]
+        return self.ending == "accuracy", last.accuracy, -last.loss_nats
+
+
+def decay_steps(decay_from: int) -> int:
+    """How many steps the decay has that begins after so many."""
+    return max(LOOK_STEPS, math.ceil(_DECAY_SHARE * decay_from))
+
+
+def last_plateau_step(num_steps: int) -> int:
+    """After how many steps the decay begins at the latest, to be over after `num_steps`."""
+    return max(0, min(num_steps - LOOK_STEPS, math.floor(num_steps / (1 + _DECAY_SHARE))))
+
+
+def drop_beaten(members: Sequence[Member]) -> None:
+    """Of one cell's learning rates, end those that another has beaten to the accuracy."""
+    reached = [member for member in members if member.ending == "accuracy"]
+    if reached:
+        best = max(reached, key=lambda member: member.merit)
+        for member in members:
+            if member is not best and not member.is_over:
+                member.ending, member.is_over = "dropped", True
+
+
+def choose(members: Sequence[Member]) -> Member | None:
+    """The best of one cell's learning rates; None where all diverged."""
+    whole = [member for member in members if member.ending not in ("diverged", "dropped")]
+    return max(whole, key=lambda member: member.merit, default=None) if len(whole) != 1 else whole[0]
