@@ -57,6 +57,7 @@ FLOORS = {
         {"asking", "compiling", "training"},
         {"plots"},
         {"compile_cli", "train_cli"},
+        {"table_cli"},
         {"cli"},
     ),
 }

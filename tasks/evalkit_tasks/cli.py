@@ -2,9 +2,10 @@
 
 import typer
 
-from evalkit_tasks import compile_cli, train_cli
+from evalkit_tasks import compile_cli, table_cli, train_cli
 
 app = typer.Typer(help="Probe what an architecture can track.", no_args_is_help=True)
 app.command("train")(train_cli.train_command)
-app.command("table")(train_cli.table_command)
+app.command("bench")(table_cli.bench_command)
+app.command("table")(table_cli.table_command)
 app.command("compile")(compile_cli.compile_command)

@@ -15,12 +15,11 @@ from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     CommaLists,
     DryRunOption,
-    JsonOption,
     OutputOption,
     comma_list,
     joined,
 )
-from evalkit.terminal import show, show_json
+from evalkit.terminal import show
 
 if TYPE_CHECKING:
     from evalkit.cells.probe_schema import ProbeCell
@@ -36,7 +35,7 @@ class Rates(TypedDict):
 
 
 _TaskOption = Annotated[CommaLists, typer.Option("--task", help="Tasks, by commas; see below.")]
-_ModelOption = Annotated[CommaLists, typer.Option("--model", help="Networks, by commas.")]
+ModelOption = Annotated[CommaLists, typer.Option("--model", help="Networks, by commas.")]
 _SuiteOption = Annotated[
     str | None, typer.Option("--suite", help="A named set of cells in place of tasks: quick or paper.")
 ]
@@ -97,8 +96,8 @@ _BisectOption = Annotated[
     ),
 ]
 _WeightDecayOption = Annotated[float, typer.Option("--weight-decay", help="Of matrices.")]
-_WidthOption = Annotated[int, typer.Option("--width", help="Channels.")]
-_HeadSizeOption = Annotated[int, typer.Option("--head-size", help="Channels of a head.")]
+WidthOption = Annotated[int, typer.Option("--width", help="Channels.")]
+HeadSizeOption = Annotated[int, typer.Option("--head-size", help="Channels of a head.")]
 _TestRangeOption = Annotated[
     str | None,
     typer.Option("--test-range", help="One more test, on lengths from A-B; 40-256 is the literature's."),
@@ -117,7 +116,7 @@ _WITH_SUITES = {"suite", "output", "jobs", "device", "dry_run"}
 def train_command(
     context: typer.Context,
     task: _TaskOption = None,
-    model: _ModelOption = None,
+    model: ModelOption = None,
     suite: _SuiteOption = None,
     layers: _LayersOption = None,
     seeds: _SeedsOption = 1,
@@ -133,8 +132,8 @@ def train_command(
     patience: _PatienceOption = None,
     bisect_layers: _BisectOption = None,
     weight_decay: _WeightDecayOption = 0.01,
-    width: _WidthOption = 64,
-    head_size: _HeadSizeOption = 16,
+    width: WidthOption = 64,
+    head_size: HeadSizeOption = 16,
     test_range: _TestRangeOption = None,
     items: _ItemsOption = 256,
     output: OutputOption = DEFAULT_OUTPUT,
@@ -303,47 +302,6 @@ def _rates(texts: CommaLists) -> "Rates":
     if len(rates) > 1:
         return {"learning_rate": None, "learning_rates": tuple(rates)}
     return {"learning_rate": rates[0] if rates else None, "learning_rates": None}
-
-
-def table_command(
-    output: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
-    curves: Annotated[
-        Path | None, typer.Option("--curves", help="Write accuracy by length and seed to this CSV file.")
-    ] = None,
-    min_layers: Annotated[
-        Path | None,
-        typer.Option("--min-layers", help="Write the fewest layers that suffice to this CSV file."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Print every trained probe by length and seed, beside published numbers and their sources."""
-    from evalkit.errors import UsageError
-    from evalkit_tasks.training import plot_data
-    from evalkit_tasks.training import table as probe_table
-    from evalkit_tasks.training.cells import read_cells
-    from evalkit_tasks.training.experiments import NO_SWEEP
-
-    cells = read_cells(output)
-    advice = f"no trained probe in {output}; evalkit probe train --suite quick --output {output} makes some"
-    if not cells and (curves or min_layers):
-        raise UsageError(advice)
-    if curves is not None:
-        plot_data.write_csv(curves, plot_data.curve_records(cells))
-    if min_layers is not None:
-        records = plot_data.fewest_layers_records(cells)
-        if not records:
-            raise UsageError(f"{output}: {NO_SWEEP}")
-        plot_data.write_csv(min_layers, records)
-    if as_json:
-        show_json(plot_data.to_json(cells))
-        return
-    if not cells:
-        show(advice)
-    probe_table.print_cells(cells, sys.stdout)
-    probe_table.print_parity(cells, sys.stdout)
-    probe_table.print_fewest_layers(cells, sys.stdout)
-    probe_table.print_claims(cells, sys.stdout, only_trained=True)
-    probe_table.print_published(cells, sys.stdout)
 
 
 def _names(text: str, option: str) -> list[str]:

@@ -255,6 +255,31 @@ def test_processes_give_what_one_process_gives(tmp_path):
     assert len(alone) == 2
 
 
+def test_the_fewest_layers_are_looked_for_and_seeds_trained_together_keep_cells_of_their_own(tmp_path):
+    arguments = ("--task", "parity", "--model", "retnet", "--seeds", "2", "--stop-accuracy", "0.9")
+    arguments += ("--learning-rate", "1e-3,1e-2", "--bisect-layers", "2", "--steps", "6")
+    result = trained(tmp_path, *arguments)
+    assert "fewest layers at which the median seed reaches 0.9 at the training length T" in result.stdout
+    assert result.stdout.rstrip().endswith("more than 2")
+    cells = read_cells(tmp_path)
+    assert {(cell.spec.num_layers, cell.spec.seed) for cell in cells} == {
+        (n, seed) for n in (1, 2) for seed in (0, 1)
+    }
+    for cell in cells:
+        assert cell.spec.learning_rate is None and cell.spec.learning_rates == (1e-3, 1e-2)
+        rates = [rate for rate, *_ in cell.training.tried]
+        assert rates == [1e-3, 1e-2] and cell.training.learning_rate in rates
+        assert [step for step, *_ in cell.training.validation] == [6]
+    assert not list(tmp_path.rglob("*.partial"))
+    before = files(tmp_path)
+    assert "2 of 2 cells done, 0 to train" in trained(tmp_path, *arguments).stderr
+    assert files(tmp_path) == before
+    seed = min(cells, key=lambda cell: (cell.spec.num_layers, cell.spec.seed))
+    seed.path.unlink()
+    assert "1 of 2 cells done, 1 to train" in trained(tmp_path, *arguments).stderr
+    assert read_cells(tmp_path)[0].spec.task == "parity" and files(tmp_path).keys() == before.keys()
+
+
 def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
     real = runner.run_specs
 
@@ -278,6 +303,15 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
         ("--task partiy --model lstm", "unknown task 'partiy'"),
         ("--task parity --model lsmt", "unknown model 'lsmt'. Did you mean lstm"),
         ("--task parity --model lstm --layers 1,x", "--layers x: give whole numbers"),
+        ("--task parity --model lstm --learning-rate 1e-3,x", "--learning-rate x is no number"),
+        (
+            "--task parity --model lstm --learning-rate 1e-3,0.001",
+            "--learning-rate names a learning rate twice",
+        ),
+        (
+            "--task parity --model lstm --layers 1 --bisect-layers 4",
+            "--bisect-layers finds the numbers of layers",
+        ),
         ("--task parity --model lstm --test-range 40", "--test-range 40: give two lengths"),
         ("--suite quik", "unknown suite 'quik'. Did you mean quick?"),
         ("--suite quick --steps 5", "--suite quick says itself what to train; leave out --steps"),

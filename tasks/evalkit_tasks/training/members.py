@@ -64,7 +64,8 @@ class Member:
     num_steps: int = 0
     lowest: tuple[int, float] = (0, math.inf)
     """The step of the lowest validation loss, and that loss."""
-    decay_from: int | None = None
+    decay: tuple[int, int] | None = None
+    """After how many steps the decay begins and ends; None where it has not begun."""
     ending: str | None = None
     """Why the decay began, or the training ended."""
     is_over: bool = False
@@ -81,10 +82,10 @@ class Member:
         if not until:
             cosine = 0.5 * (1 + math.cos(math.pi * self.num_steps / num_steps))
             return warmup * (_LAST_LEARNING_RATE + (1 - _LAST_LEARNING_RATE) * cosine)
-        if self.decay_from is None:
+        if self.decay is None:
             return warmup
-        done = (self.num_steps - self.decay_from) / decay_steps(self.decay_from)
-        return warmup * (1 - (1 - _LAST_LEARNING_RATE) * done)
+        first, last = self.decay
+        return warmup * (1 - (1 - _LAST_LEARNING_RATE) * (self.num_steps - first) / (last - first))
 
     def count(self, loss: float, *, is_last: bool) -> None:
         """Take note of a step and its loss, in nats per label."""
@@ -100,23 +101,24 @@ class Member:
         if look.loss_nats < self.lowest[1] * (1 - _SMALLEST_GAIN):
             self.lowest = (look.step, look.loss_nats)
         if look.accuracy >= stop_accuracy:
-            self._end("accuracy")
-        elif patience is not None and look.step - self.lowest[0] >= patience and self.decay_from is None:
-            self._end("patience")
+            self.ending = "accuracy"
+        elif patience is not None and look.step - self.lowest[0] >= patience and self.decay is None:
+            self.ending = "patience"
 
-    def _end(self, reason: str) -> None:
-        self.ending = reason
-        if self.decay_from is None:
-            self.decay_from = self.num_steps
+    def proceed(self, num_steps: int) -> None:
+        """Begin the decay where there is a reason, and be over after its last step.
 
-    def run_out(self, num_steps: int) -> None:
-        """Begin the decay where no more than its steps are left, and be over after the last step."""
-        if self.decay_from is None and self.num_steps >= last_plateau_step(num_steps):
-            self._end("steps")
-        end = num_steps
-        if self.decay_from is not None:
-            end = min(end, self.decay_from + decay_steps(self.decay_from))
-        self.is_over = self.num_steps >= end
+        Args:
+            num_steps: of the training, at most; the decay is over by then.
+        """
+        if self.is_over:  # dropped, or diverged
+            return
+        if self.decay is None and self.num_steps >= last_plateau_step(num_steps):
+            self.ending = self.ending or "steps"
+            self.decay = self.num_steps, num_steps
+        elif self.decay is None and self.ending is not None:
+            self.decay = self.num_steps, min(num_steps, self.num_steps + decay_steps(self.num_steps))
+        self.is_over = self.decay is not None and self.num_steps >= self.decay[1]
 
     @property
     def merit(self) -> tuple[bool, float, float]:

@@ -109,16 +109,14 @@ def print_layer_search(fewest: "Mapping[TrainSpec, int | None]", highest: int, s
         highest: the most that were allowed.
         stream: where to.
     """
-    table = _table(
-        f"fewest layers at which the median seed reaches {SOLVED_ACCURACY} at the training length",
-        texts=("task", "model"),
-        numbers=("T", "layers"),
-    )
+    table = _table(None, texts=("task", "model"), numbers=("T", "layers"))
     for spec, layers in fewest.items():
         model = display_name(spec.model, spec.negative_eigenvalues)
         layers_text = f"more than {highest}" if layers is None else str(layers)
         table.add_row(spec.task, model, str(spec.train_length), layers_text)
     show(file=stream)
+    bound = f"{SOLVED_ACCURACY} at the training length T"
+    show(f"fewest layers at which the median seed reaches {bound}", file=stream)
     _print(table, stream)
 
 
@@ -221,7 +219,7 @@ def _l90(experiment: Experiment) -> str:
     return texts[0] if len(set(texts)) == 1 else " ".join(texts)
 
 
-def _table(title: str, *, texts: Sequence[str], numbers: Sequence[str] = ()) -> "Table":
+def _table(title: str | None, *, texts: Sequence[str], numbers: Sequence[str] = ()) -> "Table":
     """A table of columns that are not wrapped: texts on the left, numbers on the right."""
     from rich.table import Table
 

@@ -251,7 +251,7 @@ class _Training:
         for row in self.rows:
             member = self.members[row]
             if self.is_until:
-                member.run_out(self.spec.num_steps)
+                member.proceed(self.spec.num_steps)
             elif member.num_steps == self.spec.num_steps and not member.is_over:
                 member.ending, member.is_over = "steps", True
         staying = [place for place, row in enumerate(self.rows) if not self.members[row].is_over]
@@ -307,7 +307,11 @@ class _Training:
         state = {
             "key": stack_key(self.specs),
             "stack": self.stack.state(),
-            "members": [dataclasses.asdict(member) for member in self.members],
+            # Of plain tuples: a checkpoint is loaded without code.
+            "members": [
+                dataclasses.asdict(member) | {"looks": [tuple(look) for look in member.looks]}
+                for member in self.members
+            ],
             "rows": self.rows,
             "final": self.final,
             "cpu_s": self.cpu_s,

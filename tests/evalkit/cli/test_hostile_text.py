@@ -141,6 +141,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("models", "list"): lambda folder: [[], ["--json"]],
     ("models", "show"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],
     ("plot",): lambda folder: [[EVIL, "runs", "-o", "x.png"], ["heatmap", EVIL, "-o", "x.png"]],
+    ("probe", "bench"): lambda folder: [["--model", EVIL]],
     ("probe", "compile"): lambda folder: [[EVIL, "--output", "x"]],
     ("probe", "table"): lambda folder: [["probes"], ["probes", "--json"], [EVIL]],
     ("probe", "train"): lambda folder: [["--task", EVIL, "--model", EVIL]],

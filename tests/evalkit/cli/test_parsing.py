@@ -31,6 +31,7 @@ LISTS = {
     "evalkit crawl stackexchange": {"--sites"},
     "evalkit crawl law": {"--jurisdictions"},
     "evalkit crawl wikipedia": {"--languages"},
+    "evalkit probe bench": {"--model"},
     "evalkit probe train": {"--task", "--model", "--layers", "--learning-rate", "--negative-eigenvalues"},
 }
 

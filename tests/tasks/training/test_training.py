@@ -9,9 +9,10 @@ from evalkit.errors import ScoringError, UsageError
 from evalkit_tasks.metrics import summary
 from evalkit_tasks.training import members, training
 from evalkit_tasks.training import spec as train_spec
-from evalkit_tasks.training.spec import TrainSpec, check_spec, held_out_batch
+from evalkit_tasks.training.spec import TrainSpec, check_spec, held_out_batch, validation_batch
 from evalkit_tasks.training.tasks.catalog import get_task
-from evalkit_tasks.training.training import run_spec, steps_to_loss
+from evalkit_tasks.training.tasks.strings import training_strings
+from evalkit_tasks.training.training import run_spec, run_specs, steps_to_loss
 
 TINY = TrainSpec(
     "parity",
@@ -59,6 +60,80 @@ def test_a_resumed_training_ends_with_the_same_bits(model, tmp_path, monkeypatch
     assert steps == [8, 9, 10, 11, 12]
     assert same(whole, resumed)
     assert [step for step, _ in whole.history] == [5, 10, 12]
+
+
+UNTIL = dataclasses.replace(
+    TINY,
+    model="retnet",
+    train_length=9,
+    min_train_length=6,
+    num_steps=50,
+    stop_accuracy=0.9,
+    learning_rates=(1e-3, 1e-2),
+)
+
+
+def test_seeds_trained_together_and_stopped_in_between_end_with_the_same_bits(tmp_path):
+    specs = [dataclasses.replace(UNTIL, seed=seed) for seed in (0, 1)]
+    whole = run_specs(specs)
+    checkpoint = tmp_path / "checkpoint.pt"
+
+    def stop(step, loss):
+        if step == 31:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_specs(specs, checkpoint, checkpoint_every_s=0, on_step=stop)
+    steps = []
+    resumed = run_specs(specs, checkpoint, on_step=lambda step, loss: steps.append(step))
+    assert steps == list(range(32, 51))
+    again = run_specs(specs, checkpoint, on_step=lambda step, loss: steps.append(step))
+    assert len(steps) == 19  # a checkpoint of the end is left
+    for before, after, last in zip(whole, resumed, again, strict=True):
+        assert same(before, after) and same(before, last)
+        assert before.looks == after.looks == last.looks and before.tried == after.tried == last.tried
+        assert [rate for rate, *_ in before.tried] == [1e-3, 1e-2]
+
+
+def test_a_seed_trained_beside_others_has_the_history_that_it_has_alone():
+    """To 1e-5 of the loss over 50 steps."""
+    together = run_specs([dataclasses.replace(UNTIL, seed=seed) for seed in (0, 1, 2)])
+    for seed, result in enumerate(together):
+        alone = run_spec(dataclasses.replace(UNTIL, seed=seed))
+        assert [step for step, _ in result.history] == [25, 50]
+        assert np.allclose(result.history, alone.history, rtol=1e-5, atol=0)
+        assert np.allclose(result.looks, alone.looks, rtol=1e-5, atol=0)
+        assert (result.learning_rate, result.stopped_by) == (alone.learning_rate, alone.stopped_by)
+
+
+def test_a_learning_rate_that_diverges_is_not_chosen_and_all_that_do_are_an_error():
+    result = run_spec(dataclasses.replace(UNTIL, model="lstm", learning_rates=(1e38, 1e-3), num_steps=30))
+    assert result.learning_rate == 1e-3
+    assert [ending for _, ending, *_ in result.tried] == ["diverged", "steps"]
+    with pytest.raises(ScoringError, match="diverged at step"):
+        run_spec(dataclasses.replace(UNTIL, model="lstm", learning_rates=(1e38, 2e38), num_steps=30))
+
+
+def test_strings_to_validate_with_are_neither_trained_on_nor_tested_with():
+    task = get_task("s3")
+    spec = dataclasses.replace(UNTIL, task="s3", num_items=256)
+    batches = {
+        "validation": validation_batch(task, spec).tokens,
+        "test": held_out_batch(task, spec, 9, 9).tokens,
+        "training": training_strings(task, 9, 2000, np.random.default_rng(0), "fitting"),
+    }
+    strings = {name: {tuple(row[-9:]) for row in rows.tolist()} for name, rows in batches.items()}
+    assert len(strings["validation"]) == 128 and len(strings["training"]) > 1900
+    assert not any(a & b for a, b in itertools.combinations(strings.values(), 2))
+
+
+def test_an_accuracy_to_reach_makes_another_cell_and_older_keys_stay():
+    assert dataclasses.replace(TINY, learning_rates=None).key() == TINY.key()
+    keys = {
+        dataclasses.replace(UNTIL, **change).key()
+        for change in ({}, {"stop_accuracy": 0.8}, {"patience": 9}, {"learning_rates": (1e-3,)})
+    }
+    assert len(keys | {TINY.key()}) == 5
 
 
 def test_the_seed_is_the_result_and_other_seeds_give_others():
@@ -204,6 +279,13 @@ def test_the_key_is_of_what_determines_the_numbers():
         ({"task": "s5-4tokens", "min_train_length": 4, "test_range": (1, 9)}, "1 letters; test longer ones"),
         # Of each length there is one string, a member or not.
         ({"task": "regex:(aa)*"}, "of no length from 1 to 8 there are both members and other strings"),
+        ({"stop_accuracy": 1.5}, "--stop-accuracy must be more than 0 and at most 1, not 1.5"),
+        ({"patience": 5}, "--patience asks for validation strings; give --stop-accuracy too"),
+        ({"learning_rates": (1e-3, 1e-2)}, "several values of --learning-rate asks for validation strings"),
+        ({"stop_accuracy": 0.9, "patience": 0}, "--patience must be at least 1 step"),
+        ({"stop_accuracy": 0.9, "budget_s": 1.0}, "--budget-s and --stop-accuracy both say when"),
+        ({"stop_accuracy": 0.9, "learning_rates": (1e-3, math.nan)}, "--learning-rate must be more than 0"),
+        ({"stop_accuracy": 0.9, "train_length": 2}, "no training string of length 1"),
         ({"task": "mqar"}, "mqar: a string has at least 3 letters"),
     ],
 )
