@@ -304,7 +304,8 @@ def _head(
 
 def _layers(device: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int) -> Row:
     """All layers of RWKV-7 between embedding and head: 2.9B shape on a GPU, 0.1B on a CPU."""
-    from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
+    from evalkit.models.rwkv7.network import LayerShape, NetworkShape
+    from evalkit.models.rwkv7.skeleton import network_skeleton
 
     if device.type == "cuda":
         num_layers, num_channels, ranks, num_batch, num_tokens = (
@@ -322,8 +323,7 @@ def _layers(device: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds:
             1,
             512,
         )
-    with torch.device("meta"):
-        network = RWKV7(NetworkShape(1024, num_channels, 64, (ranks,) * num_layers)).to(dtype)
+    network = network_skeleton(NetworkShape(1024, num_channels, 64, (ranks,) * num_layers)).to(dtype)
     network = network.to_empty(device=device)
     with torch.no_grad():
         for parameter in network.parameters():

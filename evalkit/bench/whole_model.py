@@ -71,8 +71,8 @@ def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = N
         assert isinstance(model, RWKV7Model)
         contenders: dict[str, Score] = {"evalkit": lambda: model.nats(documents)}
         if importlib.util.find_spec("rwkv") is not None:
-            peer = _peer(path)
-            contenders["rwkv"] = lambda: [peer(document) for document in documents]
+            peer = rwkv_nats(path)
+            contenders["rwkv"] = lambda: [peer(model.prefix, document) for document in documents]
         costs = {name: contender() for name, contender in contenders.items()}  # and warm up
         speeds = _tokens_per_s(contenders, num_tokens, num_rounds)
     ours, theirs = speeds["evalkit"], speeds.get("rwkv")
@@ -142,13 +142,13 @@ def write_random_checkpoint(
     """An official-format ``.pth`` of RWKV-7 with random weights of usual sizes and the World vocabulary."""
     import torch
 
-    from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
+    from evalkit.models.rwkv7.network import LayerShape, NetworkShape
+    from evalkit.models.rwkv7.skeleton import network_skeleton
 
     layers = tuple(
         LayerShape(64, 128, 32 if layer else 0, 64, 4 * num_channels) for layer in range(num_layers)
     )
-    with torch.device("meta"):
-        expected = RWKV7(NetworkShape(65536, num_channels, 64, layers)).state_dict()
+    expected = network_skeleton(NetworkShape(65536, num_channels, 64, layers)).state_dict()
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for name, like in expected.items():
@@ -170,8 +170,13 @@ def write_random_checkpoint(
     torch.save(tensors, path)
 
 
-def _peer(path: Path) -> Callable[[Sequence[int]], Nats]:
-    """Nats per token by the package ``rwkv``, fed like our model: token 0, then the document."""
+def rwkv_nats(path: Path, strategy: str = "cpu fp32") -> Callable[[Sequence[int], Sequence[int]], Nats]:
+    """Nats per token by the package ``rwkv``, which must be installed, of ids after a prefix.
+
+    Args:
+        path: an official ``.pth``.
+        strategy: the package's name of device and precision.
+    """
     import contextlib
     import io
     import warnings
@@ -185,14 +190,15 @@ def _peer(path: Path) -> Callable[[Sequence[int]], Nats]:
         warnings.simplefilter("ignore")  # torch.jit's deprecation, on every method
         from rwkv.model import RWKV
 
-        network = RWKV(model=str(path.with_suffix("")), strategy="cpu fp32")
+        network = RWKV(model=str(path.with_suffix("")), strategy=strategy)
 
-    def nats(document: Sequence[int]) -> Nats:
+    def nats(prefix: Sequence[int], ids: Sequence[int]) -> Nats:
         with torch.inference_mode():
-            fed = [0, *(int(token) for token in document)]
+            fed = [int(token) for token in (*prefix, *ids)]
             logits, _ = network.forward(fed[:-1], None, full_output=True)
-            log_p = torch.log_softmax(logits.view(len(document), -1).float(), -1)
-            costs: Nats = -log_p[torch.arange(len(document)), torch.tensor(fed[1:])].numpy()
+            log_p = torch.log_softmax(logits.view(len(fed) - 1, -1).float(), -1)[len(prefix) - 1 :]
+            targets = torch.tensor(fed[len(prefix) :], device=log_p.device)
+            costs: Nats = -log_p[torch.arange(len(ids)), targets].cpu().numpy()
             return costs
 
     return nats

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.bench_score import bench_score_command
 from evalkit.cli.parsing import DeviceOption, JsonOption
 from evalkit.terminal import show, show_json
 
@@ -23,7 +24,7 @@ def bench_rwkv7_command(
 ) -> None:
     """Time RWKV-7 (0.1B shape, random weights) against the PyPI package rwkv, side by side, on CPU.
 
-    `evalkit bench kernels` times the operators alone.
+    `evalkit bench kernels` times the operators alone, `evalkit bench score` whole models beside more peers.
     """
     if context.invoked_subcommand:
         return
@@ -37,6 +38,9 @@ def bench_rwkv7_command(
     else:
         for line in bench_lines(result):
             show(line)
+
+
+app.command("score")(bench_score_command)
 
 
 @app.command("kernels")

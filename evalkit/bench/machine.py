@@ -1,0 +1,102 @@
+"""The processor that a measurement ran on, what its matrix products reach, and how much memory they take."""
+
+import re
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_AMD_CORES = (
+    (25, range(0x10, 0x20), "Zen 4"),
+    (25, range(0x60, 0x80), "Zen 4"),
+    (25, range(0xA0, 0xB0), "Zen 4"),
+    (26, range(0x100), "Zen 5"),
+)
+"""Families and models of AMD's processors, after ``arch/x86/kernel/cpu/amd.c`` of Linux."""
+_PRODUCTS = ((512, 768, 3072), (512, 3072, 768), (1024, 1024, 1024))
+"""Rows, inputs and outputs of what rates are measured with: as in a layer of a small model."""
+_NUM_ROUNDS = 12
+
+
+def processor(name: str) -> str:
+    """A processor's name with its family and model, and the generation of AMD's.
+
+    Args:
+        name: as the system gives it: ``AMD EPYC`` becomes ``AMD EPYC, family 26, model 2 (Zen 5)``.
+    """
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        return name
+    text = cpuinfo.read_text(encoding="utf-8")
+    numbers = [re.search(rf"^{field}\s*: (\d+)$", text, re.MULTILINE) for field in ("cpu family", "model")]
+    if not all(numbers):
+        return name
+    family, model = (int(number[1]) for number in numbers if number)
+    generation = next(
+        (f" ({core})" for number, models, core in _AMD_CORES if number == family and model in models), ""
+    )
+    return f"{name}, family {family}, model {model}{generation if 'AuthenticAMD' in text else ''}"
+
+
+def onednn_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """OneDNN's ``x @ weight.T``, which `torch.nn.functional.linear` leaves to MKL in float32."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    return product
+
+
+Engine = Callable[[Tensor, Tensor], Tensor]
+ENGINES: dict[str, Engine] = {"torch": F.linear} | ({"oneDNN": onednn_linear} if torch._C._has_mkldnn else {})
+"""What computes a product on a CPU; on a GPU there is torch's alone."""
+
+
+def gemm_gflops(dtype: torch.dtype, device: torch.device) -> float:
+    """The best rate of a few products of the sizes of a small model's, with torch's present threads."""
+    engines = ENGINES.values() if device.type == "cpu" else [F.linear]
+    best = 0.0
+    with torch.inference_mode():
+        for num_rows, num_inputs, num_outputs in _PRODUCTS:
+            x = torch.randn(num_rows, num_inputs, device=device).to(dtype)
+            weight = torch.randn(num_outputs, num_inputs, device=device).to(dtype)
+            for engine in engines:
+                seconds = min(_seconds(engine, x, weight) for _ in range(_NUM_ROUNDS))
+                best = max(best, 2 * num_rows * num_inputs * num_outputs / seconds / 1e9)
+    return best
+
+
+def _seconds(engine: Engine, x: Tensor, weight: Tensor) -> float:
+    wait_for(x.device)
+    started_s = time.perf_counter()
+    engine(x, weight)
+    wait_for(x.device)
+    return time.perf_counter() - started_s
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory_bytes(device: torch.device, run: Callable[[], object]) -> int:
+    """The most memory that the process, or the GPU, held while something ran.
+
+    Where Linux does not let the mark be reset, the most since the process started.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:  # another system, or not allowed
+        run()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    run()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    mark = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    assert mark is not None
+    return int(mark[1]) * 1024
