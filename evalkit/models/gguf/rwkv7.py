@@ -14,7 +14,14 @@ from evalkit.models.rwkv7.checkpoint import build_network, network_shape
 from evalkit.models.rwkv7.layouts import official_layout
 from evalkit.models.rwkv7.network import GROUP_NORM_EPS, RWKV7
 from evalkit.models.rwkv7.settings import NormEpsilons
-from evalkit.models.rwkv7.tokenizer import RWKVTokenizer, encode_bytes, encode_world, world_token_bytes
+from evalkit.models.rwkv7.tokenizer import (
+    RWKVTokenizer,
+    decode_bytes,
+    decode_world,
+    encode_bytes,
+    encode_world,
+    world_token_bytes,
+)
 
 _TOP = {
     "token_embd.weight": "emb.weight",
@@ -100,9 +107,9 @@ def read_vocabulary(header: Header, vocab_size: int) -> RWKVTokenizer:
     if len(texts) > vocab_size:
         raise ModelError(f"{header.path}: it has {len(texts)} tokens, and its embedding {vocab_size} rows")
     if tokens == {index: bytes([index]) for index in range(256)}:
-        return RWKVTokenizer("bytes", encode_bytes, (256,) if vocab_size > 256 else ())
+        return RWKVTokenizer("bytes", encode_bytes, decode_bytes, (256,) if vocab_size > 256 else ())
     if tokens == world_token_bytes():
-        return RWKVTokenizer("rwkv-world-20230424", encode_world, (0,))
+        return RWKVTokenizer("rwkv-world-20230424", encode_world, decode_world, (0,))
     raise ModelError(
         f"{header.path}: its {len(tokens)} tokens are neither RWKV World's nor bytes; evalkit reads no other "
         "vocabulary of RWKV-7 from GGUF"

@@ -57,7 +57,7 @@ def read_on(
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config) if reading is None else copy.deepcopy(reading.cache)
-    hidden = _advance(model, torch.tensor([list(ids)]), cache)
+    hidden = advance(model, torch.tensor([list(ids)]), cache)
     return HfReading(cache, hidden[0, -1])
 
 
@@ -73,7 +73,7 @@ def branch_hidden(
         ids[row, : len(tokens)] = torch.tensor(list(tokens))
     cache = copy.deepcopy(reading.cache)
     cache.reorder_cache(torch.zeros(len(inputs), dtype=torch.long, device=reading.hidden.device))
-    return _advance(model, ids, cache)
+    return advance(model, ids, cache)
 
 
 def hidden_in_pieces(model: "transformers.PreTrainedModel", input_ids: Tensor, num_queries: int) -> Tensor:
@@ -90,7 +90,7 @@ def hidden_in_pieces(model: "transformers.PreTrainedModel", input_ids: Tensor, n
 
     cache = DynamicCache(config=model.config)
     return torch.cat(
-        [_advance(model, piece, cache) for piece in torch.split(input_ids, num_queries, dim=1)], dim=1
+        [advance(model, piece, cache) for piece in torch.split(input_ids, num_queries, dim=1)], dim=1
     )
 
 
@@ -147,7 +147,7 @@ def _agree(pieces: Tensor, whole: Tensor) -> bool:
     return (pieces.double() - expected).abs().max().item() <= tolerance
 
 
-def _advance(model: "transformers.PreTrainedModel", ids: Tensor, cache: "transformers.Cache") -> Tensor:
+def advance(model: "transformers.PreTrainedModel", ids: Tensor, cache: "transformers.Cache") -> Tensor:
     """``[B, T, C]``; the cache is written to."""
     argument = _cache_argument(model)
     assert argument is not None

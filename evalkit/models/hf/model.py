@@ -135,7 +135,7 @@ class HfModel:
         self.policy_prefixes = policy_prefixes
         self.context_limit = identity.context_limit
         self._model = model
-        self._token_bytes = token_bytes
+        self._token_bytes, self.decode = token_bytes, token_bytes.decode
         self._replacements = torch_replacements(model)
         self._tables = position_tables(model.config)
         self._reads_alone = chooses_tokens(model.config)
@@ -149,7 +149,7 @@ class HfModel:
             )
         check_in_vocabulary([prefix, *policy_prefixes.values()], self.vocab_size, identity.name)
         ids = _probe_ids(token_bytes)
-        with torch.inference_mode(), self._computing():
+        with torch.inference_mode(), self.computing():
             self._head = understand_head(model, ids, identity.name)
             is_bounded = bound_attention(model, ids)
             # Not where tables or choices go by the length of what is read: a piece has another.
@@ -162,7 +162,7 @@ class HfModel:
         self._check_company(ids)
 
     @contextlib.contextmanager
-    def _computing(self) -> Iterator[None]:
+    def computing(self) -> Iterator[None]:
         """Around every forward pass: see `quiet`, `torch_path` and `reset_tables`."""
         with quiet(), torch_path(self._replacements):
             if self._tables.of_every_length:
@@ -218,7 +218,7 @@ class HfModel:
             ]
         )
         targets = np.concatenate([np.asarray(row, np.int64) for row in paid])
-        with self._computing():
+        with self.computing():
             hidden = self._hidden(torch.from_numpy(ids).to(self._device))
         nats = self._head_nats(hidden.flatten(0, 1)[torch.from_numpy(positions).to(self._device)], targets)
         ends = np.cumsum([len(row) for row in paid])[:-1]
@@ -268,13 +268,13 @@ class HfModel:
         """
         if self._tables.within(self.context_limit) or chooses_tokens(self._model.config):
             return False
-        with torch.inference_mode(), self._computing():
+        with torch.inference_mode(), self.computing():
             return hf_reading.carries_state(self._model, _probe_ids(self._token_bytes))
 
     @torch.inference_mode()
     def read_on(self, ids: Sequence[int], reading: HfReading | None = None) -> HfReading:
         """What is known after ``ids``, which follow what ``reading`` knows; as `ReadingModel` asks for it."""
-        with self._computing():
+        with self.computing():
             return hf_reading.read_on(self._model, ids, reading)
 
     @torch.inference_mode()
@@ -284,7 +284,7 @@ class HfModel:
         hidden: list[Tensor] = []
         while len(hidden) < len(inputs):
             rows = inputs[len(hidden) :][: max(1, self.tokens_per_batch // max(map(len, inputs)))]
-            with self._computing():
+            with self.computing():
                 hidden += hf_reading.branch_hidden(self._model, reading, rows)
         before = reading.hidden[None]
         pieces = [
@@ -298,7 +298,7 @@ class HfModel:
     def head_inputs(self, context: Sequence[int], targets: Sequence[int]) -> Iterator[Tensor]:
         """See `evalkit.models.distributions.DistributionModel`; in one piece, as a text is read at once."""
         ids = torch.tensor([[*context, *targets][:-1]], device=self._device)
-        with self._computing():
+        with self.computing():
             hidden = self._hidden(ids)[0]
         yield hidden[len(context) - 1 :]
 
@@ -322,7 +322,7 @@ class HfModel:
         Raises:
             ModelError: the model does not show its hidden states.
         """
-        with self._computing():
+        with self.computing():
             output = self._model.base_model(
                 input_ids=torch.tensor([list(ids)], device=self._device),
                 output_hidden_states=True,

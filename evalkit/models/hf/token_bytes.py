@@ -22,7 +22,7 @@ are not special (``<think>``, runs of blanks) are part of ordinary tokenization 
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,6 +135,13 @@ class TokenBytes:
         if (encoding := self._spell(text)) is not None:
             return encoding
         raise LossyTextError(self._difference(text, data))
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The bytes that a text's tokens stand for: what `encode` made the ids of, if it made them."""
+        if self._replacements is None and not self._is_byte_level:
+            text: str = self._backend.decode(list(ids), skip_special_tokens=False)
+            return text.encode()
+        return b"".join(self._text_pieces(list(ids)))
 
     def texts(self) -> dict[int, str]:
         """The text of each token that stands for whole characters, but for special tokens."""

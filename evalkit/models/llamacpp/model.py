@@ -64,6 +64,10 @@ class LlamaCppModel:
         """
         return encode_pieces(text, self._tokenize, self.identity.name)
 
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """See `evalkit.models.lanes.DecodingModel`; with the space that SentencePiece puts before a text."""
+        return b"".join(self._piece(token) for token in ids)
+
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
     ) -> list[NDArray[np.float32]]:

@@ -104,6 +104,10 @@ class RWKV7Model:
         """Tokens of a text in `tokenizer`'s vocabulary."""
         return self.tokenizer.encode(text)
 
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """See `evalkit.models.lanes.DecodingModel`."""
+        return self.tokenizer.decode(ids)
+
     @torch.inference_mode()
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None

@@ -11,7 +11,7 @@ Bytes: id = byte. A vocabulary of 257 has the document start as id 256.
 
 import ast
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -30,6 +30,8 @@ class RWKVTokenizer(NamedTuple):
 
     name: str
     encode: Callable[[str], Encoding]
+    decode: Callable[[Sequence[int]], bytes]
+    """The bytes that a text's ids stand for."""
     prefix: tuple[int, ...]
     special_ids: Mapping[str, int] = MappingProxyType({})
     """What ``bos`` and ``eos`` mean, where the tokenizer's files say it."""
@@ -44,11 +46,11 @@ def tokenizer_for(vocab_size: int, name: str) -> RWKVTokenizer:
         ModelError: no vocabulary of this size is known; the message starts with ``name``.
     """
     if vocab_size == WORLD_VOCAB_SIZE:
-        return RWKVTokenizer("rwkv-world-20230424", encode_world, (0,))
+        return RWKVTokenizer("rwkv-world-20230424", encode_world, decode_world, (0,))
     if vocab_size == 256:
-        return RWKVTokenizer("bytes", encode_bytes, ())
+        return RWKVTokenizer("bytes", encode_bytes, decode_bytes, ())
     if vocab_size == 257:
-        return RWKVTokenizer("bytes+start", encode_bytes, (256,))
+        return RWKVTokenizer("bytes+start", encode_bytes, decode_bytes, (256,))
     raise ModelError(
         f"{name}: no tokenizer is known for a vocabulary of {vocab_size} rows; evalkit has RWKV World "
         f"({WORLD_VOCAB_SIZE}) and bytes (256, or 257 with a document start); put tokenizer.json beside the "
@@ -108,6 +110,7 @@ def tokenizer_of_files(folder: Path, vocab_size: int, name: str) -> RWKVTokenize
     return RWKVTokenizer(
         "tokenizer.json",
         token_bytes.encode,
+        token_bytes.decode,
         default_prefix(start, name).ids,
         # EOS first: where it is BOS as well, it stands between documents as EOS.
         {rule: token for rule in ("eos", "bos") if (token := start.special_ids[rule]) is not None},
@@ -119,6 +122,15 @@ def encode_bytes(text: str) -> Encoding:
     """One token per UTF-8 byte."""
     data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
     return Encoding(data.astype(np.int64), np.arange(1, len(data) + 1, dtype=np.int64))
+
+
+def decode_bytes(ids: Sequence[int]) -> bytes:
+    """The text's bytes.
+
+    Raises:
+        ValueError: an id stands for no byte.
+    """
+    return bytes(ids)
 
 
 def encode_world(text: str) -> Encoding:
@@ -134,6 +146,16 @@ def encode_world(text: str) -> Encoding:
         raise LossyTextError("RWKV World tokens do not decode to the document's bytes")
     ends = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces)).cumsum()
     return Encoding(np.asarray(ids, dtype=np.int64), ends)
+
+
+def decode_world(ids: Sequence[int]) -> bytes:
+    """The bytes that ids of the World vocabulary stand for.
+
+    Raises:
+        KeyError: an id stands for none.
+    """
+    token_bytes = _world()[1]
+    return b"".join(token_bytes[token] for token in ids)
 
 
 def world_token_bytes() -> Mapping[int, bytes]:
