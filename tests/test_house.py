@@ -34,6 +34,7 @@ FLOORS = {
         {"hub_errors", "isolation", "plugins", "terminal"},
         {"corpora", "models"},
         {"environment", "scoring", "tasks"},
+        {"coding"},
         {"bench", "cells"},
         {"audit"},
         {"analysis"},

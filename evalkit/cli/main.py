@@ -14,6 +14,7 @@ from evalkit.cli import (
     audit,
     bench,
     compare,
+    compress,
     corpora,
     env,
     export,
@@ -49,6 +50,8 @@ app.add_typer(leaderboard.app, name="leaderboard")
 app.command("run")(run.run_command)
 app.command("audit")(audit.audit_command)
 app.command("compare")(compare.compare_command)
+app.command("compress")(compress.compress_command)
+app.command("decompress")(compress.decompress_command)
 app.command("parity")(parity.parity_command)
 app.command("report")(report.report_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)

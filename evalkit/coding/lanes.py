@@ -2,10 +2,10 @@
 
 Shape legend: R = rows of a round, P = tokens of a context, T = tokens of a piece, C = channels.
 
-A decoder reads token by token, ``[R, 1]``. An encoder has the whole text and may read ``[R, T]`` at once where
-that gives the same bits, which is tried on the very shapes before it is relied upon: where a matrix product
-sums each of its rows in one order, whatever the number of rows, and all else goes token by token. Where it
-does not, the encoder reads token by token too.
+A decoder reads token by token, ``[R, 1]``. An encoder has the whole text and may read ``[R, T]`` at once
+where that gives the same bits, which is tried on the very shapes before it is relied upon: where a matrix
+product sums each of its rows in one order, whatever the number of rows, and all else goes token by token.
+Where it does not, the encoder reads token by token too.
 """
 
 import hashlib

@@ -2,11 +2,10 @@
 
 Shape legend: N = tokens that are coded at once, V = vocabulary, G = groups, S = tokens of a group.
 
-A token's weight is ``floor(2**30 exp(logit - largest logit)) + 1``: a whole number from 1 on, which grows with
-the logit. A range coder of 24 bits has no room for a large vocabulary: one part in 2**24 for each of 150,000
-tokens would be a percent of the code. So a token is coded in two steps, its group and its place in the group,
-each a distribution over a few hundred symbols, the
-first by sums of weights.
+A token's weight is ``floor(2**30 exp(logit - largest logit)) + 1``: a whole number from 1 on, which grows
+with the logit. A range coder of 24 bits has no room for a large vocabulary: one part in 2**24 for each of
+150,000 tokens would be a percent of the code. So a token is coded in two steps, its group and its place in
+the group, each a distribution over a few hundred symbols, the first by sums of weights.
 """
 
 import math

@@ -33,9 +33,13 @@ class DecodingModel(DistributionModel, Protocol):
 class LaneReader(Protocol):
     """Reads rows of equal length side by side; the same calls in the same shapes give the same bits."""
 
-    model: DecodingModel
     may_read_ahead: bool
     """Whether a piece may give the bits that its tokens give one by one; whoever relies on it tries it."""
+
+    @property
+    def model(self) -> DecodingModel:
+        """Whose reading this is."""
+        ...
 
     def start(self, contexts: Tensor) -> Tensor:
         """Forget what was read, and read contexts.
@@ -96,8 +100,8 @@ def lane_reader(model: Model) -> LaneReader:
     """
     if not isinstance(model, DecodingModel):
         raise ModelError(
-            f"{model.identity.name} shows no distribution of its next token and no bytes of its tokens, which "
-            "a decoder needs; take a model that is loaded by rwkv7, hf, gguf or llamacpp"
+            f"{model.identity.name} does not show the distribution of its next token and the bytes of its "
+            "tokens, which a decoder needs; take a model that is loaded by rwkv7, hf, gguf or llamacpp"
         )
     from evalkit.models.hf.lanes import HfLanes
     from evalkit.models.hf.model import HfModel

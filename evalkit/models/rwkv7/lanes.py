@@ -25,5 +25,6 @@ class RWKV7Lanes:
     @torch.inference_mode()
     def read(self, ids: Tensor) -> Tensor:
         """See `LaneReader.read`."""
+        hidden: Tensor
         hidden, self._state = self.model.network(ids.to(self.model.device), self._state)
         return hidden

@@ -85,6 +85,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         [EVIL, "rwkv7-nano", "--corpus", "evil", "--kl"],
         ["llama-nano", "rwkv7-nano", "--corpus", EVIL, "--kl"],
     ],
+    ("compress",): lambda folder: [[EVIL, "--model", "rwkv7-nano"], [cell(folder, 0), "--model", EVIL]],
     ("corpora", "audit"): lambda folder: [
         ["evil", "--html", "evil.html"],
         ["evil", "--json", "--keep"],
@@ -117,6 +118,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("crawl", "news"): lambda folder: [[*_WINDOW, "--feeds", EVIL], [*_WINDOW, "--endpoint", EVIL]],
     ("crawl", "stackexchange"): lambda folder: [[*_WINDOW, "--sites", EVIL], [*_WINDOW, "--name", EVIL]],
     ("crawl", "wikipedia"): lambda folder: [[*_WINDOW, "--languages", EVIL], [*_WINDOW, "--name", EVIL]],
+    ("decompress",): lambda folder: [[EVIL], [cell(folder, 0), "-o", EVIL]],
     ("env",): lambda folder: [[], ["--json"]],
     ("export",): lambda folder: [
         ["runs", "--format", "csv", "-o", "x.csv"],
