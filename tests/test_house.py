@@ -57,7 +57,7 @@ FLOORS = {
         {"formal", "metrics"},
         {"asking", "compiling", "training"},
         {"plots"},
-        {"compile_cli", "train_cli"},
+        {"compile_cli", "describe_cli", "train_cli"},
         {"table_cli"},
         {"cli"},
     ),

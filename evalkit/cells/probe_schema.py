@@ -1,6 +1,7 @@
 """What the cell of a trained probe says, typed, as `evalkit.cells.schema` has it for the other kinds."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -8,14 +9,24 @@ from evalkit.cells.schema import Cell
 from evalkit.fields import Called, Mark, to_json
 
 
+def is_length(test: str) -> bool:
+    """Whether a test, by its name, is one of strings as in training, of one length: a point on a curve.
+
+    The others are of a range of lengths (``40-256``) or strings that are drawn otherwise (``512 sparse``).
+    """
+    return test.isdecimal()
+
+
 def is_range(test: str) -> bool:
-    """Whether a test is one of strings of many lengths, by its name: no point on a curve by length."""
-    return not test.isdecimal()
+    """Whether a test is one of strings of many lengths, by its name."""
+    return re.fullmatch(r"\d+-\d+", test) is not None
 
 
 def label_of_test(test: str) -> str:
     """What a test is called where its headline stands."""
-    return f"{test}, last label" if is_range(test) else test
+    if is_length(test):
+        return test
+    return f"{test}, last label" if is_range(test) else f"{test}, labels"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -192,9 +203,17 @@ class ProbeCell(Cell):
     def headline(self, test: str) -> Headline:
         """Of strings of one length the share with every label right; of a range that of right last labels.
 
-        A range is tested to compare with publications, and these count the last label alone.
+        A range is tested to compare with publications, and these count the last label alone. Of a test that
+        is the task's own (``512 sparse``) it is the share of right labels, as the tasks' authors count.
         """
         metrics, majority = self.tests[test], self.tests[test].majority
+        if not is_length(test) and not is_range(test):
+            return Headline(
+                metrics.token_accuracy,
+                metrics.token_accuracy_low,
+                metrics.token_accuracy_high,
+                None if majority is None else metrics.majority_label_accuracy,
+            )
         if is_range(test):
             return Headline(
                 metrics.last_position_accuracy,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from evalkit.analysis.results import unique
 from evalkit.analysis.task_pairs import PairedAccuracy, paired_accuracies
-from evalkit.cells.probe_schema import ProbeCell, label_of_test
+from evalkit.cells.probe_schema import ProbeCell, is_length, label_of_test
 from evalkit.cells.schema import TaskCell, content_of
 from evalkit.fields import to_json
 from evalkit.files import slug, strict_json
@@ -164,10 +164,18 @@ def _percent(value: float, low: float, high: float) -> Accuracy:
 
 
 def _in_order(tests: list[str]) -> list[str]:
-    """Lengths from short to long, then ranges of lengths; other names as they came."""
-    if not all(re.match(r"\d+(-\d+, |$)", test) for test in tests):
+    """Lengths from short to long, then ranges of lengths, then a task's own; other names as they came."""
+    if not all(re.match(r"\d+(-\d+, | |$)", test) for test in tests):
         return tests
-    return sorted(tests, key=lambda test: ("-" in test, [int(part) for part in re.findall(r"\d+", test)]))
+    return sorted(
+        tests,
+        key=lambda test: (
+            not is_length(test),
+            "-" not in test,
+            [int(part) for part in re.findall(r"\d+", test)],
+            test,
+        ),
+    )
 
 
 def _place(spec: Mapping[str, object]) -> list[float]:

@@ -2,9 +2,11 @@
 
 import typer
 
-from evalkit_tasks import compile_cli, table_cli, train_cli
+from evalkit_tasks import compile_cli, describe_cli, table_cli, train_cli
 
 app = typer.Typer(help="Probe what an architecture can track.", no_args_is_help=True)
+app.command("list")(describe_cli.list_command)
+app.command("show")(describe_cli.show_command)
 app.command("train")(train_cli.train_command)
 app.command("bench")(table_cli.bench_command)
 app.command("table")(table_cli.table_command)

@@ -143,9 +143,7 @@ def train_command(
 ) -> None:
     """Train networks on formal tasks, as far as that is not done yet, and test them on longer strings.
 
-    Tasks: parity, even-pairs, flip-flop, z3, z5, z60, s3, a4, s4, a5, s5, a4xz5 (any group of this form),
-    s5-swaps, s5-4tokens, cycle-navigation, modular-arithmetic, tomita-1 to tomita-7, dyck-2-3, repeat01,
-    random:SEED:STATES:LETTERS, mod-N, regex:PATTERN, mqar; negative controls majority, anbn, copy.
+    Tasks: parity, s3, s5-swaps, modular-arithmetic and more; `evalkit probe list` names and explains them.
 
     Networks: rwkv7, deltanet, mamba2, retnet, transformer-rope, transformer-nope, transformer-learned, lstm,
     gru, slstm.

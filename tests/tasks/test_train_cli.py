@@ -443,8 +443,6 @@ def test_published_numbers_name_known_tasks_and_sources():
 
 
 def test_the_help_lists_every_task_and_network():
-    words_of_help = " ".join(probe("train", "--help").stdout.split())
-    spelt_out = ", ".join(f"tomita-{number}" for number in range(1, 8))
-    listed = set(re.findall(r"[a-z0-9-]+", words_of_help.replace("tomita-1 to tomita-7", spelt_out)))
-    assert set(task_names()) <= listed
-    assert set(ARCHITECTURES) <= listed
+    help_words = set(re.findall(r"[a-z0-9-]+", probe("train", "--help").stdout))
+    assert set(ARCHITECTURES) <= help_words
+    assert set(task_names()) <= set(re.findall(r"[a-z0-9-]+", probe("list").stdout))

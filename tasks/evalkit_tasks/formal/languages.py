@@ -194,9 +194,9 @@ def s5_swaps(name: str = "s5-swaps") -> Automaton:
     return Automaton.from_group(s5, [0, *map(s5.index, swaps)], name=name)
 
 
-def s5_four_tokens() -> Automaton:
-    """S5 with each element spelt as four letters of ``s5-swaps``, after Grazzi et al., arXiv 2411.12537."""
-    swaps = s5_swaps("s5-4tokens")
+def s5_four_swaps() -> Automaton:
+    """S5 with each element spelt as four letters of ``s5-swaps``, a swap or nothing each."""
+    swaps = s5_swaps("s5-4swaps")
     assert swaps.group is not None
     # Breadth first, identity last: as few swaps as possible, then letters that do nothing.
     words: dict[int, tuple[int, ...]] = {0: (0, 0, 0, 0)}
@@ -213,7 +213,7 @@ def s5_four_tokens() -> Automaton:
     codewords = np.array([words[element] for element in range(swaps.group.order)], np.int64)
     codewords.flags.writeable = False
     letters = swaps.transitions[0].tolist()
-    return Automaton.from_group(swaps.group, letters, name="s5-4tokens", codewords=codewords)
+    return Automaton.from_group(swaps.group, letters, name="s5-4swaps", codewords=codewords)
 
 
 def random_automaton(seed: int, num_states: int = 6, num_letters: int = 2) -> Automaton:
@@ -282,7 +282,7 @@ _NAMED: dict[str, Callable[[], Automaton]] = {
     "flip-flop": flip_flop,
     **{name: functools.partial(_word_problem, name) for name in _GROUPS},
     "s5-swaps": s5_swaps,
-    "s5-4tokens": s5_four_tokens,
+    "s5-4swaps": s5_four_swaps,
     "cycle-navigation": cycle_navigation,
     "modular-arithmetic": modular_arithmetic,
     **{f"tomita-{number}": functools.partial(tomita, number) for number in range(1, 8)},

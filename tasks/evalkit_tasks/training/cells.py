@@ -30,6 +30,7 @@ from evalkit.cells.probe_schema import (
     ProbeTaskFacts,
     ProbeTest,
     ProbeTraining,
+    is_length,
 )
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of, read_cell
 from evalkit.cells.schema import Environment, content_of
@@ -125,7 +126,8 @@ def write_cell(
 ) -> ProbeCell:
     """Write a cell's two files, the JSON last; where another run was first, its cell stays."""
     path = cell_path(spec, output)
-    longest = max(result.tests, key=lambda test: int(result.tests[test].items.num_letters.min()))
+    of_lengths = [test for test in result.tests if is_length(test)] or list(result.tests)
+    longest = max(of_lengths, key=lambda test: int(result.tests[test].items.num_letters.min()))
 
     def content(parquet_sha256: str) -> dict[str, object]:
         cell = ProbeCell(
@@ -139,8 +141,8 @@ def write_cell(
             ),
             task=ProbeTaskFacts(
                 name=task.name,
-                num_letters=task.num_letters,
-                num_labels=task.num_labels,
+                num_letters=task.num_tokens or task.num_letters,
+                num_labels=task.num_answers or task.num_labels,
                 is_negative_control=task.name in NEGATIVE_CONTROLS,
             ),
             tests={name: _test(name, spec, task, result) for name in result.tests},
@@ -187,7 +189,7 @@ def _test(name: str, spec: TrainSpec, task: ProbeTask, result: TrainResult) -> P
         "majority_sequence_accuracy": scores.majority.sequence,
         "majority_last_position_accuracy": scores.majority.last_position,
         "num_distinct": scores.num_distinct,
-        **summary(items, task.num_labels, scores.num_distinct),
+        **summary(items, task.num_answers or task.num_labels, scores.num_distinct),
         **accuracy_entries("parity_accuracy", scores.parity_accuracy, scores.num_distinct),
     }
     if spec.labels == "last":

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from evalkit_tasks.training.cells import find_cell
 from evalkit_tasks.training.networks.architectures import NetworkOptions, build_network, display_name
 from evalkit_tasks.training.spec import TrainSpec, check_spec, network_options
+from evalkit_tasks.training.tasks.catalog import get_task
 
 
 class Cost(NamedTuple):
@@ -52,10 +53,20 @@ def cost_lines(specs: Sequence[TrainSpec], output: Path) -> list[str]:
 def training_cost(spec: TrainSpec) -> Cost:
     """What one cell takes: every batch at its mean length, with the start token."""
     spec = dataclasses.replace(spec.resolved(), seed=0)  # the size of a network does not depend on it
-    mean_length = (spec.train_length + (spec.min_train_length or 1)) / 2 + 1
-    num_tokens = round(spec.num_steps * spec.batch_size * mean_length)
+    num_tokens = round(spec.num_steps * spec.batch_size * (_mean_length(spec) + 1))
     # Two operations for each parameter and token forward, and four backward.
     return Cost(1, num_tokens, 6 * _num_parameters(spec) * num_tokens)
+
+
+def _mean_length(spec: TrainSpec) -> float:
+    """Letters of a batch's strings, those that only pad it to its longest included."""
+    task, shortest = get_task(spec.task), spec.min_train_length or 1
+    if task.mixture is None:
+        return (spec.train_length + shortest) / 2
+    if task.mixture.is_mixed_in_batches:
+        return spec.train_length
+    parts = task.mixture.parts(shortest, spec.train_length)
+    return sum(part.weight * part.length for part in parts) / sum(part.weight for part in parts)
 
 
 def _num_parameters(spec: TrainSpec) -> int:

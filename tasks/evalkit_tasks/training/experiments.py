@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from evalkit.cells.probe_schema import ProbeCell, ProbeSpec, is_range
+from evalkit.cells.probe_schema import ProbeCell, ProbeSpec, is_length
 from evalkit_tasks.training.networks.architectures import ARCHITECTURES
 from evalkit_tasks.training.tasks.catalog import task_names
 
@@ -46,8 +46,8 @@ class Experiment:
 
     @property
     def length_tests(self) -> list[str]:
-        """Those of one length each, from short to long: a range of lengths is no point on a curve."""
-        return [test for test in self.tests if not is_range(test)]
+        """Those of strings as in training, of one length each, from short to long: the points of a curve."""
+        return [test for test in self.tests if is_length(test)]
 
     def values(self, test: str, metric: str) -> list[float]:
         """A metric of each seed that has it."""

@@ -1,10 +1,12 @@
 """What determines a trained probe's numbers: the `TrainSpec`, and what of it is refused in advance."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from evalkit_tasks.training.networks.architectures import (
     find_architecture,
 )
 from evalkit_tasks.training.tasks.catalog import get_task
+from evalkit_tasks.training.tasks.mixtures import mixture_parts
 from evalkit_tasks.training.tasks.strings import (
     Batch,
     Split,
@@ -25,7 +28,7 @@ from evalkit_tasks.training.tasks.strings import (
     training_strings,
     usable_length,
 )
-from evalkit_tasks.training.tasks.task import ProbeTask
+from evalkit_tasks.training.tasks.task import ProbeTask, TaskTest
 
 TRAINER_VERSION = 2
 """Changes whenever the same `TrainSpec` would give other numbers."""
@@ -65,7 +68,8 @@ class TrainSpec:
     """``every``: the label after each letter; ``last``: after the last alone, at an answer token."""
     train_length: int = 32
     min_train_length: int | None = None
-    """A batch's length is uniform from this to ``train_length``; None is a quarter of that."""
+    """A batch's length is uniform from this to ``train_length``, or what the task's protocol mixes of such;
+    None is what the protocol says, else a quarter of that."""
     num_steps: int = 1000
     budget_s: float | None = None
     """CPU seconds after which training ends, annealed or not; None for no limit."""
@@ -98,8 +102,11 @@ class TrainSpec:
                 del parts[name]
         else:
             parts["stopping"] = STOPPING_VERSION
-        if get_task(self.task).draw_kind is not None:
+        task = get_task(self.task)
+        if task.draw_kind is not None:
             parts["recognition"] = RECOGNITION_VERSION
+        if task.version > 1:
+            parts["task_version"] = task.version
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
     def resolved(self) -> "TrainSpec":
@@ -109,7 +116,8 @@ class TrainSpec:
             learning_rate = find_architecture(self.model, self.negative_eigenvalues).learning_rate
         shortest = self.min_train_length
         if shortest is None:
-            shortest = max(1, self.train_length // 4)
+            shortest = get_task(self.task).shortest or max(1, self.train_length // 4)
+            shortest = min(shortest, self.train_length)
         return dataclasses.replace(self, learning_rate=learning_rate, min_train_length=shortest)
 
     @property
@@ -124,7 +132,7 @@ class TrainSpec:
         return f"{self.task}, {model}, {self.num_layers} layers, seed {self.seed}"
 
     def test_lengths(self) -> dict[str, tuple[int, int]]:
-        """The tests: name, shortest and longest string."""
+        """The tests of strings as in training: name, shortest and longest string."""
         lengths = {
             str(self.train_length * multiple): (self.train_length * multiple, self.train_length * multiple)
             for multiple in self.test_multiples
@@ -132,6 +140,28 @@ class TrainSpec:
         if self.test_range is not None:
             lengths[f"{self.test_range[0]}-{self.test_range[1]}"] = self.test_range
         return lengths
+
+
+class StringTest(NamedTuple):
+    """A test of a cell."""
+
+    longest: int
+    """Letters, at most."""
+    batch: Callable[[], Batch]
+    """Draws the strings."""
+
+
+def string_tests(task: ProbeTask, spec: TrainSpec) -> dict[str, StringTest]:
+    """The tests of a cell by name: of lengths, of a range of lengths, and the task's own (``512 sparse``)."""
+    tests = {
+        name: StringTest(last, functools.partial(held_out_batch, task, spec, first, last))
+        for name, (first, last) in spec.test_lengths().items()
+    }
+    for number, test in enumerate(task.tests, start=1):
+        length = test.length or spec.train_length
+        draw = functools.partial(_task_test_batch, task, spec, test, number)
+        tests[f"{length} {test.name}"] = StringTest(length, draw)
+    return tests
 
 
 def network_options(spec: TrainSpec, task: ProbeTask, *, max_tokens: int) -> NetworkOptions:
@@ -210,7 +240,9 @@ def _check_stopping(spec: TrainSpec) -> None:
 def _check_strings(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
     """Refuse lengths of which there is no string to train on or to test with, or nothing to ask."""
     generator = np.random.default_rng(0)
-    for length in range(shortest, spec.train_length + 1):
+    if task.mixture is not None:
+        _check_mixture(task, spec, shortest)
+    for length in [] if task.mixture is not None else range(shortest, spec.train_length + 1):
         if length > shortest and task.num_letters**length > _FEW_STRINGS:
             break
         usable = usable_length(task, length, 1, spec.train_length, spec.training_split)
@@ -225,6 +257,26 @@ def _check_strings(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
     for first, last in spec.test_lengths().values():
         if task.draw_kind is not None or first < shortest or task.num_letters**first <= _FEW_STRINGS:
             held_out_batch(task, spec, first, last)
+
+
+def _check_mixture(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
+    """Refuse tests of strings that are all trained on."""
+    for part in mixture_parts(task, shortest, spec.train_length):
+        for first, last in spec.test_lengths().values():
+            if not part.is_tested and first <= part.length <= last:
+                raise UsageError(
+                    f"{task.name}: all strings of {part.length} letters are trained on; test longer ones"
+                )
+
+
+def _task_test_batch(task: ProbeTask, spec: TrainSpec, test: TaskTest, number: int) -> Batch:
+    """The strings of a task's own test, the same for every model and seed."""
+    length = test.length or spec.train_length
+    task = task._replace(draw=test.draw)
+    generator = np.random.default_rng([_TESTING, length, length, number])
+    length = usable_length(task, length, 1, length, "held out")
+    strings = held_out_strings(task, length, spec.num_items, generator)
+    return make_batch(task, [strings], last_only=spec.labels == "last")
 
 
 def held_out_batch(task: ProbeTask, spec: TrainSpec, first: int, last: int) -> Batch:

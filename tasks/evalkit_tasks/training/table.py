@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, TextIO
 
-from evalkit.cells.probe_schema import ProbeCell, ProbeSpec
+from evalkit.cells.probe_schema import ProbeCell, ProbeSpec, is_length, is_range
 from evalkit.terminal import console_for, show
 from evalkit_tasks.training.experiments import SOLVED_ACCURACY, Experiment, group_experiments
 from evalkit_tasks.training.networks.architectures import display_name
@@ -27,10 +27,12 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
     if not cells:
         return
     multiples = sorted({multiple for cell in cells for multiple in cell.spec.test_multiples})
+    have_own = any(map(_own_tests, cells))
+    columns = [*(f"{multiple}x" for multiple in multiples), "L90", "last label, range"]
     table = _table(
         "share of strings with every label right, each seed (T: longest string in training)",
         texts=("task", "model"),
-        numbers=(*_SETTING, *(f"{multiple}x" for multiple in multiples), "L90", "last label, range", "CPU s"),
+        numbers=(*_SETTING, *columns, *(["labels, other strings"] if have_own else []), "CPU s"),
     )
     for experiment in group_experiments(cells):
         spec = experiment.spec
@@ -46,6 +48,9 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
             row.append(f"{test}: {_headlines(experiment, test)}")
         else:
             row.append("")
+        if have_own:
+            own_tests = _own_tests(experiment.cells[0])
+            row.append("; ".join(f"{test}: {_headlines(experiment, test)}" for test in own_tests))
         seconds = [cell.training.training_cpu_s + cell.training.testing_cpu_s for cell in experiment.cells]
         row.append(f"{sum(seconds):.0f}")
         table.add_row(*row)
@@ -179,6 +184,11 @@ def _comparison_texts(comparison: Comparison, source_number: int) -> list[str]:
         ours,
         comparison.ours_setting,
     ]
+
+
+def _own_tests(cell: ProbeCell) -> list[str]:
+    """The tests of strings that are drawn otherwise than those in training."""
+    return [test for test in cell.tests_by_length() if not is_length(test) and not is_range(test)]
 
 
 def _setting(spec: ProbeSpec) -> list[str]:

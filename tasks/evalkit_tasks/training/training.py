@@ -28,12 +28,13 @@ from evalkit_tasks.training.networks.architectures import build_network, find_ar
 from evalkit_tasks.training.spec import (
     TrainSpec,
     check_spec,
-    held_out_batch,
     network_options,
     stack_key,
+    string_tests,
     validation_batch,
 )
-from evalkit_tasks.training.tasks.strings import Batch, make_batch, training_strings, usable_length
+from evalkit_tasks.training.tasks.mixtures import training_groups
+from evalkit_tasks.training.tasks.strings import Batch, make_batch
 from evalkit_tasks.training.tasks.task import ProbeTask
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ class _Training:
         self.validation = validation_batch(task, spec) if self.is_until else None
 
     def _network(self, spec: TrainSpec) -> "SequenceNetwork":
-        longest = max(spec.train_length, *(last for _, last in spec.test_lengths().values()))
+        tests = string_tests(self.task, spec).values()
+        longest = max(spec.train_length, *(test.longest for test in tests))
         # Beside the letters, the start token and the one that asks for an answer.
         options = network_options(spec, self.task, max_tokens=longest + 2)
         return build_network(spec.model, options).to(self.device)
@@ -229,10 +231,9 @@ class _Training:
         generator = np.random.default_rng([_TRAINING, spec.seed, self.num_steps])
         # Side by side all batches are of one length, so it is the step's and not the seed's.
         lengths = np.random.default_rng([_LENGTHS, self.num_steps]) if self.is_until else generator
-        length = int(lengths.integers(spec.min_train_length or 1, spec.train_length + 1))
-        length = usable_length(self.task, length, 1, spec.train_length, spec.training_split)
-        strings = training_strings(self.task, length, spec.batch_size, generator, spec.training_split)
-        return make_batch(self.task, [strings], last_only=spec.labels == "last")
+        bounds = spec.min_train_length or 1, spec.train_length
+        groups = training_groups(self.task, bounds, spec.batch_size, generator, lengths, spec.training_split)
+        return make_batch(self.task, groups, last_only=spec.labels == "last", is_training=True)
 
     def _look(self) -> None:
         from evalkit_tasks.training.testing import look_at
@@ -281,8 +282,8 @@ class _Training:
         network.load_state_dict(self.final[self.members.index(best)], strict=False)
         network.eval()
         scores = {
-            name: score_strings(network, self.task, held_out_batch(self.task, spec, first, last), self.device)
-            for name, (first, last) in spec.test_lengths().items()
+            name: score_strings(network, self.task, test.batch(), self.device)
+            for name, test in string_tests(self.task, spec).items()
         }
         tried = [
             Try(m.learning_rate, m.ending or "", m.num_steps, m.looks[-1].accuracy if m.looks else None)

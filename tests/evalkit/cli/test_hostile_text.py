@@ -146,6 +146,8 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("plot",): lambda folder: [[EVIL, "runs", "-o", "x.png"], ["heatmap", EVIL, "-o", "x.png"]],
     ("probe", "bench"): lambda folder: [["--model", EVIL]],
     ("probe", "compile"): lambda folder: [[EVIL, "--output", "x"]],
+    ("probe", "list"): lambda folder: [[], ["--json"]],
+    ("probe", "show"): lambda folder: [["parity"], ["regex:(a|b)*a", "--json"], [EVIL]],
     ("probe", "table"): lambda folder: [["probes"], ["probes", "--json"], [EVIL]],
     ("probe", "train"): lambda folder: [["--task", EVIL, "--model", EVIL]],
     ("report",): lambda folder: [["damaged", "--output", "site"], [EVIL]],

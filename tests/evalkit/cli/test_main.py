@@ -38,7 +38,7 @@ COMMANDS = {
     "models": ["formats", "list", "show"],
     "parity": [],
     "plot": [],
-    "probe": ["compile", "table", "train"],
+    "probe": ["compile", "list", "show", "table", "train"],
     "report": [],
     "run": [],
     "table": [],

@@ -72,7 +72,7 @@ def test_exact_on_all_strings_up_to_12_letters(name: str) -> None:
         ("parity", "direct", 1, 2),
         ("flip-flop", "direct", 1, 3),
         ("s5-swaps", "direct", 1, 5),
-        ("s5-4tokens", "direct", 1, 5),
+        ("s5-4swaps", "direct", 1, 5),
         ("tomita-3", "table", 4, 5),
         ("mod-7", "table", 4, 7),
         ("cycle-navigation", "table", 4, 5),

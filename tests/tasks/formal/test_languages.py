@@ -152,8 +152,8 @@ def test_s5_swaps_letters_are_the_identity_and_ten_transpositions() -> None:
     assert moved == [0] + [2] * 10
 
 
-def test_s5_four_tokens_spells_every_element() -> None:
-    automaton = get_language("s5-4tokens")
+def test_s5_four_swaps_spells_every_element() -> None:
+    automaton = get_language("s5-4swaps")
     assert automaton.codewords is not None and automaton.codewords.shape == (120, 4)
     assert automaton.run(automaton.codewords)[:, -1].tolist() == list(range(120))
 

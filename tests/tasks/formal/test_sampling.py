@@ -56,7 +56,7 @@ def test_a_generator_s_seed_gives_the_same_strings() -> None:
 
 
 def test_uniform_codewords() -> None:
-    automaton = get_language("s5-4tokens")
+    automaton = get_language("s5-4swaps")
     drawn = uniform_strings(automaton, 400, 60, np.random.default_rng(3))
     products = automaton.run(drawn.reshape(-1, 4))[:, -1]
     assert np.bincount(products, minlength=120).min() > 20  # 50 expected of each

@@ -274,9 +274,9 @@ def test_the_key_is_of_what_determines_the_numbers():
         ({"weight_decay": -0.1}, "--weight-decay must be 0 or more and finite, not -0.1"),
         ({"model": "transformer-rope", "head_size": 1}, "transformer-rope cannot have heads of 1"),
         ({"head_size": 1}, "rwkv7 cannot have heads of 1"),
-        ({"task": "s5-4tokens"}, "nothing can be asked of a string of 2 letters; give a greater --min-train"),
+        ({"task": "s5-4swaps"}, "nothing can be asked of a string of 2 letters; give a greater --min-train"),
         ({"task": "copy", "min_train_length": 1}, "nothing can be asked of a string of 1 letters"),
-        ({"task": "s5-4tokens", "min_train_length": 4, "test_range": (1, 9)}, "1 letters; test longer ones"),
+        ({"task": "s5-4swaps", "min_train_length": 4, "test_range": (1, 9)}, "1 letters; test longer ones"),
         # Of each length there is one string, a member or not.
         ({"task": "regex:(aa)*"}, "of no length from 1 to 8 there are both members and other strings"),
         ({"stop_accuracy": 1.5}, "--stop-accuracy must be more than 0 and at most 1, not 1.5"),
@@ -286,7 +286,10 @@ def test_the_key_is_of_what_determines_the_numbers():
         ({"stop_accuracy": 0.9, "budget_s": 1.0}, "--budget-s and --stop-accuracy both say when"),
         ({"stop_accuracy": 0.9, "learning_rates": (1e-3, math.nan)}, "--learning-rate must be more than 0"),
         ({"stop_accuracy": 0.9, "train_length": 2}, "no training string of length 1"),
-        ({"task": "mqar"}, "mqar: a string has at least 3 letters"),
+        (
+            {"task": "mqar"},
+            "mqar: it has no strings of 1 to 8 letters to train on; give a greater --train-length",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_a_line(change, message):

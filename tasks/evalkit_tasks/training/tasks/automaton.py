@@ -13,18 +13,16 @@ from evalkit_tasks.metrics import NOT_SCORED
 from evalkit_tasks.training.tasks.recognition import recognition_task
 from evalkit_tasks.training.tasks.task import ProbeTask, Strings
 
-_UNIFORM = ("parity", "flip-flop", "cycle-navigation")
+_UNIFORM = ("parity", "cycle-navigation")
 
 
 def automaton_task(name: str, automaton: Automaton) -> ProbeTask:
     """The task to say the automaton's label after each letter.
 
     Args:
-        name: of the task; ``modular-arithmetic`` has strings of its own kind, and some have uniform letters.
+        name: of the task; some have uniform letters.
         automaton: it may have codewords, whose ends alone are asked about.
     """
-    if name == "modular-arithmetic":
-        return _arithmetic_task(name, automaton)
     if automaton.codewords is not None:
         return _codeword_task(name, automaton)
     if automaton.group is None and name not in _UNIFORM:
@@ -34,25 +32,8 @@ def automaton_task(name: str, automaton: Automaton) -> ProbeTask:
         return uniform_strings(automaton, length, num_strings, generator)
 
     return ProbeTask(
-        name, automaton.num_letters, automaton.num_labels, draw, automaton.label, _parities(automaton)
-    )
-
-
-def _arithmetic_task(name: str, automaton: Automaton) -> ProbeTask:
-    """Digits and operators in turn; after each digit the value so far is asked for."""
-    num_digits = sum(letter.isdecimal() for letter in automaton.alphabet)
-
-    def draw(length: int, num_strings: int, generator: np.random.Generator) -> Strings:
-        strings = generator.integers(num_digits, size=(num_strings, length))
-        operators = generator.integers(num_digits, automaton.num_letters, size=(num_strings, length // 2))
-        strings[:, 1::2] = operators
-        return strings
-
-    def label(strings: Strings) -> Strings:
-        labels = automaton.label(strings)  # `num_digits` where a prefix is no expression
-        return np.where(labels < num_digits, labels, NOT_SCORED)
-
-    return ProbeTask(name, automaton.num_letters, num_digits, draw, label)
+        name, automaton.num_letters, automaton.num_labels, draw, automaton.label, parities(automaton)
+    )._replace(letter_names=automaton.alphabet)
 
 
 def _codeword_task(name: str, automaton: Automaton) -> ProbeTask:
@@ -66,10 +47,10 @@ def _codeword_task(name: str, automaton: Automaton) -> ProbeTask:
         at_end = np.arange(1, strings.shape[1] + 1) % size == 0
         return np.where(at_end, automaton.label(strings), NOT_SCORED)
 
-    return ProbeTask(name, automaton.num_letters, automaton.num_labels, draw, label, _parities(automaton))
+    return ProbeTask(name, automaton.num_letters, automaton.num_labels, draw, label, parities(automaton))
 
 
-def _parities(automaton: Automaton) -> NDArray[np.int64] | None:
+def parities(automaton: Automaton) -> NDArray[np.int64] | None:
     """Of a word problem's labels; None where all are even, or the labels are no permutations."""
     if automaton.group is None or not automaton.group.parities.any():
         return None

@@ -1,18 +1,15 @@
-"""Tasks of the trained probes that are no regular language: recall, and the negative controls.
+"""The negative controls of the trained probes: tasks that are no regular language.
 
-No finite-state machine can solve the controls at all lengths: what is right everywhere there is a leak.
+No finite-state machine can solve them at all lengths: what is right everywhere is a leak.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from evalkit.errors import UsageError
 from evalkit_tasks.metrics import NOT_SCORED
 from evalkit_tasks.training.tasks.task import ProbeTask, Strings
 
-MQAR_KEYS = 128
-"""Letters that are keys, and as many that are values."""
 COPY_LETTERS = 4
 
 
@@ -73,48 +70,7 @@ def _copy() -> ProbeTask:
     return ProbeTask("copy", COPY_LETTERS + 1, COPY_LETTERS, draw, label)
 
 
-def _mqar() -> ProbeTask:
-    """Multi-query associative recall (arXiv 2312.04927): keys with values, then keys, whose value is asked.
-
-    One pair for every 8 letters, each key asked for once, at places that follow a power law, between
-    random letters, as in the authors' generator; keys and values are `MQAR_KEYS` letters each.
-    """
-
-    def num_pairs(length: int) -> int:
-        return max(1, min(length // 8, MQAR_KEYS))
-
-    def draw(length: int, num_strings: int, generator: np.random.Generator) -> Strings:
-        pairs = num_pairs(length)
-        if length < 3 * pairs:
-            raise UsageError(f"mqar: a string has at least 3 letters, not {length}")
-        keys = generator.random((num_strings, MQAR_KEYS)).argsort(1)[:, :pairs]
-        values = generator.integers(MQAR_KEYS, 2 * MQAR_KEYS, size=(num_strings, pairs))
-        strings = generator.integers(MQAR_KEYS, 2 * MQAR_KEYS, size=(num_strings, length))
-        strings[:, 0 : 2 * pairs : 2], strings[:, 1 : 2 * pairs : 2] = keys, values
-        # Places without repetition, place n with weight (n + 1)^(0.01 - 1), by exponential races: of clocks
-        # that ring after exponential times, the first few to ring are such a sample.
-        places = np.arange(1, length - 2 * pairs + 1, dtype=np.float64)
-        races = generator.exponential(size=(num_strings, len(places))) / (places**-0.99)
-        query_places = 2 * pairs + races.argsort(1)[:, :pairs]
-        np.put_along_axis(strings, query_places, keys, 1)
-        return strings
-
-    def label(strings: Strings) -> Strings:
-        pairs = num_pairs(strings.shape[1])
-        rows = np.arange(len(strings))
-        # A table from letter to value for each string; a letter that is none of its keys has no label.
-        value_of = np.full((len(strings), 2 * MQAR_KEYS), NOT_SCORED)
-        for pair in range(pairs):
-            value_of[rows, strings[:, 2 * pair]] = strings[:, 2 * pair + 1] - MQAR_KEYS
-        labels = np.take_along_axis(value_of, strings, 1)
-        labels[:, : 2 * pairs] = NOT_SCORED
-        return labels
-
-    return ProbeTask("mqar", 2 * MQAR_KEYS, MQAR_KEYS, draw, label)
-
-
 OTHER_TASKS: dict[str, Callable[[], ProbeTask]] = {
-    "mqar": _mqar,
     "majority": _majority,
     "anbn": _anbn,
     "copy": _copy,

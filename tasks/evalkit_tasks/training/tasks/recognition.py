@@ -44,6 +44,7 @@ def recognition_task(name: str, automaton: Automaton) -> ProbeTask:
         automaton.label,
         draw_kind=draw_kind,
         has_both_kinds=has_both_kinds,
+        letter_names=automaton.alphabet,
     )
 
 

@@ -89,7 +89,7 @@ def usable_length(task: ProbeTask, length: int, lowest: int, highest: int, split
     """The length nearest to one of which both kinds of strings exist on a side of the split; shorter first.
 
     Args:
-        task: any; only recognition tasks have kinds.
+        task: any; only recognition tasks have kinds, and some others lengths of their own.
         length: the one that is wanted.
         lowest: of the lengths that will do.
         highest: of these.
@@ -99,7 +99,7 @@ def usable_length(task: ProbeTask, length: int, lowest: int, highest: int, split
         UsageError: there is none.
     """
     if task.draw_kind is None:
-        return length
+        return length if task.fit_length is None else task.fit_length(length)
     for candidate in sorted(range(lowest, highest + 1), key=lambda near: (abs(near - length), near)):
         if _has_both_kinds(task, candidate, split):
             return candidate
@@ -227,22 +227,28 @@ def _draw_side(
     return strings[:num_strings]
 
 
-def make_batch(task: ProbeTask, groups: list[Strings], *, last_only: bool) -> Batch:
+def make_batch(
+    task: ProbeTask, groups: list[Strings], *, last_only: bool, is_training: bool = False
+) -> Batch:
     """What a network reads for strings of one or several lengths.
 
     Args:
         task: the strings'.
         groups: strings of one length each, ``[num_strings, length]``.
         last_only: ask for the last label alone, after an answer token, in place of every label.
+        is_training: ask for all that the task is trained on, which may be more than is tested.
     """
+    label = task.label
+    if is_training and not last_only and task.train_label is not None:
+        label = task.train_label
     width = max(group.shape[1] for group in groups) + 1 + last_only
     tokens, labels, lengths = [], [], []
     for group in groups:
         num_strings, length = group.shape
         token_rows = np.full((num_strings, width), task.start_token)
         label_rows = np.full((num_strings, width), NOT_SCORED)
-        token_rows[:, 1 : length + 1] = group
-        all_labels = task.label(group)
+        token_rows[:, 1 : length + 1] = task.tokens(group)
+        all_labels = label(group)
         if last_only:
             token_rows[:, length + 1] = task.answer_token
             # The last label that there is, from the end: some letters have none.
