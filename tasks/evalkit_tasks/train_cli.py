@@ -47,7 +47,7 @@ _EigenvaluesOption = Annotated[
     CommaLists,
     typer.Option(
         "--negative-eigenvalues",
-        help="off: as published; full: RWKV-7 with c = 2, DeltaNet and Mamba-2 within [-1, 1]; "
+        help="off: as published; full: RWKV-7 with c = 2, delta rules, Mamba-1 and -2 within [-1, 1]; "
         "stable: RWKV-7 with c = 1.5452. Several by commas.",
         show_default="off",
     ),
@@ -145,8 +145,9 @@ def train_command(
 
     Tasks: parity, s3, s5-swaps, modular-arithmetic and more; `evalkit probe list` names and explains them.
 
-    Networks: rwkv7, deltanet, mamba2, retnet, transformer-rope, transformer-nope, transformer-learned, lstm,
-    gru, slstm.
+    Networks: rwkv7, deltanet, gated-deltanet, deltaproduct-2, deltaproduct-3, deltaproduct-4,
+    gated-deltaproduct-2, gated-deltaproduct-4, mamba1, mamba2, mamba3, retnet, transformer-rope,
+    transformer-nope, transformer-learned, lstm, gru, slstm, mlstm.
 
     A training that was stopped, however, goes on from its last checkpoint when the same command runs again.
     """

@@ -102,6 +102,9 @@ class TrainSpec:
                 del parts[name]
         else:
             parts["stopping"] = STOPPING_VERSION
+        version = find_architecture(self.model, self.negative_eigenvalues).version
+        if version > 1:
+            parts["network"] = version
         task = get_task(self.task)
         if task.draw_kind is not None:
             parts["recognition"] = RECOGNITION_VERSION

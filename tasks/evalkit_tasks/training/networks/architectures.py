@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from evalkit.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:  # torch takes a second to import, and names need none of it
-    from evalkit_tasks.training.networks.parts import SequenceNetwork
+    from evalkit_tasks.training.networks.parts import Mixer, SequenceNetwork
 
 EIGENVALUES = ("off", "stable", "full")
 """``--negative-eigenvalues``: which eigenvalues a linear recurrence's transition may have.
 
-``off`` is each architecture as published. ``full`` doubles the removal (RWKV-7: c = 2; DeltaNet: beta up to
-2) or spans the decay over [-1, 1] (Mamba-2). ``stable`` is RWKV-7 with c = 1 + exp(-exp(-0.5)) = 1.5452, the
-largest at which no eigenvalue falls below -1. See `evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
+``off`` is each architecture as published. ``full`` doubles the removal (RWKV-7: c = 2; delta rules: beta up
+to 2) or spans the decay over [-1, 1] (Mamba-1 and -2). ``stable`` is RWKV-7 with c = 1 + exp(-exp(-0.5)) =
+1.5452, the largest at which no eigenvalue falls below -1. See
+`evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
 """
 
 _RWKV7_NAMES = {"off": "rwkv7 c=1", "stable": "rwkv7 c=1.5452", "full": "rwkv7 c=2"}
@@ -38,10 +39,13 @@ class NetworkOptions(NamedTuple):
     seed: int = 0
 
 
+Builder = Callable[[NetworkOptions], "SequenceNetwork"]
+
+
 class Architecture(NamedTuple):
     """A kind of network."""
 
-    build: Callable[[NetworkOptions], "SequenceNetwork"]
+    build: Builder
     learning_rate: float
     """What trains it well at width 64."""
     eigenvalues: tuple[str, ...] = ("off",)
@@ -50,6 +54,8 @@ class Architecture(NamedTuple):
     """A head's channels are a multiple of this: rotations take pairs, and a norm over one channel gives 0."""
     is_batched: bool = False
     """Whether several of it are computed in one pass; see `evalkit_tasks.training.networks.stack`."""
+    version: int = 1
+    """Changes whenever the same parameters would compute something else; from 2 on part of a cell's key."""
 
 
 def build_network(name: str, options: NetworkOptions) -> "SequenceNetwork":
@@ -160,39 +166,105 @@ def _torch_recurrent(cell: str) -> Callable[[NetworkOptions], "SequenceNetwork"]
     return build
 
 
-def _stack(mixer: str, hidden_factor: float) -> Callable[[NetworkOptions], "SequenceNetwork"]:
-    def build(options: NetworkOptions) -> "SequenceNetwork":
-        from evalkit_tasks.training.networks.linear import DeltaNet, Mamba2, RetNet
-        from evalkit_tasks.training.networks.parts import Mixer, ResidualStack
-        from evalkit_tasks.training.networks.recurrent import SLSTM
+def _stack(make: "Callable[[NetworkOptions, bool], Mixer]", hidden_factor: float) -> Builder:
+    """A builder of residual stacks of one kind of layer.
 
-        width, head_size, full = options.width, options.head_size, options.negative_eigenvalues == "full"
-        makers: dict[str, Callable[[], Mixer]] = {
-            "deltanet": lambda: DeltaNet(width, head_size, beta_bound=2.0 if full else 1.0),
-            "mamba2": lambda: Mamba2(width, head_size, state_size=2 * head_size, signed=full),
-            "retnet": lambda: RetNet(width, head_size),
-            "slstm": lambda: SLSTM(width, head_size),
-        }
+    Args:
+        make: a layer; the flag says whether its eigenvalues may be negative.
+        hidden_factor: width of the feed-forward layers, as a multiple of the network's; 0 for none.
+    """
+
+    def build(options: NetworkOptions) -> "SequenceNetwork":
+        from evalkit_tasks.training.networks.parts import ResidualStack
+
+        is_signed = options.negative_eigenvalues == "full"
         return ResidualStack(
             options.vocab_size,
             options.num_labels,
-            [makers[mixer]() for _ in range(options.num_layers)],
-            width=width,
-            hidden=int(hidden_factor * width),
+            [make(options, is_signed) for _ in range(options.num_layers)],
+            width=options.width,
+            hidden=int(hidden_factor * options.width),
         )
 
     return build
 
 
+def _deltanet(options: NetworkOptions, is_signed: bool) -> "Mixer":
+    from evalkit_tasks.training.networks.delta import DeltaNet
+
+    return DeltaNet(options.width, options.head_size, beta_bound=2.0 if is_signed else 1.0)
+
+
+def _delta_product(num_products: int, *, gated: bool) -> "Callable[[NetworkOptions, bool], Mixer]":
+    def make(options: NetworkOptions, is_signed: bool) -> "Mixer":
+        from evalkit_tasks.training.networks.delta import GatedDeltaProduct
+
+        return GatedDeltaProduct(
+            options.width,
+            options.head_size,
+            num_products=num_products,
+            beta_bound=2.0 if is_signed else 1.0,
+            gated=gated,
+        )
+
+    return make
+
+
+def _mamba1(options: NetworkOptions, is_signed: bool) -> "Mixer":
+    from evalkit_tasks.training.networks.mamba import Mamba1
+
+    return Mamba1(options.width, state_size=options.head_size, signed=is_signed)
+
+
+def _mamba2(options: NetworkOptions, is_signed: bool) -> "Mixer":
+    from evalkit_tasks.training.networks.mamba import Mamba2
+
+    return Mamba2(options.width, options.head_size, state_size=2 * options.head_size, signed=is_signed)
+
+
+def _mamba3(options: NetworkOptions, _is_signed: bool) -> "Mixer":
+    from evalkit_tasks.training.networks.mamba import Mamba3
+
+    return Mamba3(options.width, options.head_size, state_size=2 * options.head_size)
+
+
+def _retnet(options: NetworkOptions, _is_signed: bool) -> "Mixer":
+    from evalkit_tasks.training.networks.linear import RetNet
+
+    return RetNet(options.width, options.head_size)
+
+
+def _slstm(options: NetworkOptions, _is_signed: bool) -> "Mixer":
+    from evalkit_tasks.training.networks.xlstm import SLSTM
+
+    return SLSTM(options.width, options.head_size)
+
+
+def _mlstm(options: NetworkOptions, _is_signed: bool) -> "Mixer":
+    from evalkit_tasks.training.networks.xlstm import MLSTM
+
+    return MLSTM(options.width, options.head_size)
+
+
+_BOTH = ("off", "full")
 ARCHITECTURES: dict[str, Architecture] = {
     "rwkv7": Architecture(_rwkv7, 4e-3, EIGENVALUES, head_multiple=2),
-    "deltanet": Architecture(_stack("deltanet", 2), 2e-3, ("off", "full")),
-    "mamba2": Architecture(_stack("mamba2", 0), 2e-3, ("off", "full"), is_batched=True),
-    "retnet": Architecture(_stack("retnet", 2), 1e-3, head_multiple=2, is_batched=True),
+    "deltanet": Architecture(_stack(_deltanet, 2), 2e-3, _BOTH),
+    "gated-deltanet": Architecture(_stack(_delta_product(1, gated=True), 2), 2e-3, _BOTH),
+    "deltaproduct-2": Architecture(_stack(_delta_product(2, gated=False), 2), 2e-3, _BOTH),
+    "deltaproduct-3": Architecture(_stack(_delta_product(3, gated=False), 2), 2e-3, _BOTH),
+    "deltaproduct-4": Architecture(_stack(_delta_product(4, gated=False), 2), 2e-3, _BOTH),
+    "gated-deltaproduct-2": Architecture(_stack(_delta_product(2, gated=True), 2), 2e-3, _BOTH),
+    "gated-deltaproduct-4": Architecture(_stack(_delta_product(4, gated=True), 2), 2e-3, _BOTH),
+    "mamba1": Architecture(_stack(_mamba1, 0), 2e-3, _BOTH, is_batched=True),
+    "mamba2": Architecture(_stack(_mamba2, 0), 2e-3, _BOTH, is_batched=True),
+    "mamba3": Architecture(_stack(_mamba3, 2), 2e-3, is_batched=True),
+    "retnet": Architecture(_stack(_retnet, 2), 1e-3, head_multiple=2, is_batched=True),
     "transformer-rope": Architecture(_transformer("rope"), 1e-3, head_multiple=2),
     "transformer-nope": Architecture(_transformer("nope"), 1e-3),
     "transformer-learned": Architecture(_transformer("learned"), 1e-3),
     "lstm": Architecture(_torch_recurrent("LSTM"), 4e-3),
     "gru": Architecture(_torch_recurrent("GRU"), 4e-3),
-    "slstm": Architecture(_stack("slstm", 4 / 3), 2e-3, is_batched=True),
+    "slstm": Architecture(_stack(_slstm, 4 / 3), 2e-3, is_batched=True, version=2),
+    "mlstm": Architecture(_stack(_mlstm, 8 / 3), 2e-3, head_multiple=2, is_batched=True),
 }

@@ -1,20 +1,17 @@
-"""Linear recurrences with a matrix-valued state: DeltaNet, Mamba-2, RetNet.
+"""Linear recurrences with a matrix-valued state and a scalar decay: the chunked form, and RetNet.
 
 Shape legend: B = batch, T = time, H = heads, N = head size, Q = chunk length, C = channels.
 
 What a linear recurrence can track is decided by the eigenvalues of its transition (arXiv 2411.12537):
-within [0, 1] not even parity; within [-1, 1] parity, and DeltaNet all swaps of two.
+within [0, 1] not even parity; within [-1, 1] parity, and delta rules all swaps of two.
 """
-
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evalkit_kernels import wkv7
 from evalkit_tasks.training.networks.attention import rotate
-from evalkit_tasks.training.networks.parts import Mixer, ShortConvolution, State
+from evalkit_tasks.training.networks.parts import Mixer, State
 
 CHUNK_TOKENS = 64
 _SMALLEST_DECAY = 1e-6
@@ -61,89 +58,6 @@ def scalar_decay_attention(
         to_end = (signs_to_end * (decay_sum[..., -1:] - decay_sum).exp())[..., None]
         state = into[..., -1:, :] * state + (values * to_end).mT @ keys
     return torch.cat(outputs, 2).transpose(1, 2), state
-
-
-class DeltaNet(Mixer):
-    """The delta rule (arXiv 2406.06484): ``S_t = S_{t-1} (I - beta k k^T) + beta v k^T``, ``y_t = S_t q_t``.
-
-    It is WKV-7 without decay, with ``a = -k`` and ``b = beta k``. As in fla's layer: short convolutions
-    with SiLU on q, k and v, q and k of length 1, RMSNorm on each head's output.
-
-    Args:
-        width: C.
-        head_size: N.
-        beta_bound: 1 keeps the transition's eigenvalues within [0, 1], 2 within [-1, 1].
-    """
-
-    def __init__(self, width: int, head_size: int, beta_bound: float) -> None:
-        super().__init__()
-        self.num_heads, self.head_size, self.beta_bound = width // head_size, head_size, beta_bound
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.convolution = ShortConvolution(3 * width)
-        self.beta = nn.Linear(width, self.num_heads, bias=False)
-        self.norm = nn.RMSNorm(head_size)
-        self.output = nn.Linear(width, width, bias=False)
-
-    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Output ``[B, T, C]`` and the state after it; see `Mixer.forward`."""
-        seen, memory = (None, None) if state is None else state
-        qkv, seen = self.convolution(self.qkv(x), seen)
-        heads = (*x.shape[:2], self.num_heads, self.head_size)
-        q, k, v = (part.reshape(heads) for part in qkv.chunk(3, -1))
-        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
-        beta = self.beta_bound * torch.sigmoid(self.beta(x))[..., None]
-        y, memory = wkv7(q, torch.zeros_like(q), k, beta * v, -k, beta * k, memory)
-        return self.output(self.norm(y).reshape(x.shape)), (seen, memory)
-
-
-class Mamba2(Mixer):
-    """Mamba-2 (arXiv 2405.21060): a scalar decay per head and token, keys and queries shared by the heads.
-
-    Args:
-        width: C; inside, twice that.
-        head_size: of the values, M.
-        state_size: of keys and queries, N.
-        signed: whether the decay is ``2 exp(dt A) - 1`` in (-1, 1) (arXiv 2411.12537) in place of
-            ``exp(dt A)`` in (0, 1).
-    """
-
-    def __init__(self, width: int, head_size: int, state_size: int, *, signed: bool) -> None:
-        super().__init__()
-        inner = 2 * width
-        self.head_size, self.signed, self.num_heads = head_size, signed, inner // head_size
-        self.sizes = (inner, inner + 2 * state_size, self.num_heads)
-        self.input = nn.Linear(width, sum(self.sizes), bias=False)
-        self.convolution = ShortConvolution(inner + 2 * state_size)
-        # Initial values as in the authors' code: A uniform in [1, 16], dt log-uniform in [0.001, 0.1].
-        self.log_rate = nn.Parameter(torch.empty(self.num_heads).uniform_(1, 16).log())
-        step = torch.empty(self.num_heads).uniform_(math.log(1e-3), math.log(1e-1)).exp()
-        self.step_bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))
-        self.skip = nn.Parameter(torch.ones(self.num_heads))
-        self.norm = nn.RMSNorm(inner)
-        self.output = nn.Linear(inner, width, bias=False)
-
-    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Output ``[B, T, C]`` and the state after it; see `Mixer.forward`."""
-        seen, memory = (None, None) if state is None else state
-        gate, xbc, step_logit = self.input(x).split(self.sizes, -1)
-        xbc, seen = self.convolution(xbc, seen)
-        inner, state_size = gate.shape[-1], (xbc.shape[-1] - gate.shape[-1]) // 2
-        values, keys, queries = xbc.split((inner, state_size, state_size), -1)
-        values = values.reshape(*x.shape[:2], self.num_heads, self.head_size)
-        shared = (*x.shape[:2], self.num_heads, state_size)
-        step = F.softplus(step_logit + self.step_bias)
-        decay = torch.exp(-step * self.log_rate.exp())
-        if self.signed:
-            decay = 2 * decay - 1
-        y, memory = scalar_decay_attention(
-            queries[:, :, None].expand(shared),
-            keys[:, :, None].expand(shared),
-            values * step[..., None],
-            decay,
-            memory,
-        )
-        y = (y + self.skip[:, None] * values).reshape(gate.shape)
-        return self.output(self.norm(y * F.silu(gate))), (seen, memory)
 
 
 class RetNet(Mixer):

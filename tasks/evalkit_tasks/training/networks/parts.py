@@ -120,9 +120,9 @@ class ShortConvolution(nn.Module):
 
     SIZE = 4
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(width, width, self.SIZE, groups=width)
+        self.convolution = nn.Conv1d(width, width, self.SIZE, groups=width, bias=bias)
 
     def forward(self, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
         """``[B, T, C]`` for ``x`` and the inputs before it, ``[B, SIZE - 1, C]`` (zeros if None)."""
