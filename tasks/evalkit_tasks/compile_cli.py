@@ -1,4 +1,4 @@
-"""``evalkit probe compile``: a regular language as RWKV-7 weights, checked against its automaton."""
+"""``evalkit probe compile``: a regular language as RWKV-7 weights, checked by a second reader of it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +10,21 @@ from evalkit.terminal import show
 if TYPE_CHECKING:
     from evalkit_tasks.compiling.check import Check
     from evalkit_tasks.compiling.compile import Compiled
+    from evalkit_tasks.formal.readers import Reader
 
 
 def compile_command(
     language: Annotated[
-        str, typer.Argument(help="A regular expression, a named language, a group, or random:SEED.")
-    ],
+        str,
+        typer.Argument(
+            help="A regular expression, a named language, a group, random:SEED, or file:PATH "
+            "(.att, .jff, .csv or .json).",
+            show_default=False,
+        ),
+    ] = "",
+    generators: Annotated[
+        str, typer.Option("--generators", help='Of a permutation group, such as "(1 2 3)(4 5),(1 2)".')
+    ] = "",
     layers: Annotated[
         int | None, typer.Option("--layers", help="Which form; by default the fewest layers there are.")
     ] = None,
@@ -40,8 +49,10 @@ def compile_command(
     from evalkit_kernels.wkv7 import BACKENDS
     from evalkit_tasks.compiling.compile import draft_automaton
     from evalkit_tasks.formal.languages import by_prime_powers, get_language
+    from evalkit_tasks.formal.readers import reader_of
     from evalkit_tasks.formal.theory import analyse
 
+    language = _language_name(language, generators)
     automaton = by_prime_powers(get_language(language))
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS, f"Known: {', '.join(BACKENDS)}.")
@@ -56,15 +67,42 @@ def compile_command(
         f"{form.num_registers} registers, {drafted.num_parameters:,} parameters, c = 2"
     )
     compiled = drafted.build()
-    _check(compiled, check_length, seed, backend, needs_negative_eigenvalues=theory.is_aperiodic is False)
+    reader = reader_of(language, automaton)
+    _check(
+        compiled, reader, check_length, seed, backend, needs_negative_eigenvalues=theory.is_aperiodic is False
+    )
     if output is not None:
         _write(compiled, output, seed)
 
 
+def _language_name(language: str, generators: str) -> str:
+    """The name of what is compiled; what a file holds is told.
+
+    Raises:
+        UsageError: neither is given, or both are, or a file holds no automaton.
+    """
+    from evalkit.errors import UsageError
+    from evalkit_tasks.formal.automaton_files import describe, read_automaton
+
+    if language and generators:
+        raise UsageError("give a language or --generators, not both")
+    if not language and not generators:
+        raise UsageError("name a language, or give --generators")
+    if language.startswith("file:"):
+        show(describe(read_automaton(Path(language.removeprefix("file:")))))
+    return language or f"generators:{generators}"
+
+
 def _check(
-    compiled: "Compiled", check_length: int, seed: int, backend: str, *, needs_negative_eigenvalues: bool
+    compiled: "Compiled",
+    reader: "Reader",
+    check_length: int,
+    seed: int,
+    backend: str,
+    *,
+    needs_negative_eigenvalues: bool,
 ) -> None:
-    """Compare the weights with the automaton on all short strings and on two long ones, and say how it went.
+    """Compare the weights with a second reader on all short strings and two long ones, and say how it went.
 
     With c = 1 as well, but only where that says something: an aperiodic language has weights with c = 1, if
     not these.
@@ -86,14 +124,17 @@ def _check(
         raise UsageError(f"--backend {backend} cannot serve: {reason}")
     long = compiled_check.long_strings(automaton, check_length, np.random.default_rng(seed))
     exhaustive_length = compiled_check.exhaustive_length(automaton)
-    all_short = compiled_check.check_all_strings(network, compiled, exhaustive_length, backend=backend)
+    all_short = compiled_check.check_all_strings(
+        network, compiled, reader, exhaustive_length, backend=backend
+    )
     _report("all ", automaton.name, all_short)
-    _report("", automaton.name, compiled_check.check_strings(network, compiled, long, backend=backend))
+    drawn = compiled_check.check_strings(network, compiled, reader, long, backend=backend)
+    _report("", automaton.name, drawn)
     del network  # before there is a second one
     if not needs_negative_eigenvalues:
         return
     control = compiled_check.check_strings(
-        compiled_check.build_network(compiled, "off"), compiled, long[:, :1000]
+        compiled_check.build_network(compiled, "off"), compiled, reader, long[:, :1000]
     )
     show(f"c = 1: {_failure(control)}")
 

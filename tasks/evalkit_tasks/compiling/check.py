@@ -1,4 +1,4 @@
-"""Whether compiled weights say what the automaton says, after every prefix."""
+"""Whether compiled weights say what the language says, after every prefix, by a second reader of it."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, State
 from evalkit_tasks.compiling.compile import END, FIRST_LABEL, START_TOKEN, Compiled
 from evalkit_tasks.formal.automaton import Automaton
+from evalkit_tasks.formal.readers import Reader
 from evalkit_tasks.formal.sampling import live_walks, uniform_strings
 
 MAX_EXHAUSTIVE = 4096
@@ -46,42 +47,42 @@ def build_network(compiled: Compiled, negative_eigenvalues: str = "full") -> RWK
 
 @torch.inference_mode()
 def check_strings(
-    network: RWKV7, compiled: Compiled, strings: NDArray[np.int64], *, backend: str = "auto"
+    network: RWKV7, compiled: Compiled, reader: Reader, strings: NDArray[np.int64], *, backend: str = "auto"
 ) -> Check:
     """Compare acceptance, and the label where it can be read, on every prefix of every string.
 
     Args:
         network: with the weights of ``compiled``.
-        compiled: says what is right.
+        compiled: says which bytes stand for the letters.
+        reader: says what is right.
         strings: ``[B, T]`` letters.
         backend: of `evalkit_kernels.wkv7`.
     """
-    automaton = compiled.automaton
-    first = np.full((len(strings), 1), automaton.start)
-    states = np.concatenate((first, automaton.run(strings)), 1)
-    ids = np.concatenate((np.full_like(first, START_TOKEN), compiled.letter_bytes[strings]), 1)
+    states = reader.run(strings)
+    ids = np.insert(compiled.letter_bytes[strings], 0, START_TOKEN, axis=1)
     wrong = np.zeros(ids.shape, bool)
     state = None
     piece = max(1, _SLICE_TOKENS // len(ids))
     for start in range(0, ids.shape[1], piece):
         span = slice(start, start + piece)
         hidden, state = network(torch.from_numpy(ids[:, span]), state, backend=backend)
-        wrong[:, span] = _wrong(network, compiled, hidden, states[:, span])
+        wrong[:, span] = _wrong(network, compiled, reader, hidden, states[:, span])
     places = np.flatnonzero(wrong.any(0))
     first_wrong = int(places[0]) if len(places) else None
     return Check(len(strings), strings.shape[1], wrong.size, int(wrong.sum()), first_wrong)
 
 
 @torch.inference_mode()
-def check_all_strings(network: RWKV7, compiled: Compiled, length: int, *, backend: str = "auto") -> Check:
+def check_all_strings(
+    network: RWKV7, compiled: Compiled, reader: Reader, length: int, *, backend: str = "auto"
+) -> Check:
     """The same for all strings of a length: every prefix is read once, and its state is carried on."""
-    automaton = compiled.automaton
-    num_letters = automaton.num_letters
+    num_letters = compiled.automaton.num_letters
     hidden, state = network(torch.tensor([[START_TOKEN]]), backend=backend)
     bytes_per_row = sum(part.nbytes for part in state)
     max_rows = max(1, _STATE_BYTES // (num_letters * bytes_per_row))
-    states = np.array([automaton.start])
-    num_wrong = int(_wrong(network, compiled, hidden, states[:, None]).sum())
+    states = np.array([0])
+    num_wrong = int(_wrong(network, compiled, reader, hidden, states[:, None]).sum())
     num_prefixes, first_wrong = 1, 0 if num_wrong else None
     todo = [(0, states, state)]
     while todo:
@@ -89,8 +90,8 @@ def check_all_strings(network: RWKV7, compiled: Compiled, length: int, *, backen
         ids = torch.from_numpy(np.tile(compiled.letter_bytes, len(states))[:, None])
         branched = State(*(part.repeat_interleave(num_letters, 1) for part in state))
         hidden, after = network(ids, branched, backend=backend)
-        states = automaton.transitions[states].ravel()
-        wrong = _wrong(network, compiled, hidden, states[:, None])
+        states = np.array([reader.step(state, a) for state in states.tolist() for a in range(num_letters)])
+        wrong = _wrong(network, compiled, reader, hidden, states[:, None])
         num_prefixes += wrong.size
         num_wrong += int(wrong.sum())
         depth += 1
@@ -120,13 +121,13 @@ def long_strings(automaton: Automaton, length: int, generator: np.random.Generat
 
 
 def _wrong(
-    network: RWKV7, compiled: Compiled, hidden: torch.Tensor, states: NDArray[np.int64]
+    network: RWKV7, compiled: Compiled, reader: Reader, hidden: torch.Tensor, states: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Where the logits of ``hidden``, ``[B, T, C]``, do not say what the automaton's states say."""
-    automaton = compiled.automaton
+    """Where the logits of ``hidden``, ``[B, T, C]``, do not say what the reader's states say."""
+    num_labels = compiled.automaton.num_labels
     logits = network.head(hidden).numpy()
-    wrong: NDArray[np.bool_] = (logits[..., END] > 0) != automaton.is_accepting(states)
-    if FIRST_LABEL + automaton.num_labels <= START_TOKEN:
-        labels = logits[..., FIRST_LABEL : FIRST_LABEL + automaton.num_labels].argmax(-1)
-        wrong |= labels != automaton.labels[states]
+    wrong: NDArray[np.bool_] = (logits[..., END] > 0) != reader.accepted(states)
+    if FIRST_LABEL + num_labels <= START_TOKEN:
+        labels = logits[..., FIRST_LABEL : FIRST_LABEL + num_labels].argmax(-1)
+        wrong |= labels != reader.labels(states)
     return wrong

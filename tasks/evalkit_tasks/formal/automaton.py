@@ -7,17 +7,24 @@ in the order in which a breadth-first search finds them, so that equal languages
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from automata.fa.dfa import DFA
 from numpy.typing import ArrayLike, NDArray
 
 from evalkit.errors import UsageError
+from evalkit_tasks.formal.automaton_files import read_automaton
+from evalkit_tasks.formal.derivatives import TooLargeError
 from evalkit_tasks.formal.groups import Group
+from evalkit_tasks.formal.nfa import subset_table
 from evalkit_tasks.formal.patterns import parse_pattern
 
 MAX_REVERSE_STATES = 4096
 """Where `Automaton.reverse` gives up: the reverse of n states can have 2^n."""
+
+MAX_FILE_STATES = 4096
+"""Of a file's automaton, made deterministic."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -266,6 +273,22 @@ class Automaton:
         """
         table, letters = parse_pattern(pattern, alphabet)
         return cls.from_table(pattern, letters, table.rows, accepting=table.accepting).minimal()
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Automaton":
+        """The smallest automaton of a file's; see `evalkit_tasks.formal.automaton_files.read_automaton`.
+
+        Raises:
+            UsageError: the file holds none, no string is accepted, or its automaton is too large.
+        """
+        nfa = read_automaton(path)
+        try:
+            table = subset_table(nfa, MAX_FILE_STATES)
+        except TooLargeError as error:
+            raise UsageError(f"{path}: made deterministic it has {error}") from error
+        if not table.accepting:
+            raise UsageError(f"{path}: no string leads to a state that accepts")
+        return cls.from_table(f"file:{path}", nfa.alphabet, table.rows, accepting=table.accepting).minimal()
 
     @classmethod
     def from_group(

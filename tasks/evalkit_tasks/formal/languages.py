@@ -4,6 +4,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -36,8 +37,9 @@ def get_language(name: str) -> Automaton:
     Args:
         name: one of `language_names`; a group such as ``z7``, ``d4`` or ``s3xz2`` (its word problem);
             ``generators:(1 2 3),(1 2)``, the word problem of the group that these permutations generate,
-            with them as letters; ``mod-N``; ``dyck-KINDS-DEPTH``; ``random:SEED[:STATES[:LETTERS]]``; else a
-            regular expression, which ``regex:`` marks where it could be mistaken for a name.
+            with them as letters; ``mod-N``; ``dyck-KINDS-DEPTH``; ``random:SEED[:STATES[:LETTERS]]``;
+            ``file:PATH`` (see `evalkit_tasks.formal.automaton_files.read_automaton`); else a regular
+            expression, which ``regex:`` marks where it could be mistaken for a name.
 
     Raises:
         UsageError: it names nothing, is no regular expression, or no string matches it.
@@ -46,8 +48,10 @@ def get_language(name: str) -> Automaton:
         return _NAMED[name]()
     if name.startswith("random:"):
         return _parse_random(name)
+    if name.startswith("file:"):
+        return Automaton.from_file(Path(name.removeprefix("file:")))
     if name.startswith("regex:"):
-        return Automaton.from_regex(name.removeprefix("regex:"))
+        return _renamed(Automaton.from_regex(name.removeprefix("regex:")), name)
     if modulus := re.fullmatch(r"mod-(\d+)", name):
         return count_modulo(int(modulus[1]))
     if name.startswith("generators:"):
@@ -222,20 +226,34 @@ def random_automaton(seed: int, num_states: int = 6, num_letters: int = 2) -> Au
     Raises:
         UsageError: the sizes are out of range.
     """
+    return _of_random_table(
+        *random_table(seed, num_states, num_letters), f"random:{seed}:{num_states}:{num_letters}"
+    )
+
+
+def random_table(
+    seed: int, num_states: int = 6, num_letters: int = 2
+) -> tuple[list[list[int]], frozenset[int]]:
+    """What is drawn for `random_automaton`: the states after each letter, and those that accept; 0 starts.
+
+    Raises:
+        UsageError: the sizes are out of range.
+    """
     if not 2 <= num_states <= MAX_RANDOM_STATES or not 2 <= num_letters <= 10:
         raise UsageError(
             f"random:{seed}:{num_states}:{num_letters}: "
             f"states must be 2 to {MAX_RANDOM_STATES}, letters 2 to 10"
         )
     generator = np.random.default_rng([seed, num_states, num_letters])
-    alphabet = "0123456789"[:num_letters]
     while True:
-        table = generator.integers(num_states, size=(num_states, num_letters))
-        accepting = np.flatnonzero(generator.random(num_states) < 0.5).tolist()
-        name = f"random:{seed}:{num_states}:{num_letters}"
-        automaton = Automaton.from_table(name, alphabet, table, accepting=accepting).minimal()
-        if automaton.num_states == num_states:
-            return automaton
+        table = generator.integers(num_states, size=(num_states, num_letters)).tolist()
+        accepting = frozenset(np.flatnonzero(generator.random(num_states) < 0.5).tolist())
+        if _of_random_table(table, accepting, "random").num_states == num_states:
+            return table, accepting
+
+
+def _of_random_table(table: list[list[int]], accepting: frozenset[int], name: str) -> Automaton:
+    return Automaton.from_table(name, "0123456789"[: len(table[0])], table, accepting=accepting).minimal()
 
 
 def _parse_random(name: str) -> Automaton:

@@ -40,13 +40,16 @@ from evalkit_tasks.compiling.forms import forms, table_size
 from evalkit_tasks.compiling.registers import apply_steps, program, registers_of
 from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.languages import by_prime_powers, get_language
+from evalkit_tasks.formal.readers import Reader, reader_of
 from evalkit_tasks.formal.sampling import live_walks, members, uniform_strings
 from evalkit_tasks.formal.theory import analyse
 
 
-def _compiled(name: str, num_layers: int | None = None) -> tuple[Compiled, RWKV7]:
-    compiled = compile_automaton(get_language(name), num_layers)
-    return compiled, build_network(compiled)
+def _compiled(name: str, num_layers: int | None = None) -> tuple[Compiled, RWKV7, Reader]:
+    """The weights, the network, and the reader of the language that is no automaton."""
+    automaton = get_language(name)
+    compiled = compile_automaton(automaton, num_layers)
+    return compiled, build_network(compiled), reader_of(name, automaton)
 
 
 _BINARY = ["parity", "even-pairs", "repeat01", *(f"tomita-{number}" for number in range(1, 8))]
@@ -54,15 +57,18 @@ _BINARY = ["parity", "even-pairs", "repeat01", *(f"tomita-{number}" for number i
 
 @pytest.mark.parametrize("name", [*_BINARY, "mod-7", "(0|1)*1(0|1)"])
 def test_exact_on_all_strings_up_to_12_letters(name: str) -> None:
-    compiled, network = _compiled(name)
+    compiled, network, reader = _compiled(name)
     assert exhaustive_length(compiled.automaton) == 12
-    check = check_all_strings(network, compiled, 12)
+    check = check_all_strings(network, compiled, reader, 12)
     assert (check.num_strings, check.num_prefixes) == (4096, 8191)
     assert check.first_wrong is None
     # The two ways of checking agree, also where there is something to find.
     control = build_network(compiled, "off")
     words = np.array(list(itertools.product(range(2), repeat=4)))
-    of_all, of_words = check_all_strings(control, compiled, 4), check_strings(control, compiled, words)
+    of_all, of_words = (
+        check_all_strings(control, compiled, reader, 4),
+        check_strings(control, compiled, reader, words),
+    )
     assert of_all.first_wrong == of_words.first_wrong
 
 
@@ -86,14 +92,14 @@ def test_exact_on_all_strings_up_to_12_letters(name: str) -> None:
 def test_exact_on_300_letters_and_wrong_with_c_1(
     name: str, form: str, num_layers: int, num_registers: int
 ) -> None:
-    compiled, network = _compiled(name)
+    compiled, network, reader = _compiled(name)
     assert (compiled.form, compiled.num_layers) == (form, num_layers)
     assert compiled.num_registers == num_registers and len(network.shape.layers) == num_layers
     generator = np.random.default_rng(0)
     drawn = [draw(compiled.automaton, 300, 4, generator) for draw in (uniform_strings, live_walks)]
     strings = np.concatenate(drawn)
-    assert check_strings(network, compiled, strings).first_wrong is None
-    control = check_strings(build_network(compiled, "off"), compiled, strings)
+    assert check_strings(network, compiled, reader, strings).first_wrong is None
+    control = check_strings(build_network(compiled, "off"), compiled, reader, strings)
     assert control.first_wrong is not None
     # A register that is mixed up instead of copied may still be right most of the time; a swap may not.
     assert analyse(compiled.automaton).is_aperiodic or control.accuracy < 0.9
@@ -104,10 +110,10 @@ def test_exact_on_300_letters_and_wrong_with_c_1(
     [("parity", 4, 2), ("parity", 5, 2), ("tomita-3", 7, 5), ("mod-12", 8, 12), ("mod-13", 10, 13)],
 )
 def test_exact_in_the_other_forms(name: str, num_layers: int, num_registers: int) -> None:
-    compiled, network = _compiled(name, num_layers)
+    compiled, network, reader = _compiled(name, num_layers)
     assert (compiled.num_layers, compiled.num_registers) == (num_layers, num_registers)
     strings = long_strings(compiled.automaton, 110, np.random.default_rng(1))
-    assert check_strings(network, compiled, strings).first_wrong is None
+    assert check_strings(network, compiled, reader, strings).first_wrong is None
 
 
 @pytest.mark.parametrize(
@@ -123,9 +129,9 @@ def test_exact_in_the_other_forms(name: str, num_layers: int, num_registers: int
     ],
 )
 def test_exact_on_long_strings(name: str, length: int, backend: str) -> None:
-    compiled, network = _compiled(name)
+    compiled, network, reader = _compiled(name)
     strings = long_strings(compiled.automaton, length, np.random.default_rng(2))
-    assert check_strings(network, compiled, strings, backend=backend).first_wrong is None
+    assert check_strings(network, compiled, reader, strings, backend=backend).first_wrong is None
 
 
 def test_exact_through_triton_s_interpreter() -> None:
@@ -133,10 +139,12 @@ def test_exact_through_triton_s_interpreter() -> None:
 import numpy as np
 from evalkit_tasks.compiling.compile import compile_automaton
 from evalkit_tasks.compiling.check import build_network, check_strings, long_strings
-from evalkit_tasks.formal.languages import by_prime_powers, get_language
+from evalkit_tasks.formal.languages import get_language
+from evalkit_tasks.formal.readers import reader_of
 compiled = compile_automaton(get_language("tomita-6"))
+reader = reader_of("tomita-6", compiled.automaton)
 strings = long_strings(compiled.automaton, 18, np.random.default_rng(0))
-print(check_strings(build_network(compiled), compiled, strings, backend="triton"))
+print(check_strings(build_network(compiled), compiled, reader, strings, backend="triton"))
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -150,7 +158,7 @@ print(check_strings(build_network(compiled), compiled, strings, backend="triton"
 
 def test_registers_stay_exact_after_20_000_tokens() -> None:
     # All products in the last layer are of powers of two; see `compiled_layers`.
-    compiled, network = _compiled("s5-swaps")
+    compiled, network, _ = _compiled("s5-swaps")
     strings = uniform_strings(compiled.automaton, 20_000, 1, np.random.default_rng(3))
     ids = np.concatenate((np.full((1, 1), START_TOKEN), compiled.letter_bytes[strings]), 1)
     with torch.inference_mode():
@@ -163,7 +171,7 @@ def test_registers_stay_exact_after_20_000_tokens() -> None:
 
 def test_layer_normalisation_changes_nothing() -> None:
     # Features make its mean 0 and its variance known: that is what lets a feature be read as it was written.
-    compiled, network = _compiled("tomita-7")
+    compiled, network, _ = _compiled("tomita-7")
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     for module in network.modules():
         if isinstance(module, torch.nn.LayerNorm):
@@ -259,6 +267,24 @@ def test_after_a_byte_that_is_no_letter_nothing_is_accepted() -> None:
     assert (logits[:, END] > 0).tolist() == [True] * 3 + [False] * 6
 
 
+def test_weights_are_checked_by_a_reader_that_is_no_automaton(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Weights of what the automaton says, which is wrong: the last two states are exchanged.
+    table = np.array([[1, 2], [1, 0], [2, 1]])
+    wrong = Automaton.from_table("mod-3", "01", table, accepting=[0])
+    monkeypatch.setattr("evalkit_tasks.formal.languages.get_language", lambda name: wrong)
+    monkeypatch.setattr("evalkit_tasks.formal.languages.by_prime_powers", lambda automaton: automaton)
+    with pytest.raises(ModelError, match="mod-3: the compiled weights are wrong at letter 1"):
+        CliRunner().invoke(app, ["compile", "mod-3", "--check-length", "5"], catch_exceptions=False)
+
+
+def test_generators_are_a_name() -> None:
+    command = CliRunner().invoke(
+        app, ["compile", "--generators", "(1 2 3)(4 5),(1 2)", "--check-length", "20"]
+    )
+    assert command.exit_code == 0, command.output
+    assert command.output.startswith("generators:(1 2 3)(4 5),(1 2): solvable group; states: 12 (minimal)")
+
+
 @given(st.integers(1, 8).flatmap(lambda n: st.lists(st.integers(0, n - 1), min_size=n, max_size=n)))
 def test_programs_do_what_they_should_in_fewer_steps_than_registers(images: list[int]) -> None:
     steps = program(tuple(images))
@@ -288,13 +314,12 @@ def _forms(automaton: Automaton) -> dict[int, str]:
 
 def test_a_register_for_each_state_where_the_reverse_has_too_many() -> None:
     # 6 states read backwards are more than any head has room for.
-    automaton = get_language("random:8:6")
+    compiled, network, reader = _compiled("random:8:6")
+    automaton = compiled.automaton
     assert automaton.reverse().num_states > 32 and _forms(automaton) == {8: "one-hot"}
-    compiled = compile_automaton(automaton)
-    network = build_network(compiled)
-    assert check_all_strings(network, compiled, 5).num_wrong == 0
+    assert check_all_strings(network, compiled, reader, 5).num_wrong == 0
     strings = long_strings(automaton, 400, np.random.default_rng(0))
-    assert check_strings(network, compiled, strings).num_wrong == 0
+    assert check_strings(network, compiled, reader, strings).num_wrong == 0
     # The 1 that the start writes has been moved and added 400 times, and no bit of it is lost; a register
     # is two coordinates.
     with torch.inference_mode():
@@ -309,10 +334,10 @@ def test_a_register_for_each_state_where_the_reverse_has_too_many() -> None:
 
 
 def test_labels_are_read_off_the_states() -> None:
-    compiled, network = _compiled("cycle-navigation", 8)
+    compiled, network, reader = _compiled("cycle-navigation", 8)
     assert (compiled.form, compiled.num_registers) == ("one-hot", 5)
     strings = long_strings(compiled.automaton, 60, np.random.default_rng(0))
-    assert check_strings(network, compiled, strings).num_wrong == 0
+    assert check_strings(network, compiled, reader, strings).num_wrong == 0
 
 
 def test_the_file_says_what_c_its_weights_need(tmp_path: Path) -> None:
@@ -342,6 +367,10 @@ def test_the_file_says_what_c_its_weights_need(tmp_path: Path) -> None:
         (["parity", "--backend", "cuda"], "unknown backend 'cuda'"),
         (["parity", "--backend", "triton"], "--backend triton cannot serve"),
         (["parity", "--output", "/dev/null"], "cannot write to the output folder /dev/null"),
+        (["file:no.att"], "no.att: No such file"),
+        (["parity", "--generators", "(1 2)"], "a language or --generators, not both"),
+        ([], "name a language, or give --generators"),
+        (["--generators", "(1 2"], "write generators as cycles"),
         (["s4xz6"], "144 letters; a byte-level network has room for 126"),
     ],
 )

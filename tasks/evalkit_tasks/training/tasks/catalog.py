@@ -47,8 +47,10 @@ def get_task(name: str) -> ProbeTask:
             `evalkit_tasks.formal.languages.get_language` takes.
 
     Raises:
-        UsageError: it names nothing.
+        UsageError: it names nothing, or a file.
     """
+    if name.startswith("file:"):
+        raise UsageError(f"{name}: networks are trained on what a name defines; a file can change behind it")
     if (make := _PUBLISHED.get(name) or OTHER_TASKS.get(name)) is not None:
         return make()
     if ":" in name and (make_named := _BY_PREFIX.get(name[: name.index(":") + 1])) is not None:
