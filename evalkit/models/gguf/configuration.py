@@ -8,8 +8,8 @@ from evalkit.errors import ModelError, first_line
 from evalkit.models.gguf.architectures import ARCHITECTURES, RWKV7, Architecture, architecture_of
 from evalkit.models.gguf.header import Header, Value
 from evalkit.models.gguf.layouts import ROPE_KEYS, YARN_KEYS, Settings, size_of
-from evalkit.models.hf.checkpoint import quiet
 from evalkit.models.hf.classes import config_class
+from evalkit.models.hf.quiet import quiet
 
 _WITHOUT_EFFECT = {
     "vocab_size",

@@ -16,7 +16,7 @@ from evalkit.models.gguf.configuration import transformers_name
 from evalkit.models.gguf.dequantise import ROPE_FACTORS, read_tensor
 from evalkit.models.gguf.header import Header, TensorInfo
 from evalkit.models.gguf.layouts import Settings
-from evalkit.models.hf.checkpoint import quiet
+from evalkit.models.hf.quiet import quiet
 
 _NUM_HALVES = 2
 """Tensors of a file that make one of transformers'."""

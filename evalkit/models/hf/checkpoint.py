@@ -4,12 +4,9 @@ A checkpoint is a folder (or a hub repository) with ``config.json``, a tokenizer
 that can be wrong with it and can be known from its small files is found here.
 """
 
-import contextlib
 import dataclasses
-import importlib.util
 import re
-import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +21,9 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.devices import resolve_dtype
 from evalkit.models.document_start import model_start
 from evalkit.models.hf.adapters import Adapter, open_adapter
-from evalkit.models.hf.apart import try_once
 from evalkit.models.hf.bounds import check_stated_counts
 from evalkit.models.hf.classes import config_class, is_language_model
 from evalkit.models.hf.files import (
-    TOKENIZER_FILES,
     CheckpointFolder,
     adapter_weights,
     check_adapter,
@@ -40,16 +35,14 @@ from evalkit.models.hf.files import (
 )
 from evalkit.models.hf.position_tables import position_tables
 from evalkit.models.hf.prefixes import start_names, tokenizer_start
+from evalkit.models.hf.quiet import quiet
 from evalkit.models.hf.routing import routing_note
-from evalkit.models.hf.tokenizer_bounds import check_tokenizer
+from evalkit.models.hf.tokenizer_files import read_tokenizer
 from evalkit.models.hub import HubSnapshot, download, weights_sha256
 from evalkit.models.model_files import combined_sha256
 from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import LoadOptions, ModelIdentity
 
-_SETTINGS_ONLY = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-_CONVERTED = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}
-"""Programs of SentencePiece, of which transformers makes a state of the tokenizers library."""
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
 
 
@@ -202,25 +195,6 @@ def context_limit(
     return min((length for length in (limit, options.max_context) if length is not None), default=None)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers from logging and, unless stderr is a terminal, from drawing progress bars.
-
-    What matters in its warnings (missing weights, unknown settings) is checked here and raised.
-    """
-    logging = transformers.logging
-    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()
-
-
 def _read_config(folder: Path, name: str, trust_remote_code: bool) -> "transformers.PreTrainedConfig":
     path = folder / "config.json"
     if not path.is_file():
@@ -267,60 +241,6 @@ def _refuse_other_models(config: "transformers.PreTrainedConfig", name: str) -> 
     is_encoder = _stated(config, "is_decoder") is False and not is_causal
     if is_encoder or not is_language_model(config):
         raise ModelError(f"{name}: {architectures} is not a causal language model: it predicts no next token")
-
-
-def read_tokenizer(
-    folder: Path, name: str, trust_remote_code: bool
-) -> "transformers.PreTrainedTokenizerBase":
-    """The tokenizer of a folder, as its files say it.
-
-    Raises:
-        ModelError: there are no tokenizer files, or they cannot be read.
-    """
-    present = [file for file in TOKENIZER_FILES if (folder / file).is_file()]
-    if not set(present).difference(_SETTINGS_ONLY) and not trust_remote_code:
-        raise ModelError(
-            f"{name}: {folder} has no tokenizer files; put tokenizer.json beside config.json, "
-            "or name another tokenizer in the catalog"
-        )
-    if "tokenizer.json" in present:
-        check_tokenizer(folder / "tokenizer.json", name)
-    elif not trust_remote_code and importlib.util.find_spec("sentencepiece") is not None:
-        for file in sorted(_CONVERTED.intersection(present)):
-            try_once(folder / file, name, _tokenizer_of_files, folder, name, present, trust_remote_code)
-    return _tokenizer_of_files(folder, name, present, trust_remote_code)
-
-
-def _tokenizer_of_files(
-    folder: Path, name: str, present: list[str], trust_remote_code: bool
-) -> "transformers.PreTrainedTokenizerBase":
-    settings = {"trust_remote_code": trust_remote_code, "local_files_only": True}
-    try:
-        with quiet():
-            if "tokenizer.json" not in present or (trust_remote_code and _has_own_tokenizer(folder)):
-                return transformers.AutoTokenizer.from_pretrained(folder, **settings)
-            # Not AutoTokenizer: for many model types it puts its own normaliser and pre-tokenizer in place
-            # of those that the checkpoint was made with.
-            tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, **settings)
-            if tokenizer.bos_token is None and tokenizer.eos_token is None:  # GPT-2: only its class knows
-                named = transformers.AutoTokenizer.from_pretrained(folder, **settings)
-                special = set(named.all_special_tokens).intersection(named.get_vocab())
-                names = named.special_tokens_map.items()
-                tokenizer.add_special_tokens({role: token for role, token in names if str(token) in special})
-            return tokenizer
-    except Exception as error:  # the library's parser raises nothing more specific
-        pieces = [file for file in present if file.endswith(".model")]
-        if pieces and "tokenizer.json" not in present and importlib.util.find_spec("sentencepiece") is None:
-            raise ModelError(
-                f"{name}: {folder} has {pieces[0]} and no tokenizer.json, and sentencepiece, which reads it, "
-                "is not installed; pip install sentencepiece, or convert it to a tokenizer.json"
-            ) from error
-        raise ModelError(f"{name}: the tokenizer in {folder} cannot be read: {first_line(error)}") from error
-
-
-def _has_own_tokenizer(folder: Path) -> bool:
-    path = folder / "tokenizer_config.json"
-    return path.is_file() and "auto_map" in parse_json(path.read_text(encoding="utf-8"))
 
 
 def _stated(config: "transformers.PreTrainedConfig", key: str) -> Any:

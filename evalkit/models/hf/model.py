@@ -19,10 +19,11 @@ from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hf import cache as hf_reading
 from evalkit.models.hf.attention import bound_attention, piece_length
 from evalkit.models.hf.cache import HfReading
-from evalkit.models.hf.checkpoint import open_checkpoint, quiet, stated_length
+from evalkit.models.hf.checkpoint import open_checkpoint, stated_length
 from evalkit.models.hf.extra_tensors import summary
 from evalkit.models.hf.head import hidden_at_head, understand_head
 from evalkit.models.hf.position_tables import position_tables, reset_tables
+from evalkit.models.hf.quiet import quiet
 from evalkit.models.hf.routing import chooses_tokens
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hf.torch_path import torch_path, torch_replacements
@@ -374,10 +375,9 @@ def _check_positions(model: "transformers.PreTrainedModel", identity: ModelIdent
 def _probe_ids(token_bytes: TokenBytes) -> list[int]:
     """A few ids to try a model with: of ordinary text, or any where the vocabulary cannot spell that."""
     try:
-        ids: list[int] = token_bytes.encode(_PROBE).ids[:16].tolist()
+        return [int(token) for token in token_bytes.encode(_PROBE).ids[:16]]
     except LossyTextError:
-        ids = [number % max(1, token_bytes.num_ids) for number in range(16)]
-    return ids
+        return [number % max(1, token_bytes.num_ids) for number in range(16)]
 
 
 def _tokens_per_batch(

@@ -19,7 +19,7 @@ def tokenizer_start(
     """What a tokenizer puts before a text, and which of its tokens are special.
 
     Args:
-        tokenizer: as `evalkit.models.hf.checkpoint.read_tokenizer` reads it.
+        tokenizer: as `evalkit.models.hf.tokenizer_files.read_tokenizer` reads it.
         folder: where its files are; None: it has none.
     """
     bos_id, eos_id = tokenizer.bos_token_id, tokenizer.eos_token_id

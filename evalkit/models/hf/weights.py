@@ -13,11 +13,12 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 from evalkit.errors import ModelError, first_line
 from evalkit.models.hf.adapters import OF_ITS_OWN, apply_adapter, check_applied
 from evalkit.models.hf.bounds import check_network_size
-from evalkit.models.hf.checkpoint import Checkpoint, quiet
+from evalkit.models.hf.checkpoint import Checkpoint
 from evalkit.models.hf.classes import model_classes
 from evalkit.models.hf.composites import encoders, without_encoders
 from evalkit.models.hf.extra_tensors import ignorable
 from evalkit.models.hf.files import ADAPTER_CONFIG, adapter_weights
+from evalkit.models.hf.quiet import quiet
 
 Report: TypeAlias = dict[str, set[str]]
 """Names of tensors by problem, as transformers reports them."""

@@ -39,10 +39,10 @@ def tokenizer_of_files(place: str, name: str) -> ServedTokenizer:
     Raises:
         ModelError: there is none, or it cannot be read.
     """
-    from evalkit.models.hf.checkpoint import read_tokenizer
     from evalkit.models.hf.files import CheckpointFolder, small_files
     from evalkit.models.hf.prefixes import tokenizer_start
     from evalkit.models.hf.token_bytes import TokenBytes
+    from evalkit.models.hf.tokenizer_files import read_tokenizer
 
     folder, snapshot = small_files(place, "main", name)
     checkpoint = CheckpointFolder(folder, snapshot)

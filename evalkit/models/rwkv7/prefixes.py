@@ -45,7 +45,7 @@ def special_ids_of_files(folder: Path, name: str) -> dict[str, int]:
     Raises:
         ModelError: it cannot be read; the message starts with ``name``.
     """
-    from evalkit.models.hf.checkpoint import read_tokenizer
+    from evalkit.models.hf.tokenizer_files import read_tokenizer
 
     tokenizer = read_tokenizer(folder, name, trust_remote_code=False)
     ids = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}

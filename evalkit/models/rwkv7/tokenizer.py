@@ -95,9 +95,9 @@ def tokenizer_of_files(folder: Path, vocab_size: int, name: str) -> RWKVTokenize
     Raises:
         ModelError: it cannot be read, or has more tokens than the model has rows.
     """
-    from evalkit.models.hf.checkpoint import read_tokenizer
     from evalkit.models.hf.prefixes import tokenizer_start
     from evalkit.models.hf.token_bytes import TokenBytes
+    from evalkit.models.hf.tokenizer_files import read_tokenizer
 
     tokenizer = read_tokenizer(folder, name, trust_remote_code=False)
     token_bytes = TokenBytes(tokenizer, name)

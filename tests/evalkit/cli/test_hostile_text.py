@@ -76,6 +76,7 @@ _REFRESH: Lines = lambda folder: [[]]  # noqa: E731 - its leaderboard.toml canno
 COMMANDS: dict[tuple[str, ...], Lines] = {
     ("audit",): lambda folder: [[EVIL], [f"rwkv7:{EVIL}", "--json"]],
     ("bench", "kernels"): lambda folder: [["--device", EVIL]],
+    ("bench", "profile"): lambda folder: [["--corpus", EVIL], ["--threads", EVIL]],
     ("bench", "score"): lambda folder: [["--device", EVIL], ["--corpora", EVIL]],
     ("compare",): lambda folder: [
         [cell(folder, 0), cell(folder, 1)],

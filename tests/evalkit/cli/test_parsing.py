@@ -22,6 +22,7 @@ LISTS = {
         "--prefix",
     },
     "evalkit audit": {"--prefix"},
+    "evalkit bench profile": {"--models", "--threads"},
     "evalkit bench score": {"--models", "--corpora"},
     "evalkit compare": {"--ignore-tensors", "--prefix"},
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},

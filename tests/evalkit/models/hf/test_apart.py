@@ -15,9 +15,9 @@ from tokenizers.decoders import ByteLevel
 from evalkit.errors import ModelError
 from evalkit.models.gguf.pretokenizers import KINDS, pre_tokenizer
 from evalkit.models.hf import apart
-from evalkit.models.hf.checkpoint import read_tokenizer
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hf.tokenizer_bounds import is_bounded
+from evalkit.models.hf.tokenizer_files import read_tokenizer
 from tests.support import tiny_models
 
 State = dict[str, Any]
@@ -200,7 +200,7 @@ def test_a_program_of_sentencepiece_is_tried_before_it_is_read(
 
     (tmp_path / "tokenizer.model").write_bytes(b"\x0a\x05")
     # Whether or not that package is there.
-    monkeypatch.setattr("evalkit.models.hf.checkpoint.importlib.util.find_spec", lambda name: name)
-    monkeypatch.setattr("evalkit.models.hf.checkpoint.try_once", refuse)
+    monkeypatch.setattr("evalkit.models.hf.tokenizer_files.importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("evalkit.models.hf.tokenizer_files.try_once", refuse)
     with pytest.raises(ModelError, match=r"^tried tokenizer\.model$"):
         read_tokenizer(tmp_path, "m", trust_remote_code=False)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import ModelError
-from evalkit.models.hf.checkpoint import open_checkpoint, read_tokenizer
+from evalkit.models.hf.checkpoint import open_checkpoint
+from evalkit.models.hf.tokenizer_files import read_tokenizer
 from evalkit.models.protocol import LoadOptions
 from tests.support.tiny_models import entry
 
