@@ -37,7 +37,8 @@ class Rates(TypedDict):
 _TaskOption = Annotated[CommaLists, typer.Option("--task", help="Tasks, by commas; see below.")]
 ModelOption = Annotated[CommaLists, typer.Option("--model", help="Networks, by commas.")]
 _SuiteOption = Annotated[
-    str | None, typer.Option("--suite", help="A named set of cells in place of tasks: quick or paper.")
+    str | None,
+    typer.Option("--suite", help="A named set of cells in place of tasks: quick, tracking or paper."),
 ]
 _LayersOption = Annotated[
     CommaLists, typer.Option("--layers", help="Numbers of layers, by commas.", show_default="1")

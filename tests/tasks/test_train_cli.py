@@ -330,7 +330,7 @@ def test_a_bad_request_is_a_line_and_trains_nothing(tmp_path, arguments, message
 
 
 def test_every_cell_of_a_suite_can_be_trained():
-    for suite in ("quick", "paper"):
+    for suite in ("quick", "tracking", "paper"):
         specs = suite_specs(suite)
         assert len({spec.key() for spec in specs}) == len(specs)
         for spec in {(s.task, s.model, s.negative_eigenvalues): s for s in specs}.values():

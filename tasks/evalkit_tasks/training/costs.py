@@ -51,9 +51,13 @@ def cost_lines(specs: Sequence[TrainSpec], output: Path) -> list[str]:
 
 
 def training_cost(spec: TrainSpec) -> Cost:
-    """What one cell takes: every batch at its mean length, with the start token."""
+    """What one cell takes: every batch at its mean length, with the start token.
+
+    All learning rates to the last step: an upper bound where a training may end before.
+    """
     spec = dataclasses.replace(spec.resolved(), seed=0)  # the size of a network does not depend on it
-    num_tokens = round(spec.num_steps * spec.batch_size * (_mean_length(spec) + 1))
+    num_steps = spec.num_steps * len(spec.learning_rates or (None,))
+    num_tokens = round(num_steps * spec.batch_size * (_mean_length(spec) + 1))
     # Two operations for each parameter and token forward, and four backward.
     return Cost(1, num_tokens, 6 * _num_parameters(spec) * num_tokens)
 

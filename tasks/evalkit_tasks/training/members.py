@@ -24,6 +24,9 @@ _LAST_LEARNING_RATE = 0.1
 _DECAY_SHARE = 0.2
 """Steps of the decay, as a share of those before it."""
 
+_CHOICE_SHARE = 0.25
+"""Of the steps: after these one of several learning rates is chosen."""
+
 _SMALLEST_GAIN = 1e-3
 """By what share the loss has to fall to count as fallen."""
 
@@ -43,7 +46,7 @@ class Try(NamedTuple):
 
     learning_rate: float
     ended_by: str
-    """``accuracy``, ``patience``, ``steps``; ``diverged``; ``dropped``: another one reached the accuracy."""
+    """``accuracy``, ``patience``, ``steps``; ``diverged``; ``dropped``: another one was better."""
     num_steps: int
     accuracy: float | None
     """Of its last look; None where there was none."""
@@ -137,13 +140,24 @@ def last_plateau_step(num_steps: int) -> int:
     return max(0, min(num_steps - LOOK_STEPS, math.floor(num_steps / (1 + _DECAY_SHARE))))
 
 
-def drop_beaten(members: Sequence[Member]) -> None:
-    """Of one cell's learning rates, end those that another has beaten to the accuracy."""
+def drop_beaten(members: Sequence[Member], num_steps: int) -> None:
+    """Of one cell's learning rates, end those that another has beaten.
+
+    That is whoever did not reach the accuracy first, and once `_CHOICE_SHARE` of the steps are taken all but
+    the best so far: the last steps, which are most of what a sweep costs, are those of one learning rate.
+
+    Args:
+        members: the cell's, just looked at.
+        num_steps: of the training, at most.
+    """
+    active = [member for member in members if not member.is_over]
     reached = [member for member in members if member.ending == "accuracy"]
-    if reached:
-        best = max(reached, key=lambda member: member.merit)
-        for member in members:
-            if member is not best and not member.is_over:
+    is_choice = any(member.num_steps >= _CHOICE_SHARE * num_steps for member in active)
+    rivals = reached or (active if is_choice else [])
+    if rivals:
+        best = max(rivals, key=lambda member: member.merit)
+        for member in active:
+            if member is not best:
                 member.ending, member.is_over = "dropped", True
 
 

@@ -245,7 +245,8 @@ class _Training:
             look = Look(self.num_steps, accuracy, loss)
             self.members[row].note(look, self.spec.stop_accuracy, self.spec.patience)
         for cell in range(len(self.specs)):
-            drop_beaten([member for member in self.members if member.cell == cell])
+            members = [member for member in self.members if member.cell == cell]
+            drop_beaten(members, self.spec.num_steps)
 
     def _retire(self) -> None:
         """Take the members whose training is over out of the stack."""

@@ -61,7 +61,7 @@ def test_the_first_to_reach_the_accuracy_is_chosen_and_ends_the_others() -> None
     for member, accuracy in zip(members, (0.5, 0.92, 0.95), strict=True):
         member.num_steps = 25
         member.note(Look(25, accuracy, 1 - accuracy), 0.9, None)
-    drop_beaten(members)
+    drop_beaten(members, 1000)
     assert [member.is_over for member in members] == [True, True, False]
     for member in members:
         member.proceed(1000)
@@ -69,6 +69,18 @@ def test_the_first_to_reach_the_accuracy_is_chosen_and_ends_the_others() -> None
     assert choose(members) is third
     third.ending = "diverged"
     assert choose(members) is None
+
+
+def test_after_a_quarter_of_the_steps_the_best_learning_rate_goes_on_alone() -> None:
+    members = [Member(0, rate) for rate in (1e-3, 3e-3, 1e-2)]
+    for step in (225, 250):
+        assert not any(member.is_over for member in members)
+        for member, loss in zip(members, (0.5, 0.3, 0.4), strict=True):
+            member.num_steps = step
+            member.note(Look(step, 0.0, loss), 0.9, None)
+        drop_beaten(members, 1000)
+    assert [member.is_over for member in members] == [True, False, True]
+    assert choose(members) is members[1]
 
 
 def test_where_none_reaches_it_the_best_of_those_that_did_not_diverge_is_chosen() -> None:
