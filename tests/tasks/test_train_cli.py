@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evalkit.cells.files import content_sha256
+from evalkit.cells.probe_schema import label_of_test
 from evalkit.errors import EvalkitError, ScoringError, UsageError
 from evalkit.files import strict_json
 from evalkit_tasks.cli import app
@@ -82,6 +83,30 @@ def test_a_cell_holds_what_was_measured_and_its_items_agree(tmp_path):
         assert test.shortest <= items.num_letters.min() <= items.num_letters.max() <= test.longest
     assert cell.environment.torch.num_threads == 1
     assert cell.training.training_cpu_s > 0
+
+
+def test_a_tasks_own_tests_count_labels_and_are_no_points_on_a_curve(tmp_path):
+    options = {**FAST, "--train-length": 56, "--items": 16}
+    tasks = ("--task", "flip-flop,code-trace:s3", "--model", "lstm")
+    printed = probe("train", "--output", str(tmp_path), *words(options), *tasks).stdout
+    trace, flips = sorted(read_cells(tmp_path), key=lambda cell: cell.spec.task)
+    assert (flips.spec.min_train_length, trace.spec.min_train_length) == (56, 50)  # as the protocols say
+    assert {name for name in flips.tests if " " in name} == {"56 sparse", "56 dense"}
+    sparse = flips.tests["56 sparse"]
+    headline = flips.headline("56 sparse")
+    assert headline.accuracy == sparse.token_accuracy and headline.majority == sparse.majority_label_accuracy
+    assert 0.4 < sparse.majority_label_accuracy < 0.8 and label_of_test("56 sparse") == "56 sparse, labels"
+    [experiment, _] = group_experiments([flips, trace])
+    assert experiment.length_tests == ["56", "112", "224", "448", "896"]
+    assert "labels, other strings" in printed
+    row = next(line for line in printed.splitlines() if line.startswith("flip-flop"))
+    assert f"56 sparse: {'~' if headline.is_at_majority else ''}{headline.accuracy:.2f}" in row
+    # Of a code trace a third is chance among three values, whatever else the network predicts.
+    assert (trace.task.num_labels, trace.task.num_letters) == (3, 16)
+    test = trace.tests["56"]
+    assert test.shortest == test.longest == 50
+    assert test.scaled_token_accuracy == pytest.approx((test.token_accuracy - 1 / 3) / (2 / 3))
+    assert trace.training.last_loss_nats > 2  # of next tokens: log 16 in the beginning
 
 
 def test_a_damaged_cell_is_moved_aside_and_trained_again(tmp_path):

@@ -62,19 +62,32 @@ def members(
     strings = np.empty((num_strings, length), np.int64)
     states = np.full(num_strings, automaton.start)
     for t in range(length):
-        before, after = counts[length - t], counts[length - t - 1]
-        # A quotient of integers of any size is correctly rounded; a quotient of floats could be 0 / 0.
-        shares = np.zeros(automaton.transitions.shape)
-        for state in set(states.tolist()):
-            row = automaton.transitions[state].tolist()
-            shares[state] = [after[target] / before[state] for target in row]
         # The letter is the number of cumulative shares that the draw has passed. The last of them is 1 but
         # for rounding, so the draw is scaled to it and never passes them all.
-        bounds = shares.cumsum(1)
-        draws = generator.random(num_strings) * bounds[states, -1]
-        strings[:, t] = (draws[:, None] >= bounds[states]).sum(1)
+        bounds = _cumulative_shares(automaton, length - t, accepted)[states]
+        draws = generator.random(num_strings) * bounds[:, -1]
+        strings[:, t] = (draws[:, None] >= bounds).sum(1)
         states = automaton.transitions[states, strings[:, t]]
     return strings
+
+
+@functools.lru_cache(maxsize=4096)
+def _cumulative_shares(automaton: Automaton, num_letters: int, accepted: bool) -> NDArray[np.float64]:
+    """Which share of an automaton's strings of a length begins with a letter up to each.
+
+    Returns:
+        ``[num_states, alphabet]``, read-only; of states from which there is none, zeros.
+    """
+    counts = count_members(automaton, num_letters, accepted=accepted)
+    before, after = counts[-1], counts[-2]
+    shares = np.zeros(automaton.transitions.shape)
+    for state, row in enumerate(automaton.transitions.tolist()):
+        if before[state]:
+            # A quotient of integers of any size is correctly rounded; a quotient of floats could be 0 / 0.
+            shares[state] = [after[target] / before[state] for target in row]
+    shares.cumsum(1, out=shares)
+    shares.flags.writeable = False
+    return shares
 
 
 def count_members(automaton: Automaton, length: int, *, accepted: bool = True) -> list[list[int]]:
@@ -91,7 +104,7 @@ def count_members(automaton: Automaton, length: int, *, accepted: bool = True) -
     return counts[: length + 1]
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _counts(automaton: Automaton, accepted: bool) -> list[list[int]]:
     """What `count_members` has counted so far; a training asks for the same lengths again and again."""
     # Python's integers, which have no largest: a count reaches num_letters^length.

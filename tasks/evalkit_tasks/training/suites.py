@@ -112,46 +112,50 @@ _RWKV7 = "arXiv 2503.14456, theorem 2"
 _CHOMSKY = "Deletang et al. 2022"
 
 
+_NETWORKS = (
+    ("rwkv7", "off"),
+    ("rwkv7", "full"),
+    ("deltanet", "full"),
+    ("mamba2", "off"),
+    ("transformer-rope", "off"),
+    ("lstm", "off"),
+)
+"""Of the ``paper`` suite, with their eigenvalues."""
+
+
 def _paper() -> Iterator[TrainSpec]:
-    """Fewest layers for word problems (RWKV-7 paper, figure 8), and S5 from 128 to 512 letters.
+    """Published protocols, as `evalkit_tasks.training.tasks.descriptions` has them, with three seeds each.
 
     Nobody has run this yet: it wants a GPU for days.
     """
-    networks = [
-        ("rwkv7", "off"),
-        ("rwkv7", "full"),
-        ("deltanet", "full"),
-        ("mamba2", "off"),
-        ("transformer-rope", "off"),
-        ("lstm", "off"),
-    ]
     spec = functools.partial(TrainSpec, width=128, head_size=32, batch_size=512, num_items=1024)
-    for task, (model, eigenvalues), layers, length, seed in itertools.product(
-        ("a5", "a4xz5", "z60"), networks, (1, 2, 3, 4), (5, 10, 15, 20), range(3)
-    ):
-        yield spec(
-            task,
-            model,
-            layers,
-            seed,
-            eigenvalues,
-            train_length=length,
-            min_train_length=2,
-            num_steps=20_000,
-            test_multiples=(1, 2, 4),
+    # Fewest layers for word problems, trained on 2 and k letters (RWKV-7 paper, figure 8).
+    for group, layers, length in itertools.product(("a5", "a4xz5", "z60"), (1, 2, 3, 4), (5, 10, 15, 20)):
+        yield from _on_all_networks(
+            spec(f"word-problem:{group}", "", layers, train_length=length, num_steps=20_000)
         )
-    for task, (model, eigenvalues), layers, seed in itertools.product(
-        ("s5", "s5-swaps", "s5-4tokens"), networks, (1, 2, 4), range(3)
-    ):
-        yield spec(
-            task,
-            model,
-            layers,
-            seed,
-            eigenvalues,
-            train_length=128,
-            num_steps=100_000,
-            test_multiples=(1, 2, 4),
+    # From 128 to 512 letters.
+    for task, layers in itertools.product(("s5", "s5-swaps", "s5-4tokens", "s5-swaps-hard"), (1, 2, 4)):
+        fixed = spec(task, "", layers, train_length=128, min_train_length=128, num_steps=100_000)
+        yield from _on_all_networks(fixed)
+    # From 40 letters to 256, asked at the end alone.
+    for task in ("parity", "cycle-navigation", "modular-arithmetic", "modular-arithmetic-brackets"):
+        last = spec(task, "", 2, labels="last", train_length=40, num_steps=100_000)
+        yield from _on_all_networks(dataclasses.replace(last, min_train_length=3, test_range=PUBLISHED_RANGE))
+    yield from _on_all_networks(spec("flip-flop", "", 1, train_length=512, batch_size=16, num_steps=10_000))
+    yield from _on_all_networks(spec("mqar", "", 2, train_length=256, batch_size=256, num_steps=20_000))
+    # The lengths are ours; the paper's were not to be seen.
+    for task, spacing in itertools.product(("s3", "s5", "s5-swaps"), (1, 4, 8)):
+        yield from _on_all_networks(
+            spec(f"code-trace:{task}:{spacing}", "", 4, train_length=1024, batch_size=64, num_steps=20_000)
+        )
+
+
+def _on_all_networks(spec: TrainSpec) -> Iterator[TrainSpec]:
+    """A spec with each network and seed, tested up to four times its length."""
+    for (model, eigenvalues), seed in itertools.product(_NETWORKS, range(3)):
+        yield dataclasses.replace(
+            spec, model=model, negative_eigenvalues=eigenvalues, seed=seed, test_multiples=(1, 2, 4)
         )
 
 

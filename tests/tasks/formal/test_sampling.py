@@ -84,3 +84,14 @@ def test_what_does_not_exist_is_one_clear_line() -> None:
     everything = Automaton.from_regex("(0|1)*")
     with pytest.raises(UsageError, match="no string of length 3 is rejected"):
         members(everything, 3, 1, generator, accepted=False)
+
+
+def test_what_was_drawn_before_changes_no_draw() -> None:
+    drawn = []
+    for warm_up in ((), (40, 3), (12,)):
+        language = get_language("tomita-4")  # a new one, of which nothing has been counted
+        for length in warm_up:
+            members(language, length, 5, np.random.default_rng(1))
+        drawn.append(members(language, 12, 200, np.random.default_rng(2)))
+    assert (drawn[0] == drawn[1]).all() and (drawn[0] == drawn[2]).all()
+    assert len(np.unique(drawn[0], axis=0)) > 150
