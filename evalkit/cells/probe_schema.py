@@ -76,6 +76,8 @@ class ProbeTaskFacts:
     num_labels: int
     is_negative_control: bool
     """Whether it is no regular language, so that being right at every length would be a leak."""
+    version: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
+    """Of its strings and labels; None for the first."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

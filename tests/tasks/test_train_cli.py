@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,9 @@ def test_a_tasks_own_tests_count_labels_and_are_no_points_on_a_curve(tmp_path):
     assert f"56 sparse: {'~' if headline.is_at_majority else ''}{headline.accuracy:.2f}" in row
     # Of a code trace a third is chance among three values, whatever else the network predicts.
     assert (trace.task.num_labels, trace.task.num_letters) == (3, 16)
+    assert (trace.task.version, flips.task.version) == (None, 2)
+    old = replace(flips, task=replace(flips.task, version=None), spec=replace(flips.spec, seed=1))
+    assert len(group_experiments([flips, old])) == 2  # the same options, and other strings
     test = trace.tests["56"]
     assert test.shortest == test.longest == 50
     assert test.scaled_token_accuracy == pytest.approx((test.token_accuracy - 1 / 3) / (2 / 3))

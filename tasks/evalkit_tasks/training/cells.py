@@ -144,6 +144,7 @@ def write_cell(
                 num_letters=task.num_tokens or task.num_letters,
                 num_labels=task.num_answers or task.num_labels,
                 is_negative_control=task.name in NEGATIVE_CONTROLS,
+                version=task.version if task.version > 1 else None,
             ),
             tests={name: _test(name, spec, task, result) for name in result.tests},
             # Where the last label alone is asked for, no letter is the first that goes wrong.

@@ -83,11 +83,12 @@ class FewestLayers(NamedTuple):
 def group_experiments(cells: Iterable[ProbeCell]) -> list[Experiment]:
     """Cells that differ in nothing but the seed together, in the order of tasks, networks and layers.
 
-    What another version of the trainer made is another experiment.
+    What another version of the trainer made, or of the task, is another experiment.
     """
-    groups: dict[tuple[ProbeSpec, int], list[ProbeCell]] = {}
+    groups: dict[tuple[ProbeSpec, int, int | None], list[ProbeCell]] = {}
     for cell in cells:
-        groups.setdefault((dataclasses.replace(cell.spec, seed=0), cell.trainer_version), []).append(cell)
+        spec = dataclasses.replace(cell.spec, seed=0)
+        groups.setdefault((spec, cell.trainer_version, cell.task.version), []).append(cell)
     experiments = [
         Experiment(tuple(sorted(seeds, key=lambda cell: cell.spec.seed))) for seeds in groups.values()
     ]
@@ -99,10 +100,10 @@ def layer_sweeps(experiments: Iterable[Experiment]) -> list[LayerSweep]:
 
     Of a network with one number of layers nothing is known of fewer, so it is in no sweep.
     """
-    groups: dict[tuple[ProbeSpec, int], list[Experiment]] = {}
+    groups: dict[tuple[ProbeSpec, int, int | None], list[Experiment]] = {}
     for experiment in experiments:
-        spec = dataclasses.replace(experiment.spec, seed=0, num_layers=1)
-        groups.setdefault((spec, experiment.cells[0].trainer_version), []).append(experiment)
+        spec, cell = dataclasses.replace(experiment.spec, seed=0, num_layers=1), experiment.cells[0]
+        groups.setdefault((spec, cell.trainer_version, cell.task.version), []).append(experiment)
     return [
         LayerSweep(tuple(sorted(group, key=lambda experiment: experiment.spec.num_layers)))
         for group in groups.values()

@@ -198,6 +198,8 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
     check_sizes(spec.model, spec.num_layers, spec.width, spec.head_size)
     if spec.labels not in LABELS:
         raise UsageError(f"--labels {spec.labels} is unknown; it is {' or '.join(LABELS)}")
+    if spec.labels == "last" and task.shows_answers:
+        raise UsageError(f"{task.name}: its answers stand in its strings; leave out --labels last")
     numbers = {
         "--steps": spec.num_steps,
         "--batch-size": spec.batch_size,

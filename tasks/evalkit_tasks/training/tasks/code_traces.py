@@ -91,6 +91,7 @@ def code_trace(name: str) -> ProbeTask:
         functools.partial(_printed_values, form),
         train_label=None if is_reveals_only else _next_letters,
         num_answers=form.num_variables,
+        shows_answers=True,
         fit_length=functools.partial(_fit_length, form),
         shortest=form.head_length + form.block_length,
         letter_names=form.vocabulary,

@@ -37,6 +37,7 @@ def flip_flop() -> ProbeTask:
         2,
         functools.partial(_draw, TRAINED),
         _label,
+        shows_answers=True,
         fit_length=fit_length,
         shortest=AS_THE_LONGEST,
         tests=tuple(

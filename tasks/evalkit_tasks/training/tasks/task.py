@@ -69,6 +69,8 @@ class ProbeTask(NamedTuple):
     """What is trained on where that is more than what is asked about in tests, such as every next letter."""
     num_tokens: int | None = None
     """Letters from this on are the same tokens once more, with a question; None: each letter is a token."""
+    shows_answers: bool = False
+    """Whether the answers stand in the strings, each after its question: then the end can ask for nothing."""
     num_answers: int | None = None
     """How many labels are answers in tests, for the chance among them; None: all."""
     fit_length: Callable[[int], int] | None = None

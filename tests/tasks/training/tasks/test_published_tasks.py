@@ -337,6 +337,14 @@ def test_strings_that_are_too_short_are_refused(name, length, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["flip-flop", "code-trace:s3"])
+def test_a_string_that_shows_its_answers_is_not_asked_at_its_end(name):
+    with pytest.raises(
+        UsageError, match=f"{name}: its answers stand in its strings; leave out --labels last"
+    ):
+        check_spec(TrainSpec(name, "lstm", labels="last", train_length=64))
+
+
 def test_the_key_says_which_version_of_a_task_was_trained_on(monkeypatch):
     spec = TrainSpec("parity", "lstm")
     keys = []
