@@ -139,13 +139,7 @@ def write_cell(
                 name=display_name(spec.model, spec.negative_eigenvalues),
                 num_parameters=result.num_parameters,
             ),
-            task=ProbeTaskFacts(
-                name=task.name,
-                num_letters=task.num_tokens or task.num_letters,
-                num_labels=task.num_answers or task.num_labels,
-                is_negative_control=task.name in NEGATIVE_CONTROLS,
-                version=task.version if task.version > 1 else None,
-            ),
+            task=_facts(task),
             tests={name: _test(name, spec, task, result) for name in result.tests},
             # Where the last label alone is asked for, no letter is the first that goes wrong.
             l90=None
@@ -177,6 +171,16 @@ def write_cell(
         functools.partial(_parsed, spec, path),
     )
     return check_kind(ProbeCell, cell_of(path, written))
+
+
+def _facts(task: ProbeTask) -> ProbeTaskFacts:
+    return ProbeTaskFacts(
+        name=task.name,
+        num_letters=task.num_tokens or task.num_letters,
+        num_labels=task.num_answers or task.num_labels,
+        is_negative_control=task.name in NEGATIVE_CONTROLS,
+        version=task.version if task.version > 1 else None,
+    )
 
 
 def _test(name: str, spec: TrainSpec, task: ProbeTask, result: TrainResult) -> ProbeTest:
