@@ -34,6 +34,7 @@ from evalkit.terminal import show_json
 if TYPE_CHECKING:
     from evalkit.runner.options import RunOptions
     from evalkit.runner.ranking import RunResult
+    from evalkit.runner.reporter import Reporter
     from evalkit.runner.tasks import TaskRunResult
     from evalkit.tasks import TaskOptions
 
@@ -51,6 +52,10 @@ _Date = Annotated[
     str | None, typer.Option("--date", help="Tasks: day of which items are made; this month's first.")
 ]
 _Seed = Annotated[int, typer.Option("--seed", help="Tasks: another seed makes other items.")]
+_Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="At most N processes compute a model on a CPU; a core each if not said."),
+]
 _TryPrefixes = Annotated[
     bool, typer.Option("--try-prefixes", help="Print what each prefix costs on a sample, and score nothing.")
 ]
@@ -75,6 +80,7 @@ def run_command(
     trust_remote_code: TrustOption = False,
     accept_versions: AcceptVersionsOption = False,
     ignore_tensors: IgnoreTensorsOption = None,
+    workers: _Workers = None,
     dry_run: DryRunOption = False,
     try_prefixes: _TryPrefixes = False,
     shots: _Shots = None,
@@ -91,7 +97,6 @@ def run_command(
     With --try-prefixes nothing is kept: what each prefix a model might read costs on --limit documents.
     """
     from evalkit.runner.options import RunOptions
-    from evalkit.runner.progress import reporter_for
 
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
     _check_requests(tasks, corpora, policy, about_tasks, token_bits, try_prefixes, dry_run)
@@ -104,9 +109,10 @@ def run_command(
         trust_remote_code=trust_remote_code,
         accept_versions=accept_versions,
         ignore_tensors=tuple(comma_list(joined(ignore_tensors))),
+        workers=workers,
         dry_run=dry_run,
         debug=is_debug(context),
-        reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr),
+        reporter=_reporter(to_stdout=dry_run and not as_json),
     )
     model_names, corpus_names = _names(models), _names(corpora)
     if try_prefixes:
@@ -119,6 +125,12 @@ def run_command(
     if tasks is None or corpora is not None:
         result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, options)
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
+
+
+def _reporter(*, to_stdout: bool) -> "Reporter":
+    from evalkit.runner.progress import reporter_for
+
+    return reporter_for(sys.stdout if to_stdout else sys.stderr)
 
 
 def _run_corpora(

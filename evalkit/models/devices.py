@@ -42,6 +42,13 @@ def resolve_dtype(options: LoadOptions) -> torch.dtype:
     return _DTYPES[options.dtype]
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says that a computation does not fit in the memory of its device."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a computation does not fit in the memory of its device."""
+    says_so = "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    is_of_torch = isinstance(error, RuntimeError) and says_so
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or is_of_torch
+
+
+def free_cached_memory() -> None:
+    """Give up what torch keeps of a GPU's memory for tensors to come: in other sizes it is of no use."""
+    torch.cuda.empty_cache()  # nothing where CUDA was not begun

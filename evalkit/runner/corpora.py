@@ -171,6 +171,7 @@ def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) 
             progress=advance,
             prefix=prefix,
             log=log,
+            num_workers=options.workers,
         )
     except BaseException:
         log.write()

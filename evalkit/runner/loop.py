@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from evalkit.errors import EvalkitError, ScoringError, disk_error, one_line
+from evalkit.models.allocator import return_freed_memory
 from evalkit.models.loading import LocatedModel
 from evalkit.models.protocol import Model, TokenModel
 from evalkit.runner.options import RunOptions, check_writable
@@ -147,6 +148,7 @@ def _score_model(cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> li
     del model
     if frees_memory:
         gc.collect()  # the next model needs it
+        return_freed_memory()
     return outcomes
 
 

@@ -36,6 +36,8 @@ class RunOptions:
     """Take finished cells that another generation of transformers or of the kernels computed."""
     ignore_tensors: tuple[str, ...] = ()
     """Patterns of names of tensors that a checkpoint may hold beyond what its model has."""
+    workers: int | None = None
+    """At most so many processes compute a model's batches on a CPU; None: as many as there are cores for."""
     dry_run: bool = False
     """Plan only: nothing is loaded or written."""
     checkpoint_s: float = PARTIAL_INTERVAL_S
@@ -75,6 +77,8 @@ class RunOptions:
             raise UsageError(
                 f"--max-context {self.max_context} is too small; give {MIN_CONTEXT_LIMIT} or more"
             )
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers} leaves nobody to compute; give 1 or more")
         if (self.device, self.dtype) != ("auto", "auto"):
             from evalkit.models.devices import resolve_device, resolve_dtype
 

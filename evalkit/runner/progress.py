@@ -23,6 +23,8 @@ def reporter_for(stream: TextIO) -> Reporter:
 def describe(progress: CellProgress, num_parts: int) -> str:
     """How far a cell is, as one short text: parts done, time left; of documents speed and bits per byte too.
 
+    The tokens per second are those of the windows, of which a model with a context limit reads some again.
+
     Args:
         progress: of a corpus or of a task.
         num_parts: documents of the corpus, or items of the task.
@@ -34,6 +36,10 @@ def describe(progress: CellProgress, num_parts: int) -> str:
         if progress.elapsed_s > 0 and progress.num_bytes:
             words.append(f"{progress.num_bytes / progress.elapsed_s / 1e6:.3f} MB/s")
             words.append(f"{progress.total_bits / progress.num_bytes:.3f} bits/byte")
+        if progress.tokens_per_s is not None:
+            words.append(f"{progress.tokens_per_s:,.0f} tokens/s")
+        if progress.padding is not None:
+            words.append(f"{progress.padding:.1%} padding")
     if 0 < progress.done < 1:
         words.append(f"{duration(progress.elapsed_s * (1 - progress.done) / progress.done)} left")
     return ", ".join(words)

@@ -7,7 +7,7 @@ computed, which must not change a document's bits beyond 1e-5 relative in float3
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,16 +17,17 @@ from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError
 from evalkit.models.prefixes import Prefix, prefix_under
 from evalkit.models.protocol import Codec, Encoding, Model, TokenModel
+from evalkit.scoring.batch_costs import ScoredBatch, scored_batches
+from evalkit.scoring.batches import Piece
 from evalkit.scoring.log import NoLog, ScoreLog
-from evalkit.scoring.policy import Window, windows
+from evalkit.scoring.policy import windows
 from evalkit.scoring.tokens import Tokens, TokenSpool
+from evalkit.scoring.workers import num_suited_workers
 
 SCORER_VERSION = 2
 """Part of every cell's key; raised by any change that can change a document's bits or a cell's interval."""
 
 BITS_PER_NAT = 1 / math.log(2)
-_NUM_BATCHES_DRAWN = 16
-"""Batches that are made of the tokens that memory holds at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Progress(NamedTuple):
     done: float
     """Share of the work that is done, 0 to 1."""
     elapsed_s: float
+    tokens_per_s: float | None = None
+    """Token positions of the windows that were read, without padding; None for a codec."""
+    padding: float | None = None
+    """Share of the computed token positions that belong to no window; None where they are not counted."""
 
 
 def score_documents(
@@ -69,6 +74,7 @@ def score_documents(
     progress: Callable[[Progress], None] | None = None,
     prefix: Prefix | None = None,
     log: ScoreLog | None = None,
+    num_workers: int | None = None,
 ) -> list[DocumentScore]:
     """Bits of every document, in the order of ``documents``.
 
@@ -80,14 +86,18 @@ def score_documents(
         progress: called now and then.
         prefix: what to read before a document; None: what the model reads under the policy.
         log: has what was finished before, which is not scored again, and is told what is finished now.
+        num_workers: at most so many processes compute, see `evalkit.scoring.workers.num_suited_workers`;
+            None: as many as there are processors for. The bits are the same.
 
     Raises:
-        ScoringError: the model gives a cost that is no number, or breaks its protocol.
+        ScoringError: the model gives a cost that is no number, or breaks its protocol; or a process that
+            computed has ended.
     """
     progress = progress or (lambda _: None)
     log = log or NoLog()
     if isinstance(model, TokenModel):
-        return _score_tokens(model, documents, policy, spool, progress, prefix, log)
+        scoring = _Scoring(model, documents, policy, prefix, spool=spool, log=log)
+        return _score_tokens(scoring, progress, num_suited_workers(model, documents, num_workers))
     return _score_codec(model, documents, progress, log)
 
 
@@ -108,13 +118,6 @@ def _score_codec(
         elapsed_s = time.perf_counter() - started
         progress(Progress(len(scores), num_bytes, total_bits, num_bytes / max(1, all_bytes), elapsed_s))
     return scores
-
-
-class Piece(NamedTuple):
-    """A window and the document that it belongs to."""
-
-    document: int
-    window: Window
 
 
 @dataclasses.dataclass
@@ -148,7 +151,10 @@ class _Scoring:
         self._opened: dict[int, _Open] = {}
         self._num_bytes, self._num_lossy_bytes, self._total_bits = 0, 0, 0.0
         self._all_bytes = sum(document.num_bytes for document in documents)
-        self._started_s = time.perf_counter() - log.seconds
+        self._started_s = time.perf_counter()
+        self._seconds_before = log.seconds
+        self._num_positions = 0
+        self._num_computed: int | None = 0
         self.scores: dict[int, DocumentScore] = {}
         for place, score in log.scores.items():
             self._count(place, score)
@@ -180,15 +186,27 @@ class _Scoring:
                     self._close(index)
             yield from (Piece(index, window) for window in cut)
 
-    def add(self, piece: Piece, nats: NDArray[np.float32]) -> None:
-        """Take a window's costs; a document is closed with the last of its windows."""
-        state = self._opened.get(piece.document)
-        if state is None:  # finished before, and in a batch with one that was not
-            return
-        state.nats[piece.window.first : piece.window.first + len(nats)] = nats
-        state.num_windows_left -= 1
-        if not state.num_windows_left:
-            self._close(piece.document)
+    def batches(self, num_workers: int) -> Iterator[ScoredBatch]:
+        """The batches of `pieces`; see `scored_batches`."""
+        return scored_batches(
+            self._model, self._documents, self.pieces(), self._log.scores, num_workers=num_workers
+        )
+
+    def add(self, batch: ScoredBatch) -> None:
+        """Take a batch's costs; a document is closed with the last of its windows."""
+        for (index, window), nats in zip(batch.pieces, batch.nats, strict=True):
+            self._num_positions += window.num_positions
+            state = self._opened.get(index)
+            if state is None:  # finished before, and in a batch with one that was not
+                continue
+            state.nats[window.first : window.first + len(nats)] = nats
+            state.num_windows_left -= 1
+            if not state.num_windows_left:
+                self._close(index)
+        if batch.num_computed is None or self._num_computed is None:
+            self._num_computed = None
+        else:
+            self._num_computed += batch.num_computed
 
     def progress(self) -> Progress:
         """How far it is; an open document counts by the share of its windows that are scored."""
@@ -196,12 +214,15 @@ class _Scoring:
         for index, state in self._opened.items():
             done_bytes += self._documents[index].num_bytes * (1 - state.num_windows_left / state.num_windows)
         is_done = len(self.scores) == len(self._documents)
+        elapsed_s = time.perf_counter() - self._started_s
         return Progress(
             len(self.scores),
             self._num_bytes,
             self._total_bits,
             1.0 if is_done else done_bytes / self._all_bytes,
-            time.perf_counter() - self._started_s,
+            elapsed_s + self._seconds_before,
+            self._num_positions / elapsed_s if elapsed_s > 0 else None,
+            1 - self._num_positions / self._num_computed if self._num_computed else None,
         )
 
     def _close(self, index: int) -> None:
@@ -221,24 +242,16 @@ class _Scoring:
 
 
 def _score_tokens(
-    model: TokenModel,
-    documents: Sequence[Document],
-    policy: str,
-    spool: TokenSpool | None,
-    progress: Callable[[Progress], None],
-    prefix: Prefix | None,
-    log: ScoreLog,
+    scoring: _Scoring, progress: Callable[[Progress], None], num_workers: int
 ) -> list[DocumentScore]:
-    scoring = _Scoring(model, documents, policy, prefix, spool=spool, log=log)
     last = None
-    for batch, batch_nats in _scored_batches(model, documents, scoring.pieces(), log.scores):
-        for piece, nats in zip(batch, batch_nats, strict=True):
-            scoring.add(piece, nats)
+    for batch in scoring.batches(num_workers):
+        scoring.add(batch)
         last = scoring.progress()
         progress(last)
     if last is not None and last.done < 1:  # the last documents had nothing to score
         progress(scoring.progress())
-    return [scoring.scores[index] for index in range(len(documents))]
+    return [scoring.scores[index] for index in range(len(scoring.scores))]
 
 
 def _encode(model: TokenModel, document: Document) -> Encoding:
@@ -258,80 +271,6 @@ def _encode(model: TokenModel, document: Document) -> Encoding:
     return encoding
 
 
-def _scored_batches(
-    model: TokenModel, documents: Sequence[Document], pieces: Iterator[Piece], finished: Container[int]
-) -> Iterator[tuple[list[Piece], list[NDArray[np.float32]]]]:
-    """The windows with their costs, batch by batch, in batches of half the size where memory runs out.
-
-    Batches of documents that are finished all are passed over: the others are what they would have been.
-
-    Raises:
-        ScoringError: as `_batch_nats`; or a single window does not fit in memory.
-    """
-    from evalkit.models.devices import is_out_of_memory
-
-    max_positions = model.tokens_per_batch
-    queue: list[list[Piece]] = []  # the next one last
-    while True:
-        if len(queue) < 2:  # the last of what was drawn may be a small one
-            drawn = [piece for batch in queue for piece in batch]
-            drawn += _draw(pieces, _NUM_BATCHES_DRAWN * max_positions)
-            if not drawn:
-                return
-            queue = list(batches(drawn, max_positions))[::-1]
-        batch = queue.pop()
-        if all(piece.document in finished for piece in batch):
-            continue
-        num_positions = batch[0].window.num_positions
-        try:
-            nats = _batch_nats(model, documents, batch)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(batch) == 1:
-                document = documents[batch[0].document]
-                raise ScoringError(
-                    f"{model.identity.name}: document {document.id} does not fit in memory: {num_positions} "
-                    f"tokens are read at once; pass --max-context {num_positions // 2}"
-                ) from error
-            max_positions = len(batch) * num_positions // 2
-            queue = list(batches([piece for later in [batch, *queue] for piece in later], max_positions))[
-                ::-1
-            ]
-        else:
-            yield batch, nats
-
-
-def _draw(pieces: Iterator[Piece], num_positions: int) -> Iterator[Piece]:
-    """As many of the next windows as have this many positions, or all that are left."""
-    while num_positions > 0 and (piece := next(pieces, None)) is not None:
-        num_positions -= piece.window.num_positions
-        yield piece
-
-
-def _batch_nats(
-    model: TokenModel, documents: Sequence[Document], batch: Sequence[Piece]
-) -> list[NDArray[np.float32]]:
-    """The cost of every target of every window of a batch.
-
-    Raises:
-        ScoringError: one of them is no finite number, or they are not as many as the targets.
-    """
-    costs = model.nats(
-        [piece.window.targets.tolist() for piece in batch],
-        contexts=[piece.window.context.tolist() for piece in batch],
-    )
-    arrays = [np.asarray(cost) for cost in costs]
-    for (index, window), nats in zip(batch, arrays, strict=True):
-        # A NaN would pass for an unpaid token below, and cost nothing.
-        if nats.shape != window.targets.shape or not np.isfinite(nats).all():
-            raise ScoringError(
-                f"{model.identity.name}: document {documents[index].id} got costs that are not "
-                f"{len(window.targets)} finite numbers; the weights or the precision are broken"
-            )
-    return arrays
-
-
 def _close(document: Document, state: _Open, spool: TokenSpool | None) -> DocumentScore:
     """A document's score, from its tokens' costs.
 
@@ -348,19 +287,3 @@ def _close(document: Document, state: _Open, spool: TokenSpool | None) -> Docume
         load_tokens=load_tokens,
         is_literal=state.is_literal,
     )
-
-
-def batches(pieces: Sequence[Piece], tokens_per_batch: int) -> Iterator[list[Piece]]:
-    """The windows in batches of like length, longest first, padding counted.
-
-    Of like length, because every row of a batch is padded to the longest; longest first, so that a batch that
-    does not fit in memory fails at once and the estimate of the time left only gets better.
-    """
-    batch: list[Piece] = []
-    for piece in sorted(pieces, key=lambda piece: -piece.window.num_positions):
-        if batch and (len(batch) + 1) * batch[0].window.num_positions > tokens_per_batch:
-            yield batch
-            batch = []
-        batch.append(piece)
-    if batch:
-        yield batch

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evalkit.errors import LossyTextError, ModelError
+from evalkit.models.allocator import keep_freed_memory
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hf import cache as hf_reading
 from evalkit.models.hf.attention import bound_attention, piece_length
+from evalkit.models.hf.batch_sizes import tokens_per_batch
 from evalkit.models.hf.cache import HfReading
 from evalkit.models.hf.checkpoint import open_checkpoint, stated_length
 from evalkit.models.hf.extra_tensors import summary
@@ -37,9 +39,6 @@ _PROBE = "The quick brown fox jumps over the lazy dog, 1234567890 times."
 _NUM_TRIED_BESIDE = 64
 _FURTHEST_TRIED = 16384
 """Position tables that switch beyond this many tokens are trusted to be as the config says."""
-_CPU_TOKENS_PER_BATCH = 1024
-_GPU_TOKENS_PER_BATCH = (2048, 32768)
-"""Fewest and most: beyond the latter a GPU is busy anyway."""
 
 
 def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
@@ -157,7 +156,11 @@ class HfModel:
             may_cut = not (is_bounded or self._tables.switches or self._reads_alone)
             self._reads_in_pieces = may_cut and hf_reading.reads_in_pieces(model, ids)
         self._device = self._head.weight.device
-        self.tokens_per_batch = _tokens_per_batch(
+        self.is_forkable = self._device.type == "cpu"
+        if self.is_forkable:
+            keep_freed_memory()
+        self.num_computed = 0
+        self.tokens_per_batch = tokens_per_batch(
             model, self._device, has_bounded_attention=is_bounded or self._reads_in_pieces
         )
         self._check_company(ids)
@@ -205,6 +208,7 @@ class HfModel:
         if length == 0:
             return costs
         ids = np.zeros((len(inputs), length), np.int64)
+        self.num_computed += ids.size
         for row, tokens in enumerate(inputs):
             ids[row, : len(tokens)] = tokens
         # Of each row, the targets that have something before them, and the positions that predict them,
@@ -378,23 +382,3 @@ def _probe_ids(token_bytes: TokenBytes) -> list[int]:
         return [int(token) for token in token_bytes.encode(_PROBE).ids[:16]]
     except LossyTextError:
         return [number % max(1, token_bytes.num_ids) for number in range(16)]
-
-
-def _tokens_per_batch(
-    model: "transformers.PreTrainedModel", device: torch.device, *, has_bounded_attention: bool
-) -> int:
-    if device.type != "cuda":
-        return _CPU_TOKENS_PER_BATCH
-    config = model.config.get_text_config(decoder=True)
-    fewest, most = _GPU_TOKENS_PER_BATCH
-    free_bytes, _ = torch.cuda.mem_get_info(device)
-    width = int(getattr(config, "hidden_size", 0) or 4096)
-    # A layer's activations at their widest: about four times the MLP's, which is three to five times the
-    # width. Half of the memory stays free for attention and the head.
-    bytes_per_token = 24 * width * model.dtype.itemsize
-    num_tokens = int(free_bytes // 2 // bytes_per_token)
-    if not has_bounded_attention:
-        # Scores of every position by every position and head, thrice, in a quarter of the memory.
-        num_heads = int(getattr(config, "num_attention_heads", 0) or 32)
-        num_tokens = min(num_tokens, math.isqrt(free_bytes // 4 // (3 * 4 * num_heads)))
-    return max(fewest, min(most, num_tokens))

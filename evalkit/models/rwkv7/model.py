@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from evalkit.models.allocator import keep_freed_memory
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
@@ -97,6 +98,10 @@ class RWKV7Model:
         stated = {policy: prefix.ids for policy, prefix in identity.policy_prefixes.items()}
         self.policy_prefixes = {EVERY_CHUNK: (), **stated}  # the published protocol feeds RWKV no start
         self.device = network.emb.weight.device
+        self.is_forkable = self.device.type == "cpu"
+        if self.is_forkable:
+            keep_freed_memory()
+        self.num_computed = 0
         self._slice_tokens = _SLICE_TOKENS.get(self.device.type, _SLICE_TOKENS["cpu"])
         self.tokens_per_batch = 16 * self._slice_tokens
 
@@ -156,6 +161,7 @@ class RWKV7Model:
             for row, i in enumerate(rows):
                 piece = inputs[i][start:stop]
                 ids[row, : len(piece)] = torch.from_numpy(piece)
+            self.num_computed += ids.numel()
             hidden, state = self.network(ids.to(self.device), state)
             paid = []  # row, sequence, and the positions whose next token is paid for
             for row, i in enumerate(rows):

@@ -25,7 +25,8 @@ from evalkit.models.codecs import CODECS
 from evalkit.models.hf import model as hf_loader
 from evalkit.models.loading import load_model
 from evalkit.models.protocol import LoadOptions
-from evalkit.scoring.documents import DocumentScore, Piece, Progress, batches, score_documents
+from evalkit.scoring.batches import Piece, batches
+from evalkit.scoring.documents import DocumentScore, Progress, score_documents
 from evalkit.scoring.policy import Window
 from evalkit.scoring.tokens import Tokens, TokenSpool
 from tests.support import tiny_models
