@@ -98,8 +98,8 @@ def run_command(
     """
     from evalkit.runner.options import RunOptions
 
-    about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
-    _check_requests(tasks, corpora, policy, about_tasks, token_bits, try_prefixes, dry_run)
+    about_tasks = shots or lengths or date or seed or hidden_state_probe
+    _check_requests(tasks, corpora, policy, bool(about_tasks), token_bits, try_prefixes, dry_run)
     options = RunOptions(
         output=output,
         device=device,
@@ -114,11 +114,10 @@ def run_command(
         debug=is_debug(context),
         reporter=_reporter(to_stdout=dry_run and not as_json),
     )
-    model_names, corpus_names = _names(models), _names(corpora)
+    model_names, corpus_names, result, task_result = _names(models), _names(corpora), None, None
     if try_prefixes:
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
         return
-    result = task_result = None
     if tasks is not None:
         task_options = _task_options(date, seed, joined(lengths), joined(shots), limit, hidden_state_probe)
         task_result = _run_tasks(model_names, comma_list(joined(tasks)), corpus_names, task_options, options)

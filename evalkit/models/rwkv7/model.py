@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -28,32 +27,26 @@ from evalkit.models.rwkv7.checkpoint import (
 )
 from evalkit.models.rwkv7.embedding_norm import embedding_note
 from evalkit.models.rwkv7.network import RWKV7, Block, State
+from evalkit.models.rwkv7.places import (
+    READ_BESIDE_WEIGHTS,
+    path_of,
+    read_beside,
+    tokenizer_of,
+    tokenizer_place,
+)
 from evalkit.models.rwkv7.prefixes import DEFAULT_RULE, planned_prefixes, special_ids_of_files
 from evalkit.models.rwkv7.tokenizer import (
-    WORLD_VOCAB_SIZE,
     RWKVTokenizer,
-    check_is_world,
-    is_built_in,
     tokenizer_for,
-    tokenizer_of_files,
 )
 from evalkit_kernels import NUMERICS_VERSION, linear_logits, linear_nll
 from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
 
 if TYPE_CHECKING:
-    from evalkit.models.hf.files import CheckpointFolder
+    pass
 
 _SLICE_TOKENS = {"cpu": 512, "cuda": 32768}
 """Positions computed at once: on CPU what keeps activations near the cache, on GPU what fills it."""
-
-
-_READ_BESIDE_WEIGHTS = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
 
 
 class Reading(NamedTuple):
@@ -287,14 +280,14 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     tokenizer_sha256 = "by vocabulary size: rwkv-world-20230424, or bytes"
     tokenizer_files: list[ModelFile] = []
     if entry.tokenizer:
-        place = _tokenizer_place(entry.tokenizer, entry.name)
+        place = tokenizer_place(entry.tokenizer, entry.name)
         tokenizer_sha256 = place.tokenizer_sha256()
         tokenizer_files = [file._replace(name=f"tokenizer/{file.name}") for file in place.tokenizer_files()]
-    if path := _local_file(entry):
+    if path := path_of(entry):
         weights = [local_file(file) for file in weight_files(path)]
-        files_beside = [local_file(file) for file in _read_beside(path) if file.is_file()]
+        files_beside = [local_file(file) for file in read_beside(path) if file.is_file()]
         shape = checked_shape(path)
-        tokenizer = _tokenizer(entry, path, shape.vocab_size)
+        tokenizer = tokenizer_of(entry, path, shape.vocab_size)
         special_ids, token_names = tokenizer.special_ids, tokenizer.token_names
     else:
         from evalkit.models import hub
@@ -305,11 +298,11 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         weights = [
             stated_file(name, digest, cache) for name, digest in repository_weights(entry, digests).items()
         ]
-        names = [] if entry.file else [name for name in _READ_BESIDE_WEIGHTS if name in digests]
+        names = [] if entry.file else [name for name in READ_BESIDE_WEIGHTS if name in digests]
         files_beside = [stated_file(name, digests[name], cache) for name in names]
         if rule in ("bos", "eos") and (entry.tokenizer or "tokenizer.json" in names):
             folder = (
-                _tokenizer_place(entry.tokenizer, entry.name).folder
+                tokenizer_place(entry.tokenizer, entry.name).folder
                 if entry.tokenizer
                 else hub.download(snapshot.repo, snapshot.commit, names)
             )
@@ -334,8 +327,8 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
 
 def encoder(entry: CatalogEntry, _options: LoadOptions) -> Callable[[str], Encoding] | None:
     """The vocabulary of a checkpoint on this machine, by its tensors' shapes; errors as `identify`."""
-    path = _local_file(entry)
-    return None if path is None else _tokenizer(entry, path, checked_shape(path).vocab_size).encode
+    path = path_of(entry)
+    return None if path is None else tokenizer_of(entry, path, checked_shape(path).vocab_size).encode
 
 
 def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
@@ -345,17 +338,17 @@ def load(entry: CatalogEntry, options: LoadOptions) -> RWKV7Model:
         ModelError: see `identify` and `evalkit.models.rwkv7.checkpoint.load_network`.
     """
     identity = identify(entry, options)
-    path = _local_file(entry)
+    path = path_of(entry)
     if path is None:
         from evalkit.models import hub
 
         assert identity.revision is not None
-        patterns = [entry.file] if entry.file else ["*.safetensors", "*.pth", *_READ_BESIDE_WEIGHTS]
+        patterns = [entry.file] if entry.file else ["*.safetensors", "*.pth", *READ_BESIDE_WEIGHTS]
         folder = hub.download(entry.target, identity.revision, patterns)
         path = folder / entry.file if entry.file else folder
     network = load_network(path, dtype=resolve_dtype(options), device=resolve_device(options.device))
     identity = dataclasses.replace(identity, details={**identity.details, **embedding_note(network)})
-    tokenizer = _tokenizer(entry, path, network.shape.vocab_size)
+    tokenizer = tokenizer_of(entry, path, network.shape.vocab_size)
     return starting_model(network, identity, tokenizer, options.prefix or entry.prefix)
 
 
@@ -370,35 +363,3 @@ def starting_model(
     prefix = None if rule is None else prefix_of_rule(rule, tokenizer.special_ids, identity.name).ids
     identity = dataclasses.replace(identity, token_names=tokenizer.token_names)
     return RWKV7Model(network, identity, prefix, tokenizer)
-
-
-def _tokenizer(entry: CatalogEntry, path: Path, vocab_size: int) -> RWKVTokenizer:
-    """The catalog's tokenizer, that of the vocabulary's size, or the one beside the weights."""
-    if entry.tokenizer:
-        folder = _tokenizer_place(entry.tokenizer, entry.name).folder
-        return tokenizer_of_files(folder, vocab_size, entry.name)
-    beside = [file for file in _read_beside(path) if file.name == "tokenizer.json" and file.is_file()]
-    if beside and not is_built_in(vocab_size):
-        return tokenizer_of_files(beside[0].parent, vocab_size, entry.name)
-    if beside and vocab_size == WORLD_VOCAB_SIZE:
-        check_is_world(beside[0], entry.name)
-    return tokenizer_for(vocab_size, str(path) if entry.local_path else entry.name)
-
-
-def _tokenizer_place(target: str, name: str) -> "CheckpointFolder":
-    from evalkit.models.hf.files import CheckpointFolder, small_files
-
-    path = Path(target)
-    folder = path.parent if path.is_absolute() and path.name == "tokenizer.json" else target
-    return CheckpointFolder(*small_files(str(folder), "main", name))
-
-
-def _read_beside(path: Path) -> list[Path]:
-    """Files of the Hugging Face layout that say how its weights are meant; an official ``.pth`` has none."""
-    folder = path if path.is_dir() else path.parent
-    return [] if path.suffix == ".pth" else [folder / name for name in _READ_BESIDE_WEIGHTS]
-
-
-def _local_file(entry: CatalogEntry) -> Path | None:
-    path = entry.local_path
-    return path / entry.file if path and entry.file else path

@@ -47,7 +47,7 @@ def test_rows_are_written_and_checked_some_after_others(
     """Whatever is held at once, the cell says the same; a document without tokens has none."""
     corpus = corpus_of([*TEXTS, *(f"{number} {text}" for number, text in enumerate(TEXTS))])
     [whole] = run([BigramModel()], [corpus], options=RunOptions(output=tmp_path / "1"), token_bits=True).cells
-    monkeypatch.setattr("evalkit.cells.corpus_cell._TOKENS_AT_ONCE", 20)
+    monkeypatch.setattr("evalkit.cells.rows._TOKENS_AT_ONCE", 20)
     monkeypatch.setattr("evalkit.corpora.parquet._BATCH_ROWS", 3)
     [cut] = run([BigramModel()], [corpus], options=RunOptions(output=tmp_path / "2"), token_bits=True).cells
     files = [pq.ParquetFile(cell.path.with_suffix(".parquet")) for cell in (whole, cut)]
