@@ -9,7 +9,7 @@ from evalkit.terminal import show
 
 if TYPE_CHECKING:
     from evalkit_tasks.compiling.check import Check
-    from evalkit_tasks.compiling.compile import Compiled
+    from evalkit_tasks.compiling.compile import Compiled, Drafted
     from evalkit_tasks.formal.readers import Reader
 
 
@@ -37,6 +37,10 @@ def compile_command(
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder for the weights and strings to score.")
     ] = None,
+    show_layers: Annotated[
+        bool,
+        typer.Option("--explain", help="Say what layers, heads and registers do, and what labels mean."),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the random strings.", min=0)] = 0,
 ) -> None:
     """Compile a regular language into RWKV-7 weights that accept exactly its strings, and check them.
@@ -61,11 +65,7 @@ def compile_command(
     theory = analyse(automaton)
     show(f"{automaton.name}: {theory.summary()}")
     drafted = draft_automaton(automaton, layers)
-    form = drafted.form
-    show(
-        f"weights: {form.num_layers} layer{'s' * (form.num_layers > 1)} ({form.name}), "
-        f"{form.num_registers} registers, {drafted.num_parameters:,} parameters, c = 2"
-    )
+    _tell(drafted, is_explained=show_layers)
     compiled = drafted.build()
     reader = reader_of(language, automaton)
     _check(
@@ -91,6 +91,19 @@ def _language_name(language: str, generators: str) -> str:
     if language.startswith("file:"):
         show(describe(read_automaton(Path(language.removeprefix("file:")))))
     return language or f"generators:{generators}"
+
+
+def _tell(drafted: "Drafted", *, is_explained: bool) -> None:
+    """Say how large the weights will be, and what their parts do where that is asked for."""
+    from evalkit_tasks.compiling.explain import explain
+
+    form = drafted.form
+    show(
+        f"weights: {form.num_layers} layer{'s' * (form.num_layers > 1)} ({form.name}), "
+        f"{form.num_registers} registers, {drafted.num_parameters:,} parameters, c = 2"
+    )
+    for line in explain(drafted) if is_explained else ():
+        show(line)
 
 
 def _check(

@@ -23,6 +23,7 @@ from evalkit_tasks.compiling.registers import (
     NO_STEP,
     Readout,
     Registers,
+    StateRegisters,
     Step,
     apply_steps,
     program,
@@ -31,6 +32,7 @@ from evalkit_tasks.compiling.registers import (
 )
 from evalkit_tasks.compiling.scan import num_scan_layers, scan_form
 from evalkit_tasks.compiling.steps import (
+    EXECUTE,
     Draft,
     Embedding,
     carry_out,
@@ -58,7 +60,7 @@ def _direct_form(features: Features, registers: Registers, embedding: Embedding,
         embedding[token] += write_step(step)
     for token in set(range(len(embedding))) - set(tokens):
         embedding[token] += write_step(NO_STEP)
-    layer = LayerDraft()
+    layer = LayerDraft(EXECUTE)
     read: list[dict[Feature, int]] = [{ONE: register} for register in registers.read]
     bits = carry_out(features, layer, registers, 1, written_steps, read)
     return Draft([layer], bits, 3, fitting_head_size(2 * registers.num_registers), 1)
@@ -79,13 +81,14 @@ def _table_form(features: Features, registers: Registers, embedding: Embedding, 
     period = 2 * block
     positions: list[Feature] = [("position", 0, place) for place in range(period)]
     start = ("position", 0, START)
-    recall = LayerDraft()
+    recall = LayerDraft("which step of the block before is due, looked up, and which register to read")
     for ago in range(1, period):
         features.add((f"{ago} ago", name) for name in letters)
         recall.heads += memory_heads(
             head_size,
             [letters],
             f"{ago} ago",
+            f"the letter {ago} before",
             write={position: place for place, position in enumerate(positions)},
             read={position: (place - ago) % period for place, position in enumerate(positions)},
             start=start,
@@ -97,7 +100,7 @@ def _table_form(features: Features, registers: Registers, embedding: Embedding, 
     at_start = [(("read", number, register), 1.0) for number, register in enumerate(registers.read)]
     recall.when([start], [*write_step(NO_STEP), *at_start])
     recall.num_written_by_units = 3 + len(registers.read)
-    execute = LayerDraft()
+    execute = LayerDraft(EXECUTE)
     bits = carry_out(features, execute, registers, 1, written_steps, read)
     return Draft([*layers, recall, execute], bits, 1, head_size, block)
 
@@ -142,6 +145,7 @@ class Form(NamedTuple):
     num_layers: int
     num_registers: int
     readout: Readout
+    registers: Registers | StateRegisters
     build: Callable[[Features, Embedding, list[int]], Draft]
     """From features, embedding and the tokens of letters and document start."""
 
@@ -162,7 +166,7 @@ def forms(automaton: Automaton) -> dict[int, Form]:
         def build(features: Features, embedding: Embedding, tokens: list[int]) -> Draft:
             return one_hot_form(features, states, embedding, tokens)
 
-        candidates.append(Form("one-hot", num_layers, states.num_registers, states.readout, build))
+        candidates.append(Form("one-hot", num_layers, states.num_registers, states.readout, states, build))
     if not candidates:
         raise UsageError(
             f"{automaton.name}: it has more than {MAX_STATES} states, and its reverse automaton more than "
@@ -183,7 +187,7 @@ def _register_forms(registers: Registers) -> list[Form]:
         return lambda features, embedding, tokens: _BUILDERS[name](features, registers, embedding, tokens)
 
     return [
-        Form(name, num_layers, registers.num_registers, registers.readout, builder(name))
+        Form(name, num_layers, registers.num_registers, registers.readout, registers, builder(name))
         for name, num_layers in num_layers_of.items()
     ]
 

@@ -37,9 +37,14 @@ BASE_BLOCKS = (1, 2, 3, 4, 6, 12)
 
 def parity_layer(features: Features) -> LayerDraft:
     """Layer 1: even and odd positions, the document start being neither."""
-    layer = LayerDraft()
+    layer = LayerDraft("whether an even number of letters was read")
     [parity] = features.add(["parity"])
-    head = HeadDraft(key=[(0, ONE, 1.0)], receptance=[(0, ONE, 1.0)], value=[(0, START, 1.0)])
+    head = HeadDraft(
+        "a column that changes sign at every token",
+        key=[(0, ONE, 1.0)],
+        receptance=[(0, ONE, 1.0)],
+        value=[(0, START, 1.0)],
+    )
     head.rates = [(0, ONE, 2 * SATURATED), (0, START, -2 * SATURATED)]
     head.output = [(0, parity)]
     layer.heads.append(head)
@@ -61,7 +66,7 @@ def position_layer(features: Features, block: int) -> LayerDraft:
     Two reflections that take turns rotate their plane. In the lattice A2 by a third of a turn, which counts
     modulo 6; in B2 by a quarter, modulo 8; together modulo 24.
     """
-    layer = LayerDraft()
+    layer = LayerDraft(f"the place of the letter in two blocks of {block}")
     thirds, quarters = block % 3 == 0, block % 2 == 0
     even, odd = ("phase", 0), ("phase", 1)
     period = 2 * (3 if thirds else 1) * (4 if quarters else 1)
@@ -75,7 +80,8 @@ def position_layer(features: Features, block: int) -> LayerDraft:
             mark = {x: y, y: x}.get(mark, mark)
             signature[t % period].append((marks[mark], 1.0))
         for place in range(3):
-            head = HeadDraft(value=[(0, START, 1.0)], output=[(0, marks[place])])
+            head = HeadDraft("a mark that two swaps in turn take round three registers")
+            head.value, head.output = [(0, START, 1.0)], [(0, marks[place])]
             for twin in range(2):
                 head.key += [(twin, START, 1.0), (twin, odd, 1.0)]
                 head.key += [(2 + twin, odd, -1.0), (2 + twin, even, 1.0), (4 + twin, even, -1.0)]
@@ -90,7 +96,8 @@ def position_layer(features: Features, block: int) -> LayerDraft:
             turn = [-turn[0], turn[1]] if t % 2 else [turn[1], turn[0]]
             signature[t % period] += [(turns[axis], float(turn[axis])) for axis in range(2) if turn[axis]]
         for axis in range(2):
-            head = HeadDraft(value=[(0, START, 1.0)], output=[(0, turns[axis])])
+            head = HeadDraft("a direction that two reflections in turn take round a square")
+            head.value, head.output = [(0, START, 1.0)], [(0, turns[axis])]
             head.key = [(0, START, 1.0), (0, odd, 1.0), (0, even, 1.0), (1, even, -1.0)]
             head.receptance = [(axis, ONE, 1.0)]
             head.rates = [(side, name, 2 * SATURATED) for side in range(2) for name in (even, odd)]
@@ -107,10 +114,15 @@ def position_layer(features: Features, block: int) -> LayerDraft:
 
 def doubling_layer(features: Features, level: int, period: int) -> LayerDraft:
     """Another counter layer: the position modulo ``period`` becomes the position modulo twice that."""
-    layer = LayerDraft()
+    layer = LayerDraft(f"the place of the letter in {2 * period}")
     [half] = features.add([("half", level)])
     first, start = ("position", level, 0), ("position", level, START)
-    head = HeadDraft(receptance=[(0, ONE, 1.0)], value=[(0, start, 1.0)], output=[(0, half)])
+    head = HeadDraft(
+        f"a column that changes sign every {period} letters",
+        receptance=[(0, ONE, 1.0)],
+        value=[(0, start, 1.0)],
+        output=[(0, half)],
+    )
     head.key = [(0, start, 1.0), (0, first, 1.0)]
     head.rates = [(0, first, 2 * SATURATED)]
     layer.heads.append(head)
@@ -130,6 +142,7 @@ def memory_heads(
     head_size: int,
     groups: Sequence[Sequence[Feature]],
     name: str,
+    purpose: str,
     *,
     write: dict[Feature, int],
     read: dict[Feature, int],
@@ -141,6 +154,7 @@ def memory_heads(
         head_size: N.
         groups: in each, one feature is 1.
         name: what is read back goes to the features ``(name, feature)``.
+        purpose: what is kept, in words.
         write: the address to which each position sends what it sees. It has to name all of them, if only
             with an address that nobody reads: a key of 0 would be rounding noise, normalised to length 1.
         read: the address that is read under each of these features.
@@ -151,7 +165,7 @@ def memory_heads(
     heads = []
     for first in range(0, len(groups), per_head):
         group_slice = groups[first : first + per_head]
-        head = HeadDraft(num_active=len(group_slice))
+        head = HeadDraft(f"{purpose}, kept under {num_addresses} addresses", num_active=len(group_slice))
         head.key = [(address, feature, 1.0) for feature, address in write.items()]
         head.key += [(address, start, 1.0) for address in range(num_addresses)]
         head.receptance = [(address, feature, 1.0) for feature, address in read.items()]
@@ -193,7 +207,11 @@ def register_heads(
     for number, places in enumerate(read):
         bits.append(features.add(("bit", number, bit) for bit in range(registers.contents.shape[1])))
         for bit, name in enumerate(bits[-1]):
-            head = HeadDraft(value=[(0, START, 1.0)], output=[(0, name)])
+            banks = f"{num_banks} banks of " if num_banks > 1 else ""
+            head = HeadDraft(f"bit {bit} of {banks}{registers.num_registers} registers, two columns each")
+            head.value, head.output = [(0, START, 1.0)], [(0, name)]
+            if len(read) > 1:
+                head.purpose += f"; reads register {registers.read[number]} as it will be"
             for twin in range(2):
                 head.key += [(2 * place + twin, targets[place], 1.0) for place in range(num_places)]
                 head.key += [(2 * place + twin, sources[place], -1.0) for place in range(num_places)]
@@ -212,7 +230,7 @@ def letters_only_head(features: Features) -> tuple[HeadDraft, Feature]:
     Letters go to an address that nobody reads; see `memory_heads`.
     """
     [clean] = features.add(["clean"])
-    head = HeadDraft(receptance=[(0, ONE, 1.0)], output=[(0, clean)])
+    head = HeadDraft("whether every token was a letter", receptance=[(0, ONE, 1.0)], output=[(0, clean)])
     head.key = [(0, START, 1.0), (0, FOREIGN, 1.0), (1, LETTER, 1.0)]
     head.value = [(0, START, 1.0), (0, FOREIGN, -1.0)]
     head.erases([0, 1])

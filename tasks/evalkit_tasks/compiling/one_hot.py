@@ -20,7 +20,7 @@ import itertools
 from evalkit_tasks.compiling.layers import START
 from evalkit_tasks.compiling.registers import StateRegisters
 from evalkit_tasks.compiling.scan import Composition, composed_maps, scan_block
-from evalkit_tasks.compiling.steps import Draft, Embedding, judge
+from evalkit_tasks.compiling.steps import EXECUTE, Draft, Embedding, judge
 from evalkit_tasks.compiling.weights import (
     SATURATED,
     AnyOf,
@@ -63,7 +63,7 @@ def one_hot_form(
     recall.num_written_by_units = 2 + 2 * size * len(bit_numbers)
     bits = features.add(("bit", bit) for bit in bit_numbers)
     heads = [_bit_head(registers, bit) for bit in bit_numbers]
-    execute = LayerDraft()
+    execute = LayerDraft(EXECUTE)
     judge(features, execute, registers.readout, heads, bits)
     return Draft([*composition.layers, execute], bits, size, composition.head_size, block)
 
@@ -113,8 +113,10 @@ def _reading_units(
 
 def _bit_head(registers: StateRegisters, bit: int) -> HeadDraft:
     """The head that moves the 1 and reads what it means, for one bit of the label."""
-    head = HeadDraft(value=[(0, START, 1.0)], output=[(0, ("bit", bit))])
-    for place in range(2 * registers.num_registers):
+    size = registers.num_registers
+    head = HeadDraft(f"the 1, in 2 banks of {size} registers, two columns each; reads bit {bit} of its label")
+    head.value, head.output = [(0, START, 1.0)], [(0, ("bit", bit))]
+    for place in range(2 * size):
         for twin in range(2):
             coordinate = 2 * place + twin
             for step in range(STEPS_PER_STATE):

@@ -38,6 +38,10 @@ class Readout(NamedTuple):
     accepting_labels: frozenset[int]
 
 
+MAX_WORDS = 12
+"""Of a register's meaning: the shortest strings that lead to the states it is about."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Registers:
     """What the registers hold, how letters rewrite them, and what they say about the label."""
@@ -50,6 +54,8 @@ class Registers:
     """The registers that are read out after each letter."""
     readout: Readout
     """Of ``len(read) * num_bits`` bits."""
+    meanings: tuple[str, ...]
+    """What each register holds, in words."""
 
     @property
     def num_registers(self) -> int:
@@ -71,6 +77,8 @@ class StateRegisters:
     bits: NDArray[np.int64]
     """``[num_registers, num_bits]``: those of each state's label, -1 or 1."""
     readout: Readout
+    meanings: tuple[str, ...]
+    """What each register holds, in words."""
 
     @property
     def num_registers(self) -> int:
@@ -113,6 +121,7 @@ def state_registers(automaton: Automaton) -> StateRegisters | None:
         machine.start,
         _bits(machine.labels, _num_bits(automaton.num_labels)),
         _readout(automaton),
+        tuple(f"1 in the state after {word}, else 0" for word in machine.shortest_words().values()),
     )
 
 
@@ -164,7 +173,8 @@ def _points(automaton: Automaton, group: Group) -> Registers:
             num_told_apart = num_distinct
     patterns = contents[inverses[:, read]].reshape(group.order, -1)
     readout = Readout(patterns, frozenset(automaton.accepting))
-    return Registers(inverses[letters], contents, tuple(read), readout)
+    meanings = tuple(f"what came to point {point}, from {point} at first" for point in range(group.degree))
+    return Registers(inverses[letters], contents, tuple(read), readout, meanings)
 
 
 def _questions(automaton: Automaton) -> Registers | None:
@@ -192,7 +202,13 @@ def _questions(automaton: Automaton) -> Registers | None:
             return None
         maps.append([register(answers[table[:, letter]]) for letter in range(automaton.num_letters)])
     contents = np.array([[answers[start]] for answers in questions])
-    return Registers(np.array(maps).T.copy(), contents, read, _readout(automaton))
+    words = automaton.shortest_words()
+    meanings = []
+    for answers in questions:
+        yes = [words[int(state)] for state in reachable[answers > 0]]
+        yes = yes[:MAX_WORDS] + ["…"] * (len(yes) > MAX_WORDS)
+        meanings.append(f"1 in the state after {' or '.join(yes)}, else -1" if yes else "-1 in every state")
+    return Registers(np.array(maps).T.copy(), contents, read, _readout(automaton), tuple(meanings))
 
 
 def _readout(automaton: Automaton) -> Readout:

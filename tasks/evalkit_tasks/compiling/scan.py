@@ -22,6 +22,7 @@ from evalkit_tasks.compiling.layers import (
 )
 from evalkit_tasks.compiling.registers import NO_STEP, Registers, Step
 from evalkit_tasks.compiling.steps import (
+    EXECUTE,
     Draft,
     Embedding,
     carry_out,
@@ -70,7 +71,7 @@ def scan_form(features: Features, registers: Registers, embedding: Embedding, to
     at_start = [(("read", number, register), 1.0) for number, register in enumerate(registers.read)]
     recall.when([composition.start], [*write_step(NO_STEP, with_exchange=False), *at_start])
     recall.num_written_by_units = 2 + len(registers.read)
-    execute = LayerDraft()
+    execute = LayerDraft(EXECUTE)
     bits = carry_out(features, execute, registers, 2, written_steps, read)
     return Draft([*composition.layers, execute], bits, size, composition.head_size, block)
 
@@ -108,11 +109,12 @@ def composed_maps(
     while span < block:
         layers.append(_doubled_span(composition, span, block, is_last_letter_first=is_last_letter_first))
         span *= 2
-    layers.append(LayerDraft())
+    layers.append(LayerDraft("which step of the block before is due, and what to read"))
     layers[-1].heads = memory_heads(
         head_size,
         columns,
         "recalled",
+        "the map of the block before",
         write={
             position: {block - 1: 0, 2 * block - 1: 1}.get(place, 2)
             for place, position in enumerate(positions)
@@ -176,13 +178,14 @@ def _doubled_span(
 
     What was recalled for that is erased, so that the next layer can recall into the same features.
     """
-    layer = LayerDraft()
+    layer = LayerDraft(f"the map of the block's last {2 * span} letters, of those of {span} and {span}")
     columns, positions = composition.columns, composition.positions
     size = len(columns)
     layer.heads = memory_heads(
         composition.head_size,
         columns,
         "recalled",
+        f"the map of {span} letter{'s' * (span > 1)}, as of {span} before",
         write={position: place for place, position in enumerate(positions)},
         read={position: (place - span) % len(positions) for place, position in enumerate(positions)},
         start=composition.start,

@@ -12,6 +12,10 @@ Embedding = list[list[tuple[Feature, float]]]
 """What each token of the vocabulary writes."""
 
 
+EXECUTE = "the label's bits and whether the string is accepted; carries out the step that is due"
+"""What the last layer of every form is for."""
+
+
 class StepFeatures(NamedTuple):
     """The features that say which step is due; in each group one more than these stands for none."""
 

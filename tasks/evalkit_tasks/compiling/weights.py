@@ -92,6 +92,8 @@ class HeadDraft:
     as a value of its own.
     """
 
+    purpose: str = ""
+    """What the state matrix holds, in words."""
     key: list[tuple[int, Feature, float]] = dataclasses.field(default_factory=list)
     receptance: list[tuple[int, Feature, float]] = dataclasses.field(default_factory=list)
     value: list[tuple[int, Feature, float]] = dataclasses.field(default_factory=list)
@@ -114,6 +116,8 @@ class HeadDraft:
 class LayerDraft:
     """One layer: heads, hidden units, and how much each half adds to the stream's sum of squares."""
 
+    purpose: str = ""
+    """What is known after it, in words."""
     heads: list[HeadDraft] = dataclasses.field(default_factory=list)
     units: list[tuple[list[tuple[Feature, float]], list[tuple[Feature, float]]]] = dataclasses.field(
         default_factory=list

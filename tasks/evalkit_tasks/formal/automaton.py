@@ -129,6 +129,20 @@ class Automaton:
             is_reached[after] = True
         return np.flatnonzero(is_reached)
 
+    def shortest_words(self) -> dict[int, str]:
+        """By state, in the order of numbers: a shortest string that leads there, letters apart by spaces.
+
+        Letters of one character stand together; ``()`` is the empty string.
+        """
+        separator = "" if all(len(letter) == 1 for letter in self.alphabet) else " "
+        words: dict[int, tuple[str, ...]] = {self.start: ()}
+        for state in (queue := [self.start]):  # grows on the way
+            for letter, after in zip(self.alphabet, self.transitions[state].tolist(), strict=True):
+                if after not in words:
+                    words[after] = (*words[state], letter)
+                    queue.append(after)
+        return {state: separator.join(words[state]) or "()" for state in sorted(words)}
+
     def minimal(self) -> "Automaton":
         """The smallest automaton of the same language; its labels are those of acceptance."""
         # The library is told numbers, since a letter of a group has a name of several characters.

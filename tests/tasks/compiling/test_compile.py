@@ -36,6 +36,7 @@ from evalkit_tasks.compiling.compile import (
     draft_automaton,
     save,
 )
+from evalkit_tasks.compiling.explain import explain
 from evalkit_tasks.compiling.forms import forms, table_size
 from evalkit_tasks.compiling.registers import apply_steps, program, registers_of
 from evalkit_tasks.formal.automaton import Automaton
@@ -275,6 +276,42 @@ def test_weights_are_checked_by_a_reader_that_is_no_automaton(monkeypatch: pytes
     monkeypatch.setattr("evalkit_tasks.formal.languages.by_prime_powers", lambda automaton: automaton)
     with pytest.raises(ModelError, match="mod-3: the compiled weights are wrong at letter 1"):
         CliRunner().invoke(app, ["compile", "mod-3", "--check-length", "5"], catch_exceptions=False)
+
+
+def test_what_is_explained_is_what_the_weights_do() -> None:
+    drafted = draft_automaton(get_language("s3"))
+    lines = list(explain(drafted))
+    compiled = drafted.build()
+    network = build_network(compiled)
+    assert sum(line.startswith("layer ") for line in lines) == len(network.shape.layers)
+    assert (
+        "register 1: what came to point 1, from 1 at first; a letter takes register (012: 1, 021: 2"
+        in str(lines)
+    )
+    # The labels that it says decode what the network answers, here by permutations composed by hand.
+    said = dict(part.split(": the product ") for part in lines[-1].split(": ", 1)[1].split(", "))
+    word = np.random.default_rng(0).integers(6, size=(1, 30))
+    with torch.inference_mode():
+        ids = torch.from_numpy(np.insert(compiled.letter_bytes[word], 0, START_TOKEN, axis=1))
+        answers = 128 + network.head(network(ids)[0])[0, 1:, 128:134].argmax(-1)
+    images = "012"
+    for letter, answer in zip(word[0].tolist(), answers.tolist(), strict=True):
+        permutation = compiled.automaton.alphabet[letter]
+        images = "".join(permutation[int(image)] for image in images)
+        assert said[str(answer)] == images
+
+
+def test_registers_hold_what_is_explained() -> None:
+    # In one layer the registers are columns of the state, two each; here that of "was the last bit a 1".
+    drafted = draft_automaton(get_language("flip-flop"))
+    assert any(line.startswith("register 0: 1 in the state after 1, else -1;") for line in explain(drafted))
+    compiled = drafted.build()
+    network = build_network(compiled)
+    for word, expected in (("", -1), ("1", 1), ("1--", 1), ("10-", -1)):
+        with torch.inference_mode():
+            ids = torch.tensor([[START_TOKEN, *compiled.text(compiled.automaton.encode(word)).encode()]])
+            _, state = network(ids)
+        assert torch.equal(state.wkv[0, 0, 0, 0, :2].sign(), torch.tensor([expected, expected]).float())
 
 
 def test_generators_are_a_name() -> None:
