@@ -35,7 +35,7 @@ def write_audit(audit: ModelAudit, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
-        temporary.write_text(strict_json(audit.to_json()) + "\n", encoding="utf-8")
+        temporary.write_text(strict_json(audit.to_json()), encoding="utf-8")
 
 
 def read_audit(path: Path) -> ModelAudit | None:

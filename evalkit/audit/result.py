@@ -62,6 +62,38 @@ FAULTS = {
             "16-bit rounding",
             "the precision in use costs more than rounding should: an overflow or a 16-bit sum",
         ),
+        Fault("another prefix", "the tokens before a document are not those of the fingerprint"),
+        Fault(
+            "another tokenizer", "the text is cut into other tokens: another version, normalisation or merges"
+        ),
+        Fault(
+            "transposed low-rank matrix",
+            "a matrix of RWKV-7's low-rank steps is read in the transposed shape",
+        ),
+        Fault("missing tanh", "the low-rank step of RWKV-7's decay has no tanh between its matrices"),
+        Fault(
+            "missing gate sigmoid", "the low-rank step of RWKV-7's gate has no sigmoid between its matrices"
+        ),
+        Fault("GroupNorm epsilon", "RWKV-7 normalises its heads with 64e-5, not with a library's default"),
+        Fault("first values of the wrong layer", "the value residual has to take the values of layer 0"),
+        Fault("missing value residual", "layers after the first have to mix in the values of layer 0"),
+        Fault("decay constant", "the log decay is a sigmoid times e^-0.5 = 0.6065, not times 0.6"),
+        Fault(
+            "16-bit state", "the recurrent state is rounded to 16 bits at every token; it has to be float32"
+        ),
+        Fault("missing bonus", "what r_k adds of the current token is left out"),
+        Fault("key is not scaled", "the key has to be scaled by k_a and the learning rate"),
+        Fault("removal key of the scaled key", "the removal key is made of the key before k_a scales it"),
+        Fault("ReLU is not squared", "the feed-forward layers of RWKV-7 square their ReLU"),
+        Fault("missing embedding norm", "the first layer normalises the embedding (ln0)"),
+        Fault("RoPE base", "the rotary embedding has another base, or another scaling, than the config says"),
+        Fault(
+            "RoPE pairs",
+            "queries and keys pair neighbouring channels, not halves: a permutation was left out",
+        ),
+        Fault("missing RoPE", "queries and keys are not rotated by their position"),
+        Fault("norm epsilon", "the normalisation has another epsilon than the config says"),
+        Fault("other weights", "nothing explains the costs: another checkpoint, a matrix in the wrong place"),
         Fault("state grows", "the state's norm grows with the text: a removal or decay term is wrong"),
     )
 }

@@ -1,5 +1,6 @@
 """``evalkit audit``: whether a model does what a model has to, and is the one that it should be."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ from evalkit.cli.parsing import (
 from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
+    from evalkit.audit.fingerprint import Fingerprint
     from evalkit.audit.result import CheckResult, ModelAudit
     from evalkit.models.protocol import LoadOptions, TokenModel
 
@@ -36,19 +38,44 @@ def audit_command(
     max_context: MaxContextOption = None,
     prefix: PrefixOption = None,
     trust_remote_code: TrustOption = False,
+    write_fingerprint: Annotated[
+        Path | None, typer.Option("--write-fingerprint", help="Write the model's fingerprint, if it passes.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="A fingerprint that it should have: a file, or a name.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write texts and costs for ports in other languages.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a model: its numbers are probabilities, of the text, all of it, and of nothing else.
 
-    The result is kept with the cells, under audits/ of --output. Exits with 1 if a check failed.
+    The result is kept with the cells, under audits/ of --output. With --against a short audit, a comparison
+    with what the checkpoint should cost, and the likely fault. Exits with 1 if a check failed, or it is
+    another model.
     """
     from evalkit.audit.records import audit_path, write_audit
+    from evalkit.errors import UsageError
     from evalkit.models.protocol import LoadOptions
 
+    if against is not None and (write_fingerprint or export or long):
+        raise UsageError("--against goes without --write-fingerprint, --export and --long")
+    expected = None
+    if against is not None:
+        from evalkit.audit.fingerprint import read_fingerprint
+
+        expected = read_fingerprint(against)
     options = LoadOptions(device, dtype, trust_remote_code, max_context, prefix=joined(prefix))
     loaded = _token_model(model, options)
-    audit = _audited(loaded, model, options, extent="long" if long else "standard", prints=not as_json)
+    extent = "short" if expected else "long" if long else "standard"
+    audit = _audited(loaded, model, options, extent=extent, prints=not as_json)
+    if expected is not None:
+        _compare(loaded, audit, expected, as_json=as_json)
+        return
     write_audit(audit, audit_path(output, loaded.identity))
+    if write_fingerprint is not None or export is not None:
+        _write(loaded, audit, write_fingerprint, export)
     if as_json:
         show_json(audit.to_json())
     else:
@@ -56,6 +83,42 @@ def audit_command(
             show(line)
     if not audit.passed:
         raise typer.Exit(1)
+
+
+def _compare(model: "TokenModel", audit: "ModelAudit", expected: "Fingerprint", *, as_json: bool) -> None:
+    """Print what a port is, beside a fingerprint; the program exits with 1 where it is something else."""
+    from evalkit.audit.diagnosis import diagnose, diagnosis_lines
+    from evalkit.audit.fingerprint import fingerprint_of
+
+    diagnosis = diagnose(fingerprint_of(model), expected, audit)
+    if as_json:
+        show_json({"audit": audit.to_json(), "diagnosis": diagnosis.to_json()})
+    else:
+        for line in [*closing_lines(audit), *diagnosis_lines(diagnosis)]:
+            show(line)
+    if not diagnosis.passed:
+        raise typer.Exit(1)
+
+
+def _write(model: "TokenModel", audit: "ModelAudit", file: Path | None, folder: Path | None) -> None:
+    """Write a model's fingerprint.
+
+    Raises:
+        ModelError: it failed its audit.
+        UsageError: it cannot be written there.
+    """
+    from evalkit.audit.export import export_fingerprint
+    from evalkit.audit.fingerprint import fingerprint_of, write_fingerprint
+    from evalkit.errors import UsageError
+
+    fingerprint = fingerprint_of(model, audit)
+    try:
+        if file is not None:
+            write_fingerprint(fingerprint, file)
+        if folder is not None:
+            export_fingerprint(model, fingerprint, folder)
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename or file or folder}: {error.strerror}") from error
 
 
 def _token_model(spec: str, options: "LoadOptions") -> "TokenModel":

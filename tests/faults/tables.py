@@ -80,11 +80,11 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "".join(f"| {' | '.join(map(str, row))} |\n" for row in cells)
 
 
-def write(name: str, table: str, page: Path = PAGE) -> None:
-    """Put a table in its place in the page, with the day."""
+def write(name: str, table: str, page: Path = PAGE, *, by: str = "tests.faults") -> None:
+    """Put a table in its place in the page, with the day; ``by``: the program that writes it."""
     day = dt.datetime.now(dt.UTC).date().isoformat()
     text = page.read_text(encoding="utf-8")
-    begin, end = _marks(name)
+    begin, end = _marks(name, by)
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     assert pattern.search(text), f"{page} has no place for {name}"
     page.write_text(
@@ -92,13 +92,13 @@ def write(name: str, table: str, page: Path = PAGE) -> None:
     )
 
 
-def _marks(name: str) -> tuple[str, str]:
-    return f"<!-- {name}: written by python -m tests.faults -->", f"<!-- end of {name} -->"
+def _marks(name: str, by: str) -> tuple[str, str]:
+    return f"<!-- {name}: written by python -m {by} -->", f"<!-- end of {name} -->"
 
 
-def read(name: str, page: Path = PAGE) -> list[Mapping[str, str]]:
+def read(name: str, page: Path = PAGE, *, by: str = "tests.faults") -> list[Mapping[str, str]]:
     """The rows of the tables in that place, by column."""
-    begin, end = _marks(name)
+    begin, end = _marks(name, by)
     part = page.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
     rows: list[Mapping[str, str]] = []
     columns: list[str] = []

@@ -32,6 +32,17 @@ FAULTS: dict[str, str] = {
 }
 """Faults of any adapter, and the names that evalkit has for them."""
 
+RWKV7_FAULTS = {
+    "transposed LoRA": "transposed low-rank matrix",
+    "missing tanh": "missing tanh",
+    "wrong GroupNorm eps": "GroupNorm epsilon",
+    "v-first from the wrong layer": "first values of the wrong layer",
+    "missing value residual": "missing value residual",
+    "c = 0.6": "decay constant",
+    "bf16 state": "16-bit state",
+}
+"""Faults of RWKV-7 alone, and the names."""
+
 Logits = Callable[[Tensor], Tensor]
 """``[B, T, V]`` of ids, ``[B, T]``."""
 
@@ -67,7 +78,7 @@ class Port:
     vocab_size = 257
     prefix: tuple[int, ...] = (START,)
     policy_prefixes: Mapping[str, tuple[int, ...]] = {}
-    tokens_per_batch = 4096
+    tokens_per_batch = 1 << 14
 
     def __init__(
         self, logits: Logits, name: str, fault: str | None = None, context_limit: int | None = None

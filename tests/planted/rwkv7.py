@@ -12,17 +12,6 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-FAULTS = (
-    "transposed LoRA",
-    "missing tanh",
-    "wrong GroupNorm eps",
-    "v-first from the wrong layer",
-    "missing value residual",
-    "c = 0.6",
-    "bf16 state",
-)
-"""Those that are of RWKV-7 alone."""
-
 
 def tensors_of(path: Path) -> dict[str, Tensor]:
     """The tensors of an official file, in float32."""
