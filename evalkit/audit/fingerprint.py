@@ -159,13 +159,9 @@ def fingerprint_of(model: TokenModel, audit: ModelAudit | None = None) -> Finger
         )
     identity = model.identity
     documents = [make_document(section.text, source="audit", id=section.name) for section in sections()]
-    read = [document for document in documents if audit is not None or document.id in COMPARED_SECTIONS]
-    scores = score_documents(model, read, DEFAULT_POLICY, spool=TokenSpool())
-    nats_of = {
-        score.document.id: score.load_tokens().bits.astype(np.float64) / BITS_PER_NAT
-        for score in scores
-        if score.load_tokens is not None
-    }
+    nats_of = _section_nats(
+        model, [document for document in documents if audit or document.id in COMPARED_SECTIONS]
+    )
     section_costs = [
         costs
         for document in documents
@@ -180,19 +176,7 @@ def fingerprint_of(model: TokenModel, audit: ModelAudit | None = None) -> Finger
         created=now(),
         evalkit=__version__,
         text_sha256=text_sha256(),
-        model=FingerprintedModel(
-            name=identity.name,
-            loader=identity.loader,
-            revision=identity.revision,
-            weights_sha256=identity.weights_sha256,
-            tokenizer_sha256=identity.tokenizer_sha256,
-            config_sha256=identity.config_sha256,
-            numerics=identity.numerics,
-            dtype=identity.dtype,
-            prefix_ids=tuple(model.prefix),
-            context_limit=model.context_limit,
-            vocab_size=model.vocab_size,
-        ),
+        model=_fingerprinted(model),
         audit={check.name: check.outcome for check in audit.checks} if audit else {},
         sections=tuple(section_costs),
         curve=_curve([nats_of[name] for name in COMPARED_SECTIONS if name in nats_of]),
@@ -203,6 +187,33 @@ def fingerprint_of(model: TokenModel, audit: ModelAudit | None = None) -> Finger
         ),
         tolerances=TOLERANCES,
     )
+
+
+def _fingerprinted(model: TokenModel) -> FingerprintedModel:
+    identity = model.identity
+    return FingerprintedModel(
+        name=identity.name,
+        loader=identity.loader,
+        revision=identity.revision,
+        weights_sha256=identity.weights_sha256,
+        tokenizer_sha256=identity.tokenizer_sha256,
+        config_sha256=identity.config_sha256,
+        numerics=identity.numerics,
+        dtype=identity.dtype,
+        prefix_ids=tuple(model.prefix),
+        context_limit=model.context_limit,
+        vocab_size=model.vocab_size,
+    )
+
+
+def _section_nats(model: TokenModel, documents: Sequence[Document]) -> dict[str, Nats]:
+    """By name, the costs of those documents that the model can represent."""
+    scores = score_documents(model, documents, DEFAULT_POLICY, spool=TokenSpool())
+    return {
+        score.document.id: score.load_tokens().bits.astype(np.float64) / BITS_PER_NAT
+        for score in scores
+        if score.load_tokens is not None
+    }
 
 
 def _probe(model: TokenModel) -> tuple[list[int], Nats]:
