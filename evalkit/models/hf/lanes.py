@@ -1,5 +1,6 @@
 """Models of transformers reading rows of texts side by side; see `evalkit.models.lanes`."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from transformers.cache_utils import DynamicLayer
 
 from evalkit.models.hf.cache import advance
 from evalkit.models.hf.model import HfModel
+from evalkit.models.hf.steps import as_steps, may_read_as_steps
 
 if TYPE_CHECKING:
     import transformers
@@ -19,30 +21,40 @@ _FEWEST_POSITIONS = 64
 class HfLanes:
     """A `LaneReader`: the keys and values of every row, or its states."""
 
-    may_read_ahead = False
-
     def __init__(self, model: HfModel) -> None:
         """Read with a model whose `HfModel.carries_state` is true."""
         self.model = model
-        self._cache: transformers.Cache | None = None
+        self._network: transformers.PreTrainedModel = model.network
+        self._cache = self._new_cache()
+        self.may_read_ahead = (
+            bool(self._cache.layers)
+            and all(type(layer) is GrowingLayer for layer in self._cache.layers)
+            and may_read_as_steps(self._network)
+        )
 
     def start(self, contexts: Tensor) -> Tensor:
         """See `LaneReader.start`."""
-        self._cache = DynamicCache(config=self.model.network.config)
-        self._cache.layers = [
-            GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self._cache.layers
-        ]
+        self._cache = self._new_cache()
         # In pieces, for a long context of many rows is more than a batch.
         num_tokens = max(1, self.model.tokens_per_batch // len(contexts))
         pieces = torch.split(contexts, num_tokens, dim=1)
-        return [self.read(piece) for piece in pieces][-1][:, -1]
+        return [self._read(piece) for piece in pieces][-1][:, -1]
 
-    @torch.inference_mode()
     def read(self, ids: Tensor) -> Tensor:
         """See `LaneReader.read`."""
-        assert self._cache is not None, "nothing was started"
+        is_piece = ids.shape[1] > 1 and self.may_read_ahead
+        with as_steps(self._network) if is_piece else contextlib.nullcontext():
+            return self._read(ids)
+
+    @torch.inference_mode()
+    def _read(self, ids: Tensor) -> Tensor:
         with self.model.computing():
-            return advance(self.model.network, ids, self._cache)
+            return advance(self._network, ids, self._cache)
+
+    def _new_cache(self) -> "transformers.Cache":
+        cache = DynamicCache(config=self._network.config)
+        cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+        return cache
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
