@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.bench_profile import bench_profile_command
+from evalkit.cli.bench_compress import bench_compress_command
 from evalkit.cli.bench_score import bench_score_command
 from evalkit.cli.parsing import DeviceOption, JsonOption
 from evalkit.terminal import show, show_json
@@ -41,6 +42,7 @@ def bench_rwkv7_command(
             show(line)
 
 
+app.command("compress")(bench_compress_command)
 app.command("score")(bench_score_command)
 app.command("profile")(bench_profile_command)
 

@@ -140,7 +140,12 @@ class _Encoding(_Round):
             self._targets[row, : len(targets)] = targets
 
     def _code_weights(self, weights: Weights, times: Ids, is_coded: NDArray[np.bool_]) -> None:
-        self._encoder.code(weights.rows(is_coded.ravel()), self._targets[:, times].T[is_coded])
+        # A time after the other, as a decoder goes: a token is two symbols, the second of which it can decode
+        # when it has the first ones of all rows.
+        for time, at_time, is_coded_at in zip(
+            times, weights.split(len(self._windows)), is_coded, strict=True
+        ):
+            self._encoder.code(at_time.rows(is_coded_at), self._targets[is_coded_at, time])
 
 
 class _Decoding(_Round):

@@ -9,7 +9,7 @@ the group, each a distribution over a few hundred symbols, the first by sums of 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import constriction
@@ -45,6 +45,12 @@ class Weights(NamedTuple):
         rows = torch.arange(len(groups))
         weights: NDArray[np.float64] = self.of_tokens[rows, torch.from_numpy(groups)].double().numpy()
         return weights
+
+    def split(self, num_rows: int) -> Iterator["Weights"]:
+        """The N in turn, so many at a time."""
+        for first in range(0, len(self.of_tokens), num_rows):
+            part = slice(first, first + num_rows)
+            yield Weights(self.of_tokens[part], self.of_groups[part], self.vocab_size)
 
     def rows(self, chosen: NDArray[np.bool_]) -> "Weights":
         """Of some of the N."""

@@ -1,0 +1,68 @@
+"""``evalkit bench compress``: a model's code beside its score and beside other compressors."""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from evalkit.cli.parsing import JsonOption
+from evalkit.terminal import show, show_json
+
+
+def bench_compress_command(
+    model: Annotated[str, typer.Option("--model", help="A model that shows distributions.")] = "rwkv7-nano",
+    corpus: Annotated[str, typer.Option("--corpus", help="Name or path of the text.")] = "python-stdlib",
+    num_bytes: Annotated[int, typer.Option("--bytes", help="How much of it.", min=1)] = 100_000,
+    num_lanes: Annotated[
+        int | None, typer.Option("--lanes", help="As `evalkit compress` has it.", min=1, max=4096)
+    ] = None,
+    num_rounds: Annotated[int, typer.Option("--rounds", help="Times to measure each.", min=1)] = 3,
+    num_threads: Annotated[int, typer.Option("--threads", help="Threads.", min=1)] = 1,
+    num_hostile: Annotated[
+        int, typer.Option("--hostile", help="Instead: code and decode so many hostile strings.", min=0)
+    ] = 0,
+    num_documents: Annotated[
+        int, typer.Option("--documents", help="Instead: code and decode so many documents.", min=0)
+    ] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Time real compression beside scoring, and its size beside xz, zstd, brotli and published figures.
+
+    With --hostile also every bit of a small file is flipped and every cut of it made; with --documents the
+    first documents of the corpus are coded and decoded. Either fails where a byte does not come back.
+    """
+    from evalkit.bench.compression import (
+        bench_compression,
+        compression_lines,
+        try_damage,
+        try_documents,
+        try_hostile_bytes,
+    )
+    from evalkit.environment import environment, torch_environment
+
+    if num_hostile:
+        num_tokens = try_hostile_bytes(model, num_hostile)
+        show(f"{model}: {num_hostile:,} hostile strings came back, {num_tokens:,} tokens")
+        show(f"{model}: {try_damage(model):,} damaged files, every flipped bit and every cut, were refused")
+    if num_documents:
+        decoded = try_documents(model, corpus, num_documents)
+        show(
+            f"{model}: {decoded.num_documents} documents of {corpus}, {decoded.num_bytes:,} bytes, came back "
+            f"from {decoded.num_code_bytes:,} of code ({decoded.ideal_bits / 8:,.1f} by the distributions)"
+        )
+    if num_hostile or num_documents:
+        return
+    result = bench_compression(
+        model,
+        corpus,
+        num_bytes=num_bytes,
+        num_lanes=num_lanes,
+        num_rounds=num_rounds,
+        num_threads=num_threads,
+    )
+    if as_json:
+        facts = environment() | torch_environment("cpu")
+        show_json({"environment": facts, **dataclasses.asdict(result)})
+    else:
+        for line in compression_lines(result):
+            show(line)

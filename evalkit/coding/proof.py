@@ -1,0 +1,86 @@
+"""Documents that are coded and decoded again, side by side, by the very windows that they were scored by."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from evalkit.coding.lanes import LaneCode, decode_lanes, encode_lanes
+from evalkit.coding.rounds import Layout
+from evalkit.coding.symbols import Ids
+from evalkit.corpora.document import Document
+from evalkit.errors import LossyTextError, ScoringError, UsageError
+from evalkit.models.lanes import lane_reader
+from evalkit.models.protocol import Model
+
+UNDECODABLE_POLICIES = ("uncheatable",)
+"""Under which some tokens are read and never paid for, so that nobody could decode them."""
+_NUM_ROWS = 32
+
+
+class Decoded(NamedTuple):
+    """Documents that came back to the last bit."""
+
+    num_documents: int
+    num_bytes: int
+    num_code_bytes: int
+    """Of one code for all of them, without any header."""
+    ideal_bits: float
+    """What they cost by the distributions that the code was made by."""
+
+
+def check_decodable(policy: str) -> None:
+    """Refuse a policy that does not pay for every token.
+
+    Raises:
+        UsageError: nothing can be decoded under it.
+    """
+    if policy in UNDECODABLE_POLICIES:
+        raise UsageError(
+            f"--prove: under policy {policy} some tokens are not paid for, so that nothing can be decoded; "
+            "take another --policy"
+        )
+
+
+def decode_again(
+    model: Model, documents: Sequence[Document], policy: str, prefix: Sequence[int] | None = None
+) -> Decoded:
+    """Code documents by a model's distributions, decode them, and compare every byte.
+
+    Args:
+        model: one that shows distributions and what its tokens stand for.
+        documents: those that its tokens cannot represent are left out.
+        policy: see `check_decodable`.
+        prefix: ids that are read before each; None: the model's own.
+
+    Raises:
+        ModelError: the model shows no distributions.
+        ScoringError: a document did not come back, or none has tokens.
+    """
+    check_decodable(policy)
+    reader = lane_reader(model)
+    coded: list[tuple[Document, Ids]] = []
+    for document in documents:
+        try:
+            coded.append((document, np.asarray(reader.model.encode(document.text).ids, np.int64)))
+        except LossyTextError:  # it has no score either
+            continue
+    coded = [(document, ids) for document, ids in coded if len(ids)]
+    if not coded:
+        raise ScoringError(f"{model.identity.name}: no document has tokens, so that none can be decoded")
+    start = tuple(reader.model.prefix if prefix is None else prefix)
+    lengths = tuple(len(ids) for _, ids in coded)
+    layout = Layout(lengths, policy, start, reader.model.context_limit, min(_NUM_ROWS, len(coded)))
+    code: LaneCode = encode_lanes(reader, layout, [ids for _, ids in coded])
+    try:
+        lanes = decode_lanes(lane_reader(model), layout, code.words)
+        texts = [reader.model.decode(ids.tolist()) for ids in lanes]
+    except (ValueError, KeyError, IndexError) as error:
+        raise ScoringError(f"{model.identity.name}: its code cannot be decoded: {error}") from error
+    for (document, _), text in zip(coded, texts, strict=True):
+        if text not in (document.data, b" " + document.data):  # with the space before it of SentencePiece
+            raise ScoringError(
+                f"{model.identity.name}: document {document.id} was coded and came back as another text"
+            )
+    num_bytes = sum(document.num_bytes for document, _ in coded)
+    return Decoded(len(coded), num_bytes, len(code.words), code.ideal_bits)
