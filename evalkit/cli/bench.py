@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.bench_profile import bench_profile_command
 from evalkit.cli.bench_compress import bench_compress_command
+from evalkit.cli.bench_profile import bench_profile_command
 from evalkit.cli.bench_score import bench_score_command
 from evalkit.cli.parsing import DeviceOption, JsonOption
 from evalkit.terminal import show, show_json
