@@ -12,6 +12,7 @@ against code that means harm: it may do all that its user may.
 import atexit
 import contextlib
 import json
+import os
 import pickle
 import signal
 import socket
@@ -77,6 +78,7 @@ class Worker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._pid = os.getpid()
         self._search_path: list[str] = []
         """Where the child looks for modules."""
         atexit.register(self._end, kill=True)
@@ -123,6 +125,13 @@ class Worker:
             self._end(kill=True)
 
     def _answer(self, task: _Task) -> _Answer:
+        if self._pid != os.getpid():  # a fork: the child that there is is its parent's, and answers that
+            if self._process is not None:
+                self._process.returncode = 0  # nobody here is to wait for it
+            self._process, self._pid = None, os.getpid()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
         if self._connection is not None and self._search_path != sys.path:
             self._end(kill=True)  # what can be imported here now could not be there
         connection = self._connection or self._start()

@@ -25,6 +25,7 @@ from evalkit.cli import (
     plot,
     report,
     run,
+    status,
     table,
 )
 from evalkit.cli.parsing import CommandState
@@ -49,6 +50,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("run")(run.run_command)
 app.command("audit")(audit.audit_command)
+app.command("status")(status.status_command)
 app.command("compare")(compare.compare_command)
 app.command("compress")(compress.compress_command)
 app.command("decompress")(compress.decompress_command)
@@ -86,10 +88,14 @@ def _options(
     context.ensure_object(CommandState).debug = debug
 
 
-def main() -> None:
-    """The program ``evalkit``."""
+def main(*, forks: bool = True) -> None:
+    """The program ``evalkit``.
+
+    Args:
+        forks: whether work may be done in forks of this process: not where others have computed in it before.
+    """
     prepare()
-    state = CommandState()
+    state = CommandState(forks=forks)
     try:
         exit_code = _run(state)
         sys.stdout.flush()  # where it fails at the end, nobody is told why

@@ -68,11 +68,18 @@ class CommandState:
     """What the program's own options say, handed to every command with typer's context."""
 
     debug: bool = False
+    forks: bool = False
+    """Whether this process is the program's own, with nothing in it that a fork cannot go on with."""
 
 
 def is_debug(context: typer.Context) -> bool:
     """Whether ``--debug`` was given: errors are to be seen where they happen."""
     return context.ensure_object(CommandState).debug
+
+
+def may_fork(context: typer.Context) -> bool:
+    """Whether work may be done in forks of this process."""
+    return context.ensure_object(CommandState).forks
 
 
 def joined(lists: Sequence[str] | None) -> str | None:

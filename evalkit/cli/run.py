@@ -1,6 +1,11 @@
 """``evalkit run``: models on corpora and on tasks."""
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +32,7 @@ from evalkit.cli.parsing import (
     comma_numbers,
     is_debug,
     joined,
+    may_fork,
 )
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import show_json
@@ -34,7 +40,7 @@ from evalkit.terminal import show_json
 if TYPE_CHECKING:
     from evalkit.runner.options import RunOptions
     from evalkit.runner.ranking import RunResult
-    from evalkit.runner.reporter import Reporter
+    from evalkit.runner.shards import Shard
     from evalkit.runner.tasks import TaskRunResult
     from evalkit.tasks import TaskOptions
 
@@ -52,12 +58,27 @@ _Date = Annotated[
     str | None, typer.Option("--date", help="Tasks: day of which items are made; this month's first.")
 ]
 _Seed = Annotated[int, typer.Option("--seed", help="Tasks: another seed makes other items.")]
+_TryPrefixes = Annotated[
+    bool, typer.Option("--try-prefixes", help="Print what each prefix costs on a sample, and score nothing.")
+]
 _Workers = Annotated[
     int | None,
     typer.Option("--workers", help="At most N processes compute a model on a CPU; a core each if not said."),
 ]
-_TryPrefixes = Annotated[
-    bool, typer.Option("--try-prefixes", help="Print what each prefix costs on a sample, and score nothing.")
+_Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=0,
+        help="Models scored at a time, each in its own process; as many as GPUs, or 1. 0: all in one.",
+    ),
+]
+_Shard = Annotated[
+    str | None,
+    typer.Option("--shard", help="Part i of n of the plan, e.g. 2/8, for machines that share nothing."),
+]
+_LogFile = Annotated[
+    Path | None, typer.Option("--log-file", help="Append what happens to this file, as lines of JSON.")
 ]
 _StateProbe = Annotated[
     bool, typer.Option("--hidden-state-probe", help="Tasks: read the state off hidden states as well.")
@@ -81,6 +102,9 @@ def run_command(
     accept_versions: AcceptVersionsOption = False,
     ignore_tensors: IgnoreTensorsOption = None,
     workers: _Workers = None,
+    processes: _Processes = None,
+    shard: _Shard = None,
+    log_file: _LogFile = None,
     dry_run: DryRunOption = False,
     try_prefixes: _TryPrefixes = False,
     shots: _Shots = None,
@@ -97,39 +121,61 @@ def run_command(
     With --try-prefixes nothing is kept: what each prefix a model might read costs on --limit documents.
     """
     from evalkit.runner.options import RunOptions
+    from evalkit.runner.progress import reporter_for
 
-    about_tasks = shots or lengths or date or seed or hidden_state_probe
-    _check_requests(tasks, corpora, policy, bool(about_tasks), token_bits, try_prefixes, dry_run)
-    options = RunOptions(
-        output=output,
-        device=device,
-        dtype=dtype,
-        max_context=max_context,
-        prefix=joined(prefix),
-        trust_remote_code=trust_remote_code,
-        accept_versions=accept_versions,
-        ignore_tensors=tuple(comma_list(joined(ignore_tensors))),
-        workers=workers,
-        dry_run=dry_run,
-        debug=is_debug(context),
-        reporter=_reporter(to_stdout=dry_run and not as_json),
-    )
-    model_names, corpus_names, result, task_result = _names(models), _names(corpora), None, None
+    about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
+    _check_requests(tasks, corpora, policy, about_tasks, token_bits, try_prefixes, dry_run)
+    options = RunOptions(output=output, device=device, dtype=dtype, max_context=max_context, dry_run=dry_run)
+    tensors = tuple(comma_list(joined(ignore_tensors)))
+    options = replace(options, prefix=joined(prefix), ignore_tensors=tensors, debug=is_debug(context))
+    options = replace(options, trust_remote_code=trust_remote_code, accept_versions=accept_versions)
+    options = replace(options, processes=_processes(context, processes), shard=_shard(shard))
+    stream = sys.stdout if dry_run and not as_json else sys.stderr
+    options = replace(options, workers=workers, reporter=reporter_for(stream))
+    model_names, corpus_names = _names(models), _names(corpora)
     if try_prefixes:
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
         return
-    if tasks is not None:
-        task_options = _task_options(date, seed, joined(lengths), joined(shots), limit, hidden_state_probe)
-        task_result = _run_tasks(model_names, comma_list(joined(tasks)), corpus_names, task_options, options)
-    if tasks is None or corpora is not None:
-        result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, options)
+    result = task_result = None
+    task_options = _task_options(date, seed, joined(lengths), joined(shots), limit, hidden_state_probe)
+    with _journaled(options, log_file) as options:
+        if tasks is not None:
+            names = comma_list(joined(tasks))
+            task_result = _run_tasks(model_names, names, corpus_names, task_options, options)
+        if tasks is None or corpora is not None:
+            result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, options)
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
 
 
-def _reporter(*, to_stdout: bool) -> "Reporter":
-    from evalkit.runner.progress import reporter_for
+def _processes(context: typer.Context, processes: int | None) -> int | None:
+    """How many models are scored at a time, or 0 where all happens in this process."""
+    if not may_fork(context):
+        return 0
+    # A process that has begun with CUDA, or has threads of tokenizers, could not be forked.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return processes
 
-    return reporter_for(sys.stdout if to_stdout else sys.stderr)
+
+def _shard(text: str | None) -> "Shard | None":
+    from evalkit.runner.shards import parse_shard
+
+    return None if text is None else parse_shard(text)
+
+
+@contextlib.contextmanager
+def _journaled(options: "RunOptions", log: Path | None) -> Iterator["RunOptions"]:
+    """The options of a run of which a file says how far it is, and a log what happened."""
+    from evalkit.runner.journal import Journal
+
+    if options.dry_run:
+        yield options
+        return
+    journal = Journal(options.reporter, options.folder, log)
+    try:
+        yield replace(options, reporter=journal, journal=journal)
+    finally:
+        journal.end()
 
 
 def _run_corpora(

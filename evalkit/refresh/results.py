@@ -9,6 +9,8 @@ from evalkit.errors import CorpusError, ScoringError, UsageError, one_line, unkn
 from evalkit.files import TEMPORARY_SUFFIX, sweep
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
 from evalkit.refresh.corpora import published_names
+from evalkit.runner.claims import CLAIM_SUFFIX
+from evalkit.runner.journal import RUN_SUFFIX
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Reporter, Silent
 
@@ -16,6 +18,8 @@ HARDWARE = ("auto", "cpu", "gpu")
 _UNFINISHED = (
     *(f":(exclude)*{TEMPORARY_SUFFIX}{inside}" for inside in ("", "/*")),
     f":(exclude)*{PARTIAL_SUFFIX}/*",
+    f":(exclude)*{CLAIM_SUFFIX}",
+    f":(exclude)*{RUN_SUFFIX}",
     ":(exclude,glob)**/.*.????????.tmp",  # of versions before December 2026
 )
 """What git is not to look at: files that others are writing, or had begun when they were killed."""

@@ -17,10 +17,12 @@ from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.prefixes import CHEAPEST, Prefix, prefix_under
 from evalkit.models.protocol import Codec, Model, TokenModel
-from evalkit.runner.loop import Advance, PlannedCell, planned_cell, score_missing
+from evalkit.runner.loop import score_missing
 from evalkit.runner.options import RunOptions
+from evalkit.runner.plan import PlannedCell, planned_cell
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
+from evalkit.runner.shards import Work, places_of_shard
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.mode_finder import PrefixCost, cheapest, prefix_costs, read_prefix_texts
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits
@@ -28,6 +30,8 @@ from evalkit.scoring.tokens import TokenSpool
 
 DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
 DEFAULT_CORPORA = ("python-stdlib",)
+_FEW_PARAMETERS = 1_000_000
+"""Of what has none, or does not say: a compressor, a model on a server."""
 _LEAST_S = 1e-9
 """What a clock that stands still makes of any time: speeds are divided by it."""
 
@@ -76,22 +80,53 @@ def run(
             check_corpus_name(corpus)
     located_models = locate_models(models, options.load_options)
     loaded = _load_corpora(corpora, options.reporter)
-    texts = read_prefix_texts() if policy == CHEAPEST else None
-    specs = [
-        (located, _spec(located, corpus, policy, limit, token_bits)._replace(prefix_texts=texts))
-        for located in located_models
-        for corpus in loaded
-    ]
+    specs = planned_specs(located_models, loaded, policy, limit, token_bits)
+    if options.shard is not None:
+        works = [Work(id(located), _work(located, spec)) for located, spec in specs]
+        specs = [specs[place] for place in places_of_shard(works, options.shard)]
     result = score_missing([_planned(located, spec, options) for located, spec in specs], options)
+    scored = {spec.corpus.name: spec.corpus for _, spec in specs}
     return RunResult(
-        corpora=tuple(corpus.name for corpus in loaded),
-        models=tuple(located.identity.name for located in located_models),
+        corpora=tuple(scored),
+        models=tuple(dict.fromkeys(located.identity.name for located, _ in specs)),
         policy=policy,
         cells=result.cells,
         failures=result.failures,
         num_scored=result.num_scored,
-        documents={spec.corpus.name: documents_of_corpus(spec.corpus) for _, spec in specs},
+        documents={name: documents_of_corpus(corpus) for name, corpus in scored.items()},
     )
+
+
+def planned_specs(
+    located_models: Sequence[LocatedModel],
+    corpora: Sequence[Corpus],
+    policy: str,
+    limit: int | None,
+    token_bits: bool,
+) -> list[tuple[LocatedModel, CellSpec]]:
+    """The cells of a plan, for each model those of all corpora; arguments are those of `run`."""
+    texts = read_prefix_texts() if policy == CHEAPEST else None
+    limited = [corpus if limit is None else corpus.limited(limit) for corpus in corpora]
+    specs = []
+    for located in located_models:
+        is_codec = located.identity.loader == "codec" or isinstance(located.instance, Codec)
+        for corpus, part in zip(corpora, limited, strict=True):
+            spec = CellSpec(
+                located.identity,
+                part,
+                DEFAULT_POLICY if is_codec else policy,  # a codec has no tokens
+                limit if len(part.documents) < len(corpus.documents) else None,
+                token_bits and not is_codec,
+                texts,
+            )
+            specs.append((located, spec))
+    return specs
+
+
+def _work(located: LocatedModel, spec: CellSpec) -> float:
+    """How much there is to do in a cell, as far as sizes tell."""
+    num_parameters = located.identity.details.get("num_parameters")
+    return spec.corpus.num_bytes * float(num_parameters or _FEW_PARAMETERS)
 
 
 def _load_corpora(corpora: Sequence[str | Corpus], reporter: Reporter) -> list[Corpus]:
@@ -116,16 +151,6 @@ def _load_corpora(corpora: Sequence[str | Corpus], reporter: Reporter) -> list[C
     return loaded
 
 
-def _spec(
-    located: LocatedModel, corpus: Corpus, policy: str, limit: int | None, token_bits: bool
-) -> CellSpec:
-    limited = corpus if limit is None else corpus.limited(limit)
-    cut = limit if len(limited.documents) < len(corpus.documents) else None
-    if located.identity.loader == "codec" or isinstance(located.instance, Codec):
-        policy, token_bits = DEFAULT_POLICY, False  # a codec has no tokens
-    return CellSpec(located.identity, limited, policy, cut, token_bits)
-
-
 def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> PlannedCell[CorpusCell]:
     corpus = spec.corpus
     return planned_cell(
@@ -133,8 +158,10 @@ def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> Plan
         corpus.name,
         len(corpus.documents),
         f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
-        functools.partial(_find, spec, options),
-        functools.partial(_score, spec, options),
+        spec.path(options.folder),
+        functools.partial(_find, spec),
+        functools.partial(_score, spec),
+        options,
     )
 
 
@@ -148,7 +175,7 @@ def _find(spec: CellSpec, options: RunOptions) -> CorpusCell | None:
     )
 
 
-def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) -> CorpusCell:
+def _score(spec: CellSpec, model: Model, options: RunOptions) -> CorpusCell:
     environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
     prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
     spool = TokenSpool(options.folder) if spec.token_bits else None
@@ -168,7 +195,7 @@ def _score(spec: CellSpec, options: RunOptions, model: Model, advance: Advance) 
             spec.corpus.documents,
             spec.policy,
             spool=spool,
-            progress=advance,
+            progress=options.reporter.advance,
             prefix=prefix,
             log=log,
             num_workers=options.workers,

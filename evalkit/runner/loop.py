@@ -1,53 +1,31 @@
-"""The loop of every run: each model is loaded once, what is missing is scored, what fails is named."""
+"""The loop of every run: each model is loaded once, what is missing is scored, what fails is named.
+
+Other runs may be at work on the same folder: what they have claimed comes last, or is taken when finished.
+"""
 
 import dataclasses
-import gc
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+import time
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
 
-from evalkit.errors import EvalkitError, ScoringError, disk_error, one_line
-from evalkit.models.allocator import return_freed_memory
-from evalkit.models.loading import LocatedModel
-from evalkit.models.protocol import Model, TokenModel
+from evalkit.runner.claims import is_claimed
+from evalkit.runner.one_model import failure_of, finished, score_model
 from evalkit.runner.options import RunOptions, check_writable
-from evalkit.runner.reporter import CellProgress
+from evalkit.runner.plan import Busy, Failure, PlannedCell, plan_lines
 
 CellT = TypeVar("CellT", covariant=True)
-Advance = Callable[[CellProgress], None]
+
+WAIT_S = 2.0
+"""Between two looks at what another run is at work on."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PlannedCell(Generic[CellT]):
-    """A cell of the plan: finished already, or to be scored."""
+class Scored(NamedTuple, Generic[CellT]):
+    """What came of the cells of a run."""
 
-    located: LocatedModel
-    subject: str
-    """What the model is scored on: a corpus, or a task and how it is asked."""
-    num_parts: int
-    """Documents of the corpus, or items of the task."""
-    size: str
-    """How much there is to do, in words."""
-    cell: CellT | None
-    """The finished cell."""
-    score: Callable[[Model, Advance], CellT]
-    """Scores a model, tells how far it is, and writes the cell's files."""
-    problem: ScoringError | None = None
-    """Why it is not scored: what lies in its place can be neither read nor moved aside."""
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self.located.identity.name
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """A cell that could not be scored."""
-
-    model: str
-    subject: str
-    """The corpus, or the task and how it was asked."""
-    reason: str
+    outcomes: dict[int, CellT | Failure]
+    """By `id` of the planned cell."""
+    num_scored: int
+    """Cells that this run computed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,47 +39,82 @@ class LoopResult(Generic[CellT]):
     """Cells that this run computed; the others were finished before."""
 
 
-def planned_cell(
-    located: LocatedModel,
-    subject: str,
-    num_parts: int,
-    size: str,
-    find: Callable[[], CellT | None],
-    score: Callable[[Model, Advance], CellT],
-) -> PlannedCell[CellT]:
-    """A cell of the plan; one whose files cannot be read is one that will fail, and the others go on.
+class Schedule(Generic[CellT]):
+    """Cells without an outcome, model by model."""
 
-    Args:
-        located: the model.
-        subject: see `PlannedCell`, as the next ones.
-        num_parts: likewise.
-        size: likewise.
-        find: looks for the finished cell; not called where the model is known not to load.
-        score: see `PlannedCell`.
-    """
-    if located.problem is not None:
-        return PlannedCell(located, subject, num_parts, f"will fail: {located.problem}", None, score)
-    try:
-        return PlannedCell(located, subject, num_parts, size, find(), score)
-    except ScoringError as error:
-        return PlannedCell(located, subject, num_parts, f"will fail: {error}", None, score, error)
+    def __init__(self, cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> None:
+        """Take the missing cells of a plan."""
+        self._options = options
+        by_model: dict[int, list[PlannedCell[CellT]]] = {}
+        for cell in cells:
+            by_model.setdefault(id(cell.located), []).append(cell)
+        self._groups: list[list[PlannedCell[CellT]]] = list(by_model.values())
+        self._outcomes: dict[int, CellT | Failure] = {}
+        self._num_scored = 0
+        self._has_told_of_waiting = False
 
+    def next(self, *, wait: bool = True) -> list[PlannedCell[CellT]]:
+        """A model's cells that nobody is at work on; none where all have an outcome, or without waiting."""
+        while self._groups:
+            num_claimed = [sum(is_claimed(cell.path) for cell in group) for group in self._groups]
+            # A model that another run has loaded comes after those that would be loaded once.
+            place = min(range(len(num_claimed)), key=num_claimed.__getitem__)
+            if num_claimed[place] < len(self._groups[place]):
+                return self._groups.pop(place)
+            if not wait:
+                return []
+            self._take_finished()
+            if self._groups:
+                self._wait()
+        return []
 
-def plan_lines(planned: Sequence[PlannedCell[CellT]]) -> list[str]:
-    """What a run will do: the counts, then a line per cell that is to be scored."""
-    missing = [cell for cell in planned if cell.cell is None]
-    num_done = len(planned) - len(missing)
-    return [
-        f"{num_done} of {len(planned)} cells done, {len(missing)} to score",
-        *(f"  {cell.model} on {cell.subject}: {cell.size}" for cell in missing),
-    ]
+    def settle(
+        self, cell: PlannedCell[CellT], outcome: CellT | Failure | Busy, *, is_scored: bool = False
+    ) -> None:
+        """Take what came of a cell; one that another run is at work on comes again."""
+        if isinstance(outcome, Busy):
+            self.put_back([cell])
+            return
+        self._outcomes[id(cell)] = outcome
+        self._num_scored += is_scored
+        tell_outcome(cell, outcome, self._options, is_scored=is_scored)
+
+    def put_back(self, cells: Sequence[PlannedCell[CellT]]) -> None:
+        """Take back a model's cells that have no outcome."""
+        if not cells:
+            return
+        for group in self._groups:
+            if group[0].located is cells[0].located:
+                group.extend(cells)
+                return
+        self._groups.append(list(cells))
+
+    def result(self) -> Scored[CellT]:
+        """What came of the cells."""
+        return Scored(self._outcomes, self._num_scored)
+
+    def _take_finished(self) -> None:
+        for group in self._groups:
+            for cell in list(group):
+                if cell.path.exists() and (outcome := finished(cell, self._options)) is not None:
+                    self.settle(cell, outcome)
+                    group.remove(cell)
+        self._groups = [group for group in self._groups if group]
+
+    def _wait(self) -> None:
+        if not self._has_told_of_waiting:
+            num_cells = sum(map(len, self._groups))
+            self._options.reporter.message(f"another run is at work on the last {num_cells} cells; waiting")
+            self._has_told_of_waiting = True
+        time.sleep(WAIT_S)
 
 
 def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) -> LoopResult[CellT]:
     """Score the cells of a plan that are not finished; a dry run only tells of the plan.
 
-    The models are taken in the order in which the plan names them first, each with all of its cells. A cell
-    that fails does not stop the others.
+    The models are taken in the order in which the plan names them first, each with all of its cells; those
+    of which another run has claimed cells come last, and what it finishes is taken. A cell that fails does
+    not stop the others.
 
     Raises:
         UsageError: something is to be scored, and the output folder cannot be written.
@@ -110,68 +123,51 @@ def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) ->
     missing = [cell for cell in planned if cell.cell is None]
     if missing and not options.dry_run:
         check_writable(options.folder)
+    if options.journal is not None:
+        options.journal.begin(len(planned), len(planned) - len(missing))
     options.reporter.plan(plan_lines(planned))
     outcomes: dict[int, CellT | Failure] = {}
+    num_scored = 0
     if not options.dry_run:
-        by_model: dict[int, list[PlannedCell[CellT]]] = {}
         for cell in missing:
-            if cell.problem is None:
-                by_model.setdefault(id(cell.located), []).append(cell)
-            else:
-                outcomes[id(cell)] = _failure(cell, cell.problem, options)
-        for cells in by_model.values():
-            outcomes.update(zip(map(id, cells), _score_model(cells, options), strict=True))
+            if cell.problem is not None:
+                outcomes[id(cell)] = failure_of(cell, cell.problem, options)
+                tell_outcome(cell, outcomes[id(cell)], options, is_scored=False)
+        scored = score_cells([cell for cell in missing if cell.problem is None], options)
+        outcomes |= scored.outcomes
+        num_scored = scored.num_scored
     failures = tuple(outcome for outcome in outcomes.values() if isinstance(outcome, Failure))
     finished = (outcomes.get(id(cell)) if cell.cell is None else cell.cell for cell in planned)
     return LoopResult(
         tuple(cell for cell in finished if cell is not None and not isinstance(cell, Failure)),
         failures,
-        len(outcomes) - len(failures),
+        num_scored,
     )
 
 
-def _score_model(cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> list[CellT | Failure]:
-    """What came of each of a model's cells."""
-    located = cells[0].located
-    # Whatever a model does, it is named as failed and the other cells go on: also what is no Exception, as
-    # the panics of libraries in Rust or a model's own `sys.exit`.
-    try:
-        model = located.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return [_failure(cell, error, options) for cell in cells]
-    outcomes: list[CellT | Failure] = []
-    for cell in cells:
-        outcomes.append(_score_cell(model, cell, options))
-    frees_memory = located.instance is None and isinstance(model, TokenModel)
-    del model
-    if frees_memory:
-        gc.collect()  # the next model needs it
-        return_freed_memory()
-    return outcomes
+def tell_outcome(
+    cell: PlannedCell[CellT], outcome: CellT | Failure, options: RunOptions, *, is_scored: bool
+) -> None:
+    """Write down what came of a cell, where somebody keeps that."""
+    if options.journal is not None:
+        problem = outcome.reason if isinstance(outcome, Failure) else None
+        options.journal.settle(cell.model, cell.subject, is_scored=is_scored, problem=problem)
 
 
-def _score_cell(model: Model, planned: PlannedCell[CellT], options: RunOptions) -> CellT | Failure:
-    options.reporter.start(planned.model, planned.subject, planned.num_parts)
-    try:
-        return planned.score(model, options.reporter.advance)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        full = disk_error(error, options.folder)
-        if full is not None:
-            raise full from error
-        return _failure(planned, error, options)
-    finally:
-        options.reporter.finish()
+def score_cells(cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> Scored[CellT]:
+    """Score cells, each model's in one go, in this process or in processes of their own.
 
+    Raises:
+        DiskError: the output folder cannot be written anymore.
+    """
+    schedule = Schedule(cells, options)
+    if options.processes != 0 and not options.debug:
+        from evalkit.runner.processes import can_fork, score_in_processes
 
-def _failure(planned: PlannedCell[CellT], error: BaseException, options: RunOptions) -> Failure:
-    if options.debug:
-        raise error
-    reason = one_line(str(error))
-    if not isinstance(error, EvalkitError):
-        reason = f"{type(error).__name__}: {reason} (run with --debug to see where)"
-    options.reporter.message(f"FAILED {planned.model} on {planned.subject}: {reason}")
-    return Failure(planned.model, planned.subject, reason)
+        if can_fork():
+            score_in_processes(schedule, options)
+            return schedule.result()
+    while group := schedule.next():
+        for cell, (outcome, is_scored) in zip(group, score_model(group, options), strict=True):
+            schedule.settle(cell, outcome, is_scored=is_scored)
+    return schedule.result()

@@ -10,7 +10,9 @@ from evalkit.errors import UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import LoadOptions
+from evalkit.runner.journal import Journal
 from evalkit.runner.reporter import Reporter, Silent
+from evalkit.runner.shards import Shard
 
 DEFAULT_OUTPUT = Path("runs")
 
@@ -42,10 +44,18 @@ class RunOptions:
     """Plan only: nothing is loaded or written."""
     checkpoint_s: float = PARTIAL_INTERVAL_S
     """A killed run loses at most so much of a cell: how often its finished documents are written."""
+    processes: int | None = 0
+    """How many models are scored at a time, each in a process of its own and on a GPU of its own; None: as
+    many as there are GPUs, or one; 0: all in this process. The processes are forks of this one, which must
+    not have computed anything with torch or have threads."""
+    shard: Shard | None = None
+    """Which part of the plan is this run's; None: all of it."""
     debug: bool = False
     """Let an error end the run where it happens, in place of naming the cell as failed."""
     reporter: Reporter = dataclasses.field(default_factory=Silent)
     """Who is told."""
+    journal: Journal | None = None
+    """Keeps how far the run is, for `evalkit status`; None: nobody does."""
 
     @property
     def folder(self) -> Path:
@@ -71,6 +81,8 @@ class RunOptions:
             UsageError: the device is not on this machine, the precision is unknown, the context too small, or
                 the prefix none.
         """
+        if self.processes is not None and self.processes < 0:
+            raise UsageError(f"--processes {self.processes} is less than none; give 0 or more")
         if self.prefix is not None:
             parse_rule(self.prefix, "--prefix")
         if self.max_context is not None and self.max_context < MIN_CONTEXT_LIMIT:

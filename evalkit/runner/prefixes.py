@@ -14,8 +14,8 @@ from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.prefixes import Prefix, prefix_in_words, prefix_under, rule_of, token_text
 from evalkit.models.protocol import Model, TokenModel
-from evalkit.runner.loop import Failure
 from evalkit.runner.options import RunOptions
+from evalkit.runner.plan import Failure
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import console_for

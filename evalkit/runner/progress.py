@@ -92,6 +92,10 @@ class LineReporter:
             self.message(f"{self._label}: {describe(self._progress, self._num_parts)}")
         self._progress = None
 
+    def lane(self) -> Reporter:
+        """See `evalkit.runner.reporter.Reporter`."""
+        return LineReporter(self._stream, self._clock)
+
 
 class BarReporter:
     """A progress bar per cell."""
@@ -136,3 +140,21 @@ class BarReporter:
         if self._bars:
             self._bars.stop()
             self._bars = None
+
+    def lane(self) -> Reporter:
+        """See `evalkit.runner.reporter.Reporter`: lines, as bars side by side would redraw each other."""
+        return _Lines(self)
+
+
+class _Lines(LineReporter):
+    """Plain lines on another reporter's stream."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def message(self, text: str) -> None:
+        self._reporter.message(text)
+
+    def lane(self) -> Reporter:
+        return _Lines(self._reporter)

@@ -18,7 +18,7 @@ from evalkit.analysis.document_dates import cutoff_of_model, reading_of_model
 from evalkit.analysis.estimates import macro_interval
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CorpusCell, content_of
 from evalkit.models.catalog import load_catalog
-from evalkit.runner.loop import Failure
+from evalkit.runner.plan import Failure
 from evalkit.stats import Interval
 
 

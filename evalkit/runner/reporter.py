@@ -42,6 +42,10 @@ class Reporter(Protocol):
         """The cell that was begun last has ended, whether it is finished, failed or was interrupted."""
         ...
 
+    def lane(self) -> "Reporter":
+        """A reporter for cells, one after the other, while other cells are scored beside them."""
+        ...
+
 
 class Silent:
     """A reporter for programs: says nothing."""
@@ -60,3 +64,7 @@ class Silent:
 
     def finish(self) -> None:
         """See `Reporter`."""
+
+    def lane(self) -> Reporter:
+        """See `Reporter`."""
+        return self

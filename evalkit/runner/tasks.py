@@ -17,9 +17,11 @@ from evalkit.cells.task_cell import (
 from evalkit.errors import UsageError
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.protocol import Codec, Model, TokenModel
-from evalkit.runner.loop import Advance, Failure, PlannedCell, planned_cell, score_missing
+from evalkit.runner.loop import score_missing
 from evalkit.runner.options import RunOptions
+from evalkit.runner.plan import Failure, PlannedCell, planned_cell
 from evalkit.runner.reporter import ItemProgress
+from evalkit.runner.shards import Work, places_of_shard
 from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
 
 
@@ -74,7 +76,11 @@ def run_tasks(
         name = located.identity.name
         if located.identity.loader == "codec" or isinstance(located.instance, Codec):
             raise UsageError(f"{name} is a compressor, it cannot be asked; name language models")
-    planned = [_planned(located, task, options) for task in eval_tasks for located in located_models]
+    pairs = [(located, task) for task in eval_tasks for located in located_models]
+    if options.shard is not None:
+        works = [Work(id(located), float(task.num_items)) for located, task in pairs]
+        pairs = [pairs[place] for place in places_of_shard(works, options.shard)]
+    planned = [_planned(located, task, options) for located, task in pairs]
     result = score_missing(planned, options)
     return TaskRunResult(result.cells, result.failures, result.num_scored)
 
@@ -86,8 +92,10 @@ def _planned(located: LocatedModel, task: EvalTask, options: RunOptions) -> Plan
         f"{task.name} ({task.method})",
         task.num_items,
         f"{task.num_items} items",
-        functools.partial(_find, path, located, task, options),
-        functools.partial(_score, located, task, path, options),
+        path,
+        functools.partial(_find, path, located, task),
+        functools.partial(_score, located, task, path),
+        options,
     )
 
 
@@ -99,9 +107,7 @@ def _find(path: Path, located: LocatedModel, task: EvalTask, options: RunOptions
     return cell
 
 
-def _score(
-    located: LocatedModel, task: EvalTask, path: Path, options: RunOptions, model: Model, advance: Advance
-) -> TaskCell:
+def _score(located: LocatedModel, task: EvalTask, path: Path, model: Model, options: RunOptions) -> TaskCell:
     if not isinstance(model, TokenModel):
         raise UsageError(f"{located.identity.name} has no tokens, it cannot be asked")
     environment = cell_environment(options.device)
@@ -109,7 +115,7 @@ def _score(
 
     def count(num_done: int) -> None:
         elapsed_s = time.perf_counter() - started_s
-        advance(ItemProgress(num_done, num_done / max(1, task.num_items), elapsed_s))
+        options.reporter.advance(ItemProgress(num_done, num_done / max(1, task.num_items), elapsed_s))
 
     outcome = task.score(model, count)
     return write_task_cell(

@@ -133,7 +133,7 @@ def _run(words: Sequence[str], folder: str, log: str, output: int, fault: Fault)
 
 def _exit_code(main: Any) -> int:
     try:
-        main()
+        main(forks=False)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -61,8 +61,8 @@ def commands(page: Path) -> list[Command]:
 
 
 def options(page: Path) -> set[str]:
-    """The options that a page names, of whatever program."""
-    return set(_OPTION.findall(prose(page)))
+    """The options that a page names, of whatever program but Slurm's, which has them in comments."""
+    return set(_OPTION.findall(re.sub(r"^#SBATCH .*", "", prose(page), flags=re.MULTILINE)))
 
 
 def install(guide: Path, folder: Path) -> None:

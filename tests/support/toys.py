@@ -280,7 +280,7 @@ def run_cli(*arguments: str | Path) -> Outcome:
         mock.patch.object(sys, "argv", argv),
     ):
         try:
-            cli.main()
+            cli.main(forks=False)
         except SystemExit as end:
             code = int(end.code or 0)
     return Outcome(code, out.getvalue(), err.getvalue())

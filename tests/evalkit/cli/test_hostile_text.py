@@ -162,6 +162,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         ["--models", f"hf:{EVIL}", "--corpora", "evil"],
         ["--models", "zstd", "--tasks", EVIL],
     ],
+    ("status",): lambda folder: [["runs"], ["runs", "--json"], [EVIL]],
     ("table",): lambda folder: [
         ["runs"],
         ["runs", "--json"],

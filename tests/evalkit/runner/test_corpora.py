@@ -421,6 +421,7 @@ def test_kill_9_in_the_middle_and_run_again(slow_run: StartRun, tmp_path: Path) 
     killed.wait_until_stopped()
     [cell] = cell_files(output)  # the first is finished, the second half done
     killed.process.send_signal(signal.SIGKILL)
+    killed.process.wait(PATIENCE_S)  # the process that scores knows by then, and ends as well
     assert killed.finish()[0] == -signal.SIGKILL
     before = snapshot(output)
     code, stdout, stderr = slow_run(output).finish()
@@ -458,12 +459,14 @@ def test_ctrl_c_and_its_like_keep_what_is_finished(
 
 def test_two_runs_at_once_on_one_folder_end_well_and_agree(slow_run: StartRun, tmp_path: Path) -> None:
     output = tmp_path / "runs"
-    runs = [slow_run(output) for _ in range(2)]
-    for slow in runs:
-        slow.wait_until_stopped()
-    for slow in runs:  # both are in the middle of the same cell
-        slow.resume()
-    outcomes = [slow.finish() for slow in runs]
+    first = slow_run(output)
+    first.wait_until_stopped()  # in the middle of the second cell
+    second = slow_run(output)
+    assert second.process.stderr is not None
+    lines = [second.process.stderr.readline() for _ in range(3)]
+    assert "1 of 2 cells done, 1 to score" in lines[0]
+    assert lines[2] == "another run is at work on the last 1 cells; waiting\n"
+    outcomes = [slow.finish() for slow in (first, second)]
     assert [code for code, _, _ in outcomes] == [0, 0], outcomes
     tables = [stdout for _, stdout, _ in outcomes]
     assert tables[0] == tables[1]

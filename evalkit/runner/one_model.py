@@ -1,0 +1,122 @@
+"""Score a model's cells one after the other, in the process that calls."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from evalkit.errors import EvalkitError, ScoringError, disk_error, one_line
+from evalkit.models.allocator import return_freed_memory
+from evalkit.models.protocol import Model, TokenModel
+from evalkit.runner.claims import claimed
+from evalkit.runner.options import RunOptions
+from evalkit.runner.plan import Busy, Failure, PlannedCell
+
+CellT = TypeVar("CellT", covariant=True)
+
+
+class BrokenDeviceError(ScoringError):
+    """A GPU fails whatever this process asks of it from now on; another process can go on."""
+
+
+def score_model(
+    cells: Sequence[PlannedCell[CellT]], options: RunOptions, *, is_alone: bool = False
+) -> Iterator[tuple[CellT | Failure | Busy, bool]]:
+    """Load a model and score its cells.
+
+    Args:
+        cells: of one model.
+        options: of the run.
+        is_alone: whether this process is there for the model alone.
+
+    Yields:
+        For each cell what came of it, and whether it was scored now.
+
+    Raises:
+        DiskError: the output folder cannot be written anymore.
+        BrokenDeviceError: where the process is there for the model alone: it is of no use anymore.
+    """
+    located = cells[0].located
+    # Whatever a model does, it is named as failed and the other cells go on: also what is no Exception, as
+    # the panics of libraries in Rust or a model's own `sys.exit`.
+    try:
+        model = located.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        yield from [(failure_of(cell, error, options), False) for cell in cells]
+        return
+    for cell in cells:
+        yield _score_claimed(model, cell, options, is_alone)
+    frees_memory = located.instance is None and isinstance(model, TokenModel)
+    del model
+    if frees_memory:
+        gc.collect()  # the next model needs it
+        return_freed_memory()
+
+
+def _score_claimed(
+    model: Model, planned: PlannedCell[CellT], options: RunOptions, is_alone: bool
+) -> tuple[CellT | Failure | Busy, bool]:
+    try:
+        with claimed(planned.path) as is_ours:
+            if not is_ours:
+                return Busy(), False
+            cell = planned.find(options)  # another run may have been here since the plan was made
+            if cell is not None:
+                return cell, False
+            outcome = _score_cell(model, planned, options)
+            return outcome, not isinstance(outcome, Failure)
+    except BrokenDeviceError as error:
+        if is_alone:
+            raise
+        return failure_of(planned, error, options), False
+    except (OSError, EvalkitError) as error:  # of the claim, or of what lies in the cell's place
+        full = disk_error(error, options.folder)
+        if full is not None:
+            raise full from error
+        return failure_of(planned, error, options), False
+
+
+def _score_cell(model: Model, planned: PlannedCell[CellT], options: RunOptions) -> CellT | Failure:
+    options.reporter.start(planned.model, planned.subject, planned.num_parts)
+    try:
+        return planned.score(model, options)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        full = disk_error(error, options.folder)
+        if full is not None:
+            raise full from error
+        if isinstance(error, RuntimeError) and "CUDA error" in str(error):
+            raise BrokenDeviceError(one_line(str(error))) from error
+        return failure_of(planned, error, options)
+    finally:
+        options.reporter.finish()
+
+
+def finished(planned: PlannedCell[CellT], options: RunOptions) -> CellT | Failure | None:
+    """The cell that another run or process has finished; a failure where its files cannot be read."""
+    try:
+        return planned.find(options)
+    except EvalkitError as error:
+        return failure_of(planned, error, options)
+
+
+def failure_of(planned: PlannedCell[CellT], error: BaseException, options: RunOptions) -> Failure:
+    """Tell that a cell failed, and why.
+
+    Raises:
+        BaseException: the error itself, where the run is one for finding errors.
+    """
+    if options.debug:
+        raise error
+    reason = one_line(str(error))
+    if not isinstance(error, EvalkitError):
+        reason = f"{type(error).__name__}: {reason} (run with --debug to see where)"
+    return told_failure(planned, reason, options)
+
+
+def told_failure(planned: PlannedCell[CellT], reason: str, options: RunOptions) -> Failure:
+    """Tell that a cell failed."""
+    options.reporter.message(f"FAILED {planned.model} on {planned.subject}: {reason}")
+    return Failure(planned.model, planned.subject, reason)
