@@ -61,7 +61,8 @@ def _score_claimed(
         with claimed(planned.path) as is_ours:
             if not is_ours:
                 return Busy(), False
-            cell = planned.find(options)  # another run may have been here since the plan was made
+            # Another run may have been here since the plan was made.
+            cell = planned.find(options) if planned.path.exists() else None
             if cell is not None:
                 return cell, False
             outcome = _score_cell(model, planned, options)
