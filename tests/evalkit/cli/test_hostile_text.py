@@ -173,7 +173,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
 }
 
 
-WITHOUT_FOREIGN_TEXT = {("env",), ("models", "formats")}
+WITHOUT_FOREIGN_TEXT = {("env",), ("models", "formats"), ("probe", "list")}
 
 
 def obeyed(outcome: Outcome) -> set[str]:
