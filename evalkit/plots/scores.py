@@ -179,7 +179,7 @@ def load_scores(
     return dataclasses.replace(scores, newer_only=newer_only and not corpora)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def _scores(
     results: Results,
     corpora: tuple[str, ...],
@@ -188,7 +188,7 @@ def _scores(
     by_source: bool,
     place: str,
 ) -> Scores:
-    """Computed once for all of a site's plots that show the same; arguments as of `load_scores`."""
+    """Computed once for plots in a row that show the same, and held no longer; as of `load_scores`."""
     source_of = dict(zip([corpus.key for corpus in results.corpora], sources_of(results), strict=True))
     results = _narrowed(results, corpora, models, policy, place)
     sources = tuple(source_of[corpus.key] for corpus in results.corpora)

@@ -1,9 +1,12 @@
 """A site's plots show what there is room for, say so, and are drawn in time that grows as the cells do."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from evalkit.analysis.results import read_results
 from evalkit.plots.drawing import draw, draw_all
@@ -11,6 +14,7 @@ from evalkit.plots.frame import figure_bytes, line_style
 from evalkit.plots.heatmap import heatmap
 from evalkit.plots.labels import _Box, _Boxes
 from evalkit.plots.registry import BUILT_IN, MAX_LINES, Plot, PlotTable
+from evalkit.plots.scores import Source
 from evalkit.stats import resampled_ratios
 from tests.support.stores import write_synthetic_store
 
@@ -38,6 +42,28 @@ def test_of_many_models_and_corpora_the_best_and_the_newest_are_shown(
     table = PlotTable({"heatmap": Plot("heatmap", "", heatmap, 5, 12)}, {})
     [whole] = draw_all(results, tell=pytest.fail)
     assert whole.options == "" and " of 5 models" not in whole.conditions
+
+
+def test_a_figure_is_gone_before_the_next_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Canvases of 40 MB waited for the collector: a report's peak was theirs."""
+    write_synthetic_store(tmp_path, num_models=3, num_corpora=2, num_documents=12)
+    alive_figures: weakref.WeakSet[Figure] = weakref.WeakSet()
+    num_alive: list[int] = []
+
+    def draw_heatmap(results: Source, *, policy: str = "document") -> Figure:
+        num_alive.append(len(alive_figures))
+        figure = heatmap(results, policy=policy)
+        alive_figures.add(figure)
+        return figure
+
+    table = PlotTable({name: Plot(name, "", draw_heatmap, None, None) for name in ("a", "b", "c")}, {})
+    monkeypatch.setattr("evalkit.plots.drawing.find_plots", lambda: table)
+    gc.disable()
+    try:
+        assert len(draw_all(read_results(tmp_path, warn=pytest.fail), tell=pytest.fail)) == 3
+    finally:
+        gc.enable()
+    assert num_alive == [0, 0, 0]
 
 
 def test_lines_are_as_many_as_have_a_style_and_only_scatter_plots_are_without_bound() -> None:
