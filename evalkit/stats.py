@@ -65,11 +65,13 @@ def resampled_ratios(
     summed_bottoms = np.bincount(cluster_of, weights=np.asarray(denominators, dtype=np.float64))
     # Drawing n clusters with replacement is drawing how often each is in: a multinomial row. The sums of all
     # resamples are then one matrix product, in blocks, as 4,000 rows of 100,000 clusters take 3 GB.
-    ratios = []
+    ratios, first = np.empty((NUM_RESAMPLES, *tops.shape[1:])), 0
     for drawn in _few_draws(num_clusters, stream) if num_clusters <= _FEW else _draws(num_clusters, stream):
         bottoms = drawn @ summed_bottoms
-        ratios.append((drawn @ summed_tops) / bottoms.reshape(-1, *[1] * (tops.ndim - 1)))
-    return np.concatenate(ratios)
+        block = ratios[first : first + len(drawn)]
+        np.divide(drawn @ summed_tops, bottoms.reshape(-1, *[1] * (tops.ndim - 1)), out=block)
+        first += len(drawn)
+    return ratios
 
 
 def _draws(num_clusters: int, stream: int) -> Iterator[NDArray[np.int64]]:

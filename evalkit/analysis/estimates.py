@@ -32,6 +32,8 @@ ALONE = 0
 NUM_NEIGHBORS = 32
 """On either side in rank: with whom each of many models is paired, so that pairs grow as cells do."""
 
+_MODELS_AT_ONCE = 128
+
 Pairs = Mapping[tuple[int, int], "Estimate"]
 """First minus second, by two model configurations; each pair in one of its two orders."""
 
@@ -131,13 +133,17 @@ def resampled_columns(columns: Array, clusters: Sequence[str], *, stream: int) -
         clusters: ``[D]``; with fewer than `stats.MIN_CLUSTERS` distinct ones R is 0.
         stream: see `evalkit.stats.resampled_ratios`.
     """
-    measured = columns.sum(axis=0, keepdims=True)
+    measured = columns.sum(axis=0)
     # `resampled_ratios` divides by the resampled sum of the denominators. With shares that add up to one in
     # each cluster that is the number of clusters drawn, which never changes: out comes a mean per draw.
     names, cluster_of, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)
     means = resampled_ratios(columns, 1 / sizes[cluster_of], clusters, stream=stream)
-    rows = measured if means is None else np.concatenate((measured, means * len(names)))
-    return np.ascontiguousarray(rows.T)
+    if means is None:
+        return np.asarray(measured[:, None])
+    rows = np.empty((len(measured), 1 + len(means)))  # filled in place: of a thousand models it is 32 MB
+    rows[:, 0] = measured
+    np.multiply(means.T, len(names), out=rows[:, 1:])
+    return rows
 
 
 class Sums(NamedTuple):
@@ -250,6 +256,13 @@ def fewest_clusters(sums: Sequence[Sums]) -> int:
 
 
 def _level_samples(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> Array:
+    # Some models at a time: a step of an aggregate holds several arrays as large as its result.
+    starts = range(0, len(configurations), _MODELS_AT_ONCE)
+    blocks = (configurations[start : start + _MODELS_AT_ONCE] for start in starts)
+    return np.concatenate([_block_samples(kind, sums, block) for block in blocks])
+
+
+def _block_samples(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> Array:
     sets = [corpus.common[configurations, configurations] for corpus in sums]
     return aggregate(
         kind,
@@ -292,12 +305,19 @@ def differences(
 
 
 def _pairings(num_models: int, values: Array | None) -> Iterator[tuple[int, list[int]]]:
-    """Who is paired with whom: places of the first of pairs, and of their partners, which come later.
+    """Who is paired with whom: places of the first of pairs, and of some of their partners, which come later.
 
     Args:
         num_models: how many there are.
         values: by which they are ranked, where only neighbors are paired; None: all are.
     """
+    for place, partners in _partners(num_models, values):
+        for start in range(0, len(partners), _MODELS_AT_ONCE):
+            yield place, partners[start : start + _MODELS_AT_ONCE]
+
+
+def _partners(num_models: int, values: Array | None) -> Iterator[tuple[int, list[int]]]:
+    """`_pairings`, all partners of a place together."""
     if values is None:
         yield from ((place, list(range(place + 1, num_models))) for place in range(num_models - 1))
         return
@@ -306,7 +326,7 @@ def _pairings(num_models: int, values: Array | None) -> Iterator[tuple[int, list
     for rank, place in enumerate(order):
         for partner in order[1:] if rank == 0 else order[rank + 1 : rank + 1 + NUM_NEIGHBORS]:
             partners[min(place, partner)].add(max(place, partner))
-    yield from ((place, sorted(later)) for place, later in enumerate(partners) if later)
+    yield from ((place, sorted(later)) for place, later in enumerate(partners))
 
 
 def _pair_samples(kind: str, sums: Sequence[Sums], first: int, seconds: Sequence[int]) -> Array:

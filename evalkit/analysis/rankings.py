@@ -155,6 +155,7 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
         sums = [resampled_sums(corpus, stream=ALONE)]
         corpus_levels.append(levels("micro", sums, sorted(corpus.cells)))
         corpus_pairs.append(_pairs_of_corpus(results, sums, corpus_levels[-1]))
+        del sums  # 32 MB of a thousand models, and the next ones are made before the name is bound anew
     together = sums_together(results.corpora) if len(results.corpora) > 1 else []
 
     def view_of(policy: str, corpora: tuple[int, ...]) -> View:

@@ -34,8 +34,10 @@ class Spool:
             return functools.partial(np.asarray, array)
         start = self._file.seek(0, 2)
         self._file.write(array.tobytes())
-        return functools.partial(self._load, start, array.nbytes, array.shape)
+        return functools.partial(self._load, start, array.shape)
 
-    def _load(self, start: int, num_bytes: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    def _load(self, start: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        array = np.empty(shape)
         self._file.seek(start)
-        return np.frombuffer(self._file.read(num_bytes), np.float64).reshape(shape)
+        self._file.readinto(array.data.cast("B"))  # `read` would hold it twice
+        return array
