@@ -19,7 +19,6 @@ from evalkit.analysis.document_dates import Dates, dates_of
 from evalkit.analysis.estimates import (
     ALONE,
     Estimate,
-    Sums,
     differences,
     is_near_only,
     levels,
@@ -27,7 +26,7 @@ from evalkit.analysis.estimates import (
     sums_together,
 )
 from evalkit.analysis.pair_table import PairTable
-from evalkit.analysis.results import Results
+from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.models.catalog import load_catalog
 
 
@@ -149,13 +148,8 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
         dates: see `evalkit.analysis.document_dates.dates_of`; None: they are looked for.
     """
     dates = dates_of(results, load_catalog()) if dates is None else dates
-    corpus_levels: list[dict[int, Estimate]] = []
-    corpus_pairs: list[PairTable] = []
-    for corpus in results.corpora:
-        sums = [resampled_sums(corpus, stream=ALONE)]
-        corpus_levels.append(levels("micro", sums, sorted(corpus.cells)))
-        corpus_pairs.append(_pairs_of_corpus(results, sums, corpus_levels[-1]))
-        del sums  # 32 MB of a thousand models, and the next ones are made before the name is bound anew
+    alone = [_numbers_alone(results, corpus) for corpus in results.corpora]
+    corpus_levels, corpus_pairs = [by_model for by_model, _ in alone], [pairs for _, pairs in alone]
     together = sums_together(results.corpora) if len(results.corpora) > 1 else []
 
     def view_of(policy: str, corpora: tuple[int, ...]) -> View:
@@ -203,16 +197,18 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
     )
 
 
-def _pairs_of_corpus(results: Results, sums: Sequence[Sums], levels: Mapping[int, Estimate]) -> PairTable:
-    """The differences of the models that are compared under each policy; ``levels`` are those of all."""
+def _numbers_alone(results: Results, corpus: ScoredCorpus) -> tuple[dict[int, Estimate], PairTable]:
+    """A corpus by itself: levels of all models, and the differences of those compared under each policy."""
+    sums = [resampled_sums(corpus, stream=ALONE)]
+    corpus_levels = levels("micro", sums, sorted(corpus.cells))
     pairs: dict[tuple[int, int], Estimate] = {}
     near_only = []
     for policy in results.policies:
-        group = sorted(_compared(results, policy) & levels.keys())
+        group = sorted(_compared(results, policy) & corpus_levels.keys())
         pairs |= differences("micro", sums, group)
         if is_near_only(group):
-            near_only.append({index: levels[index] for index in group})
-    return PairTable(pairs, near_only)
+            near_only.append({index: corpus_levels[index] for index in group})
+    return corpus_levels, PairTable(pairs, near_only)
 
 
 def _compared(results: Results, policy: str) -> set[int]:
