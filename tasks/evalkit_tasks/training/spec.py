@@ -14,9 +14,11 @@ from evalkit.errors import UsageError
 from evalkit_tasks.metrics import NOT_SCORED
 from evalkit_tasks.training.networks.architectures import (
     NetworkOptions,
+    build_network,
     check_sizes,
     display_name,
     find_architecture,
+    is_users,
 )
 from evalkit_tasks.training.tasks.catalog import get_task
 from evalkit_tasks.training.tasks.mixtures import mixture_parts
@@ -102,6 +104,10 @@ class TrainSpec:
                 del parts[name]
         else:
             parts["stopping"] = STOPPING_VERSION
+        if is_users(self.model):
+            from evalkit_tasks.training.networks.user import source_digest
+
+            parts["source"] = source_digest(self.model)
         version = find_architecture(self.model, self.negative_eigenvalues).version
         if version > 1:
             parts["network"] = version
@@ -220,6 +226,8 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
     if spec.test_range is not None and not 1 <= spec.test_range[0] <= spec.test_range[1]:
         raise UsageError(f"--test-range {spec.test_range[0]}-{spec.test_range[1]} must rise, from at least 1")
     _check_strings(task, spec, shortest)
+    if is_users(spec.model):  # made and tried once, before anything is trained
+        build_network(spec.model, network_options(spec, task, max_tokens=spec.train_length))
     return task
 
 

@@ -84,7 +84,7 @@ def check_sizes(name: str, num_layers: int, width: int, head_size: int) -> None:
             f"{num_layers} layers of width {width} in heads of {head_size} cannot be built; "
             "give at least 1 layer and a width that is a multiple of the head size"
         )
-    multiple = ARCHITECTURES[name].head_multiple
+    multiple = find_architecture(name).head_multiple
     if head_size % multiple:
         raise UsageError(
             f"{name} cannot have heads of {head_size}; give --head-size a multiple of {multiple}"
@@ -97,9 +97,10 @@ def find_architecture(name: str, negative_eigenvalues: str = "off") -> Architect
     Raises:
         UsageError: an unknown name, or eigenvalues that the architecture cannot have.
     """
-    if name not in ARCHITECTURES:
-        raise unknown_name("model", name, ARCHITECTURES, f"Known: {', '.join(ARCHITECTURES)}.")
-    architecture = ARCHITECTURES[name]
+    if name not in ARCHITECTURES and not is_users(name):
+        hint = f"Known: {', '.join(ARCHITECTURES)}; module:Class is a network of your own."
+        raise unknown_name("model", name, ARCHITECTURES, hint)
+    architecture = Architecture(_users(name), 1e-3) if is_users(name) else ARCHITECTURES[name]
     if negative_eigenvalues not in EIGENVALUES:
         raise unknown_name(
             "--negative-eigenvalues", negative_eigenvalues, EIGENVALUES, f"Known: {', '.join(EIGENVALUES)}."
@@ -116,9 +117,41 @@ def display_name(name: str, negative_eigenvalues: str) -> str:
     """A network's name as tables print it, with the range of eigenvalues where it is a choice."""
     if name == "rwkv7":
         return _RWKV7_NAMES[negative_eigenvalues]
-    if len(ARCHITECTURES[name].eigenvalues) == 1:
+    if is_users(name) or len(ARCHITECTURES[name].eigenvalues) == 1:
         return name
     return name + {"off": "[0,1]", "full": "[-1,1]"}[negative_eigenvalues]
+
+
+def is_users(name: str) -> bool:
+    """Whether a name is that of a user's network: `evalkit_tasks.training.networks.user`."""
+    return ":" in name
+
+
+def _users(name: str) -> Builder:
+    def build(options: NetworkOptions) -> "SequenceNetwork":
+        from evalkit_tasks.training.networks import user
+
+        return user.build(
+            name, options.vocab_size, options.num_labels, num_layers=options.num_layers, width=options.width
+        )
+
+    return build
+
+
+def _early_rwkv(version: int) -> Builder:
+    def build(options: NetworkOptions) -> "SequenceNetwork":
+        from evalkit_tasks.training.networks.rwkv_early import EarlyRWKV
+
+        return EarlyRWKV(
+            options.vocab_size,
+            options.num_labels,
+            num_layers=options.num_layers,
+            width=options.width,
+            head_size=options.head_size,
+            version=version,
+        )
+
+    return build
 
 
 def _rwkv7(options: NetworkOptions) -> "SequenceNetwork":
@@ -249,6 +282,9 @@ def _mlstm(options: NetworkOptions, _is_signed: bool) -> "Mixer":
 _BOTH = ("off", "full")
 ARCHITECTURES: dict[str, Architecture] = {
     "rwkv7": Architecture(_rwkv7, 4e-3, EIGENVALUES, head_multiple=2),
+    "rwkv4": Architecture(_early_rwkv(4), 2e-3, is_batched=True),
+    "rwkv5": Architecture(_early_rwkv(5), 2e-3, head_multiple=2),
+    "rwkv6": Architecture(_early_rwkv(6), 2e-3, head_multiple=2),
     "deltanet": Architecture(_stack(_deltanet, 2), 2e-3, _BOTH),
     "gated-deltanet": Architecture(_stack(_delta_product(1, gated=True), 2), 2e-3, _BOTH),
     "deltaproduct-2": Architecture(_stack(_delta_product(2, gated=False), 2), 2e-3, _BOTH),

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import MambaConfig, Qwen3NextConfig, xLSTMConfig
+from transformers import MambaConfig, Qwen3NextConfig, RwkvConfig, xLSTMConfig
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextGatedDeltaNet
+from transformers.models.rwkv.modeling_rwkv import RwkvFeedForward, RwkvSelfAttention
 from transformers.models.xlstm.modeling_xlstm import xLSTMLayer
 
 from evalkit_tasks.training.networks.delta import GatedDeltaProduct
@@ -19,6 +20,7 @@ from evalkit_tasks.training.networks.mamba import (
     selective_scan_reference,
     trapezoidal_attention,
 )
+from evalkit_tasks.training.networks.rwkv_early import ChannelMix, TimeMix4, TimeMix56, _Place, wkv6
 from evalkit_tasks.training.networks.xlstm import MLSTM, mlstm, mlstm_reference
 
 LONGER = CHUNK_TOKENS + 9
@@ -244,3 +246,77 @@ def test_the_chunks_of_mlstm_are_the_recurrence():
     inputs += [3 * doubles(*heads, seed=3), 3 * doubles(*heads, seed=4)]
     state = (doubles(2, 3, 4, 6, seed=5), doubles(2, 3, 4, seed=6), doubles(2, 3, seed=7))
     assert_same_with_gradients(mlstm, mlstm_reference, inputs, state)
+
+
+def test_rwkv4_is_transformers_rwkv():
+    torch.manual_seed(0)
+    place = _Place(1, 3, 16)
+    time_mix, channel_mix = shaken(TimeMix4(16, place)), shaken(ChannelMix(16, place))
+    config = RwkvConfig(hidden_size=16, num_hidden_layers=3, intermediate_size=56, attention_hidden_size=16)
+    attention, feed_forward = RwkvSelfAttention(config, 1).eval(), RwkvFeedForward(config, 1).eval()
+    with torch.no_grad():
+        for mixer, reference in ((time_mix, attention), (channel_mix, feed_forward)):
+            for name in ("key", "value", "receptance", "output"):
+                if hasattr(mixer, name):
+                    getattr(reference, name).load_state_dict(getattr(mixer, name).state_dict())
+            names = ("key", "value", "receptance") if mixer is time_mix else ("key", "receptance")
+            for name, mix in zip(names, mixer.mix, strict=True):
+                getattr(reference, f"time_mix_{name}").copy_(mix)
+        attention.time_decay.copy_(time_mix.log_rate)
+        attention.time_first.copy_(time_mix.bonus)
+        x = doubles(2, 19, 16).float()
+        torch.testing.assert_close(time_mix(x, None)[0], attention(x)[0], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(channel_mix(x, None)[0], feed_forward(x)[0], rtol=1e-5, atol=1e-6)
+
+
+def wkv6_reference(r, k, v, log_decay, bonus, state):
+    """Equations 18-19 of arXiv 2404.05892 token by token."""
+    outputs = []
+    for t in range(r.shape[1]):
+        written = v[:, t, :, :, None] * k[:, t, :, None, :]
+        outputs.append(((state + written * bonus[:, None]) @ r[:, t, :, :, None])[..., 0])
+        state = state * log_decay[:, t].exp()[..., None, :] + written
+    return torch.stack(outputs, 1), state
+
+
+def test_wkv6_is_the_recurrence():
+    heads = (2, LONGER, 3, 4)
+    inputs = [
+        doubles(*heads),
+        doubles(*heads, seed=1),
+        doubles(*heads, seed=2),
+        -doubles(*heads, seed=3).abs(),
+    ]
+    inputs += [doubles(3, 4, seed=4), doubles(2, 3, 4, 4, seed=5)]
+    assert_same_with_gradients(wkv6, wkv6_reference, inputs)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_time_mixes_of_rwkv5_and_6_are_their_equations(dynamic):
+    # arXiv 2404.05892, equations 3-19; one head, channel by channel where the paper has products by element.
+    torch.manual_seed(0)
+    mixer = shaken(TimeMix56(4, 4, _Place(1, 3, 4), dynamic=dynamic)).double()
+    x = doubles(1, 7, 4)
+    past = torch.cat((x[:, :1] * 0, x[:, :-1]), 1)
+    mixed = []
+    for which, mix in enumerate(mixer.mix):
+        share = mix
+        if dynamic:
+            inner = x * mixer.mix_x + past * (1 - mixer.mix_x)
+            rank = mixer.mix_down.shape[1] // 5
+            hidden = torch.tanh(inner @ mixer.mix_down[:, which * rank : (which + 1) * rank])
+            share = mix - hidden @ mixer.mix_up[which]
+        mixed.append(x * share + past * (1 - share))
+    rate = mixer.log_rate
+    if dynamic:
+        rate = rate + torch.tanh(mixed[4] @ mixer.decay_down) @ mixer.decay_up
+    decay = (-rate.exp()).expand(1, 7, 4)
+    k, v, r = (
+        layer(part)[:, :, None]
+        for layer, part in zip((mixer.key, mixer.value, mixer.receptance), mixed[:3], strict=True)
+    )
+    y, _ = wkv6_reference(r, k, v, decay[:, :, None], mixer.bonus, doubles(1, 1, 4, 4) * 0)
+    y = y[:, :, 0]
+    y = (y - y.mean(-1, keepdim=True)) / (y.var(-1, keepdim=True, unbiased=False) + 64e-5).sqrt()
+    y = (y * mixer.norm.weight + mixer.norm.bias) * F.silu(mixer.gate(mixed[3]))
+    torch.testing.assert_close(mixer(x, None)[0], mixer.output(y), rtol=1e-9, atol=1e-10)
