@@ -199,3 +199,46 @@ def _write(compiled: "Compiled", folder: Path, seed: int) -> None:
     num_bytes = sum(len(letters) + 1 for letters in strings)
     show(f"evalkit run --models rwkv7:{weights} --corpora {corpus} --output {folder / 'runs'}")
     show(f"has to come to {num_bits / num_bytes:.4f} bits per byte")
+
+
+def registers_command(
+    states: Annotated[str, typer.Option("--states", help="Numbers of states, FIRST-LAST.")] = "2-12",
+    letters: Annotated[int, typer.Option("--letters", help="Of the alphabet.", min=2, max=10)] = 2,
+    automata: Annotated[int, typer.Option("--automata", help="For each number of states.", min=1)] = 20,
+) -> None:
+    """Say how registers, layers and weights grow with the states of random minimal automata.
+
+    Registers of the reverse automaton are what reading letters backwards takes, and a table of four layers
+    has the number of letters to the power of twice these as entries; the layers and parameters are those of
+    the form that `probe compile` chooses.
+    """
+    import sys
+    from statistics import median
+
+    from rich.table import Table
+
+    from evalkit.errors import UsageError
+    from evalkit.terminal import console_for
+    from evalkit_tasks.compiling.growth import growth_factor, measure
+    from evalkit_tasks.formal.languages import MAX_RANDOM_STATES
+
+    first, _, last = states.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 2 <= int(first) < int(last) <= MAX_RANDOM_STATES):
+        raise UsageError(f"--states {states}: write FIRST-LAST, from 2 to {MAX_RANDOM_STATES}, such as 2-12")
+    rows = [measure(number, letters, automata) for number in range(int(first), int(last) + 1)]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("states", "reverse, median", "most", "<= 32", "table", "compile", "layers", "parameters, M"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            str(row.num_states),
+            f"{median(row.num_reverse_states):g}",
+            str(max(row.num_reverse_states)),
+            f"{row.share_of_few_registers:.0%}",
+            f"10^{row.log10_table(letters):.1f}",
+            f"{len(row.num_layers)}/{automata}",
+            f"{min(row.num_layers, default=0)}-{max(row.num_layers, default=0)}",
+            f"{median(row.num_parameters) / 1e6:.1f}" if row.num_parameters else "",
+        )
+    console_for(sys.stdout, width=110).print(table)
+    show(f"a state more makes the reverse automaton {growth_factor(rows):.2f} times as large")
