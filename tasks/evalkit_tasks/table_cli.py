@@ -98,5 +98,6 @@ def table_command(
     probe_table.print_cells(cells, sys.stdout)
     probe_table.print_parity(cells, sys.stdout)
     probe_table.print_fewest_layers(cells, sys.stdout)
+    probe_table.print_theory(cells, sys.stdout)
     probe_table.print_claims(cells, sys.stdout, only_trained=True)
     probe_table.print_published(cells, sys.stdout)

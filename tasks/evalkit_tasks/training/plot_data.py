@@ -11,6 +11,7 @@ from evalkit.spreadsheets import spreadsheet_rows
 from evalkit_tasks.training.experiments import fewest_layers, group_experiments, layer_sweeps
 from evalkit_tasks.training.published import compare
 from evalkit_tasks.training.suites import quick_claims
+from evalkit_tasks.training.theory_rows import theory_rows
 
 THRESHOLDS = (0.90, 0.95, 0.99)
 """Sequence accuracies from which a number of layers suffices."""
@@ -68,6 +69,10 @@ def to_json(cells: Sequence[ProbeCell]) -> dict[str, list[Record]]:
     return {
         "curves": curve_records(cells),
         "min_layers": fewest_layers_records(cells),
+        "theory": [
+            row._asdict() | {"layers_tried": list(row.layers_tried), "fewest": dict(row.fewest)}
+            for row in theory_rows(group_experiments(cells))
+        ],
         "claims": [
             {
                 "claim": claim.text,

@@ -12,6 +12,7 @@ from evalkit_tasks.training.plot_data import THRESHOLDS, fewest_layers_records
 from evalkit_tasks.training.published import Comparison, compare, published
 from evalkit_tasks.training.suites import quick_claims
 from evalkit_tasks.training.tasks.other import NEGATIVE_CONTROLS
+from evalkit_tasks.training.theory_rows import SOURCES, theory_rows
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -123,6 +124,25 @@ def print_layer_search(fewest: "Mapping[TrainSpec, int | None]", highest: int, s
     bound = f"{SOLVED_ACCURACY} at the training length T"
     show(f"fewest layers at which the median seed reaches {bound}", file=stream)
     _print(table, stream)
+
+
+def print_theory(cells: Sequence[ProbeCell], stream: TextIO) -> None:
+    """Print the layers that suffice by theory beside those that sufficed in training."""
+    rows = theory_rows(group_experiments(cells))
+    if not rows:
+        return
+    table = _table(
+        f"layers by theory, for every length; the fewest trained with {SOLVED_ACCURACY:.2f} of strings right",
+        texts=("task", "class", "model", "by theory", "tried", "trained, by length"),
+    )
+    for row in rows:
+        fewest = ", ".join(f"{test}: {layers or 'none'}" for test, layers in row.fewest)
+        tried = " ".join(map(str, row.layers_tried))
+        table.add_row(row.task, row.language_class, row.model, row.by_theory, tried, fewest)
+    show(file=stream)
+    _print(table, stream)
+    for line in SOURCES:
+        show(line, file=stream)
 
 
 def print_claims(cells: Sequence[ProbeCell], stream: TextIO, *, only_trained: bool = False) -> bool:

@@ -149,6 +149,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("probe", "bench"): lambda folder: [["--model", EVIL]],
     ("probe", "compile"): lambda folder: [[EVIL, "--output", "x"]],
     ("probe", "list"): lambda folder: [[], ["--json"]],
+    ("probe", "registers"): lambda folder: [["--states", EVIL]],
     ("probe", "show"): lambda folder: [["parity"], ["regex:(a|b)*a", "--json"], [EVIL]],
     ("probe", "table"): lambda folder: [["probes"], ["probes", "--json"], [EVIL]],
     ("probe", "train"): lambda folder: [["--task", EVIL, "--model", EVIL]],

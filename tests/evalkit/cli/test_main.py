@@ -38,7 +38,7 @@ COMMANDS = {
     "models": ["formats", "list", "show"],
     "parity": [],
     "plot": [],
-    "probe": ["compile", "list", "show", "table", "train"],
+    "probe": ["bench", "compile", "list", "registers", "show", "table", "train"],
     "report": [],
     "run": [],
     "table": [],
