@@ -268,6 +268,8 @@ def _check_strings(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
     if spec.stop_accuracy is not None:
         validation_batch(task, spec)
     for first, last in spec.test_lengths().values():
+        if task.fit_length is not None:
+            task.fit_length(first)
         if task.draw_kind is not None or first < shortest or task.num_letters**first <= _FEW_STRINGS:
             held_out_batch(task, spec, first, last)
 

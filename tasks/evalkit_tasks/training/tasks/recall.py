@@ -77,8 +77,6 @@ def _task(name: str, vocabulary: int, num_pairs: int) -> ProbeTask:
     def fit_length(length: int) -> int:
         if length < 4 * num_pairs:
             raise UsageError(f"{name}: a string has at least {4 * num_pairs} letters, not {length}")
-        if length >= vocabulary:
-            raise UsageError(f"{name}: a string has fewer letters than the {vocabulary} tokens, not {length}")
         return length - length % 2
 
     return ProbeTask(
