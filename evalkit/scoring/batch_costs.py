@@ -101,8 +101,8 @@ def _next_batch(plan: BatchPlan, finished: Container[int]) -> list[Piece] | None
 
 def _job(batch: Sequence[Piece]) -> Job:
     return Job(
-        [piece.window.targets.tolist() for piece in batch],
-        [piece.window.context.tolist() for piece in batch],
+        [piece.window.targets for piece in batch],
+        [piece.window.context for piece in batch],
     )
 
 

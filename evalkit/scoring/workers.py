@@ -35,6 +35,15 @@ class ForkableModel(Protocol):
     is_forkable: bool
     """Whether it computes on the CPU, and holds no connection or thread."""
 
+    def nats(
+        self,
+        sequences: Sequence[NDArray[np.int64]],
+        *,
+        contexts: Sequence[NDArray[np.int64]] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """As that of `TokenModel`; it takes arrays too, which are a fifth of the size of lists."""
+        ...
+
 
 @runtime_checkable
 class CountingModel(Protocol):
@@ -47,8 +56,8 @@ class CountingModel(Protocol):
 class Job(NamedTuple):
     """The arguments of `TokenModel.nats`."""
 
-    sequences: Sequence[Sequence[int]]
-    contexts: Sequence[Sequence[int]]
+    sequences: Sequence[NDArray[np.int64]]
+    contexts: Sequence[NDArray[np.int64]]
 
 
 class Answer(NamedTuple):
@@ -74,7 +83,11 @@ def compute(model: TokenModel, job: Job) -> Answer:
 
     before = model.num_computed if isinstance(model, CountingModel) else None
     try:
-        nats = [np.asarray(cost) for cost in model.nats(job.sequences, contexts=job.contexts)]
+        if isinstance(model, ForkableModel):
+            costs = model.nats(job.sequences, contexts=job.contexts)
+        else:
+            costs = model.nats(_as_lists(job.sequences), contexts=_as_lists(job.contexts))
+        nats = [np.asarray(cost) for cost in costs]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -82,6 +95,10 @@ def compute(model: TokenModel, job: Job) -> Answer:
         free_cached_memory()
         return answer
     return Answer(nats, None if before is None else model.num_computed - before)  # type: ignore[attr-defined]
+
+
+def _as_lists(arrays: Sequence[NDArray[np.int64]]) -> list[list[int]]:
+    return [array.tolist() for array in arrays]
 
 
 def num_suited_workers(model: TokenModel, documents: Sequence[Document], num_allowed: int | None) -> int:

@@ -8,7 +8,7 @@ tokens only), so that is tried on the model itself before it is relied upon.
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -86,12 +86,18 @@ def hidden_in_pieces(model: "transformers.PreTrainedModel", input_ids: Tensor, n
         input_ids: ``[B, T]``.
         num_queries: tokens of a piece.
     """
+    return torch.cat(list(cached_pieces(model, input_ids, num_queries)), dim=1)
+
+
+def cached_pieces(
+    model: "transformers.PreTrainedModel", input_ids: Tensor, num_queries: int
+) -> Iterator[Tensor]:
+    """The pieces of `hidden_in_pieces`, each read when it is asked for."""
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config)
-    return torch.cat(
-        [advance(model, piece, cache) for piece in torch.split(input_ids, num_queries, dim=1)], dim=1
-    )
+    for piece in torch.split(input_ids, num_queries, dim=1):
+        yield advance(model, piece, cache)
 
 
 def reads_in_pieces(model: "transformers.PreTrainedModel", ids: Sequence[int]) -> bool:

@@ -18,12 +18,13 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hf import cache as hf_reading
-from evalkit.models.hf.attention import bound_attention, piece_length
+from evalkit.models.hf.attention import bound_attention
 from evalkit.models.hf.batch_sizes import tokens_per_batch
 from evalkit.models.hf.cache import HfReading
 from evalkit.models.hf.checkpoint import open_checkpoint, stated_length
 from evalkit.models.hf.extra_tensors import summary
-from evalkit.models.hf.head import hidden_at_head, understand_head
+from evalkit.models.hf.head import understand_head
+from evalkit.models.hf.long_texts import hidden_pieces, most_at_once, piece_of, reads_far_back
 from evalkit.models.hf.position_tables import position_tables, reset_tables
 from evalkit.models.hf.quiet import quiet
 from evalkit.models.hf.routing import chooses_tokens
@@ -203,7 +204,10 @@ class HfModel:
         self, sequences: Sequence[Sequence[int]], contexts: Sequence[Sequence[int]]
     ) -> list[NDArray[np.float32]]:
         costs = [np.full(len(targets), math.log(self.vocab_size), np.float32) for targets in sequences]
-        inputs = [[*context, *targets][:-1] for context, targets in zip(contexts, sequences, strict=True)]
+        inputs = [
+            np.concatenate((np.asarray(context, np.int64), np.asarray(targets, np.int64)))[:-1]
+            for context, targets in zip(contexts, sequences, strict=True)
+        ]
         length = max(map(len, inputs), default=0)
         if length == 0:
             return costs
@@ -211,32 +215,41 @@ class HfModel:
         self.num_computed += ids.size
         for row, tokens in enumerate(inputs):
             ids[row, : len(tokens)] = tokens
-        # Of each row, the targets that have something before them, and the positions that predict them,
-        # counted through the flattened batch. What nothing precedes keeps ln(V), which `costs` was filled
-        # with.
+        # Of each row, the targets that have something before them, and the positions that predict them. What
+        # nothing precedes keeps ln(V), which `costs` was filled with.
         unpredicted = [0 if len(context) else 1 for context in contexts]
         paid = [targets[skip:] for targets, skip in zip(sequences, unpredicted, strict=True)]
+        rows = np.repeat(np.arange(len(paid)), list(map(len, paid)))
         positions = np.concatenate(
             [
-                np.arange(row * length + len(tokens) - len(targets), row * length + len(tokens))
-                for row, (tokens, targets) in enumerate(zip(inputs, paid, strict=True))
+                np.arange(len(tokens) - len(targets), len(tokens))
+                for tokens, targets in zip(inputs, paid, strict=True)
             ]
         )
         targets = np.concatenate([np.asarray(row, np.int64) for row in paid])
+        nats = np.empty(len(targets), np.float32)
         with self.computing():
-            hidden = self._hidden(torch.from_numpy(ids).to(self._device))
-        nats = self._head_nats(hidden.flatten(0, 1)[torch.from_numpy(positions).to(self._device)], targets)
+            for first, hidden in self._hidden(torch.from_numpy(ids).to(self._device)):
+                is_read = (positions >= first) & (positions < first + hidden.shape[1])
+                places = torch.from_numpy(rows[is_read] * hidden.shape[1] + positions[is_read] - first)
+                paid_hidden = hidden.flatten(0, 1)[places.to(self._device)]
+                nats[is_read] = self._head_nats(paid_hidden, targets[is_read])
         ends = np.cumsum([len(row) for row in paid])[:-1]
         for cost, skip, part in zip(costs, unpredicted, np.split(nats, ends), strict=True):
             cost[skip:] = part
         return costs
 
-    def _hidden(self, ids: Tensor) -> Tensor:
-        """What the head gets at every position of ``ids``, ``[B, T]``."""
-        num_queries = piece_length(self._model.config, *ids.shape)
-        if self._reads_in_pieces and num_queries < ids.shape[1]:
-            return hf_reading.hidden_in_pieces(self._model, ids, num_queries)
-        return hidden_at_head(self._model, ids)
+    def _hidden(self, ids: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """What the head gets at every position of ``ids``, ``[B, T]``, by pieces with their beginnings."""
+        bounds = self.context_limit, self.tokens_per_batch
+        num_at_once = piece_of(*bounds) if ids.numel() > most_at_once(*bounds) and self._continues else None
+        return hidden_pieces(self._model, ids, num_at_once, in_pieces=self._reads_in_pieces)
+
+    @functools.cached_property
+    def _continues(self) -> bool:
+        """Whether a long text may be read in pieces, tried at the first."""
+        may_cut = not (self._tables.switches or self._reads_alone) and reads_far_back(self._model.config)
+        return may_cut and hf_reading.reads_in_pieces(self._model, _probe_ids(self._token_bytes))
 
     def _check_company(self, ids: list[int]) -> None:
         """Read rows one by one where a row's costs depend on its neighbors.
@@ -304,7 +317,7 @@ class HfModel:
         """See `evalkit.models.distributions.DistributionModel`; in one piece, as a text is read at once."""
         ids = torch.tensor([[*context, *targets][:-1]], device=self._device)
         with self.computing():
-            hidden = self._hidden(ids)[0]
+            hidden = torch.cat([piece[0] for _, piece in self._hidden(ids)])
         yield hidden[len(context) - 1 :]
 
     @torch.inference_mode()

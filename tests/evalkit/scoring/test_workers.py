@@ -55,7 +55,7 @@ def test_processes_give_the_bits_of_one() -> None:
 
 def test_a_network_computes_in_processes_what_it_computes_in_one() -> None:
     model = load_model(f"rwkv7:{TINY}", device="cpu", dtype="float32")
-    texts = documents(*((TEXT * 8)[: 60 + 37 * number] for number in range(8)))
+    texts = documents(*((TEXT * 8)[: 150 + 17 * number] for number in range(6)))
     model.tokens_per_batch = 128
     assert num_suited_workers(model, texts, 2) == 2
     alone, together = (score_documents(model, texts, "document", num_workers=number) for number in (1, 2))

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from evalkit.errors import ModelError
 from evalkit.models.hf import checkpoint as hf_checkpoint
 from evalkit.models.hf import files as hf_files
+from evalkit.models.hf import long_texts
 from evalkit.models.hf import model as hf
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hub import HubSnapshot
@@ -109,6 +110,33 @@ def test_what_is_read_before_does_not_depend_on_who_pays_for_it(
     for split in (1, 17, 100, len(ids) - 1):
         nats = model.nats([ids[split:]], contexts=[[0, *ids[:split]]])[0]
         np.testing.assert_allclose(nats, whole[split:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "mamba2"])
+def test_a_long_text_is_read_in_pieces(
+    architecture: str, checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is that of a piece, and the costs those of the text in one, of each row beside another."""
+    model = load(checkpoint(architecture))
+    ids = model.encode(TEXT).ids.tolist()
+    sequences, contexts = [ids, ids[40:]], [[0], ids[:40]]
+    whole = model.nats(sequences, contexts=contexts)
+    monkeypatch.setattr(long_texts, "ATTENTION_TOKENS", 64)
+    model.tokens_per_batch = 64 if architecture == "llama" else 16
+    lengths = []
+    hook = model._model.get_input_embeddings().register_forward_pre_hook(
+        lambda _module, inputs: lengths.append(inputs[0].shape)
+    )
+    pieces = model.nats(sequences, contexts=contexts)
+    hook.remove()
+    for nats, expected in zip(pieces, whole, strict=True):
+        np.testing.assert_allclose(nats, expected, rtol=1e-5)
+    assert lengths[-len(ids) // 8 + 1 :] == [torch.Size((2, 8))] * (len(ids) // 8 - 1) + [lengths[-1]]
+
+
+def test_a_window_is_not_read_in_pieces(checkpoint: Callable[[str], Path]) -> None:
+    """A trial of eighty tokens does not show what a cache forgets beyond its window."""
+    assert not load(checkpoint("gemma2"))._continues
 
 
 def test_without_context_the_first_token_costs_the_vocabulary(checkpoint: Callable[[str], Path]) -> None:
