@@ -22,6 +22,7 @@ from evalkit.cli import (
     lm_eval,
     models,
     parity,
+    plan,
     plot,
     report,
     run,
@@ -50,6 +51,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("run")(run.run_command)
 app.command("audit")(audit.audit_command)
+app.command("plan")(plan.plan_command)
 app.command("status")(status.status_command)
 app.command("compare")(compare.compare_command)
 app.command("compress")(compress.compress_command)

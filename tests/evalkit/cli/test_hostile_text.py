@@ -145,6 +145,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("models", "formats"): lambda folder: [[], ["--json"]],
     ("models", "list"): lambda folder: [[], ["--json"]],
     ("models", "show"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],
+    ("plan",): lambda folder: [["--models", "evil,zstd", "--corpora", "evil"], ["--device", EVIL]],
     ("plot",): lambda folder: [[EVIL, "runs", "-o", "x.png"], ["heatmap", EVIL, "-o", "x.png"]],
     ("probe", "bench"): lambda folder: [["--model", EVIL]],
     ("probe", "compile"): lambda folder: [[EVIL, "--output", "x"]],
