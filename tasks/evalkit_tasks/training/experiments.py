@@ -64,7 +64,7 @@ class LayerSweep:
     """Experiments that differ in their number of layers alone."""
 
     experiments: tuple[Experiment, ...]
-    """In the order of their layers; at least two."""
+    """In the order of their layers; at least two, or one with one layer that was trained to an accuracy."""
 
     @property
     def layers_tried(self) -> tuple[int, ...]:
@@ -98,7 +98,8 @@ def group_experiments(cells: Iterable[ProbeCell]) -> list[Experiment]:
 def layer_sweeps(experiments: Iterable[Experiment]) -> list[LayerSweep]:
     """The experiments of which there are several that differ in their layers alone, these together.
 
-    Of a network with one number of layers nothing is known of fewer, so it is in no sweep.
+    Of a network with one number of layers nothing is known of fewer, so it is in no sweep, unless that is one
+    and it was trained until it was right: then a search for the fewest may have ended with it.
     """
     groups: dict[tuple[ProbeSpec, int, int | None], list[Experiment]] = {}
     for experiment in experiments:
@@ -107,7 +108,7 @@ def layer_sweeps(experiments: Iterable[Experiment]) -> list[LayerSweep]:
     return [
         LayerSweep(tuple(sorted(group, key=lambda experiment: experiment.spec.num_layers)))
         for group in groups.values()
-        if len(group) > 1
+        if len(group) > 1 or (group[0].spec.num_layers == 1 and group[0].spec.stop_accuracy is not None)
     ]
 
 

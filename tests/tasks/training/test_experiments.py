@@ -53,3 +53,10 @@ def test_the_median_seed_decides_and_the_fewest_layers_win() -> None:
     assert sweep.layers_tried == (1, 2, 4)
     assert fewest_layers(sweep) == fewest_layers(sweep, 0.9) == [("32", 1), ("64", 2)]
     assert fewest_layers(sweep, 0.93) == [("32", 4), ("64", None)]
+
+
+def test_one_layer_that_was_trained_to_an_accuracy_is_the_end_of_a_search() -> None:
+    fixed, searched = cell(1, 0, {32: 1.0}), cell(1, 0, {32: 1.0}, stop_accuracy=0.99)
+    [sweep] = layer_sweeps(group_experiments([fixed, searched, cell(2, 0, {32: 1.0}, stop_accuracy=0.9)]))
+    assert sweep.experiments[0].spec.stop_accuracy == 0.99
+    assert fewest_layers(sweep) == [("32", 1)]

@@ -279,6 +279,12 @@ def _mlstm(options: NetworkOptions, _is_signed: bool) -> "Mixer":
     return MLSTM(options.width, options.head_size)
 
 
+def _titans(options: NetworkOptions, _is_signed: bool) -> "Mixer":
+    from evalkit_tasks.training.networks.titans import TitansMemory
+
+    return TitansMemory(options.width, options.head_size)
+
+
 _BOTH = ("off", "full")
 ARCHITECTURES: dict[str, Architecture] = {
     "rwkv7": Architecture(_rwkv7, 4e-3, EIGENVALUES, head_multiple=2),
@@ -295,6 +301,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mamba1": Architecture(_stack(_mamba1, 0), 2e-3, _BOTH, is_batched=True),
     "mamba2": Architecture(_stack(_mamba2, 0), 2e-3, _BOTH, is_batched=True),
     "mamba3": Architecture(_stack(_mamba3, 2), 2e-3, is_batched=True),
+    "titans": Architecture(_stack(_titans, 2), 2e-3, head_multiple=2, is_batched=True),
     "retnet": Architecture(_stack(_retnet, 2), 1e-3, head_multiple=2, is_batched=True),
     "transformer-rope": Architecture(_transformer("rope"), 1e-3, head_multiple=2),
     "transformer-nope": Architecture(_transformer("nope"), 1e-3),

@@ -21,6 +21,7 @@ from evalkit_tasks.training.networks.mamba import (
     trapezoidal_attention,
 )
 from evalkit_tasks.training.networks.rwkv_early import ChannelMix, TimeMix4, TimeMix56, _Place, wkv6
+from evalkit_tasks.training.networks.titans import surprise_memory
 from evalkit_tasks.training.networks.xlstm import MLSTM, mlstm, mlstm_reference
 
 LONGER = CHUNK_TOKENS + 9
@@ -320,3 +321,21 @@ def test_the_time_mixes_of_rwkv5_and_6_are_their_equations(dynamic):
     y = (y - y.mean(-1, keepdim=True)) / (y.var(-1, keepdim=True, unbiased=False) + 64e-5).sqrt()
     y = (y * mixer.norm.weight + mixer.norm.bias) * F.silu(mixer.gate(mixed[3]))
     torch.testing.assert_close(mixer(x, None)[0], mixer.output(y), rtol=1e-9, atol=1e-10)
+
+
+def test_the_memory_of_titans_descends_its_loss_with_momentum():
+    # Equations 9-14 of arXiv 2501.00663, the gradient by autograd.
+    q, k, v = (doubles(1, 9, 1, 4, seed=seed) for seed in range(3))
+    rate, momentum, forget = (doubles(1, 9, 1, seed=seed).sigmoid() for seed in range(3, 6))
+    memory, surprise = doubles(4, 4, seed=6), doubles(4, 4, seed=7)
+    y, (last, _) = surprise_memory(
+        q, k, v, rate, momentum, forget, (memory[None, None], surprise[None, None])
+    )
+    for t in range(9):
+        leaf = memory.clone().requires_grad_()
+        loss = (leaf @ k[0, t, 0] - v[0, t, 0]).square().sum() / 2
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        surprise = momentum[0, t] * surprise - rate[0, t] * gradient
+        memory = (1 - forget[0, t]) * memory + surprise
+        torch.testing.assert_close(y[0, t, 0], memory @ q[0, t, 0], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(last[0, 0], memory, rtol=1e-9, atol=1e-10)
