@@ -7,6 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # How many layers a word problem takes.
 LAYERS = --task s3 --layers 1,2,4 --train-length 16 --steps 2500 --output results/cells
+PROFILED = rwkv7-nano,llama-nano,rwkv7-0.1b-shape,smollm2-135m-instruct-q4_1,gemma-3-270m-shape
 
 # The fewest layers by trained length: the protocol of the suite "tracking", whatever the length.
 FEWEST = --task s3,a5,z60 --bisect-layers 4 --seeds 3 --stop-accuracy 0.99 --learning-rate 0.001,0.003,0.01 \
@@ -66,6 +67,10 @@ results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU n
 	mkdir -p results/bench
 	$(BIN)/evalkit bench --rounds 9 --json > results/bench/.rwkv7 && mv results/bench/.rwkv7 results/bench/rwkv7.json
 	$(BIN)/evalkit bench kernels --json > results/bench/.kernels && mv results/bench/.kernels results/bench/kernels.json
+	$(BIN)/evalkit bench score --kilobytes 6 --threads 1 --json > results/bench/.score && mv results/bench/.score results/bench/score.json
+	$(BIN)/evalkit bench score --models smollm2-135m-instruct-q4_1 --kilobytes 6 --threads 1 --json > results/bench/.score && \
+	  mv results/bench/.score results/bench/score-smollm2.json
+	$(BIN)/evalkit bench profile --models $(PROFILED) --limit 1 --json > results/bench/.profile && mv results/bench/.profile results/bench/profile.json
 
 probes: $(VENV)/.installed  ## train every network on ten tasks, and find the fewest layers: a night of two cores, into results/
 	$(BIN)/evalkit probe train --suite tracking --output results/cells

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from evalkit import plots
+from evalkit.bench.profile import ProfileRow, profile_table
+from evalkit.bench.score import PeerRow, ScoreRow
+from evalkit.bench.score_lines import machine_line, score_lines
 from evalkit.bench.whole_model import ModelBench, bench_lines
 from evalkit.cells.reading import read_cell_of
 from evalkit.cells.schema import CorpusCell
@@ -79,6 +82,17 @@ def test_readme_and_the_pages_show_these_numbers(cells: dict[tuple[str, str], Co
     speeds = json.loads((RESULTS / "bench" / "rwkv7.json").read_text(encoding="utf-8"))
     del speeds["environment"]
     for line in bench_lines(ModelBench(**speeds)):
+        assert f"\n{line}\n" in PERFORMANCE
+    for path in sorted((RESULTS / "bench").glob("score*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        num_threads = content["rows"][0]["num_threads"]
+        assert f"\n{machine_line(content['processor'], content['gemm_gflops'], num_threads)}\n" in PERFORMANCE
+        for row in content["rows"]:
+            peers = tuple(PeerRow(**peer) for peer in row["peers"])
+            for line in score_lines(ScoreRow(**row | {"peers": peers})):
+                assert f"\n{line}\n" in PERFORMANCE
+    profile = json.loads((RESULTS / "bench" / "profile.json").read_text(encoding="utf-8"))
+    for line in profile_table([ProfileRow(**row) for row in profile["rows"]]):
         assert f"\n{line}\n" in PERFORMANCE
     shown = re.search(r"\n(task +model +layers.*?)```", PROBES, re.DOTALL)
     assert shown is not None

@@ -91,6 +91,9 @@ def _ratios(content: Mapping[str, Any]) -> list[Ratio]:
     if isinstance(content.get("rows"), list):
         ratios = []
         for row in content["rows"]:
+            if "operator" not in row:
+                ratios += _ratios_of_model(row)
+                continue
             operator = f"{row['operator']}, {row['shape']}"
             ratios += [Ratio(operator, name, float(peer["ratio"])) for name, peer in row["peers"].items()]
             ratios.append(
@@ -100,3 +103,12 @@ def _ratios(content: Mapping[str, Any]) -> list[Ratio]:
     if content.get("ratio_median") is not None:
         return [Ratio(f"RWKV-7 as a whole, {content['shape']}", "rwkv", float(content["ratio_median"]))]
     return []
+
+
+def _ratios_of_model(row: Mapping[str, Any]) -> list[Ratio]:
+    """What `evalkit bench score` says of a model; a row of `evalkit bench profile` compares nothing."""
+    if "peers" not in row:
+        return []
+    operator = f"{row['model']} as a whole, {row['dtype']}"
+    ratios = [Ratio(operator, peer["name"], float(peer["ratio_median"])) for peer in row["peers"]]
+    return [*ratios, Ratio(operator, "its matrix products alone", float(row["gemm_share"]))]

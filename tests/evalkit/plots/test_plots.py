@@ -334,8 +334,12 @@ def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:
     where = {"environment": {"cpu": "a processor"}}
     path.write_text(json.dumps({**where, "rows": rows}))
     (tmp_path / "rwkv7.json").write_text(json.dumps({**where, "shape": "L12", "ratio_median": 3.66}))
+    peers = [{"name": "rival", "ratio_median": 2.25}]
+    score = [{"model": "m", "dtype": "float32", "gemm_share": 0.75, "peers": peers}]
+    (tmp_path / "score.json").write_text(json.dumps({**where, "rows": score}))
+    (tmp_path / "profile.json").write_text(json.dumps({**where, "rows": [{"model": "m", "wall_s": {}}]}))
     text = texts_of(plots.speed(tmp_path))
-    for shown in ("10.00 ×", "0.50 ×", "3.66 ×", "a processor", "wkv7 forward, T=512"):
+    for shown in ("10.00 ×", "0.50 ×", "3.66 ×", "2.25 ×", "0.75 ×", "a processor", "wkv7 forward, T=512"):
         assert shown in text
     assert "3.66" not in texts_of(plots.speed(path))
     (tmp_path / "other.json").write_text(json.dumps({**where, "rows": [{"operator": "wkv7"}]}))
