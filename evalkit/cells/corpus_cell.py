@@ -43,6 +43,7 @@ from evalkit.cells.rows import write_rows
 from evalkit.cells.schema import (
     CellDocuments,
     CellMetrics,
+    CellProof,
     CellTotals,
     CorpusCell,
     Environment,
@@ -214,6 +215,7 @@ def write_cell(
     prefix: Prefix | None,
     environment: Environment,
     tried: Sequence[PrefixCost] = (),
+    proof: CellProof | None = None,
 ) -> CorpusCell:
     """Write a cell's two files, the JSON last, and return it.
 
@@ -227,6 +229,7 @@ def write_cell(
         prefix: what was read before each document; None for a codec.
         environment: from `evalkit.cells.provenance.cell_environment`.
         tried: what the prefixes cost of which this is the cheapest.
+        proof: documents that were decoded again.
 
     Raises:
         ScoringError: no document could be scored.
@@ -251,6 +254,7 @@ def write_cell(
             documents=_documents(spec, scores, path, parquet_sha256),
             environment=environment,
             scorer_version=SCORER_VERSION,
+            proof=proof,
             sha256="",  # `cell_files.write` takes it
         )
         return content_of(cell)

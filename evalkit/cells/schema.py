@@ -198,6 +198,19 @@ class CellDocuments:
     """Whether the rows have the bits of every token."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellProof:
+    """Documents of a cell that were coded by the model and decoded again to the last bit."""
+
+    num_documents: int
+    """The first of the corpus that the model's tokens can represent."""
+    num_bytes: int
+    code_bytes: int
+    """Of one code for all of them, without any header."""
+    total_bits: float
+    """What they cost by the distributions that they were coded by."""
+
+
 class DocumentRow(NamedTuple):
     """A document of a cell of a corpus."""
 
@@ -235,6 +248,8 @@ class CorpusCell(Cell):
     metrics: CellMetrics
     documents: CellDocuments
     scorer_version: int
+    proof: Annotated[CellProof | None, Mark.MAY_BE_ABSENT] = None
+    """Absent where no document was decoded; no part of the key."""
 
     @property
     def bits_per_byte(self) -> float:

@@ -80,6 +80,9 @@ _Shard = Annotated[
 _LogFile = Annotated[
     Path | None, typer.Option("--log-file", help="Append what happens to this file, as lines of JSON.")
 ]
+_Prove = Annotated[
+    int, typer.Option("--prove", help="Code and decode N documents of each cell, which records it.", min=0)
+]
 _StateProbe = Annotated[
     bool, typer.Option("--hidden-state-probe", help="Tasks: read the state off hidden states as well.")
 ]
@@ -107,6 +110,7 @@ def run_command(
     log_file: _LogFile = None,
     dry_run: DryRunOption = False,
     try_prefixes: _TryPrefixes = False,
+    prove: _Prove = 0,
     shots: _Shots = None,
     lengths: _Lengths = None,
     date: _Date = None,
@@ -143,7 +147,7 @@ def run_command(
             names = comma_list(joined(tasks))
             task_result = _run_tasks(model_names, names, corpus_names, task_options, options)
         if tasks is None or corpora is not None:
-            result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, options)
+            result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, prove, options)
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
 
 
@@ -184,11 +188,20 @@ def _run_corpora(
     policy: str,
     limit: int | None,
     token_bits: bool,
+    prove: int,
     options: "RunOptions",
 ) -> "RunResult":
     from evalkit.runner.corpora import run
 
-    return run(model_names, corpus_names, policy=policy, limit=limit, token_bits=token_bits, options=options)
+    return run(
+        model_names,
+        corpus_names,
+        policy=policy,
+        limit=limit,
+        token_bits=token_bits,
+        prove=prove,
+        options=options,
+    )
 
 
 def _check_requests(

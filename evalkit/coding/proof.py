@@ -10,6 +10,7 @@ from evalkit.coding.rounds import Layout
 from evalkit.coding.symbols import Ids
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError, UsageError
+from evalkit.models.compressors import ClassicalCodec
 from evalkit.models.lanes import lane_reader
 from evalkit.models.protocol import Model
 
@@ -43,29 +44,40 @@ def check_decodable(policy: str) -> None:
 
 
 def decode_again(
-    model: Model, documents: Sequence[Document], policy: str, prefix: Sequence[int] | None = None
+    model: Model,
+    documents: Sequence[Document],
+    policy: str,
+    prefix: Sequence[int] | None = None,
+    *,
+    most: int | None = None,
 ) -> Decoded:
     """Code documents by a model's distributions, decode them, and compare every byte.
 
     Args:
-        model: one that shows distributions and what its tokens stand for.
+        model: one that shows distributions and what its tokens stand for, or a compressor of evalkit's.
         documents: those that its tokens cannot represent are left out.
         policy: see `check_decodable`.
         prefix: ids that are read before each; None: the model's own.
+        most: the first so many that have tokens; None: all.
 
     Raises:
         ModelError: the model shows no distributions.
         ScoringError: a document did not come back, or none has tokens.
     """
+    if isinstance(model, ClassicalCodec):
+        return _decode_codec(model, documents[:most])
     check_decodable(policy)
     reader = lane_reader(model)
     coded: list[tuple[Document, Ids]] = []
     for document in documents:
+        if len(coded) == most:
+            break
         try:
-            coded.append((document, np.asarray(reader.model.encode(document.text).ids, np.int64)))
+            ids = np.asarray(reader.model.encode(document.text).ids, np.int64)
         except LossyTextError:  # it has no score either
             continue
-    coded = [(document, ids) for document, ids in coded if len(ids)]
+        if len(ids):
+            coded.append((document, ids))
     if not coded:
         raise ScoringError(f"{model.identity.name}: no document has tokens, so that none can be decoded")
     start = tuple(reader.model.prefix if prefix is None else prefix)
@@ -84,3 +96,25 @@ def decode_again(
             )
     num_bytes = sum(document.num_bytes for document, _ in coded)
     return Decoded(len(coded), num_bytes, len(code.words), code.ideal_bits)
+
+
+def check_shows_distributions(model: Model) -> None:
+    """Refuse a model of which nothing can be decoded.
+
+    Raises:
+        ModelError: it does not show the distribution of its next token.
+    """
+    if not isinstance(model, ClassicalCodec):
+        lane_reader(model)
+
+
+def _decode_codec(model: ClassicalCodec, documents: Sequence[Document]) -> Decoded:
+    num_bytes, num_code_bytes = 0, 0
+    for document in documents:
+        code = model.encode(document.data)
+        if model.decode(code, document.num_bytes) != document.data:
+            raise ScoringError(
+                f"{model.identity.name}: document {document.id} was coded and came back as other bytes"
+            )
+        num_bytes, num_code_bytes = num_bytes + document.num_bytes, num_code_bytes + len(code)
+    return Decoded(len(documents), num_bytes, num_code_bytes, 8.0 * num_code_bytes)

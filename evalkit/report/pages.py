@@ -198,6 +198,7 @@ class Pages:
             half_width=None if level.half_width is None else number(level.half_width, places),
             marks=("*" if cell.documents.num_lossy else "")
             + ("‡" if cell.documents.num_literal else "")
+            + ("✓" if cell.proof else "")
             + reading.exposure.mark,
             title="; ".join(_notes(cell, level, reading)),
             reading=reading,
@@ -230,6 +231,10 @@ def _notes(cell: CorpusCell, level: Estimate, reading: Reading) -> list[str]:
         )
     if cell.documents.num_literal:
         notes.append(f"{cell.documents.num_literal} documents spelled as they stand, without its normaliser")
+    if cell.proof:
+        notes.append(
+            f"{cell.proof.num_documents} documents were decoded from {cell.proof.code_bytes:,} bytes of code"
+        )
     if reading.exposure.mark:
         notes.append(reading.text)
     return notes

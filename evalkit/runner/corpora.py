@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.partial import PartialCell
+from evalkit.cells.proofs import add_proof, has_proof, proof_of
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
+from evalkit.coding.proof import check_decodable, check_shows_distributions
 from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
 from evalkit.errors import UsageError
@@ -43,6 +45,7 @@ def run(
     policy: str = DEFAULT_POLICY,
     limit: int | None = None,
     token_bits: bool = False,
+    prove: int = 0,
     options: RunOptions | None = None,
 ) -> RunResult:
     """Score every model on every corpus, as far as that is not done yet.
@@ -58,6 +61,7 @@ def run(
         policy: one of `evalkit.scoring.policy.POLICIES`.
         limit: how many documents of each corpus to score; None: all.
         token_bits: whether to keep the bits of every token.
+        prove: how many documents of each cell to code and decode again; finished cells get what they lack.
         options: output folder, device, precision and the like; None: the defaults.
 
     Raises:
@@ -73,6 +77,8 @@ def run(
         raise UsageError("nothing to do: name at least one model and one corpus")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
+    if prove:
+        check_decodable(policy)
     options.check()
     check_prefix_fits(policy, options.load_options.prefix)
     for corpus in corpora:
@@ -84,7 +90,7 @@ def run(
     if options.shard is not None:
         works = [Work(id(located), _work(located, spec)) for located, spec in specs]
         specs = [specs[place] for place in places_of_shard(works, options.shard)]
-    result = score_missing([_planned(located, spec, options) for located, spec in specs], options)
+    result = score_missing([_planned(located, spec, options, prove) for located, spec in specs], options)
     scored = {spec.corpus.name: spec.corpus for _, spec in specs}
     return RunResult(
         corpora=tuple(scored),
@@ -151,7 +157,9 @@ def _load_corpora(corpora: Sequence[str | Corpus], reporter: Reporter) -> list[C
     return loaded
 
 
-def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> PlannedCell[CorpusCell]:
+def _planned(
+    located: LocatedModel, spec: CellSpec, options: RunOptions, num_proven: int
+) -> PlannedCell[CorpusCell]:
     corpus = spec.corpus
     return planned_cell(
         located,
@@ -159,23 +167,28 @@ def _planned(located: LocatedModel, spec: CellSpec, options: RunOptions) -> Plan
         len(corpus.documents),
         f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
         spec.path(options.folder),
-        functools.partial(_find, spec),
-        functools.partial(_score, spec),
+        functools.partial(_find, spec, num_proven),
+        functools.partial(_score, spec, num_proven),
         options,
     )
 
 
-def _find(spec: CellSpec, options: RunOptions) -> CorpusCell | None:
-    return find_cell(
+def _find(spec: CellSpec, num_proven: int, options: RunOptions) -> CorpusCell | None:
+    cell = find_cell(
         spec,
         options.folder,
         warn=options.reporter.message,
         dry_run=options.dry_run,
         accept_versions=options.accept_versions,
     )
+    return cell if cell is not None and has_proof(cell, num_proven) else None
 
 
-def _score(spec: CellSpec, model: Model, options: RunOptions) -> CorpusCell:
+def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -> CorpusCell:
+    if num_proven:
+        check_shows_distributions(model)
+        if (finished := _find(spec, 0, options)) is not None:  # it lacks nothing but this
+            return add_proof(finished, proof_of(model, spec, num_proven, finished.policy.prefix_ids))
     environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
     prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
     spool = TokenSpool(options.folder) if spec.token_bits else None
@@ -206,6 +219,7 @@ def _score(spec: CellSpec, model: Model, options: RunOptions) -> CorpusCell:
     seconds = max(log.seconds + time.perf_counter() - started_s, _LEAST_S)
     spec = spec._replace(identity=with_loaded_details(spec.identity, model))
     mark_corpus_scored(spec.corpus)
+    proof = proof_of(model, spec, num_proven, prefix.ids if prefix else None) if num_proven else None
     return write_cell(
         spec,
         scores,
@@ -214,6 +228,7 @@ def _score(spec: CellSpec, model: Model, options: RunOptions) -> CorpusCell:
         prefix=prefix,
         environment=environment,
         tried=tried,
+        proof=proof,
     )
 
 

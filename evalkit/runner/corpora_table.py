@@ -68,6 +68,7 @@ def _cell(cell: CorpusCell | None, marks: Mapping[int, str]) -> str:
     if cell is None:
         return "failed"
     mark = ("*" if cell.documents.num_lossy else "") + ("‡" if cell.documents.num_literal else "")
+    mark += "✓" if cell.proof else ""
     return _number(cell.bits_per_byte, cell.metrics.interval) + mark + marks[id(cell)]
 
 
@@ -121,6 +122,12 @@ def notes(result: RunResult) -> Iterator[str]:
             yield (
                 f"‡ {cell.model.name} on {cell.corpus.name}: {num_literal} of {cell.corpus.num_documents} "
                 "documents spelled as they stand, for the tokens its tokenizer gives lose something of them"
+            )
+    for cell in result.cells:
+        if proof := cell.proof:
+            yield (
+                f"✓ {cell.model.name} on {cell.corpus.name}: {proof.num_documents} documents, "
+                f"{proof.num_bytes:,} bytes, were decoded from {proof.code_bytes:,} bytes of code"
             )
     if any(cell.policy.name == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
