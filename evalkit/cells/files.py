@@ -179,12 +179,16 @@ def write(
             with atomic_write(parquet) as temporary:
                 write_rows(temporary)
                 parquet_sha256 = _parquet_digest(temporary)
-            content = content_of(parquet_sha256)
-            content["sha256"] = content_sha256(content)
-            with atomic_write(path) as temporary:
-                temporary.write_text(strict_json(content), encoding="utf-8")
+            write_content(path, content_of(parquet_sha256))
         written: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     return written
+
+
+def write_content(path: Path, content: dict[str, object]) -> None:
+    """Write a cell's JSON with its digest, whole or not at all, by whoever has locked the folder."""
+    content["sha256"] = content_sha256(content)
+    with atomic_write(path) as temporary:
+        temporary.write_text(strict_json(content), encoding="utf-8")
 
 
 class _DamageError(Exception):

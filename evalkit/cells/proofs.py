@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from evalkit.cells.corpus_cell import CellSpec
-from evalkit.cells.files import content_sha256
+from evalkit.cells.files import write_content
 from evalkit.cells.reading import read_corpus_cell
 from evalkit.cells.schema import CellProof, CorpusCell, content_of
 from evalkit.coding.proof import decode_again
-from evalkit.files import atomic_write, locked, strict_json
+from evalkit.files import locked
 from evalkit.models.protocol import Model
 
 
@@ -47,8 +47,5 @@ def add_proof(cell: CorpusCell, proof: CellProof) -> CorpusCell:
         OSError: the cell cannot be written.
     """
     with locked(cell.path.parent):
-        content = content_of(dataclasses.replace(read_corpus_cell(cell.path), proof=proof))
-        content["sha256"] = content_sha256(content)
-        with atomic_write(cell.path) as temporary:
-            temporary.write_text(strict_json(content), encoding="utf-8")
+        write_content(cell.path, content_of(dataclasses.replace(read_corpus_cell(cell.path), proof=proof)))
     return dataclasses.replace(read_corpus_cell(cell.path), model=cell.model)

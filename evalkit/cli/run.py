@@ -128,7 +128,7 @@ def run_command(
     from evalkit.runner.progress import reporter_for
 
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
-    _check_requests(tasks, corpora, policy, about_tasks, token_bits, try_prefixes, dry_run)
+    _check_requests(tasks, corpora, policy, about_tasks, bool(token_bits or prove), try_prefixes, dry_run)
     options = RunOptions(output=output, device=device, dtype=dtype, max_context=max_context, dry_run=dry_run)
     tensors = tuple(comma_list(joined(ignore_tensors)))
     options = replace(options, prefix=joined(prefix), ignore_tensors=tensors, debug=is_debug(context))
@@ -144,8 +144,7 @@ def run_command(
     task_options = _task_options(date, seed, joined(lengths), joined(shots), limit, hidden_state_probe)
     with _journaled(options, log_file) as options:
         if tasks is not None:
-            names = comma_list(joined(tasks))
-            task_result = _run_tasks(model_names, names, corpus_names, task_options, options)
+            task_result = _run_tasks(model_names, _names(tasks) or [], corpus_names, task_options, options)
         if tasks is None or corpora is not None:
             result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, prove, options)
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
@@ -224,9 +223,11 @@ def _check_requests(
     if tasks is None and about_tasks:
         raise UsageError("--shots, --lengths, --date, --seed and --hidden-state-probe need --tasks")
     if tasks is not None and corpora is None and about_corpora:
-        raise UsageError("--policy and --token-bits are about corpora; give --corpora too")
+        raise UsageError("--policy, --token-bits and --prove are about corpora; give --corpora too")
     if try_prefixes and (tasks is not None or about_corpora or dry_run):
-        raise UsageError("--try-prefixes goes without --tasks, --policy, --token-bits and --dry-run")
+        raise UsageError(
+            "--try-prefixes goes without --tasks, --policy, --token-bits and --dry-run, and without --prove"
+        )
 
 
 def _names(lists: CommaLists) -> list[str] | None:

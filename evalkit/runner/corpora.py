@@ -72,13 +72,9 @@ def run(
     options = options or RunOptions()
     models = DEFAULT_MODELS if models is None else models
     corpora = DEFAULT_CORPORA if corpora is None else corpora
-    check_policy(policy)
     if not models or not corpora:
         raise UsageError("nothing to do: name at least one model and one corpus")
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
-    if prove:
-        check_decodable(policy)
+    _check_request(policy, limit, prove)
     options.check()
     check_prefix_fits(policy, options.load_options.prefix)
     for corpus in corpora:
@@ -101,6 +97,14 @@ def run(
         num_scored=result.num_scored,
         documents={name: documents_of_corpus(corpus) for name, corpus in scored.items()},
     )
+
+
+def _check_request(policy: str, limit: int | None, num_proven: int) -> None:
+    check_policy(policy)
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
+    if num_proven:
+        check_decodable(policy)
 
 
 def planned_specs(
