@@ -68,6 +68,19 @@ class ProbeModel:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeTheory:
+    """What theory says of a task, and of the network that was trained on it."""
+
+    language_class: str
+    """``aperiodic``, ``solvable``, ``non-solvable`` or ``unknown``."""
+    sufficient_layers: str | None
+    """For every length: a number, ``constant``, ``growing`` (with the length), ``none`` or ``unknown``.
+
+    None where theory says nothing of the network.
+    """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeTaskFacts:
     """What a network was trained on."""
 
@@ -78,6 +91,8 @@ class ProbeTaskFacts:
     """Whether it is no regular language, so that being right at every length would be a leak."""
     version: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
     """Of its strings and labels; None for the first."""
+    theory: Annotated[ProbeTheory | None, Mark.MAY_BE_ABSENT] = None
+    """None in cells that are older than it, and of tasks that are no regular languages."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

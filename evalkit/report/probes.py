@@ -61,6 +61,8 @@ class ShownCell:
     tables: list[Table]
     settings: str = ""
     """What tells it from the other cells of its model."""
+    theory: str = ""
+    """The layers that suffice by theory; empty where it says nothing."""
 
 
 class ShownPair(NamedTuple):
@@ -83,6 +85,8 @@ class ProbeGroup(NamedTuple):
     tests: list[str]
     cells: list[ShownCell]
     pairs: list[ShownPair]
+    language_class: str = ""
+    """Of a regular language; empty where it is none, or the cells are older than that."""
 
 
 def probe_groups(
@@ -115,7 +119,8 @@ def probe_groups(
         _tell_apart(cells)
         cells.sort(key=lambda cell: (cell.model, cell.method or "", *_place(cell.spec)))
         shown_pairs = [_shown_pair(pair) for pair in pairs if pair.task == name]
-        groups.append(ProbeGroup(name, tests, cells, shown_pairs))
+        classes = [_language_class(cell) for cell in probes if cell.task.name == name]
+        groups.append(ProbeGroup(name, tests, cells, shown_pairs, max(classes, default="")))
     return files, groups
 
 
@@ -143,7 +148,18 @@ def _shown(cell: TaskCell | ProbeCell, href: str) -> ShownCell:
         accuracies=_accuracies(cell),
         scalars=scalars,
         tables=tables,
+        theory=_sufficient_layers(cell),
     )
+
+
+def _language_class(cell: TaskCell | ProbeCell) -> str:
+    theory = cell.task.theory if isinstance(cell, ProbeCell) else None
+    return "" if theory is None else theory.language_class
+
+
+def _sufficient_layers(cell: TaskCell | ProbeCell) -> str:
+    theory = cell.task.theory if isinstance(cell, ProbeCell) else None
+    return (theory and theory.sufficient_layers) or ""
 
 
 def _accuracies(cell: TaskCell | ProbeCell) -> dict[str, Accuracy]:

@@ -41,6 +41,7 @@ from evalkit_tasks.training.networks.architectures import display_name
 from evalkit_tasks.training.spec import TRAINER_VERSION, TrainSpec
 from evalkit_tasks.training.tasks.other import NEGATIVE_CONTROLS
 from evalkit_tasks.training.tasks.task import ProbeTask
+from evalkit_tasks.training.theory_rows import cell_theory
 from evalkit_tasks.training.training import TrainResult, steps_to_loss
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def write_cell(
                 name=display_name(spec.model, spec.negative_eigenvalues),
                 num_parameters=result.num_parameters,
             ),
-            task=_facts(task),
+            task=_facts(task, display_name(spec.model, spec.negative_eigenvalues)),
             tests={name: _test(name, spec, task, result) for name in result.tests},
             # Where the last label alone is asked for, no letter is the first that goes wrong.
             l90=None
@@ -173,13 +174,14 @@ def write_cell(
     return check_kind(ProbeCell, cell_of(path, written))
 
 
-def _facts(task: ProbeTask) -> ProbeTaskFacts:
+def _facts(task: ProbeTask, model: str) -> ProbeTaskFacts:
     return ProbeTaskFacts(
         name=task.name,
         num_letters=task.num_tokens or task.num_letters,
         num_labels=task.num_answers or task.num_labels,
         is_negative_control=task.name in NEGATIVE_CONTROLS,
         version=task.version if task.version > 1 else None,
+        theory=cell_theory(task.name, model),
     )
 
 

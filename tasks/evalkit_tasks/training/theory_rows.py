@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from evalkit.cells.probe_schema import ProbeTheory
 from evalkit.errors import UsageError
 from evalkit_tasks.formal.groups import parse_group
 from evalkit_tasks.formal.languages import get_language, language_names
@@ -73,6 +74,14 @@ def layers_by_theory(task: str, model: str) -> str | None:
     if theory is None or model not in _FAMILIES:
         return None
     return theory.min_layers()[_FAMILIES[model]]
+
+
+def cell_theory(task: str, model: str) -> ProbeTheory | None:
+    """What the cell of a network says of theory; None for tasks of which it says nothing."""
+    theory = theory_of_task(task)
+    if theory is None:
+        return None
+    return ProbeTheory(language_class=theory.language_class, sufficient_layers=layers_by_theory(task, model))
 
 
 @functools.lru_cache(maxsize=64)

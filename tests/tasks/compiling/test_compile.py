@@ -370,6 +370,31 @@ def test_a_register_for_each_state_where_the_reverse_has_too_many() -> None:
     assert last_held.amax(1).tolist() == first_held.amax(1).tolist()
 
 
+@pytest.mark.parametrize("seed", [1, 2, 4])
+def test_random_automata_in_every_form_are_what_their_table_says(seed: int) -> None:
+    name = f"random:{seed}:3:2"
+    automaton = get_language(name)
+    reader = reader_of(name, automaton)
+    assert "one-hot" in _forms(automaton).values()
+    for num_layers in _forms(automaton):
+        compiled = compile_automaton(automaton, num_layers)
+        network = build_network(compiled)
+        assert check_all_strings(network, compiled, reader, 6).num_wrong == 0
+        strings = long_strings(automaton, 100, np.random.default_rng(seed))
+        assert check_strings(network, compiled, reader, strings).num_wrong == 0
+
+
+def test_how_registers_grow_is_said() -> None:
+    command = CliRunner().invoke(app, ["registers", "--states", "2-3", "--automata", "2"])
+    assert command.exit_code == 0, command.output
+    rows = [line.split() for line in command.output.splitlines()]
+    assert rows[1][:5] == ["2", "3", "4", "100%", "10^1.8"] and rows[2][5] == "2/2"
+    assert rows[2][:2] == ["3", "5"]
+    assert command.output.splitlines()[-1] == "a state more makes the reverse automaton 1.67 times as large"
+    with pytest.raises(UsageError, match=r"--states 3-2: write FIRST-LAST, from 2 to 64"):
+        CliRunner().invoke(app, ["registers", "--states", "3-2"], catch_exceptions=False)
+
+
 def test_labels_are_read_off_the_states() -> None:
     compiled, network, reader = _compiled("cycle-navigation", 8)
     assert (compiled.form, compiled.num_registers) == ("one-hot", 5)

@@ -248,6 +248,14 @@ def test_expressions_up_to_the_bounds_are_taken() -> None:
     assert get_language("regex:((a{20}){20}){10}").num_states == 4000 + 2
 
 
+def test_a_name_wins_over_a_word_unless_the_word_is_asked_for() -> None:
+    group, word = get_language("d5"), get_language("regex:d5")
+    assert group.group is not None and group.num_states == 10
+    assert word.group is None and word.alphabet == ("5", "d") and word.name == "regex:d5"
+    assert word.accepts(word.encode("d5")).tolist() == [False, True]
+    assert get_language("regex:parity").alphabet == tuple("aiprty")
+
+
 def test_every_name_is_listed_and_found() -> None:
     for name in language_names():
         assert get_language(name).name == name

@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.cells.probe_schema import ProbeCell, ProbeTheory
+from evalkit.cells.reading import read_cell
+from evalkit.fields import to_json
+from evalkit.report.probes import probe_groups
 from evalkit_tasks.training.cells import read_cells
 from evalkit_tasks.training.experiments import group_experiments
-from evalkit_tasks.training.theory_rows import layers_by_theory, theory_of_task, theory_rows
+from evalkit_tasks.training.theory_rows import cell_theory, layers_by_theory, theory_of_task, theory_rows
+from tests.support.cells import probe_content, write_cell_files
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,19 @@ from evalkit_tasks.training.theory_rows import layers_by_theory, theory_of_task,
 )
 def test_layers_by_theory(task: str, model: str, layers: str | None) -> None:
     assert layers_by_theory(task, model) == layers
+
+
+def test_a_cell_holds_what_theory_says_and_the_site_shows_it(tmp_path: Path) -> None:
+    theory = cell_theory("parity", "rwkv7 c=1")
+    assert theory == ProbeTheory(language_class="solvable", sufficient_layers="none")
+    assert cell_theory("mqar:64", "lstm") is None
+    content = probe_content(task="parity", model="rwkv7 c=1")
+    content["task"]["theory"] = to_json(theory)
+    write_cell_files(tmp_path / "cell.json", content)
+    cell = read_cell(tmp_path / "cell.json")
+    assert isinstance(cell, ProbeCell)
+    [group] = probe_groups([cell], tmp_path)[1]
+    assert (group.language_class, [cell.theory for cell in group.cells]) == ("solvable", ["none"])
 
 
 def test_rows_of_the_committed_results() -> None:
