@@ -108,15 +108,15 @@ def _run(words: Sequence[str], folder: str, log: str, output: int, fault: Fault)
     # Not the streams that there are, which remember what they were opened on.
     sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))  # noqa: SIM115
     os.environ["EVALKIT_CORPORA"] = "corpora"
-    real_run_spec = runner.run_spec
+    real_run_specs = runner.run_specs
     with (
         mock.patch.object(sys, "argv", ["evalkit", *words]),
         mock.patch.object(subprocess, "run", _run_or_fork(subprocess.run)),
         mock.patch.object(time, "sleep", lambda _: None),  # retries come at once
         mock.patch.object(  # a checkpoint at each chance
             runner,
-            "run_spec",
-            lambda *words, **options: real_run_spec(*words, **options | {"checkpoint_every_s": 0}),
+            "run_specs",
+            lambda *words, **options: real_run_specs(*words, **options | {"checkpoint_every_s": 0}),
         ),
     ):
         operations = inject(fault)

@@ -346,12 +346,23 @@ class _Training:
         raise UsageError(f"{path} is the checkpoint of another cell; delete it")
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self.members = [
+        members = [
             Member(**{**entry, "looks": [Look(*look) for look in entry["looks"]]})
             for entry in state["members"]
         ]
-        self.rows, self.final, self.cpu_s = state["rows"], state["final"], state["cpu_s"]
+        rows, final = [int(row) for row in state["rows"]], dict(state["final"])
         self.stack.restore(state["stack"])
+        shapes = {name: value.shape[1:] for name, value in self.stack.parameters.items()}
+        is_whole = (
+            [(m.cell, m.learning_rate) for m in members] == [(m.cell, m.learning_rate) for m in self.members]
+            and sorted([*rows, *final]) == list(range(len(members)))
+            and len(rows) == len(self.stack)
+            and all({name: value.shape for name, value in of.items()} == shapes for of in final.values())
+        )
+        if not is_whole:
+            raise ValueError("it does not fit together")
+        self.members, self.rows, self.final = members, rows, final
+        self.cpu_s = [float(state["cpu_s"][cell]) for cell in range(len(self.specs))]
 
 
 def _parameter_rules(

@@ -1,9 +1,12 @@
 import dataclasses
+import hashlib
+import io
 import itertools
 import math
 
 import numpy as np
 import pytest
+import torch
 
 from evalkit.errors import ScoringError, UsageError
 from evalkit_tasks.metrics import summary
@@ -60,6 +63,34 @@ def test_a_resumed_training_ends_with_the_same_bits(model, tmp_path, monkeypatch
     assert steps == [8, 9, 10, 11, 12]
     assert same(whole, resumed)
     assert [step for step, _ in whole.history] == [5, 10, 12]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state["stack"]["means"].popitem(),
+        lambda state: state["stack"]["squares"].update({"head.bias": torch.zeros(2, 2)}),
+        lambda state: state.update(rows=[1]),
+        lambda state: state["members"][0].update(learning_rate=1.0),
+        lambda state: state.update(cpu_s=[]),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_together_is_refused_in_a_line(damage, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    spec = dataclasses.replace(TINY, model="lstm")
+    with pytest.raises(Stopped):
+        run_spec(
+            spec, checkpoint, checkpoint_every_s=0, on_step=lambda step, loss: (_ for _ in ()).throw(Stopped)
+        )
+    data = checkpoint.read_bytes().partition(b"\n")[2]
+    state = torch.load(io.BytesIO(data), weights_only=True)
+    damage(state)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
+    checkpoint.write_bytes(digest + b"\n" + buffer.getvalue())
+    with pytest.raises(UsageError, match=r"is no checkpoint \((Value|Key|Index)Error\); delete it"):
+        run_spec(spec, checkpoint)
 
 
 UNTIL = dataclasses.replace(

@@ -83,7 +83,21 @@ class NetworkStack:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`, of as many networks as it has.
+
+        Raises:
+            ValueError: it is of networks of another shape.
+        """
+        counts = set()
+        for part in ("parameters", "means", "squares"):
+            if state[part].keys() != self.parameters.keys():
+                raise ValueError(f"{part} of other networks")
+            for name, value in state[part].items():
+                if value.shape[1:] != self.parameters[name].shape[1:] or not value.is_floating_point():
+                    raise ValueError(f"{name} has another shape")
+                counts.add(len(value))
+        if len(counts) != 1:
+            raise ValueError("parts are of different numbers of networks")
         self.parameters = {
             name: value.clone().requires_grad_() for name, value in state["parameters"].items()
         }
