@@ -227,7 +227,10 @@ def _serve(
     """Answer jobs until nobody is left to send any."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that was forked ends this
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # they come to all of a group; the process that was forked ends this
     for copy in not_its_own:
         copy.close()
     torch.set_num_threads(num_threads)
