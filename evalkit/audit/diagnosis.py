@@ -220,7 +220,8 @@ def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
             f"{diagnosis.max_difference_nats:.2g} at most"
         )
     listed = ", ".join(f"{name} {share:+.3%}" for name, share in diagnosis.by_section)
-    lines.append(f"  the sections cost {diagnosis.share:+.4%}: {listed}")
-    curve = ", ".join(f"{first}: {difference:+.2g}" for first, difference in diagnosis.curve)
-    lines.append(f"  nats a token by position, from {curve}")
+    if listed:
+        lines.append(f"  the sections cost {diagnosis.share:+.4%}: {listed}")
+        curve = ", ".join(f"{first}: {difference:+.2g}" for first, difference in diagnosis.curve)
+        lines.append(f"  nats a token by position, from {curve}")
     return lines

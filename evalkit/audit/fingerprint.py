@@ -142,12 +142,15 @@ another program, 5e-3 and 1.2e-2 for bfloat16."""
 
 
 @torch.inference_mode()
-def fingerprint_of(model: TokenModel, audit: ModelAudit | None = None) -> Fingerprint:
+def fingerprint_of(
+    model: TokenModel, audit: ModelAudit | None = None, *, compared: Sequence[str] = COMPARED_SECTIONS
+) -> Fingerprint:
     """Read the fixed texts.
 
     Args:
         model: what is read; without an audit, a port that is to be compared.
         audit: its audit, which has to have passed: then the costs in every known fault are added.
+        compared: without an audit, the sections whose costs are looked at.
 
     Raises:
         ModelError: the audit failed.
@@ -159,15 +162,13 @@ def fingerprint_of(model: TokenModel, audit: ModelAudit | None = None) -> Finger
         )
     identity = model.identity
     documents = [make_document(section.text, source="audit", id=section.name) for section in sections()]
-    nats_of = _section_nats(
-        model, [document for document in documents if audit or document.id in COMPARED_SECTIONS]
-    )
+    nats_of = _section_nats(model, [document for document in documents if audit or document.id in compared])
     section_costs = [
         costs
         for document in documents
         if (costs := _section_costs(model, document, nats_of.get(document.id))) is not None
     ]
-    if not nats_of:
+    if not section_costs:
         raise ScoringError(f"{identity.name} can represent none of the audit's texts")
     ids, nats = _probe(model)
     return Fingerprint(
@@ -254,7 +255,7 @@ def ids_sha256(ids: NDArray[np.int64]) -> str:
 def _curve(sections_nats: Sequence[Nats]) -> tuple[CurvePoint, ...]:
     points = []
     for first, end in zip(CURVE_EDGES, [*CURVE_EDGES[1:], None], strict=True):
-        costs = np.concatenate([nats[first:end] for nats in sections_nats])
+        costs = np.concatenate([np.empty(0), *(nats[first:end] for nats in sections_nats)])
         if len(costs):
             points.append(
                 CurvePoint(first=first, num_tokens=len(costs), mean_nats=round(float(costs.mean()), 6))

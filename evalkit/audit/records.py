@@ -1,4 +1,4 @@
-"""Audits beside the cells: ``<output>/audits/<model>/<key>.json``, one for each configuration of a model."""
+"""Audits beside the cells: ``<output>/audits/<model>/<key>/audit.json``, of each configuration of a model."""
 
 import hashlib
 import json
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from evalkit.audit.result import ModelAudit, audit_of
 from evalkit.cells.keys import identity_parts
+from evalkit.corpora.audit import AUDIT_FILE
+from evalkit.errors import ModelError
 from evalkit.fields import FieldError
 from evalkit.files import atomic_write, parse_json, plain_file_text, slug, strict_json
 from evalkit.models.protocol import ModelIdentity
@@ -24,7 +26,7 @@ def audit_key(identity: ModelIdentity) -> str:
 
 def audit_path(output: Path, identity: ModelIdentity) -> Path:
     """Where a model's audit lies."""
-    return output / FOLDER / slug(identity.name) / f"{audit_key(identity)}.json"
+    return output / FOLDER / slug(identity.name) / audit_key(identity) / AUDIT_FILE
 
 
 def write_audit(audit: ModelAudit, path: Path) -> None:
@@ -56,9 +58,39 @@ def read_audit(path: Path) -> ModelAudit | None:
     return audit_of(content)
 
 
+def kept_fault(output: Path, identity: ModelIdentity) -> str | None:
+    """The fault for which the kept audit of a model failed; None: it passed, or there is none.
+
+    Raises:
+        ModelError: what lies in its place is no audit.
+    """
+    path = audit_path(output, identity)
+    try:
+        audit = read_audit(path)
+    except (FieldError, OSError) as error:
+        raise ModelError(
+            f"{path} is no audit ({error}); delete it, and audit {identity.name} again"
+        ) from error
+    return None if audit is None or audit.passed else audit.likely_fault
+
+
+def check_audit(output: Path, identity: ModelIdentity) -> None:
+    """Refuse a model whose kept audit failed.
+
+    Raises:
+        ModelError: it did; the message says for what, and how to score it all the same.
+    """
+    fault = kept_fault(output, identity)
+    if fault is not None:
+        raise ModelError(
+            f"{identity.name} failed its audit ({fault}) and gets no cell; see `evalkit audit`, or score it "
+            "with --unaudited, which the cell and the board show"
+        )
+
+
 def audits_in(output: Path, *, warn: Callable[[str], None]) -> Iterator[ModelAudit]:
     """All audits of a folder of results, by path; of a file that is none ``warn`` is told."""
-    for path in sorted((output / FOLDER).glob("*/*.json")):
+    for path in sorted((output / FOLDER).glob(f"*/*/{AUDIT_FILE}")):
         try:
             audit = read_audit(path)
         except (FieldError, OSError) as error:

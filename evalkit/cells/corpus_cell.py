@@ -216,6 +216,7 @@ def write_cell(
     environment: Environment,
     tried: Sequence[PrefixCost] = (),
     proof: CellProof | None = None,
+    failed_audit: str | None = None,
 ) -> CorpusCell:
     """Write a cell's two files, the JSON last, and return it.
 
@@ -230,6 +231,7 @@ def write_cell(
         environment: from `evalkit.cells.provenance.cell_environment`.
         tried: what the prefixes cost of which this is the cheapest.
         proof: documents that were decoded again.
+        failed_audit: the fault for which the model failed its audit, and was scored all the same.
 
     Raises:
         ScoringError: no document could be scored.
@@ -255,6 +257,7 @@ def write_cell(
             environment=environment,
             scorer_version=SCORER_VERSION,
             proof=proof,
+            failed_audit=failed_audit,
             sha256="",  # `cell_files.write` takes it
         )
         return content_of(cell)

@@ -250,6 +250,8 @@ class CorpusCell(Cell):
     scorer_version: int
     proof: Annotated[CellProof | None, Mark.MAY_BE_ABSENT] = None
     """Absent where no document was decoded; no part of the key."""
+    failed_audit: Fact = None
+    """The fault for which the model failed its audit; absent where it passed, or was not audited."""
 
     @property
     def bits_per_byte(self) -> float:

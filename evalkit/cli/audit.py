@@ -88,9 +88,11 @@ def audit_command(
 def _compare(model: "TokenModel", audit: "ModelAudit", expected: "Fingerprint", *, as_json: bool) -> None:
     """Print what a port is, beside a fingerprint; the program exits with 1 where it is something else."""
     from evalkit.audit.diagnosis import diagnose, diagnosis_lines
-    from evalkit.audit.fingerprint import fingerprint_of
+    from evalkit.audit.fingerprint import COMPARED_SECTIONS, fingerprint_of
 
-    diagnosis = diagnose(fingerprint_of(model), expected, audit)
+    # Of a port with a fault of its own the texts would say nothing more.
+    compared = COMPARED_SECTIONS if audit.passed else ()
+    diagnosis = diagnose(fingerprint_of(model, compared=compared), expected, audit)
     if as_json:
         show_json({"audit": audit.to_json(), "diagnosis": diagnosis.to_json()})
     else:

@@ -55,6 +55,9 @@ IgnoreTensorsOption = Annotated[
     typer.Option("--ignore-tensors", help="Names or patterns, by commas, of tensors that no model needs."),
 ]
 TokenBitsOption = Annotated[bool, typer.Option("--token-bits", help="Keep the bits of every token.")]
+UnauditedOption = Annotated[
+    bool, typer.Option("--unaudited", help="Score models that failed their audit; cells and board show it.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 StoreOption = Annotated[

@@ -28,6 +28,7 @@ from evalkit.cli.parsing import (
     PrefixOption,
     TokenBitsOption,
     TrustOption,
+    UnauditedOption,
     comma_list,
     comma_numbers,
     is_debug,
@@ -108,6 +109,7 @@ def run_command(
     processes: _Processes = None,
     shard: _Shard = None,
     log_file: _LogFile = None,
+    unaudited: UnauditedOption = False,
     dry_run: DryRunOption = False,
     try_prefixes: _TryPrefixes = False,
     prove: _Prove = 0,
@@ -135,7 +137,7 @@ def run_command(
     options = replace(options, trust_remote_code=trust_remote_code, accept_versions=accept_versions)
     options = replace(options, processes=_processes(context, processes), shard=_shard(shard))
     stream = sys.stdout if dry_run and not as_json else sys.stderr
-    options = replace(options, workers=workers, reporter=reporter_for(stream))
+    options = replace(options, workers=workers, unaudited=unaudited, reporter=reporter_for(stream))
     model_names, corpus_names = _names(models), _names(corpora)
     if try_prefixes:
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)

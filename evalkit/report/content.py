@@ -69,6 +69,8 @@ def write(
     for path, text in files.items():
         writer.text(path, text)
     writer.page("probes.html", "probes.html", groups=groups)
+    if writer.audits:
+        writer.page("audits.html", "audits.html", audits=writer.audits)
     writer.page("published.html", "published.html", tables=all_tables(pages))
     writer.page(
         "method.html",

@@ -64,7 +64,7 @@ class TableCell(NamedTuple):
     value: str
     half_width: str | None
     marks: str
-    """``*``, ``‡`` and those of `evalkit.analysis.cutoff.MARKS`."""
+    """``*``, ``‡``, ``⚠`` and those of `evalkit.analysis.cutoff.MARKS`."""
     title: str
     """What a reader sees who points at it."""
     reading: Reading
@@ -199,6 +199,7 @@ class Pages:
             marks=("*" if cell.documents.num_lossy else "")
             + ("‡" if cell.documents.num_literal else "")
             + ("✓" if cell.proof else "")
+            + ("⚠" if cell.failed_audit else "")
             + reading.exposure.mark,
             title="; ".join(_notes(cell, level, reading)),
             reading=reading,
@@ -235,6 +236,8 @@ def _notes(cell: CorpusCell, level: Estimate, reading: Reading) -> list[str]:
         notes.append(
             f"{cell.proof.num_documents} documents were decoded from {cell.proof.code_bytes:,} bytes of code"
         )
+    if cell.failed_audit:
+        notes.append(f"the model failed its audit: {cell.failed_audit}")
     if reading.exposure.mark:
         notes.append(reading.text)
     return notes

@@ -13,6 +13,7 @@ from evalkit.analysis.rankings import Leaderboard, compute
 from evalkit.analysis.results import Results
 from evalkit.analysis.site_listing import SITE_LISTING
 from evalkit.analysis.sources import sources_of
+from evalkit.audit.records import audits_in
 from evalkit.corpora.document import Corpus
 from evalkit.corpora.store import load_corpora
 from evalkit.environment import environment
@@ -90,7 +91,7 @@ def build_site(
         writer = Writer(
             folder,
             options.title,
-            _provenance(results),
+            _provenance(results, warn),
             has_plots=bool(options.figures),
             docs_link="docs/index.html" if docs else options.docs,
         )
@@ -159,7 +160,7 @@ def _write_figures(writer: Writer, figures: Sequence[SiteFigure]) -> None:
         writer.page("plots.html", "plots.html", figures=figures)
 
 
-def _provenance(results: Results) -> Provenance:
+def _provenance(results: Results, warn: Callable[[str], None]) -> Provenance:
     states = [cell.environment.git for corpus in results.corpora for cell in corpus.cells.values()]
     commits = {git.commit[:12] + (" with changes" if git.dirty else "") for git in states if git is not None}
     return Provenance(
@@ -169,4 +170,5 @@ def _provenance(results: Results) -> Provenance:
         num_cells=sum(len(corpus.cells) for corpus in results.corpora) + len(results.probes),
         corpora=[(corpus.label, corpus.sha256) for corpus in results.corpora],
         left_out=results.left_out,
+        audits=tuple(audits_in(results.folder, warn=warn)),
     )

@@ -14,6 +14,7 @@ from evalkit.analysis.cutoff import MARKS
 from evalkit.analysis.estimates import NUM_NEIGHBORS
 from evalkit.analysis.results import LeftOut
 from evalkit.analysis.site_listing import SITE_LISTING, SiteListing, listing_text
+from evalkit.audit.result import ModelAudit
 from evalkit.files import naming
 from evalkit.report.text import number, parameters, visible, web_link
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _STYLE = "style.css"
 LOSSY_MARK = "some documents left out, for the model's tokens do not decode to their bytes"
+AUDIT_MARK = "the model failed its audit, and was scored all the same"
 LITERAL_MARK = (
     "some documents spelled as they stand, for the tokens its tokenizer gives lose something of them"
 )
@@ -39,6 +41,8 @@ class Provenance(NamedTuple):
     corpora: Sequence[tuple[str, str]]
     """Label and digest."""
     left_out: Sequence[LeftOut]
+    audits: Sequence[ModelAudit] = ()
+    """Those that are kept with the cells; they have a page."""
 
 
 class Writer:
@@ -54,6 +58,7 @@ class Writer:
         docs_link: str | None = None,
     ) -> None:
         self.folder = folder
+        self.audits = provenance.audits
         self._digests: dict[str, str] = {}
         self._environment = _templates()
         self._environment.globals |= {
@@ -62,7 +67,7 @@ class Writer:
             "has_plots": has_plots,
             "docs_link": docs_link,
             "num_neighbors": NUM_NEIGHBORS,
-            "marks": {"*": LOSSY_MARK, "‡": LITERAL_MARK, **MARKS},
+            "marks": {"*": LOSSY_MARK, "‡": LITERAL_MARK, "⚠": AUDIT_MARK, **MARKS},
         }
 
     def page(self, path: str, template: str, scripts: Sequence[str] = (), **values: object) -> None:

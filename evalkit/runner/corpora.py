@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from evalkit.analysis.document_dates import documents_of_corpus
+from evalkit.audit.records import kept_fault
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.partial import PartialCell
 from evalkit.cells.proofs import add_proof, has_proof, proof_of
@@ -233,6 +234,7 @@ def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -
         environment=environment,
         tried=tried,
         proof=proof,
+        failed_audit=kept_fault(options.folder, spec.identity),
     )
 
 

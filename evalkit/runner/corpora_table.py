@@ -69,6 +69,7 @@ def _cell(cell: CorpusCell | None, marks: Mapping[int, str]) -> str:
         return "failed"
     mark = ("*" if cell.documents.num_lossy else "") + ("‡" if cell.documents.num_literal else "")
     mark += "✓" if cell.proof else ""
+    mark += "⚠" if cell.failed_audit else ""
     return _number(cell.bits_per_byte, cell.metrics.interval) + mark + marks[id(cell)]
 
 
@@ -129,6 +130,8 @@ def notes(result: RunResult) -> Iterator[str]:
                 f"✓ {cell.model.name} on {cell.corpus.name}: {proof.num_documents} documents, "
                 f"{proof.num_bytes:,} bytes, were decoded from {proof.code_bytes:,} bytes of code"
             )
+        if cell.failed_audit:
+            yield f"⚠ {cell.model.name} on {cell.corpus.name}: failed its audit ({cell.failed_audit})"
     if any(cell.policy.name == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
     for cell, reading in result.readings():

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from evalkit.audit.records import check_audit
 from evalkit.errors import EvalkitError, ScoringError, disk_error, one_line
 from evalkit.models.allocator import return_freed_memory
 from evalkit.models.protocol import Model, TokenModel
@@ -39,6 +40,8 @@ def score_model(
     # Whatever a model does, it is named as failed and the other cells go on: also what is no Exception, as
     # the panics of libraries in Rust or a model's own `sys.exit`.
     try:
+        if not options.unaudited:
+            check_audit(options.folder, located.identity)
         model = located.load()
     except KeyboardInterrupt:
         raise

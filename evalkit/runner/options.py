@@ -40,6 +40,8 @@ class RunOptions:
     """Patterns of names of tensors that a checkpoint may hold beyond what its model has."""
     workers: int | None = None
     """At most so many processes compute a model's batches on a CPU; None: as many as there are cores for."""
+    unaudited: bool = False
+    """Score models whose kept audit failed; their cells say so."""
     dry_run: bool = False
     """Plan only: nothing is loaded or written."""
     checkpoint_s: float = PARTIAL_INTERVAL_S

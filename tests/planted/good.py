@@ -95,7 +95,7 @@ def _random_rwkv7(folder: Path) -> TokenModel:
 def _random(architecture: str, folder: Path) -> TokenModel:
     tokenizer = as_fast(byte_level_tokenizer())
     save_checkpoint(folder, random_model(architecture, len(tokenizer)), tokenizer)
-    return hf.load(entry(folder), LoadOptions())
+    return hf.load(entry(folder, context_limit=512), LoadOptions())
 
 
 def has_smollm2() -> bool:
