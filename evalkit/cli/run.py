@@ -122,9 +122,8 @@ def run_command(
 ) -> None:
     """Score models on corpora, as far as that is not done yet, and print the ranking.
 
-    Without arguments: the embedded models and the classical compressors on the standard library of this
-    Python. With --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
-    With --try-prefixes nothing is kept: what each prefix a model might read costs on --limit documents.
+    Without arguments: the embedded models and classical compressors on this Python's standard library. With
+    --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
     """
     from evalkit.runner.options import RunOptions
     from evalkit.runner.progress import reporter_for

@@ -96,8 +96,9 @@ class Port:
             dtype="float32",
             context_limit=context_limit,
         )
-        generator = np.random.default_rng(0)
-        self.order = generator.permutation(256) if fault == "wrong vocabulary order" else np.arange(256)
+        self.order = np.arange(256)
+        if fault == "wrong vocabulary order":
+            self.order[32:127] = 32 + np.random.default_rng(0).permutation(95)
 
     def encode(self, text: str) -> Encoding:
         data = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
