@@ -71,6 +71,8 @@ class CellSpec(NamedTuple):
     token_bits: bool = False
     prefix_texts: PrefixTexts | None = None
     """What the model's `ModelIdentity.prefix_candidates` are tried on, where the policy has any tried."""
+    failed_audit: str | None = None
+    """The fault for which the model failed its audit, and is scored all the same; no part of the key."""
 
     @property
     def candidates(self) -> tuple[Prefix, ...]:
@@ -216,7 +218,6 @@ def write_cell(
     environment: Environment,
     tried: Sequence[PrefixCost] = (),
     proof: CellProof | None = None,
-    failed_audit: str | None = None,
 ) -> CorpusCell:
     """Write a cell's two files, the JSON last, and return it.
 
@@ -231,7 +232,6 @@ def write_cell(
         environment: from `evalkit.cells.provenance.cell_environment`.
         tried: what the prefixes cost of which this is the cheapest.
         proof: documents that were decoded again.
-        failed_audit: the fault for which the model failed its audit, and was scored all the same.
 
     Raises:
         ScoringError: no document could be scored.
@@ -257,7 +257,7 @@ def write_cell(
             environment=environment,
             scorer_version=SCORER_VERSION,
             proof=proof,
-            failed_audit=failed_audit,
+            failed_audit=spec.failed_audit,
             sha256="",  # `cell_files.write` takes it
         )
         return content_of(cell)

@@ -222,7 +222,9 @@ def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -
         log.write()
         raise
     seconds = max(log.seconds + time.perf_counter() - started_s, _LEAST_S)
-    spec = spec._replace(identity=with_loaded_details(spec.identity, model))
+    failed_audit = kept_fault(options.folder, spec.identity)
+    identity = with_loaded_details(spec.identity, model)
+    spec = spec._replace(identity=identity, failed_audit=failed_audit)
     mark_corpus_scored(spec.corpus)
     proof = proof_of(model, spec, num_proven, prefix.ids if prefix else None) if num_proven else None
     return write_cell(
@@ -234,7 +236,6 @@ def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -
         environment=environment,
         tried=tried,
         proof=proof,
-        failed_audit=kept_fault(options.folder, spec.identity),
     )
 
 
