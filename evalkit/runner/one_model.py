@@ -11,12 +11,13 @@ from evalkit.models.protocol import Model, TokenModel
 from evalkit.runner.claims import claimed
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import Busy, Failure, PlannedCell
+from evalkit.scoring.workers import WorkerEndedError
 
 CellT = TypeVar("CellT", covariant=True)
 
 
-class BrokenDeviceError(ScoringError):
-    """A GPU fails whatever this process asks of it from now on; another process can go on."""
+class BrokenProcessError(ScoringError):
+    """This process cannot go on, and another can: its GPU or a fork of it has failed for good."""
 
 
 def score_model(
@@ -34,7 +35,7 @@ def score_model(
 
     Raises:
         DiskError: the output folder cannot be written anymore.
-        BrokenDeviceError: where the process is there for the model alone: it is of no use anymore.
+        BrokenProcessError: where the process is there for the model alone: it is of no use anymore.
     """
     located = cells[0].located
     # Whatever a model does, it is named as failed and the other cells go on: also what is no Exception, as
@@ -70,7 +71,7 @@ def _score_claimed(
                 return cell, False
             outcome = _score_cell(model, planned, options)
             return outcome, not isinstance(outcome, Failure)
-    except BrokenDeviceError as error:
+    except BrokenProcessError as error:
         if is_alone:
             raise
         return failure_of(planned, error, options), False
@@ -91,8 +92,10 @@ def _score_cell(model: Model, planned: PlannedCell[CellT], options: RunOptions) 
         full = disk_error(error, options.folder)
         if full is not None:
             raise full from error
+        if isinstance(error, WorkerEndedError):
+            raise BrokenProcessError(str(error)) from error
         if isinstance(error, RuntimeError) and "CUDA error" in str(error):
-            raise BrokenDeviceError(one_line(str(error))) from error
+            raise BrokenProcessError(f"lost its GPU ({one_line(str(error))})") from error
         return failure_of(planned, error, options)
     finally:
         options.reporter.finish()

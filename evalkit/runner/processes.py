@@ -20,7 +20,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from evalkit.errors import DiskError
 from evalkit.runner.loop import Schedule
-from evalkit.runner.one_model import BrokenDeviceError, finished, score_model, told_failure
+from evalkit.runner.one_model import BrokenProcessError, finished, score_model, told_failure
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import Busy, Failure, PlannedCell
 from evalkit.runner.reporter import CellProgress, Reporter
@@ -322,8 +322,8 @@ def _serve(
     except DiskError as error:
         connection.send(_Stopped(str(error), None))
         return error.exit_code
-    except BrokenDeviceError as error:
-        connection.send(_Stopped(None, f"lost its GPU ({error})"))
+    except BrokenProcessError as error:
+        connection.send(_Stopped(None, str(error)))
         return 1
     return 0
 

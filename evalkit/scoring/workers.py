@@ -53,6 +53,10 @@ class CountingModel(Protocol):
     """Token positions so far, padding included."""
 
 
+class WorkerEndedError(ScoringError):
+    """A process that computed has ended, and its batch with it."""
+
+
 class Job(NamedTuple):
     """The arguments of `TokenModel.nats`."""
 
@@ -215,7 +219,7 @@ class Workers:
             with contextlib.suppress(ValueError):
                 end = signal.Signals(-code).name
         memory = ", as the system does where memory runs out" if end == "SIGKILL" else ""
-        return ScoringError(
+        return WorkerEndedError(
             f"{self._name}: a process that computed with it has ended ({end}{memory}); run again with "
             "--workers 1"
         )

@@ -24,6 +24,8 @@ LISTS = {
     "evalkit audit": {"--prefix"},
     "evalkit bench profile": {"--models", "--threads"},
     "evalkit bench score": {"--models", "--corpora"},
+    "evalkit compress": {"--prefix"},
+    "evalkit plan": {"--models", "--corpora"},
     "evalkit compare": {"--ignore-tensors", "--prefix"},
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
     "evalkit report": {"--corpora"},

@@ -16,6 +16,7 @@ from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Silent
+from evalkit.scoring.workers import WorkerEndedError
 from tests.support.toys import BigramModel, corpus_of, numbers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -66,6 +67,10 @@ def score(models: Sequence[Any], folder: Path, *, processes: int = 1, **fields: 
     return run(models, [CORPUS, OTHER], options=options)
 
 
+def no_worker() -> None:
+    raise WorkerEndedError("a process that computed has ended")
+
+
 def no_gpu() -> None:
     raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
@@ -75,9 +80,10 @@ def no_gpu() -> None:
     [
         (by(signal.SIGKILL), "was killed (SIGKILL: often because memory was full)"),
         (by(signal.SIGSEGV), "crashed (SIGSEGV)"),
+        (no_worker, "a process that computed has ended"),
         (no_gpu, "lost its GPU (CUDA error: an illegal memory access was encountered)"),
     ],
-    ids=["killed", "segfault", "broken GPU"],
+    ids=["killed", "segfault", "worker", "broken GPU"],
 )
 def test_a_process_that_ends_costs_one_attempt_of_one_cell(
     strike: Callable[[], None], reason: str, tmp_path: Path
