@@ -1,4 +1,4 @@
-"""The tables of planted faults on their page: every fault is there, caught and named; no good load is suspected."""
+"""The tables of planted faults on their page: every fault is caught and named, no good load suspected."""
 
 from tests.faults.tables import read
 from tests.planted.__main__ import PAGE
