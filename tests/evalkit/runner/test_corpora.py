@@ -542,25 +542,27 @@ def test_a_crash_at_any_step_of_writing_leaves_a_whole_cell_or_none(tmp_path: Pa
     assert num_kept >= 1  # killed after the JSON took its place
 
 
-def test_many_runs_of_one_process_on_one_folder_agree(tmp_path: Path) -> None:
+def test_many_runs_of_one_process_on_one_folder_share_the_work(tmp_path: Path) -> None:
     barrier = threading.Barrier(6, timeout=PATIENCE_S)
     results: list[RunResult] = []
+    coded: list[bytes] = []
 
-    class Waits(SlowCodec):
+    class Counts(SlowCodec):
         def code_length_bytes(self, data: bytes) -> int:
-            if b"BLOCK" in data:
-                barrier.wait()  # nobody writes before everybody has planned to
+            coded.append(data)
             return super().code_length_bytes(data)
 
     def score() -> None:
-        results.append(run([Waits("waits")], [corpus_of(SLOW_TEXTS)], options=RunOptions(output=tmp_path)))
+        barrier.wait()
+        results.append(run([Counts("counts")], [corpus_of(SLOW_TEXTS)], options=RunOptions(output=tmp_path)))
 
     threads = [threading.Thread(target=score) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [result.num_scored for result in results] == [1] * 6
+    assert sorted(result.num_scored for result in results) == [0] * 5 + [1]
+    assert sorted(coded) == sorted(text.encode() for text in SLOW_TEXTS)
     assert all(result.cells == results[0].cells for result in results)
     assert all(np.isfinite(result.cells[0].bits_per_byte) for result in results)
     assert len(cell_files(tmp_path)) == 1
