@@ -141,6 +141,25 @@ def _locked_temporary(target: Path) -> Iterator[Path]:
             os.close(handle)
 
 
+def create(target: Path, text: str) -> None:
+    """Write a file that is not there yet, whole or not at all; readable for everybody.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it cannot be written.
+    """
+    with _locked_temporary(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(0o644)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise
+        except OSError:  # file systems without hard links: who is killed in between leaves an empty file
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+
+
 @contextlib.contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """A new folder in ``parent``, removed at the end; `sweep` removes those of processes that were killed.

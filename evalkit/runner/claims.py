@@ -1,9 +1,9 @@
 """Which run works on a cell: a file beside it, so that two runs on one folder do not do a cell twice.
 
-``.<key>.evalkit.claim`` is made with ``O_EXCL``, which network file systems keep their word on, says who
-works, and is touched while the work goes on. It is stale when its process is gone, where that can be known,
-or when it was not touched for minutes by the clock of the file system. Nothing depends on it but time: a cell
-that two runs do nevertheless is written once (`evalkit.cells.files.write`).
+``.<key>.evalkit.claim`` comes into being whole and once, by a hard link, which network file systems keep
+their word on; it says who works, and is touched while the work goes on. It is stale when its process is gone,
+where that can be known, or when it was not touched for minutes by the clock of the file system. Nothing
+depends on it but time: a cell that two runs do nevertheless is written once (`evalkit.cells.files.write`).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from evalkit.files import TEMPORARY_SUFFIX
+from evalkit.files import TEMPORARY_SUFFIX, create
 
 CLAIM_SUFFIX = ".evalkit.claim"
 """How the names of these files end."""
@@ -86,7 +86,7 @@ def _create(path: Path, text: str) -> bool:
     """Make a claim, in place of one that is stale; False where another run has it."""
     while True:
         try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            create(path, text)
         except FileExistsError:
             standing = _text(path)
             if standing is None:  # released meanwhile
@@ -94,10 +94,8 @@ def _create(path: Path, text: str) -> bool:
             if not _is_stale(path, standing):
                 return False
             _set_aside(path, standing)
-            continue
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        return True
+        else:
+            return True
 
 
 def _set_aside(path: Path, stale: str) -> None:
@@ -131,7 +129,11 @@ def _is_stale(path: Path, text: str) -> bool:
     try:
         claim = json.loads(text)
         process = {name: claim[name] for name in ("host", "pid", "started")}
-    except (ValueError, KeyError, TypeError):  # being written, or by a run that was killed while it wrote
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # its run was killed where there are no hard links
         return _age_s(path) > STALE_S
     is_alive = runs_here(process)
     return _age_s(path) > STALE_S if is_alive is None else not is_alive

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import time
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.files import sweep
 from evalkit.runner import claims, loop
 from evalkit.runner.claims import STALE_S, claim_path, claimed, is_claimed
 from evalkit.runner.corpora import run
@@ -50,6 +52,29 @@ def test_a_claim_holds_while_its_block_runs_and_leaves_nothing() -> None:
             assert not again
         assert is_claimed(HERE)
     assert not is_claimed(HERE)
+    assert list(HERE.parent.iterdir()) == []
+
+
+def test_a_run_that_is_killed_while_it_claims_leaves_no_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty claim, of which nobody knows whose it is, would hold others up for minutes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", lambda *_: os._exit(1))
+        pid = forked(lambda: claimed(HERE).__enter__())
+    assert not claim_path(HERE).exists() and len(list(HERE.parent.iterdir())) == 1
+    sweep(HERE.parent)
+    assert list(HERE.parent.iterdir()) == []
+    os.waitpid(pid, 0)
+
+
+def test_a_file_system_without_hard_links_has_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with claimed(HERE) as is_ours:
+        assert is_ours and json.loads(claim_path(HERE).read_text())["pid"] == os.getpid()
+        with claimed(HERE) as again:
+            assert not again
     assert list(HERE.parent.iterdir()) == []
 
 
