@@ -52,8 +52,7 @@ def profile_run(spec: str, corpus: str, num_documents: int | None, num_threads: 
             path_spec = write_shape(spec, folder / spec, texts)
         [located] = locate_models([path_spec], LoadOptions(device="cpu"))
         words = ["run", "--models", path_spec, "--corpora", corpus, "--device", "cpu", "--dtype", "float32"]
-        words += ["--workers", "1"]  # what other processes do is not seen here
-        words += ["--output", str(folder / "runs"), "--workers", "1"]  # all of it in the process that looks
+        words += ["--output", str(folder / "runs"), "--workers", "1"]  # other processes are not seen
         if num_documents is not None:
             words += ["--limit", str(num_documents)]
         result = folder / "times.json"

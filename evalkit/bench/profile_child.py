@@ -8,7 +8,6 @@ some ten microseconds an operator, is in "Python between operators".
 import functools
 import importlib
 import json
-import runpy
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -77,11 +76,12 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(int(num_threads))
     with watch.during(START):
         importlib.import_module("evalkit.cells.files")
+        program = importlib.import_module("evalkit.cli.main").main
     _replace(watch)
     sys.argv = ["evalkit", *words]
     exit_code: object = 0
     try:
-        runpy.run_module("evalkit", run_name="__main__")
+        program(forks=False)  # what a fork does is not seen
     except SystemExit as end:
         exit_code = end.code
     watch.settle()

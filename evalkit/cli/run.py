@@ -142,7 +142,8 @@ def run_command(
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
         return
     result = task_result = None
-    task_options = _task_options(date, seed, joined(lengths), joined(shots), limit, hidden_state_probe)
+    num_items = None if tasks is None else limit
+    task_options = _task_options(date, seed, joined(lengths), joined(shots), num_items, hidden_state_probe)
     with _journaled(options, log_file) as options:
         if tasks is not None:
             task_result = _run_tasks(model_names, _names(tasks) or [], corpus_names, task_options, options)

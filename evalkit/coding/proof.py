@@ -1,18 +1,19 @@
 """Documents that are coded and decoded again, side by side, by the very windows that they were scored by."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from evalkit.coding.lanes import LaneCode, decode_lanes, encode_lanes
 from evalkit.coding.rounds import Layout
-from evalkit.coding.symbols import Ids
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError, UsageError
 from evalkit.models.compressors import ClassicalCodec
-from evalkit.models.lanes import lane_reader
 from evalkit.models.protocol import Model
+
+if TYPE_CHECKING:  # these need torch, and compressors do not
+    from evalkit.coding.lanes import LaneCode
+    from evalkit.coding.symbols import Ids
 
 UNDECODABLE_POLICIES = ("uncheatable",)
 """Under which some tokens are read and never paid for, so that nobody could decode them."""
@@ -66,6 +67,9 @@ def decode_again(
     """
     if isinstance(model, ClassicalCodec):
         return _decode_codec(model, documents[:most])
+    from evalkit.coding.lanes import decode_lanes, encode_lanes
+    from evalkit.models.lanes import lane_reader
+
     check_decodable(policy)
     reader = lane_reader(model)
     coded: list[tuple[Document, Ids]] = []
@@ -105,6 +109,8 @@ def check_shows_distributions(model: Model) -> None:
         ModelError: it does not show the distribution of its next token.
     """
     if not isinstance(model, ClassicalCodec):
+        from evalkit.models.lanes import lane_reader
+
         lane_reader(model)
 
 

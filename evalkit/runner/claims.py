@@ -50,6 +50,18 @@ def is_claimed(cell: Path) -> bool:
     return text is not None and not _is_stale(path, text)
 
 
+def remove_stale_claim(cell: Path) -> None:
+    """Remove the claim of a run that was killed after it had written a cell, and before it let go of it.
+
+    Raises:
+        OSError: it cannot be read or removed.
+    """
+    path = claim_path(cell)
+    text = _text(path)
+    if text is not None and _is_stale(path, text):
+        _set_aside(path, text)
+
+
 @contextlib.contextmanager
 def claimed(cell: Path, *, heartbeat_s: float = HEARTBEAT_S) -> Iterator[bool]:
     """Claim a cell while the block runs.

@@ -131,8 +131,8 @@ class Journal:
             status, num_cells=status.num_cells + num_cells, num_done=status.num_done + num_done
         )
         self._write_log("plan", num_cells=num_cells, num_done=num_done)
+        remove_dead(self._output)
         if num_done < num_cells:
-            remove_dead(self._output)
             self._write(is_due=True)
 
     def settle(self, model: str, subject: str, *, is_scored: bool, problem: str | None = None) -> None:

@@ -1,5 +1,6 @@
 """The plan of a run: which cells are finished, which are to be scored, and what comes of them."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Generic, TypeVar
 from evalkit.errors import ScoringError
 from evalkit.models.loading import LocatedModel
 from evalkit.models.protocol import Model
+from evalkit.runner.claims import remove_stale_claim
 from evalkit.runner.options import RunOptions
 
 CellT = TypeVar("CellT", covariant=True)
@@ -84,6 +86,9 @@ def planned_cell(
     else:
         try:
             cell = find(options)
+            if cell is not None and not options.dry_run:
+                with contextlib.suppress(OSError):  # it only takes space, and the folder may be read-only
+                    remove_stale_claim(path)
         except ScoringError as error:
             size, problem = f"will fail: {error}", error
     return PlannedCell(located, subject, num_parts, size, path, cell, find, score, problem)

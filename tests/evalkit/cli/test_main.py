@@ -27,20 +27,25 @@ from tests.support.toys import (
 
 # What people's scripts rely on: names may be added here, and none may go.
 COMMANDS = {
-    "bench": ["kernels", "profile", "score"],
+    "audit": [],
+    "bench": ["compress", "kernels", "profile", "score"],
     "compare": [],
+    "compress": [],
     "corpora": ["audit", "check", "import", "list", "publish", "rebuild", "show", "verify"],
     "crawl": [],  # its sources are found when it is called
+    "decompress": [],
     "env": [],
     "export": [],
     "leaderboard": ["check", "commit", "crawl", "months", "publish", "refresh", "score", "site", "window"],
     "lm-eval": [],  # everything behind it is lm-evaluation-harness's own
     "models": ["formats", "list", "show"],
     "parity": [],
+    "plan": [],
     "plot": [],
     "probe": ["bench", "compile", "list", "registers", "show", "table", "train"],
     "report": [],
     "run": [],
+    "status": [],
     "table": [],
 }
 OPTIONS = ["--debug", "--help", "--version"]
@@ -56,17 +61,23 @@ RUN_OPTIONS = {
     "--json": False,
     "--lengths": None,
     "--limit": None,
+    "--log-file": None,
     "--max-context": None,
     "--models": None,
     "--output": Path("runs"),
     "--policy": "document",
     "--prefix": None,
+    "--processes": None,
+    "--prove": 0,
     "--seed": 0,
+    "--shard": None,
     "--shots": None,
     "--tasks": None,
     "--token-bits": False,
     "--trust-remote-code": False,
     "--try-prefixes": False,
+    "--unaudited": False,
+    "--workers": None,
 }
 COMPARE_OPTIONS = {
     "a": ...,

@@ -97,7 +97,9 @@ def test_whatever_a_model_raises_fails_its_cells_and_no_others(
     assert outcome.exit_code == 1
     [line] = [line for line in outcome.stderr.splitlines() if line.startswith("FAILED")]
     assert line.startswith(f"FAILED {model} on texts: ")
-    assert type(FAULTS[fault]).__name__ in line
+    # Of a model that lacks memory while it scores, what can be done about it is said instead.
+    is_too_large = (moment, fault) == ("broken-", "memory")
+    assert ("does not fit in memory" if is_too_large else type(FAULTS[fault]).__name__) in line
     assert len(cell_files(Path("runs"))) == 1
 
 
