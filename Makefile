@@ -71,7 +71,7 @@ results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU n
 	$(BIN)/evalkit bench --rounds 9 --json > results/bench/.rwkv7 && mv results/bench/.rwkv7 results/bench/rwkv7.json
 	$(BIN)/evalkit bench kernels --json > results/bench/.kernels && mv results/bench/.kernels results/bench/kernels.json
 	$(BIN)/evalkit bench score --kilobytes 6 --threads 1 --json > results/bench/.score && mv results/bench/.score results/bench/score.json
-	$(BIN)/evalkit bench score --models smollm2-135m-instruct-q4_1 --kilobytes 6 --threads 1 --json > results/bench/.score && \
+	$(BIN)/evalkit bench score --models smollm2-135m-instruct-q4_1 --kilobytes 4 --rounds 3 --threads 1 --json > results/bench/.score && \
 	  mv results/bench/.score results/bench/score-smollm2.json
 	$(BIN)/evalkit bench profile --models $(PROFILED) --limit 1 --json > results/bench/.profile && mv results/bench/.profile results/bench/profile.json
 
