@@ -36,4 +36,4 @@ def test_the_files_for_clusters_are_what_they_are_meant_to_be(tmp_path: Path) ->
     assert mounts == {volume["name"] for volume in job["spec"]["template"]["spec"]["volumes"]}
     task: Any = yaml.safe_load(block("SkyPilot", "yaml"))
     assert is_a_script(task["setup"] + task["run"], tmp_path)
-    assert set(task) <= {"name", "resources", "num_nodes", "file_mounts", "setup", "run"}
+    assert set(task) <= {"name", "resources", "num_nodes", "file_mounts", "workdir", "setup", "run"}
