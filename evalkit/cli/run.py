@@ -131,12 +131,11 @@ def run_command(
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
     _check_requests(tasks, corpora, policy, about_tasks, bool(token_bits or prove), try_prefixes, dry_run)
     options = RunOptions(output=output, device=device, dtype=dtype, max_context=max_context, dry_run=dry_run)
-    tensors = tuple(comma_list(joined(ignore_tensors)))
-    options = replace(options, prefix=joined(prefix), ignore_tensors=tensors, debug=is_debug(context))
+    options = replace(options, prefix=joined(prefix), debug=is_debug(context), workers=workers)
+    options = replace(options, ignore_tensors=tuple(comma_list(joined(ignore_tensors))), unaudited=unaudited)
     options = replace(options, trust_remote_code=trust_remote_code, accept_versions=accept_versions)
     options = replace(options, processes=_processes(context, processes), shard=_shard(shard))
-    stream = sys.stdout if dry_run and not as_json else sys.stderr
-    options = replace(options, workers=workers, unaudited=unaudited, reporter=reporter_for(stream))
+    options = replace(options, reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr))
     model_names, corpus_names = _names(models), _names(corpora)
     if try_prefixes:
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
