@@ -246,10 +246,13 @@ def random_table(
         )
     generator = np.random.default_rng([seed, num_states, num_letters])
     while True:
-        table = generator.integers(num_states, size=(num_states, num_letters)).tolist()
+        targets = generator.integers(num_states, size=(num_states, num_letters))
         accepting = frozenset(np.flatnonzero(generator.random(num_states) < 0.5).tolist())
-        if _of_random_table(table, accepting, "random").num_states == num_states:
-            return table, accepting
+        # Of 64 states and two letters one table in tens of thousands leads to all of them, so look first.
+        if np.bincount(targets.ravel(), minlength=num_states)[1:].all():
+            table = targets.tolist()
+            if _of_random_table(table, accepting, "random").num_states == num_states:
+                return table, accepting
 
 
 def _of_random_table(table: list[list[int]], accepting: frozenset[int], name: str) -> Automaton:

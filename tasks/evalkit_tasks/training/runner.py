@@ -22,6 +22,7 @@ from evalkit.terminal import show
 from evalkit_tasks.training.cells import find_cell, partial_folder, write_cell
 from evalkit_tasks.training.networks.architectures import find_architecture
 from evalkit_tasks.training.spec import TrainSpec, check_spec, stack_key
+from evalkit_tasks.training.tasks.catalog import get_task
 from evalkit_tasks.training.training import run_specs
 
 CHECKPOINT = "checkpoint.pt"
@@ -129,7 +130,7 @@ def train_stack(
                     outcomes[spec] = _reason(result)
                 elif spec in missing:
                     outcomes[spec] = write_cell(
-                        spec, check_spec(spec), result, output, environment=environment
+                        spec, get_task(spec.task), result, output, environment=environment
                     )
         for spec in specs:
             shutil.rmtree(partial_folder(spec, output), ignore_errors=True)

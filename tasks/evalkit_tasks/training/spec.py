@@ -173,6 +173,12 @@ def string_tests(task: ProbeTask, spec: TrainSpec) -> dict[str, StringTest]:
     return tests
 
 
+def most_tokens(task: ProbeTask, spec: TrainSpec) -> int:
+    """The longest sequence that a cell's network reads, in training or in a test."""
+    longest = max(spec.train_length, *(test.longest for test in string_tests(task, spec).values()))
+    return longest + 2  # beside the letters, the start token and the one that asks for an answer
+
+
 def network_options(spec: TrainSpec, task: ProbeTask, *, max_tokens: int) -> NetworkOptions:
     """What the spec's network is made from.
 
@@ -226,8 +232,8 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
     if spec.test_range is not None and not 1 <= spec.test_range[0] <= spec.test_range[1]:
         raise UsageError(f"--test-range {spec.test_range[0]}-{spec.test_range[1]} must rise, from at least 1")
     _check_strings(task, spec, shortest)
-    if is_users(spec.model):  # made and tried once, before anything is trained
-        build_network(spec.model, network_options(spec, task, max_tokens=spec.train_length))
+    if is_users(spec.model):  # made and tried before anything is trained
+        build_network(spec.model, network_options(spec, task, max_tokens=most_tokens(task, spec)))
     return task
 
 

@@ -28,6 +28,7 @@ from evalkit_tasks.training.networks.architectures import build_network, find_ar
 from evalkit_tasks.training.spec import (
     TrainSpec,
     check_spec,
+    most_tokens,
     network_options,
     stack_key,
     string_tests,
@@ -154,10 +155,7 @@ class _Training:
         self.validation = validation_batch(task, spec) if self.is_until else None
 
     def _network(self, spec: TrainSpec) -> "SequenceNetwork":
-        tests = string_tests(self.task, spec).values()
-        longest = max(spec.train_length, *(test.longest for test in tests))
-        # Beside the letters, the start token and the one that asks for an answer.
-        options = network_options(spec, self.task, max_tokens=longest + 2)
+        options = network_options(spec, self.task, max_tokens=most_tokens(self.task, spec))
         return build_network(spec.model, options).to(self.device)
 
     @property

@@ -132,7 +132,12 @@ def _users(name: str) -> Builder:
         from evalkit_tasks.training.networks import user
 
         return user.build(
-            name, options.vocab_size, options.num_labels, num_layers=options.num_layers, width=options.width
+            name,
+            options.vocab_size,
+            options.num_labels,
+            num_layers=options.num_layers,
+            width=options.width,
+            max_tokens=options.max_tokens,
         )
 
     return build
