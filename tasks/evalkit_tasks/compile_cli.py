@@ -213,6 +213,7 @@ def registers_command(
     the form that `probe compile` chooses.
     """
     import sys
+    from math import inf
     from statistics import median
 
     from rich.table import Table
@@ -220,7 +221,11 @@ def registers_command(
     from evalkit.errors import UsageError
     from evalkit.terminal import console_for
     from evalkit_tasks.compiling.growth import growth_factor, measure
+    from evalkit_tasks.formal.automaton import MAX_REVERSE_STATES
     from evalkit_tasks.formal.languages import MAX_RANDOM_STATES
+
+    def counted(num_states: float) -> str:
+        return f"{num_states:g}" if num_states < inf else f"> {MAX_REVERSE_STATES}"
 
     first, _, last = states.partition("-")
     if not (first.isdecimal() and last.isdecimal() and 2 <= int(first) < int(last) <= MAX_RANDOM_STATES):
@@ -232,13 +237,14 @@ def registers_command(
     for row in rows:
         table.add_row(
             str(row.num_states),
-            f"{median(row.num_reverse_states):g}",
-            str(max(row.num_reverse_states)),
+            counted(row.median_reverse),
+            counted(max(row.num_reverse_states)),
             f"{row.share_of_few_registers:.0%}",
-            f"10^{row.log10_table(letters):.1f}",
+            f"10^{row.log10_table(letters):.1f}" if row.median_reverse < inf else "",
             f"{len(row.num_layers)}/{automata}",
-            f"{min(row.num_layers, default=0)}-{max(row.num_layers, default=0)}",
+            f"{min(row.num_layers)}-{max(row.num_layers)}" if row.num_layers else "",
             f"{median(row.num_parameters) / 1e6:.1f}" if row.num_parameters else "",
         )
     console_for(sys.stdout, width=110).print(table)
-    show(f"a state more makes the reverse automaton {growth_factor(rows):.2f} times as large")
+    if factor := growth_factor(rows):
+        show(f"a state more makes the reverse automaton {factor:.2f} times as large")

@@ -167,6 +167,8 @@ def train_command(
         spec = replace(spec, stop_accuracy=stop_accuracy, **_rates(learning_rate))
         specs = _sweep(spec, joined(negative_eigenvalues) or "off", _layers(layers, bisect_layers), seeds)
     if dry_run:
+        if bisect_layers is not None:
+            show("with 1 layer, where the search begins; what comes after that depends on what it finds")
         _print_costs(specs, output)
     elif bisect_layers is None:
         _train(specs, output, jobs, device, check_claims=suite == "quick")

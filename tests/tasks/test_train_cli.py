@@ -287,6 +287,8 @@ def test_processes_give_what_one_process_gives(tmp_path):
 def test_the_fewest_layers_are_looked_for_and_seeds_trained_together_keep_cells_of_their_own(tmp_path):
     arguments = ("--task", "parity", "--model", "retnet", "--seeds", "2", "--stop-accuracy", "0.9")
     arguments += ("--learning-rate", "1e-3,1e-2", "--bisect-layers", "2", "--steps", "6")
+    planned = trained(tmp_path, *arguments, "--dry-run").stdout
+    assert planned.startswith("with 1 layer, where the search begins;") and "2 to train" in planned
     result = trained(tmp_path, *arguments)
     assert "fewest layers at which the median seed reaches 0.9 at the training length T" in result.stdout
     assert result.stdout.rstrip().endswith("more than 2")

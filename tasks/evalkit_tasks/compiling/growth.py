@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +17,18 @@ class Growth(NamedTuple):
     """Of minimal automata with one number of states."""
 
     num_states: int
-    num_reverse_states: tuple[int, ...]
-    """Of each automaton, the registers that reading letters backwards takes; 4096 where there are more."""
+    num_reverse_states: tuple[float, ...]
+    """Of each automaton, the registers that reading letters backwards takes; infinity where they are more
+    than `evalkit_tasks.formal.automaton.MAX_REVERSE_STATES`, and nobody counts them."""
     num_layers: tuple[int, ...]
     """Of each that compiles, in the form that is chosen for it."""
     num_parameters: tuple[int, ...]
     """The same."""
+
+    @property
+    def median_reverse(self) -> float:
+        """Of the reverse automata; infinity where it is not known."""
+        return median(self.num_reverse_states)
 
     @property
     def share_of_few_registers(self) -> float:
@@ -30,18 +37,19 @@ class Growth(NamedTuple):
 
     def log10_table(self, num_letters: int) -> float:
         """Entries of a table of two blocks for the median reverse automaton, as a power of 10."""
-        return 2 * float(np.median(self.num_reverse_states)) * math.log10(num_letters)
+        return 2 * self.median_reverse * math.log10(num_letters)
 
 
 def measure(num_states: int, num_letters: int, num_automata: int) -> Growth:
     """Draft the weights of random minimal automata: ``random:SEED:STATES:LETTERS`` for seeds from 0."""
-    num_reverse, num_layers, num_parameters = [], [], []
+    num_reverse: list[float] = []
+    num_layers, num_parameters = [], []
     for seed in range(num_automata):
         automaton = random_automaton(seed, num_states, num_letters)
         try:
             num_reverse.append(automaton.reverse().num_states)
         except UsageError:
-            num_reverse.append(4096)
+            num_reverse.append(math.inf)
         try:
             drafted = draft_automaton(automaton)
         except UsageError:
@@ -52,8 +60,12 @@ def measure(num_states: int, num_letters: int, num_automata: int) -> Growth:
     return Growth(num_states, tuple(num_reverse), tuple(num_layers), tuple(num_parameters))
 
 
-def growth_factor(rows: Sequence[Growth]) -> float:
-    """By how much the median reverse automaton grows with a state more: least squares of its logarithm."""
-    states = [row.num_states for row in rows]
-    medians = [np.log(np.median(row.num_reverse_states)) for row in rows]
-    return float(np.exp(np.polyfit(states, medians, 1)[0]))
+def growth_factor(rows: Sequence[Growth]) -> float | None:
+    """By how much the median reverse automaton grows with a state more: least squares of its logarithm.
+
+    None where fewer than two medians are known; those that are not are left out.
+    """
+    medians = {row.num_states: row.median_reverse for row in rows if row.median_reverse < math.inf}
+    if len(medians) < 2:
+        return None
+    return float(np.exp(np.polyfit(list(medians), np.log(list(medians.values())), 1)[0]))

@@ -181,11 +181,11 @@ def parse_generators(text: str) -> list[tuple[int, ...]]:
     Raises:
         UsageError: it is not written so.
     """
-    written = [re.findall(r"\(([\d\s]+)\)", generator) for generator in text.split(",")]
+    written = [re.findall(r"\(([0-9\s]+)\)", generator) for generator in text.split(",")]
     cycles = [[[int(number) - 1 for number in cycle.split()] for cycle in generator] for generator in written]
     rebuilt = ",".join("".join(f"({cycle})" for cycle in generator) for generator in written)
     points = [point for generator in cycles for cycle in generator for point in cycle]
-    if rebuilt.replace(" ", "") != text.replace(" ", "") or not points or min(points) < 0:
+    if rebuilt.replace(" ", "") != text.replace(" ", "") or not all(written) or min(points, default=-1) < 0:
         raise UsageError(
             f"{text!r}: write generators as cycles of numbers from 1, such as (1 2 3)(4 5),(1 2)"
         )

@@ -31,6 +31,10 @@ MAX_MODULUS = 1000
 MAX_RANDOM_STATES = 64
 
 
+class UnknownLanguageError(UsageError):
+    """A name of nothing, in place of a language that is there and of a size or a form that is refused."""
+
+
 def get_language(name: str) -> Automaton:
     """The automaton that a name or a regular expression stands for.
 
@@ -42,7 +46,8 @@ def get_language(name: str) -> Automaton:
             expression, which ``regex:`` marks where it could be mistaken for a name.
 
     Raises:
-        UsageError: it names nothing, is no regular expression, or no string matches it.
+        UnknownLanguageError: it names nothing, and looks like a name.
+        UsageError: it is no regular expression, no string matches it, or it is too large.
     """
     if name in _NAMED:
         return _NAMED[name]()
@@ -60,11 +65,16 @@ def get_language(name: str) -> Automaton:
         return dyck(int(brackets[1]), int(brackets[2]))
     if group := groups.parse_group(name):
         return Automaton.from_group(group)
-    if re.fullmatch(r"[a-z0-9-]{3,}", name) and re.search(r"[a-z]", name):
-        raise unknown_name(
-            "language", name, _NAMED, "Known: " + ", ".join(_NAMED) + ". A regular expression: regex:PATTERN."
-        )
+    if _looks_like_a_name(name):
+        hint = f"Names have small letters. Known: {', '.join(_NAMED)}. A regular expression: regex:PATTERN."
+        raise UnknownLanguageError(str(unknown_name("language", name, _NAMED, hint)))
     return Automaton.from_regex(name)
+
+
+def _looks_like_a_name(text: str) -> bool:
+    """Whether a text is rather a name with a mistake than an expression: a word, or a group in capitals."""
+    is_word = re.fullmatch(r"[A-Za-z0-9:-]{3,}", text) and re.search(r"[A-Za-z]", text)
+    return bool(is_word or groups.parse_group(text.lower()))
 
 
 def language_names() -> list[str]:

@@ -17,13 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import UsageError
-from evalkit_tasks.formal.automaton import Automaton
+from evalkit_tasks.formal.automaton import MAX_REVERSE_STATES, Automaton
 
 MAX_MONOID = 5000
 """Elements of a syntactic monoid, which can have n^n for n states."""
-MAX_REVERSE = 4096
-"""States of a reverse automaton, which can have 2^n."""
-
 _Map = tuple[int, ...]
 """Where each state goes."""
 
@@ -34,7 +31,7 @@ class Theory:
 
     num_minimal_states: int
     num_reverse_states: int | None
-    """States of the smallest automaton of the reversed strings; None: over `MAX_REVERSE`."""
+    """States of the smallest automaton of the reversed strings; None: over `MAX_REVERSE_STATES`."""
     monoid_size: int | None
     """Size of the syntactic monoid; None: over `MAX_MONOID`."""
     is_group: bool
@@ -54,7 +51,7 @@ class Theory:
 
     def summary(self) -> str:
         """Class, sizes of the automata and size of the monoid, in a line."""
-        reverse = f"over {MAX_REVERSE}" if self.num_reverse_states is None else self.num_reverse_states
+        reverse = f"over {MAX_REVERSE_STATES}" if self.num_reverse_states is None else self.num_reverse_states
         monoid = f"over {MAX_MONOID}" if self.monoid_size is None else self.monoid_size
         kind = f"{self.language_class} group" if self.is_group else self.language_class
         return (
@@ -84,7 +81,7 @@ class Theory:
 def analyse(automaton: Automaton) -> Theory:
     """The theory of the automaton's labels: of the language where they say what is accepted."""
     try:
-        num_reverse = automaton.reverse(MAX_REVERSE).num_states
+        num_reverse = automaton.reverse().num_states
     except UsageError:
         num_reverse = None
     minimal = automaton.reduced()

@@ -226,7 +226,8 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
     if not 0 <= spec.weight_decay < math.inf:
         raise UsageError(f"--weight-decay must be 0 or more and finite, not {spec.weight_decay}")
     _check_stopping(spec)
-    shortest = spec.resolved().min_train_length or 1
+    shortest = spec.resolved().min_train_length
+    assert shortest is not None
     if not 1 <= shortest <= spec.train_length:
         raise UsageError(f"--min-train-length {shortest} must lie between 1 and {spec.train_length}")
     if spec.test_range is not None and not 1 <= spec.test_range[0] <= spec.test_range[1]:

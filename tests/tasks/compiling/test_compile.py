@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -38,6 +39,7 @@ from evalkit_tasks.compiling.compile import (
 )
 from evalkit_tasks.compiling.explain import explain
 from evalkit_tasks.compiling.forms import forms, table_size
+from evalkit_tasks.compiling.growth import Growth, growth_factor
 from evalkit_tasks.compiling.registers import apply_steps, program, registers_of
 from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.languages import by_prime_powers, get_language
@@ -393,6 +395,19 @@ def test_how_registers_grow_is_said() -> None:
     assert command.output.splitlines()[-1] == "a state more makes the reverse automaton 1.67 times as large"
     with pytest.raises(UsageError, match=r"--states 3-2: write FIRST-LAST, from 2 to 64"):
         CliRunner().invoke(app, ["registers", "--states", "3-2"], catch_exceptions=False)
+
+
+def test_what_is_too_large_to_count_is_no_number_that_growth_is_taken_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [Growth(n, (size, size), (), ()) for n, size in ((2, 8.0), (3, 16.0), (4, math.inf))]
+    assert growth_factor(rows) == pytest.approx(2.0)  # and not 1.41 or so, as if 4 states made 16
+    assert growth_factor(rows[1:]) is None
+    monkeypatch.setattr("evalkit_tasks.compiling.growth.measure", lambda states, *_: rows[states - 2])
+    command = CliRunner().invoke(app, ["registers", "--states", "3-4", "--automata", "2"])
+    assert command.exit_code == 0, command.output
+    lines = [line.split() for line in command.output.splitlines()]
+    assert lines[1:] == [["3", "16", "16", "100%", "10^9.6", "0/2"], ["4", *[">", "4096"] * 2, "0%", "0/2"]]
 
 
 def test_labels_are_read_off_the_states() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit_tasks.formal import groups
+from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.languages import get_language, language_names, random_automaton
 
 _LONGEST = 12
@@ -168,6 +169,19 @@ def test_random_automata_are_minimal_and_repeatable() -> None:
     assert (random_automaton(0).transitions != random_automaton(1).transitions).any()
 
 
+def test_only_tables_that_lead_to_every_state_are_minimised(monkeypatch: pytest.MonkeyPatch) -> None:
+    minimised: list[int] = []
+    minimal = Automaton.minimal
+
+    def counted(automaton: Automaton) -> Automaton:
+        minimised.append(automaton.num_states)
+        return minimal(automaton)
+
+    monkeypatch.setattr(Automaton, "minimal", counted)
+    # With 40 states and two letters that is one table in some hundred; with 64, in tens of thousands.
+    assert random_automaton(1, 40).num_states == 40 and len(minimised) < 10
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -187,6 +201,14 @@ def test_random_automata_are_minimal_and_repeatable() -> None:
         ("q8xq8xq8xq8", "more than 1000 elements"),
         ("generators:", "write generators as cycles"),
         ("generators:(1 2", "write generators as cycles"),
+        ("generators:(1 2),,(1 3)", "write generators as cycles"),
+        ("generators:(1 2),", "write generators as cycles"),
+        ("generators:(\u0661 \u0662)", "write generators as cycles"),
+        ("generators:( )", "write generators as cycles"),
+        ("S5", "unknown language 'S5'. Did you mean z5 or s5 or a5? Names have small letters."),
+        ("Parity", "unknown language 'Parity'. Did you mean parity"),
+        ("flip-flop:0", "unknown language 'flip-flop:0'. Did you mean flip-flop"),
+        ("A4xZ5", "unknown language 'A4xZ5'. Did you mean a4xz5"),
         ("generators:(0 1)", "write generators as cycles"),
         ("generators:(1 2 1)", "name a point twice"),
         ("generators:(1 2),(2 1)", "two generators are alike"),

@@ -45,19 +45,24 @@ class Stopped(Exception):
     pass
 
 
+def train_until(last_step, specs, checkpoint):
+    """Train, with a checkpoint after each step, and break off after one of them."""
+
+    def stop(step, loss):
+        if step == last_step:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_specs(specs, checkpoint, checkpoint_every_s=0, on_step=stop)
+
+
 @pytest.mark.parametrize("model", ["rwkv7", "lstm", "slstm", "mamba2"])
 def test_a_resumed_training_ends_with_the_same_bits(model, tmp_path, monkeypatch):
     monkeypatch.setattr(members, "HISTORY_STEPS", 5)  # a checkpoint then falls between two entries
     spec = dataclasses.replace(TINY, model=model)
     whole = run_spec(spec)
     checkpoint = tmp_path / "checkpoint.pt"
-
-    def stop(step, loss):
-        if step == 7:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run_spec(spec, checkpoint, checkpoint_every_s=0, on_step=stop)
+    train_until(7, [spec], checkpoint)
     steps = []
     resumed = run_spec(spec, checkpoint, on_step=lambda step, loss: steps.append(step))
     assert steps == [8, 9, 10, 11, 12]
@@ -78,10 +83,7 @@ def test_a_resumed_training_ends_with_the_same_bits(model, tmp_path, monkeypatch
 def test_a_checkpoint_that_does_not_fit_together_is_refused_in_a_line(damage, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     spec = dataclasses.replace(TINY, model="lstm")
-    with pytest.raises(Stopped):
-        run_spec(
-            spec, checkpoint, checkpoint_every_s=0, on_step=lambda step, loss: (_ for _ in ()).throw(Stopped)
-        )
+    train_until(1, [spec], checkpoint)
     data = checkpoint.read_bytes().partition(b"\n")[2]
     state = torch.load(io.BytesIO(data), weights_only=True)
     damage(state)
@@ -108,13 +110,7 @@ def test_seeds_trained_together_and_stopped_in_between_end_with_the_same_bits(tm
     specs = [dataclasses.replace(UNTIL, seed=seed) for seed in (0, 1)]
     whole = run_specs(specs)
     checkpoint = tmp_path / "checkpoint.pt"
-
-    def stop(step, loss):
-        if step == 31:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run_specs(specs, checkpoint, checkpoint_every_s=0, on_step=stop)
+    train_until(31, specs, checkpoint)
     steps = []
     resumed = run_specs(specs, checkpoint, on_step=lambda step, loss: steps.append(step))
     assert steps == list(range(32, 51))
@@ -298,6 +294,7 @@ def test_the_key_is_of_what_determines_the_numbers():
         ({"num_steps": 0}, "--steps must be more than 0"),
         ({"budget_s": -1.0}, "--budget-s must be more than 0"),
         ({"min_train_length": 9}, "--min-train-length 9 must lie between 1 and 8"),
+        ({"min_train_length": 0}, "--min-train-length 0 must lie between 1 and 8"),
         ({"test_range": (20, 10)}, "--test-range 20-10 must rise"),
         ({"budget_s": math.inf}, "--budget-s must be more than 0 and finite, not inf"),
         ({"budget_s": math.nan}, "--budget-s must be more than 0 and finite, not nan"),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from evalkit.errors import UsageError, unknown_name
-from evalkit_tasks.formal.languages import get_language, language_names
+from evalkit_tasks.formal.languages import UnknownLanguageError, get_language, language_names
 from evalkit_tasks.training.tasks import code_traces, permutations
 from evalkit_tasks.training.tasks.arithmetic import modular_arithmetic, modular_arithmetic_brackets
 from evalkit_tasks.training.tasks.automaton import automaton_task
@@ -59,10 +59,7 @@ def get_task(name: str) -> ProbeTask:
         return permutations.block_task(name)
     try:
         automaton = get_language(name)
-    except UsageError:
-        is_sized = re.fullmatch(r"[zsa]\d+(x[zsa]\d+)*|mod-\d+", name)  # too large: the error says so
-        if re.fullmatch(r"[a-z][a-z0-9-]+", name) and not is_sized:
-            hint = f"Known: {', '.join(task_names())}, {', '.join(_BY_PREFIX)}random:SEED, regex:PATTERN."
-            raise unknown_name("task", name, task_names(), hint) from None
-        raise
+    except UnknownLanguageError:
+        hint = f"Known: {', '.join(task_names())}, {', '.join(_BY_PREFIX)}random:SEED, regex:PATTERN."
+        raise unknown_name("task", name, task_names(), hint) from None
     return automaton_task(name, automaton)

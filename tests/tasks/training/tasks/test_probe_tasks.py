@@ -184,6 +184,9 @@ def test_every_negative_control_is_a_task():
         ("s9", "more than 1000 elements"),
         ("mod-1001", "mod-1001: the modulus must lie between 1 and 1000"),
         ("z0", "there is no group 'z0'; its numbers start at 1"),
+        ("d0", "there is no group 'd0'; its numbers start at 1"),
+        ("dyck-9-99", "there are 1 to 4 kinds of brackets"),
+        ("S5", "unknown task 'S5'. Did you mean"),
     ],
 )
 def test_an_unknown_task_is_a_line(name, message):
