@@ -1,16 +1,14 @@
 """What theory says of the tasks that networks were trained on, beside what the trained networks do."""
 
 import functools
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from evalkit.cells.probe_schema import ProbeTheory
 from evalkit.errors import UsageError
-from evalkit_tasks.formal.groups import parse_group
-from evalkit_tasks.formal.languages import get_language, language_names
 from evalkit_tasks.formal.theory import Theory, analyse
 from evalkit_tasks.training.experiments import Experiment, LayerSweep, fewest_layers, layer_sweeps
+from evalkit_tasks.training.tasks.catalog import language_of_task
 
 _FAMILIES = {
     "rwkv7 c=1": "rwkv7 c = 1",
@@ -87,9 +85,8 @@ def cell_theory(task: str, model: str) -> ProbeTheory | None:
 @functools.lru_cache(maxsize=64)
 def theory_of_task(task: str) -> Theory | None:
     """The theory of a task that is a regular language or a word problem; None for others."""
-    name = task.removeprefix("word-problem:")
-    is_language = name in language_names() or re.match(r"(regex|random|generators):|mod-\d|dyck-\d", name)
     try:
-        return analyse(get_language(name)) if is_language or parse_group(name) else None
-    except UsageError:  # too large a group
+        language = language_of_task(task)
+    except UsageError:  # of a cell from elsewhere: there is no such task
         return None
+    return None if language is None else analyse(language)

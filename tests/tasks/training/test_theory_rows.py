@@ -25,6 +25,12 @@ from tests.support.cells import probe_content, write_cell_files
         ("parity", "deltanet[0,1]", None),  # nothing is said of it
         ("mqar:64", "lstm", None),  # no regular language
         ("s9", "lstm", None),  # too large a group
+        ("regex:(01)*", "rwkv7 c=1", "constant"),
+        ("(01)*", "rwkv7 c=1", "constant"),  # the same, as it may be written too
+        ("flip-flop", "rwkv7 c=1", "constant"),
+        ("s5-4tokens", "lstm", None),
+        ("majority", "lstm", None),
+        ("file:pyproject.json", "lstm", None),  # nothing that a cell names is read
     ],
 )
 def test_layers_by_theory(task: str, model: str, layers: str | None) -> None:

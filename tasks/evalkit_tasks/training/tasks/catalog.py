@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 from evalkit.errors import UsageError, unknown_name
+from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.languages import UnknownLanguageError, get_language, language_names
 from evalkit_tasks.training.tasks import code_traces, permutations
 from evalkit_tasks.training.tasks.arithmetic import modular_arithmetic, modular_arithmetic_brackets
@@ -51,15 +52,32 @@ def get_task(name: str) -> ProbeTask:
     """
     if name.startswith("file:"):
         raise UsageError(f"{name}: networks are trained on what a name defines; a file can change behind it")
-    if (make := _PUBLISHED.get(name) or OTHER_TASKS.get(name)) is not None:
-        return make()
-    if ":" in name and (make_named := _BY_PREFIX.get(name[: name.index(":") + 1])) is not None:
-        return make_named(name)
-    if re.fullmatch(permutations.BLOCK_PATTERN, name):
-        return permutations.block_task(name)
+    if (task := _published_task(name)) is not None:
+        return task
     try:
         automaton = get_language(name)
     except UnknownLanguageError:
         hint = f"Known: {', '.join(task_names())}, {', '.join(_BY_PREFIX)}random:SEED, regex:PATTERN."
         raise unknown_name("task", name, task_names(), hint) from None
     return automaton_task(name, automaton)
+
+
+def language_of_task(name: str) -> Automaton | None:
+    """The automaton whose labels a task asks for; None where they are no regular language's.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    name = name.removeprefix("word-problem:")
+    if name.startswith("file:") or (name not in language_names() and _published_task(name) is not None):
+        return None
+    return get_language(name)
+
+
+def _published_task(name: str) -> ProbeTask | None:
+    """A task with strings of its own; None for those that an automaton defines."""
+    if (make := _PUBLISHED.get(name) or OTHER_TASKS.get(name)) is not None:
+        return make()
+    if ":" in name and (make_named := _BY_PREFIX.get(name[: name.index(":") + 1])) is not None:
+        return make_named(name)
+    return permutations.block_task(name) if re.fullmatch(permutations.BLOCK_PATTERN, name) else None
