@@ -88,4 +88,4 @@ def _print(estimates: "list[ModelEstimate]", device: "Device") -> None:
     cells, tokens = sum(of.num_cells for of in estimates), sum(of.num_tokens for of in estimates)
     table.add_row("all", str(cells), f"{tokens:,}", "", f"{hours:.2f}", "", "")
     console_for(sys.stdout, width=10_000).print(table)
-    show("c: computed, not measured; hours are those of one device")
+    show("c: computed, not measured, and too high for small models; hours are those of one device")

@@ -9,7 +9,7 @@ from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.models.loading import locate_models
 from evalkit.models.protocol import LoadOptions
 from evalkit.models.targets import expand_spec
-from evalkit.runner.throughput import Device, Throughput, memory_gb, throughput
+from evalkit.runner.throughput import Device, Throughput, check_dtype, memory_gb, throughput
 
 BYTES_PER_TOKEN = 4.0
 """Of text, about."""
@@ -47,7 +47,7 @@ def estimate(
         limit: how many documents of each corpus; None: all.
 
     Raises:
-        UsageError: an unknown name, or nothing to score.
+        UsageError: an unknown name or precision, or nothing to score.
         CorpusError: a corpus cannot be read.
     """
     if not models or not corpora:
@@ -57,6 +57,7 @@ def estimate(
     texts = [corpus if limit is None else corpus.limited(limit) for corpus in load_corpora(corpora)]
     if dtype == "auto":
         dtype = "float32" if device.name == "cpu" else "bfloat16"
+    check_dtype(dtype)
     return [_of_model(entry, texts, device, dtype) for entry in entries]
 
 

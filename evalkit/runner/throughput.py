@@ -6,7 +6,7 @@ computed: a share of the peak over two operations per parameter and token.
 
 from typing import NamedTuple
 
-from evalkit.errors import unknown_name
+from evalkit.errors import UsageError, unknown_name
 
 SHARE_OF_PEAK = 0.37
 """Of the peak in matrix products that a run comes to: what RWKV-LM's README states of training RWKV-7 7.2B on
@@ -29,7 +29,6 @@ class Measured(NamedTuple):
 
     device: str
     num_parameters: float
-    """Those that a token passes through."""
     tokens_per_s: float
     source: str
 
@@ -55,7 +54,6 @@ DEVICES = {
     )
 }
 MEASURED = (
-    Measured("h100", 2e9, 9_100 / 8, "marin-community/marin issue 8975: Snowball 67B-A2B, 8 H100"),
     Measured("cpu", 1.91e8, 1_099, "results/bench/rwkv7.json: RWKV-7 0.1B, 2 cores of an AMD EPYC, float32"),
 )
 _BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -74,6 +72,16 @@ def find_device(name: str) -> Device:
     return DEVICES[name]
 
 
+def check_dtype(name: str) -> None:
+    """Refuse a precision that no model is scored in.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if name not in _BYTES_PER_PARAMETER:
+        raise UsageError(f"unknown dtype {name!r}; use auto, {', '.join(_BYTES_PER_PARAMETER)}")
+
+
 def throughput(device: Device, num_parameters: float) -> Throughput:
     """How fast a device scores a model of a size: measured where somebody measured that, else computed."""
     for measured in MEASURED:
@@ -85,5 +93,5 @@ def throughput(device: Device, num_parameters: float) -> Throughput:
 
 
 def memory_gb(num_parameters: float, dtype: str) -> float:
-    """What a model needs: its weights, and something to work in."""
-    return num_parameters * _BYTES_PER_PARAMETER.get(dtype, 2) / 1e9 + _WORKING_GB
+    """What a model needs: its weights in a precision of `check_dtype`, and something to work in."""
+    return num_parameters * _BYTES_PER_PARAMETER[dtype] / 1e9 + _WORKING_GB

@@ -231,10 +231,9 @@ def _serve(
     """Answer jobs until nobody is left to send any."""
     import torch
 
+    # They come to all of a group, and the process that was forked ends this one.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # they come to all of a group; the process that was forked ends this
+        signal.signal(number, signal.SIG_IGN)
     for copy in not_its_own:
         copy.close()
     torch.set_num_threads(num_threads)

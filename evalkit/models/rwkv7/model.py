@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -41,9 +41,6 @@ from evalkit.models.rwkv7.tokenizer import (
 )
 from evalkit_kernels import NUMERICS_VERSION, linear_logits, linear_nll
 from evalkit_kernels.wkv7_chunked import CHUNK_TOKENS
-
-if TYPE_CHECKING:
-    pass
 
 _SLICE_TOKENS = {"cpu": 512, "cuda": 32768}
 """Positions computed at once: on CPU what keeps activations near the cache, on GPU what fills it."""

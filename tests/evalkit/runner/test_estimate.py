@@ -14,6 +14,8 @@ def test_a_speed_is_measured_or_computed_and_says_so() -> None:
     assert not computed.is_measured
     assert "computed" in computed.source
     assert "NVIDIA" in computed.source
+    # A mixture of experts that somebody ran with 2 billion active parameters says nothing of a dense model.
+    assert not throughput(h100, 2e9).is_measured
     for of in MEASURED:
         assert throughput(find_device(of.device), of.num_parameters * 1.1) == (
             of.tokens_per_s,
@@ -46,6 +48,11 @@ def test_plan_tells_what_a_run_would_take(tmp_path: Path) -> None:
 
 
 def test_bad_requests_are_refused() -> None:
-    for words in (["--device", "h1000"], ["--models", "rwkv7-2.9bb"], ["--models", "no:where"]):
+    for words in (
+        ["--device", "h1000"],
+        ["--models", "rwkv7-2.9bb"],
+        ["--models", "no:where"],
+        ["--dtype", "int8"],
+    ):
         outcome = run_cli("plan", *words)
         assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1), outcome
