@@ -64,7 +64,7 @@ class TableCell(NamedTuple):
     value: str
     half_width: str | None
     marks: str
-    """``*``, ``‡``, ``⚠`` and those of `evalkit.analysis.cutoff.MARKS`."""
+    """``*``, ``‡``, ``✓``, ``⚠`` and those of `evalkit.analysis.cutoff.MARKS`."""
     title: str
     """What a reader sees who points at it."""
     reading: Reading

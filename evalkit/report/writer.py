@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _STYLE = "style.css"
 LOSSY_MARK = "some documents left out, for the model's tokens do not decode to their bytes"
+PROOF_MARK = "documents of it were coded by the model and decoded again to the last bit"
 AUDIT_MARK = "the model failed its audit, and was scored all the same"
 LITERAL_MARK = (
     "some documents spelled as they stand, for the tokens its tokenizer gives lose something of them"
@@ -67,7 +68,7 @@ class Writer:
             "has_plots": has_plots,
             "docs_link": docs_link,
             "num_neighbors": NUM_NEIGHBORS,
-            "marks": {"*": LOSSY_MARK, "‡": LITERAL_MARK, "⚠": AUDIT_MARK, **MARKS},
+            "marks": {"*": LOSSY_MARK, "‡": LITERAL_MARK, "✓": PROOF_MARK, "⚠": AUDIT_MARK, **MARKS},
         }
 
     def page(self, path: str, template: str, scripts: Sequence[str] = (), **values: object) -> None:

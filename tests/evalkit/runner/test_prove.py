@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.analysis.results import read_results
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
+from evalkit.report import build_site
 from evalkit.runner.corpora import run
 from evalkit.runner.corpora_table import notes
 from evalkit.runner.options import RunOptions
@@ -47,6 +49,10 @@ def test_a_cell_records_what_was_decoded_and_stays_the_same_cell(tmp_path: Path)
     assert cell.proof.total_bits == pytest.approx(bits, rel=1e-4)
     assert 8 * cell.proof.code_bytes == pytest.approx(bits, rel=2e-3, abs=8 * 16)
     assert f"2 documents, {cell.proof.num_bytes} bytes, were decoded" in "\n".join(notes(result))
+    build_site(read_results(tmp_path / "b", warn=pytest.fail), tmp_path / "site")
+    front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert f"2 documents were decoded from {cell.proof.code_bytes} bytes of code" in front
+    assert "<sup>✓" in front and "<b>✓</b> documents of it were coded by the model" in front
 
 
 def test_a_finished_cell_gets_the_proof_that_it_lacks(tmp_path: Path) -> None:
