@@ -15,6 +15,8 @@ class Ratio(NamedTuple):
     operator: str
     peer: str
     ratio: float
+    is_limit: bool = False
+    """Whether it is no peer, but what the machine would allow."""
 
 
 class Benchmarks(NamedTuple):
@@ -96,9 +98,8 @@ def _ratios(content: Mapping[str, Any]) -> list[Ratio]:
                 continue
             operator = f"{row['operator']}, {row['shape']}"
             ratios += [Ratio(operator, name, float(peer["ratio"])) for name, peer in row["peers"].items()]
-            ratios.append(
-                Ratio(operator, "the machine's limit", float(row["floor_s"]) / float(row["ours_s"]))
-            )
+            limit = float(row["floor_s"]) / float(row["ours_s"])
+            ratios.append(Ratio(operator, "the machine's limit", limit, is_limit=True))
         return ratios
     if content.get("ratio_median") is not None:
         return [Ratio(f"RWKV-7 as a whole, {content['shape']}", "rwkv", float(content["ratio_median"]))]
@@ -111,4 +112,5 @@ def _ratios_of_model(row: Mapping[str, Any]) -> list[Ratio]:
         return []
     operator = f"{row['model']} as a whole, {row['dtype']}"
     ratios = [Ratio(operator, peer["name"], float(peer["ratio_median"])) for peer in row["peers"]]
-    return [*ratios, Ratio(operator, "its matrix products alone", float(row["gemm_share"]))]
+    limit = Ratio(operator, "its matrix products alone", float(row["gemm_share"]), is_limit=True)
+    return [*ratios, limit]

@@ -14,6 +14,9 @@ from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, frame,
 from evalkit.plots.labels import short
 from evalkit.plots.scores import Source, Warn, name_of, silent
 
+_MOST_LETTERS = 46
+"""Of an operator's name above its bars: more would leave the figure."""
+
 
 @styled
 def speed(
@@ -114,7 +117,7 @@ def _draw_ratios(axes: Axes, ratios: Sequence[Ratio]) -> None:
         axes.text(
             0,
             row,
-            operator,
+            operator if len(operator) <= _MOST_LETTERS else f"{operator[: _MOST_LETTERS - 1]}…",
             transform=axes.get_yaxis_transform(),
             fontsize=LABEL_SIZE,
             fontweight="bold",
@@ -125,7 +128,7 @@ def _draw_ratios(axes: Axes, ratios: Sequence[Ratio]) -> None:
         row += 1
         members = [ratio for ratio in ratios if ratio.operator == operator]
         for ratio in sorted(members, key=lambda ratio: ratio.ratio):
-            color = GREY if ratio.peer == "the machine's limit" else BLUE if ratio.ratio >= 1 else RED
+            color = GREY if ratio.is_limit else BLUE if ratio.ratio >= 1 else RED
             axes.barh(row, ratio.ratio - 1, left=1, height=0.62, color=color)
             _write_beside(axes, row, f"{ratio.ratio:.2f} ×")
             ticks.append(row)

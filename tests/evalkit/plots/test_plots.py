@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from evalkit import plots
 from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_results
 from evalkit.corpora.store import make_corpus
-from evalkit.plots.frame import frame, ink
+from evalkit.plots.frame import BLUE, GREY, RED, frame, ink
 from evalkit.plots.labels import spread
 from evalkit.plots.panels import time_axis
 from evalkit.runner.corpora import run
@@ -326,7 +328,7 @@ def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:
             "shape": "T=512",
             "ours_s": 0.002,
             "floor_s": 0.001,
-            "peers": {"slow": {"seconds": 0.02, "ratio": 10.0}, "fast": {"seconds": 0.001, "ratio": 0.5}},
+            "peers": {"slow": {"seconds": 0.02, "ratio": 10.0}, "fast": {"seconds": 0.001, "ratio": 0.4}},
             "missing": {},
         }
     ]
@@ -338,8 +340,13 @@ def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:
     score = [{"model": "m", "dtype": "float32", "gemm_share": 0.75, "peers": peers}]
     (tmp_path / "score.json").write_text(json.dumps({**where, "rows": score}))
     (tmp_path / "profile.json").write_text(json.dumps({**where, "rows": [{"model": "m", "wall_s": {}}]}))
-    text = texts_of(plots.speed(tmp_path))
-    for shown in ("10.00 ×", "0.50 ×", "3.66 ×", "2.25 ×", "0.75 ×", "a processor", "wkv7 forward, T=512"):
+    figure = plots.speed(tmp_path)
+    bars = [patch for axes in figure.axes for patch in axes.patches if isinstance(patch, Rectangle)]
+    colors = {round(1 + bar.get_width(), 2): to_hex(bar.get_facecolor()) for bar in bars}
+    by_ratio = {0.4: RED, 0.5: GREY, 0.75: GREY, 2.25: BLUE, 3.66: BLUE, 10: BLUE}
+    assert colors == {ratio: color.lower() for ratio, color in by_ratio.items()}
+    text = texts_of(figure)
+    for shown in ("10.00 ×", "0.40 ×", "3.66 ×", "2.25 ×", "0.75 ×", "a processor", "wkv7 forward, T=512"):
         assert shown in text
     assert "3.66" not in texts_of(plots.speed(path))
     (tmp_path / "other.json").write_text(json.dumps({**where, "rows": [{"operator": "wkv7"}]}))
