@@ -146,9 +146,9 @@ def _is_stale(path: Path, text: str) -> bool:
         KeyError,
         TypeError,
     ):  # its run was killed where there are no hard links
-        return _age_s(path) > STALE_S
+        return age_s(path) > STALE_S
     is_alive = runs_here(process)
-    return _age_s(path) > STALE_S if is_alive is None else not is_alive
+    return age_s(path) > STALE_S if is_alive is None else not is_alive
 
 
 def runs_here(process: Mapping[str, object]) -> bool | None:
@@ -160,8 +160,12 @@ def runs_here(process: Mapping[str, object]) -> bool | None:
     return process == process_of(process["pid"]) if process["host"] == _host() else None
 
 
-def _age_s(path: Path) -> float:
-    """Seconds since a file was touched, by the clock of its file system: other machines' clocks go wrong."""
+def age_s(path: Path) -> float:
+    """Seconds since a file was touched, by the clock of its file system: other machines' clocks go wrong.
+
+    Raises:
+        OSError: its folder cannot be written.
+    """
     with tempfile.TemporaryFile(dir=path.parent) as probe:
         now_s = os.fstat(probe.fileno()).st_mtime
         try:

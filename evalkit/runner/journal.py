@@ -17,7 +17,7 @@ from pathlib import Path
 from evalkit.errors import UsageError
 from evalkit.fields import FieldError, from_json, to_json
 from evalkit.files import atomic_write, parse_json, strict_json
-from evalkit.runner.claims import process_of, runs_here
+from evalkit.runner.claims import STALE_S, age_s, process_of, runs_here
 from evalkit.runner.reporter import CellProgress, ItemProgress, Reporter
 
 RUN_SUFFIX = ".evalkit.run"
@@ -275,10 +275,12 @@ def read_statuses(output: Path) -> list[RunStatus]:
 
 
 def remove_dead(output: Path) -> None:
-    """Remove the files of runs of this machine whose processes are gone."""
+    """Remove the files of runs that are gone: of this machine, or unheard of for `STALE_S` on another."""
     for path in output.glob(f".*{RUN_SUFFIX}"):
         with contextlib.suppress(OSError, FieldError, ValueError):
-            if from_json(RunStatus, parse_json(path.read_bytes()), path.name).is_alive is False:
+            is_alive = from_json(RunStatus, parse_json(path.read_bytes()), path.name).is_alive
+            # One that lives after all writes its file again within seconds.
+            if is_alive is False or (is_alive is None and age_s(path) > STALE_S):
                 path.unlink(missing_ok=True)
 
 

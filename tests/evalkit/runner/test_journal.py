@@ -7,7 +7,8 @@ import pytest
 
 from evalkit.errors import UsageError
 from evalkit.runner.corpora import run
-from evalkit.runner.journal import Journal, num_cell_files, read_statuses
+from evalkit.runner.claims import STALE_S
+from evalkit.runner.journal import Journal, num_cell_files, read_statuses, remove_dead
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
 from tests.support.toys import BigramModel, BrokenModel, corpus_of, run_cli
@@ -91,6 +92,18 @@ def test_a_killed_runs_file_says_so_and_goes_with_the_next_run(tmp_path: Path) -
     assert (as_json["num_cells"], as_json["runs"][0]["is_alive"]) == (0, False)
     score(tmp_path, [BigramModel()])
     assert "no run is at work there" in run_cli("status", output).stdout
+
+
+def test_a_run_on_another_machine_is_forgotten_when_it_was_not_heard_of_for_minutes(tmp_path: Path) -> None:
+    Journal(Silent(), tmp_path).begin(3, 1)
+    [path] = tmp_path.glob(".*.evalkit.run")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "elsewhere"}))
+    for age_s, num_left in ((STALE_S / 2, 1), (STALE_S * 2, 0)):
+        written_s = path.stat().st_mtime
+        os.utime(path, (written_s - age_s, written_s - age_s))
+        assert [status.is_alive for status in read_statuses(tmp_path)] == [None]
+        remove_dead(tmp_path)
+        assert len(read_statuses(tmp_path)) == num_left
 
 
 def test_bad_places_are_refused(tmp_path: Path) -> None:
