@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.runner.corpora import run
 from evalkit.runner.claims import STALE_S
+from evalkit.runner.corpora import run
 from evalkit.runner.journal import Journal, num_cell_files, read_statuses, remove_dead
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
