@@ -11,6 +11,27 @@ import re
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T\d\d:\d\d:\d\dZ)?)?)?", re.ASCII)
 
 
+def utc_date(value: str | dt.date) -> str:
+    """A date in the form of `evalkit.corpora.document.Document.published_at`.
+
+    A time without a zone keeps its day only: which moment it means is not known.
+
+    Raises:
+        ValueError: the text is not an ISO 8601 date or date and time, or a time outside the years 1 to 9999
+            in UTC.
+    """
+    if isinstance(value, str):
+        value = dt.date.fromisoformat(value) if len(value) <= 10 else dt.datetime.fromisoformat(value)
+    # Not strftime, whose %Y has fewer than four digits before 1000: some programs' null is 0001-01-01.
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        try:
+            moment = value.astimezone(dt.UTC)
+        except OverflowError as error:
+            raise ValueError(f"{value} has no form in UTC") from error
+        return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return dt.date(value.year, value.month, value.day).isoformat()
+
+
 def first_day(date: str) -> dt.date:
     """The first day that a date can mean.
 

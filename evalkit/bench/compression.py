@@ -96,7 +96,7 @@ def _share(score_s: tuple[float, ...], spent_s: tuple[float, ...]) -> float:
 
 
 def bench_compression(
-    model_name: str, corpus: str, *, num_bytes: int, num_lanes: int | None, num_rounds: int, num_threads: int
+    model_name: str, corpus: str, *, num_bytes: int, num_lanes: int | None, num_rounds: int
 ) -> CompressionBench:
     """Time and size of a model's code of the first bytes of a corpus.
 
@@ -106,12 +106,10 @@ def bench_compression(
         num_bytes: of the text; all of the corpus where it has fewer.
         num_lanes: as `compress_bytes` takes them.
         num_rounds: how often to measure each.
-        num_threads: torch's threads.
 
     Raises:
         ScoringError: what was decoded is not what was encoded.
     """
-    torch.set_num_threads(num_threads)
     text = _text(corpus, num_bytes)
     data = text.encode()
     model = load_model(model_name)
@@ -136,7 +134,7 @@ def bench_compression(
         num_bytes=len(data),
         num_tokens=compressed.num_tokens,
         num_lanes=compressed.num_lanes,
-        num_threads=num_threads,
+        num_threads=torch.get_num_threads(),
         file_bytes=len(compressed.content),
         code_bytes=compressed.num_code_bytes,
         whole_bits=whole.total_bits or 0.0,

@@ -1,20 +1,28 @@
 """The processor that a measurement ran on, what its matrix products reach, and how much memory they take."""
 
+import os
 import re
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evalkit.errors import UsageError
+
 _AMD_CORES = (
     (25, range(0x10, 0x20), "Zen 4"),
     (25, range(0x60, 0x80), "Zen 4"),
     (25, range(0xA0, 0xB0), "Zen 4"),
-    (26, range(0x100), "Zen 5"),
+    (26, range(0x30), "Zen 5"),
+    (26, range(0x40, 0x50), "Zen 5"),
+    (26, range(0x60, 0x80), "Zen 5"),
+    (26, range(0x50, 0x60), "Zen 6"),
+    (26, range(0x90, 0xB0), "Zen 6"),
+    (26, range(0xC0, 0xD0), "Zen 6"),
 )
 """Families and models of AMD's processors, after ``arch/x86/kernel/cpu/amd.c`` of Linux."""
 _PRODUCTS = ((512, 768, 3072), (512, 3072, 768), (1024, 1024, 1024))
@@ -22,13 +30,31 @@ _PRODUCTS = ((512, 768, 3072), (512, 3072, 768), (1024, 1024, 1024))
 _NUM_ROUNDS = 12
 
 
-def processor(name: str) -> str:
+def use_threads(number: int) -> None:
+    """Let torch compute with so many threads.
+
+    Raises:
+        UsageError: more than the machine has processors; they would wait for each other.
+    """
+    check_threads([number])
+    torch.set_num_threads(number)
+
+
+def check_threads(numbers: Iterable[int]) -> None:
+    """Refuse what `use_threads` would refuse."""
+    num_cpus = os.cpu_count()
+    for number in numbers:
+        if num_cpus is not None and number > num_cpus:
+            raise UsageError(f"--threads {number}: this machine has {num_cpus} processors; give no more")
+
+
+def processor(name: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """A processor's name with its family and model, and the generation of AMD's.
 
     Args:
         name: as the system gives it: ``AMD EPYC`` becomes ``AMD EPYC, family 26, model 2 (Zen 5)``.
+        cpuinfo: Linux's description of the processors.
     """
-    cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return name
     text = cpuinfo.read_text(encoding="utf-8")

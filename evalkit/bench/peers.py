@@ -12,7 +12,6 @@ import importlib.util
 import io
 import logging
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -334,8 +333,3 @@ def _document_windows(contest: Contest) -> list[tuple[list[int], list[int]]]:
     """The ids of every document and what is read before them; those that are too long are not cut here."""
     prefix = list(prefix_under(contest.model, "document").ids)
     return [(contest.model.encode(document.text).ids.tolist(), prefix) for document in contest.documents]
-
-
-def peer_folder() -> tempfile.TemporaryDirectory[str]:
-    """Where peers' files lie for as long as they run."""
-    return tempfile.TemporaryDirectory(prefix="evalkit-bench-")

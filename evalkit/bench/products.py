@@ -33,12 +33,21 @@ class Product(NamedTuple):
         return 2 * self.num_rows * self.weight.numel()
 
 
-class ProductRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within it every product of rows with a matrix is noted, and computed as ever."""
+Around: TypeAlias = Callable[[object, Sequence[Any], Callable[[], object]], object]
+"""Takes an operator, its arguments and what computes it, and gives the result."""
 
-    def __init__(self) -> None:
+
+class OperatorHook(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it every operator of torch's goes through a function."""
+
+    def __init__(self, around: Around) -> None:
+        """Set the function.
+
+        Args:
+            around: called for each operator.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
-        self.products: list[Product] = []
+        self._around = around
 
     def __torch_dispatch__(
         self,
@@ -47,10 +56,21 @@ class ProductRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
+        return self._around(func, args, lambda: func(*args, **(kwargs or {})))
+
+
+class ProductRecorder(OperatorHook):  # type: ignore[no-untyped-call]
+    """Within it every product of rows with a matrix is noted, and computed as ever."""
+
+    def __init__(self) -> None:
+        super().__init__(self._note)
+        self.products: list[Product] = []
+
+    def _note(self, func: object, args: Sequence[Any], compute: Callable[[], object]) -> object:
         product = product_of(func, args)
         if product is not None:
             self.products.append(product)
-        return func(*args, **(kwargs or {}))
+        return compute()
 
 
 def product_of(func: object, args: Sequence[Any]) -> Product | None:

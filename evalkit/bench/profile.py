@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from evalkit.corpora.store import load_corpus
 from evalkit.errors import ScoringError, one_line
 from evalkit.models.loading import locate_models
 from evalkit.models.protocol import LoadOptions
+
+_IMPORTS = "import torch, transformers"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +64,23 @@ def profile_run(spec: str, corpus: str, num_documents: int | None, num_threads: 
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not result.is_file():
             lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-            raise ScoringError(f"{spec}: the run that was to be timed failed: {one_line(lines[-1])}")
+            reason = one_line(lines[-1]).removeprefix("evalkit: ")
+            raise ScoringError(f"{spec}: the run that was to be timed failed: {reason}")
         times = json.loads(result.read_text(encoding="utf-8"))
     return ProfileRow(spec, corpus, num_documents, num_threads, times["wall_s"], times["cpu_s"])
+
+
+def imports_cpu_s() -> float:
+    """What Python takes of the processor to import torch and transformers, and nothing else."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", _IMPORTS], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def imports_line(cpu_s: float) -> str:
+    """What a run may be held against, as a line of text."""
+    return f'{cpu_s:.2f} CPU seconds: python -c "{_IMPORTS}"'
 
 
 def profile_table(rows: Sequence[ProfileRow]) -> list[str]:

@@ -10,7 +10,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _replace(watch: Stopwatch) -> None:
+    with watch.during(LOOKING):
+        importlib.import_module("evalkit.bench.products")
     for module_name, path, part in _FUNCTIONS:
         module = sys.modules.get(module_name)
         if module is None:
@@ -122,26 +124,19 @@ def _first_operator() -> None:
 
 
 def _watched_nats(watch: Stopwatch, nats: Callable[..., Any]) -> Callable[..., Any]:
-    from torch.utils._python_dispatch import TorchDispatchMode
+    from evalkit.bench.products import OperatorHook
 
-    class OperatorTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(
-            self,
-            func: Callable[..., object],
-            types: Sequence[type],
-            args: Sequence[Any] = (),
-            kwargs: Mapping[str, Any] | None = None,
-        ) -> object:
-            if watch.part in (HEAD, TRIALS, LOOKING):
-                return func(*args, **(kwargs or {}))
-            with watch.during(_part_of(func, args)):
-                return func(*args, **(kwargs or {}))
+    def timed(func: object, args: Sequence[Any], compute: Callable[[], object]) -> object:
+        if watch.part in (HEAD, TRIALS, LOOKING):
+            return compute()
+        with watch.during(_part_of(func, args)):
+            return compute()
 
     @functools.wraps(nats)
     def call(*args: Any, **kwargs: Any) -> Any:
         if watch.part == TRIALS:
             return nats(*args, **kwargs)
-        with watch.during(LOOKING if watch.part == LOOKING else BETWEEN), OperatorTimes():  # type: ignore[no-untyped-call]
+        with watch.during(LOOKING if watch.part == LOOKING else BETWEEN), OperatorHook(timed):
             return nats(*args, **kwargs)
 
     return call

@@ -7,6 +7,7 @@ slows down slows all of them. Nats of every document are compared with ours unde
 import dataclasses
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 from evalkit.bench.machine import peak_memory_bytes
-from evalkit.bench.peers import Contest, Peer, Score, peer_folder, peers_of
+from evalkit.bench.peers import Contest, Peer, Score, peers_of
 from evalkit.bench.products import Product, ProductRecorder, Replay, num_positions
 from evalkit.bench.shapes import SHAPE_NAMES, write_shape
 from evalkit.corpora.document import Document
@@ -37,8 +38,6 @@ _PRODUCTS = "matrix products alone"
 class BenchOptions:
     """How to measure."""
 
-    num_bytes: int
-    """Of text, at most."""
     num_rounds: int
     device: str
     dtype: str
@@ -122,21 +121,23 @@ def bench_documents(corpus: Corpus, num_bytes: int) -> list[Document]:
     return chosen
 
 
-def bench_score(spec: str, corpus: Corpus, options: BenchOptions) -> ScoreRow:
-    """Time one model on one corpus, ours and its peers.
+def bench_score(
+    spec: str, corpus_name: str, documents: Sequence[Document], options: BenchOptions
+) -> ScoreRow:
+    """Time one model on documents of one corpus, ours and its peers.
 
     Args:
         spec: of a model with tokens, as `evalkit run` takes it, or one of
             `evalkit.bench.shapes.SHAPE_NAMES`.
-        corpus: whose documents are scored.
+        corpus_name: of the corpus.
+        documents: of it, see `bench_documents`.
         options: how.
 
     Raises:
-        UsageError: an unknown name, a compressor, or no document is small enough.
+        UsageError: an unknown name.
         ModelError: the model cannot be loaded.
     """
-    documents = bench_documents(corpus, options.num_bytes)
-    with peer_folder() as name:
+    with tempfile.TemporaryDirectory(prefix="evalkit-bench-") as name:
         folder = Path(name)
         path_spec = spec
         if spec in SHAPE_NAMES:
@@ -147,14 +148,13 @@ def bench_score(spec: str, corpus: Corpus, options: BenchOptions) -> ScoreRow:
             reference = _load(path_spec, options, "float32")[1]
         pass_facts = _first_pass(model, documents)
         measured = _measure(model, Contest(reference, entry, documents, folder), pass_facts, options)
-        return dataclasses.replace(measured, model=spec, corpus=corpus.name)
+        return dataclasses.replace(measured, model=spec, corpus=corpus_name)
 
 
 def _load(spec: str, options: BenchOptions, dtype: str) -> tuple[CatalogEntry, TokenModel]:
     [located] = locate_models([spec], LoadOptions(device=options.device, dtype=dtype))
     model = located.load()
-    if not isinstance(model, TokenModel) or located.entry is None:
-        raise UsageError(f"{spec} is a compressor, which has no tokens to count")
+    assert isinstance(model, TokenModel) and located.entry is not None
     return located.entry, model
 
 

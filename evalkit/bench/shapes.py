@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.bench.whole_model import write_random_checkpoint
+from evalkit.errors import UsageError
+from evalkit.models.devices import resolve_dtype
+from evalkit.models.loading import locate_models
+from evalkit.models.protocol import LoadOptions
+from evalkit.models.targets import expand_spec
 
 _NUM_TRAINED = 8192
 """Entries of a vocabulary that are trained; the others are pairs of them, which no text is cut into."""
@@ -58,6 +63,30 @@ _SHAPES = {
 """After the models' ``config.json``."""
 RWKV7_SHAPE = "rwkv7-0.1b-shape"
 SHAPE_NAMES = (RWKV7_SHAPE, *_SHAPES)
+
+
+def checked_specs(names: Sequence[str], options: LoadOptions, *, compressors: bool) -> list[str]:
+    """What is to be timed, patterns of paths written out; all of it is looked at before any is timed.
+
+    Args:
+        names: models as `evalkit run` takes them, or `SHAPE_NAMES`.
+        options: how they will be loaded.
+        compressors: whether these are taken.
+
+    Raises:
+        UsageError: no name, an unknown one, a compressor where none is taken, another device or precision.
+        ModelError: a model cannot be reached or read.
+    """
+    if not names:
+        raise UsageError("nothing to time: name at least one model")
+    resolve_dtype(options)
+    specs = [spec for name in names for spec in ([name] if name in SHAPE_NAMES else expand_spec(name))]
+    for located in locate_models([spec for spec in specs if spec not in SHAPE_NAMES], options):
+        if located.problem is not None:
+            raise located.problem
+        if located.identity.loader == "codec" and not compressors:
+            raise UsageError(f"{located.identity.name} is a compressor, which has no tokens to count")
+    return specs
 
 
 def write_shape(name: str, folder: Path, texts: Sequence[str]) -> str:

@@ -45,13 +45,12 @@ class ModelBench:
     """Between the costs of a token."""
 
 
-def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = None) -> ModelBench:
+def bench_rwkv7(*, num_tokens: int, num_rounds: int) -> ModelBench:
     """Tokens per second of our RWKV-7 and of the package ``rwkv``, and their ratio round by round.
 
     Args:
         num_tokens: tokens to score, as documents of `DOCUMENT_TOKENS` of the standard library's text.
         num_rounds: how often to measure each.
-        num_threads: torch's threads; None leaves them as they are.
 
     Raises:
         UsageError: there is too little text for so many tokens.
@@ -61,8 +60,6 @@ def bench_rwkv7(*, num_tokens: int, num_rounds: int, num_threads: int | None = N
     from evalkit.models.loading import load_model
     from evalkit.models.rwkv7.model import RWKV7Model
 
-    if num_threads:
-        torch.set_num_threads(num_threads)
     documents = _documents(num_tokens)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random-0.1b.pth"

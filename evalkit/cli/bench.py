@@ -30,10 +30,13 @@ def bench_rwkv7_command(
     """
     if context.invoked_subcommand:
         return
+    from evalkit.bench.machine import use_threads
     from evalkit.bench.whole_model import bench_lines, bench_rwkv7
     from evalkit.environment import environment, torch_environment
 
-    result = bench_rwkv7(num_tokens=num_tokens, num_rounds=num_rounds, num_threads=num_threads)
+    if num_threads:
+        use_threads(num_threads)
+    result = bench_rwkv7(num_tokens=num_tokens, num_rounds=num_rounds)
     if as_json:
         content = {"environment": environment() | torch_environment("cpu"), **dataclasses.asdict(result)}
         show_json(content)

@@ -38,8 +38,13 @@ def bench_compress_command(
         try_documents,
         try_hostile_bytes,
     )
+    from evalkit.bench.machine import use_threads
     from evalkit.environment import environment, torch_environment
+    from evalkit.errors import UsageError
 
+    if as_json and (num_hostile or num_documents):
+        raise UsageError("--json goes with neither --hostile nor --documents, which print a line")
+    use_threads(num_threads)
     if num_hostile:
         num_tokens = try_hostile_bytes(model, num_hostile)
         show(f"{model}: {num_hostile:,} hostile strings came back, {num_tokens:,} tokens")
@@ -52,14 +57,7 @@ def bench_compress_command(
         )
     if num_hostile or num_documents:
         return
-    result = bench_compression(
-        model,
-        corpus,
-        num_bytes=num_bytes,
-        num_lanes=num_lanes,
-        num_rounds=num_rounds,
-        num_threads=num_threads,
-    )
+    result = bench_compression(model, corpus, num_bytes=num_bytes, num_lanes=num_lanes, num_rounds=num_rounds)
     if as_json:
         facts = environment() | torch_environment("cpu")
         show_json({"environment": facts, **dataclasses.asdict(result)})

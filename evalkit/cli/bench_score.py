@@ -10,15 +10,16 @@ from evalkit.cli.parsing import (
     DeviceOption,
     DtypeOption,
     JsonOption,
-    comma_list,
-    joined,
+    names_or,
 )
 from evalkit.terminal import complain, show, show_json
 
-_DEFAULT_MODELS = "rwkv7-0.1b-shape,rwkv7-nano,llama-nano"
+_DEFAULT_MODELS = ("rwkv7-0.1b-shape", "rwkv7-nano", "llama-nano")
 _Models = Annotated[
     CommaLists,
-    typer.Option("--models", help=f"Models, or shapes with random weights, by commas: {_DEFAULT_MODELS}."),
+    typer.Option(
+        "--models", help=f"Models, or shapes with random weights, by commas: {','.join(_DEFAULT_MODELS)}."
+    ),
 ]
 _Corpora = Annotated[CommaLists, typer.Option("--corpora", help="Corpora, by commas: python-stdlib.")]
 
@@ -44,29 +45,33 @@ def bench_score_command(
     """
     import torch
 
-    from evalkit.bench.machine import processor
-    from evalkit.bench.score import BenchOptions, bench_score
+    from evalkit.bench.machine import processor, use_threads
+    from evalkit.bench.score import BenchOptions, bench_documents, bench_score
     from evalkit.bench.score_lines import machine_line, score_lines
-    from evalkit.corpora.store import check_corpus_name, load_corpus
+    from evalkit.bench.shapes import checked_specs
+    from evalkit.corpora.store import load_corpora
     from evalkit.environment import environment, torch_environment
+    from evalkit.models.protocol import LoadOptions
 
-    facts = environment() | torch_environment(device)
-    names = comma_list(joined(corpora)) or ["python-stdlib"]
-    for name in names:
-        check_corpus_name(name)
+    corpus_names = _checked_names(names_or(corpora, ("python-stdlib",)))
     if num_threads:
-        torch.set_num_threads(num_threads)
-    facts["num_threads"] = torch.get_num_threads()
+        use_threads(num_threads)
+    specs = checked_specs(
+        names_or(models, _DEFAULT_MODELS), LoadOptions(device=device, dtype=dtype), compressors=False
+    )
+    texts = [
+        (corpus.name, bench_documents(corpus, 1000 * num_kilobytes)) for corpus in load_corpora(corpus_names)
+    ]
+    facts = environment() | torch_environment(device)
     rates = _gemm_rates(device)
     named_processor = processor(str(facts["cpu"]))
     if not as_json:
         show(machine_line(named_processor, rates, torch.get_num_threads()))
-    options = BenchOptions(1000 * num_kilobytes, num_rounds, device, dtype)
+    options = BenchOptions(num_rounds, device, dtype)
     rows = []
-    for name in names:
-        corpus = load_corpus(name)
-        for model in comma_list(joined(models)) or comma_list(_DEFAULT_MODELS):
-            row = bench_score(model, corpus, options)
+    for name, documents in texts:
+        for spec in specs:
+            row = bench_score(spec, name, documents, options)
             rows.append(row)
             if not as_json:
                 for line in score_lines(row):
@@ -78,6 +83,17 @@ def bench_score_command(
     if differing:
         complain(f"the nats differ by more than the tolerance: {', '.join(differing)}")
         raise typer.Exit(1)
+
+
+def _checked_names(corpora: list[str]) -> list[str]:
+    from evalkit.corpora.store import check_corpus_name
+    from evalkit.errors import UsageError
+
+    if not corpora:
+        raise UsageError("nothing to score: name at least one corpus")
+    for name in corpora:
+        check_corpus_name(name)
+    return corpora
 
 
 def _gemm_rates(device: str) -> dict[str, float]:

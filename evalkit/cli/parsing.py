@@ -99,6 +99,11 @@ def comma_list(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
+def names_or(lists: Sequence[str] | None, default: Sequence[str]) -> list[str]:
+    """The names that an option's lists by commas have, none where they are empty; the default without one."""
+    return list(default) if lists is None else comma_list(joined(lists))
+
+
 def comma_numbers(option: str, text: str, *, least: int) -> tuple[int, ...]:
     """Increasing whole numbers from a list by commas.
 

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli.parsing import (
-    CommaLists,
     CorporaOption,
     DtypeOption,
     JsonOption,
     LimitOption,
     ModelsOption,
-    comma_list,
-    joined,
+    names_or,
 )
 from evalkit.terminal import console_for, show, show_json
 
@@ -43,7 +41,7 @@ def plan_command(
 
     on = find_device(device)
     estimates = estimate(
-        _names(models, DEFAULT_MODELS), _names(corpora, DEFAULT_CORPORA), on, dtype=dtype, limit=limit
+        names_or(models, DEFAULT_MODELS), names_or(corpora, DEFAULT_CORPORA), on, dtype=dtype, limit=limit
     )
     if as_json:
         show_json(
@@ -64,10 +62,6 @@ def plan_command(
 def _content(of: "ModelEstimate", device: "Device") -> dict[str, object]:
     speed = of.speed and of.speed._asdict()
     return {**of._asdict(), "speed": speed, "num_devices": of.num_devices(device)}
-
-
-def _names(lists: CommaLists, default: tuple[str, ...]) -> list[str]:
-    return list(default) if lists is None else comma_list(joined(lists))
 
 
 def _print(estimates: "list[ModelEstimate]", device: "Device") -> None:

@@ -10,7 +10,6 @@ Import these names from `evalkit.corpora.store`, which also stores and loads cor
 """
 
 import dataclasses
-import datetime as dt
 import hashlib
 import json
 import re
@@ -19,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from evalkit.dates import utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
 
@@ -161,8 +161,7 @@ class Corpus:
         Raises:
             UsageError: fewer than one document is asked for.
         """
-        if num_documents < 1:
-            raise UsageError(f"a limit of {num_documents} documents leaves nothing; give 1 or more")
+        check_limit(num_documents)
         if num_documents >= len(self.documents):
             return self
         documents = self.documents[:num_documents]
@@ -172,25 +171,14 @@ class Corpus:
         return Corpus(documents, manifest)
 
 
-def utc_date(value: str | dt.date) -> str:
-    """A date in the form of `Document.published_at`.
-
-    A time without a zone keeps its day only: which moment it means is not known.
+def check_limit(num_documents: int | None) -> None:
+    """Refuse a limit that `Corpus.limited` would refuse, before any text is read; None is no limit.
 
     Raises:
-        ValueError: the text is not an ISO 8601 date or date and time, or a time outside the years 1 to 9999
-            in UTC.
+        UsageError: it is less than one document.
     """
-    if isinstance(value, str):
-        value = dt.date.fromisoformat(value) if len(value) <= 10 else dt.datetime.fromisoformat(value)
-    # Not strftime, whose %Y has fewer than four digits before 1000: some programs' null is 0001-01-01.
-    if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        try:
-            moment = value.astimezone(dt.UTC)
-        except OverflowError as error:
-            raise ValueError(f"{value} has no form in UTC") from error
-        return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-    return dt.date(value.year, value.month, value.day).isoformat()
+    if num_documents is not None and num_documents < 1:
+        raise UsageError(f"--limit {num_documents} leaves no document; give 1 or more")
 
 
 def repository_of_url(url: str | None) -> str | None:

@@ -23,10 +23,10 @@ from evalkit.corpora.document import (
     counts,
     document_problems,
     is_the_stored_text,
-    utc_date,
 )
 from evalkit.corpora.parquet import read_table
 from evalkit.corpora.tables import document_columns, document_row, with_current_names
+from evalkit.dates import utc_date
 from evalkit.errors import CorpusError, first_line
 from evalkit.files import atomic_write, locked, parse_json, strict_json
 

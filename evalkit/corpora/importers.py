@@ -25,12 +25,12 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
-from evalkit.corpora.document import UNKNOWN, Corpus, Document, make_corpus, make_document, utc_date
+from evalkit.corpora.document import UNKNOWN, Corpus, Document, make_corpus, make_document
 from evalkit.corpora.file_kinds import without_compression
 from evalkit.corpora.licenses import checked_license
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id, read_rows, type_name
 from evalkit.corpora.tables import FIELD_NAMES, OLD_NAMES, OLDEST_FIELD_NAMES
-from evalkit.dates import parse_day
+from evalkit.dates import parse_day, utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
 from evalkit.version import __version__

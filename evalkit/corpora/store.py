@@ -19,7 +19,6 @@ from evalkit.corpora.document import (
     make_corpus,
     make_document,
     repository_of_url,
-    utc_date,
 )
 from evalkit.corpora.folder import MANIFEST_FILE, load_folder, read_folder, read_manifest_file, write_folder
 from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
@@ -50,7 +49,6 @@ __all__ = [
     "repository_of_url",
     "save_corpus",
     "store_folder",
-    "utc_date",
     "verify_corpus",
 ]
 

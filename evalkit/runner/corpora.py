@@ -12,6 +12,7 @@ from evalkit.cells.proofs import add_proof, has_proof, proof_of
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
 from evalkit.coding.proof import check_decodable, check_shows_distributions
+from evalkit.corpora.document import check_limit
 from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
 from evalkit.errors import UsageError
@@ -102,8 +103,7 @@ def run(
 
 def _check_request(policy: str, limit: int | None, num_proven: int) -> None:
     check_policy(policy)
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
+    check_limit(limit)
     if num_proven:
         check_decodable(policy)
 

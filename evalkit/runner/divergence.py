@@ -4,6 +4,7 @@ import dataclasses
 
 from evalkit.analysis.divergence import Divergence, summarise_divergence
 from evalkit.cells.schema import CorpusCell
+from evalkit.corpora.document import check_limit
 from evalkit.corpora.store import Corpus, check_corpus_name, load_corpora
 from evalkit.errors import ScoringError, UsageError
 from evalkit.models.distributions import DistributionModel
@@ -89,8 +90,7 @@ def _check_request(policy: str, limit: int | None, options: RunOptions) -> None:
     check_policy(policy)
     options.check()
     check_prefix_fits(policy, options.load_options.prefix)
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit} leaves no document; give 1 or more")
+    check_limit(limit)
     if policy == CHEAPEST and options.prefix is None:
         raise UsageError(
             f"policy {policy} looks for a start token for each model, and --kl reads both after the same; "

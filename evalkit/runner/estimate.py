@@ -9,7 +9,7 @@ from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.models.loading import locate_models
 from evalkit.models.protocol import LoadOptions
 from evalkit.models.targets import expand_spec
-from evalkit.runner.throughput import Device, Throughput, check_dtype, memory_gb, throughput
+from evalkit.runner.throughput import BYTES_PER_PARAMETER, Device, Throughput, memory_gb, throughput
 
 BYTES_PER_TOKEN = 4.0
 """Of text, about."""
@@ -52,12 +52,13 @@ def estimate(
     """
     if not models or not corpora:
         raise UsageError("nothing to plan: name at least one model and one corpus")
+    if dtype == "auto":
+        dtype = "float32" if device.name == "cpu" else "bfloat16"
+    if dtype not in BYTES_PER_PARAMETER:
+        raise UsageError(f"unknown dtype {dtype!r}; use auto, {', '.join(BYTES_PER_PARAMETER)}")
     catalog = load_catalog()
     entries = [resolve_spec(spec, catalog) for name in models for spec in expand_spec(name)]
     texts = [corpus if limit is None else corpus.limited(limit) for corpus in load_corpora(corpora)]
-    if dtype == "auto":
-        dtype = "float32" if device.name == "cpu" else "bfloat16"
-    check_dtype(dtype)
     return [_of_model(entry, texts, device, dtype) for entry in entries]
 
 

@@ -6,7 +6,7 @@ computed: a share of the peak over two operations per parameter and token.
 
 from typing import NamedTuple
 
-from evalkit.errors import UsageError, unknown_name
+from evalkit.errors import unknown_name
 
 SHARE_OF_PEAK = 0.37
 """Of the peak in matrix products that a run comes to: what RWKV-LM's README states of training RWKV-7 7.2B on
@@ -29,6 +29,7 @@ class Measured(NamedTuple):
 
     device: str
     num_parameters: float
+    """All of them."""
     tokens_per_s: float
     source: str
 
@@ -56,7 +57,7 @@ DEVICES = {
 MEASURED = (
     Measured("cpu", 1.91e8, 1_099, "results/bench/rwkv7.json: RWKV-7 0.1B, 2 cores of an AMD EPYC, float32"),
 )
-_BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 _WORKING_GB = 2.0
 """Of a batch's activations and of what libraries keep."""
 
@@ -72,16 +73,6 @@ def find_device(name: str) -> Device:
     return DEVICES[name]
 
 
-def check_dtype(name: str) -> None:
-    """Refuse a precision that no model is scored in.
-
-    Raises:
-        UsageError: an unknown name.
-    """
-    if name not in _BYTES_PER_PARAMETER:
-        raise UsageError(f"unknown dtype {name!r}; use auto, {', '.join(_BYTES_PER_PARAMETER)}")
-
-
 def throughput(device: Device, num_parameters: float) -> Throughput:
     """How fast a device scores a model of a size: measured where somebody measured that, else computed."""
     for measured in MEASURED:
@@ -93,5 +84,10 @@ def throughput(device: Device, num_parameters: float) -> Throughput:
 
 
 def memory_gb(num_parameters: float, dtype: str) -> float:
-    """What a model needs: its weights in a precision of `check_dtype`, and something to work in."""
-    return num_parameters * _BYTES_PER_PARAMETER[dtype] / 1e9 + _WORKING_GB
+    """What a model needs: its weights, and something to work in.
+
+    Args:
+        num_parameters: all of them.
+        dtype: one of `BYTES_PER_PARAMETER`.
+    """
+    return num_parameters * BYTES_PER_PARAMETER[dtype] / 1e9 + _WORKING_GB

@@ -14,7 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.corpora.incomplete import incomplete_text, reasons_text
-from evalkit.corpora.store import Corpus, Document, make_corpus, make_document, store_folder, utc_date
+from evalkit.corpora.store import Corpus, Document, make_corpus, make_document, store_folder
+from evalkit.dates import utc_date
 from evalkit.errors import CrawlError, UsageError
 from evalkit.isolation import DEFAULT_WORK_LIMITS, WorkLimits
 from evalkit.terminal import show

@@ -25,9 +25,9 @@ from evalkit.corpora.store import (
     repository_of_url,
     save_corpus,
     store_folder,
-    utc_date,
     verify_corpus,
 )
+from evalkit.dates import utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import TEMPORARY_SUFFIX, strict_json
 
@@ -168,7 +168,7 @@ def test_a_limit_keeps_the_first_documents() -> None:
     assert limited.name == corpus.name
     assert corpus.limited(3) is corpus
     for limit in (0, -1):
-        with pytest.raises(UsageError, match=f"{limit} documents"):
+        with pytest.raises(UsageError, match=f"--limit {limit} leaves no document"):
             corpus.limited(limit)
 
 

@@ -23,6 +23,8 @@ def test_a_speed_is_measured_or_computed_and_says_so() -> None:
             of.source,
         )
         assert not throughput(find_device(of.device), of.num_parameters * 3).is_measured
+    # A mixture of experts on eight of them says nothing of a dense model on one.
+    assert throughput(h100, 1.7e9).tokens_per_s > throughput(h100, 2.9e9).tokens_per_s
     # The processor's peak is what its own measurement comes to.
     [cpu] = [of for of in MEASURED if of.device == "cpu"]
     assert DEVICES["cpu"].peak_tflops == pytest.approx(

@@ -104,7 +104,8 @@ def test_there_are_no_more_processes_than_have_work(monkeypatch: pytest.MonkeyPa
 
     assert num_suited_workers(model, of_sizes(*[bytes_per_batch] * 5), 4) == 4
     assert num_suited_workers(model, of_sizes(*[bytes_per_batch] * 5), 9) == 5
-    assert num_suited_workers(model, of_sizes(*[bytes_per_batch] * 5), None) == min(5, torch.get_num_threads())
+    num_cores = torch.get_num_threads()
+    assert num_suited_workers(model, of_sizes(*[bytes_per_batch] * 5), None) == min(5, num_cores)
     assert num_suited_workers(model, of_sizes(bytes_per_batch - 1), 4) == 1
     assert num_suited_workers(model, of_sizes(9000, 5000, 4500), 4) == 2  # two finish with the longest
     assert num_suited_workers(model, [], 4) == 1
