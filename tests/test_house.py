@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from evalkit.extras import DISTRIBUTION
+
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "evalkit_kernels": set(),
@@ -31,7 +33,7 @@ FOLDERS = {
 FLOORS = {
     "evalkit": (
         {"dates", "errors", "fields", "files", "spreadsheets", "stats", "version"},
-        {"hub_errors", "isolation", "plugins", "terminal"},
+        {"extras", "hub_errors", "isolation", "plugins", "terminal"},
         {"corpora", "models"},
         {"environment", "scoring", "tasks"},
         {"coding"},
@@ -236,4 +238,4 @@ def test_every_dependency_is_pinned() -> None:
     pinned = {canonicalize_name(line.split("==")[0]) for line in pins if "==" in line}
     requirements = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
     names = {canonicalize_name(Requirement(requirement).name) for requirement in requirements}
-    assert names - {"evalkit"} <= pinned
+    assert names - {DISTRIBUTION} <= pinned

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from evalkit.extras import import_problem
 from evalkit.plugins import plugin
 from evalkit.terminal import complain
 
@@ -46,7 +47,7 @@ class _Sources(TyperGroup):
         try:
             function = point.load()
         except Exception as error:  # a broken plug-in must not take the others down, but must be seen
-            problem: str | None = repr(error)
+            problem: str | None = import_problem(error)
         else:
             if callable(function):
                 problem = self._add(point.name, function)

@@ -13,6 +13,7 @@ A package's entry point in ``evalkit.crawlers`` names such a command.
 import inspect
 from collections.abc import Callable
 
+from evalkit.extras import check_extra
 from evalkit_crawlers.options import common_options
 from evalkit_crawlers.source import Source
 
@@ -39,6 +40,7 @@ def crawl_command(make_source: Callable[..., Source]) -> Callable[..., None]:
     )
 
     def command(**values: object) -> None:
+        check_extra("crawl")
         # Heavy, and `--help` does not need it.
         from evalkit_crawlers.crawling import crawl
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.extras import check_extra
 from evalkit.terminal import show
 from evalkit_crawlers.options import (
     AllowPrivateHostsOption,
@@ -42,6 +43,7 @@ def rebuild_command(
 
     Exits with 1 if a document cannot be had any more or has another text now. What was fetched is kept.
     """
+    check_extra("crawl")
     import stamina.instrumentation
 
     from evalkit.corpora.store import store_folder

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from evalkit.errors import UsageError
+from evalkit.extras import check_extra
 
 
 def lm_eval_command(context: typer.Context) -> None:
@@ -12,11 +12,10 @@ def lm_eval_command(context: typer.Context) -> None:
 
     All arguments are its own: evalkit lm-eval run --model evalkit --model_args spec=rwkv7-0.1b --tasks NAME
     """
-    try:
-        from lm_eval.__main__ import cli_evaluate
+    check_extra("lm-eval")
+    from lm_eval.__main__ import cli_evaluate
 
-        import evalkit.exports.harness_model  # noqa: F401  registers the model
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'evalkit[lm-eval]'") from error
+    import evalkit.exports.harness_model  # noqa: F401  registers the model
+
     sys.argv = ["lm-eval", *context.args]
     cli_evaluate()

@@ -33,6 +33,7 @@ from evalkit.cli.parsing import CommandState
 from evalkit.cli.plugins import add_commands
 from evalkit.cli.process import end_output, exit_code_of_interruption, prepare
 from evalkit.errors import EvalkitError, disk_error, system_line
+from evalkit.extras import clash, missing_package
 from evalkit.terminal import complain, show
 from evalkit.version import __version__
 
@@ -109,6 +110,8 @@ def main(*, forks: bool = True) -> None:
 
 def _run(state: CommandState) -> int | str | None:
     """Run the command that was given; what it ends with."""
+    if (line := clash()) is not None:
+        complain(line)
     try:
         add_commands(app, _BUILT_IN)
         app(obj=state)
@@ -132,7 +135,7 @@ def _say_error(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, EvalkitError):
         complain(str(error))
         return error.exit_code
-    if (line := system_line(error)) is not None:
+    if (line := missing_package(error) or system_line(error)) is not None:
         complain(line)
         return 1
     advice = "" if debug else " (evalkit --debug … shows where)"

@@ -4,6 +4,7 @@ from importlib.metadata import entry_points
 
 import typer
 
+from evalkit.extras import import_problem
 from evalkit.terminal import complain
 
 COMMAND_GROUP = "evalkit.commands"
@@ -21,7 +22,7 @@ def add_commands(app: typer.Typer, built_in: set[str | None]) -> None:
         try:
             command = point.load()
         except Exception as error:  # a broken plug-in must not take the others down, but must be seen
-            problem: str | None = repr(error)
+            problem: str | None = import_problem(error)
         else:
             problem = _add_command(app, point.name, command, built_in)
         if problem:

@@ -26,6 +26,7 @@ from evalkit.corpora.file_kinds import (
 from evalkit.corpora.folder_files import MAX_NAMED_FILES, check_saved_dataset, folder_files
 from evalkit.corpora.parquet import bounded_batches
 from evalkit.errors import CorpusError, UsageError, first_line
+from evalkit.extras import check_extra
 from evalkit.files import file_sha256
 from evalkit.hub_errors import HubRepository, hub_message
 
@@ -306,6 +307,7 @@ def _parquet_rows(path: Path, columns: Collection[str], data: bytes | None = Non
 def _saved_dataset_rows(
     path: Path, split: str | None, columns: Collection[str], provenance: dict[str, str]
 ) -> Rows:
+    check_extra("datasets")
     import datasets
     import pyarrow as pa
 
@@ -320,6 +322,7 @@ def _saved_dataset_rows(
 def _hub_rows(
     name: str, hub: HubDataset, split: str | None, columns: Collection[str], provenance: dict[str, str]
 ) -> Rows:
+    check_extra("datasets")
     import datasets
     import pyarrow as pa
     from httpx2 import TransportError

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from evalkit.errors import EvalkitError, ModelError, UsageError
+from evalkit.extras import import_problem
 from evalkit.models.catalog import (
     BUILTIN_LOADERS,
     LOADER_GROUP,
@@ -323,7 +324,9 @@ def _identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
     except (EvalkitError, KeyboardInterrupt):
         raise
     except BaseException as error:  # panics of libraries in Rust are no Exception
-        raise ModelError(f"{entry.name}: loader {entry.loader!r} failed to identify it: {error!r}") from error
+        raise ModelError(
+            f"{entry.name}: loader {entry.loader!r} failed to identify it: {import_problem(error)}"
+        ) from error
 
 
 def _load(entry: CatalogEntry, options: LoadOptions) -> Model:
@@ -333,7 +336,7 @@ def _load(entry: CatalogEntry, options: LoadOptions) -> Model:
         raise
     except BaseException as error:  # as in `_identify`; or memory is full
         raise ModelError(
-            f"{entry.name}: loader {entry.loader!r} failed to load {entry.target}: {error!r}"
+            f"{entry.name}: loader {entry.loader!r} failed to load {entry.target}: {import_problem(error)}"
         ) from error
 
 
@@ -349,5 +352,7 @@ def _loader(name: str) -> Loader:
     except EvalkitError:
         raise
     except Exception as error:  # another package's code: whatever it raises, say whose it is
-        raise ModelError(f"loader {name!r} ({point.value}) failed to import: {error!r}") from error
+        raise ModelError(
+            f"loader {name!r} ({point.value}) failed to import: {import_problem(error)}"
+        ) from error
     return loader

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from matplotlib.figure import Figure
 
 from evalkit.errors import UsageError, unknown_name
+from evalkit.extras import import_problem
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
 from evalkit.plots.heatmap import heatmap
@@ -85,7 +86,9 @@ def find_plots() -> PlotTable:
         try:
             plot = point.load()
         except Exception as error:  # another package's code: whatever it raises, say whose it is
-            broken[point.name] = f"the plot {point.name!r} ({point.value}) cannot be loaded: {error!r}"
+            broken[point.name] = (
+                f"the plot {point.name!r} ({point.value}) cannot be loaded: {import_problem(error)}"
+            )
             continue
         if not isinstance(plot, Plot) or plot.name != point.name:
             broken[point.name] = (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.errors import ModelError
+from evalkit.extras import pip_install
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.gguf.header import Header
 from evalkit.models.gguf.parts import check_all_there, first_parts, names_of_parts, read_parts
@@ -52,7 +53,7 @@ def locate_file(entry: CatalogEntry) -> GgufFile:
     """
     if importlib.util.find_spec("gguf") is None:
         raise ModelError(
-            f"{entry.name}: the package gguf, which reads such files, is not installed; pip install gguf"
+            f"{entry.name}: the package gguf, which reads such files, is not installed: {pip_install('gguf')}"
         )
     path = entry.local_path
     if path is None and _PACKAGE.fullmatch(entry.target):

@@ -20,6 +20,7 @@ import transformers
 from transformers.utils import is_peft_available
 
 from evalkit.errors import ModelError
+from evalkit.extras import pip_install
 from evalkit.files import parse_json
 from evalkit.models.hub import HubSnapshot, cached_files, download, hub_files
 from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
@@ -122,9 +123,7 @@ def check_peft(name: str) -> None:
         ModelError: peft is not installed.
     """
     if not is_peft_available():
-        raise ModelError(
-            f"{name}: peft, which applies adapters, is not installed; pip install 'evalkit[peft]'"
-        )
+        raise ModelError(f"{name}: peft, which applies adapters, is not installed; {pip_install('peft')}")
 
 
 def check_adapter(names: Collection[str], name: str) -> None:
@@ -136,7 +135,7 @@ def check_adapter(names: Collection[str], name: str) -> None:
     if ADAPTER_CONFIG in names and not is_peft_available():
         raise ModelError(
             f"{name}: a PEFT adapter ({ADAPTER_CONFIG}) lies beside the weights, and peft, which applies it, "
-            "is not installed; pip install 'evalkit[peft]', or move the adapter away to score the bare model"
+            f"is not installed; {pip_install('peft')}, or move the adapter away to score the bare model"
         )
 
 

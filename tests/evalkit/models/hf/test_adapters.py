@@ -147,7 +147,7 @@ def test_what_is_no_adapter_of_the_model_is_refused_in_one_line(
     assert "is no adapter's config; fetch it again" in refusal(f"hf:{base}+{tmp_path}/part")
     monkeypatch.setattr(files, "is_peft_available", lambda: False)
     assert refusal(f"hf:{base}+{adapter}").endswith(
-        "peft, which applies adapters, is not installed; pip install 'evalkit[peft]'"
+        "peft, which applies adapters, is not installed; pip install 'evalkit-bpb[peft]'"
     )
 
 
