@@ -1,6 +1,7 @@
 """An audit of a model: all checks, in the order in which a failure of one explains those of the next."""
 
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 
@@ -20,11 +21,14 @@ from evalkit.audit.result import SCHEMA_VERSION, AuditedModel, CheckResult, Mode
 from evalkit.audit.states import check_states
 from evalkit.audit.subject import EXTENTS, Subject
 from evalkit.audit.tokens import check_tokens
-from evalkit.errors import ScoringError, UsageError
+from evalkit.errors import EvalkitError, ModelError, ScoringError, UsageError
 from evalkit.models.protocol import ModelIdentity, TokenModel
 from evalkit.version import __version__
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _CHECKS: tuple[Callable[[Subject], CheckResult], ...] = (
+    check_tokens,
     check_finite,
     check_sum,
     check_causality,
@@ -61,7 +65,9 @@ def audit_model(
 
     Raises:
         UsageError: ``extent`` is none, or ``model`` no `TokenModel`.
-        ScoringError: the model can represent nothing of the texts, or breaks its protocol.
+        ScoringError: the model can represent nothing of the texts, its context is too short for any, or it
+            breaks its protocol.
+        ModelError: the model raises something; the message says what.
     """
     if extent not in EXTENTS:
         raise UsageError(f"extent {extent!r}; known: {', '.join(EXTENTS)}")
@@ -69,22 +75,26 @@ def audit_model(
         raise UsageError(
             f"{model!r} has no tokens to audit; it lacks members of evalkit.models.protocol.TokenModel"
         )
-    subject = Subject(model, EXTENTS[extent])
+    subject = _checked(model, Subject, model, EXTENTS[extent])
     if len(set(subject.ids)) < 2:
         raise ScoringError(f"{subject.name} can represent nothing of the audit's texts")
+    if not subject.fits(subject.extent.lengths[0]):
+        raise ScoringError(
+            f"{subject.name}: a context of {subject.context_limit} tokens is too short for an audit, which "
+            f"reads {subject.extent.lengths[0]} after the prefix; raise it"
+        )
     checks: list[CheckResult] = []
 
     def add(result: CheckResult) -> None:
         checks.append(result)
         progress(result)
 
-    add(check_tokens(subject))
     for check in _CHECKS:
-        add(check(subject))
-    for result in check_positions(subject):
+        add(_checked(model, check, subject))
+    for result in _checked(model, check_positions, subject):
         add(result)
-    add(check_precision(subject, reference))
-    result, states = check_states(subject)
+    add(_checked(model, check_precision, subject, reference))
+    result, states = _checked(model, check_states, subject)
     add(result)
     return ModelAudit(
         schema_version=SCHEMA_VERSION,
@@ -97,6 +107,16 @@ def audit_model(
         states=states,
         num_tokens_read=subject.num_tokens_read,
     )
+
+
+def _checked(model: TokenModel, check: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """What a check gives; what a model raises in it becomes a line that names the model."""
+    try:
+        return check(*args, **named)
+    except (EvalkitError, MemoryError):
+        raise
+    except Exception as error:
+        raise ModelError(f"{model.identity.name} cannot be audited: it raises {error!r}") from error
 
 
 def audited_model(identity: ModelIdentity, vocab_size: int) -> AuditedModel:

@@ -73,8 +73,8 @@ def diagnose(measured: Fingerprint, fingerprint: Fingerprint, audit: ModelAudit 
         fingerprint: of the checkpoint.
         audit: of the port.
     """
-    same_tokens = measured.probe.ids == fingerprint.probe.ids
-    length = min(len(measured.probe.nats), len(fingerprint.probe.nats))
+    length = min(len(measured.probe.nats), len(fingerprint.probe.nats))  # a short context holds no more
+    same_tokens = measured.probe.ids[:length] == fingerprint.probe.ids[:length]
     costs, expected = (np.array(of.probe.nats[:length]) for of in (measured, fingerprint))
     differences = costs - expected if same_tokens else np.full(1, np.nan)
     mean = float(np.abs(differences).mean())
@@ -90,6 +90,7 @@ def diagnose(measured: Fingerprint, fingerprint: Fingerprint, audit: ModelAudit 
         else:
             fault, reason = _pattern(costs, expected)
     share, by_section = _shares(measured.sections, fingerprint.sections)
+    references = {point.first: point.mean_nats for point in fingerprint.curve}
     verdict: Verdict = "the same" if fits_dtype else "the same but for rounding"
     if fault is not None:
         verdict = "another"
@@ -105,8 +106,9 @@ def diagnose(measured: Fingerprint, fingerprint: Fingerprint, audit: ModelAudit 
         share=share,
         by_section=by_section,
         curve=tuple(
-            (point.first, point.mean_nats - reference.mean_nats)
-            for point, reference in zip(measured.curve, fingerprint.curve, strict=False)
+            (point.first, point.mean_nats - references[point.first])
+            for point in measured.curve
+            if point.first in references
         ),
     )
 

@@ -27,6 +27,16 @@ code of evalkit (Apache-2.0).
 """
 
 
+def check_export_folder(folder: Path) -> None:
+    """Refuse a folder that an export would mix with something.
+
+    Raises:
+        UsageError: there is something in it, or it is none.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--export {folder} exists and is no empty folder; give another")
+
+
 def export_fingerprint(model: TokenModel, fingerprint: Fingerprint, folder: Path) -> None:
     """Write the files of a fingerprint.
 
@@ -39,8 +49,7 @@ def export_fingerprint(model: TokenModel, fingerprint: Fingerprint, folder: Path
         UsageError: there is something in the folder, or it is none.
         OSError: it cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--export {folder} exists and is no empty folder; give another")
+    check_export_folder(folder)
     texts = {section.name: section.text for section in sections()}
     files: dict[str, str] = {}
     for section in fingerprint.sections:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalkit.audit.result import ModelAudit, now
+from evalkit.audit.result import FAULTS, ModelAudit, now
 from evalkit.audit.signatures import signatures
 from evalkit.audit.subject import Nats
 from evalkit.audit.texts import sections, text_sha256
@@ -324,7 +324,15 @@ def _check(fingerprint: Fingerprint) -> None:
         raise FieldError(f"its schema is {fingerprint.schema_version}, not {SCHEMA_VERSION}")
     if fingerprint.text_sha256 != text_sha256():
         raise FieldError("it is of other texts than those of this version of evalkit")
+    if missing := TOLERANCES.keys() - fingerprint.tolerances.keys():
+        raise FieldError(f"its tolerances lack {', '.join(sorted(missing))}")
+    if unknown := {fault.fault for fault in fingerprint.faults} - FAULTS.keys():
+        raise FieldError(
+            f"it has faults that this version of evalkit does not know: {', '.join(sorted(unknown))}"
+        )
     num_tokens = len(fingerprint.probe.ids)
+    if not num_tokens:
+        raise FieldError("its probe has no tokens")
     for costs in (fingerprint.probe.nats, *(fault.nats for fault in fingerprint.faults)):
         if len(costs) != num_tokens:
             raise FieldError(f"its probe has {num_tokens} ids and {len(costs)} costs")

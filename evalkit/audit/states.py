@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 from torch import Tensor
 
 from evalkit.audit.result import CheckResult, LayerNorms, not_applicable, result_of
@@ -23,11 +24,15 @@ def check_states(subject: Subject) -> tuple[CheckResult, LayerNorms | None]:
     if not _layer_states(reading):
         return not_applicable(_NAME, "its states are not tensors that can be looked at"), None
     lengths, rows = subject.extent.state_lengths, []
+    bound = _MAX_GROWTH[lengths[-1] > 100_000]
     for length in lengths:
         while done < length:
             piece = _ids(subject, done, min(length, done + 4096))
             reading, done = model.read_on(piece, reading), done + len(piece)
         rows.append(tuple(_root_mean_square(state) for state in _layer_states(reading)))
+        if not np.isfinite(rows[-1]).all():
+            text = f"after {length:,} tokens a layer's state is no number"
+            return result_of(_NAME, float("nan"), bound, text, "state grows"), None
     subject.num_tokens_read += done
     growths = [
         (last / before) ** 0.5 if before > 0 else 1.0 for before, last in zip(rows[-3], rows[-1], strict=True)
@@ -37,10 +42,8 @@ def check_states(subject: Subject) -> tuple[CheckResult, LayerNorms | None]:
         f"from {lengths[-3]:,} to {lengths[-1]:,} tokens the state of layer {layer} grows by a factor of "
         f"{growths[layer]:.3g} a doubling, to {rows[-1][layer]:.3g}"
     )
-    measured = growths[layer] if all(growth == growth for growth in growths) else float("nan")
-    bound = _MAX_GROWTH[lengths[-1] > 100_000]
     norms = LayerNorms(num_tokens=lengths, norms=tuple(rows))
-    return result_of(_NAME, measured, bound, text, "state grows"), norms
+    return result_of(_NAME, growths[layer], bound, text, "state grows"), norms
 
 
 def _ids(subject: Subject, start: int, end: int) -> list[int]:

@@ -112,6 +112,6 @@ class Subject:
         return costs
 
 
-def largest(differences: Nats) -> float:
+def largest(differences: Nats | Sequence[float]) -> float:
     """The greatest size of some differences; NaN where one is NaN, 0 where there are none."""
-    return float(np.abs(differences).max()) if len(differences) else 0.0
+    return float(np.abs(differences).max()) if len(differences) else 0.0  # the built-in max passes over NaN

@@ -23,7 +23,7 @@ from evalkit.corpora.document import Document
 from evalkit.corpora.store import Corpus
 from evalkit.errors import UsageError
 from evalkit.models.catalog import CatalogEntry
-from evalkit.models.loading import locate_models
+from evalkit.models.loading import locate_model
 from evalkit.models.prefixes import prefix_under
 from evalkit.models.protocol import LoadOptions, TokenModel
 from evalkit.scoring.documents import BITS_PER_NAT, DocumentScore, score_documents
@@ -152,7 +152,7 @@ def bench_score(
 
 
 def _load(spec: str, options: BenchOptions, dtype: str) -> tuple[CatalogEntry, TokenModel]:
-    [located] = locate_models([spec], LoadOptions(device=options.device, dtype=dtype))
+    located = locate_model(spec, LoadOptions(device=options.device, dtype=dtype))
     model = located.load()
     assert isinstance(model, TokenModel) and located.entry is not None
     return located.entry, model

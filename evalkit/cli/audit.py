@@ -14,6 +14,7 @@ from evalkit.cli.parsing import (
     OutputOption,
     PrefixOption,
     TrustOption,
+    check_output_file,
     joined,
 )
 from evalkit.terminal import show, show_json
@@ -55,9 +56,11 @@ def audit_command(
     with what the checkpoint should cost, and the likely fault. Exits with 1 if a check failed, or it is
     another model.
     """
+    from evalkit.audit.export import check_export_folder
     from evalkit.audit.records import audit_path, write_audit
     from evalkit.errors import UsageError
     from evalkit.models.protocol import LoadOptions
+    from evalkit.runner.options import check_writable
 
     if against is not None and (write_fingerprint or export or long):
         raise UsageError("--against goes without --write-fingerprint, --export and --long")
@@ -66,6 +69,12 @@ def audit_command(
         from evalkit.audit.fingerprint import read_fingerprint
 
         expected = read_fingerprint(against)
+    else:
+        check_writable(output)
+    if write_fingerprint is not None:
+        check_output_file(write_fingerprint, "--write-fingerprint")
+    if export is not None:
+        check_export_folder(export)
     options = LoadOptions(device, dtype, trust_remote_code, max_context, prefix=joined(prefix))
     loaded = _token_model(model, options)
     extent = "short" if expected else "long" if long else "standard"
@@ -131,14 +140,13 @@ def _token_model(spec: str, options: "LoadOptions") -> "TokenModel":
         ModelError: it cannot be loaded.
     """
     from evalkit.errors import UsageError
-    from evalkit.models.loading import locate_models
+    from evalkit.models.loading import locate_model
     from evalkit.models.prefixes import parse_rule
     from evalkit.models.protocol import TokenModel
 
     if options.prefix is not None:
         options = options._replace(prefix=parse_rule(options.prefix, "--prefix"))
-    [located] = locate_models([spec], options)
-    loaded = located.load()
+    loaded = locate_model(spec, options).load()
     if not isinstance(loaded, TokenModel):
         raise UsageError(f"{spec} is a compressor and has no tokens to audit; name a language model")
     return loaded

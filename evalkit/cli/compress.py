@@ -11,6 +11,7 @@ from evalkit.cli.parsing import (
     MaxContextOption,
     PrefixOption,
     TrustOption,
+    check_output_file,
     joined,
 )
 from evalkit.terminal import show
@@ -41,7 +42,7 @@ def compress_command(
     """Compress a file with a model's own distributions; `evalkit decompress` gives it back."""
     from evalkit.coding.compression import compress_bytes, decompress_bytes
     from evalkit.coding.container import SUFFIX, read_container
-    from evalkit.files import atomic_write
+    from evalkit.files import atomic_write, is_stream
     from evalkit.models.loading import load_model
 
     data = _content(file)
@@ -61,7 +62,7 @@ def compress_command(
     with atomic_write(output) as temporary:
         temporary.write_bytes(compressed.content)
     for line in _lines(file, output, len(data), compressed):
-        show(line)
+        show(line, err=is_stream(output))  # not among what went to a pipe
 
 
 def decompress_command(
@@ -78,7 +79,7 @@ def decompress_command(
     from evalkit.coding.compression import check_model, decompress_bytes
     from evalkit.coding.container import SUFFIX, read_container
     from evalkit.errors import UsageError
-    from evalkit.files import atomic_write
+    from evalkit.files import atomic_write, is_stream
 
     if output is None:
         if file.suffix != SUFFIX:
@@ -91,16 +92,29 @@ def decompress_command(
     data = decompress_bytes(container, located.load(), str(file))
     with atomic_write(output) as temporary:
         temporary.write_bytes(data)
-    show(f"{file}: {len(data):,} bytes to {output}, as they were (SHA-256 {container.header.sha256[:16]}…)")
+    text = f"{file}: {len(data):,} bytes to {output}, as they were (SHA-256 {container.header.sha256[:16]}…)"
+    show(text, err=is_stream(output))
 
 
 def _located(header: "Header", model: str | None, *, trust_remote_code: bool, file: Path) -> "LocatedModel":
-    """The model that a file names, with the options that it was compressed under; not loaded yet."""
+    """The model that a file names, with the options that it was compressed under; not loaded yet.
+
+    Raises:
+        UsageError: the file names none of the catalog's, and the command line none.
+        ModelError: it cannot be identified.
+    """
     from evalkit.errors import ModelError, UsageError
-    from evalkit.models.loading import locate_models
+    from evalkit.models.catalog import load_catalog
+    from evalkit.models.loading import locate_model
     from evalkit.models.protocol import LoadOptions
 
     facts = header.model
+    # A file may name any server, repository or folder: none is looked at because a file of somebody says so.
+    if model is None and facts.name not in load_catalog():
+        raise UsageError(
+            f"{file} was compressed with {facts.name}, which is in no list of models here; say where it is with "
+            "--model"
+        )
     options = LoadOptions(
         device=header.numerics.device,
         dtype=facts.dtype if facts.dtype in ("float32", "bfloat16", "float16") else "auto",
@@ -108,9 +122,9 @@ def _located(header: "Header", model: str | None, *, trust_remote_code: bool, fi
         max_context=facts.context_limit,
     )
     try:
-        [located] = locate_models([model or facts.name], options)
+        located = locate_model(model or facts.name, options)
         if located.identity.prefix != facts.prefix:  # it was not the model's own
-            [located] = locate_models([model or facts.name], options._replace(prefix=facts.prefix))
+            located = locate_model(model or facts.name, options._replace(prefix=facts.prefix))
     except (ModelError, UsageError) as error:
         hint = "" if model else f" ({file} was compressed with {facts.name}; say where it is with --model)"
         raise type(error)(f"{error}{hint}") from error
@@ -120,6 +134,8 @@ def _located(header: "Header", model: str | None, *, trust_remote_code: bool, fi
 def _content(file: Path) -> bytes:
     from evalkit.errors import UsageError, first_line
 
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise UsageError(f"{file} is a pipe or a device, which might never end; save it to a file first")
     try:
         return file.read_bytes()
     except OSError as error:
@@ -131,6 +147,7 @@ def _check_output(file: Path, output: Path) -> None:
 
     if output.exists() and file.exists() and output.samefile(file):
         raise UsageError(f"{output} is the file itself; give --output another name")
+    check_output_file(output, "--output")
 
 
 def _lines(file: Path, output: Path, num_bytes: int, compressed: "Compressed") -> list[str]:

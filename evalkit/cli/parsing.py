@@ -1,12 +1,14 @@
 """What several commands share: options, lists by commas, and whether the user wants tracebacks."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from evalkit.errors import UsageError
 from evalkit.models.codecs import CODECS
 from evalkit.scoring.policy import POLICIES
 
@@ -116,3 +118,16 @@ def comma_numbers(option: str, text: str, *, least: int) -> tuple[int, ...]:
     if not all(part.isdecimal() and int(part) >= least for part in parts):
         raise UsageError(f"{option} {text!r} is no list of numbers from {least} on, by commas")
     return tuple(sorted({int(part) for part in parts}))
+
+
+def check_output_file(path: Path, option: str) -> None:
+    """Refuse, before anything slow, a file that cannot be written.
+
+    Raises:
+        UsageError: it is a folder, or is in none that can be written to.
+    """
+    if path.is_dir():
+        raise UsageError(f"{option} {path} is a folder; give a file's name")
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not (nearest == path or nearest.is_dir()) or not os.access(nearest, os.W_OK):
+        raise UsageError(f"{option} {path} cannot be written: {nearest} does not allow it")

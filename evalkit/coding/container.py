@@ -27,6 +27,7 @@ from evalkit.errors import CorpusError
 from evalkit.fields import FieldError, from_json, to_json
 from evalkit.files import parse_json
 from evalkit.models.codecs import CODECS
+from evalkit.scoring.policy import POLICIES
 
 SUFFIX = ".ek"
 _MAGIC = b"\x8aekit\r\n\x01"
@@ -34,7 +35,14 @@ _DIGEST_BYTES = 16
 _MOST_HEADER_BYTES = 1 << 16
 _MOST_TOKENS_PER_BYTE = 4
 """A byte is one token at most in every vocabulary; some have empty tokens."""
+_MOST_TOKENS_PER_WORD = 1 << 23
+"""The least that a token can cost, beside 63 others of a 2**24th part each, is a six millionth of a word."""
 _MOST_ROWS = 4096
+_MOST_THREADS = 1024
+_MOST_SPANS = 1 << 22
+"""More would take gigabytes of memory, and a few kB can say that there are."""
+_MOST_STORED_PER_BYTE = 1 << 14
+"""LZMA2 makes a byte of 7,000 equal ones at best."""
 _STORED_CODEC = CODECS["xz"]
 
 
@@ -94,7 +102,16 @@ class Container(NamedTuple):
 
 
 def write_container(header: Header, spans: tuple[Span, ...], stored: bytes, words: bytes) -> bytes:
-    """The file's bytes; the lengths of the sections in the header are set."""
+    """The file's bytes; the lengths of the sections in the header are set.
+
+    Raises:
+        CorpusError: the data go to and fro between text and other bytes more often than a reader takes.
+    """
+    if len(spans) > _MOST_SPANS:
+        raise CorpusError(
+            f"what is to be compressed has {len(spans):,} stretches of text between other bytes, more than "
+            f"{_MOST_SPANS:,}; compress it in parts, or as no text with xz"
+        )
     packed_spans = zlib.compress(b"".join(_varint(number) for span in spans for number in span), 9)
     packed_stored = _STORED_CODEC.encode(stored) if stored else b""
     packed_stored = min(packed_stored, stored, key=len)
@@ -139,11 +156,13 @@ def _parsed(data: bytes) -> Container:
     _check(header, len(data) - first - length - _DIGEST_BYTES)
     ends = [first + length + sum(header.sections[:number]) for number in range(4)]
     packed_spans, packed_stored, words = (data[start:end] for start, end in itertools.pairwise(ends))
-    # Of three varints of ten bytes at most; there is no more than a span for a byte of the file.
-    numbers = list(_numbers(_inflated(packed_spans, 30 * (header.num_bytes + 1))))
+    # Of three varints of ten bytes at most; each but the first has tokens.
+    numbers = list(_numbers(_inflated(packed_spans, 30 * min(header.num_tokens + 1, _MOST_SPANS))))
     if len(numbers) % 3:
         raise ValueError("a span is incomplete")
     spans = tuple(Span(*numbers[i : i + 3]) for i in range(0, len(numbers), 3))
+    if len(spans) > _MOST_SPANS or not all(span.num_tokens for span in spans[1:]):
+        raise ValueError("its spans are none that text has")
     stored = packed_stored
     if len(packed_stored) != header.num_stored_bytes:
         stored = _unpacked(packed_stored, header.num_stored_bytes)
@@ -158,10 +177,20 @@ def _check(header: Header, num_section_bytes: int) -> None:
     counts = (header.num_bytes, header.num_tokens, header.num_stored_bytes, *header.sections)
     if len(header.sections) != 3 or min(counts) < 0 or sum(header.sections) != num_section_bytes:
         raise ValueError("its sections are not as long as its header says")
-    if header.num_tokens > _MOST_TOKENS_PER_BYTE * header.num_bytes or header.sections[2] % 4:
+    most_tokens = _MOST_TOKENS_PER_WORD * (header.sections[2] // 4 + 1)
+    most_tokens = min(most_tokens, _MOST_TOKENS_PER_BYTE * header.num_bytes)
+    if header.num_tokens > most_tokens or header.sections[2] % 4:
         raise ValueError("its code is not as long as its header says")
-    if not 1 <= header.num_lanes <= _MOST_ROWS or not 1 <= header.numerics.num_threads <= _MOST_ROWS:
+    if header.num_stored_bytes > _MOST_STORED_PER_BYTE * header.sections[1]:
+        raise ValueError("its stored bytes are not as many as its header says")
+    if not 1 <= header.num_lanes <= _MOST_ROWS or not 1 <= header.numerics.num_threads <= _MOST_THREADS:
         raise ValueError("its lanes or threads are none")
+    if header.numerics.device not in ("cpu", "cuda"):
+        raise ValueError(f"its device is {header.numerics.device!r}")
+    if header.policy not in POLICIES:
+        raise ValueError(f"its policy is {header.policy!r}")
+    if header.model.context_limit is not None and header.model.context_limit < 1:
+        raise ValueError("its context has no room")
 
 
 def _inflated(packed: bytes, most_bytes: int) -> bytes:

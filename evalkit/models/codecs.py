@@ -50,7 +50,11 @@ def _xz_encode(data: bytes) -> bytes:
 
 
 def _xz_decode(code: bytes, num_bytes: int) -> bytes:
-    return lzma.decompress(code, format=lzma.FORMAT_RAW, filters=_lzma_filters(num_bytes))
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_lzma_filters(num_bytes))
+    data = decoder.decompress(code, num_bytes + 1)  # one more: else a longer one would pass for it
+    if not decoder.eof:
+        raise lzma.LZMAError("the code does not end with its bytes")
+    return data
 
 
 def _zstd_encode(data: bytes) -> bytes:

@@ -174,6 +174,19 @@ def locate_models(
     return located_models
 
 
+def locate_model(spec: str, options: LoadOptions) -> LocatedModel:
+    """One model by its name; see `locate_models`.
+
+    Raises:
+        UsageError: the name is unknown, or a pattern that several match.
+        ModelError: there is nothing at a path, or it cannot be identified.
+    """
+    located_models = locate_models([spec], options)
+    if len(located_models) > 1:
+        raise UsageError(f"{spec} matches {len(located_models)} models, and one is needed; name it")
+    return located_models[0]
+
+
 def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     problem = None
     try:
@@ -226,8 +239,7 @@ def load_model(
     """
     rule = None if prefix is None else parse_rule(prefix, "prefix")
     options = LoadOptions(device, dtype, trust_remote_code, max_context, prefix=rule)
-    [located] = locate_models([spec], options)
-    return located.load()
+    return locate_model(spec, options).load()
 
 
 def with_loaded_details(identity: ModelIdentity, model: Model) -> ModelIdentity:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from evalkit.audit.auditing import audit_model
 from evalkit.audit.distribution import check_sum
-from evalkit.audit.order import check_carried_state
+from evalkit.audit.order import check_carried_state, check_causality, check_company, check_repetition
 from evalkit.audit.positions import check_positions
 from evalkit.audit.precision import check_precision
 from evalkit.audit.prefix import check_prefix_is_right
-from evalkit.audit.result import audit_of
+from evalkit.audit.result import CheckResult, audit_of
 from evalkit.audit.states import check_states
 from evalkit.audit.subject import SHORT, STANDARD, Subject
 from evalkit.audit.texts import nasty_texts, sections
-from evalkit.errors import UsageError
+from evalkit.errors import ModelError, ScoringError, UsageError
 from evalkit.models.loading import load_model
 from evalkit.models.protocol import Encoding
 from tests.planted.ports import FAULTS, Port, counted_logits
@@ -115,6 +115,10 @@ def test_a_state_that_is_carried_wrongly_or_grows_fails() -> None:
     carried = check_carried_state(Subject(Recurrent(bits_lost=0.01), SHORT))
     assert (carried.outcome, carried.fault) == ("failed", "state is not carried")
     assert carried.measured == pytest.approx(0.01, rel=1e-4)
+    for lost in (math.nan, [math.nan, 0, 0]):  # of several pieces one is no number: it may not be passed over
+        assert check_carried_state(Subject(Recurrent(bits_lost=lost), SHORT)).outcome == "failed"
+    lost_states, _ = check_states(Subject(Recurrent(growth=math.inf), SHORT))
+    assert (lost_states.outcome, lost_states.fault) == ("failed", "state grows")
     linear, norms = check_states(Subject(Recurrent(), SHORT))
     assert linear.outcome == "passed" and linear.measured == pytest.approx(2, rel=0.01)
     assert norms.num_tokens == (64, 128, 256)
@@ -187,3 +191,40 @@ def test_what_has_no_tokens_is_refused(tmp_path: Path) -> None:
         audit_model(Port(counted_logits(), "port"), extent="endless")
     outcome = run_cli("audit", "xz", "--output", tmp_path)
     assert outcome.exit_code == 2 and "compressor" in outcome.stderr
+
+
+class Changing(Port):
+    """A port some of whose costs are no numbers in one of its readings, or that raises something there."""
+
+    def __init__(self, num_good: int, raises: Exception | None = None) -> None:
+        super().__init__(counted_logits(), "changing")
+        self.num_good, self.raises = num_good, raises
+
+    def nats(
+        self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        self.num_good -= 1
+        if self.num_good == -1:
+            if self.raises:
+                raise self.raises
+            return [np.full(len(ids), np.nan, np.float32) for ids in sequences]
+        return super().nats(sequences, contexts=contexts)
+
+
+@pytest.mark.parametrize(
+    ("check", "num_good"),
+    [(check_causality, 0), (check_causality, 2), (check_company, 4), (check_repetition, 2)],
+)
+def test_a_cost_that_is_no_number_is_not_passed_over(
+    check: Callable[[Subject], CheckResult], num_good: int
+) -> None:
+    result = check(Subject(Changing(num_good), SHORT))
+    assert (result.outcome, result.measured) == ("failed", None)
+
+
+def test_what_a_model_raises_is_told_in_a_line() -> None:
+    for num_good in (0, 40):
+        with pytest.raises(ModelError, match=r"^changing cannot be audited: it raises ZeroDivisionError"):
+            audit_model(Changing(num_good, ZeroDivisionError("mine")), extent="short")
+    with pytest.raises(ScoringError, match="a context of 12 tokens is too short for an audit"):
+        audit_model(Port(counted_logits(), "port", context_limit=12), extent="short")

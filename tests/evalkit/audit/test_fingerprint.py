@@ -111,6 +111,10 @@ def test_rounding_is_told_from_faults() -> None:
     assert (coarse.verdict, coarse.rounding) == ("the same", "bfloat16")
     rounded = diagnose(costing(fingerprint, expected + 0.03 * noise), fingerprint)
     assert (rounded.verdict, rounded.passed) == ("the same but for rounding", True)
+    short = Probe(ids=fingerprint.probe.ids[:90], nats=tuple(expected[:90]))  # of a context of 100 tokens
+    first = diagnose(dataclasses.replace(fingerprint, probe=short, curve=fingerprint.curve[1:]), fingerprint)
+    assert (first.verdict, first.max_difference_nats, first.passed) == ("the same", 0, True)
+    assert first.curve == tuple((point.first, 0) for point in fingerprint.curve[1:])
     foreign = diagnose(costing(fingerprint, expected + 1 + np.abs(noise)), fingerprint)
     assert (foreign.verdict, foreign.fault) == ("another", "other weights")
 
@@ -189,11 +193,18 @@ def test_what_is_no_fingerprint_is_refused_in_a_line(
 def test_lists_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     fingerprint = read_fingerprint("llama-nano")
     probe = dataclasses.replace(fingerprint.probe, nats=fingerprint.probe.nats[1:])
+    new_fault = dataclasses.replace(fingerprint.faults[0], fault="a new one")
     other_text = dataclasses.replace(fingerprint, text_sha256="0" * 64)
     section = dataclasses.replace(fingerprint.sections[0], num_tokens=5)
     for damaged, reason in (
         (dataclasses.replace(fingerprint, probe=probe), "256 ids and 255 costs"),
         (other_text, "other texts"),
+        (dataclasses.replace(fingerprint, tolerances={"float32": 0.1}), "its tolerances lack 4-bit, 8-bit"),
+        (dataclasses.replace(fingerprint, faults=(new_fault,)), "does not know: a new one"),
+        (
+            dataclasses.replace(fingerprint, probe=Probe(ids=(), nats=()), faults=()),
+            "its probe has no tokens",
+        ),
         (dataclasses.replace(fingerprint, sections=(section,)), "section latin has 5 tokens"),
     ):
         write_fingerprint(damaged, tmp_path / "damaged.json")
