@@ -103,6 +103,8 @@ def _located(header: "Header", model: str | None, *, trust_remote_code: bool, fi
         UsageError: the file names none of the catalog's, and the command line none.
         ModelError: it cannot be identified.
     """
+    import torch
+
     from evalkit.errors import ModelError, UsageError
     from evalkit.models.catalog import load_catalog
     from evalkit.models.loading import locate_model
@@ -112,8 +114,13 @@ def _located(header: "Header", model: str | None, *, trust_remote_code: bool, fi
     # A file may name any server, repository or folder: none is looked at because a file of somebody says so.
     if model is None and facts.name not in load_catalog():
         raise UsageError(
-            f"{file} was compressed with {facts.name}, which is in no list of models here; say where it is with "
-            "--model"
+            f"{file} was compressed with {facts.name}, which is in no list of models here; say where it is "
+            "with --model"
+        )
+    if header.numerics.device == "cuda" and not torch.cuda.is_available():
+        raise ModelError(
+            f"{file} was compressed on a GPU ({header.numerics.processor}), and there is none here; "
+            "decompress it on such a machine"
         )
     options = LoadOptions(
         device=header.numerics.device,

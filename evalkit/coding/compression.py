@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -15,13 +16,15 @@ from evalkit.coding.rounds import Layout, segment_lengths
 from evalkit.coding.spans import Spans, put_together, take_apart
 from evalkit.coding.symbols import Ids
 from evalkit.environment import environment
-from evalkit.errors import ModelError, ScoringError
+from evalkit.errors import CorpusError, ModelError, ScoringError
 from evalkit.models.lanes import lane_reader
 from evalkit.models.protocol import Model, ModelIdentity
 from evalkit.scoring.policy import DEFAULT_POLICY
 
 _LANE_TOKENS = 4096
 _MOST_LANES = 32
+_BYTES_PER_TOKEN = 32
+"""Its id, as decoded and as read, and its place in the order of a lane's windows."""
 _PACKAGES = ("torch", "numpy", "transformers", "tokenizers", "pyrwkv-tokenizer", "constriction")
 
 
@@ -87,10 +90,12 @@ def decompress_bytes(container: Container, model: Model, name: str) -> bytes:
         name: the file's, for messages.
 
     Raises:
+        CorpusError: it says that it holds more than fits into memory.
         ModelError: it is another model, or this machine computes other numbers with it.
         ScoringError: the code gives other bytes than were compressed.
     """
     header = container.header
+    _check_memory(header, name)
     reader = lane_reader(model)
     check_model(header, model.identity, name)
     if reader.model.prefix != header.model.prefix_ids:
@@ -163,6 +168,16 @@ def _numerics(model: Model, digest: str) -> Numerics:
     capability = torch.backends.cpu.get_cpu_capability()
     processor = torch.cuda.get_device_name() if device == "cuda" else f"{environment()['cpu']}, {capability}"
     return Numerics(device, torch.get_num_threads(), digest, processor, ", ".join(versions))
+
+
+def _check_memory(header: Header, name: str) -> None:
+    """Refuse more than fits, before anything is made of that size: the file may be of a few bytes."""
+    num_bytes = _BYTES_PER_TOKEN * header.num_tokens + header.num_bytes
+    if num_bytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise CorpusError(
+            f"{name} says that it holds {header.num_tokens:,} tokens of {header.num_bytes:,} bytes, which do "
+            "not fit into this machine's memory; decompress it on a larger one"
+        )
 
 
 def _check_numerics(header: Header, digest: str, name: str) -> None:

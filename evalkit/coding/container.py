@@ -43,6 +43,7 @@ _MOST_SPANS = 1 << 22
 """More would take gigabytes of memory, and a few kB can say that there are."""
 _MOST_STORED_PER_BYTE = 1 << 14
 """LZMA2 makes a byte of 7,000 equal ones at best."""
+_LONGEST_NAME = 4096
 _STORED_CODEC = CODECS["xz"]
 
 
@@ -187,8 +188,13 @@ def _check(header: Header, num_section_bytes: int) -> None:
         raise ValueError("its lanes or threads are none")
     if header.numerics.device not in ("cpu", "cuda"):
         raise ValueError(f"its device is {header.numerics.device!r}")
-    if header.policy not in POLICIES:
+    if header.policy not in POLICIES or not POLICIES[header.policy].pays_for_all:
         raise ValueError(f"its policy is {header.policy!r}")
+    if (
+        max(map(len, (header.model.name, header.numerics.processor, header.numerics.versions)))
+        > _LONGEST_NAME
+    ):
+        raise ValueError("its names are no names")
     if header.model.context_limit is not None and header.model.context_limit < 1:
         raise ValueError("its context has no room")
 

@@ -10,7 +10,7 @@ Where it does not, the encoder reads token by token too.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def encode_lanes(reader: LaneReader, layout: Layout, lanes: Sequence[Ids]) -> La
     for windows in rounds(layout):
         piece_tokens = _piece_tokens(reader, len(windows), windows[0].num_targets)
         smallest_piece = min(smallest_piece, piece_tokens)
-        _Encoding(reader, windows, layout.prefix, lanes, encoder).run(piece_tokens)
+        _Encoding(reader, windows, layout.prefix, lanes, encoder).read_targets().run(piece_tokens)
     return LaneCode(encoder.words(), encoder.ideal_bits, smallest_piece)
 
 
@@ -72,11 +72,14 @@ def decode_lanes(reader: LaneReader, layout: Layout, words: bytes) -> list[Ids]:
     return lanes
 
 
-class _Round:
+CoderT = TypeVar("CoderT", TokenEncoder, TokenDecoder)
+
+
+class _Round(Generic[CoderT]):
     """The tokens of one round, by time and then by row; what is done with them is a subclass's business."""
 
     def __init__(
-        self, reader: LaneReader, windows: Round, prefix: Sequence[int], lanes: Sequence[Ids]
+        self, reader: LaneReader, windows: Round, prefix: Sequence[int], lanes: Sequence[Ids], coder: CoderT
     ) -> None:
         self._reader = reader
         self._contexts = np.stack([context_ids(window, lanes[window.lane], prefix) for window in windows])
@@ -85,6 +88,7 @@ class _Round:
         # ``[R, longest]``: what a row has not is read as 0, and never coded.
         self._targets = np.zeros((len(windows), self._num_steps), np.int64)
         self._windows, self._lanes = windows, lanes
+        self._coder: CoderT = coder
 
     def run(self, piece_tokens: int) -> None:
         """Code all targets, reading so many tokens of each row at once."""
@@ -124,20 +128,13 @@ class _Round:
         raise NotImplementedError
 
 
-class _Encoding(_Round):
-    def __init__(
-        self,
-        reader: LaneReader,
-        windows: Round,
-        prefix: Sequence[int],
-        lanes: Sequence[Ids],
-        encoder: TokenEncoder,
-    ) -> None:
-        super().__init__(reader, windows, prefix, lanes)
-        self._encoder = encoder
-        for row, window in enumerate(windows):
-            targets = lanes[window.lane][window.first : window.first + window.num_targets]
+class _Encoding(_Round[TokenEncoder]):
+    def read_targets(self) -> Self:
+        """Take the ids that are coded from the lanes."""
+        for row, window in enumerate(self._windows):
+            targets = self._lanes[window.lane][window.first : window.first + window.num_targets]
             self._targets[row, : len(targets)] = targets
+        return self
 
     def _code_weights(self, weights: Weights, times: Ids, is_coded: NDArray[np.bool_]) -> None:
         # A time after the other, as a decoder goes: a token is two symbols, the second of which it can decode
@@ -145,23 +142,12 @@ class _Encoding(_Round):
         for time, at_time, is_coded_at in zip(
             times, weights.split(len(self._windows)), is_coded, strict=True
         ):
-            self._encoder.code(at_time.rows(is_coded_at), self._targets[is_coded_at, time])
+            self._coder.code(at_time.rows(is_coded_at), self._targets[is_coded_at, time])
 
 
-class _Decoding(_Round):
-    def __init__(
-        self,
-        reader: LaneReader,
-        windows: Round,
-        prefix: Sequence[int],
-        lanes: Sequence[Ids],
-        decoder: TokenDecoder,
-    ) -> None:
-        super().__init__(reader, windows, prefix, lanes)
-        self._decoder = decoder
-
+class _Decoding(_Round[TokenDecoder]):
     def _code_weights(self, weights: Weights, times: Ids, is_coded: NDArray[np.bool_]) -> None:
-        ids = self._decoder.decode(weights.rows(is_coded.ravel()))
+        ids = self._coder.decode(weights.rows(is_coded.ravel()))
         time = int(times[0])
         rows = np.flatnonzero(is_coded[0])
         self._targets[rows, time] = ids

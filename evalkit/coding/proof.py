@@ -10,13 +10,12 @@ from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError, UsageError
 from evalkit.models.compressors import ClassicalCodec
 from evalkit.models.protocol import Model
+from evalkit.scoring.policy import POLICIES
 
 if TYPE_CHECKING:  # these need torch, and compressors do not
     from evalkit.coding.lanes import LaneCode
     from evalkit.coding.symbols import Ids
 
-UNDECODABLE_POLICIES = ("uncheatable",)
-"""Under which some tokens are read and never paid for, so that nobody could decode them."""
 _NUM_ROWS = 32
 
 
@@ -37,7 +36,7 @@ def check_decodable(policy: str) -> None:
     Raises:
         UsageError: nothing can be decoded under it.
     """
-    if policy in UNDECODABLE_POLICIES:
+    if not POLICIES[policy].pays_for_all:
         raise UsageError(
             f"--prove: under policy {policy} some tokens are not paid for, so that nothing can be decoded; "
             "take another --policy"

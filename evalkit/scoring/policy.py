@@ -75,6 +75,8 @@ class Policy(NamedTuple):
     """The same in full, for the site's page of the method."""
     cut: "Callable[[Ids, Start, int | None], list[Window]]"
     """Windows of a document's ids (at least one), given its start and the model's limit of positions."""
+    pays_for_all: bool = True
+    """Whether every token is paid for: else nobody could decode a document from what is."""
 
 
 def check_policy(policy: str) -> str:
@@ -246,6 +248,7 @@ POLICIES: Mapping[str, Policy] = {
             "protocol of Uncheatable Eval's tables of 2024–25. It understates the cost and is here "
             "for comparing with those tables.",
             _uncheatable,
+            pays_for_all=False,
         ),
         Policy(
             "uncheatable-2025-12",

@@ -63,11 +63,13 @@ class Recurrent:
     carries_state = True
     tokens_per_batch = 1 << 16
 
-    def __init__(self, *, reset: int = 1 << 30, growth: float = 1.0, bits_lost: float = 0.0) -> None:
+    def __init__(
+        self, *, reset: int = 1 << 30, growth: float = 1.0, nats_lost: float = 0.0, fails_after: int = 0
+    ) -> None:
         port = Port(counted_logits(), "recurrent")
         self.identity, self.policy_prefixes = port.identity, port.policy_prefixes
         self.context_limit = None
-        self.reset, self.growth, self.bits_lost = reset, growth, bits_lost
+        self.reset, self.growth, self.nats_lost, self.fails_after = reset, growth, nats_lost, fails_after
 
     def encode(self, text: str) -> Encoding:
         return Port(counted_logits(), "recurrent").encode(text)
@@ -90,7 +92,8 @@ class Recurrent:
         return Reading(num_read, self.growth)
 
     def branch_nats(self, reading: "Reading", endings: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        return [self._costs(range(reading.num_read), ids) + self.bits_lost for ids in endings]
+        lost = math.nan if reading.num_read == self.fails_after else self.nats_lost
+        return [self._costs(range(reading.num_read), ids) + lost for ids in endings]
 
 
 class Reading:
@@ -112,11 +115,11 @@ def test_a_state_that_is_lost_is_seen_where_it_is() -> None:
 
 def test_a_state_that_is_carried_wrongly_or_grows_fails() -> None:
     assert check_carried_state(Subject(Recurrent(), SHORT)).measured == 0
-    carried = check_carried_state(Subject(Recurrent(bits_lost=0.01), SHORT))
+    carried = check_carried_state(Subject(Recurrent(nats_lost=0.01), SHORT))
     assert (carried.outcome, carried.fault) == ("failed", "state is not carried")
     assert carried.measured == pytest.approx(0.01, rel=1e-4)
-    for lost in (math.nan, [math.nan, 0, 0]):  # of several pieces one is no number: it may not be passed over
-        assert check_carried_state(Subject(Recurrent(bits_lost=lost), SHORT)).outcome == "failed"
+    for num_read in (2, 17, 40):  # of several pieces one costs no number, which may not be passed over
+        assert check_carried_state(Subject(Recurrent(fails_after=num_read), SHORT)).outcome == "failed"
     lost_states, _ = check_states(Subject(Recurrent(growth=math.inf), SHORT))
     assert (lost_states.outcome, lost_states.fault) == ("failed", "state grows")
     linear, norms = check_states(Subject(Recurrent(), SHORT))

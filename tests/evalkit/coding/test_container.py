@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evalkit.coding import container
-from evalkit.coding.compression import compress_bytes
+from evalkit.coding.compression import compress_bytes, decompress_bytes
 from evalkit.coding.container import Container, read_container, write_container
 from evalkit.coding.spans import Span
 from evalkit.errors import CorpusError
@@ -30,7 +30,12 @@ def right() -> Container:
 
 
 def forged(
-    right: Container, *, spans: bytes | None = None, stored: bytes | None = None, **changes: Any
+    right: Container,
+    *,
+    spans: bytes | None = None,
+    stored: bytes | None = None,
+    words: bytes | None = None,
+    **changes: Any,
 ) -> bytes:
     """The file with other fields in its header, or another section, and a digest that is right again."""
     header = dataclasses.replace(
@@ -39,7 +44,7 @@ def forged(
         numerics=dataclasses.replace(right.header.numerics, **changes.pop("numerics", {})),
     )
     numbers = bytes(number for span in right.spans for number in span)
-    sections = (spans or zlib.compress(numbers), stored or right.stored, right.words)
+    sections = (spans or zlib.compress(numbers), stored or right.stored, words or right.words)
     changes = {"sections": tuple(map(len, sections)), **changes}
     text = container.json.dumps(container.to_json(dataclasses.replace(header, **changes)))
     packed = zlib.compress(text.encode())
@@ -66,6 +71,8 @@ def test_what_is_forged_with_the_right_numbers_is_read(right: Container) -> None
         ({"numerics": {"num_threads": 4096}}, "lanes or threads"),
         ({"numerics": {"device": "meta"}}, "its device is 'meta'"),
         ({"policy": "none"}, "its policy is 'none'"),
+        ({"policy": "uncheatable"}, "its policy is 'uncheatable'"),
+        ({"numerics": {"processor": "x" * 5000}}, "its names are no names"),
         ({"model": {"context_limit": -5}}, "its context has no room"),
         ({"sections": (-1, 10**9, 4)}, "its sections"),
         # A few kB that unpack to more than their numbers allow.
@@ -86,6 +93,16 @@ def test_numbers_that_cannot_be_are_refused_before_they_take_memory(
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_what_takes_more_than_memory_is_refused_before_it_is_made(right: Container) -> None:
+    """A MB of code may stand for terabytes of tokens that cost next to nothing."""
+    num_tokens = 2 * 10**12
+    spans = zlib.compress(b"".join(map(container._varint, (num_tokens, num_tokens, 4))))
+    words = bytes(1 << 20)
+    data = forged(right, spans=spans, words=words, num_tokens=num_tokens, num_bytes=num_tokens + 4)
+    with pytest.raises(CorpusError, match=r"^x\.ek says that it holds 2,000,000,000,000 tokens"):
+        decompress_bytes(read_container(data, "x.ek"), ByteBigram(), "x.ek")
 
 
 def test_what_no_reader_takes_is_not_written(right: Container, monkeypatch: pytest.MonkeyPatch) -> None:
