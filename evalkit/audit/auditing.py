@@ -69,20 +69,7 @@ def audit_model(
             breaks its protocol.
         ModelError: the model raises something; the message says what.
     """
-    if extent not in EXTENTS:
-        raise UsageError(f"extent {extent!r}; known: {', '.join(EXTENTS)}")
-    if not isinstance(model, TokenModel):
-        raise UsageError(
-            f"{model!r} has no tokens to audit; it lacks members of evalkit.models.protocol.TokenModel"
-        )
-    subject = _checked(model, Subject, model, EXTENTS[extent])
-    if len(set(subject.ids)) < 2:
-        raise ScoringError(f"{subject.name} can represent nothing of the audit's texts")
-    if not subject.fits(subject.extent.lengths[0]):
-        raise ScoringError(
-            f"{subject.name}: a context of {subject.context_limit} tokens is too short for an audit, which "
-            f"reads {subject.extent.lengths[0]} after the prefix; raise it"
-        )
+    subject = _subject(model, extent)
     checks: list[CheckResult] = []
 
     def add(result: CheckResult) -> None:
@@ -107,6 +94,30 @@ def audit_model(
         states=states,
         num_tokens_read=subject.num_tokens_read,
     )
+
+
+def _subject(model: TokenModel, extent: str) -> Subject:
+    """What is audited.
+
+    Raises:
+        UsageError: see `audit_model`.
+        ScoringError: the same.
+    """
+    if extent not in EXTENTS:
+        raise UsageError(f"extent {extent!r}; known: {', '.join(EXTENTS)}")
+    if not isinstance(model, TokenModel):
+        raise UsageError(
+            f"{model!r} has no tokens to audit; it lacks members of evalkit.models.protocol.TokenModel"
+        )
+    subject = _checked(model, Subject, model, EXTENTS[extent])
+    if len(set(subject.ids)) < 2:
+        raise ScoringError(f"{subject.name} can represent nothing of the audit's texts")
+    if not subject.fits(subject.extent.lengths[0]):
+        raise ScoringError(
+            f"{subject.name}: a context of {subject.context_limit} tokens is too short for an audit, which "
+            f"reads {subject.extent.lengths[0]} after the prefix; raise it"
+        )
+    return subject
 
 
 def _checked(model: TokenModel, check: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:

@@ -56,25 +56,13 @@ def audit_command(
     with what the checkpoint should cost, and the likely fault. Exits with 1 if a check failed, or it is
     another model.
     """
-    from evalkit.audit.export import check_export_folder
     from evalkit.audit.records import audit_path, write_audit
-    from evalkit.errors import UsageError
     from evalkit.models.protocol import LoadOptions
     from evalkit.runner.options import check_writable
 
-    if against is not None and (write_fingerprint or export or long):
-        raise UsageError("--against goes without --write-fingerprint, --export and --long")
-    expected = None
-    if against is not None:
-        from evalkit.audit.fingerprint import read_fingerprint
-
-        expected = read_fingerprint(against)
-    else:
+    expected = _checked_request(against, write_fingerprint, export, long=long)
+    if expected is None:
         check_writable(output)
-    if write_fingerprint is not None:
-        check_output_file(write_fingerprint, "--write-fingerprint")
-    if export is not None:
-        check_export_folder(export)
     options = LoadOptions(device, dtype, trust_remote_code, max_context, prefix=joined(prefix))
     loaded = _token_model(model, options)
     extent = "short" if expected else "long" if long else "standard"
@@ -92,6 +80,27 @@ def audit_command(
             show(line)
     if not audit.passed:
         raise typer.Exit(1)
+
+
+def _checked_request(
+    against: str | None, write_fingerprint: Path | None, export: Path | None, *, long: bool
+) -> "Fingerprint | None":
+    """The fingerprint that a port is held against; refuses, before a model is loaded, what cannot be done.
+
+    Raises:
+        UsageError: options do not go together, or there is no such fingerprint, or nothing can be written.
+    """
+    from evalkit.audit.export import check_export_folder
+    from evalkit.audit.fingerprint import read_fingerprint
+    from evalkit.errors import UsageError
+
+    if against is not None and (write_fingerprint or export or long):
+        raise UsageError("--against goes without --write-fingerprint, --export and --long")
+    if write_fingerprint is not None:
+        check_output_file(write_fingerprint, "--write-fingerprint")
+    if export is not None:
+        check_export_folder(export)
+    return None if against is None else read_fingerprint(against)
 
 
 def _compare(model: "TokenModel", audit: "ModelAudit", expected: "Fingerprint", *, as_json: bool) -> None:

