@@ -113,6 +113,21 @@ def test_a_tasks_own_tests_count_labels_and_are_no_points_on_a_curve(tmp_path):
     assert trace.training.last_loss_nats > 2  # of next tokens: log 16 in the beginning
 
 
+@pytest.mark.parametrize(
+    ("task", "labels", "has_first_errors"),
+    [("parity", "every", True), ("parity", "last", False), ("modular-arithmetic-brackets", "every", False)],
+)
+def test_no_letter_is_the_first_that_goes_wrong_where_only_the_end_is_asked_about(
+    task, labels, has_first_errors, tmp_path
+):
+    printed = trained(tmp_path, "--task", task, "--model", "lstm", "--labels", labels).stdout
+    [cell] = read_cells(tmp_path)
+    assert (cell.l90 is not None) == has_first_errors
+    assert all((test.first_error_median is not None) == has_first_errors for test in cell.tests.values())
+    row = next(line for line in printed.splitlines() if line.lstrip().startswith(task))
+    assert ("–" in row) != has_first_errors
+
+
 def test_a_damaged_cell_is_moved_aside_and_trained_again(tmp_path):
     arguments = ("--task", "parity", "--model", "lstm")
     trained(tmp_path, *arguments)

@@ -141,11 +141,10 @@ def write_cell(
                 num_parameters=result.num_parameters,
             ),
             task=_facts(task, display_name(spec.model, spec.negative_eigenvalues)),
-            tests={name: _test(name, spec, task, result) for name in result.tests},
-            # Where the last label alone is asked for, no letter is the first that goes wrong.
-            l90=None
-            if spec.labels == "last"
-            else LengthAtShare(test=longest, length=length_at_share(result.tests[longest].items, 0.9)),
+            tests={name: _test(name, task, scores) for name, scores in result.tests.items()},
+            l90=LengthAtShare(test=longest, length=length_at_share(result.tests[longest].items, 0.9))
+            if _has_first_errors(result.tests[longest].items)
+            else None,
             training=ProbeTraining(
                 num_steps=result.history[-1][0] if result.history else 0,
                 stopped_by=result.stopped_by,
@@ -185,8 +184,12 @@ def _facts(task: ProbeTask, model: str) -> ProbeTaskFacts:
     )
 
 
-def _test(name: str, spec: TrainSpec, task: ProbeTask, result: TrainResult) -> ProbeTest:
-    scores = result.tests[name]
+def _has_first_errors(items: ItemScores) -> bool:
+    """Whether a letter can be the first that goes wrong: not where all is asked at the end, in one answer."""
+    return bool((items.num_scored > 1).any())
+
+
+def _test(name: str, task: ProbeTask, scores: "StringScores") -> ProbeTest:
     items = scores.items
     # Intervals count a string once, however often it was asked about.
     entries = {
@@ -199,7 +202,7 @@ def _test(name: str, spec: TrainSpec, task: ProbeTask, result: TrainResult) -> P
         **summary(items, task.num_answers or task.num_labels, scores.num_distinct),
         **accuracy_entries("parity_accuracy", scores.parity_accuracy, scores.num_distinct),
     }
-    if spec.labels == "last":
+    if not _has_first_errors(items):
         entries |= {"first_error_median": None, "first_error_5_percent": None}
     return from_json(ProbeTest, entries, f"tests.{name}")
 

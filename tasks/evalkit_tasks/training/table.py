@@ -234,7 +234,7 @@ def _headlines(experiment: Experiment, test: str) -> str:
 def _l90(experiment: Experiment) -> str:
     """Each seed's L90; ``>640`` where more than 90 % of the strings are without an error to their end.
 
-    – where the last label alone is asked for: then there is no first error.
+    – where all is asked at the end: then there is no first error, whatever cells of older versions say.
     """
     if experiment.spec.labels == "last":
         return "–"
