@@ -160,8 +160,8 @@ def _report(quantifier: str, language: str, check: "Check") -> None:
     """
     from evalkit.errors import ModelError
 
-    letters = "letter" if check.length == 1 else "letters"
-    strings = f"{quantifier}{check.num_strings:,} strings of {check.length:,} {letters}"
+    noun = "string" if check.num_strings == 1 else "strings"
+    strings = f"{quantifier}{check.num_strings:,} {noun} of {check.length:,} {_letters(check.length)}"
     if check.first_wrong is not None:
         raise ModelError(
             f"{language}: the compiled weights are wrong at letter {check.first_wrong:,} ({strings})"
@@ -169,9 +169,16 @@ def _report(quantifier: str, language: str, check: "Check") -> None:
     show(f"exact on {strings}, every prefix")
 
 
+def _letters(number: int) -> str:
+    return "letter" if number == 1 else "letters"
+
+
 def _failure(control: "Check") -> str:
     if control.first_wrong is None:
-        return "the same weights do as well: this language needs no negative eigenvalue"
+        return (
+            f"the same weights are right on strings of {control.length:,} {_letters(control.length)} as well,"
+            " which says nothing of longer ones"
+        )
     return (
         f"the same weights are wrong first at letter {control.first_wrong}, and right on "
         f"{control.accuracy:.1%} of the prefixes of {control.length:,}"

@@ -6,7 +6,7 @@ information along time are kept small, so that the layer is what is compared.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from evalkit.errors import UsageError, unknown_name
 
@@ -127,6 +127,17 @@ def is_users(name: str) -> bool:
     return ":" in name
 
 
+class _Sizes(TypedDict):
+    num_layers: int
+    width: int
+    head_size: int
+
+
+def _sizes(options: NetworkOptions) -> _Sizes:
+    """What all networks of heads are given by name."""
+    return {"num_layers": options.num_layers, "width": options.width, "head_size": options.head_size}
+
+
 def _users(name: str) -> Builder:
     def build(options: NetworkOptions) -> "SequenceNetwork":
         from evalkit_tasks.training.networks import user
@@ -150,10 +161,8 @@ def _early_rwkv(version: int) -> Builder:
         return EarlyRWKV(
             options.vocab_size,
             options.num_labels,
-            num_layers=options.num_layers,
-            width=options.width,
-            head_size=options.head_size,
             version=version,
+            **_sizes(options),
         )
 
     return build
@@ -166,11 +175,9 @@ def _rwkv7(options: NetworkOptions) -> "SequenceNetwork":
     return RWKV7Network(
         options.vocab_size,
         options.num_labels,
-        num_layers=options.num_layers,
-        width=options.width,
-        head_size=options.head_size,
         removal_strength=REMOVAL_STRENGTHS[options.negative_eigenvalues],
         seed=options.seed,
+        **_sizes(options),
     )
 
 
@@ -181,11 +188,9 @@ def _transformer(positions: str) -> Callable[[NetworkOptions], "SequenceNetwork"
         return Transformer(
             options.vocab_size,
             options.num_labels,
-            num_layers=options.num_layers,
-            width=options.width,
-            head_size=options.head_size,
             positions=positions,  # type: ignore[arg-type]
             num_positions=options.max_tokens,
+            **_sizes(options),
         )
 
     return build

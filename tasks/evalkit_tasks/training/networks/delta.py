@@ -9,14 +9,12 @@ swaps two of a permutation's places, n - 1 per token make any permutation of n (
 reference goes token by token.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evalkit_kernels import wkv7
-from evalkit_tasks.training.networks.parts import Mixer, ShortConvolution, State
+from evalkit_tasks.training.networks.parts import Mixer, ShortConvolution, State, step_bias
 
 _NORM_EPS = 1e-5
 _LENGTH_EPS = 1e-6
@@ -92,8 +90,7 @@ class GatedDeltaProduct(Mixer):
             self.decay = nn.Linear(width, self.num_heads, bias=False)
             # As in fla, but for the least of the rates, of which a logarithm is taken.
             self.log_rate = nn.Parameter(torch.empty(self.num_heads).uniform_(0.01, 16).log())
-            step = torch.empty(self.num_heads).uniform_(math.log(1e-3), math.log(1e-1)).exp()
-            self.step_bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))
+            self.step_bias = nn.Parameter(step_bias(self.num_heads))
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Output ``[B, T, C]`` and the state after it; see `Mixer.forward`."""

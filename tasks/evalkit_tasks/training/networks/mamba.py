@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evalkit_tasks.training.networks.linear import scalar_decay_attention
-from evalkit_tasks.training.networks.parts import Mixer, ShortConvolution, State
+from evalkit_tasks.training.networks.parts import Mixer, ShortConvolution, State, step_bias
 
 _NORM_EPS = 1e-5
-_SHORTEST_STEP, _LONGEST_STEP = 1e-3, 1e-1
 _SMALLEST_RATE = 1e-4
 
 
@@ -105,7 +104,7 @@ class Mamba1(Mixer):
         self.output = nn.Linear(inner, width, bias=False)
         with torch.no_grad():
             self.step.weight.uniform_(-(rank**-0.5), rank**-0.5)
-            self.step.bias.copy_(_step_bias(inner))
+            self.step.bias.copy_(step_bias(inner))
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Output ``[B, T, C]`` and the state after it; see `Mixer.forward`."""
@@ -142,8 +141,7 @@ class Mamba2(Mixer):
         self.convolution = ShortConvolution(inner + 2 * state_size)
         # Initial values as in the authors' code: A uniform in [1, 16], dt log-uniform in [0.001, 0.1].
         self.log_rate = nn.Parameter(torch.empty(self.num_heads).uniform_(1, 16).log())
-        step = torch.empty(self.num_heads).uniform_(math.log(1e-3), math.log(1e-1)).exp()
-        self.step_bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))
+        self.step_bias = nn.Parameter(step_bias(self.num_heads))
         self.skip = nn.Parameter(torch.ones(self.num_heads))
         self.norm = nn.RMSNorm(inner)
         self.output = nn.Linear(inner, width, bias=False)
@@ -199,7 +197,7 @@ class Mamba3(Mixer):
         heads = self.num_heads
         self.sizes = (inner, inner, state_size, state_size, heads, heads, heads, state_size // 2)
         self.input = nn.Linear(width, sum(self.sizes), bias=False)
-        self.step_bias = nn.Parameter(_step_bias(heads))
+        self.step_bias = nn.Parameter(step_bias(heads))
         self.key_bias = nn.Parameter(torch.ones(heads, state_size))
         self.query_bias = nn.Parameter(torch.ones(heads, state_size))
         self.key_norm = nn.RMSNorm(state_size, eps=_NORM_EPS)
@@ -269,9 +267,3 @@ def turn(x: Tensor, angles: Tensor) -> Tensor:
     even, odd = x[..., ::2], x[..., 1::2]
     cos, sin = angles.cos(), angles.sin()
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
-
-
-def _step_bias(size: int) -> Tensor:
-    """What softplus makes into steps that are log-uniform between the shortest and the longest."""
-    step = torch.empty(size).uniform_(math.log(_SHORTEST_STEP), math.log(_LONGEST_STEP)).exp()
-    return step + torch.log(-torch.expm1(-step))

@@ -3,12 +3,15 @@
 Shape legend: B = batch, T = time, C = channels, V = input tokens, K = labels.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_STEPS = (1e-3, 1e-1)
 
 State = Any
 """What a network carries from one piece of a sequence to the next: nested tuples of tensors."""
@@ -130,3 +133,9 @@ class ShortConvolution(nn.Module):
             before = x.new_zeros(x.shape[0], self.SIZE - 1, x.shape[2])
         seen = torch.cat((before, x), 1)
         return F.silu(self.convolution(seen.mT).mT), seen[:, 1 - self.SIZE :]
+
+
+def step_bias(size: int) -> Tensor:
+    """What softplus makes into steps that are log-uniform from 0.001 to 0.1, as Mamba's begin."""
+    step = torch.empty(size).uniform_(*map(math.log, _STEPS)).exp()
+    return step + torch.log(-torch.expm1(-step))
