@@ -1,9 +1,11 @@
 """What an accuracy has to be compared with: guessing, and heuristics that follow no state."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from evalkit.stats import ratio_interval
 from evalkit.tasks import SummaryRow
 from evalkit_tasks.asking.items import Item
 from evalkit_tasks.metrics import scaled_accuracy, wilson_interval
@@ -25,7 +27,13 @@ class Baseline(NamedTuple):
     """The best heuristic, and how good it is on items that it was not chosen by."""
 
     name: str
-    accuracy: float
+    is_right: tuple[bool, ...]
+    """On each item, in their order."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the items."""
+        return sum(self.is_right) / len(self.is_right)
 
 
 def heuristic_accuracies(items: Sequence[Item]) -> dict[str, float]:
@@ -41,7 +49,7 @@ def best_heuristic(items: Sequence[Item]) -> Baseline:
     half: what is chosen and judged by the same items is too good. Its name has both where they differ.
     """
     halves = items[::2], items[1::2]
-    names, num_right = [], 0.0
+    names, is_right = [], {}
     for judged, chosen_by in (halves, halves[::-1]):
         if not judged:
             continue
@@ -50,10 +58,34 @@ def best_heuristic(items: Sequence[Item]) -> Baseline:
             CONSTANT: accuracy(chosen_by or judged, dict.fromkeys((item.id for item in items), constant))
         }
         best = max(accuracies, key=accuracies.__getitem__)
-        guesses = {item.id: constant if best == CONSTANT else item.story.guesses[best] for item in judged}
-        num_right += accuracy(judged, guesses) * len(judged)
+        for item in judged:
+            guess = constant if best == CONSTANT else item.story.guesses[best]
+            is_right[item.id] = guess == item.story.label
         names.append(best)
-    return Baseline(" / ".join(dict.fromkeys(names)), num_right / len(items))
+    return Baseline(" / ".join(dict.fromkeys(names)), tuple(is_right[item.id] for item in items))
+
+
+def gain_entries(
+    is_right: Sequence[bool], baseline: Sequence[bool], clusters: Sequence[str]
+) -> dict[str, float | int | None]:
+    """How much more often an answer is right than the best heuristic's, item by item, and its 95 % interval.
+
+    Args:
+        is_right: of each item.
+        baseline: the same of the heuristic.
+        clusters: of each item, what is resampled together.
+
+    Returns:
+        ``gain``, ``gain from`` and ``gain to``; the last two are None where there are too few clusters, or no
+        two of them differ.
+    """
+    gains = [float(answer) - float(guess) for answer, guess in zip(is_right, baseline, strict=True)]
+    interval = ratio_interval(gains, [1.0] * len(gains), clusters)
+    return {
+        "gain": math.fsum(gains) / len(gains),
+        "gain from": interval.low if interval else None,
+        "gain to": interval.high if interval else None,
+    }
 
 
 def buckets(lengths: Sequence[int]) -> dict[str, list[int]]:
@@ -93,11 +125,13 @@ def summarise(
         right = accuracy(in_bucket, predictions[main])
         low, high = wilson_interval(right * len(in_bucket), len(in_bucket))
         baseline = best_heuristic(in_bucket)
+        is_right = [predictions[main][item.id] == item.story.label for item in in_bucket]
         pairs = [(item, twins[item.id]) for item in in_bucket if item.id in twins]
         are_both_right = [
             all(predictions[main][item.id] == item.story.label for item in pair) for pair in pairs
         ]
-        further: dict[str, float | int | None] = {
+        further = gain_entries(is_right, baseline.is_right, [item.id for item in in_bucket])
+        further |= {
             score: accuracy(in_bucket, predicted) for score, predicted in predictions.items() if score != main
         }
         further["both orders"] = sum(are_both_right) / len(pairs) if pairs else None

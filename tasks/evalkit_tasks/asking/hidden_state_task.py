@@ -20,7 +20,7 @@ from evalkit.models.protocol import TokenModel
 from evalkit.stats import ratio_interval
 from evalkit.tasks import SummaryRow, TaskOutcome
 from evalkit_tasks.asking.answer_likelihood import encode
-from evalkit_tasks.asking.heuristics import buckets
+from evalkit_tasks.asking.heuristics import buckets, gain_entries
 from evalkit_tasks.asking.items import PROTOCOL_VERSION, AnyFamily, Draw, Item, sha256_of
 from evalkit_tasks.asking.items_stories import COPY_INITIAL
 from evalkit_tasks.asking.linear_probe import Samples, best_layer, majority_accuracy, probe_layers
@@ -263,8 +263,7 @@ def _summary(
         ones = np.ones(in_bucket.sum())
         interval = ratio_interval(is_right[in_bucket], ones, stories)
         best = max(controls, key=lambda name: float(controls[name][in_bucket].mean()))
-        gains = is_right[in_bucket].astype(float) - controls[best][in_bucket]
-        gain_interval = ratio_interval(gains, ones, stories)
+        baseline = controls[best][in_bucket]
         rows.append(
             SummaryRow(
                 bucket=name,
@@ -274,13 +273,9 @@ def _summary(
                 high=interval.high if interval else 1.0,
                 chance=control,
                 baseline=best,
-                baseline_accuracy=float(controls[best][in_bucket].mean()),
-                further={
-                    "gain": float(gains.mean()),
-                    "gain from": gain_interval.low if gain_interval else None,
-                    "gain to": gain_interval.high if gain_interval else None,
-                    "layer": layer,
-                },
+                baseline_accuracy=float(baseline.mean()),
+                further=gain_entries(is_right[in_bucket].tolist(), baseline.tolist(), stories)
+                | {"layer": layer},
             )
         )
     return rows

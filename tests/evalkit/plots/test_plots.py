@@ -24,7 +24,7 @@ from evalkit.plots.labels import spread
 from evalkit.plots.panels import time_axis
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
-from tests.support.cells import probe_content, write_cell_files
+from tests.support.cells import probe_content, task_content, write_cell_files
 from tests.support.stores import Counted, _documents, write_synthetic_store
 from tests.support.toys import ROOT, corpus_of, run_cli
 
@@ -64,8 +64,10 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for layers, reach in ((1, 0.5), (2, 0.93)):
         for seed, shift in enumerate((-0.1, 0.0, 0.05)):
             accuracies = {32: 1.0, 64: reach + shift, 128: 0.2}
-            cell = probe_content("parity", "rwkv7", num_layers=layers, seed=seed, accuracies=accuracies)
-            write_cell_files(folder / f"{layers}-{seed}.json", cell)
+            for task, model in (("parity", "rwkv7"), ("s3", "rwkv7"), ("s3", "lstm")):
+                cell = probe_content(task, model, num_layers=layers, seed=seed, accuracies=accuracies)
+                write_cell_files(folder / task / f"{model}-{layers}-{seed}.json", cell)
+    write_cell_files(folder / "asked.json", task_content())
     return folder
 
 
@@ -98,6 +100,8 @@ DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
     "speed": ("tokens", {}),
     "probe-lengths": ("probes", {}),
     "min-layers": ("probes", {}),
+    "probe-heatmap": ("probes", {}),
+    "heuristic-gain": ("probes", {}),
 }
 
 
@@ -116,7 +120,7 @@ def test_every_plot_is_the_same_file_twice(name: str, request: pytest.FixtureReq
     assert b"<dc:date>" not in (tmp_path / "first.svg").read_bytes()
     text = texts_of(figure)
     assert "better" in text or "best" in text
-    assert all(axes.get_xlabel() or name == "heatmap" or axes is not figure.axes[-1] for axes in figure.axes)
+    assert all(axes.get_xlabel() or "heatmap" in name or axes is not figure.axes[-1] for axes in figure.axes)
 
 
 def test_a_language_model_of_unknown_size_is_told_of_and_no_compressor(tmp_path: Path) -> None:

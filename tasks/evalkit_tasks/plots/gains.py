@@ -1,0 +1,140 @@
+"""The plot of asked tasks: how much more often a model is right than what follows no state."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from evalkit.cells.schema import TaskCell
+from evalkit.errors import UsageError, unknown_name
+from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, line_style, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.panels import panels
+from evalkit.plots.registry import Plot
+from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
+
+_ALL = "all"
+"""The row of a summary that is about every item."""
+
+
+class _Gain(NamedTuple):
+    """How much more often a model is right than the best heuristic, on the items of a bucket of lengths."""
+
+    bucket: str
+    gain: float
+    low: float | None
+    """Ends of the 95 % interval; None where the cell has none."""
+    high: float | None
+
+
+@styled
+def heuristic_gain(
+    results: Source, *, tasks: Sequence[str] = (), models: Sequence[str] = (), warn: Warn = silent
+) -> Figure:
+    """Accuracy less that of the best heuristic by the number of operations, a panel per task and method.
+
+    Args:
+        results: what ``evalkit run --tasks`` wrote.
+        tasks: names; empty: all.
+        models: names; empty: all.
+        warn: told of every file that is left out.
+
+    Raises:
+        UsageError: no model was asked a task that has heuristics, or a name is not among them.
+    """
+    by_panel: dict[str, list[TaskCell]] = {}
+    for cell in _asked(results, tasks, models, warn):
+        by_panel.setdefault(f"{cell.task.name}: {cell.task.method}", []).append(cell)
+    figure, axes = panels(
+        "What models track beyond the best fixed heuristic",
+        "accuracy less that of the best heuristic that follows no state, in points of percent, by the number "
+        "of operations, higher is better; 0: no better than it (chosen by other items than it is judged on, "
+        "a constant answer among the choices); bars: 95 % intervals over items",
+        num_panels=len(by_panel),
+        most_lines=max(map(len, by_panel.values())),
+    )
+    all_models = dict.fromkeys(cell.model.name or "" for cells in by_panel.values() for cell in cells)
+    styles = {name: line_style(number) for number, name in enumerate(all_models)}
+    for panel, (title, cells) in zip(axes, by_panel.items(), strict=True):
+        buckets = list(dict.fromkeys(gain.bucket for cell in cells for gain in _gains(cell)))
+        panel.axhline(0, color=TEXT, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1.5)
+        ends = []
+        for number, cell in enumerate(cells):
+            shift = 0.1 * (number - (len(cells) - 1) / 2)
+            ends.append(_draw_gains(panel, cell, buckets, shift, styles[cell.model.name or ""]))
+        panel.set_xticks(range(len(buckets)), buckets)
+        panel.set_xlim(-0.5, len(buckets) - 0.5)
+        panel.yaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
+        )
+        panel.set_ylabel("points over the heuristic")
+        panel.set_xlabel("operations")
+        panel.set_title(title, loc="left", fontweight="bold")
+        label_ends(panel, ends, size=LABEL_SIZE - 1)
+    return figure
+
+
+def _asked(results: Source, tasks: Sequence[str], models: Sequence[str], warn: Warn) -> list[TaskCell]:
+    """The cells of tasks with heuristics, by task, method and model.
+
+    Raises:
+        UsageError: there are none, or a name is not among them.
+    """
+    cells = [cell for cell in results_of(results, warn).probes if isinstance(cell, TaskCell) and _gains(cell)]
+    place = name_of(results)
+    if not cells:
+        raise UsageError(
+            f"{place}: no model was asked a task here; `evalkit run --tasks state-tracking` does"
+        )
+    all_tasks = sorted({cell.task.name for cell in cells})
+    all_models = sorted({cell.model.name or "" for cell in cells})
+    for kind, names, all_names in (("task", tasks, all_tasks), ("model", models, all_models)):
+        for name in names:
+            if name not in all_names:
+                raise unknown_name(kind, name, all_names, f"In {place} there are: {', '.join(all_names)}.")
+    chosen = [
+        cell
+        for cell in cells
+        if (not tasks or cell.task.name in tasks) and (not models or cell.model.name in models)
+    ]
+    return sorted(chosen, key=lambda cell: (cell.task.name, cell.task.method, cell.model.name or ""))
+
+
+def _gains(cell: TaskCell) -> list[_Gain]:
+    """By bucket, from few operations to many; empty of a task without heuristics."""
+    gains = []
+    for row in cell.summary:
+        if row.bucket != _ALL and row.baseline_accuracy is not None:
+            low, high = row.further.get("gain from"), row.further.get("gain to")
+            gains.append(_Gain(row.bucket, row.accuracy - row.baseline_accuracy, low, high))
+    return gains
+
+
+def _draw_gains(
+    panel: Axes, cell: TaskCell, buckets: Sequence[str], shift: float, style: LineStyle
+) -> EndLabel:
+    """A model's gains as a line with intervals; returns the line's label."""
+    color = style["color"]
+    gains = _gains(cell)
+    places = [buckets.index(gain.bucket) + shift for gain in gains]
+    panel.plot(
+        places,
+        [gain.gain for gain in gains],
+        color=color,
+        linestyle=style["linestyle"],
+        marker=style["marker"],
+        linewidth=1.3,
+    )
+    for place, gain in zip(places, gains, strict=True):
+        if gain.low is not None and gain.high is not None:
+            panel.plot([place, place], [gain.low, gain.high], color=color, linewidth=1.0, alpha=0.7)
+    return EndLabel(gains[-1].gain, cell.model.name or "unnamed model", color, places[-1])
+
+
+heuristic_gain_plot = Plot(
+    "heuristic-gain",
+    "Asked tasks: accuracy less that of the best heuristic, by the number of operations.",
+    heuristic_gain,
+)

@@ -1,0 +1,69 @@
+"""What the plots of trained probes share: the cells they are about, networks' colours, a task's badge."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from evalkit.cells.probe_schema import ProbeCell
+from evalkit.errors import UsageError, unknown_name
+from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, line_style
+from evalkit.plots.scores import Source, Warn, name_of, results_of
+from evalkit_tasks.training.experiments import Experiment, group_experiments
+from evalkit_tasks.training.theory_rows import theory_of_task
+
+_BADGES = {"aperiodic": "#DDEBDD", "solvable": "#DCE6F2", "non-solvable": "#F8DDE1", "unknown": "#EEEEEE"}
+"""The colours of the classes of languages."""
+
+
+def read_experiments(
+    results: Source, tasks: Sequence[str], models: Sequence[str], warn: Warn
+) -> list[Experiment]:
+    """The trained probes among results, seeds together, in the order of tables.
+
+    Raises:
+        UsageError: there are none, or a name is not among them.
+    """
+    cells = [cell for cell in results_of(results, warn).probes if isinstance(cell, ProbeCell)]
+    place = name_of(results)
+    if not cells:
+        raise UsageError(f"{place}: no trained probe here; `evalkit probe train` makes them")
+    all_tasks = sorted({cell.task.name for cell in cells})
+    all_models = sorted({cell.model.name for cell in cells})
+    for kind, names, all_names in (("task", tasks, all_tasks), ("model", models, all_models)):
+        for name in names:
+            if name not in all_names:
+                hint = f"In {place} there are: {', '.join(all_names)}."
+                raise unknown_name(kind, name, all_names, hint)
+    experiments = group_experiments(
+        cell
+        for cell in cells
+        if (not tasks or cell.task.name in tasks) and (not models or cell.model.name in models)
+    )
+    drawn = [experiment for experiment in experiments if experiment.length_tests]
+    if not drawn:
+        raise UsageError(f"{place}: no trained probe here was tested on strings of one length")
+    return drawn
+
+
+def network_styles(models: Sequence[str]) -> dict[str, LineStyle]:
+    """Of each network the line by which it is recognised in every panel."""
+    return {model: line_style(number) for number, model in enumerate(dict.fromkeys(models))}
+
+
+def title_panel(panel: Axes, task: str) -> None:
+    """The task's name above a panel, and a badge with the class of its language where it is regular."""
+    panel.set_title(task, loc="left", fontweight="bold")
+    theory = theory_of_task(task)
+    if theory is not None:
+        panel.set_title(
+            f"{theory.language_class}{' group' if theory.is_group else ''}",
+            loc="right",
+            fontsize=LABEL_SIZE - 1,
+            color=TEXT,
+            bbox={"boxstyle": "round,pad=0.3", "facecolor": _BADGES[theory.language_class], "linewidth": 0},
+        )
+
+
+def count_text(number: int, noun: str) -> str:
+    """So many of what a regular noun names."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

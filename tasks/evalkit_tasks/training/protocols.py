@@ -1,0 +1,108 @@
+"""Which experiments may stand in one figure: those that were trained and tested under one protocol.
+
+A protocol is everything in a spec but task, network, eigenvalues and seed, and the lengths, which tasks and
+figures vary: of these only how the shortest training string follows from the longest.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from statistics import median
+from typing import NamedTuple
+
+from evalkit.cells.probe_schema import ProbeSpec
+from evalkit.errors import UsageError
+from evalkit_tasks.training.experiments import SOLVED_ACCURACY, Experiment, LayerSweep, layer_sweeps
+from evalkit_tasks.training.networks.architectures import ARCHITECTURES
+from evalkit_tasks.training.spec import TrainSpec
+
+_USUAL = 0
+"""In a protocol's ``min_train_length``: what the task says, else a quarter of the longest."""
+
+
+class LayerPoint(NamedTuple):
+    """The fewest layers that track a state up to the length that they are trained on."""
+
+    train_length: int
+    layers: int | None
+    """With which the median seed suffices; None where not even the most do."""
+    seeds: tuple[int | None, ...]
+    """The same of each seed by itself."""
+    most_tried: int
+
+
+class LayerCurve(NamedTuple):
+    """A network on one task: the fewest layers by the length of the training strings."""
+
+    task: str
+    model: str
+    points: tuple[LayerPoint, ...]
+    """From short strings to long ones."""
+
+
+def protocols_of(experiment: Experiment) -> list[ProbeSpec]:
+    """The protocols that an experiment is under: two where its shortest string can be said in both ways."""
+    spec = experiment.spec
+    blank = dataclasses.replace(
+        spec,
+        task="",
+        model="",
+        negative_eigenvalues="",
+        seed=0,
+        train_length=0,
+        learning_rate=None if _has_usual_rate(spec) else spec.learning_rate,
+    )
+    is_usual = spec.min_train_length == _usual_shortest(spec)
+    return [blank, *([dataclasses.replace(blank, min_train_length=_USUAL)] if is_usual else [])]
+
+
+def under_one_protocol(experiments: Iterable[Experiment]) -> list[Experiment]:
+    """The experiments of the protocol under which most networks and tasks were trained; of equals the first.
+
+    Layers are part of the protocol.
+    """
+    groups: dict[ProbeSpec, list[Experiment]] = {}
+    for experiment in experiments:
+        for protocol in protocols_of(experiment):
+            groups.setdefault(protocol, []).append(experiment)
+    return max(groups.values(), key=len, default=[])
+
+
+def layer_curves(experiments: Iterable[Experiment]) -> list[LayerCurve]:
+    """The fewest layers by trained length, of the protocol with the most points; of equals the first."""
+    groups: dict[ProbeSpec, list[LayerSweep]] = {}
+    for sweep in layer_sweeps(experiments):
+        for protocol in protocols_of(sweep.experiments[0]):
+            groups.setdefault(dataclasses.replace(protocol, num_layers=0), []).append(sweep)
+    curves: dict[tuple[str, str], list[LayerPoint]] = {}
+    for sweep in max(groups.values(), key=len, default=[]):
+        first = sweep.experiments[0]
+        if str(first.spec.train_length) in first.length_tests:
+            curves.setdefault((first.spec.task, first.model), []).append(_point(sweep))
+    return [LayerCurve(*names, tuple(sorted(points))) for names, points in curves.items()]
+
+
+def _point(sweep: LayerSweep) -> LayerPoint:
+    test = str(sweep.experiments[0].spec.train_length)
+    of_seed: dict[int, int | None] = {}
+    layers = None
+    for experiment in reversed(sweep.experiments):
+        num_layers, accuracies = experiment.spec.num_layers, experiment.sequence_accuracies(test)
+        if median(accuracies) >= SOLVED_ACCURACY:
+            layers = num_layers
+        for cell, accuracy in zip(experiment.cells, accuracies, strict=True):
+            before = of_seed.get(cell.spec.seed)
+            of_seed[cell.spec.seed] = num_layers if accuracy >= SOLVED_ACCURACY else before
+    seeds = tuple(of_seed[seed] for seed in sorted(of_seed))
+    return LayerPoint(sweep.experiments[0].spec.train_length, layers, seeds, sweep.layers_tried[-1])
+
+
+def _has_usual_rate(spec: ProbeSpec) -> bool:
+    return spec.model in ARCHITECTURES and spec.learning_rate == ARCHITECTURES[spec.model].learning_rate
+
+
+def _usual_shortest(spec: ProbeSpec) -> int | None:
+    """The shortest training string where nothing is said; None of a task that there is not."""
+    try:
+        return TrainSpec(spec.task, "lstm", train_length=spec.train_length).resolved().min_train_length
+    except UsageError:
+        return None
