@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cells.schema import CorpusCell
-from evalkit.corpora.document import texts_sha256
+from evalkit.corpora.digests import texts_sha256
 from evalkit.corpora.parquet import bounded_batches, read_schema, read_table
 from evalkit.dates import last_day
 from evalkit.errors import first_line

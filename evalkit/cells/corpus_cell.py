@@ -23,6 +23,7 @@ from evalkit.cells.keys import (
     cell_model_parts,
     cells_in,
     check_parts,
+    context_prefix_parts,
     differ_in_versions_only,
     identity_parts,
     key_of,
@@ -53,10 +54,11 @@ from evalkit.cells.schema import (
 from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
 from evalkit.files import slug
-from evalkit.models.prefixes import Prefix, token_text
+from evalkit.models.prefixes import NO_PREFIX, WITH_CONTEXT, Prefix, token_text
 from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
 from evalkit.scoring.mode_finder import PrefixCost, PrefixTexts, read_prefix_texts, search_rule
+from evalkit.scoring.policy import HARNESS_POLICY
 
 
 class CellSpec(NamedTuple):
@@ -88,6 +90,7 @@ class CellSpec(NamedTuple):
         return {
             **identity_parts(self.identity),
             **self._protocol_prefix_parts(),
+            **context_prefix_parts(self.context_prefix()),
             "policy": self.policy,
             "corpus": self.corpus.sha256,
             "limit": self.limit,
@@ -101,6 +104,13 @@ class CellSpec(NamedTuple):
             return {"prefix": self.search_rule()}
         prefix = self.identity.policy_prefixes.get(self.policy)
         return {} if prefix is None else protocol_prefix_parts(prefix.ids, prefix.chunk_ids)
+
+    def context_prefix(self) -> tuple[int, ...] | None:
+        """What is read before a document's context where that is not what is read before any document."""
+        has_contexts = any(document.context for document in self.corpus.documents)
+        if self.policy != HARNESS_POLICY or not has_contexts:
+            return None
+        return self.identity.policy_prefixes.get(WITH_CONTEXT, NO_PREFIX).ids
 
     def search_rule(self) -> str:
         """What the key has for a prefix that is found by trying `candidates`."""
@@ -192,6 +202,7 @@ def _cell_parts(cell: CorpusCell, spec: CellSpec) -> dict[str, object]:
     return {
         **cell_model_parts(cell.model, policy.planned_rule or policy.prefix_rule, policy.context_limit),
         **(protocol_prefix_parts(ids, chunk_ids) if by_ids else {}),
+        **context_prefix_parts(policy.context_prefix_ids),
         "policy": policy.name,
         "corpus": cell.corpus.sha256,
         "limit": cell.corpus.limit,
@@ -284,6 +295,7 @@ def _policy(spec: CellSpec, prefix: Prefix | None, tried: Sequence[PrefixCost]) 
         prefix_ids=prefix.ids,
         prefix_text=token_text(prefix.ids, names),
         chunk_prefix_ids=prefix.chunk_ids or None,
+        context_prefix_ids=spec.context_prefix(),
         planned_rule=None if is_as_planned else planned_rule,
         tried_prefixes=tuple(
             TriedPrefix(rule=of.rule, ids=of.ids, text=token_text(of.ids, names), bits_per_byte=bits_per_byte)

@@ -54,6 +54,11 @@ def protocol_prefix_parts(ids: Sequence[int], chunk_ids: Sequence[int]) -> dict[
     return parts | ({"chunk_prefix": list(chunk_ids)} if chunk_ids else {})
 
 
+def context_prefix_parts(ids: Sequence[int] | None) -> dict[str, object]:
+    """What a key has of what is read before documents' contexts; nothing where no document has one."""
+    return {} if ids is None else {"context_prefix": list(ids)}
+
+
 def check_parts(stated: KeyParts, parts: KeyParts) -> None:
     """Refuse a cell that lies under another's key: then it is of another model, text or policy.
 

@@ -35,6 +35,8 @@ class CellPolicy:
     """Their tokens as text; None where a vocabulary has none for them, and in older cells."""
     chunk_prefix_ids: Annotated[tuple[int, ...] | None, Mark.MAY_BE_ABSENT] = None
     """The first of `prefix_ids`, where every chunk began with them; None: none did."""
+    context_prefix_ids: Annotated[tuple[int, ...] | None, Mark.MAY_BE_ABSENT] = None
+    """Ids that were read before a document's context, where these are others; None: no such document."""
     planned_rule: Fact = None
     """What the key has in place of `prefix_rule`, where more was not known before loading (``default``)."""
     tried_prefixes: Annotated[tuple[TriedPrefix, ...] | None, Mark.MAY_BE_ABSENT] = None
@@ -46,6 +48,8 @@ class CellPolicy:
         words = prefix_in_words(self.prefix_rule, self.prefix_ids, self.prefix_text)
         if self.tried_prefixes:
             words += f", the cheapest of {len(self.tried_prefixes)}"
+        if self.context_prefix_ids is not None:
+            return f"{words}, {rule_of(self.context_prefix_ids)} before a context"
         if not self.chunk_prefix_ids:
             return words
         if self.chunk_prefix_ids == self.prefix_ids:

@@ -61,6 +61,7 @@ def corpus_facts(corpus: Corpus, limit: int | None) -> CellCorpus:
         licenses=dict(corpus.manifest.licenses),
         sources=dict(corpus.manifest.sources),
         languages=dict(Counter(document.language or UNKNOWN for document in corpus.documents)),
+        num_with_context=sum(document.context is not None for document in corpus.documents) or None,
     )
 
 

@@ -140,6 +140,8 @@ class CellCorpus:
     """Digest of all fields of all documents, see `evalkit.corpora.document`; older cells do not say."""
     languages: Annotated[Mapping[str, int] | None, Mark.MAY_BE_ABSENT] = None
     """Documents by language, ``unknown`` where nobody stated it; the same."""
+    num_with_context: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
+    """Documents with a context, which is no part of `num_bytes`; None where there is none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,15 @@ _SplitBy = Annotated[
     typer.Option("--split-by", help="Column, e.g. category: each of its values becomes a corpus NAME-VALUE."),
 ]
 
+_ContextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--context-column",
+        help="Column of what stands before the text and is not paid for.",
+        show_default="context beside continuation, prompt beside completion",
+    ),
+]
+
 
 @app.command("import")
 def import_corpus(
@@ -56,6 +65,7 @@ def import_corpus(
         str | None,
         typer.Option("--text-column", help="Column of the text.", show_default="text, else content"),
     ] = None,
+    context_column: _ContextColumn = None,
     split_by: _SplitBy = None,
     store: StoreOption = None,
 ) -> None:
@@ -76,6 +86,7 @@ def import_corpus(
         revision=revision,
         split=split,
         text_column=text_column,
+        context_column=context_column,
     )
     if split_by is None:
         _show_imported(import_corpus(path, name, store=store, **options), store)

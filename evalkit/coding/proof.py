@@ -1,12 +1,12 @@
 """Documents that are coded and decoded again, side by side, by the very windows that they were scored by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from evalkit.coding.rounds import Layout
-from evalkit.corpora.document import Document
+from evalkit.corpora.document import Corpus, Document
 from evalkit.errors import LossyTextError, ScoringError, UsageError
 from evalkit.models.compressors import ClassicalCodec
 from evalkit.models.protocol import Model
@@ -41,6 +41,17 @@ def check_decodable(policy: str) -> None:
             f"--prove: under policy {policy} some tokens are not paid for, so that nothing can be decoded; "
             "take another --policy"
         )
+
+
+def check_no_contexts(corpora: Iterable[Corpus]) -> None:
+    """Refuse corpora with contexts: who decodes a text does not have them.
+
+    Raises:
+        UsageError: there is one; the message names it.
+    """
+    for corpus in corpora:
+        if any(document.context for document in corpus.documents):
+            raise UsageError(f"--prove: corpus {corpus.name} has documents with a context; leave --prove out")
 
 
 def decode_again(

@@ -2,7 +2,8 @@ r"""What a corpus is made of: documents, the manifest that describes them, and t
 
 A document is a text with a date, a source and a license. A corpus is an ordered set of documents; its
 digest is the SHA-256 of the lines ``id sha256\n`` of its documents in order, so that it names exactly
-what is scored and in which order, whatever file the documents came from. A second digest, of the records,
+what is scored and in which order, whatever file the documents came from; a document's own digest covers its
+context and choices too, where it has any (`evalkit.corpora.digests`). A second digest, of the records,
 covers everything that is said of the texts (clusters, dates, licenses, titles, …): the first decides which
 bits a text has, the second whether intervals and notes made of them are still true.
 
@@ -14,10 +15,11 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
+from evalkit.corpora.digests import context_cluster, document_sha256, texts_sha256
+from evalkit.corpora.repositories import repository_of_url
 from evalkit.dates import utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
@@ -63,9 +65,9 @@ class Document:
     Bootstrap intervals resample clusters. None: the document is a cluster of its own.
     """
     num_bytes: int
-    """Length of the text in UTF-8."""
+    """Length of the text in UTF-8; a context is no part of it."""
     sha256: str
-    """Hex digest of the text's UTF-8 bytes."""
+    """Hex digest of the text's UTF-8 bytes, and of its context and choices if it has any."""
     extractor: str | None
     """What made the text out of the published form, with its version, e.g. ``trafilatura 2.3.1``."""
     source_version: str | None
@@ -73,6 +75,15 @@ class Document:
     story_id: str | None = None
     """What documents share that say the same in several languages: a story and its translations, an act of
     law. None: no other language is known."""
+    context: str | None = None
+    """What stands before the text, is read and not paid for; never empty."""
+    choices: tuple[str, ...] | None = None
+    """What the text is to be told from, after the same context: itself among them once, in their order."""
+
+    @property
+    def num_read_bytes(self) -> int:
+        """Bytes of the context and the text."""
+        return self.num_bytes + len((self.context or "").encode("utf-8"))
 
     @property
     def data(self) -> bytes:
@@ -86,7 +97,9 @@ class Document:
 
 
 _RECORD_FIELDS = sorted(
-    field.name for field in dataclasses.fields(Document) if field.name not in ("text", "story_id")
+    field.name
+    for field in dataclasses.fields(Document)
+    if field.name not in ("text", "story_id", "context", "choices")
 )
 
 
@@ -181,27 +194,6 @@ def check_limit(num_documents: int | None) -> None:
         raise UsageError(f"--limit {num_documents} leaves no document; give 1 or more")
 
 
-def repository_of_url(url: str | None) -> str | None:
-    """``host/owner/repository`` of a URL on GitHub, a GitLab or Hugging Face; None for any other."""
-    try:
-        parts = urlsplit(url or "")
-        host = (parts.hostname or "").removeprefix("www.")
-    except ValueError:  # e.g. an unclosed bracket in the host
-        return None
-    path = [segment for segment in parts.path.lower().split("/") if segment]
-    if host == "raw.githubusercontent.com":
-        host = "github.com"
-    if host.startswith("gitlab."):  # projects may lie in subgroups; /-/ ends the project's path
-        end = path.index("-") if "-" in path else 2
-    elif host == "huggingface.co" and path[:1] in (["datasets"], ["spaces"]):
-        end = 3
-    elif host in ("github.com", "huggingface.co"):
-        end = 2
-    else:
-        return None
-    return "/".join([host, *path[:end]]) if len(path) >= end >= 2 else None
-
-
 def make_document(
     text: str,
     *,
@@ -217,14 +209,18 @@ def make_document(
     extractor: str | None = None,
     source_version: str | None = None,
     story_id: str | None = None,
+    context: str | None = None,
+    choices: Sequence[str] | None = None,
 ) -> Document:
-    """A document with its length, digest, id and, where the URL is a repository's, its cluster.
+    """A document with its length, digest, id and cluster.
+
+    The cluster is the repository where the URL is one's, else that of all documents with the same context.
 
     Raises:
-        UnicodeEncodeError: the text holds a lone surrogate and so has no UTF-8 form.
+        UnicodeEncodeError: a text holds a lone surrogate and so has no UTF-8 form.
     """
-    data = text.encode("utf-8")
-    sha256 = hashlib.sha256(data).hexdigest()
+    context, choices = context or None, None if choices is None else tuple(choices)
+    sha256 = document_sha256(text, context, choices)
     return Document(
         id=id or sha256[:16],
         text=text,
@@ -235,12 +231,14 @@ def make_document(
         title=title,
         license=license,
         language=language,
-        cluster=cluster or repository_of_url(url),
-        num_bytes=len(data),
+        cluster=cluster or repository_of_url(url) or context_cluster(context),
+        num_bytes=len(text.encode("utf-8")),
         sha256=sha256,
         extractor=extractor,
         source_version=source_version,
         story_id=story_id,
+        context=context,
+        choices=choices,
     )
 
 
@@ -308,6 +306,8 @@ def document_problems(documents: Iterable[Document]) -> list[str]:
             problems.append(f"document {document.id} is empty; leave it out and count it")
         if not _SHA256.fullmatch(document.sha256):
             problems.append(f"document {document.id}: sha256 {document.sha256!r} is no digest")
+        if document.choices is not None and document.choices.count(document.text) != 1:
+            problems.append(f"document {document.id}: its text is not one of its choices, once")
         for name in ("published_at", "fetched_at"):
             moment = getattr(document, name)
             if moment is not None and not _is_moment(moment):
@@ -317,8 +317,8 @@ def document_problems(documents: Iterable[Document]) -> list[str]:
 
 def is_the_stored_text(document: Document) -> bool:
     """Whether a document's length and digest are those of its text."""
-    data = document.data
-    return document.num_bytes == len(data) and document.sha256 == hashlib.sha256(data).hexdigest()
+    sha256 = document_sha256(document.text, document.context, document.choices)
+    return document.num_bytes == len(document.data) and document.sha256 == sha256
 
 
 def _is_moment(text: str) -> bool:
@@ -362,12 +362,6 @@ def records_sha256(documents: Iterable[Document]) -> str:
             record.append(document.story_id)
         digest.update(json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n")
     return digest.hexdigest()
-
-
-def texts_sha256(documents: Iterable[tuple[str, str]]) -> str:
-    """The digest of a corpus's ids and texts' digests in their order; see the module's docstring."""
-    lines = "".join(f"{document_id} {sha256}\n" for document_id, sha256 in documents)
-    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
 
 
 def check_plain_name(name: str) -> None:

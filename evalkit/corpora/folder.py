@@ -25,7 +25,13 @@ from evalkit.corpora.document import (
     is_the_stored_text,
 )
 from evalkit.corpora.parquet import read_table
-from evalkit.corpora.tables import document_columns, document_row, with_current_names
+from evalkit.corpora.tables import (
+    columns_of,
+    document_columns,
+    document_of,
+    document_row,
+    with_current_names,
+)
 from evalkit.dates import utc_date
 from evalkit.errors import CorpusError, first_line
 from evalkit.files import atomic_write, locked, parse_json, strict_json
@@ -161,7 +167,7 @@ def _parquet(corpus: Corpus) -> bytes:
     rows = [document_row(document) for document in corpus.documents]
     sink = pa.BufferOutputStream()
     pq.write_table(
-        pa.Table.from_pylist(rows, schema=pa.schema(document_columns())),
+        pa.Table.from_pylist(rows, schema=pa.schema(document_columns(columns_of(corpus.documents)))),
         sink,
         compression="zstd",
         compression_level=9,
@@ -184,7 +190,7 @@ def _documents(content: bytes) -> tuple[Document, ...]:
         table = with_current_names(read_table(content))
         if not table.schema.equals(pa.schema(document_columns(column_names=table.column_names))):
             raise CorpusError("its columns are not those of a corpus")
-        return tuple(Document(**row) for row in table.to_pylist())
+        return tuple(map(document_of, table.to_pylist()))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CorpusError(f"it is damaged: {first_line(error)}") from error
 

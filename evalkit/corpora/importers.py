@@ -10,7 +10,8 @@ other fields those that you have (``published_at``, ``source``, ``license``, ``u
 ``cluster``); what every document shares can be given once instead (``--source``, ``--license``,
 ``--date-from`` and ``--date-to``). A program makes documents with `evalkit.corpora.store.make_document`, a
 corpus of them with `make_corpus`, and gives it to `evalkit.run` or `save_corpus`. A new file format is a
-reader's business: see `evalkit.corpora.readers`.
+reader's business: see `evalkit.corpora.readers`. Which columns are a text and its context is decided in
+`evalkit.corpora.conditional`.
 
 Uncheatable Eval's formats are read as published: until 2025 a JSON list of strings in a file named
 ``<source>_YYYYMMDDtoYYYYMMDD.json``, since then JSONL or Parquet with ``content``, ``category``,
@@ -25,6 +26,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
+from evalkit.corpora.conditional import CONDITIONAL_COLUMNS, NamedColumns, RowText, row_text
 from evalkit.corpora.document import UNKNOWN, Corpus, Document, make_corpus, make_document
 from evalkit.corpora.file_kinds import without_compression
 from evalkit.corpora.licenses import checked_license
@@ -35,12 +37,12 @@ from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
 from evalkit.version import __version__
 
-_TEXT_COLUMNS = ("text", "content")
 _UNSTATED_LICENSES = (UNKNOWN, "noassertion")
 """The latter is SPDX's way to state none."""
 _COLUMNS = (
     *FIELD_NAMES,
     *("content", "category", "date"),  # Uncheatable Eval's names
+    *CONDITIONAL_COLUMNS,
 )
 
 
@@ -66,7 +68,11 @@ class ReadOptions(TypedDict, total=False):
     split: str | None
     """Which split of a dataset; may be left out where there is only one."""
     text_column: str | None
-    """Column or key that holds the text; by default ``text``, else ``content``."""
+    """Column or key that holds the text; by default ``text``, else ``content``, else ``continuation`` or
+    ``completion``."""
+    context_column: str | None
+    """Column or key of what stands before the text and is not paid for; by default ``context`` beside
+    ``continuation``, ``prompt`` beside ``completion``."""
 
 
 class ImportedDocuments(NamedTuple):
@@ -191,7 +197,8 @@ def _read(name: str, split_by: str | None, options: ReadOptions) -> tuple[dict[s
     if unknown_names := options.keys() - ReadOptions.__annotations__.keys():
         raise TypeError(f"no such options of reading: {', '.join(sorted(unknown_names))}")
     window = _window(options.get("date_from"), options.get("date_to"))
-    license, text_column = options.get("license"), options.get("text_column")
+    license = options.get("license")
+    named = NamedColumns(options.get("text_column"), options.get("context_column"))
     defaults = {
         "source": options.get("source"),
         "license": None if license is None else checked_license(license),
@@ -201,12 +208,12 @@ def _read(name: str, split_by: str | None, options: ReadOptions) -> tuple[dict[s
     provenance = {"program": f"evalkit {__version__}"}
     rows = read_rows(
         name,
-        {*_COLUMNS, *filter(None, [text_column, split_by])},
+        {*_COLUMNS, *filter(None, [*named, split_by])},
         dropped_by_reader,
         provenance,
         revision=options.get("revision"),
         split=options.get("split"),
-        column_option="--text-column" if text_column else "--split-by" if split_by else None,
+        column_option=_column_option(named, split_by),
     )
     today = dt.datetime.now(dt.UTC).date().isoformat()
     parts: dict[str, _Part] = {} if split_by else {"": _Part({}, dropped_by_reader)}
@@ -218,7 +225,7 @@ def _read(name: str, split_by: str | None, options: ReadOptions) -> tuple[dict[s
                 f"{place}: more than {MAX_SPLIT_VALUES} values of {split_by!r} so far, and each would be a "
                 "corpus; --split-by is for a column of few values, such as a category"
             )
-        document = _document(place, fields, text_column, defaults)
+        document = _document(place, fields, named, defaults)
         reason = _reason_to_drop(document, part.documents, window, today)
         if document is None or reason:
             part.num_dropped[reason or "null text"] += 1
@@ -228,6 +235,12 @@ def _read(name: str, split_by: str | None, options: ReadOptions) -> tuple[dict[s
         for part in parts.values():
             part.num_dropped.update(dropped_by_reader)
     return parts, provenance
+
+
+def _column_option(named: NamedColumns, split_by: str | None) -> str | None:
+    """The first option that names a column."""
+    columns = {"--text-column": named.text, "--context-column": named.context, "--split-by": split_by}
+    return next((option for option, column in columns.items() if column), None)
 
 
 def _reason_to_drop(
@@ -283,25 +296,17 @@ def _window(date_from: str | None, date_to: str | None) -> tuple[str, str] | Non
 
 
 def _document(
-    place: str, fields: Mapping[str, object], text_column: str | None, defaults: Mapping[str, str | None]
+    place: str, fields: Mapping[str, object], named: NamedColumns, defaults: Mapping[str, str | None]
 ) -> Document | None:
     """The document of one row, whose text and columns must be what they claim to be; None for a null text."""
-    column = text_column or next((name for name in _TEXT_COLUMNS if name in fields), None)
-    if column is None or column not in fields:
-        text_names = repr(text_column) if text_column else "'text' or 'content'"
-        among = ", ".join(sorted(fields)) or "no columns"
-        raise CorpusError(
-            f"{place}: no {text_names} among {among}; --text-column names the column of the text"
-        )
-    text = fields[column]
-    if text is None:
+    is_our_table = not any(named) and {OLD_NAMES.get(name, name) for name in fields} >= OLDEST_FIELD_NAMES
+    row = row_text(place, fields, named, is_our_table=is_our_table)
+    if row.text is None:
         return None
-    if not isinstance(text, str):
-        raise CorpusError(f"{place}: {column!r} is {type_name(text)}, not a text")
-    is_our_table = not text_column and {OLD_NAMES.get(name, name) for name in fields} >= OLDEST_FIELD_NAMES
     # In a table of another making, columns of these names may hold anything.
     foreign = {"id", "sha256", "fetched_at", "extractor", "source_version"}
-    skipped = {*_TEXT_COLUMNS, "num_bytes", "published_at", "date", *(() if is_our_table else foreign)}
+    of_text = {"text", "content", *CONDITIONAL_COLUMNS}
+    skipped = {*of_text, "num_bytes", "published_at", "date", *(() if is_our_table else foreign)}
     strings = {
         name: _optional_text(place, name, fields.get(name)) for name in _COLUMNS if name not in skipped
     }
@@ -314,16 +319,25 @@ def _document(
     values = {name: strings.get(name) or defaults.get(name) for name in {*strings, *defaults} - {"source"}}
     try:
         document = make_document(
-            text,
+            row.text,
+            context=row.context,
+            choices=row.choices,
             source=strings.get("source") or defaults["source"] or category or UNKNOWN,
             published_at=published_at,
             **values,
         )
     except UnicodeEncodeError as error:
-        raise _surrogate(place, column, error) from None
+        raise _surrogate(place, _column_of(row, error.object), error) from None
     if is_our_table and stated_sha256 != document.sha256:
         raise CorpusError(f"{place}: its SHA-256 is {document.sha256}, the row says {stated_sha256}")
     return document
+
+
+def _column_of(row: RowText, part: str) -> str:
+    """The column of a part of what is scored."""
+    if part == row.context and row.context_column:
+        return row.context_column
+    return "choices" if row.choices and part in row.choices else row.column
 
 
 def _optional_text(place: str, column: str, value: object) -> str | None:

@@ -38,7 +38,15 @@ from evalkit.corpora.incomplete import incomplete_text
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.parquet import check_rows
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
-from evalkit.corpora.tables import FIELD_NAMES, document_columns, document_row, with_current_names
+from evalkit.corpora.tables import (
+    CONDITIONAL_FIELDS,
+    FIELD_NAMES,
+    columns_of,
+    document_columns,
+    document_of,
+    document_row,
+    with_current_names,
+)
 from evalkit.errors import CorpusError, UsageError, first_line
 from evalkit.files import atomic_write, locked, parse_json, strict_json
 from evalkit.hub_errors import HubRepository, hub_errors
@@ -48,7 +56,7 @@ if TYPE_CHECKING:
 
 CORPUS_FILE = "corpus.json"
 PARQUET_NAME = "test-00000-of-00001.parquet"
-WITHHELD_FIELDS = ("text", "title")
+WITHHELD_FIELDS = ("text", "title", *CONDITIONAL_FIELDS)
 _FILES = ["README.md", CORPUS_FILE, f"data/{PARQUET_NAME}", f"manifest/{PARQUET_NAME}"]
 
 
@@ -109,13 +117,13 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
     lost = [
         document
         for document, has_text in zip(corpus.documents, published, strict=True)
-        if not has_text and not document.url
+        if not has_text and not (document.url and document.context is None and document.choices is None)
     ]
     if lost:
         raise CorpusError(
             f"corpus {corpus.name}: {len(lost)} documents (the first is {lost[0].id}) may not be published "
-            f"(license {lost[0].license or UNKNOWN}) and have no URL to fetch them from again; make a corpus "
-            "without them, or import them with the license that you hold"
+            f"(license {lost[0].license or UNKNOWN}) and have no URL to fetch them from again, or a context "
+            "that no URL gives; make a corpus without them, or import them with the license that you hold"
         )
     _check_folder(folder, corpus)
     tables = {
@@ -133,7 +141,10 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
                 path = folder / config / PARQUET_NAME
                 if rows:
                     with atomic_write(path) as temporary:
-                        temporary.write_bytes(_parquet(rows, with_text=config == "data"))
+                        schema = _schema(
+                            with_text=config == "data", column_names=columns_of(corpus.documents)
+                        )
+                        temporary.write_bytes(_parquet(rows, schema))
                 else:
                     path.unlink(missing_ok=True)
             with atomic_write(folder / CORPUS_FILE) as temporary:
@@ -273,7 +284,7 @@ def _read_table(path: Path, *, with_text: bool) -> dict[int, Document]:
         position = row.pop("position")
         if position in documents:
             raise CorpusError(f"{path}: it is damaged: two documents at position {position}")
-        documents[position] = Document(**{"text": "", "title": None, **row})
+        documents[position] = document_of({"text": "", "title": None, **row})
     return documents
 
 
@@ -327,8 +338,8 @@ def _corpus_json(corpus: Corpus, published: Sequence[bool]) -> str:
     return strict_json(fields)
 
 
-def _schema(*, with_text: bool, column_names: Collection[str] = FIELD_NAMES) -> "pa.Schema":
-    """The schema of a table; of one that has these columns, if it is to be read."""
+def _schema(*, with_text: bool, column_names: Collection[str]) -> "pa.Schema":
+    """The schema of a table that has these columns."""
     import pyarrow as pa
 
     names = [name for name in FIELD_NAMES if with_text or name not in WITHHELD_FIELDS]
@@ -336,11 +347,10 @@ def _schema(*, with_text: bool, column_names: Collection[str] = FIELD_NAMES) -> 
     return pa.schema([position, *document_columns(names, column_names)])
 
 
-def _parquet(rows: Sequence[Mapping[str, object]], *, with_text: bool) -> bytes:
+def _parquet(rows: Sequence[Mapping[str, object]], schema: "pa.Schema") -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema(with_text=with_text)
     columns = [{name: row[name] for name in schema.names} for row in rows]
     sink = io.BytesIO()
     pq.write_table(

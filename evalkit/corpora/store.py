@@ -18,10 +18,10 @@ from evalkit.corpora.document import (
     check_plain_name,
     make_corpus,
     make_document,
-    repository_of_url,
 )
 from evalkit.corpora.folder import MANIFEST_FILE, load_folder, read_folder, read_manifest_file, write_folder
 from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
+from evalkit.corpora.repositories import repository_of_url
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import slug
 

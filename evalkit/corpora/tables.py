@@ -2,14 +2,15 @@
 
 Stored corpora and published datasets both have them, and both have been written in several versions: until
 version 1 of the manifest's schema ``num_bytes`` was called ``n_bytes``, until version 3 there was no
-``story_id``.
+``story_id``. Columns of contexts and choices are only where a document has any.
 """
 
 import dataclasses
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from evalkit.corpora.document import Document
+from evalkit.errors import CorpusError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +19,9 @@ REQUIRED_FIELDS = frozenset({"id", "text", "source", "num_bytes", "sha256"})
 FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Document))
 OLD_NAMES = {"n_bytes": "num_bytes"}
 """Names of columns in files of schema version 1."""
-OLDEST_FIELD_NAMES = frozenset(FIELD_NAMES) - {"story_id"}
+CONDITIONAL_FIELDS = ("context", "choices")
+"""The fields that only tables have in which a document has one of them."""
+OLDEST_FIELD_NAMES = frozenset(FIELD_NAMES) - {"story_id", *CONDITIONAL_FIELDS}
 """The fields that every file has, of whatever version."""
 
 
@@ -34,11 +37,12 @@ def document_columns(
     """
     import pyarrow as pa
 
+    types = {"num_bytes": pa.int64(), "choices": pa.list_(pa.string())}
     new_to_old = {new: old for old, new in OLD_NAMES.items() if old in column_names}
     return [
         pa.field(
             new_to_old.get(name, name),
-            pa.int64() if name == "num_bytes" else pa.string(),
+            types.get(name, pa.string()),
             nullable=name not in REQUIRED_FIELDS,
         )
         for name in names
@@ -46,11 +50,31 @@ def document_columns(
     ]
 
 
+def columns_of(documents: Iterable[Document]) -> tuple[str, ...]:
+    """The fields for which a table of documents has a column."""
+    is_conditional = any(
+        document.context is not None or document.choices is not None for document in documents
+    )
+    return tuple(name for name in FIELD_NAMES if is_conditional or name not in CONDITIONAL_FIELDS)
+
+
 def with_current_names(table: "pa.Table") -> "pa.Table":
     """The same table with its columns called as in this version."""
     return table.rename_columns([OLD_NAMES.get(name, name) for name in table.column_names])
 
 
-def document_row(document: Document) -> dict[str, str | int | None]:
+def document_row(document: Document) -> dict[str, str | int | tuple[str, ...] | None]:
     """A document's fields by name; unlike `dataclasses.asdict` it copies no text."""
     return {name: getattr(document, name) for name in FIELD_NAMES}
+
+
+def document_of(row: Mapping[str, Any]) -> Document:
+    """The document of a row with the fields' names; what it lacks is as `Document` has it.
+
+    Raises:
+        CorpusError: a choice is null.
+    """
+    choices = row.get("choices")
+    if choices is not None and None in choices:
+        raise CorpusError(f"document {row.get('id')}: one of its choices is null")
+    return Document(**{**row, "choices": None if choices is None else tuple(choices)})

@@ -23,7 +23,7 @@ from evalkit.errors import LossyTextError, ScoringError, UsageError
 from evalkit.models.continuations import Request, continuation_nats
 from evalkit.models.distributions import DistributionModel
 from evalkit.models.loading import load_model
-from evalkit.models.prefixes import EVERY_CHUNK, NO_PREFIX, parse_rule, prefix_under
+from evalkit.models.prefixes import WITH_CONTEXT, parse_rule, prefix_under
 from evalkit.models.protocol import TokenModel
 from evalkit.scoring.documents import score_documents
 from evalkit.terminal import complain
@@ -87,12 +87,8 @@ class EvalkitLM(TemplateLM):  # type: ignore[misc]  # its package has no types
         self.model = model
         self.start = prefix_under(model, _POLICY).ids
         """What stands before a text without a context."""
-        self._before_context = self.start
-        if prefix is None:
-            # Under the old protocol of Uncheatable Eval a tokenizer's own ids follow those of every chunk.
-            of_tokenizer = model.identity.policy_prefixes.get(EVERY_CHUNK, NO_PREFIX)
-            self._before_context = of_tokenizer.ids[len(of_tokenizer.chunk_ids) :]
-        elif parse_rule(prefix, "prefix") == "none":
+        self._before_context = prefix_under(model, WITH_CONTEXT).ids
+        if prefix is not None and parse_rule(prefix, "prefix") == "none":
             self.start = ()
 
     @classmethod

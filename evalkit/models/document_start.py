@@ -18,6 +18,7 @@ from evalkit.models.prefixes import (
     CHEAPEST,
     EVERY_CHUNK,
     NO_PREFIX,
+    WITH_CONTEXT,
     Prefix,
     explicit_prefixes,
     prefix_of_ids,
@@ -154,6 +155,7 @@ def model_start(start: TokenizerStart, entry: CatalogEntry, options: LoadOptions
         bos_or_eos = [token for token in start.special_ids.values() if token is not None][:1]
         by_policy = {
             "lm-eval": prefix_of_ids(bos_or_eos, start.special_ids),
+            WITH_CONTEXT: prefix_of_ids(template, start.special_ids),
             EVERY_CHUNK: prefix_of_ids(template, start.special_ids),
         }
         searched = searched_prefixes(start)

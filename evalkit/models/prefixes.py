@@ -16,6 +16,9 @@ EVERY_CHUNK = "uncheatable"
 CHEAPEST = "uncheatable-2025-12"
 """The policy whose prefix is the cheapest of several, see `evalkit.scoring.mode_finder`."""
 
+WITH_CONTEXT = "lm-eval with a context"
+"""Names what is read before a document's context under ``lm-eval``: what the tokenizer adds by itself."""
+
 
 class Prefix(NamedTuple):
     """What is read before a document, or before a document under one policy."""
@@ -101,12 +104,21 @@ def check_in_vocabulary(prefixes: Iterable[Sequence[int]], vocab_size: int, name
 
 def explicit_prefixes(prefix: Prefix) -> dict[str, Prefix]:
     """By policy, what ``--prefix`` makes of it where a published protocol would read something else."""
-    return {"lm-eval": prefix, EVERY_CHUNK: prefix._replace(chunk_ids=prefix.ids)}
+    return {
+        "lm-eval": prefix,
+        WITH_CONTEXT: prefix,
+        EVERY_CHUNK: prefix._replace(chunk_ids=prefix.ids),
+    }
 
 
 def prefix_under(model: "TokenModel", policy: str) -> Prefix:
-    """What a model reads before a document under a policy; the rule and the ids say the same."""
+    """What a model reads before a document under a policy; the rule and the ids say the same.
+
+    `WITH_CONTEXT` is nothing for a model that says nothing of it.
+    """
     identity = model.identity
+    if policy == WITH_CONTEXT and policy not in model.policy_prefixes:
+        return NO_PREFIX
     ids = tuple(model.policy_prefixes.get(policy, model.prefix))
     stated = identity.policy_prefixes.get(policy)
     if stated is not None and stated.ids == ids:

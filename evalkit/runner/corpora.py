@@ -11,7 +11,7 @@ from evalkit.cells.partial import PartialCell
 from evalkit.cells.proofs import add_proof, has_proof, proof_of
 from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
-from evalkit.coding.proof import check_decodable, check_shows_distributions
+from evalkit.coding.proof import check_decodable, check_no_contexts, check_shows_distributions
 from evalkit.corpora.document import check_limit
 from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
@@ -29,7 +29,7 @@ from evalkit.runner.reporter import Reporter
 from evalkit.runner.shards import Work, places_of_shard
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.mode_finder import PrefixCost, cheapest, prefix_costs, read_prefix_texts
-from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits
+from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits, check_reads_contexts
 from evalkit.scoring.tokens import TokenSpool
 
 DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
@@ -84,6 +84,9 @@ def run(
             check_corpus_name(corpus)
     located_models = locate_models(models, options.load_options)
     loaded = _load_corpora(corpora, options.reporter)
+    check_reads_contexts(policy, loaded)
+    if prove:
+        check_no_contexts(loaded)
     specs = planned_specs(located_models, loaded, policy, limit, token_bits)
     if options.shard is not None:
         works = [Work(id(located), _work(located, spec)) for located, spec in specs]

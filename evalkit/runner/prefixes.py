@@ -110,7 +110,9 @@ def sample_of(documents: Sequence[Document], num_documents: int) -> list[Documen
     num_taken = min(num_documents, len(documents))
     chosen = [documents[place * len(documents) // num_taken] for place in range(num_taken)]
     return [
-        make_document(document.text[:NUM_CHARACTERS], source=document.source, id=document.id)
+        make_document(
+            document.text[:NUM_CHARACTERS], source=document.source, id=document.id, context=document.context
+        )
         for document in chosen
     ]
 

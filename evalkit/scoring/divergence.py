@@ -18,17 +18,16 @@ from torch import Tensor
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError, UsageError
 from evalkit.models.distributions import DistributionModel, recut
-from evalkit.models.prefixes import prefix_under
+from evalkit.models.prefixes import WITH_CONTEXT, prefix_under
 from evalkit.models.protocol import Encoding, TokenModel
 from evalkit.scoring.documents import BITS_PER_NAT, Progress
-from evalkit.scoring.policy import Window, windows
+from evalkit.scoring.encoding import Encode, EncodedDocument, encode_document
+from evalkit.scoring.policy import HARNESS_POLICY, Window, windows
 
 POSITION_EDGES = (0, *(64 << doubling for doubling in range(24)))
 """Numbers of tokens before a token, between which positions are taken together; the last has no end."""
 _NUM_LOGITS = 1 << 22
 """Of one model at a time: 32 MB in float64."""
-
-Encode = Callable[[str], Encoding]
 
 
 class TokenDivergences(NamedTuple):
@@ -83,7 +82,7 @@ def check_same_tokens(
         UsageError: they do; the message names a document and the place.
     """
     for document in documents:
-        first, second = (_encoded(document, encode) for encode in encoders)
+        first, second = (_encoded_whole(document, encode) for encode in encoders)
         if first is None or second is None:  # whoever scores them says which
             continue
         shared = min(len(first.ids), len(second.ids))
@@ -125,7 +124,7 @@ def check_same_distributions(
     limits = models[0].context_limit, models[1].context_limit
     if limits[0] != limits[1]:
         for document in documents:
-            encoding = _encoded(document, models[0].encode)
+            encoding = _encoded(document, models[0], policy)
             first, second = (_windows(model, encoding, policy) for model in models)
             if [(len(x.context), len(x.targets)) for x in first] != [
                 (len(x.context), len(x.targets)) for x in second
@@ -164,7 +163,7 @@ def score_divergence(
     num_bytes, total_bits = 0, 0.0
     scores: list[DocumentDivergence] = []
     for number, document in enumerate(documents, 1):
-        first, second = (_encoded(document, encode) for encode in (model.encode, reference.encode))
+        first, second = (_encoded(document, of_model, policy) for of_model in (model, reference))
         if first is not None and second is not None:
             score, bits = _score_document(model, reference, document, _windows(reference, second, policy))
             scores.append(score)
@@ -234,21 +233,30 @@ def _lockstep(
         )
 
 
-def _windows(model: TokenModel, encoding: Encoding | None, policy: str) -> list[Window]:
+def _windows(model: TokenModel, encoding: EncodedDocument | None, policy: str) -> list[Window]:
     if encoding is None:
         return []
-    prefix = prefix_under(model, policy)
+    has_context = policy == HARNESS_POLICY and len(encoding.context) > 0
+    prefix = prefix_under(model, WITH_CONTEXT if has_context else policy)
     return windows(
         policy,
         encoding.ids,
         prefix=prefix.ids,
         context_limit=model.context_limit,
         chunk_prefix=prefix.chunk_ids,
+        context=encoding.context,
     )
 
 
-def _encoded(document: Document, encode: Encode) -> Encoding | None:
+def _encoded(document: Document, model: TokenModel, policy: str) -> EncodedDocument | None:
     try:
-        return encode(document.text)
+        return encode_document(model.encode, document, policy, model.identity.name)
+    except LossyTextError:
+        return None
+
+
+def _encoded_whole(document: Document, encode: Encode) -> Encoding | None:
+    try:
+        return encode((document.context or "") + document.text)
     except LossyTextError:
         return None

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError
-from evalkit.models.prefixes import Prefix, prefix_under
-from evalkit.models.protocol import Codec, Encoding, Model, TokenModel
+from evalkit.models.prefixes import WITH_CONTEXT, Prefix, prefix_under
+from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.scoring.batch_costs import ScoredBatch, scored_batches
 from evalkit.scoring.batches import Piece
+from evalkit.scoring.encoding import encode_document
 from evalkit.scoring.log import NoLog, ScoreLog
-from evalkit.scoring.policy import windows
+from evalkit.scoring.policy import HARNESS_POLICY, windows
 from evalkit.scoring.tokens import Tokens, TokenSpool
 from evalkit.scoring.workers import num_suited_workers
 
@@ -84,7 +85,8 @@ def score_documents(
         policy: one of `evalkit.scoring.policy.POLICIES`.
         spool: keeps the bits and byte offsets of every token; None: they are not kept.
         progress: called now and then.
-        prefix: what to read before a document; None: what the model reads under the policy.
+        prefix: what to read before a document; None: what the model reads under the policy. Before a
+            context ``lm-eval`` reads the model's `WITH_CONTEXT`, whatever this is.
         log: has what was finished before, which is not scored again, and is told what is finished now.
         num_workers: at most so many processes compute, see `evalkit.scoring.workers.num_suited_workers`;
             None: as many as there are processors for. The bits are the same.
@@ -107,6 +109,11 @@ def _score_codec(
     scores = []
     started = time.perf_counter() - log.seconds
     num_bytes, total_bits, all_bytes = 0, 0.0, sum(document.num_bytes for document in documents)
+    if any(document.context for document in documents):
+        raise ScoringError(
+            f"{model.identity.name}: a compressor has nothing to read a context with; give documents with a "
+            "context to language models only"
+        )
     for place, document in enumerate(documents):
         score = log.scores.get(place)
         if score is None:
@@ -148,6 +155,8 @@ class _Scoring:
         self._model, self._documents = model, documents
         self._policy, self._spool, self._log = policy, spool, log
         self._prefix = prefix or prefix_under(model, policy)
+        is_harness = policy == HARNESS_POLICY
+        self._before_context = prefix_under(model, WITH_CONTEXT) if is_harness else self._prefix
         self._opened: dict[int, _Open] = {}
         self._num_bytes, self._num_lossy_bytes, self._total_bits = 0, 0, 0.0
         self._all_bytes = sum(document.num_bytes for document in documents)
@@ -161,22 +170,26 @@ class _Scoring:
 
     def pieces(self) -> Iterator[Piece]:
         """The windows of all documents, the longest document first, each encoded when its turn comes."""
-        order = sorted(range(len(self._documents)), key=lambda index: -self._documents[index].num_bytes)
+        order = sorted(range(len(self._documents)), key=lambda index: -self._documents[index].num_read_bytes)
         for index in order:
             document = self._documents[index]
             if index in self.scores and self.scores[index].lossy is not None:
                 continue
             try:
-                encoding = _encode(self._model, document)
+                encoding = encode_document(
+                    self._model.encode, document, self._policy, self._model.identity.name
+                )
             except LossyTextError as error:
                 self._finish(index, DocumentScore(document, None, None, lossy=str(error)))
                 continue
+            prefix = self._before_context if len(encoding.context) else self._prefix
             cut = windows(
                 self._policy,
                 encoding.ids,
-                prefix=self._prefix.ids,
+                prefix=prefix.ids,
                 context_limit=self._model.context_limit,
-                chunk_prefix=self._prefix.chunk_ids,
+                chunk_prefix=prefix.chunk_ids,
+                context=encoding.context,
             )
             if index not in self.scores:
                 self._opened[index] = _Open(
@@ -252,23 +265,6 @@ def _score_tokens(
     if last is not None and last.done < 1:  # the last documents had nothing to score
         progress(scoring.progress())
     return [scoring.scores[index] for index in range(len(scoring.scores))]
-
-
-def _encode(model: TokenModel, document: Document) -> Encoding:
-    """A document's tokens.
-
-    Raises:
-        LossyTextError: they do not decode to the document.
-        ScoringError: they do not cover it, though the model says that they do.
-    """
-    encoding = model.encode(document.text)
-    covered = int(encoding.ends[-1]) if len(encoding.ends) else 0
-    if covered != document.num_bytes or len(encoding.ids) != len(encoding.ends):
-        raise ScoringError(
-            f"{model.identity.name}: encode() of document {document.id} gives {len(encoding.ids)} ids "
-            f"and {len(encoding.ends)} ends, and covers {covered} of {document.num_bytes} bytes"
-        )
-    return encoding
 
 
 def _close(document: Document, state: _Open, spool: TokenSpool | None) -> DocumentScore:

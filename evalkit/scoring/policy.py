@@ -21,10 +21,14 @@ others BOS, EOS or a line break, whichever its mode finder finds cheapest on tex
 
 ``lm-eval``: the rolling windows of lm-evaluation-harness (`get_rolling_token_windows` with
 ``context_len=1``, then `make_disjoint_window`), where later windows see one token of context, and the
-last one as much as fits.
+last one as much as fits. A document with a context is one of its requests (`loglikelihood`): one window,
+whose context loses its beginning where the model's is shorter.
+
+A document's own context is read before its first window as far as there is room; the protocols of Uncheatable
+Eval know none.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evalkit.errors import ScoringError, UsageError, unknown_name
@@ -33,11 +37,16 @@ if TYPE_CHECKING:  # the command line lists the policies, and `evalkit --help` i
     import numpy as np
     from numpy.typing import NDArray
 
+    from evalkit.corpora.document import Corpus
+
 UNCHEATABLE_CHUNK_TOKENS = 1024
 UNCHEATABLE_2025_12_CHUNK_TOKENS = 4000
 """`chunk_size` of its configuration."""
 LM_EVAL_DEFAULT_CONTEXT = 2048
 """What lm-evaluation-harness takes for a model whose config states no length."""
+HARNESS_POLICY = "lm-eval"
+CONTEXT_POLICIES = ("document", HARNESS_POLICY)
+"""Under which a document may have a context."""
 
 Ids: TypeAlias = "NDArray[np.int64]"
 
@@ -63,6 +72,8 @@ class Start(NamedTuple):
     """All of it."""
     chunk: Ids
     """The first of it: what every chunk begins with, where a policy cuts chunks."""
+    context: Ids
+    """Ids of the document's own context, which follow `document`."""
 
 
 class Policy(NamedTuple):
@@ -108,6 +119,24 @@ def check_prefix_fits(policy: str, rule: str | None) -> None:
         raise UsageError(f"policy lm-eval reads one token before a document, not {rule}; give --prefix one")
 
 
+def check_reads_contexts(policy: str, corpora: "Iterable[Corpus]") -> None:
+    """Refuse corpora with contexts under a policy that knows none.
+
+    Raises:
+        UsageError: there is one; the message names it.
+    """
+    for corpus in corpora:
+        if policy not in CONTEXT_POLICIES and any(document.context for document in corpus.documents):
+            raise UsageError(
+                f"corpus {corpus.name} has documents with a context, and {no_context_text(policy)}"
+            )
+
+
+def no_context_text(policy: str) -> str:
+    """Why a policy refuses a document with a context, and what to do."""
+    return f"policy {policy} knows none; take --policy {' or '.join(CONTEXT_POLICIES)}"
+
+
 def windows(
     policy: str,
     ids: "Sequence[int] | Ids",
@@ -115,6 +144,7 @@ def windows(
     prefix: Sequence[int],
     context_limit: int | None,
     chunk_prefix: Sequence[int] = (),
+    context: "Sequence[int] | Ids" = (),
 ) -> list[Window]:
     """Windows that pay for each of a document's tokens once (for ``uncheatable``: see above).
 
@@ -124,15 +154,19 @@ def windows(
         prefix: ids read before the document under this policy, or ``()``.
         context_limit: most token positions of one forward pass, or None for no limit.
         chunk_prefix: the first of ``prefix``, where every chunk begins with it (for ``uncheatable``).
+        context: ids of the document's own context.
 
     Raises:
-        ScoringError: the limit is too small to slide a window, or the policy cannot begin with the prefix.
+        ScoringError: the limit is too small to slide a window, or the policy cannot begin with the prefix, or
+            knows no context.
     """
     import numpy as np
 
     cut = POLICIES[check_policy(policy)].cut
+    if len(context) and policy not in CONTEXT_POLICIES:
+        raise ScoringError(no_context_text(policy))
     ids = np.asarray(ids, dtype=np.int64)
-    start = Start(np.asarray(prefix, dtype=np.int64), np.asarray(chunk_prefix, dtype=np.int64))
+    start = Start(*(np.asarray(part, dtype=np.int64) for part in (prefix, chunk_prefix, context)))
     return cut(ids, start, context_limit) if len(ids) else []
 
 
@@ -163,18 +197,24 @@ def num_paid_tokens(
 def _document(ids: Ids, start_ids: Start, limit: int | None) -> list[Window]:
     import numpy as np
 
-    start = start_ids.document
-    if limit is None or len(start) + len(ids) - 1 <= limit:
-        return [Window(start, ids, 0)]
+    start, before = start_ids.document, start_ids.context
+    whole = np.concatenate((before, ids)) if len(before) else ids
+    if limit is None or len(start) + len(whole) - 1 <= limit:
+        return [Window(np.concatenate((start, before)), ids, 0)]
     if limit < 2 * len(start) + 2:
         raise ScoringError(f"a context limit of {limit} tokens is too small to slide a window; raise it")
     stride = limit // 2
-    num_first = limit - len(start) + 1
-    pieces = [Window(start, ids[:num_first], 0)]
-    for first in range(num_first, len(ids), stride):
-        targets = ids[first : first + stride]
+    pieces: list[Window] = []
+    first = 0
+    while first < len(ids):
+        # The first window pays for more than a stride where its context leaves it the room.
+        num_targets = stride if first else max(stride, limit - len(start) - len(before) + 1)
+        targets = ids[first : first + num_targets]
         num_context = limit - len(start) - len(targets) + 1
-        pieces.append(Window(np.concatenate((start, ids[first - num_context : first])), targets, first))
+        place = len(before) + first
+        context = whole[max(0, place - num_context) : place]
+        pieces.append(Window(np.concatenate((start, context)), targets, first))
+        first += num_targets
     return pieces
 
 
@@ -214,7 +254,22 @@ def _uncheatable_2025_12(ids: Ids, start: Start, limit: int | None) -> list[Wind
     return [Window(prefix, ids[first : first + size], first) for first in range(0, len(ids), size)]
 
 
+def _request(ids: Ids, start: Start, limit: int | None) -> list[Window]:
+    import numpy as np
+
+    if limit is not None and len(ids) > limit:
+        raise ScoringError(
+            f"a continuation of {len(ids)} tokens is longer than a context of {limit}, which "
+            "lm-evaluation-harness refuses as well; take --policy document"
+        )
+    context = np.concatenate((start.document, start.context))
+    num_read = len(context) if limit is None else min(len(context), limit + 1 - len(ids))
+    return [Window(context[len(context) - num_read :], ids, 0)]
+
+
 def _lm_eval(ids: Ids, start: Start, limit: int | None) -> list[Window]:
+    if len(start.context):
+        return _request(ids, start, limit)
     limit = limit or LM_EVAL_DEFAULT_CONTEXT
     if not len(start.document):
         raise ScoringError("the lm-eval policy needs a BOS or end-of-text token; this model has neither")
@@ -261,11 +316,12 @@ POLICIES: Mapping[str, Policy] = {
             _uncheatable_2025_12,
         ),
         Policy(
-            "lm-eval",
+            HARNESS_POLICY,
             "the rolling windows of lm-evaluation-harness",
             "The rolling windows of lm-evaluation-harness (loglikelihood_rolling with "
             "add_bos_token=False and softmax_dtype=float32): disjoint windows, where later ones "
-            "see one token of context and the last as much as fits.",
+            "see one token of context and the last as much as fits. Documents with a context are its "
+            "requests (loglikelihood).",
             _lm_eval,
         ),
     )

@@ -122,8 +122,8 @@ def num_suited_workers(model: TokenModel, documents: Sequence[Document], num_all
         return 1
     import torch
 
-    num_bytes = sum(document.num_bytes for document in documents)
-    longest = max((document.num_bytes for document in documents), default=0)
+    lengths = [document.num_read_bytes for document in documents]
+    num_bytes, longest = sum(lengths), max(lengths, default=0)
     if model.context_limit is not None:
         longest = min(longest, model.context_limit * _BYTES_PER_TOKEN)
     bytes_per_job = max(1, longest, model.tokens_per_batch * _BYTES_PER_TOKEN)
