@@ -114,17 +114,7 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
             "command that made it, then publish it"
         )
     published = [may_republish(document.license) for document in corpus.documents]
-    lost = [
-        document
-        for document, has_text in zip(corpus.documents, published, strict=True)
-        if not has_text and not (document.url and document.context is None and document.choices is None)
-    ]
-    if lost:
-        raise CorpusError(
-            f"corpus {corpus.name}: {len(lost)} documents (the first is {lost[0].id}) may not be published "
-            f"(license {lost[0].license or UNKNOWN}) and have no URL to fetch them from again, or a context "
-            "that no URL gives; make a corpus without them, or import them with the license that you hold"
-        )
+    _refuse_lost(corpus, published)
     _check_folder(folder, corpus)
     tables = {
         config: [
@@ -134,6 +124,8 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
         ]
         for config, has_text in (("data", True), ("manifest", False))
     }
+    columns = columns_of(corpus.documents)
+    schemas = {config: _schema(with_text=config == "data", column_names=columns) for config in tables}
     card = dataset_card(corpus, repo, published, PARQUET_NAME)
     try:
         with locked(folder):
@@ -141,10 +133,7 @@ def prepare_dataset(corpus: Corpus, repo: str, folder: Path) -> PreparedDataset:
                 path = folder / config / PARQUET_NAME
                 if rows:
                     with atomic_write(path) as temporary:
-                        schema = _schema(
-                            with_text=config == "data", column_names=columns_of(corpus.documents)
-                        )
-                        temporary.write_bytes(_parquet(rows, schema))
+                        temporary.write_bytes(_parquet(rows, schemas[config]))
                 else:
                     path.unlink(missing_ok=True)
             with atomic_write(folder / CORPUS_FILE) as temporary:
@@ -304,6 +293,21 @@ def _manifest(folder: Path) -> Manifest:
             f"{folder}: no dataset of an evalkit corpus: {CORPUS_FILE} cannot be read ({first_line(error)})"
         ) from error
     return manifest
+
+
+def _refuse_lost(corpus: Corpus, published: Sequence[bool]) -> None:
+    """Refuse documents that nobody could get again."""
+    lost = [
+        document
+        for document, has_text in zip(corpus.documents, published, strict=True)
+        if not has_text and not (document.url and document.context is None and document.choices is None)
+    ]
+    if lost:
+        raise CorpusError(
+            f"corpus {corpus.name}: {len(lost)} documents (the first is {lost[0].id}) may not be published "
+            f"(license {lost[0].license or UNKNOWN}) and have no URL to fetch them from again, or a context "
+            "that no URL gives; make a corpus without them, or import them with the license that you hold"
+        )
 
 
 def _check_folder(folder: Path, corpus: Corpus) -> None:

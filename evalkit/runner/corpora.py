@@ -84,9 +84,7 @@ def run(
             check_corpus_name(corpus)
     located_models = locate_models(models, options.load_options)
     loaded = _load_corpora(corpora, options.reporter)
-    check_reads_contexts(policy, loaded)
-    if prove:
-        check_no_contexts(loaded)
+    _check_contexts(loaded, policy, prove)
     specs = planned_specs(located_models, loaded, policy, limit, token_bits)
     if options.shard is not None:
         works = [Work(id(located), _work(located, spec)) for located, spec in specs]
@@ -109,6 +107,12 @@ def _check_request(policy: str, limit: int | None, num_proven: int) -> None:
     check_limit(limit)
     if num_proven:
         check_decodable(policy)
+
+
+def _check_contexts(corpora: Sequence[Corpus], policy: str, num_proven: int) -> None:
+    check_reads_contexts(policy, corpora)
+    if num_proven:
+        check_no_contexts(corpora)
 
 
 def planned_specs(
