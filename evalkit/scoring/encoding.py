@@ -5,8 +5,8 @@ them. The first token that is paid for is the one in which the text begins. Wher
 context (a context that ends in a blank, and a tokenizer that joins blanks to the word behind them) all of it
 is paid for: never too little.
 
-Under ``lm-eval`` what is read are the tokens that the context makes alone, without the white space at its end,
-and paid for is what follows as many tokens of the whole (`TemplateLM._encode_pair` of lm-evaluation-harness).
+Under ``lm-eval`` what is read are the tokens that the context makes alone, without the white space at its
+end, and paid for is what follows as many tokens of the whole (`TemplateLM._encode_pair` of the harness).
 Where a token crosses the boundary, something is read twice or not at all; that protocol does so.
 """
 
@@ -67,8 +67,8 @@ def encode_document(encode: Encode, document: Document, policy: str, name: str) 
         first = len(context)
         if first >= len(ids):
             raise LossyTextError(
-                f"its context makes {first} tokens alone and {len(ids)} with the text, so that policy {policy} "
-                "pays for none"
+                f"its context makes {first} tokens alone and {len(ids)} with the text, so that "
+                f"policy {policy} pays for none"
             )
     else:
         first = int(np.searchsorted(ends, num_context_bytes, side="right"))

@@ -49,7 +49,10 @@ def test_rows_say_what_stands_before_a_text(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": [{"role": "user"}], "completion": "b"}, "'prompt' is a list, not a text; evalkit requests"),
+        (
+            {"prompt": [{"role": "user"}], "completion": "b"},
+            "'prompt' is a list, not a text; evalkit requests",
+        ),
         ({"question": "a", "choices": CHOICES}, "line 1: no choice is marked as the right one"),
         ({"question": "a", "choices": CHOICES, "gold": 3}, "'gold' is 3, neither the place of one of 3"),
         ({"question": "a", "choices": CHOICES, "gold": True}, "'gold' is True, neither the place"),

@@ -77,7 +77,9 @@ def test_requests_cost_what_the_harness_makes_of_them(adds_bos: bool, tmp_path: 
 def test_requests_of_rwkv7_cost_what_the_harness_makes_of_them() -> None:
     from evalkit.exports.harness_model import EvalkitLM
 
-    harness = EvalkitLM(f"rwkv7:{TINY}", device="cpu", dtype="float32", max_length=MAX_LENGTH, prefix="token:0")
+    harness = EvalkitLM(
+        f"rwkv7:{TINY}", device="cpu", dtype="float32", max_length=MAX_LENGTH, prefix="token:0"
+    )
     scores = score_documents(harness.model, conditional(*FORMATS.values()), "lm-eval")
     nats = [score.total_bits * math.log(2) for score in scores if score.total_bits is not None]
     assert nats == pytest.approx(harness_nats(harness), rel=1e-6)
