@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import functools
 import hashlib
 import json
@@ -16,6 +15,10 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from platformdirs import user_cache_path
+
+from evalkit.locks import HAS_HANDLE_LOCKS, lock_handle, path_lock
 
 TEMPORARY_SUFFIX = ".evalkit.tmp"
 """How the names of unfinished files and folders end: no result, and nothing to be committed."""
@@ -64,7 +67,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(mode)
         temporary.replace(target)
-    handle = os.open(target.parent, os.O_RDONLY)
+    _sync_names(target.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    """Let the names in a folder reach the disk, where the system opens folders."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -118,7 +128,7 @@ def _copy_into(content: Path, stream: Path) -> None:
     number = _descriptor(stream)
     # A duplicate goes on where the descriptor stands: opened anew, a file that the shell appends to would
     # lose what it holds.
-    handle = os.open(stream, os.O_WRONLY | os.O_NOCTTY) if number is None else os.dup(number)
+    handle = os.open(stream, os.O_WRONLY | getattr(os, "O_NOCTTY", 0)) if number is None else os.dup(number)
     with content.open("rb") as source, os.fdopen(handle, "wb") as sink:
         shutil.copyfileobj(source, sink)
 
@@ -130,6 +140,13 @@ def _locked_temporary(target: Path) -> Iterator[Path]:
         prefix = f".{target.name[:_NAME_START]}."
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=TEMPORARY_SUFFIX)
         temporary = Path(name)
+        if not HAS_HANDLE_LOCKS:  # nothing is swept there, and an open file cannot be renamed
+            os.close(handle)
+            try:
+                yield temporary
+            finally:
+                temporary.unlink(missing_ok=True)
+            return
         try:
             _lock(handle)
             if temporary.exists():
@@ -169,6 +186,12 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """
     while True:
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=".part.", suffix=TEMPORARY_SUFFIX))
+        if not HAS_HANDLE_LOCKS:
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
         try:
             handle = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # swept before it was locked
@@ -185,11 +208,13 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 def _lock(handle: int) -> None:
     with contextlib.suppress(OSError):  # some file systems have no locks, and there nothing is swept
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_handle(handle)
 
 
 def sweep(folder: Path) -> None:
     """Remove what killed writers left in a folder: temporary files and folders that nobody has locked."""
+    if not HAS_HANDLE_LOCKS:  # whose they are cannot be told
+        return
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(TEMPORARY_SUFFIX)]
     for name in names:
@@ -199,7 +224,7 @@ def sweep(folder: Path) -> None:
         except OSError:  # its writer has finished meanwhile, or it is none of ours
             continue
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_handle(handle, wait=False)
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -220,13 +245,9 @@ def locked(folder: Path) -> Iterator[None]:
     What killed writers left there is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with path_lock(folder):
         sweep(folder)
         yield
-    finally:
-        os.close(handle)
 
 
 def strict_json(value: object) -> str:
@@ -332,16 +353,15 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_dir() -> Path:
-    """Where evalkit keeps what it can compute again: ``$EVALKIT_CACHE`` or ``~/.cache/evalkit``.
+    """Where evalkit keeps what it can compute again: ``$EVALKIT_CACHE``, else the system's place for it.
 
-    A user without a home folder has one in the folder of temporary files, for as long as the process lasts.
+    That is ``$XDG_CACHE_HOME/evalkit``, or ``~/.cache/evalkit``, on Linux, ``~/Library/Caches/evalkit`` on
+    macOS. A user without a home folder has one among the temporary files, for as long as the process lasts.
     """
     if configured := os.environ.get("EVALKIT_CACHE"):
         return Path(configured)
-    try:
-        return Path.home() / ".cache" / "evalkit"
-    except RuntimeError:
-        return Path(_passing_cache().name)
+    folder = user_cache_path("evalkit", appauthor=False)
+    return folder if folder.is_absolute() else Path(_passing_cache().name)  # without a home it is not
 
 
 @functools.cache

@@ -273,19 +273,21 @@ def _done(task: _Task) -> _Answer:
 
 def _limit_memory(max_bytes: int) -> None:
     """Bound what the process may allocate, where the system can (macOS does not)."""
-    import resource
-
     if sys.platform == "linux":
+        import resource
+
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, hard))
 
 
 def _peak_bytes() -> int:
     """The most memory that the process has held so far."""
-    import resource
-
     if sys.platform == "linux":  # where ru_maxrss counts what the parent held when it started the child
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    if sys.platform == "win32":  # where nobody counts it for us
+        return 0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -32,6 +32,7 @@ FOLDERS = {
 # From the ground up: what is on a floor imports only from lower floors, never from its neighbours.
 FLOORS = {
     "evalkit": (
+        {"locks"},
         {"dates", "errors", "fields", "files", "spreadsheets", "stats", "version"},
         {"extras", "hub_errors", "isolation", "plugins", "terminal"},
         {"corpora", "models"},
@@ -87,6 +88,13 @@ MODULES = {name: path for package in FOLDERS for name, path in modules_of(packag
 NODES = {name: list(ast.walk(ast.parse(path.read_text(encoding="utf-8")))) for name, path in MODULES.items()}
 OUTSIDE_KERNELS = [name for name in MODULES if name.split(".")[0] != "evalkit_kernels"]
 NUM_LINES = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+
+
+# What Python has on POSIX alone, and evalkit.locks guards.
+POSIX = {
+    "fcntl", "grp", "pty", "pwd", "resource", "termios", "os.fork", "os.getuid", "os.O_NOCTTY", 
+    "os.O_NOFOLLOW", "os.O_NONBLOCK", "signal.SIGALRM", "signal.SIGHUP", "signal.SIGKILL", "signal.SIGPROF",
+}  # fmt: skip
 
 
 def package_of(module: str) -> str:
@@ -165,6 +173,22 @@ def bindings(module: str) -> Iterator[str]:
                 | ast.MatchStar(name=str(name))
             ):
                 yield name
+
+
+def at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """What of a module runs when it is imported: all but the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from at_import(child)
+
+
+def test_every_module_can_be_imported_on_windows() -> None:
+    for module in MODULES.keys() - {"evalkit.locks"}:
+        for node in at_import(NODES[module][0]):
+            names = [alias.name for alias in getattr(node, "names", ()) if isinstance(alias, ast.alias)]
+            names += [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
+            assert not POSIX & set(names), f"{module} needs {names} when it is imported"
 
 
 def prints(node: ast.AST) -> bool:

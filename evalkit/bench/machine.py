@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -120,6 +119,8 @@ def peak_memory_bytes(device: torch.device, run: Callable[[], object]) -> int:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:  # another system, or not allowed
         run()
+        import resource
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     run()
     status = Path("/proc/self/status").read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -72,6 +71,8 @@ def profile_run(spec: str, corpus: str, num_documents: int | None, num_threads: 
 
 def imports_cpu_s() -> float:
     """What Python takes of the processor to import torch and transformers, and nothing else."""
+    import resource
+
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", _IMPORTS], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

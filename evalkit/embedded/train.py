@@ -16,7 +16,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -313,6 +312,8 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Parse the arguments, train, and write what the module's docstring says."""
+    import resource
+
     arguments = _arguments()
     torch.set_flush_denormal(True)
     folder = arguments.output or Path("runs") / "embedded" / arguments.model

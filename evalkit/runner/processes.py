@@ -32,7 +32,7 @@ MAX_ATTEMPTS = 2
 _PROGRESS_INTERVAL_S = 0.2
 _STOP_PATIENCE_S = 60.0
 """What a process gets to write what is finished."""
-_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 _PR_SET_PDEATHSIG = 1
 """Of prctl(2): which signal comes when the parent dies."""
 

@@ -1,5 +1,6 @@
-"""What works without torch and without any extra, and what the rest says of itself."""
+"""What works without torch, any extra and POSIX, and what the rest says of itself."""
 
+import itertools
 import subprocess
 import sys
 import tomllib
@@ -16,11 +17,19 @@ from evalkit.models.loading import load_model
 from tests.support.toys import PATIENCE_S, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-ABSENT = ["torch", "triton", "transformers", *(module for modules in EXTRAS.values() for module in modules)]
+POSIX = ["fcntl", "grp", "pwd", "resource", "termios"]
+ABSENT = [*POSIX, "torch", "triton", "transformers", *itertools.chain(*EXTRAS.values())]
 COMMIT = "0123456789" * 4
 
 WITHOUT = f"""
-import shlex, sys
+import os, shlex, signal, sys
+
+for name in ("SIGHUP", "SIGKILL", "SIGPROF"):
+    delattr(signal, name)
+for name in ("fork", "getuid", "O_NOFOLLOW", "O_NOCTTY", "O_NONBLOCK"):
+    delattr(os, name)
+for name in {POSIX}:
+    sys.modules.pop(name, None)
 
 class Installed:
     "A finder that does not see what is absent."

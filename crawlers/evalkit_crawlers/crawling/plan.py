@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import datetime as dt
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from evalkit.corpora.store import check_new_name, list_corpora, read_manifest, s
 from evalkit.errors import CrawlError, UsageError
 from evalkit.files import strict_json
 from evalkit.isolation import DEFAULT_WORK_LIMITS, WorkLimits
+from evalkit.locks import path_lock
 from evalkit.version import __version__
 from evalkit_crawlers.http.captures import CaptureStore
 from evalkit_crawlers.options import CommonOptions
@@ -115,11 +114,9 @@ def generation(store: CaptureStore, plan: Plan, tell: Callable[[str], None]) -> 
             "run it without --offline first"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    # A lock of the system's ends with its process, however that ends: no file is left that blocks.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(path_lock(folder, wait=False))
         except BlockingIOError:
             raise CrawlError("this very crawl is under way in another process; wait for it") from None
         last = generations[-1] if generations else None
@@ -130,5 +127,3 @@ def generation(store: CaptureStore, plan: Plan, tell: Callable[[str], None]) -> 
             day = dt.datetime.fromtimestamp((last / FINISHED).stat().st_mtime, dt.UTC).date()
             tell(f"the listings of the crawl of {day} are used again (--refresh asks for new ones)")
         yield str(last.relative_to(store.folder))
-    finally:
-        os.close(handle)

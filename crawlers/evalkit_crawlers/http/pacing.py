@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import fcntl
 import json
 import threading
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from evalkit.files import parse_json, slug
+from evalkit.locks import path_lock
 
 MAX_HOLD_S = 3600.0
 """The longest that a server is waited for; who asks for more is not asked again in this crawl."""
@@ -74,8 +74,8 @@ class Pacer:
         """
         with self._lock:
             turn = self._turns.setdefault(queue, threading.Lock())
-        with turn, (self._folder / f"{slug(queue)}.json").open("a+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        path = self._folder / f"{slug(queue)}.json"
+        with turn, path.open("a+", encoding="utf-8") as file, path_lock(path):
             self._read_other_process(queue, file)
             now = self._clock.monotonic()
             wait_s = max(self._ended_at[queue] + delay_s, self._hold_until[queue]) - now
