@@ -295,6 +295,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
 
 
+@functools.cache
 def slug(name: str) -> str:
     """A file name for ``name``: every run of other characters becomes one dash.
 

@@ -118,7 +118,7 @@ class CellSpec(NamedTuple):
 
     def folder(self, output: Path) -> Path:
         """Where the cell's files lie."""
-        return output / slug(self.corpus.name) / slug(self.identity.name)
+        return Path(output, slug(self.corpus.name), slug(self.identity.name))
 
     def path(self, output: Path, *, token_bits: bool | None = None) -> Path:
         """The cell's JSON file."""

@@ -11,6 +11,7 @@ import datetime as dt
 import functools
 import hashlib
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -116,7 +117,14 @@ def renewed_files(path: Path) -> list[Path]:
     Args:
         path: the JSON file that was scored, there or not.
     """
-    paths = sorted(path.parent.glob(f"{path.stem}-*.json"))
+    beginning = f"{path.stem}-"
+    try:
+        # A pattern for `glob` would be compiled for each of the thousands of cells of a plan.
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in entries if entry.name.startswith(beginning)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    paths = [path.with_name(name) for name in sorted(names) if name.endswith(".json")]
     return [renewed for renewed in paths if _RENEWED.fullmatch(renewed.stem)]
 
 

@@ -41,6 +41,7 @@ from evalkit.models.model_files import ModelFile
 from evalkit.models.openai.address import short_specs
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import Codec, Encoding, LoadOptions, Model, ModelIdentity, TokenModel
+from evalkit.models.remembered_identities import Remembered, origin_of, recall, remember
 from evalkit.models.targets import GGUF_LOADERS, expand_spec, missing_folder, short_names
 from evalkit.models.weight_headers import WEIGHT_SUFFIXES, WeightSummary, summarise_tensors, summarise_weights
 from evalkit.plugins import plugin
@@ -187,11 +188,19 @@ def locate_model(spec: str, options: LoadOptions) -> LocatedModel:
     return located_models[0]
 
 
+def import_loaders(models: Iterable[LocatedModel]) -> None:
+    """Import what loading the models takes, for processes that are forked of this one to share.
+
+    Where a model was remembered (`evalkit.models.remembered_identities`), nothing of it was imported yet.
+    """
+    for loader in sorted({located.identity.loader for located in models} & _BUILT_IN.keys()):
+        importlib.import_module(_BUILT_IN[loader])
+
+
 def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     problem = None
     try:
-        identity = _identify(entry, options)
-        facts = _facts_of_weights(identity, entry)
+        identity, facts = _identity_and_facts(entry, options)
     except UsageError:
         raise
     except ModelError as error:
@@ -206,6 +215,17 @@ def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:
     details = {**facts, **_provenance(entry), **identity.details}
     identity = dataclasses.replace(identity, details=details)
     return LocatedModel(identity, entry, options, problem=problem)
+
+
+def _identity_and_facts(entry: CatalogEntry, options: LoadOptions) -> Remembered:
+    origin = origin_of(entry, options)
+    if origin is not None and (remembered := recall(entry, options, origin)) is not None:
+        return remembered
+    identity = _identify(entry, options)
+    remembered = Remembered(identity, _facts_of_weights(identity, entry))
+    if origin is not None:
+        remember(entry, options, origin, remembered)
+    return remembered
 
 
 def _follows_prefix(identity: ModelIdentity, options: LoadOptions) -> bool:

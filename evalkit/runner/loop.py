@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from evalkit.models.loading import import_loaders
 from evalkit.runner.claims import is_claimed
 from evalkit.runner.one_model import failure_of, finished, score_model
 from evalkit.runner.options import RunOptions, check_writable
@@ -165,6 +166,7 @@ def score_cells(cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> Sco
         from evalkit.runner.processes import can_fork, score_in_processes
 
         if can_fork():
+            import_loaders(cell.located for cell in cells)
             score_in_processes(schedule, options)
             return schedule.result()
     while group := schedule.next():
