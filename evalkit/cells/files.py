@@ -10,11 +10,11 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
-from evalkit.corpora.parquet import read_table
+from evalkit.corpora.parquet import bounded_batches, read_table
 from evalkit.errors import ScoringError, first_line
 from evalkit.fields import FieldError
 from evalkit.files import atomic_write, locked, strict_json, sweep
@@ -141,6 +141,21 @@ def read_rows(parquet: Path, columns: Collection[str] | None = None, *, remedy: 
     path = parquet.with_suffix(".json")
     try:
         return read_table(parquet, columns)
+    except (pa.ArrowException, ValueError) as error:
+        raise ScoringError(f"{path} has rows that cannot be read: {first_line(error)}; {remedy}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def row_batches(
+    parquet: Path, columns: Collection[str], *, max_rows: int, remedy: str
+) -> "Iterator[pa.RecordBatch]":
+    """The rows of a cell, at most that many at a time; arguments and errors as of `read_rows`."""
+    import pyarrow as pa
+
+    path = parquet.with_suffix(".json")
+    try:
+        yield from bounded_batches(parquet, columns, max_rows=max_rows)
     except (pa.ArrowException, ValueError) as error:
         raise ScoringError(f"{path} has rows that cannot be read: {first_line(error)}; {remedy}") from error
     except OSError as error:

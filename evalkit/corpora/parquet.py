@@ -79,17 +79,17 @@ def read_schema(source: Path | bytes) -> "pa.Schema":
 
 
 def bounded_batches(
-    source: Path | bytes, columns: Collection[str] | None = None
+    source: Path | bytes, columns: Collection[str] | None = None, *, max_rows: int = _BATCH_ROWS
 ) -> "Iterator[pa.RecordBatch]":
-    """Some rows after others; see `read_table`."""
+    """Some rows after others, at most that many at a time; see `read_table`."""
     bounds = _checked_bounds(source)
     with _opened(source, metadata=bounds.metadata) as file:
         names = [field.name for field in file.schema_arrow if columns is None or field.name in columns]
         if bounds.num_flat_bytes <= _most_bytes(source):
-            settings = {"batch_size": _BATCH_ROWS, "columns": names, "use_threads": False}
+            settings = {"batch_size": max_rows, "columns": names, "use_threads": False}
             yield from map(_validated, file.iter_batches(**settings))
             return
-    yield from _counted_batches(source, names, bounds)
+    yield from _counted_batches(source, names, bounds, max_rows)
 
 
 def check_rows(source: Path | bytes) -> None:
@@ -106,12 +106,12 @@ def check_rows(source: Path | bytes) -> None:
 
 
 def _counted_batches(
-    source: Path | bytes, names: list[str] | None, bounds: _Bounds
+    source: Path | bytes, names: list[str] | None, bounds: _Bounds, max_rows: int = _BATCH_ROWS
 ) -> "Iterator[pa.RecordBatch]":
     """Some rows after others, whose texts are read as dictionaries first: in these each stands once."""
     import pyarrow as pa
 
-    num_rows = max(1, min(_BATCH_ROWS, _SMALL_BYTES // 8 // max(1, bounds.largest_delta_bytes)))
+    num_rows = max(1, min(max_rows, _SMALL_BYTES // 8 // max(1, bounds.largest_delta_bytes)))
     count = _Count(source, _most_bytes(source))
     with _opened(source) as file:
         schema = file.schema_arrow
