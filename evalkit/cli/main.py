@@ -20,6 +20,7 @@ from evalkit.cli import (
     export,
     leaderboard,
     lm_eval,
+    losses,
     models,
     parity,
     plan,
@@ -58,6 +59,7 @@ app.command("compare")(compare.compare_command)
 app.command("compress")(compress.compress_command)
 app.command("decompress")(compress.decompress_command)
 app.command("parity")(parity.parity_command)
+app.command("losses")(losses.losses_command)
 app.command("report")(report.report_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
 app.command("export", cls=export.ExportCommand)(export.export_command)

@@ -8,6 +8,7 @@ from pathlib import Path
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.cutoff import Reading, combined
 from evalkit.analysis.document_dates import readings
+from evalkit.analysis.narrowing import narrowed
 from evalkit.analysis.rankings import Choice, Counted, Leaderboard, View, compute
 from evalkit.analysis.results import Results, ScoredCorpus, read_results
 from evalkit.analysis.sources import sources_of
@@ -190,7 +191,7 @@ def _scores(
 ) -> Scores:
     """Computed once for plots in a row that show the same, and held no longer; as of `load_scores`."""
     source_of = dict(zip([corpus.key for corpus in results.corpora], sources_of(results), strict=True))
-    results = _narrowed(results, corpora, models, policy, place)
+    results = narrowed(results, corpora, models, policy, place)
     sources = tuple(source_of[corpus.key] for corpus in results.corpora)
     together = ("all",) * len(sources)
     board = compute(results, sources if by_source else together)
@@ -211,34 +212,3 @@ def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:
         labels = [scores.label(row) for row in matches]
         raise UsageError(f"{name} is here in several forms; say which: {' or '.join(map(repr, labels))}")
     return matches[0]
-
-
-def _narrowed(
-    results: Results, corpora: Sequence[str], models: Sequence[str], policy: str, place: str
-) -> Results:
-    """The results of these corpora and models alone, under one policy."""
-    corpus_names = {name for corpus in results.corpora for name in (corpus.name, corpus.label)}
-    model_names = {name for row in results.configurations for name in (row.model, row.label)}
-    for kind, names, known_names in (("corpus", corpora, corpus_names), ("model", models, model_names)):
-        for name in names:
-            if name not in known_names:
-                hint = f"In {place} there are: {', '.join(sorted(known_names))}."
-                raise unknown_name(kind, name, known_names, hint)
-    rows = [
-        index
-        for index, row in enumerate(results.configurations)
-        if row.policy in (policy, None) and (not models or row.model in models or row.label in models)
-    ]
-    new_index = {index: number for number, index in enumerate(rows)}
-    narrowed: list[ScoredCorpus] = []
-    for corpus in results.corpora:
-        cells = {new_index[index]: cell for index, cell in corpus.cells.items() if index in new_index}
-        if cells and (not corpora or corpus.name in corpora or corpus.label in corpora):
-            narrowed.append(dataclasses.replace(corpus, bits=corpus.bits[:, rows], cells=cells))
-    if not narrowed:
-        raise UsageError(f"{place}: no cell of these models on these corpora under the policy {policy}")
-    return dataclasses.replace(
-        results,
-        configurations=tuple(results.configurations[index] for index in rows),
-        corpora=tuple(narrowed),
-    )

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.analysis.texts import texts_at_hand
 from evalkit.corpora.audit import AUDIT_FILE, Audit, read_audit
 from evalkit.corpora.document import UNKNOWN, Corpus, Manifest
-from evalkit.corpora.store import load_corpus, store_folder
+from evalkit.corpora.store import store_folder
 from evalkit.errors import CorpusError
 
 
@@ -46,16 +47,14 @@ def find_backgrounds(
     Raises:
         CorpusError: a stored corpus cannot be read.
     """
-    by_digest = {corpus.sha256: corpus for corpus in corpora}
     backgrounds = []
     for problem in results.manifests.problems:
         warn(problem)
     for number, scored in enumerate(results.corpora):
-        corpus = by_digest.get(scored.sha256)
+        has_token_bits = any(cell.documents.token_bits for cell in scored.cells.values())
+        corpus = texts_at_hand(results, number, corpora, load=has_token_bits)
         manifest = corpus.manifest if corpus else results.manifests.manifest(number)
-        if corpus is None and results.manifests.stored[number] and _has_token_bits(scored):
-            corpus = load_corpus(scored.name)
-        if corpus is None and _has_token_bits(scored):
+        if corpus is None and has_token_bits:
             warn(
                 f"{scored.label}: its texts are not at hand, so it is not in the explorer; "
                 "name the corpus or its file with --corpora"
@@ -80,7 +79,3 @@ def _audit(scored: ScoredCorpus, results: Path, warn: Callable[[str], None]) -> 
         if audit.corpus_sha256 == scored.sha256:
             return audit
     return None
-
-
-def _has_token_bits(scored: ScoredCorpus) -> bool:
-    return any(cell.documents.token_bits for cell in scored.cells.values())

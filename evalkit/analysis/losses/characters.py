@@ -48,6 +48,8 @@ class Characters(NamedTuple):
     """A text of N characters, told character by character."""
 
     text: str
+    codes: NDArray[np.uint32]
+    """``[N]``: code points."""
     types: NDArray[np.uint8]
     """``[N]``, each a `CharacterType`."""
     scripts: NDArray[np.int16]
@@ -63,8 +65,7 @@ class Characters(NamedTuple):
 
     def is_apostrophe(self) -> NDArray[np.bool_]:
         """``[N]``: whether a character may stand inside of a word as in ``don't``."""
-        codes = np.frombuffer(self.text.encode("utf-32-le"), np.uint32)
-        return np.isin(codes, [ord(character) for character in _APOSTROPHES])
+        return np.isin(self.codes, [ord(character) for character in _APOSTROPHES])
 
     def over_bytes(self, codes: NDArray[np.int16]) -> NDArray[np.int16]:
         """What was told of each character, ``[N]``, of each byte."""
@@ -82,11 +83,17 @@ def characters_of(text: str) -> Characters:
     follows = np.array([fact.follows for fact in facts], np.bool_)[places]
     return Characters(
         text,
+        codes,
         np.array([fact.type for fact in facts], np.uint8)[places],
         _as_before(scripts, follows, number_of[_COMMON]),
         script_codes,
         1 + (codes > 0x7F).astype(np.int64) + (codes > 0x7FF) + (codes > 0xFFFF),
     )
+
+
+def type_of(character: str) -> CharacterType:
+    """What a character is."""
+    return _facts(ord(character)).type
 
 
 def script_name(code: str) -> str:

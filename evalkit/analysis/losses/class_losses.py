@@ -1,6 +1,5 @@
 """What classes of bytes cost the models of a corpus: levels, paired differences, ratios, with intervals."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -30,9 +29,9 @@ class ClassGap(NamedTuple):
     """First over second."""
     is_clear: bool
     """Whether the difference stays clear of 0 where all classes of the corpus are looked at together."""
-    share: float
+    share: float | None
     """Of the whole difference in bits between the two, how much is in this class; a class may have more than
-    1, where others have less than 0."""
+    1, where others have less than 0. None where there is no difference."""
 
 
 class ClassLosses(NamedTuple):
@@ -214,7 +213,7 @@ def _gaps(sampled: Sequence[_Sampled], first: int, second: int) -> list[ClassGap
             _estimates(difference[None], part.num_clusters)[0],
             _estimates(ratio[None], part.num_clusters)[0],
             clear,
-            float((part.bits[first, 0] - part.bits[second, 0]) / whole_bits) if whole_bits else math.nan,
+            float((part.bits[first, 0] - part.bits[second, 0]) / whole_bits) if whole_bits else None,
         )
         for part, difference, ratio, clear in zip(sampled, differences, ratios, is_clear, strict=True)
     ]

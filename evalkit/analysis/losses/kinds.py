@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.losses.characters import Characters, CharacterType
-from evalkit.analysis.losses.words import Word, WordKind, words_of
+from evalkit.analysis.losses.words import WordKind, words_of
 
 KINDS = (
     "content words, first in the document",
@@ -16,7 +16,7 @@ KINDS = (
     "identifiers, first in the document",
     "identifiers, seen before",
     "function words",
-    "words of a language without a list",
+    "words, no list for the language",
     "scripts without spaces",
     "numbers",
     "URLs",
@@ -43,7 +43,7 @@ _OF_TYPE = {
 }
 _OF_WORD = {
     WordKind.FUNCTION: "function words",
-    WordKind.UNLISTED: "words of a language without a list",
+    WordKind.UNLISTED: "words, no list for the language",
     WordKind.UNSPACED: "scripts without spaces",
     WordKind.NUMBER: "numbers",
 }
@@ -53,7 +53,7 @@ _WORDS_BY_ORDER = {
     WordKind.IDENTIFIER: "identifiers",
 }
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'`]+")
-_NUMBER_SEPARATORS = frozenset(".,")
+_NUMBER_SEPARATORS = [ord(mark) for mark in ".,"]
 
 
 def kind_codes(characters: Characters, language: str | None, is_code: NDArray[np.bool_]) -> NDArray[np.int16]:
@@ -74,23 +74,25 @@ def kind_codes(characters: Characters, language: str | None, is_code: NDArray[np
     is_indentation = is_space & _is_before_text(characters, is_space)
     codes[is_indentation] = _NUMBER_OF["indentation"]
     words = words_of(characters, language, is_code)
-    for word in words:
-        codes[word.start : word.end] = _number_of_word(word)
+    edges = np.zeros(len(codes) + 1, np.int64)
+    edges[words.starts] += 1
+    edges[words.ends] -= 1  # where another begins the two are 0 together
+    of_word = np.array([[_number_of_word(kind, is_first) for is_first in (False, True)] for kind in WordKind])
+    of_word = of_word[words.kinds, words.is_first.astype(np.int64)]
+    codes[np.cumsum(edges)[:-1] > 0] = np.repeat(of_word, words.ends - words.starts)
     _join_numbers(characters, codes)
-    starts = np.array([word.start for word in words if word.start], np.int64)
-    is_joined = np.zeros(len(codes), np.bool_)
-    is_joined[starts - 1] = is_space[starts - 1] & ~is_indentation[starts - 1]
-    codes[is_joined] = codes[1 + np.flatnonzero(is_joined)]
+    before = words.starts[words.starts > 0] - 1
+    spaces = before[is_space[before] & ~is_indentation[before]]
+    codes[spaces] = codes[spaces + 1]
     for match in _URL.finditer(characters.text):
         codes[match.start() : match.end()] = _NUMBER_OF["URLs"]
     return codes
 
 
-def _number_of_word(word: Word) -> int:
-    if word.kind in _OF_WORD:
-        return _NUMBER_OF[_OF_WORD[word.kind]]
-    order = "first in the document" if word.is_first else "seen before"
-    return _NUMBER_OF[f"{_WORDS_BY_ORDER[word.kind]}, {order}"]
+def _number_of_word(kind: WordKind, is_first: bool) -> int:
+    if kind in _OF_WORD:
+        return _NUMBER_OF[_OF_WORD[kind]]
+    return _NUMBER_OF[f"{_WORDS_BY_ORDER[kind]}, {'first in the document' if is_first else 'seen before'}"]
 
 
 def _is_before_text(characters: Characters, is_space: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -106,6 +108,4 @@ def _join_numbers(characters: Characters, codes: NDArray[np.int16]) -> None:
     """Make the points and commas between digits parts of the numbers."""
     is_digit = characters.is_any(CharacterType.DIGIT) & (codes == _NUMBER_OF["numbers"])
     candidates = 1 + np.flatnonzero(is_digit[:-2] & is_digit[2:])
-    for place in candidates.tolist():
-        if characters.text[place] in _NUMBER_SEPARATORS:
-            codes[place] = _NUMBER_OF["numbers"]
+    codes[candidates[np.isin(characters.codes[candidates], _NUMBER_SEPARATORS)]] = _NUMBER_OF["numbers"]

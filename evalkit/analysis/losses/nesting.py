@@ -42,9 +42,10 @@ def _partners(characters: Characters) -> NDArray[np.int64]:
     open_places: list[tuple[int, str]] = []
     num_open: dict[str, int] = {}
     places = np.flatnonzero(characters.is_any(CharacterType.OPENER, CharacterType.CLOSER))
-    for place in places.tolist():
+    is_opener = characters.types[places] == CharacterType.OPENER
+    for place, opens in zip(places.tolist(), is_opener.tolist(), strict=True):
         character = characters.text[place]
-        if characters.types[place] == CharacterType.OPENER:
+        if opens:
             closer = partner_of(character) or ""
             open_places.append((place, closer))
             num_open[closer] = num_open.get(closer, 0) + 1

@@ -2,20 +2,19 @@
 
 import enum
 import functools
-import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.losses.characters import UNSPACED_SCRIPTS, Characters, CharacterType
+from evalkit.analysis.losses.characters import UNSPACED_SCRIPTS, Characters, CharacterType, type_of
 from evalkit.corpora.language import primary
 
 _LETTERS = (CharacterType.LOWER, CharacterType.UPPER, CharacterType.MARK)
 _WORD = (*_LETTERS, CharacterType.DIGIT, CharacterType.UNDERSCORE)
-_SENTENCE_ENDS = frozenset(".!?:;\u2026\u061f\u0964\u3002\uff01\uff1f")
+_SENTENCE_ENDS = [ord(mark) for mark in ".!?:;\u2026\u061f\u0964\u3002\uff01\uff1f"]
 _CAPITALISED_NOUNS = frozenset({"de", "lb", "nds", "bar", "gsw", "als", "stq", "frr"})
 """Languages that write every noun with a capital, which there says nothing of names."""
 _INNER_CAPITAL = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]")
@@ -35,14 +34,15 @@ class WordKind(enum.IntEnum):
     """A stretch of letters of a script that puts no space between words."""
 
 
-class Word(NamedTuple):
-    """A word of a text."""
+class Words(NamedTuple):
+    """The words of a text in their order, ``[W]`` each."""
 
-    start: int
-    """Index of its first character."""
-    end: int
-    kind: WordKind
-    is_first: bool
+    starts: NDArray[np.int64]
+    """Index of the first character."""
+    ends: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    """Each a `WordKind`."""
+    is_first: NDArray[np.bool_]
     """Whether the text has not had it before, letter case aside."""
 
 
@@ -61,49 +61,87 @@ def function_words(language: str) -> frozenset[str]:
     return frozenset(word.casefold() for word in stopwords(primary(language)) if not word.isdigit())
 
 
-def words_of(characters: Characters, language: str | None, is_code: NDArray[np.bool_]) -> list[Word]:
-    """The words in their order.
+def words_of(characters: Characters, language: str | None, is_code: NDArray[np.bool_]) -> Words:
+    """The words of a text.
 
     Args:
         characters: of the text.
         language: whose function words are looked for; None: nobody knows.
         is_code: ``[N]``, which characters are source code: there a word with a capital inside is no name.
     """
-    spans = _spans(characters, function_words(language) if language else frozenset())
-    kinds = _kinds(characters, spans, language, is_code)
-    seen: set[str] = set()
-    words = []
-    for (start, end), kind in zip(spans, kinds, strict=True):
-        word = _bare(characters.text[start:end])
-        words.append(Word(start, end, kind, word not in seen))
-        seen.add(word)
-    return words
+    listed = function_words(language) if language else frozenset()
+    has_names = language is None or primary(language) not in _CAPITALISED_NOUNS
+    spans = _spans(characters, listed)
+    texts = [characters.text[start:end] for start, end in zip(*spans, strict=True)]
+    forms = {text: _form(text, listed) for text in set(texts)}
+    kinds: list[WordKind] = []
+    names: set[str] = set()
+    undecided: list[int] = []
+    facts = zip(
+        texts,
+        _is_unspaced(characters)[spans.starts].tolist(),
+        is_code[spans.starts].tolist(),
+        _openings(characters, spans.starts).tolist(),
+        strict=True,
+    )
+    for number, (text, is_unspaced, in_code, is_opening) in enumerate(facts):
+        form = forms[text]
+        has_capital = has_names and form.has_capital
+        if is_unspaced:
+            kinds.append(WordKind.UNSPACED)
+        elif form.kind is not None and (in_code or form.kind is not WordKind.IDENTIFIER or form.is_mixed):
+            kinds.append(form.kind)
+        elif has_capital and not is_opening and not (form.is_listed and len(text) == 1):
+            kinds.append(WordKind.NAME)
+            names.add(form.bare)
+        elif form.is_listed:
+            kinds.append(WordKind.FUNCTION)
+        else:
+            kinds.append(WordKind.CONTENT if listed else WordKind.UNLISTED)
+            if has_capital:  # as any word has here: a name if the text has it as one elsewhere
+                undecided.append(number)
+    for number in undecided:
+        if forms[texts[number]].bare in names:
+            kinds[number] = WordKind.NAME
+    is_first = _are_first([forms[text].bare for text in texts])
+    return Words(*spans, np.array(kinds, np.int64), np.array(is_first, np.bool_))
 
 
-def _spans(characters: Characters, listed: frozenset[str]) -> list[tuple[int, int]]:
-    """Where words begin and end: at an apostrophe only where the whole is not listed, as ``don't`` is."""
-    is_letter = characters.is_any(*_LETTERS)
-    is_joint = characters.is_apostrophe()
-    is_joint[1:] &= is_letter[:-1]
-    is_joint[:-1] &= is_letter[1:]
-    is_joint[:1] = is_joint[-1:] = False
-    unspaced = [code in UNSPACED_SCRIPTS for code in characters.script_codes]
-    is_unspaced = is_letter & np.array(unspaced, np.bool_)[characters.scripts]
-    # 0: no word. Where letters of scripts with and without spaces meet, one word ends and another begins.
-    membership = np.where(characters.is_any(*_WORD) | is_joint, 1 + is_unspaced, 0)
-    edges = np.flatnonzero(np.diff(membership, prepend=0, append=0))
-    numbers_of_joints = np.concatenate(([0], np.cumsum(is_joint)))
-    spans = []
-    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        if membership[start] == 0:
-            continue
-        if numbers_of_joints[start] == numbers_of_joints[end] or _plain(characters.text[start:end]) in listed:
-            spans.append((start, end))
-            continue
-        joints = 1 + start + np.flatnonzero(is_joint[start:end])
-        bounds = [start, *joints.tolist(), end]
-        spans += itertools.pairwise(bounds)
-    return spans
+class _Spans(NamedTuple):
+    """Where words begin and end, ``[W]`` each."""
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+class _Form(NamedTuple):
+    """What a word's letters say, wherever it stands."""
+
+    bare: str
+    """By which it is known again: without letter case, and without an apostrophe where it was cut."""
+    kind: WordKind | None
+    """None: that is not told by its letters."""
+    is_mixed: bool
+    """Whether it has digits or underscores among its letters."""
+    is_listed: bool
+    """Whether it is a function word."""
+    has_capital: bool
+    """Whether it begins with a capital letter."""
+
+
+def _form(text: str, listed: frozenset[str]) -> _Form:
+    plain = _plain(text)
+    bare = plain.rstrip("'")
+    is_mixed = not text.isalpha() and any(
+        type_of(character) in (CharacterType.DIGIT, CharacterType.UNDERSCORE) for character in text
+    )
+    kind = None
+    if type_of(text[0]) is CharacterType.DIGIT:
+        kind = WordKind.NUMBER
+    elif is_mixed or _INNER_CAPITAL.search(text):
+        kind = WordKind.IDENTIFIER
+    is_listed = plain in listed or bare in listed
+    return _Form(bare, kind, is_mixed, is_listed, type_of(text[0]) is CharacterType.UPPER)
 
 
 def _plain(word: str) -> str:
@@ -111,69 +149,48 @@ def _plain(word: str) -> str:
     return word.casefold().replace("\u2019", "'")
 
 
-def _bare(word: str) -> str:
-    """The same without an apostrophe at its end, where the word was cut."""
-    return _plain(word).rstrip("'")
+def _are_first(bares: Sequence[str]) -> list[bool]:
+    """Of each, whether none before it is the same."""
+    place_of: dict[str, int] = {}
+    return [place_of.setdefault(bare, place) == place for place, bare in enumerate(bares)]
 
 
-def _kinds(
-    characters: Characters,
-    spans: list[tuple[int, int]],
-    language: str | None,
-    is_code: NDArray[np.bool_],
-) -> list[WordKind]:
-    """What each word is."""
-    listed = function_words(language) if language else frozenset()
-    has_names = language is None or primary(language) not in _CAPITALISED_NOUNS
-    otherwise = WordKind.CONTENT if listed else WordKind.UNLISTED
-    kinds: list[WordKind] = []
-    names: set[str] = set()
-    undecided: list[int] = []
-    for (start, end), is_opening in zip(spans, _openings(characters, spans), strict=True):
-        word = characters.text[start:end]
-        kind = _kind_of_form(characters, start, end, word, is_code=bool(is_code[start]))
-        has_capital = has_names and characters.types[start] == CharacterType.UPPER
-        is_listed = _plain(word) in listed or _bare(word) in listed
-        if kind is None and has_capital and not is_opening and not (is_listed and end - start == 1):
-            kind = WordKind.NAME
-            names.add(_bare(word))
-        elif kind is None and is_listed:
-            kind = WordKind.FUNCTION
-        elif kind is None and has_capital:
-            undecided.append(len(kinds))  # any word has a capital here: a name if the text has it elsewhere
-        kinds.append(otherwise if kind is None else kind)
-    for number in undecided:
-        if _bare(characters.text[slice(*spans[number])]) in names:
-            kinds[number] = WordKind.NAME
-    return kinds
+def _is_unspaced(characters: Characters) -> NDArray[np.bool_]:
+    """``[N]``: letters of scripts that put no space between words."""
+    unspaced = [code in UNSPACED_SCRIPTS for code in characters.script_codes]
+    return characters.is_any(*_LETTERS) & np.array(unspaced, np.bool_)[characters.scripts]
 
 
-def _kind_of_form(
-    characters: Characters, start: int, end: int, word: str, *, is_code: bool
-) -> WordKind | None:
-    """What a word is by its letters alone; None: that is not told by them."""
-    first = characters.types[start]
-    if first == CharacterType.DIGIT:
-        return WordKind.NUMBER
-    if characters.script_codes[characters.scripts[start]] in UNSPACED_SCRIPTS:
-        return WordKind.UNSPACED
-    if word.isalpha():
-        return WordKind.IDENTIFIER if is_code and _INNER_CAPITAL.search(word) else None
-    types = characters.types[start:end]
-    is_mixed = ((types == CharacterType.DIGIT) | (types == CharacterType.UNDERSCORE)).any()
-    return WordKind.IDENTIFIER if is_mixed else None
+def _spans(characters: Characters, listed: frozenset[str]) -> _Spans:
+    """Where words begin and end: at an apostrophe only where the whole is not listed, as ``don't`` is."""
+    is_letter = characters.is_any(*_LETTERS)
+    is_joint = characters.is_apostrophe()
+    is_joint[1:] &= is_letter[:-1]
+    is_joint[:-1] &= is_letter[1:]
+    is_joint[:1] = is_joint[-1:] = False
+    # 0: no word. Where letters of scripts with and without spaces meet, one word ends and another begins.
+    membership = np.where(characters.is_any(*_WORD) | is_joint, 1 + _is_unspaced(characters), 0)
+    edges = np.flatnonzero(np.diff(membership, prepend=0, append=0))
+    is_start = membership[edges[:-1]] > 0
+    starts, ends = edges[:-1][is_start], edges[1:][is_start]
+    num_joints = np.concatenate(([0], np.cumsum(is_joint)))
+    is_cut = is_joint.copy()
+    for word in np.flatnonzero(num_joints[ends] > num_joints[starts]).tolist():
+        if _plain(characters.text[starts[word] : ends[word]]) in listed:
+            is_cut[starts[word] : ends[word]] = False
+    cuts = 1 + np.flatnonzero(is_cut)
+    cuts = cuts[membership[cuts] == membership[cuts - 1]]  # elsewhere a word ends anyway
+    return _Spans(np.sort(np.concatenate((starts, cuts))), np.sort(np.concatenate((ends, cuts))))
 
 
-def _openings(characters: Characters, spans: list[tuple[int, int]]) -> Iterator[bool]:
-    """Whether each word begins a sentence or a line, or stands behind a quotation mark."""
+def _openings(characters: Characters, starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """``[W]``: whether words begin a sentence or a line, or stand behind a quotation mark."""
     is_line_end = characters.is_any(CharacterType.LINE_END)
-    lines = np.cumsum(is_line_end)
     is_blank = is_line_end | characters.is_any(CharacterType.SPACE)
-    before = np.maximum.accumulate(np.where(is_blank, -1, np.arange(len(lines))))
-    line = -1
-    for start, _ in spans:
-        is_first = lines[start] != line
-        line = lines[start]
-        place = int(before[start - 1]) if start else -1
-        ends_sentence = 0 <= place < start - 1 and characters.text[place] in _SENTENCE_ENDS
-        yield is_first or ends_sentence or (place >= 0 and characters.types[place] == CharacterType.QUOTE)
+    places = np.arange(len(is_blank))
+    before = np.concatenate(([-1], np.maximum.accumulate(np.where(is_blank, -1, places))))[starts]
+    lines = np.cumsum(is_line_end)[starts]
+    is_first = np.diff(lines, prepend=-1) > 0
+    ends_sentence = np.isin(characters.codes[before], _SENTENCE_ENDS) & (before >= 0) & (before < starts - 1)
+    is_quoted = (characters.types[before] == CharacterType.QUOTE) & (before >= 0)
+    return np.asarray(is_first | ends_sentence | is_quoted)

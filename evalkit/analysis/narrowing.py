@@ -1,0 +1,49 @@
+"""Results of some corpora, models and one policy alone."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.errors import UsageError, unknown_name
+
+
+def narrowed(
+    results: Results, corpora: Sequence[str], models: Sequence[str], policy: str, place: str
+) -> Results:
+    """The results of these corpora and models alone, under one policy.
+
+    Args:
+        results: all of them.
+        corpora: names or labels; empty: all.
+        models: likewise.
+        policy: of the language models; compressors know none and stay.
+        place: what the results are called in messages.
+
+    Raises:
+        UsageError: a name is unknown, or nothing is left.
+    """
+    corpus_names = {name for corpus in results.corpora for name in (corpus.name, corpus.label)}
+    model_names = {name for row in results.configurations for name in (row.model, row.label)}
+    for kind, names, known_names in (("corpus", corpora, corpus_names), ("model", models, model_names)):
+        for name in names:
+            if name not in known_names:
+                hint = f"In {place} there are: {', '.join(sorted(known_names))}."
+                raise unknown_name(kind, name, known_names, hint)
+    rows = [
+        index
+        for index, row in enumerate(results.configurations)
+        if row.policy in (policy, None) and (not models or row.model in models or row.label in models)
+    ]
+    new_index = {index: number for number, index in enumerate(rows)}
+    remaining: list[ScoredCorpus] = []
+    for corpus in results.corpora:
+        cells = {new_index[index]: cell for index, cell in corpus.cells.items() if index in new_index}
+        if cells and (not corpora or corpus.name in corpora or corpus.label in corpora):
+            remaining.append(dataclasses.replace(corpus, bits=corpus.bits[:, rows], cells=cells))
+    if not remaining:
+        raise UsageError(f"{place}: no cell of these models on these corpora under the policy {policy}")
+    return dataclasses.replace(
+        results,
+        configurations=tuple(results.configurations[index] for index in rows),
+        corpora=tuple(remaining),
+    )
