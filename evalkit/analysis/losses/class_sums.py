@@ -33,8 +33,10 @@ class ClassSums:
             costs: of its bytes.
         """
         classes = byte_classes(document)
-        codes = {axis: np.where(costs.is_paid, told.codes, len(told.names)) for axis, told in classes.items()}
-        sizes = {axis: 1 + len(told.names) for axis, told in classes.items()}
+        codes = {
+            axis: np.where(costs.is_paid, parts.codes, len(parts.names)) for axis, parts in classes.items()
+        }
+        sizes = {axis: 1 + len(parts.names) for axis, parts in classes.items()}
         sums = {axis: [np.bincount(codes[axis], minlength=size)] for axis, size in sizes.items()}
         whole = [float(len(costs.is_paid))]
         for model_costs in costs.costs:
@@ -43,8 +45,8 @@ class ClassSums:
             for axis, size in sizes.items():
                 sums[axis].append(np.bincount(codes[axis], weights=paid, minlength=size))
         self._keep(WHOLE, costs.document, whole)
-        for axis, told in classes.items():
-            self._keep_axis(axis, told.names, costs.document, np.stack(sums[axis], axis=1))
+        for axis, parts in classes.items():
+            self._keep_axis(axis, parts.names, costs.document, np.stack(sums[axis], axis=1))
 
     def _keep_axis(self, axis: str, names: Sequence[str], index: int, sums: NDArray[np.float64]) -> None:
         for name, row in zip((*names, UNPAID), sums, strict=True):

@@ -59,7 +59,7 @@ _NUMBER_SEPARATORS = [ord(mark) for mark in ".,"]
 def kind_codes(characters: Characters, language: str | None, is_code: NDArray[np.bool_]) -> NDArray[np.int16]:
     """``[N]``: index of each character's class among `KINDS`.
 
-    The space before a word, name or number belongs to it, as in the tokens of nearly all vocabularies.
+    The space before a word, number or URL belongs to it, as in the tokens of nearly all vocabularies.
 
     Args:
         characters: of the text.
@@ -81,11 +81,11 @@ def kind_codes(characters: Characters, language: str | None, is_code: NDArray[np
     of_word = of_word[words.kinds, words.is_first.astype(np.int64)]
     codes[np.cumsum(edges)[:-1] > 0] = np.repeat(of_word, words.ends - words.starts)
     _join_numbers(characters, codes)
+    for match in _URL.finditer(characters.text):
+        codes[match.start() : match.start() + _url_length(match[0])] = _NUMBER_OF["URLs"]
     before = words.starts[words.starts > 0] - 1
     spaces = before[is_space[before] & ~is_indentation[before]]
     codes[spaces] = codes[spaces + 1]
-    for match in _URL.finditer(characters.text):
-        codes[match.start() : match.end()] = _NUMBER_OF["URLs"]
     return codes
 
 
@@ -93,6 +93,12 @@ def _number_of_word(kind: WordKind, is_first: bool) -> int:
     if kind in _OF_WORD:
         return _NUMBER_OF[_OF_WORD[kind]]
     return _NUMBER_OF[f"{_WORDS_BY_ORDER[kind]}, {'first in the document' if is_first else 'seen before'}"]
+
+
+def _url_length(url: str) -> int:
+    """Without the brackets and punctuation of the sentence that it stands in."""
+    closers = [closer for opener, closer in ("()", "[]", "{}") if opener not in url]
+    return len(url.rstrip("".join([".,;:!?", *closers])))
 
 
 def _is_before_text(characters: Characters, is_space: NDArray[np.bool_]) -> NDArray[np.bool_]:

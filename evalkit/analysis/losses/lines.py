@@ -42,8 +42,8 @@ def losses_lines(results: Results, losses: CorpusLosses, axes: Sequence[str]) ->
     if len(losses.configurations) > 1:
         num_classes = sum(len(losses.of_axis(axis)) for axis in AXES)
         yield (
-            f"* differs also where all {num_classes} classes are looked at together: chance marks any of them "
-            f"in {1 - CONFIDENCE:.0%} of corpora; intervals are of each class by itself"
+            f"* differs also where all {num_classes} classes are looked at together: chance marks any of "
+            f"them in {1 - CONFIDENCE:.0%} of corpora; intervals are of each class by itself"
         )
 
 

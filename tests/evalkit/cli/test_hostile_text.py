@@ -49,7 +49,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     save_corpus(corpus, folder / "corpora")
     models = [BigramModel(f"toy:{EVIL}{name}", seed, lossy="15 ") for seed, name in enumerate("ab")]
-    run(models, [corpus], options=RunOptions(output=folder / "runs"))
+    run(models, [corpus], options=RunOptions(output=folder / "runs"), token_bits=True)
     write_cell_files(folder / "runs" / "task" / "cell.json", task_content(model=EVIL, task=EVIL))
     write_cell_files(folder / "probes" / "cell.json", probe_content(task=EVIL, model=EVIL))
     (folder / "damaged" / EVIL.replace("/", "")).mkdir(parents=True)
@@ -142,6 +142,13 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("leaderboard", "site"): _REFRESH,
     ("leaderboard", "window"): lambda folder: [[], ["--date", EVIL], ["--config", EVIL]],
     ("lm-eval",): lambda folder: [["ls", EVIL]],
+    ("losses",): lambda folder: [
+        ["runs"],
+        ["runs", "--json"],
+        ["runs", "--corpora", EVIL],
+        ["runs", "--axes", EVIL],
+        ["runs", "--models", EVIL],
+    ],
     ("models", "formats"): lambda folder: [[], ["--json"]],
     ("models", "list"): lambda folder: [[], ["--json"]],
     ("models", "show"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],

@@ -39,6 +39,7 @@ COMMANDS = {
     "leaderboard": ["check", "commit", "crawl", "months", "publish", "refresh", "score", "site", "window"],
     "lm-eval": [],  # everything behind it is lm-evaluation-harness's own
     "models": ["formats", "list", "show"],
+    "losses": [],
     "parity": [],
     "plan": [],
     "plot": [],

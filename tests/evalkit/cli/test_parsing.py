@@ -26,6 +26,7 @@ LISTS = {
     "evalkit bench score": {"--models", "--corpora"},
     "evalkit compress": {"--prefix"},
     "evalkit plan": {"--models", "--corpora"},
+    "evalkit losses": {"--corpora", "--models", "--axes"},
     "evalkit compare": {"--ignore-tensors", "--prefix"},
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
     "evalkit report": {"--corpora"},
