@@ -59,7 +59,7 @@ FLOORS = {
     "evalkit_tasks": (
         {"formal", "metrics"},
         {"asking", "compiling", "training"},
-        {"plots"},
+        {"notes", "plots"},
         {"compile_cli", "describe_cli", "train_cli"},
         {"table_cli"},
         {"cli"},

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Annotated, ClassVar, NamedTuple
 
 from evalkit.cells.schema import Cell
@@ -216,6 +216,24 @@ class ProbeCell(Cell):
     training: ProbeTraining
     items: ProbeRows
     trainer_version: int
+
+    @property
+    def experiment(self) -> Hashable:
+        """What the seeds of one experiment have in common, and no cell of another one.
+
+        What another version of the trainer made, or of the task, is another experiment.
+        """
+        return dataclasses.replace(self.spec, seed=0), self.trainer_version, self.task.version
+
+    @property
+    def l90_text(self) -> str:
+        """Its L90 as tables have it; ``>640`` where more than 90 % of the strings have no error to their end.
+
+        – where all is asked at the end: then there is no first error, whatever cells of older versions say.
+        """
+        if self.l90 is None or self.spec.labels == "last":
+            return "–"
+        return f">{self.l90.test.rpartition('-')[2]}" if self.l90.length is None else str(self.l90.length)
 
     def headline(self, test: str) -> Headline:
         """Of strings of one length the share with every label right; of a range that of right last labels.

@@ -1,7 +1,7 @@
 """Which files the site has, and what goes into each."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.rankings import Leaderboard
@@ -33,6 +33,7 @@ def write(
     catalog: Mapping[str, CatalogEntry],
     *,
     num_documents: int,
+    warn: Callable[[str], None],
 ) -> int:
     """Write everything; returns how many corpora the explorer has.
 
@@ -42,6 +43,7 @@ def write(
         backgrounds: per corpus, what is known of it beyond its cells.
         catalog: see `evalkit.models.catalog.load_catalog`.
         num_documents: how many documents of a corpus the explorer can open at most.
+        warn: told of what is left out.
     """
     pages = Pages(board, backgrounds, catalog)
     explored = write_explorer(writer, pages, num_documents)
@@ -65,10 +67,7 @@ def write(
         chosen=chosen,
         is_near_only=near_only,
     )
-    files, groups = probe_groups(board.results.probes, board.results.folder)
-    for path, text in files.items():
-        writer.text(path, text)
-    writer.page("probes.html", "probes.html", groups=groups)
+    _write_probes(writer, board, warn)
     if writer.audits:
         writer.page("audits.html", "audits.html", audits=writer.audits)
     writer.page("published.html", "published.html", tables=all_tables(pages))
@@ -86,6 +85,14 @@ def write(
         is_near_only=near_only,
     )
     return len(explored)
+
+
+def _write_probes(writer: Writer, board: Leaderboard, warn: Callable[[str], None]) -> None:
+    """The page of tasks and trained probes, and their cells."""
+    files, groups = probe_groups(board.results.probes, board.results.folder, warn)
+    for path, text in files.items():
+        writer.text(path, text)
+    writer.page("probes.html", "probes.html", groups=groups)
 
 
 def _write_corpus(writer: Writer, pages: Pages, index: int, *, is_explored: bool) -> None:

@@ -1,30 +1,31 @@
 """Cells of tasks and of trained probes on their page: whatever numbers they hold, put side by side.
 
-The results by length or bucket stand side by side: a task's `summary`, a trained probe's sequence accuracy in
-each test. Everything else of a cell is listed below them as its file has it, without knowing what it means.
-What was trained says how in its `spec`: layers and seed tell cells apart, and whatever else differs between
-two that agree in these.
+The results by length or bucket stand side by side: a task's `summary`; of trained networks the accuracy of
+all seeds of an experiment in each test, by the names of ``evalkit probe table``. Everything else of a cell is
+listed below them as its file has it, without knowing what it means; what its package says of a task stands
+above.
 """
 
-import dataclasses
 import json
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.results import unique
+from evalkit.analysis.task_notes import TaskNotes, task_notes
 from evalkit.analysis.task_pairs import PairedAccuracy, paired_accuracies
 from evalkit.cells.probe_schema import ProbeCell, is_length, label_of_test
 from evalkit.cells.schema import TaskCell, content_of
 from evalkit.fields import to_json
 from evalkit.files import slug, strict_json
 from evalkit.report.text import signed
+from evalkit.tasks import SummaryRow
 
 _PLUMBING = ("kind", "schema_version", "status", "created", "environment", "sha256", "documents", "items")
 _MAX_LIST = 12
-_TOLD_APART_BY = ("num_layers", "seed")
+_SETTING = {"num_layers": "layers", "labels": "labels", "train_length": "T", "num_steps": "steps"}
+"""What is said of every training, and what ``evalkit probe table`` calls it."""
 
 
 class Table(NamedTuple):
@@ -36,31 +37,36 @@ class Table(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """An accuracy in percent, as text."""
+    """An accuracy in percent, as text; of several seeds each one's."""
 
     value: str
-    range: str
-    """Its interval; empty where there is none."""
-    majority: str = ""
-    """What the best constant answer would have got; empty where that is not known."""
+    range: str = ""
+    """Its interval; empty where there are several, which say more."""
+    beside: str = ""
+    """What to compare it with."""
     is_at_majority: bool = False
 
 
-@dataclasses.dataclass
-class ShownCell:
-    """A cell on the page."""
+class ShownCell(NamedTuple):
+    """Everything in a cell."""
 
     href: str
-    model: str
-    method: str | None
-    spec: Mapping[str, object]
-    accuracies: dict[str, Accuracy]
-    """By test."""
+    title: str
     scalars: list[tuple[str, str]]
     """Name and text."""
     tables: list[Table]
-    settings: str = ""
-    """What tells it from the other cells of its model."""
+
+
+class ShownRow(NamedTuple):
+    """A model's line in the table of a task."""
+
+    model: str
+    links: list[tuple[str, str]]
+    """Of its cells, one for each seed: the text, and where the cell lies."""
+    settings: str
+    """How the model was asked, or trained."""
+    accuracies: dict[str, Accuracy]
+    """By test."""
     theory: str = ""
     """The layers that suffice by theory; empty where it says nothing."""
 
@@ -82,46 +88,124 @@ class ProbeGroup(NamedTuple):
     """The cells of one task."""
 
     name: str
+    is_trained: bool
+    """Whether networks were trained on it; else pretrained models were asked."""
     tests: list[str]
+    rows: list[ShownRow]
     cells: list[ShownCell]
     pairs: list[ShownPair]
-    language_class: str = ""
-    """Of a regular language; empty where it is none, or the cells are older than that."""
+    notes: TaskNotes | None
+    """What its package says of it."""
+    language_class: str
+    """Of a regular language; empty where it is none, or nobody says it."""
 
 
 def probe_groups(
-    probes: Sequence[TaskCell | ProbeCell], results: Path
+    probes: Sequence[TaskCell | ProbeCell], results: Path, warn: Callable[[str], None]
 ) -> tuple[dict[str, str], list[ProbeGroup]]:
     """The cells by task.
 
     Args:
         probes: the cells.
         results: the folder under which they lie.
+        warn: told of packages that cannot say what they know of a task.
 
     Returns:
-        The files of the cells, by their path in the site; and a group for each task.
+        The files of the cells, by their path in the site; and a group for each task, those of trained
+        networks first.
 
     Raises:
         ScoringError: a cell's rows cannot be read.
     """
     files: dict[str, str] = {}
-    shown_cells: dict[str, list[ShownCell]] = {}
+    hrefs: dict[Path, str] = {}
+    trained: dict[str, list[ProbeCell]] = {}
+    pretrained: dict[str, list[TaskCell]] = {}
     taken: set[str] = set()
     for cell in probes:
         relative = cell.path.relative_to(results).as_posix()
         href = f"cells/probes/{unique(slug(relative.removesuffix('.json')), taken)}.json"
         files[href] = strict_json(content_of(cell))
-        shown_cells.setdefault(cell.task.name or cell.kind, []).append(_shown(cell, href))
-    pairs = paired_accuracies(cell for cell in probes if isinstance(cell, TaskCell))
-    groups = []
-    for name, cells in sorted(shown_cells.items()):
-        tests = _in_order(list(dict.fromkeys(test for cell in cells for test in cell.accuracies)))
-        _tell_apart(cells)
-        cells.sort(key=lambda cell: (cell.model, cell.method or "", *_place(cell.spec)))
+        hrefs[cell.path] = href
+        if isinstance(cell, ProbeCell):
+            trained.setdefault(cell.task.name or cell.kind, []).append(cell)
+        else:
+            pretrained.setdefault(cell.task.name or cell.kind, []).append(cell)
+    pairs = paired_accuracies(cell for cells in pretrained.values() for cell in cells)
+    groups = [_trained_group(name, cells, hrefs, warn) for name, cells in sorted(trained.items())]
+    for name, asked_cells in sorted(pretrained.items()):
         shown_pairs = [_shown_pair(pair) for pair in pairs if pair.task == name]
-        classes = [_language_class(cell) for cell in probes if cell.task.name == name]
-        groups.append(ProbeGroup(name, tests, cells, shown_pairs, max(classes, default="")))
+        groups.append(_asked_group(name, asked_cells, shown_pairs, hrefs, warn))
     return files, groups
+
+
+def _trained_group(
+    name: str, cells: Sequence[ProbeCell], hrefs: Mapping[Path, str], warn: Callable[[str], None]
+) -> ProbeGroup:
+    notes = task_notes(name, cells, warn)
+    experiments: dict[Hashable, list[ProbeCell]] = {}
+    for cell in cells:
+        experiments.setdefault(cell.experiment, []).append(cell)
+    for seeds in experiments.values():
+        seeds.sort(key=lambda cell: cell.spec.seed)
+    ordered = sorted(experiments.values(), key=lambda seeds: _place(seeds[0]))
+    settings = _settings([seeds[0] for seeds in ordered])
+    rows = [
+        ShownRow(
+            model=seeds[0].model.name or "unnamed model",
+            links=[(f"seed {cell.spec.seed}", hrefs[cell.path]) for cell in seeds],
+            settings=setting,
+            accuracies=_seeds_accuracies(seeds),
+            theory=_sufficient_layers(seeds[0], notes),
+        )
+        for seeds, setting in zip(ordered, settings, strict=True)
+    ]
+    theories = [cell.task.theory.language_class for cell in cells if cell.task.theory is not None]
+    return ProbeGroup(
+        name=name,
+        is_trained=True,
+        tests=_in_order(list(dict.fromkeys(test for row in rows for test in row.accuracies))),
+        rows=rows,
+        cells=[
+            _everything(cell, hrefs[cell.path], f"{cell.model.name}, {setting}; seed {cell.spec.seed}")
+            for seeds, setting in zip(ordered, settings, strict=True)
+            for cell in seeds
+        ],
+        pairs=[],
+        notes=notes,
+        language_class=(notes and notes.language_class) or max(theories, default=""),
+    )
+
+
+def _asked_group(
+    name: str,
+    cells: Sequence[TaskCell],
+    pairs: list[ShownPair],
+    hrefs: Mapping[Path, str],
+    warn: Callable[[str], None],
+) -> ProbeGroup:
+    ordered = sorted(cells, key=lambda cell: (cell.model.name or "", cell.task.method))
+    rows = [
+        ShownRow(
+            model=cell.model.name or "unnamed model",
+            links=[("the cell", hrefs[cell.path])],
+            settings=cell.task.method,
+            accuracies={row.bucket: _answered(row) for row in cell.summary},
+        )
+        for cell in ordered
+    ]
+    return ProbeGroup(
+        name=name,
+        is_trained=False,
+        tests=_in_order(list(dict.fromkeys(test for row in rows for test in row.accuracies))),
+        rows=rows,
+        cells=[
+            _everything(cell, hrefs[cell.path], f"{cell.model.name}, {cell.task.method}") for cell in ordered
+        ],
+        pairs=pairs,
+        notes=task_notes(name, cells, warn),
+        language_class="",
+    )
 
 
 def _shown_pair(pair: PairedAccuracy) -> ShownPair:
@@ -136,56 +220,77 @@ def _shown_pair(pair: PairedAccuracy) -> ShownPair:
     )
 
 
-def _shown(cell: TaskCell | ProbeCell, href: str) -> ShownCell:
+def _everything(cell: TaskCell | ProbeCell, href: str, title: str) -> ShownCell:
     # Through JSON: in the order of the file, and lists where the cell has tuples.
     content = json.loads(strict_json(content_of(cell)))
     scalars, tables = _parts({name: value for name, value in content.items() if name not in _PLUMBING})
-    return ShownCell(
-        href=href,
-        model=cell.model.name or "unnamed model",
-        method=cell.task.method if isinstance(cell, TaskCell) else None,
-        spec=to_json(cell.spec) if isinstance(cell, ProbeCell) else {},
-        accuracies=_accuracies(cell),
-        scalars=scalars,
-        tables=tables,
-        theory=_sufficient_layers(cell),
-    )
+    return ShownCell(href, title, scalars, tables)
 
 
-def _language_class(cell: TaskCell | ProbeCell) -> str:
-    theory = cell.task.theory if isinstance(cell, ProbeCell) else None
-    return "" if theory is None else theory.language_class
-
-
-def _sufficient_layers(cell: TaskCell | ProbeCell) -> str:
-    theory = cell.task.theory if isinstance(cell, ProbeCell) else None
+def _sufficient_layers(cell: ProbeCell, notes: TaskNotes | None) -> str:
+    if notes is not None and cell.model.name in notes.layers:
+        return notes.layers[cell.model.name]
+    theory = cell.task.theory
     return (theory and theory.sufficient_layers) or ""
 
 
-def _accuracies(cell: TaskCell | ProbeCell) -> dict[str, Accuracy]:
-    if isinstance(cell, TaskCell):
-        return {row.bucket: _percent(row.accuracy, row.low, row.high) for row in cell.summary}
+def _answered(row: SummaryRow) -> Accuracy:
+    """What a model answered to the questions of a bucket."""
+    beside = [f"chance {_percent(row.chance)}"]
+    if row.baseline_accuracy is not None:
+        beside.append(f"best heuristic {_percent(row.baseline_accuracy)}")
+    gain, low, high = (row.further.get(name) for name in ("gain", "gain from", "gain to"))
+    if gain is not None:
+        ends = "" if low is None or high is None else f" ({signed(100 * low, 1)} to {signed(100 * high, 1)})"
+        beside.append(f"gain {signed(100 * gain, 1)}{ends}")
+    interval = f"{_percent(row.low)}–{_percent(row.high)}"
+    return Accuracy(_percent(row.accuracy), interval, ", ".join(beside))
+
+
+def _seeds_accuracies(seeds: Sequence[ProbeCell]) -> dict[str, Accuracy]:
+    """The accuracies of an experiment's seeds, and its L90."""
     accuracies = {}
-    for name in sorted(cell.tests):
-        headline = cell.headline(name)
-        accuracies[label_of_test(name)] = _percent(headline.accuracy, headline.low, headline.high)._replace(
-            majority="" if headline.majority is None else f"{100 * headline.majority:.1f}",
-            is_at_majority=headline.is_at_majority,
+    for test in seeds[0].tests_by_length():
+        headlines = [cell.headline(test) for cell in seeds]
+        values = list(dict.fromkeys(_percent(headline.accuracy) for headline in headlines))
+        first = headlines[0]
+        accuracies[_column(seeds[0], test)] = Accuracy(
+            value=values[0] if len(values) == 1 else " ".join(_percent(head.accuracy) for head in headlines),
+            range="" if len(seeds) > 1 else f"{_percent(first.low)}–{_percent(first.high)}",
+            beside="" if first.majority is None else f"constant {_percent(first.majority)}",
+            is_at_majority=all(headline.is_at_majority for headline in headlines),
         )
-    return accuracies
+    lengths = [cell.l90_text for cell in seeds]
+    text = lengths[0] if len(set(lengths)) == 1 else " ".join(lengths)
+    return accuracies | {_L90: Accuracy(text)}
 
 
-def _percent(value: float, low: float, high: float) -> Accuracy:
-    return Accuracy(f"{100 * value:.1f}", f"{100 * low:.1f}–{100 * high:.1f}")
+_L90 = "L90"
+"""Its column."""
+
+
+def _column(cell: ProbeCell, test: str) -> str:
+    """The column of a test: by how many times its strings are as long as the longest in training."""
+    times, remainder = divmod(int(test), cell.spec.train_length) if is_length(test) else (0, 1)
+    return label_of_test(test) if remainder else f"{times}x"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
 
 
 def _in_order(tests: list[str]) -> list[str]:
-    """Lengths from short to long, then ranges of lengths, then a task's own; other names as they came."""
-    if not all(re.match(r"\d+(-\d+, | |$)", test) for test in tests):
+    """Multiples of the training length, lengths from short to long, then ranges, a task's own and L90.
+
+    Other names as they came.
+    """
+    if not all(re.match(r"\d+(-\d+, | |x?$)", test) or test == _L90 for test in tests):
         return tests
     return sorted(
         tests,
         key=lambda test: (
+            test == _L90,
+            not test.endswith("x"),
             not is_length(test),
             "-" not in test,
             [int(part) for part in re.findall(r"\d+", test)],
@@ -194,25 +299,29 @@ def _in_order(tests: list[str]) -> list[str]:
     )
 
 
-def _place(spec: Mapping[str, object]) -> list[float]:
-    values = [spec.get(name) for name in _TOLD_APART_BY]
-    return [value if isinstance(value, int | float) else 0 for value in values]
+def _place(cell: ProbeCell) -> tuple[str, int, int, int, str]:
+    spec = cell.spec
+    return cell.model.name or "", spec.num_layers, spec.train_length, spec.num_steps, cell.path.name
 
 
-def _tell_apart(cells: Sequence[ShownCell]) -> None:
-    """Gives each cell its settings, in words."""
-    alike = defaultdict(list)
-    for cell in cells:
-        alike[cell.model, cell.method, *_place(cell.spec)].append(cell)
-    for members in alike.values():
-        names = sorted({name for cell in members for name in cell.spec} - set(_TOLD_APART_BY))
-        differing = [name for name in names if len({_text(cell.spec.get(name)) for cell in members}) > 1]
-        for cell in members:
-            shown = [name for name in (*_TOLD_APART_BY, *differing) if name in cell.spec]
-            words = [
-                f"{name.removeprefix('num_').replace('_', ' ')} {_text(cell.spec[name])}" for name in shown
-            ]
-            cell.settings = ", ".join(filter(None, [cell.method, *words]))
+def _settings(cells: Sequence[ProbeCell]) -> list[str]:
+    """How each was trained: what is said of all, and what tells it from those that agree in that."""
+    specs = [to_json(cell.spec) | {"task version": cell.task.version} for cell in cells]
+    settings = []
+    for cell, spec in zip(cells, specs, strict=True):
+        alike = [
+            rival
+            for rival_cell, rival in zip(cells, specs, strict=True)
+            if rival_cell.model.name == cell.model.name
+            and all(rival[name] == spec[name] for name in _SETTING)
+        ]
+        words = {label: spec[name] for name, label in _SETTING.items()}
+        for name in spec.keys() - _SETTING.keys() - {"seed"}:
+            if len({_text(rival.get(name)) for rival in alike}) > 1:
+                words[name.removeprefix("num_").replace("_", " ")] = spec[name]
+        ordered = [*words][: len(_SETTING)], sorted([*words][len(_SETTING) :])
+        settings.append(", ".join(f"{name} {_text(words[name])}" for part in ordered for name in part))
+    return settings
 
 
 def _parts(content: Mapping[str, object], prefix: str = "") -> tuple[list[tuple[str, str]], list[Table]]:

@@ -96,7 +96,7 @@ def build_site(
             docs_link="docs/index.html" if docs else options.docs,
         )
         num_explored = content.write(
-            writer, board, backgrounds, catalog, num_documents=options.num_explorer_documents
+            writer, board, backgrounds, catalog, num_documents=options.num_explorer_documents, warn=warn
         )
         _write_figures(writer, options.figures)
         for name, path in docs.items():

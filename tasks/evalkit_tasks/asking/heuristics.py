@@ -46,9 +46,12 @@ def best_heuristic(items: Sequence[Item]) -> Baseline:
     """The best of the items' heuristics and of always giving the same answer, chosen by other items.
 
     Each half of the items is answered by the heuristic, and the constant answer, that is best on the other
-    half: what is chosen and judged by the same items is too good. Its name has both where they differ.
+    half: what is chosen and judged by the same items is too good. Its name has both where they differ. Each
+    length and each place of the right answer is in both halves alike: else the constant answer that is right
+    most often in a half would be right least often in the next, and any answer better than it.
     """
-    halves = items[::2], items[1::2]
+    in_turn = sorted(items, key=lambda item: (item.length, len(item.story.answers), item.story.label))
+    halves = in_turn[::2], in_turn[1::2]
     names, is_right = [], {}
     for judged, chosen_by in (halves, halves[::-1]):
         if not judged:

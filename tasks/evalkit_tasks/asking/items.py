@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from typing import Any, Generic, TypeVar
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Part of every digest of a task; raised by a change of what is made of a model's answers."""
 
 MAX_SHOTS = 8

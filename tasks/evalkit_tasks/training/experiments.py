@@ -4,7 +4,7 @@ Tables, files and plots group the cells and find the fewest layers here, and now
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from statistics import median
 from typing import NamedTuple
 
@@ -85,10 +85,9 @@ def group_experiments(cells: Iterable[ProbeCell]) -> list[Experiment]:
 
     What another version of the trainer made, or of the task, is another experiment.
     """
-    groups: dict[tuple[ProbeSpec, int, int | None], list[ProbeCell]] = {}
+    groups: dict[Hashable, list[ProbeCell]] = {}
     for cell in cells:
-        spec = dataclasses.replace(cell.spec, seed=0)
-        groups.setdefault((spec, cell.trainer_version, cell.task.version), []).append(cell)
+        groups.setdefault(cell.experiment, []).append(cell)
     experiments = [
         Experiment(tuple(sorted(seeds, key=lambda cell: cell.spec.seed))) for seeds in groups.values()
     ]

@@ -25,6 +25,10 @@ class Source:
     """The lengths that were tested, as our tests are called."""
     metric: str
     """Our name of its accuracy, without ``_accuracy``."""
+    labels: str
+    """What its networks are asked for in training, as our ``--labels``."""
+    train_length: int
+    """The longest string in training."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,8 @@ class Comparison(NamedTuple):
     ours: tuple[float, ...]
     """Percent, of each seed; empty where there is no such experiment."""
     ours_setting: str
+    is_same_protocol: bool = False
+    """Whether ours was trained with the same labels and on strings up to the same length."""
 
 
 @functools.cache
@@ -118,8 +124,10 @@ def _fits(experiment: Experiment, row: Row, comparison: Comparison) -> bool:
 
 def _beside(comparison: Comparison, experiment: Experiment) -> Comparison:
     spec = experiment.spec
+    source = published().sources[comparison.source]
     accuracies = experiment.values(comparison.test, f"{comparison.metric}_accuracy")
     return comparison._replace(
         ours=tuple(100 * accuracy for accuracy in accuracies),
         ours_setting=f"{spec.num_layers} layers, {spec.labels} label, {spec.num_steps} steps",
+        is_same_protocol=(spec.labels, spec.train_length) == (source.labels, source.train_length),
     )

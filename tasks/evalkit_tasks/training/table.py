@@ -192,6 +192,7 @@ def print_published(cells: Sequence[ProbeCell], stream: TextIO) -> None:
 def _comparison_texts(comparison: Comparison, source_number: int) -> list[str]:
     deviation = "" if comparison.deviation is None else f" ± {comparison.deviation:.1f}"
     ours = "-"
+    ours_differs = bool(comparison.ours) and not comparison.is_same_protocol
     if comparison.ours:
         seeds = " ".join(f"{value:.1f}" for value in comparison.ours)
         ours = f"{median(comparison.ours):.1f} [{seeds}]"
@@ -202,7 +203,7 @@ def _comparison_texts(comparison: Comparison, source_number: int) -> list[str]:
         f"{comparison.value:.1f}{deviation}",
         f"[{source_number}]",
         ours,
-        comparison.ours_setting,
+        comparison.ours_setting + (" (another protocol)" if ours_differs else ""),
     ]
 
 
@@ -232,20 +233,8 @@ def _headlines(experiment: Experiment, test: str) -> str:
 
 
 def _l90(experiment: Experiment) -> str:
-    """Each seed's L90; ``>640`` where more than 90 % of the strings are without an error to their end.
-
-    – where all is asked at the end: then there is no first error, whatever cells of older versions say.
-    """
-    if experiment.spec.labels == "last":
-        return "–"
-    texts = []
-    for cell in experiment.cells:
-        if cell.l90 is None:
-            texts.append("–")
-        elif cell.l90.length is None:
-            texts.append(f">{cell.l90.test.rpartition('-')[2]}")
-        else:
-            texts.append(str(cell.l90.length))
+    """Each seed's L90; once where they agree."""
+    texts = [cell.l90_text for cell in experiment.cells]
     return texts[0] if len(set(texts)) == 1 else " ".join(texts)
 
 

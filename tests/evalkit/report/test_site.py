@@ -262,27 +262,44 @@ def test_a_large_store_is_built_fast(large: Large) -> None:
 
 
 def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
-    short = {**task_content("b"), "summary": task_content()["summary"][:1]}
+    gained = {**task_content("b"), "summary": task_content()["summary"][:1]}
+    gained["summary"][0]["further"] |= {"gain": 0.671875, "gain from": 0.5, "gain to": -0.0625}
     runs = {
         "tasks/s3/a/1.json": task_content("<b>a</b>"),
-        "tasks/s3/b/2.json": short,
-        "probes/parity/c/3.json": probe_content("parity", "c", accuracies={128: 1.0}, num_losses=99),
+        "tasks/s3/b/2.json": gained,
+        "probes/s3/c/3.json": probe_content("s3", "c", accuracies={32: 1.0, 48: 0.5}, num_losses=99),
+        "probes/s3/lstm/4.json": probe_content("s3", "lstm", accuracies={32: 1.0, 48: 0.5}, seed=1),
+        "probes/s3/lstm/5.json": probe_content("s3", "lstm", accuracies={32: 1.0, 48: 0.25}, seed=0),
     }
     cells = [write_cell_files(tmp_path / "runs" / path, content) for path, content in runs.items()]
-    assert build_site_of(tmp_path / "runs", tmp_path / "site").num_cells == 3
+    assert build_site_of(tmp_path / "runs", tmp_path / "site").num_cells == 5
     tree = lxml.html.fromstring((tmp_path / "site" / "probes.html").read_text(encoding="utf-8"))
     tables = [
-        [[" ".join(cell.text_content().split()) for cell in row] for row in table.xpath(".//tr")]
+        [[" ".join(" ".join(cell.itertext()).split()) for cell in row] for row in table.xpath(".//tr")]
         for table in tree.xpath("//table[contains(@class, 'probes')]")
     ]
+    setting = "layers 1, labels every, T 32, steps"
+    beside = "chance 16.7, best heuristic 31.2"
+    # The same name is a task that is trained and a task that is asked.
     assert tables == [
-        [["model", "128"], ["clayers 1, seed 0", "100.0 90.0–100.0"]],
+        [
+            ["model", "1x", "48", "L90"],
+            [f"c {setting} 2,475 seed 0", "100.0 90.0–100.0", "50.0 45.0–55.0", "37"],
+            [f"lstm {setting} 75 seed 0 , seed 1 layers by theory: 1", "100.0", "25.0 50.0", "37"],
+        ],
         [
             ["model", "1–2", "3–4"],
-            ["<b>a</b>likelihood, 4 shots", "98.4 91.7–99.7", "25.0 16.0–36.8"],
-            ["blikelihood, 4 shots", "98.4 91.7–99.7", "–"],
+            ["<b>a</b> likelihood, 4 shots the cell", f"98.4 91.7–99.7 {beside}", f"25.0 16.0–36.8 {beside}"],
+            ["b likelihood, 4 shots the cell", f"98.4 91.7–99.7 {beside}, gain +67.2 (+50.0 to −6.2)", "–"],
         ],
     ]
+    assert [" ".join(title.text_content().split()) for title in tree.xpath("//h2 | //h3")] == [
+        "Networks trained from scratch",
+        "s3 solvable",
+        "Pretrained models, asked",
+        "s3",
+    ]
+    assert "Elements of a group, uniform: the product so far after each." in tree.text_content()
     assert "99 values, in the cell" in tree.text_content()
     for href in tree.xpath("//table[contains(@class, 'probes')]//a/@href"):
         assert json.loads((tmp_path / "site" / href).read_text(encoding="utf-8")) in cells

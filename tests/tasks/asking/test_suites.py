@@ -20,7 +20,7 @@ from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
 from evalkit.runner.tasks import TaskRunResult, run_tasks
 from evalkit.tasks import TaskOptions
-from evalkit_tasks.asking.heuristics import best_heuristic, heuristic_accuracies
+from evalkit_tasks.asking.heuristics import best_heuristic, chance, heuristic_accuracies
 from evalkit_tasks.asking.hidden_state_task import HiddenStateTask
 from evalkit_tasks.asking.items import Item, Story
 from evalkit_tasks.asking.likelihood_task import LikelihoodTask
@@ -49,6 +49,7 @@ def test_a_model_that_knows_is_always_right(name: str) -> None:
         for row in outcome.summary:
             assert row.accuracy == row.further["per byte"] == row.further["likelihood"] == 1
             assert row.high == pytest.approx(1)
+            assert row.further["gain"] == pytest.approx(1 - row.baseline_accuracy)
             commutes = name in ("parity-toggles", "clock-walk")
             assert row.further["both orders"] in ((None,) if commutes else (1, None))
             assert commutes or (row.further["both, chance"] or 0.25) <= 0.25
@@ -85,6 +86,17 @@ def test_a_constant_answer_is_right_as_often_as_a_guess() -> None:
             counts = np.bincount([item.story.label for item in singles], minlength=num_answers)
             # Boxes have as many answers as there are different contents: two to four.
             assert (counts == 60 // num_answers).all() or (name == "boxes" and counts.max() <= 30)
+
+
+@pytest.mark.parametrize("name", ["parity-toggles", "boxes", "shell-game-3", "python-swaps"])
+def test_the_constant_answer_is_as_good_as_a_guess_on_items_that_it_was_not_chosen_by(name: str) -> None:
+    # Right answers go through all places in turn: halves by turns would have different ones.
+    options = dataclasses.replace(OPTIONS, num_items=60, lengths=(1, 4))
+    items = [item for item in tasks_of(name, options)[0].items if item.twin_of is None]
+    bare = [dataclasses.replace(item, story=dataclasses.replace(item.story, guesses={})) for item in items]
+    for length in (1, 4):
+        of_length = [item for item in bare if item.length == length]
+        assert best_heuristic(of_length).accuracy == pytest.approx(chance(of_length), abs=0.04)
 
 
 def test_the_best_heuristic_is_chosen_by_other_items_than_it_is_judged_on() -> None:

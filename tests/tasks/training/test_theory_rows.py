@@ -46,8 +46,8 @@ def test_a_cell_holds_what_theory_says_and_the_site_shows_it(tmp_path: Path) -> 
     write_cell_files(tmp_path / "cell.json", content)
     cell = read_cell(tmp_path / "cell.json")
     assert isinstance(cell, ProbeCell)
-    [group] = probe_groups([cell], tmp_path)[1]
-    assert (group.language_class, [cell.theory for cell in group.cells]) == ("solvable", ["none"])
+    [group] = probe_groups([cell], tmp_path, pytest.fail)[1]
+    assert (group.language_class, [row.theory for row in group.rows]) == ("solvable", ["none"])
 
 
 def test_rows_of_the_committed_results() -> None:

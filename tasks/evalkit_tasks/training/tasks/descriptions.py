@@ -64,6 +64,9 @@ class Descriptions:
 
     sources: Mapping[str, Source]
     tasks: tuple[Description, ...]
+    """Of the networks that are trained."""
+    pretrained: tuple[Description, ...]
+    """Those that pretrained models are asked."""
 
 
 @functools.cache
@@ -93,6 +96,11 @@ def describe(name: str) -> Description:
     return of_name["regex:PATTERN" if is_recognition else "GROUP"]
 
 
+def describe_asked(name: str) -> Description | None:
+    """What is said of a task that pretrained models are asked; None of one that is not ours."""
+    return next((description for description in descriptions().pretrained if name in description.names), None)
+
+
 def page() -> str:
     """The page of the documentation that describes the tasks."""
     lines = [
@@ -108,16 +116,22 @@ def page() -> str:
         "",
     ]
     for description in descriptions().tasks:
-        lines += [f"## {', '.join(f'`{name}`' for name in description.names)}", ""]
-        lines += [description.summary, ""]
-        source = description.source
-        link = source.title if source.url is None else f"[{source.title}]({source.url})"
-        lines += [f"Source: {link}.", ""]
-        if description.protocol is not None:
-            lines += [f"As published: {description.protocol}.", ""]
-        lines += [f"- {difference}" for difference in description.differences]
-        lines += [""]
+        lines += _section(description)
+    lines += ["## Asked of pretrained models", "", "`evalkit run --tasks` takes these by name.", ""]
+    for description in descriptions().pretrained:
+        lines += _section(description, "###")
     return "\n".join(lines)
+
+
+def _section(description: Description, marks: str = "##") -> list[str]:
+    """The lines of a task."""
+    source = description.source
+    link = source.title if source.url is None else f"[{source.title}]({source.url})"
+    lines = [f"{marks} {', '.join(f'`{name}`' for name in description.names)}", ""]
+    lines += [description.summary, "", f"Source: {link}.", ""]
+    if description.protocol is not None:
+        lines += [f"As published: {description.protocol}.", ""]
+    return [*lines, *(f"- {difference}" for difference in description.differences), ""]
 
 
 if __name__ == "__main__":
