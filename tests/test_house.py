@@ -36,7 +36,7 @@ FLOORS = {
         {"dates", "errors", "fields", "files", "spreadsheets", "stats", "version"},
         {"extras", "hub_errors", "isolation", "plugins", "terminal"},
         {"corpora", "models"},
-        {"environment", "scoring", "tasks"},
+        {"environment", "requests", "scoring", "tasks"},
         {"coding"},
         {"bench", "cells"},
         {"audit"},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.cells.choices import CHOICE_COLUMNS, check_choices, choice_types
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.digests import texts_sha256
 from evalkit.corpora.parquet import bounded_batches, read_schema, read_table
@@ -64,6 +65,7 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
     with _readable():
         schema = read_schema(path)
     _check_schema(schema, has_tokens=cell.documents.token_bits)
+    has_choices = CHOICE_COLUMNS[0] in schema.names
     table = read_rows(path, set(schema.names) - _TOKEN_COLUMNS)
     if table.num_rows != cell.corpus.num_documents:
         raise FieldError(f"it has {table.num_rows} rows, and corpus.num_documents is another number")
@@ -86,6 +88,8 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
     )
     _check_documents(cell, columns)
     _check_sums(cell, columns, table)
+    if has_choices:
+        check_choices(table, columns.num_bytes, columns.total_bits)
     if cell.documents.token_bits:
         start = 0
         with _readable():
@@ -149,6 +153,8 @@ def _check_schema(schema: "pa.Schema", *, has_tokens: bool) -> None:
     if has_tokens:
         types |= {"token_bits": pa.list_(pa.float32()), "token_ends": pa.list_(pa.int64())}
     types |= dict.fromkeys((name for name in _LATER_COLUMNS if name in schema.names), pa.string())
+    if CHOICE_COLUMNS[0] in schema.names:
+        types |= choice_types()
     check_types(schema, types)
     unknown = set(schema.names) - set(types)
     if unknown:

@@ -5,8 +5,8 @@
 that a change of anything makes a new cell and nothing is overwritten (`evalkit.cells.files`).
 
 The Parquet's columns: ``id, sha256, title, cluster, num_bytes, num_tokens, total_bits, lossy``, since
-December 2026 ``published_at``, and with ``--token-bits`` the lists ``token_bits`` (float32, null where
-unpaid) and ``token_ends`` (byte offsets).
+December 2026 ``published_at``, where documents have choices `CHOICE_COLUMNS`, and with ``--token-bits`` the
+lists ``token_bits`` (float32, null where unpaid) and ``token_ends`` (byte offsets).
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.choices import choice_columns
 from evalkit.cells.keys import (
     accepted,
     cell_model_parts,
@@ -56,6 +57,7 @@ from evalkit.errors import ScoringError
 from evalkit.files import slug
 from evalkit.models.prefixes import NO_PREFIX, WITH_CONTEXT, Prefix, token_text
 from evalkit.models.protocol import ModelIdentity
+from evalkit.scoring.choices import ChoiceCosts
 from evalkit.scoring.documents import SCORER_VERSION, DocumentScore
 from evalkit.scoring.mode_finder import PrefixCost, PrefixTexts, read_prefix_texts, search_rule
 from evalkit.scoring.policy import HARNESS_POLICY
@@ -229,6 +231,7 @@ def write_cell(
     environment: Environment,
     tried: Sequence[PrefixCost] = (),
     proof: CellProof | None = None,
+    choices: Sequence[ChoiceCosts | None] | None = None,
 ) -> CorpusCell:
     """Write a cell's two files, the JSON last, and return it.
 
@@ -243,6 +246,7 @@ def write_cell(
         environment: from `evalkit.cells.provenance.cell_environment`.
         tried: what the prefixes cost of which this is the cheapest.
         proof: documents that were decoded again.
+        choices: what the documents' choices cost; None where there are none.
 
     Raises:
         ScoringError: no document could be scored.
@@ -275,7 +279,12 @@ def write_cell(
 
     parse = functools.partial(_parsed, spec, spec.token_bits, path)
     written = cell_files.write(
-        path, lambda parquet: write_rows(parquet, scores, token_bits=spec.token_bits), content, parse
+        path,
+        lambda parquet: write_rows(
+            parquet, scores, token_bits=spec.token_bits, further=choice_columns(choices)
+        ),
+        content,
+        parse,
     )
     remove_partial(path)
     return _named(check_kind(CorpusCell, cell_of(path, written)), spec)

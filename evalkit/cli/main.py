@@ -26,6 +26,7 @@ from evalkit.cli import (
     plan,
     plot,
     report,
+    requests,
     run,
     status,
     table,
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 app.add_typer(corpora.app, name="corpora")
 app.add_typer(models.app, name="models")
+app.add_typer(requests.app, name="requests")
 app.add_typer(bench.app, name="bench")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("run")(run.run_command)

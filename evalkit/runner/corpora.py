@@ -27,6 +27,7 @@ from evalkit.runner.plan import PlannedCell, planned_cell
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
 from evalkit.runner.shards import Work, places_of_shard
+from evalkit.scoring.choices import choice_costs, with_choices
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.mode_finder import PrefixCost, cheapest, prefix_costs, read_prefix_texts
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits, check_reads_contexts
@@ -176,7 +177,7 @@ def _planned(
     return planned_cell(
         located,
         corpus.name,
-        len(corpus.documents),
+        len(with_choices(corpus.documents)),
         f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
         spec.path(options.folder),
         functools.partial(_find, spec, num_proven),
@@ -204,9 +205,10 @@ def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -
     environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
     prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
     spool = TokenSpool(options.folder) if spec.token_bits else None
+    num_documents, documents = len(spec.corpus.documents), with_choices(spec.corpus.documents)
     log = PartialCell(
         spec.path(options.folder),
-        spec.corpus.documents,
+        documents,
         environment=environment,
         prefix=prefix,
         spool=spool,
@@ -217,7 +219,7 @@ def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -
     try:
         scores = score_documents(
             model,
-            spec.corpus.documents,
+            documents,
             spec.policy,
             spool=spool,
             progress=options.reporter.advance,
@@ -236,13 +238,14 @@ def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -
     proof = proof_of(model, spec, num_proven, prefix.ids if prefix else None) if num_proven else None
     return write_cell(
         spec,
-        scores,
+        scores[:num_documents],
         options.folder,
         seconds=seconds,
         prefix=prefix,
         environment=environment,
         tried=tried,
         proof=proof,
+        choices=choice_costs(spec.corpus.documents, scores),
     )
 
 

@@ -162,6 +162,10 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("probe", "table"): lambda folder: [["probes"], ["probes", "--json"], [EVIL]],
     ("probe", "train"): lambda folder: [["--task", EVIL, "--model", EVIL]],
     ("report",): lambda folder: [["damaged", "--output", "site"], [EVIL]],
+    ("requests", "accuracy"): lambda folder: [["runs"], ["runs", "--json"], [EVIL]],
+    ("requests", "build"): lambda folder: [[folder / "leaderboard.toml"], [EVIL]],
+    ("requests", "export"): lambda folder: [["jsonl", "evil", "-o", "x.jsonl"], [EVIL, "evil", "-o", "x"]],
+    ("requests", "show"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],
     ("run",): lambda folder: [
         ["--models", "zstd", "--corpora", "evil"],
         ["--models", "zstd", "--corpora", "evil", "--json"],

@@ -45,6 +45,7 @@ COMMANDS = {
     "plot": [],
     "probe": ["bench", "compile", "list", "registers", "show", "table", "train"],
     "report": [],
+    "requests": ["accuracy", "build", "export", "show"],
     "run": [],
     "status": [],
     "table": [],

@@ -1,0 +1,245 @@
+"""The kinds of request sets, in one table, `KINDS`: what each reads of a row, and what it makes of it.
+
+To add one, write the function that makes `Part`s of a row, and its line.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from evalkit.corpora.readers import type_name
+from evalkit.errors import CorpusError
+from evalkit.requests.task_file import TaskFile
+
+_LAST_WORD = re.compile(r"^(.*\S)(\s+\S+)\s*$", re.DOTALL)
+_NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+
+
+class Part(NamedTuple):
+    """One request of a row, before it is written out."""
+
+    values: Mapping[str, object]
+    """For the template of the context."""
+    continuations: tuple[Mapping[str, object], ...]
+    """For the template of the continuation: of each choice, or of the only one."""
+    gold: int = 0
+    """Which of them is the right one."""
+
+
+Row = Mapping[str, object]
+
+
+class Kind(NamedTuple):
+    """A kind of request sets."""
+
+    help: str
+    columns: tuple[str, ...]
+    """What is read of a row."""
+    optional_columns: tuple[str, ...]
+    context: str
+    """Template."""
+    continuation: str
+    parts: Callable[[str, Row, TaskFile], list[Part]]
+    """The requests of a row, given where it stands; none where it does not say what is right."""
+
+
+def _text(place: str, row: Row, name: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str):
+        raise CorpusError(f"{place}: {name!r} is {type_name(value)}, not a text")
+    return value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _choice_texts(place: str, value: object) -> tuple[list[str], list[str]]:
+    """The choices, and their labels where they have any: lists of texts, or ARC's pair of lists."""
+    labels: object = []
+    texts = value
+    if isinstance(value, Mapping) and {"text", "label"} <= value.keys():
+        texts, labels = value["text"], value["label"]
+    if not isinstance(texts, list) or not isinstance(labels, list) or not all(map(_is_text, texts)):
+        raise CorpusError(f"{place}: 'choices' is {type_name(value)}, not a list of texts")
+    if len(texts) < 2:
+        raise CorpusError(f"{place}: 'choices' has {len(texts)}; at least two are needed to choose")
+    return texts, [str(label) for label in labels]
+
+
+def gold_place(
+    place: str, value: object, choices: Sequence[str], labels: Sequence[str], first_number: int
+) -> int | None:
+    """Which choice is the right one: by its text, label, number or letter; None where the row does not say.
+
+    Raises:
+        CorpusError: it names no choice.
+    """
+    if value is None or value in ("", -1, "-1"):  # as test sets have it whose answers are not told
+        return None
+    if isinstance(value, str) and choices.count(value) == 1:
+        return choices.index(value)
+    if str(value) in labels:
+        return labels.index(str(value))
+    number = value if isinstance(value, int) else None
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        number = int(value)
+    if isinstance(value, str) and re.fullmatch("[A-Z]", value.strip()):
+        number = ord(value.strip()) - ord("A") + first_number
+    if number is None or isinstance(value, bool) or not 0 <= number - first_number < len(choices):
+        raise CorpusError(
+            f"{place}: 'gold' is {value!r}, neither text, label, number (from {first_number} on) nor letter "
+            f"of one of {len(choices)} choices"
+        )
+    return number - first_number
+
+
+def _choices(place: str, row: Row, task: TaskFile) -> list[Part]:
+    texts, labels = _choice_texts(place, row.get("choices"))
+    gold = gold_place(place, row.get("gold"), texts, labels, task.gold_from)
+    return [] if gold is None else [Part(row, tuple({**row, "choice": text} for text in texts), gold)]
+
+
+def _cloze(place: str, row: Row, task: TaskFile) -> list[Part]:
+    text = _text(place, row, "text")
+    if task.blank is None:
+        match = _LAST_WORD.match(text)
+        if match is None:
+            raise CorpusError(f"{place}: 'text' has fewer than two words, so that none can be asked for")
+        return [Part({**row, "before": match[1]}, ({**row, "answer": match[2], "after": ""},))]
+    before, blank, after = text.partition(task.blank)
+    if not blank:
+        raise CorpusError(f"{place}: 'text' has no blank {task.blank!r}")
+    stem = before.rstrip()  # the white space is the answer's, as tokenizers have it
+    choices = [_text(place, row, "answer")] if row.get("options") is None else None
+    gold: int | None = 0
+    if choices is None:
+        choices, labels = _choice_texts(place, row["options"])
+        gold = gold_place(place, row.get("answer"), choices, labels, task.gold_from)
+    answers = tuple({**row, "answer": before[len(stem) :] + text, "after": after} for text in choices)
+    return [] if gold is None else [Part({**row, "before": stem}, answers, gold)]
+
+
+def _code(place: str, row: Row, _: TaskFile) -> list[Part]:
+    tests = row.get("tests") or ""
+    if isinstance(tests, list):
+        tests = "\n".join(str(test) for test in tests)
+    values = {**row, "prompt": _text(place, row, "prompt"), "tests": tests}
+    return [Part(values, ({**values, "solution": _text(place, row, "solution")},))]
+
+
+def _translation(place: str, row: Row, task: TaskFile) -> list[Part]:
+    pair = row.get("translation")  # as the data sets of WMT and OPUS have it
+    if isinstance(pair, Mapping):
+        languages = {side: task.values.get(f"{side}_language") for side in ("source", "target")}
+        row = {**row, **{side: pair.get(language) for side, language in languages.items()}}
+    values = {**row, "source": _text(place, row, "source"), "target": _text(place, row, "target")}
+    return [Part(values, (values,))]
+
+
+def _chat(place: str, row: Row, _: TaskFile) -> list[Part]:
+    """A request for each turn of the assistant's, behind all that was said before."""
+    messages = row.get("messages")
+    if isinstance(messages, str):
+        messages = _parsed(place, "messages", messages)
+    if not isinstance(messages, list):
+        raise CorpusError(f"{place}: 'messages' is {type_name(messages)}, not a list")
+    tools = row.get("tools")
+    history = f"tools: {_as_json(place, 'tools', tools)}\n\n" if tools else ""
+    parts = []
+    for number, message in enumerate(messages):
+        if not isinstance(message, Mapping):
+            raise CorpusError(f"{place}: message {number} is {type_name(message)}, not an object")
+        role = message.get("role", message.get("from"))
+        said = _said(f"{place}: message {number}", message)
+        if role in ("assistant", "gpt") and said and history:
+            values = {**row, "history": history, "role": role}
+            parts.append(Part(values, ({**values, "reply": said},)))
+        history += f"{role}: {said}\n\n"
+    return parts
+
+
+def _said(place: str, message: Row) -> str:
+    """What a message says: its text, then its calls of tools, one in a line as JSON."""
+    content = message.get("content", message.get("value"))
+    if isinstance(content, list):
+        content = "".join(
+            str(part["text"]) for part in content if isinstance(part, Mapping) and part.get("type") == "text"
+        )
+    if content is not None and not isinstance(content, str):
+        raise CorpusError(f"{place}: its content is {type_name(content)}, not a text")
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise CorpusError(f"{place}: its tool_calls are {type_name(calls)}, not a list")
+    lines = [content] if content else []
+    for call in calls:
+        function = call.get("function", call) if isinstance(call, Mapping) else call
+        if not isinstance(function, Mapping) or "name" not in function:
+            raise CorpusError(f"{place}: a tool call has no name")
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):  # as OpenAI's interface has them
+            arguments = _parsed(place, "arguments", arguments)
+        lines.append(_as_json(place, "tool_calls", {"name": function["name"], "arguments": arguments}))
+    return "\n".join(lines)
+
+
+def _parsed(place: str, name: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{place}: {name!r} is no JSON: {error}") from None
+
+
+def _as_json(place: str, name: str, value: object) -> str:
+    if isinstance(value, str):
+        value = _parsed(place, name, value)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CorpusError(f"{place}: {name!r} cannot be written as JSON: {error}") from None
+
+
+KINDS: Mapping[str, Kind] = {
+    "choices": Kind(
+        "multiple choice: a question, a list of answers, which one is right",
+        ("question", "choices", "gold"),
+        (),
+        "Question: {question}\nAnswer:",
+        " {choice}",
+        _choices,
+    ),
+    "cloze": Kind(
+        "a text with a blank, or whose last word is asked for; options where there are any",
+        ("text",),
+        ("answer", "options"),
+        "{before}",
+        "{answer}{after}",
+        _cloze,
+    ),
+    "code": Kind(
+        "the beginning of a program, or what it shall do and its tests; its solution (nothing is run)",
+        ("prompt", "solution"),
+        ("tests",),
+        "{prompt}",
+        "{solution}",
+        _code,
+    ),
+    "chat": Kind(
+        "a conversation, with calls of tools: every turn of the assistant's, behind all that was said before",
+        ("messages",),
+        ("tools",),
+        "{history}{role}:",
+        " {reply}",
+        _chat,
+    ),
+    "translation": Kind(
+        "a text and its translation",
+        ("source", "target"),
+        ("translation",),
+        "{source}\n=\n",
+        "{target}",
+        _translation,
+    ),
+}
+"""Every kind by its name."""

@@ -1,0 +1,141 @@
+"""Task files, and what they make of rows in the public formats."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evalkit.corpora.document import Corpus
+from evalkit.corpora.importers import read_documents
+from evalkit.errors import CorpusError, EvalkitError, UsageError
+from evalkit.requests.build import build_requests
+from evalkit.requests.exports import export_requests
+from evalkit.requests.task_file import load_task
+
+ARC = {"question": "2+2?", "choices": {"text": ["3", "4"], "label": ["A", "B"]}, "answerKey": "B"}
+CALL = {"function": {"name": "weather", "arguments": '{"city": "Bern"}'}}
+CHAT = [
+    {"role": "user", "content": "Weather in Bern?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "content": "12 °C"},
+    {"role": "assistant", "content": "12 degrees."},
+]
+
+
+def build(folder: Path, rows: list[object], **fields: object) -> Corpus:
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = {"name": "set", "data": {"path": "rows.jsonl"}, **fields}
+    path = folder / "task.yaml"
+    path.write_text(yaml.safe_dump(task), encoding="utf-8")
+    return build_requests(load_task(path))
+
+
+@pytest.mark.parametrize(
+    ("row", "fields", "expected"),
+    [
+        (
+            ARC,
+            {"kind": "choices", "columns": {"gold": "answerKey"}},
+            ("Question: 2+2?\nAnswer:", [" 3", "* 4"]),
+        ),
+        (
+            {"ctx": "A dog", "a": "barks.", "b": "flies.", "label": "0"},
+            {
+                "kind": "choices",
+                "columns": {"question": "ctx", "choices": "a,b", "gold": "label"},
+                "context": "{question}",
+                "description": "Go on.\n",
+            },
+            ("Go on.\nA dog", ["* barks.", " flies."]),
+        ),
+        (
+            {"question": "{x}?", "choices": ["{y}", "z"], "gold": "{y}"},
+            {"kind": "choices", "continuation": " {{{choice}}}"},
+            ("Question: {x}?\nAnswer:", ["* {{y}}", " {z}"]),
+        ),
+        (
+            {"text": "It ran because _ was fast.", "o1": "the cat", "o2": "the dog", "answer": "2"},
+            {"kind": "cloze", "blank": "_", "gold_from": 1, "columns": {"options": "o1,o2"}},
+            ("It ran because", [" the cat was fast.", "* the dog was fast."]),
+        ),
+        ({"text": "the old wooden  door\n"}, {"kind": "cloze"}, ("the old wooden", ["*  door"])),
+        (
+            {"prompt": "def f():\n", "solution": "    return 1\n", "tests": ["assert f() == 1"]},
+            {"kind": "code", "context": "{tests}\n{prompt}"},
+            ("assert f() == 1\ndef f():\n", ["*    return 1\n"]),
+        ),
+        (
+            {"translation": {"en": "Good day.", "de": "Guten Tag."}},
+            {
+                "kind": "translation",
+                "values": {"source_language": "en", "target_language": "de"},
+                "context": "{source_language}: {source}\n{target_language}:",
+                "continuation": " {target}",
+            },
+            ("en: Good day.\nde:", ["* Guten Tag."]),
+        ),
+    ],
+)
+def test_rows_become_requests(
+    tmp_path: Path, row: object, fields: dict[str, object], expected: tuple[str, list[str]]
+) -> None:
+    [document] = build(tmp_path, [row], **fields).documents
+    context, choices = expected
+    gold = [choice.removeprefix("*") for choice in choices if choice.startswith("*")]
+    assert (document.context, [document.text]) == (context, gold)
+    plain = tuple(choice.removeprefix("*") for choice in choices)
+    assert document.choices == (plain if len(choices) > 1 else None)
+
+
+def test_every_turn_of_an_assistant_is_a_request_of_one_question(tmp_path: Path) -> None:
+    first, second = build(tmp_path, [{"messages": CHAT}], kind="chat").documents
+    call = ' {"name": "weather", "arguments": {"city": "Bern"}}'
+    assert (first.context, first.text) == ("user: Weather in Bern?\n\nassistant:", call)
+    assert second.context == f"{first.context}{call}\n\ntool: 12 °C\n\nassistant:"
+    assert second.text == " 12 degrees." and first.cluster == second.cluster is not None
+
+
+def test_solved_examples_stand_before_questions_and_what_has_no_answer_is_counted(tmp_path: Path) -> None:
+    rows: list[object] = [
+        {"question": q, "choices": ["a", "b"], "gold": gold}
+        for q, gold in zip("pqrr", (0, 1, -1, 0), strict=True)
+    ]
+    task = {"kind": "choices", "context": "{question}:", "shots": {"num_shots": 1, "separator": "|"}}
+    corpus = build(tmp_path, [*rows, rows[-1]], **task)
+    assert [document.context for document in corpus.documents] == ["p: a|q:", "p: a|r:"]
+    assert corpus.manifest.num_dropped == {"no answer in the row": 1, "exact duplicate": 1}
+    again = build(tmp_path, [*rows, rows[-1]], **task)
+    assert again.sha256 == corpus.sha256  # of the texts alone
+    [written] = export_requests(corpus, "jsonl", tmp_path / "set.jsonl")
+    assert read_documents(written).corpus("set", "read from").sha256 == corpus.sha256
+
+
+@pytest.mark.parametrize(
+    ("row", "fields", "error", "message"),
+    [
+        (ARC, {"kind": "chois"}, UsageError, "unknown kind 'chois'. Did you mean choices"),
+        (ARC, {"kind": "choices"}, CorpusError, "line 1: no 'gold' among answerKey, choices, question"),
+        (ARC, {"kind": "choices", "columns": {"gol": "x"}}, UsageError, "unknown column 'gol'"),
+        (ARC, {"kind": "choices", "context": "{question.x}"}, UsageError, "is no name of a value"),
+        (ARC, {"kind": "choices", "context": "{"}, UsageError, "a brace that is text is written twice"),
+        ({"text": "word"}, {"kind": "cloze"}, CorpusError, "fewer than two words"),
+        ({"text": "a b"}, {"kind": "cloze", "blank": "_"}, CorpusError, "has no blank '_'"),
+        ({"messages": "x"}, {"kind": "chat"}, CorpusError, "'messages' is no JSON"),
+        (
+            {"question": 1, "choices": ["a", "b"], "gold": "Z"},
+            {"kind": "choices"},
+            CorpusError,
+            "'gold' is 'Z'",
+        ),
+        ({"question": 1, "choices": ["a", "a"], "gold": 0}, {"kind": "choices"}, CorpusError, "stands twice"),
+        ({"text": "a b"}, {"kind": "cloze", "limit": 0}, UsageError, "limit is 0"),
+        ({"text": "a b"}, {"kind": "cloze", "shot": {}}, UsageError, "shot is unknown"),
+    ],
+)
+def test_what_is_no_task_or_no_row_of_one_is_refused_in_a_line(
+    tmp_path: Path, row: object, fields: dict[str, object], error: type[EvalkitError], message: str
+) -> None:
+    with pytest.raises(error) as raised:
+        build(tmp_path, [row], **fields)
+    assert message in str(raised.value)
