@@ -251,10 +251,7 @@ def write_cell(
     Raises:
         ScoringError: no document could be scored.
     """
-    scored = [score for score in scores if score.total_bits is not None]
-    if not scored:
-        reason = scores[0].lossy if scores else "the corpus is empty"
-        raise ScoringError(f"no document of {spec.corpus.name} could be scored: {reason}")
+    scored = _scored(spec, scores)
     path = spec.path(output)
 
     def content(parquet_sha256: str) -> dict[str, object]:
@@ -277,17 +274,20 @@ def write_cell(
         )
         return content_of(cell)
 
+    further = choice_columns(choices)
+    rows = functools.partial(write_rows, scores=scores, token_bits=spec.token_bits, further=further)
     parse = functools.partial(_parsed, spec, spec.token_bits, path)
-    written = cell_files.write(
-        path,
-        lambda parquet: write_rows(
-            parquet, scores, token_bits=spec.token_bits, further=choice_columns(choices)
-        ),
-        content,
-        parse,
-    )
+    written = cell_files.write(path, rows, content, parse)
     remove_partial(path)
     return _named(check_kind(CorpusCell, cell_of(path, written)), spec)
+
+
+def _scored(spec: CellSpec, scores: Sequence[DocumentScore]) -> list[DocumentScore]:
+    scored = [score for score in scores if score.total_bits is not None]
+    if not scored:
+        reason = scores[0].lossy if scores else "the corpus is empty"
+        raise ScoringError(f"no document of {spec.corpus.name} could be scored: {reason}")
+    return scored
 
 
 def _policy(spec: CellSpec, prefix: Prefix | None, tried: Sequence[PrefixCost]) -> CellPolicy:

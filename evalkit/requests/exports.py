@@ -56,7 +56,17 @@ def _row(document: Document) -> dict[str, object]:
 def _task(corpus: Corpus, rows: Path, *, has_choices: bool) -> str:
     import yaml
 
-    content: dict[str, object] = {
+    if has_choices:
+        metrics = ["acc", "acc_norm", "acc_bytes", "acc_mutual_info"]
+        of_type: dict[str, object] = {
+            "output_type": "multiple_choice",
+            "doc_to_choice": "{{choices}}",
+            "doc_to_target": "gold",
+        }
+    else:
+        metrics = ["perplexity", "acc"]
+        of_type = {"output_type": "loglikelihood", "doc_to_target": "{{continuation}}"}
+    task = {
         "task": corpus.name,
         "dataset_path": "json",
         "dataset_kwargs": {"data_files": {"test": str(rows.resolve())}},
@@ -65,17 +75,8 @@ def _task(corpus: Corpus, rows: Path, *, has_choices: bool) -> str:
         "target_delimiter": "",
         "num_fewshot": 0,
         "metadata": {"version": 1, "corpus_sha256": corpus.sha256},
+        **of_type,
+        "metric_list": [{"metric": metric} for metric in metrics],
     }
-    if has_choices:
-        metrics = ["acc", "acc_norm", "acc_bytes", "acc_mutual_info"]
-        content |= {
-            "output_type": "multiple_choice",
-            "doc_to_choice": "{{choices}}",
-            "doc_to_target": "gold",
-        }
-    else:
-        metrics = ["perplexity", "acc"]
-        content |= {"output_type": "loglikelihood", "doc_to_target": "{{continuation}}"}
-    content["metric_list"] = [{"metric": metric} for metric in metrics]
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(task, sort_keys=False, allow_unicode=True)
     return text
