@@ -16,7 +16,7 @@ prints it without a traceback (unless ``--debug``) and exits with `exit_code`.
 import difflib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class EvalkitError(Exception):
@@ -126,5 +126,13 @@ def unknown_name(kind: str, name: str, known_names: Iterable[str], hint: str) ->
         hint: what else would have been accepted, or the command that lists the names.
     """
     near = difflib.get_close_matches(name, list(known_names), n=3, cutoff=0.5)
-    guess = f" Did you mean {' or '.join(near)}?" if near else ""
-    return UsageError(f"unknown {kind} {name!r}.{guess} {hint}")
+    return UsageError(f"unknown {kind} {name!r}.{did_you_mean(near)} {hint}")
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """The sentence with which a message goes on where names are near; empty without any.
+
+    >>> did_you_mean(["xz", "zstd"])
+    ' Did you mean xz or zstd?'
+    """
+    return f" Did you mean {' or '.join(names)}?" if names else ""

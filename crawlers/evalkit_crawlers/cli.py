@@ -5,6 +5,7 @@ typer's annotations; see `evalkit_crawlers.options` for the options that all of 
 module is imported when its command is used or listed, and not before.
 """
 
+import difflib
 import functools
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -13,6 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from evalkit.errors import did_you_mean
 from evalkit.extras import import_problem
 from evalkit.plugins import plugin
 from evalkit.terminal import complain
@@ -34,6 +36,14 @@ class _Sources(TyperGroup):
         return sorted(
             {*super().list_commands(ctx), *(point.name for point in entry_points(group=SOURCE_GROUP))}
         )
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The source that the arguments begin with; a misspelled one is answered with the nearest."""
+        names = self.list_commands(ctx)
+        if args and args[0] not in names:
+            near = difflib.get_close_matches(args[0], names, n=3, cutoff=0.5)
+            ctx.fail(f"No such source {args[0]!r}.{did_you_mean(near)}")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A source's command, imported now; None, after a line on standard error, where that fails."""

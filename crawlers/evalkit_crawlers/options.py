@@ -23,7 +23,8 @@ NameOption = Annotated[
     str | None, typer.Option("--name", help="Of the corpus; by default source and window.")
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", help="Folder of corpora; by default $EVALKIT_CORPORA or corpora/.")
+    Path | None,
+    typer.Option("--output", "-o", help="Folder of corpora; by default $EVALKIT_CORPORA or corpora/."),
 ]
 ContactOption = Annotated[
     str | None,

@@ -197,7 +197,7 @@ def publish_corpus(
     repo: Annotated[str, typer.Option("--repo", help="Dataset on the Hugging Face Hub, OWNER/NAME.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Folder to prepare.", show_default="published/NAME"),
+        typer.Option("--output", "-o", help="Folder to prepare.", show_default="published/NAME"),
     ] = None,
     push: Annotated[
         bool, typer.Option("--push", help="Upload the folder; without it nothing leaves this machine.")

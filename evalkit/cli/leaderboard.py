@@ -24,7 +24,7 @@ _Config = Annotated[Path, typer.Option("--config", help="What the leaderboard is
 _Date = Annotated[
     str | None, typer.Option("--date", help="As of this day, YYYY-MM-DD.", show_default="today in UTC")
 ]
-_Site = Annotated[Path, typer.Option("--output", help="Folder of the site; a site there is replaced.")]
+_Site = Annotated[Path, typer.Option("--output", "-o", help="Folder of the site; a site there is replaced.")]
 _Hardware = Annotated[str, typer.Option("--hardware", help="cpu, gpu, or auto: gpu where there is one.")]
 _DEFAULT = Path("leaderboard.toml")
 

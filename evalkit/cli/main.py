@@ -42,11 +42,20 @@ from evalkit.version import __version__
 INTERRUPTED = 130
 """Exit code that typer gives to an interrupted command."""
 
+ENVIRONMENT = (
+    "Environment: EVALKIT_CORPORA folder of corpora, EVALKIT_CACHE folder for what can be computed again, "
+    "EVALKIT_CONFIG file of your models (evalkit.toml), EVALKIT_CONTACT address told to crawled sites, "
+    "EVALKIT_API_KEY for openai: models, EVALKIT_PREFIX_TEXTS texts for --try-prefixes; HF_HOME, HF_TOKEN, "
+    "CUDA_VISIBLE_DEVICES, NO_COLOR as usual."
+)
+"""What the program's help says of environment variables."""
+
 app = typer.Typer(
     help="Bits per byte of language models on text that did not exist when they were trained.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=ENVIRONMENT,
 )
 app.add_typer(corpora.app, name="corpora")
 app.add_typer(models.app, name="models")

@@ -33,11 +33,23 @@ CorporaOption = Annotated[
         "--corpora", help="Names or paths of anything importable, by commas; uncheatable-2026-07: its 15."
     ),
 ]
-PolicyOption = Annotated[str, typer.Option("--policy", help=f"Context policy. {_POLICY_HELP}.")]
+PolicyOption = Annotated[
+    str, typer.Option("--policy", metavar=" | ".join(POLICIES), help=f"Context policy. {_POLICY_HELP}.")
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Score only the first N documents.")]
-OutputOption = Annotated[Path, typer.Option("--output", help="Folder of the result cells.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-DtypeOption = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder of the result cells.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", metavar="auto | cpu | cuda | cuda:N | mps", help="Where models are computed."),
+]
+DtypeOption = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="auto | float32 | bfloat16 | float16",
+        help="Precision of models; bf16, fp16 and fp32 mean the same.",
+    ),
+]
 MaxContextOption = Annotated[
     int | None, typer.Option("--max-context", help="Cap every model's context at N tokens.")
 ]
@@ -61,6 +73,10 @@ UnauditedOption = Annotated[
     bool, typer.Option("--unaudited", help="Score models that failed their audit; cells and board show it.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only results and what is wrong.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="A line for every step of progress, instead of a bar.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 StoreOption = Annotated[
     Path | None,

@@ -19,7 +19,7 @@ def report_command(
         Path, typer.Argument(help="Folder of the result cells: what `evalkit run --output` wrote.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", help="Folder of the site; a site there is replaced.")
+        Path, typer.Option("--output", "-o", help="Folder of the site; a site there is replaced.")
     ] = Path("site"),
     corpora: Annotated[
         CommaLists,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -26,21 +26,25 @@ from evalkit.cli.parsing import (
     OutputOption,
     PolicyOption,
     PrefixOption,
+    QuietOption,
     TokenBitsOption,
     TrustOption,
     UnauditedOption,
+    VerboseOption,
     comma_list,
     comma_numbers,
     is_debug,
     joined,
     may_fork,
 )
+from evalkit.errors import UsageError
 from evalkit.scoring.policy import DEFAULT_POLICY
-from evalkit.terminal import show_json
+from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
     from evalkit.runner.options import RunOptions
     from evalkit.runner.ranking import RunResult
+    from evalkit.runner.reporter import Reporter
     from evalkit.runner.shards import Shard
     from evalkit.runner.tasks import TaskRunResult
     from evalkit.tasks import TaskOptions
@@ -111,6 +115,8 @@ def run_command(
     log_file: _LogFile = None,
     unaudited: UnauditedOption = False,
     dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     try_prefixes: _TryPrefixes = False,
     prove: _Prove = 0,
     shots: _Shots = None,
@@ -126,20 +132,18 @@ def run_command(
     --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
     """
     from evalkit.runner.options import RunOptions
-    from evalkit.runner.progress import reporter_for
 
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
     _check_requests(tasks, corpora, policy, about_tasks, bool(token_bits or prove), try_prefixes, dry_run)
     options = RunOptions(output=output, device=device, dtype=dtype, max_context=max_context, dry_run=dry_run)
-    options = replace(options, prefix=joined(prefix), debug=is_debug(context), workers=workers)
+    options = replace(options, reporter=_reporter(quiet, verbose, is_plan=dry_run and not as_json))
+    options = replace(options, prefix=joined(prefix), debug=is_debug(context))
     options = replace(options, ignore_tensors=tuple(comma_list(joined(ignore_tensors))), unaudited=unaudited)
     options = replace(options, trust_remote_code=trust_remote_code, accept_versions=accept_versions)
-    options = replace(options, processes=_processes(context, processes), shard=_shard(shard))
-    options = replace(options, reporter=reporter_for(sys.stdout if dry_run and not as_json else sys.stderr))
+    options = replace(options, processes=_processes(context, processes), shard=_shard(shard), workers=workers)
     model_names, corpus_names = _names(models), _names(corpora)
     if try_prefixes:
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
-        return
     result = task_result = None
     num_items = None if tasks is None else limit
     task_options = _task_options(date, seed, joined(lengths), joined(shots), num_items, hidden_state_probe)
@@ -149,6 +153,18 @@ def run_command(
         if tasks is None or corpora is not None:
             result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, prove, options)
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
+
+
+def _reporter(is_quiet: bool, is_verbose: bool, *, is_plan: bool) -> "Reporter":
+    """Who tells of the run, which on a terminal begins with the seconds that imports take."""
+    stream = sys.stdout if is_plan else sys.stderr
+    if is_quiet and is_verbose:
+        raise UsageError("--quiet and --verbose are opposites; give one")
+    if sys.stderr.isatty() and not is_quiet:
+        show("loading libraries, looking at models and corpora …", err=True)
+    from evalkit.runner.progress import reporter_for
+
+    return reporter_for(stream, is_quiet=is_quiet, is_verbose=is_verbose)
 
 
 def _processes(context: typer.Context, processes: int | None) -> int | None:
@@ -218,8 +234,6 @@ def _check_requests(
     Raises:
         UsageError: there are such options.
     """
-    from evalkit.errors import UsageError
-
     about_corpora = policy != DEFAULT_POLICY or token_bits
     if tasks is None and about_tasks:
         raise UsageError("--shots, --lengths, --date, --seed and --hidden-state-probe need --tasks")
@@ -242,8 +256,8 @@ def _try_prefixes(
     options: "RunOptions",
     *,
     as_json: bool,
-) -> None:
-    """Print what each prefix costs; the program exits with 1 where a model failed."""
+) -> NoReturn:
+    """Print what each prefix costs; the program ends, with 1 where a model failed."""
     from evalkit.runner.corpora import DEFAULT_CORPORA
     from evalkit.runner.prefixes import DEFAULT_NUM_DOCUMENTS, print_trials, try_prefixes
 
@@ -257,8 +271,7 @@ def _try_prefixes(
         show_json(result.to_json())
     else:
         print_trials(result, sys.stdout)
-    if result.failures:
-        raise typer.Exit(1)
+    raise typer.Exit(1 if result.failures else 0)
 
 
 def _task_options(

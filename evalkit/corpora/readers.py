@@ -25,10 +25,11 @@ from evalkit.corpora.file_kinds import (
 )
 from evalkit.corpora.folder_files import MAX_NAMED_FILES, check_saved_dataset, folder_files
 from evalkit.corpora.parquet import bounded_batches
-from evalkit.errors import CorpusError, UsageError, first_line
+from evalkit.errors import CorpusError, UsageError, did_you_mean, first_line
 from evalkit.extras import check_extra
 from evalkit.files import file_sha256
 from evalkit.hub_errors import HubRepository, hub_message
+from evalkit.near_paths import near_paths
 
 if TYPE_CHECKING:
     import datasets
@@ -137,7 +138,9 @@ def read_rows(
         provenance["input_sha256"] = file_sha256(path)
         return _file_rows(name, path, columns, column_option)
     except OSError as error:
-        raise CorpusError(f"{name}: it cannot be read: {error.strerror or error}") from error
+        near = did_you_mean(near_paths(name))
+        problem = f"{error.strerror or error}{near and f'.{near}'}"
+        raise CorpusError(f"{name}: it cannot be read: {problem}") from error
 
 
 def _folder_rows(

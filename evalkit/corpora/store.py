@@ -20,7 +20,8 @@ from evalkit.corpora.document import (
     make_document,
 )
 from evalkit.corpora.folder import MANIFEST_FILE, load_folder, read_folder, read_manifest_file, write_folder
-from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX, parse_hub_id
+from evalkit.corpora.names import expand_name, not_a_path
+from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
 from evalkit.corpora.repositories import repository_of_url
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import slug
@@ -229,25 +230,23 @@ def check_corpus_name(name_or_path: str, store: Path | None = None) -> None:
     """Refuse what `load_corpora` would refuse by its name alone, before slow work starts.
 
     Raises:
-        UsageError: no built-in corpus, stored corpus, set, file or folder has this name, or a hub
-            dataset is not pinned to a revision.
+        UsageError: no built-in corpus, stored corpus, set, file or folder has this name, nothing matches a
+            pattern, or a hub dataset is not pinned to a revision.
     """
     if name_or_path.startswith(HUB_PREFIX):
         parse_hub_id(name_or_path)
-    elif not (
-        name_or_path in BUILTIN_NAMES
-        or _is_stored(name_or_path, store)
-        or _set_selection(name_or_path, store)
-        or Path(name_or_path).exists()
-    ):
+        return
+    for name in expand_name(name_or_path):
+        is_stored = name in BUILTIN_NAMES or _is_stored(name, store)
+        if is_stored or _set_selection(name, store) or Path(name).exists():
+            continue
         from evalkit.corpora.sets import SET_PREFIX, UNCHEATABLE_SETS
 
-        is_like_a_set = name_or_path.startswith(SET_PREFIX)
-        is_path = "/" in name_or_path and not is_like_a_set
-        if is_path or Path(name_or_path).suffix.lower() in FILE_SUFFIXES:
-            raise UsageError(f"corpus {name_or_path}: no such file or folder")
+        if (error := not_a_path(name)) is not None:
+            raise error
+        is_like_a_set = name.startswith(SET_PREFIX)
         names = [*list_corpora(store), *(UNCHEATABLE_SETS if is_like_a_set else ())]
-        raise unknown_name("corpus", name_or_path, names, _NAMES_HINT)
+        raise unknown_name("corpus", name, names, _NAMES_HINT)
 
 
 def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = None) -> Corpus:
@@ -257,18 +256,21 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
         name_or_path: in this order: ``hub:OWNER/NAME[/CONFIG]@REVISION``, a built-in name
             (``python-stdlib``), a name in the store, a corpus of a set (``uncheatable-2026-07/arxiv_cs``, see
             `evalkit.corpora.sets`), a path of anything that `evalkit.corpora.importers.read_documents`
-            reads. A file that is named like Uncheatable Eval's (``..._20240601to20240615.json``) takes its
-            dates from its name; others may be undated.
+            reads, also with ``~``. A file that is named like Uncheatable Eval's
+            (``..._20240601to20240615.json``) takes its dates from its name; others may be undated.
         store: see `store_folder`.
 
     Raises:
-        UsageError: nothing has this name, or several corpora of a set.
+        UsageError: nothing has this name, or several corpora do.
         CorpusError: it cannot be read, is empty, or is not what its manifest says.
     """
     from evalkit.corpora import importers
 
     name = os.fspath(name_or_path)
     check_corpus_name(name, store)
+    if len(names := expand_name(name)) > 1:
+        raise UsageError(f"corpus {name}: it is {len(names)} corpora, give one: {', '.join(names)}")
+    [name] = names
     if name in BUILTIN_NAMES:
         from evalkit.corpora.stdlib import python_stdlib
 
@@ -279,8 +281,8 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
         if _set_selection(name, store):
             corpora = load_corpora([name], store=store)
             if len(corpora) > 1:
-                names = ", ".join(corpus.name for corpus in corpora)
-                raise UsageError(f"corpus {name}: it is {len(corpora)} corpora, give one: {names}")
+                listed = ", ".join(corpus.name for corpus in corpora)
+                raise UsageError(f"corpus {name}: it is {len(corpora)} corpora, give one: {listed}")
             return corpora[0]
         path = Path(name)
         if (path / MANIFEST_FILE).is_file() and any(path.glob("documents-*.parquet")):
@@ -302,8 +304,8 @@ def load_corpora(
 
     Args:
         corpora: names as `load_corpus` takes them, also of sets (``uncheatable-2026-07``) and patterns of
-            their categories (``uncheatable-2026-07/github_*``); a `Corpus` stands for itself. A set is read
-            once, and of its corpora none comes twice.
+            their categories (``uncheatable-2026-07/github_*``), and patterns of paths; a `Corpus` stands
+            for itself. A set is read once, and of its corpora none comes twice.
         store: see `store_folder`.
 
     Raises:
@@ -314,8 +316,14 @@ def load_corpora(
 
     loaded: list[Corpus] = []
     sets: dict[tuple[str, str | None], dict[str, Corpus]] = {}
-    for named in corpora:
-        selection = None if isinstance(named, Corpus) else _set_selection(os.fspath(named), store)
+    expanded: list[str | Corpus] = []
+    for corpus_or_name in corpora:
+        if isinstance(corpus_or_name, Corpus):
+            expanded.append(corpus_or_name)
+        else:
+            expanded += expand_name(os.fspath(corpus_or_name))
+    for named in expanded:
+        selection = None if isinstance(named, Corpus) else _set_selection(named, store)
         if selection is None:
             loaded.append(named if isinstance(named, Corpus) else load_corpus(named, store=store))
             continue

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.dates import last_day
-from evalkit.errors import ModelError, UsageError, unknown_name
+from evalkit.errors import ModelError, UsageError, did_you_mean, unknown_name
 from evalkit.files import parse_toml, plain_file_text
 from evalkit.models.codecs import CODECS
 from evalkit.models.installed_architectures import architecture_problem
+from evalkit.models.misspelled import advice, hub_repository
 from evalkit.models.openai.address import parse_address
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.targets import GGUF_LOADERS, find_path, is_repository, is_there, locate, split_adapter
+from evalkit.near_paths import near_paths
 
 CONFIG_NAME = "evalkit.toml"
 BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "hub", "openai", "codec")
@@ -202,8 +204,8 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
     if spec in catalog:
         return _existing(catalog[spec])
     loader, colon, target = spec.partition(":")
-    if not colon:
-        raise unknown_name("model", spec, catalog, _HOW_TO_NAME_MODELS)
+    if not colon or loader in ("http", "https"):
+        raise unknown_name("model", spec, catalog, advice(spec) or _HOW_TO_NAME_MODELS)
     if loader not in known_loaders():
         raise _unknown_loader(loader)
     if not target:
@@ -230,6 +232,8 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
     located = locate(loader, target, Path.cwd())
     if located is None:
         more = ", nor a package's name" if loader in GGUF_LOADERS else ""
+        repository = hub_repository(target)
+        more += f"; the repository of that address is written {loader}:{repository}" if repository else ""
         raise UsageError(
             f"{spec!r}: {target!r} is neither a file or folder here nor a hub repository (owner/name){more}"
         )
@@ -269,7 +273,8 @@ def _existing(entry: CatalogEntry) -> CatalogEntry:
         path = path / entry.file
     for place in (path, entry.adapter_path):
         if place and not is_there(place):
-            raise ModelError(f"model {entry.name}: there is no file or folder {place}")
+            near = did_you_mean(near_paths(str(place)))
+            raise ModelError(f"model {entry.name}: there is no file or folder {place}{near and f'.{near}'}")
         if place and not (place.is_file() or place.is_dir()):
             raise ModelError(
                 f"model {entry.name}: {place} is a pipe or a device; write what it gives to a file"

@@ -246,7 +246,7 @@ def load_model(
 
     Args:
         spec: a catalog name (`evalkit models list`) or ``LOADER:TARGET``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         trust_remote_code: whether a hub repository may run its own Python.
         max_context: cap on the model's context, in token positions.

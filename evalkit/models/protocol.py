@@ -135,9 +135,9 @@ class LoadOptions(NamedTuple):
     """How to load a model: what the user asked for, ``auto`` where nothing was asked."""
 
     device: str = "auto"
-    """``auto`` (a GPU where torch sees one), ``cpu``, ``cuda`` or ``cuda:N``."""
+    """``auto`` (a GPU where torch sees one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     dtype: str = "auto"
-    """``auto`` (float32 on CPU, bfloat16 on GPU), ``float32``, ``bfloat16`` or ``float16``."""
+    """``auto`` (float32 on CPU, bfloat16 on GPU), ``float32``, ``bf16``, ``float16``, …"""
     trust_remote_code: bool = False
     """Whether a hub repository may run its own Python."""
     max_context: int | None = None

@@ -1,6 +1,5 @@
 """What the target of a model's spec means: a path on this machine, a hub repository, several by a pattern."""
 
-import difflib
 import errno
 import glob
 import itertools
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalkit.errors import ModelError
+from evalkit.near_paths import near_paths
 
 GGUF_LOADERS = ("gguf", "llamacpp")
 _WEIGHT_SUFFIXES = (".pth", ".safetensors", ".gguf")
@@ -95,9 +95,8 @@ def missing_folder(target: str) -> str | None:
         return None
     if not is_there(path.parent) or not path.parent.is_dir():
         return None
-    names = sorted(neighbour.name for neighbour in path.parent.iterdir())
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
-    guess = f" (did you mean {' or '.join(f'{path.parent}/{name}' for name in near)}?)" if near else ""
+    near = near_paths(target)
+    guess = f" (did you mean {' or '.join(near)}?)" if near else ""
     return f"there is no folder {target} here{guess}"
 
 

@@ -24,7 +24,7 @@ class RunOptions:
     output: str | os.PathLike[str] = DEFAULT_OUTPUT
     """Folder of the result cells."""
     device: str = "auto"
-    """``auto`` (a GPU where torch sees one), ``cpu``, ``cuda`` or ``cuda:N``."""
+    """``auto`` (a GPU where torch sees one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     dtype: str = "auto"
     """``auto`` (float32 on CPU, bfloat16 on GPU), ``float32``, ``bfloat16`` or ``float16``."""
     max_context: int | None = None

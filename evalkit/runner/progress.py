@@ -8,15 +8,25 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-from evalkit.runner.reporter import CellProgress, ItemProgress, Reporter
+from evalkit.runner.reporter import CellProgress, ItemProgress, Reporter, Silent
 from evalkit.terminal import console_for, printable, show
 
 LINE_INTERVAL_S = 10.0
 """Without a terminal, a line at most this often."""
 
 
-def reporter_for(stream: TextIO) -> Reporter:
-    """The reporter that fits the stream: a terminal, or a file, a pipe or a log."""
+def reporter_for(stream: TextIO, *, is_quiet: bool = False, is_verbose: bool = False) -> Reporter:
+    """The reporter that fits the stream: a terminal, or a file, a pipe or a log.
+
+    Args:
+        stream: where to.
+        is_quiet: tell only what is wrong.
+        is_verbose: a line for every step of progress, on terminals too.
+    """
+    if is_quiet:
+        return QuietReporter(stream)
+    if is_verbose:
+        return LineReporter(stream, interval_s=0)
     return BarReporter(console_for(stream)) if stream.isatty() else LineReporter(stream)
 
 
@@ -34,7 +44,8 @@ def describe(progress: CellProgress, num_parts: int) -> str:
     else:
         words = [f"{progress.num_documents}/{num_parts} documents"]
         if progress.elapsed_s > 0 and progress.num_bytes:
-            words.append(f"{progress.num_bytes / progress.elapsed_s / 1e6:.3f} MB/s")
+            kilobytes_per_s = progress.num_bytes / progress.elapsed_s / 1e3
+            words.append(f"{kilobytes_per_s:,.{1 if kilobytes_per_s < 10 else 0}f} kB/s")
             words.append(f"{progress.total_bits / progress.num_bytes:.3f} bits/byte")
         if progress.tokens_per_s is not None:
             words.append(f"{progress.tokens_per_s:,.0f} tokens/s")
@@ -58,9 +69,15 @@ def duration(seconds: float) -> str:
 class LineReporter:
     """Plain lines, few enough for a log."""
 
-    def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
-        """Write to ``stream``; ``clock`` tells seconds."""
-        self._stream, self._clock = stream, clock
+    def __init__(
+        self,
+        stream: TextIO = sys.stderr,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        interval_s: float = LINE_INTERVAL_S,
+    ) -> None:
+        """Write to ``stream``, a line at most every ``interval_s``; ``clock`` tells seconds."""
+        self._stream, self._clock, self._interval_s = stream, clock, interval_s
         self._label, self._num_parts, self._last_line_s = "", 0, 0.0
         self._progress: CellProgress | None = None
 
@@ -82,7 +99,7 @@ class LineReporter:
     def advance(self, progress: CellProgress) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
         self._progress = progress
-        if progress.done < 1 and self._clock() - self._last_line_s >= LINE_INTERVAL_S:
+        if progress.done < 1 and self._clock() - self._last_line_s >= self._interval_s:
             self._last_line_s = self._clock()
             self.message(f"{self._label}: {describe(progress, self._num_parts)}")
 
@@ -94,18 +111,32 @@ class LineReporter:
 
     def lane(self) -> Reporter:
         """See `evalkit.runner.reporter.Reporter`."""
-        return LineReporter(self._stream, self._clock)
+        return LineReporter(self._stream, self._clock, interval_s=self._interval_s)
+
+
+class QuietReporter(Silent):
+    """What is wrong, and nothing else."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        """Write to ``stream``."""
+        self._stream = stream
+
+    def message(self, text: str) -> None:
+        """See `evalkit.runner.reporter.Reporter`."""
+        show(text, file=self._stream)
 
 
 class BarReporter:
-    """A progress bar per cell."""
+    """One progress bar over all cells, and above it a line for each that is finished."""
 
     def __init__(self, console: Console) -> None:
         """Draw on ``console``."""
         self._console = console
         self._bars: Progress | None = None
         self._bar = TaskID(0)
-        self._num_parts = 0
+        self._num_parts = self._num_cells = self._num_ended = 0
+        self._label = ""
+        self._progress: CellProgress | None = None
 
     def message(self, text: str) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
@@ -113,33 +144,43 @@ class BarReporter:
 
     def plan(self, lines: Sequence[str]) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
+        self._num_cells += len(lines[1:])
         for line in lines:
             self.message(line)
 
     def start(self, model: str, subject: str, num_parts: int) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
-        self._num_parts = num_parts
+        self._num_parts, self._label, self._progress = num_parts, f"{model} on {subject}", None
+        self._num_cells = max(self._num_cells, self._num_ended + 1)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             TextColumn("{task.fields[state]}", markup=False),
             console=self._console,
+            transient=True,
         )
-        self._bar = self._bars.add_task(printable(f"{model} on {subject}"), total=1.0, state="")
+        place = f"cell {self._num_ended + 1}/{self._num_cells}: {self._label}"
+        self._bar = self._bars.add_task(
+            printable(place), total=float(self._num_cells), completed=self._num_ended, state=""
+        )
         self._bars.start()
 
     def advance(self, progress: CellProgress) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
         if self._bars:
+            self._progress = progress
             state = describe(progress, self._num_parts)
-            self._bars.update(self._bar, completed=progress.done, state=state)
+            self._bars.update(self._bar, completed=self._num_ended + progress.done, state=state)
 
     def finish(self) -> None:
         """See `evalkit.runner.reporter.Reporter`."""
         if self._bars:
             self._bars.stop()
             self._bars = None
+            self._num_ended += 1
+            if self._progress is not None and self._progress.done >= 1:
+                self.message(f"{self._label}: {describe(self._progress, self._num_parts)}")
 
     def lane(self) -> Reporter:
         """See `evalkit.runner.reporter.Reporter`: lines, as bars side by side would redraw each other."""

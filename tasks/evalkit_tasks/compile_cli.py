@@ -35,7 +35,7 @@ def compile_command(
         str, typer.Option("--backend", help="Of the checks: auto, reference, torch, cpu or triton.")
     ] = "auto",
     output: Annotated[
-        Path | None, typer.Option("--output", help="Folder for the weights and strings to score.")
+        Path | None, typer.Option("--output", "-o", help="Folder for the weights and strings to score.")
     ] = None,
     show_layers: Annotated[
         bool,

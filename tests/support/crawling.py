@@ -13,7 +13,7 @@ from evalkit_crawlers.source import CrawlWindow, Source
 from tests.support.replay import FakeClock, Server
 from tests.support.toy_source import WINDOW
 
-CONTACT = "tests@example.org"
+CONTACT = "tests@evalkit.internal"
 LIMITS = Limits(max_tries=3, timeout_s=600.0, max_exchange_s=601.0)
 """Of an answer on loopback, however busy the machine is."""
 

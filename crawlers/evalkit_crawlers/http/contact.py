@@ -10,6 +10,12 @@ from evalkit.version import __version__
 
 _CONTACT = re.compile(r"[!-~]+@[!-~]+\.[!-~]+|https?://[!-~]+")
 
+_PLACEHOLDER = re.compile(
+    r"(?:[@./]|^)(?:example\.(?:com|net|org|edu)|[\w.-]+\.(?:example|invalid|test|localhost))(?:[:/?#]|$)",
+    re.IGNORECASE,
+)
+"""Names that are kept for documentation and belong to nobody: RFC 2606."""
+
 
 def contact_of_user(option: str | None = None) -> str:
     """The user's e-mail or web address: ``--contact``, else ``$EVALKIT_CONTACT``, else the remembered one.
@@ -18,7 +24,7 @@ def contact_of_user(option: str | None = None) -> str:
         option: value of ``--contact``; it is remembered for later crawls. None: the option is not used.
 
     Raises:
-        UsageError: there is no address, or it is neither an e-mail address nor a web address.
+        UsageError: there is no address, it is neither an e-mail address nor a web address, or a placeholder.
     """
     if option is not None:
         contact = _checked(option, "--contact")
@@ -49,4 +55,6 @@ def _checked(contact: str, origin: str) -> str:
     # It goes into a header, within parentheses (a comment, RFC 9110, 5.6.5): nothing may end either.
     if not _CONTACT.fullmatch(contact) or any(mark in contact for mark in '()<>\\"'):
         raise UsageError(f"{origin} {contact!r} is neither an e-mail address nor a web address")
+    if _PLACEHOLDER.search(contact):
+        raise UsageError(f"{origin} {contact!r} is a placeholder and reaches nobody; give your own address")
     return contact

@@ -248,7 +248,9 @@ def test_bad_options_are_refused_in_one_line(options: dict[str, Any], message: s
 
 
 def test_a_window_in_the_future_and_a_missing_contact_are_refused() -> None:
-    future = CommonOptions(CrawlWindow(dt.date(2026, 11, 1), dt.date(2026, 11, 21)), contact="me@example.org")
+    future = CommonOptions(
+        CrawlWindow(dt.date(2026, 11, 1), dt.date(2026, 11, 21)), contact="me@uni.internal"
+    )
     with pytest.raises(UsageError, match="lies in the future"):
         crawl(ToySource(), future, clock=FakeClock())
 
@@ -257,10 +259,14 @@ def test_the_contact_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EVALKIT_CONTACT", raising=False)
     with pytest.raises(UsageError, match=r"--contact you@example\.org \(it is remembered\)"):
         contact_of_user()
-    assert contact_of_user("me@example.org") == "me@example.org"
-    assert contact_of_user() == "me@example.org"
-    monkeypatch.setenv("EVALKIT_CONTACT", "https://example.org/bot")
-    assert contact_of_user() == "https://example.org/bot"
+    assert contact_of_user("me@uni.internal") == "me@uni.internal"
+    assert contact_of_user() == "me@uni.internal"
+    monkeypatch.setenv("EVALKIT_CONTACT", "https://uni.internal/bot")
+    assert contact_of_user() == "https://uni.internal/bot"
+    assert contact_of_user("bot@myexample.org") == "bot@myexample.org"
+    for nobody in ("you@example.org", "a@EXAMPLE.com", "https://example.net/bot", "me@host.invalid"):
+        with pytest.raises(UsageError, match="is a placeholder and reaches nobody"):
+            contact_of_user(nobody)
     for bad in ("me", "a@b c.org", "x@example.org\r\nX-Evil: 1", "(a@example.org)"):
         with pytest.raises(UsageError, match="neither an e-mail address nor a web address"):
             contact_of_user(bad)

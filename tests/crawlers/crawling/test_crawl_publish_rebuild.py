@@ -41,7 +41,7 @@ def paper(number: int) -> Paper:
 
 
 def test_from_crawl_to_dataset_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVALKIT_CONTACT", "tests@example.org")
+    monkeypatch.setenv("EVALKIT_CONTACT", "tests@evalkit.internal")
     clock = FakeClock()
     with serve(arxiv_site([paper(number) for number in range(9)]), ARXIV_HOSTS, clock) as server:
         options = CommonOptions(
@@ -59,7 +59,7 @@ def test_from_crawl_to_dataset_and_back(tmp_path: Path, monkeypatch: pytest.Monk
         num_requests = len(server.requests("arxiv.org"))
         outcome = rebuild_dataset(
             str(prepared.folder),
-            contact="others@example.org",
+            contact="others@uni.internal",
             store=tmp_path / "there",
             endpoints=server.endpoints,
             allow_private_hosts=True,

@@ -171,7 +171,7 @@ def test_three_hundred_files_of_two_languages() -> None:
     # Two languages ask one host: never two requests within a second, and none twice.
     assert max(requests.values()) == 1
     assert all(min(b - a for a, b in itertools.pairwise(times[host])) >= 1 for host in HOSTS)
-    assert len(agents) == 1 and "tests@example.org" in agents.pop()
+    assert len(agents) == 1 and "tests@evalkit.internal" in agents.pop()
 
 
 def some_repositories(count: int, num_files: int = 1) -> list[Repository]:

@@ -50,7 +50,8 @@ COMMANDS = {
     "status": [],
     "table": [],
 }
-OPTIONS = ["--debug", "--help", "--version"]
+OPTIONS = ["--debug", "--help", "--install-completion", "--show-completion", "--version"]
+SHORT = {"--output": ["-o"], "--quiet": ["-q"], "--verbose": ["-v"]}
 RUN_OPTIONS = {
     "--accept-versions": False,
     "--corpora": None,
@@ -70,6 +71,7 @@ RUN_OPTIONS = {
     "--policy": "document",
     "--prefix": None,
     "--processes": None,
+    "--quiet": False,
     "--prove": 0,
     "--seed": 0,
     "--shard": None,
@@ -79,6 +81,7 @@ RUN_OPTIONS = {
     "--trust-remote-code": False,
     "--try-prefixes": False,
     "--unaudited": False,
+    "--verbose": False,
     "--workers": None,
 }
 COMPARE_OPTIONS = {
@@ -125,9 +128,10 @@ def test_commands_and_options_are_frozen() -> None:
     } == COMMANDS
     for command, expected in (("run", RUN_OPTIONS), ("compare", COMPARE_OPTIONS)):
         parameters = program.commands[command].params
-        assert sorted(option for parameter in parameters for option in parameter.opts) == sorted(expected)
+        assert sorted(parameter.opts[0] for parameter in parameters) == sorted(expected)
         for parameter in parameters:
-            [name] = parameter.opts
+            name, *short = parameter.opts
+            assert short == SHORT.get(name, [])
             assert not parameter.secondary_opts  # no --no-json
             if name.startswith("--"):
                 assert parameter.default == expected[name], name  # type: ignore[literal-required, index]

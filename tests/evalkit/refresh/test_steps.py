@@ -147,7 +147,7 @@ def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         wiki_page("en", 5, day - dt.timedelta(days=20)),
     ]
     with serve(wiki_site(pages), ["en.wikipedia.org"]) as server:
-        options = ["--languages", "en", "--contact", "me@example.org", "--allow-private-hosts"]
+        options = ["--languages", "en", "--contact", "me@uni.internal", "--allow-private-hosts"]
         options += [f"--endpoint=en.wikipedia.org={server.endpoints['en.wikipedia.org']}"]
         source = f'[[sources]]\nsource = "wikipedia"\noptions = {json.dumps(options)}\n'
         (tmp_path / "leaderboard.toml").write_text(CONFIG.partition("[[sources]]")[0] + source)

@@ -21,10 +21,10 @@ def at(done: float, *, elapsed_s: float = 2.0) -> Progress:
 
 
 def test_what_is_said_of_progress() -> None:
-    assert describe(at(0.5), 10) == "5/10 documents, 0.003 MB/s, 2.500 bits/byte, 2 s left"
+    assert describe(at(0.5), 10) == "5/10 documents, 2.5 kB/s, 2.500 bits/byte, 2 s left"
     assert describe(at(0.25, elapsed_s=100), 10).endswith("5 min 0 s left")
     assert describe(at(0.0, elapsed_s=0), 10) == "0/10 documents"
-    assert describe(at(1.0), 10) == "10/10 documents, 0.005 MB/s, 2.500 bits/byte"
+    assert describe(at(1.0), 10) == "10/10 documents, 5.0 kB/s, 2.500 bits/byte"
 
 
 @pytest.mark.parametrize(
@@ -133,10 +133,10 @@ def test_a_terminal_shows_a_bar_with_documents_speed_and_bits(tmp_path: Path) ->
     assert "0 of 1 cells done, 1 to score" in shown
     assert "[red]model on corpus" in shown  # no markup in names
     assert "7/7 documents" in shown
-    assert "MB/s" in shown
+    assert "kB/s" in shown
     bits_per_byte = sum(map(BigramModel().bits, TEXTS)) / corpus.num_bytes
     assert f"{bits_per_byte:.3f} bits/byte" in shown
-    assert "100%" in shown
+    assert "cell 1/1: [red]model on corpus" in shown
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")  # the cursor is back
 
 
