@@ -16,6 +16,7 @@ from evalkit.cli import (
     compare,
     compress,
     corpora,
+    cutoff,
     env,
     export,
     leaderboard,
@@ -71,6 +72,7 @@ app.command("compress")(compress.compress_command)
 app.command("decompress")(compress.decompress_command)
 app.command("parity")(parity.parity_command)
 app.command("losses")(losses.losses_command)
+app.command("cutoff")(cutoff.cutoff_command)
 app.command("report")(report.report_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
 app.command("export", cls=export.ExportCommand)(export.export_command)

@@ -1,0 +1,141 @@
+"""Documents by month of publication: what a model pays for them beside a panel of others."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.analysis.bends import Array, Series
+from evalkit.analysis.document_dates import dated_documents
+from evalkit.analysis.results import Results
+from evalkit.dates import first_day, last_day
+
+MAX_WINDOW_DAYS = 31
+"""A document is dated by the days on which it can have been published, if they are no more: its own day, a
+month, or a short window of its corpus."""
+
+
+class DatedRows(NamedTuple):
+    """Documents that a model and all of a panel have paid for, each once, in no order."""
+
+    first_days: NDArray[np.int64]
+    """``[D]``: on which each can have been published, as `datetime.date.toordinal` counts them."""
+    last_days: NDArray[np.int64]
+    """``[D]``."""
+    clusters: tuple[str, ...]
+    num_bytes: NDArray[np.int64]
+    bits: Array
+    """``[D, 1 + K]``: the model's, then those of the panel."""
+    num_undated: int
+    """Documents left out for want of a date."""
+    num_unpaid: int
+    """Documents left out because one of the models could not represent them, or paid nothing."""
+
+
+class MonthlyDocuments(NamedTuple):
+    """The same by month."""
+
+    series: Series
+    num_documents: tuple[int, ...]
+    """Per month."""
+
+
+def dated_rows(results: Results, corpora: Sequence[int], rows: Sequence[int]) -> DatedRows:
+    """The dated documents of corpora; one that is in several counts once.
+
+    Args:
+        results: the cells.
+        corpora: indices.
+        rows: the model's, then those of the panel.
+    """
+    digests: set[str] = set()
+    places: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
+    num_undated = num_unpaid = 0
+    for number in corpora:
+        corpus = results.corpora[number]
+        is_paid = np.logical_and.reduce(corpus.bits[:, rows] > 0, axis=1)
+        dates = dated_documents(corpus.facts, corpus.digests, corpus.published_at)
+        for place, (digest, day) in enumerate(zip(corpus.digests, dates.published_at, strict=True)):
+            if digest in digests:
+                continue
+            digests.add(digest)
+            span = _span(day or dates.date_from, day or dates.date_to)
+            if span is None:
+                num_undated += 1
+            elif not is_paid[place]:
+                num_unpaid += 1
+            else:
+                places.append((number, place))
+                spans.append(span)
+    return DatedRows(
+        np.array([first for first, _ in spans], np.int64),
+        np.array([last for _, last in spans], np.int64),
+        tuple(results.corpora[number].clusters[place] for number, place in places),
+        np.array([results.corpora[number].num_bytes[place] for number, place in places], np.int64),
+        np.array([results.corpora[number].bits[place, rows] for number, place in places]).reshape(
+            len(places), len(rows)
+        ),
+        num_undated,
+        num_unpaid,
+    )
+
+
+def _span(earliest: str | None, latest: str | None) -> tuple[int, int] | None:
+    """The first and last day that two dates can mean; None where one is not known, or they are far apart."""
+    if earliest is None or latest is None:
+        return None
+    first, last = first_day(earliest).toordinal(), last_day(latest).toordinal()
+    return (first, last) if 0 <= last - first < MAX_WINDOW_DAYS else None
+
+
+def monthly_documents(rows: DatedRows) -> MonthlyDocuments:
+    """What the model pays beside the panel, month by month of the documents.
+
+    A month's value is the logarithm of the model's bits less the mean logarithm of those of each of the
+    panel. Its variance is that of clusters within months, which all months have in common, times the sum of
+    the squares of their shares in the month: a month of a single document gets one as well.
+    """
+    middles = (rows.first_days + rows.last_days) // 2
+    names = np.array([dt.date.fromordinal(int(day)).isoformat()[: len("YYYY-MM")] for day in middles], str)
+    months = sorted(set(names.tolist()))
+    values, squares, days, shares, counts = [], [], [], [], []
+    scatter = possible = 0.0
+    for month in months:
+        inside = np.flatnonzero(names == month)
+        bits = rows.bits[inside]
+        totals = bits.sum(axis=0)
+        values.append(float(np.log(totals[0]) - np.log(totals[1:]).mean()))
+        # To first order: what each document adds to the value, and with which weight.
+        parts = bits / totals
+        _, cluster_of = np.unique([rows.clusters[place] for place in inside], return_inverse=True)
+        effects = np.bincount(cluster_of, weights=parts[:, 0] - parts[:, 1:].mean(axis=1))
+        weights = np.bincount(cluster_of, weights=parts[:, 1:].mean(axis=1))
+        squares.append(float(weights @ weights))
+        scatter += float(effects @ effects)
+        possible += float((weights**2 * (1 - 2 * weights + squares[-1])).sum())
+        month_days, month_shares = _days(
+            rows.first_days[inside], rows.last_days[inside], rows.num_bytes[inside]
+        )
+        days.append(month_days)
+        shares.append(month_shares)
+        counts.append(len(inside))
+    variance = scatter / possible if possible > 0 else 0.0
+    series = Series(tuple(months), np.array(values), variance * np.array(squares), tuple(days), tuple(shares))
+    return MonthlyDocuments(series, tuple(counts))
+
+
+def _days(
+    first_days: NDArray[np.int64], last_days: NDArray[np.int64], num_bytes: NDArray[np.int64]
+) -> tuple[Array, Array]:
+    """The days of documents, and each one's share of the bytes; a document has all its possible days."""
+    first = int(first_days.min())
+    shares = np.zeros(int(last_days.max()) - first + 2)
+    lengths = last_days - first_days + 1
+    np.add.at(shares, first_days - first, num_bytes / lengths)
+    np.add.at(shares, last_days - first + 1, -num_bytes / lengths)
+    shares = np.cumsum(shares)[:-1]
+    is_day = shares > 1e-9 * num_bytes.sum()
+    return first + np.flatnonzero(is_day).astype(np.float64), shares[is_day] / shares[is_day].sum()
