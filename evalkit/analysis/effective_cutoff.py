@@ -27,7 +27,7 @@ from evalkit.analysis.cutoff import Cutoff
 from evalkit.analysis.document_dates import Catalog, cutoff_of_model
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.monthly import DatedRows, MonthlyDocuments, dated_rows, monthly_documents
-from evalkit.analysis.panel import candidates, find_corpora, find_model, labels_of
+from evalkit.analysis.panel import candidates, find_corpora, find_model, grouped, labels_of, several
 from evalkit.analysis.results import Results
 from evalkit.analysis.sources import sources_of
 from evalkit.dates import first_day
@@ -65,7 +65,7 @@ class EffectiveCutoff(NamedTuple):
     @property
     def day(self) -> dt.date | None:
         """The last day that the model has read of; None where no bend was found."""
-        if self.rise is None or self.rise.probability > MAX_PROBABILITY:
+        if self.rise is None or self.rise.is_outdone or self.rise.probability > MAX_PROBABILITY:
             return None
         return dt.date.fromordinal(round(self.rise.day))
 
@@ -158,15 +158,15 @@ def effective_cutoff(
     members = candidates(results, row, panel, policy)
     sources = sources_of(results)
     curves: list[SourceCurve] = []
-    notes: list[str] = []
+    remarks: list[tuple[str, str]] = []
     for source in sorted({sources[number] for number in numbers}):
         of_source = [number for number in numbers if sources[number] == source]
         try:
-            curve, remarks = _curve(results, source, of_source, row, members, bool(panel), catalog)
+            curve, of_curve = _curve(results, source, of_source, row, members, bool(panel), catalog)
         except UsageError as error:
-            notes.append(f"{source} is left out: {error}")
+            remarks.append((source, f"left out: {error}"))
             continue
-        notes += [f"{source}: {remark}" for remark in remarks]
+        remarks += [(source, remark) for remark in of_curve]
         curves.append(curve)
     configuration = results.configurations[row]
     rise = find_rise([curve.documents.series for curve in curves]) if curves else None
@@ -176,7 +176,7 @@ def effective_cutoff(
         None if configuration.policy is None else cutoff_of_model(configuration.facts, catalog),
         tuple(curves),
         rise,
-        tuple(notes),
+        grouped(remarks),
     )
 
 
@@ -205,7 +205,7 @@ def _curve(
     covering = [member for member in members if scored[member] >= common]
     remarks = []
     if len(common) < len(corpora):
-        remarks.append(f"{len(corpora) - len(common)} corpora are left out: the panel was not scored on them")
+        remarks.append(f"{len(corpora) - len(common)} corpora left out: the panel was not scored on them")
     dated = dated_rows(results, sorted(common), [row])
     if not len(dated.first_days):
         raise UsageError(f"no document has a date ({dated.num_undated:,} have none)")
@@ -218,7 +218,7 @@ def _curve(
         months = "one month" if num_months == 1 else f"{num_months} months"
         raise UsageError(f"documents of {months}, and a bend needs {MIN_MONTHS}")
     if absent := sorted(set(members) - set(covering)):
-        remarks.append(f"not in the panel, for want of cells: {_several(labels_of(results, absent))}")
+        remarks.append(f"not in the panel, for want of cells: {several(labels_of(results, absent))}")
     remarks += _remarks(rows)
     if len(chosen) == 1 and results.configurations[chosen[0]].policy is not None:
         [label] = labels_of(results, chosen)
@@ -251,20 +251,15 @@ def _steady(
         return chosen, None
     return chosen, (
         "not in the panel, as their own cutoff lies within these months or is not known: "
-        f"{_several(labels_of(results, turning))}"
+        f"{several(labels_of(results, turning))}"
     )
-
-
-def _several(labels: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
-    return ", ".join(labels[:8]) + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
 
 
 def _remarks(rows: DatedRows) -> list[str]:
     """How many documents were left out."""
     remarks = []
     if rows.num_undated:
-        remarks.append(f"{rows.num_undated:,} documents are left out: they have no date that says the month")
+        remarks.append(f"{rows.num_undated:,} documents left out: they have no date that says the month")
     if rows.num_unpaid:
-        remarks.append(f"{rows.num_unpaid:,} documents are left out: not every model could represent them")
+        remarks.append(f"{rows.num_unpaid:,} documents left out: not every model could represent them")
     return remarks

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 
 from evalkit.analysis.bends import MIN_MONTHS, Rise
-from evalkit.analysis.effective_cutoff import EffectiveCutoff, month_points
+from evalkit.analysis.effective_cutoff import MAX_PROBABILITY, EffectiveCutoff, month_points
 from evalkit.analysis.estimates import Estimate
 from evalkit.stats import CONFIDENCE
 
@@ -15,6 +15,11 @@ def finding_text(cutoff: EffectiveCutoff) -> str:
     rise = cutoff.rise
     if rise is None:
         return f"not known: no source has a panel and documents of {MIN_MONTHS} months"
+    if rise.is_outdone and rise.probability <= MAX_PROBABILITY:
+        return (
+            "no bend found: the curve turns downwards rather than upwards, as it does where the training of "
+            "models of the panel ends"
+        )
     if cutoff.day is None:
         return (
             f"no bend found: chance alone makes as much of one in {100 * rise.probability:.0f} % of cases. "
@@ -91,6 +96,7 @@ def cutoff_json(cutoff: EffectiveCutoff) -> dict[str, object]:
         "low": cutoff.low and cutoff.low.isoformat(),
         "high": cutoff.high and cutoff.high.isoformat(),
         "confidence": CONFIDENCE,
+        "falls_rather": rise and rise.is_outdone,
         "probability_by_chance": rise and rise.probability,
         "days_tried": rise and list(_tried(rise)),
         "sources": [

@@ -1,6 +1,7 @@
 """Documents by month of publication: what a model pays for them beside a panel of others."""
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -83,6 +84,7 @@ def dated_rows(results: Results, corpora: Sequence[int], rows: Sequence[int]) ->
     )
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _span(earliest: str | None, latest: str | None) -> tuple[int, int] | None:
     """The first and last day that two dates can mean; None where one is not known, or they are far apart."""
     if earliest is None or latest is None:

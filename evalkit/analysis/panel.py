@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from evalkit.analysis.results import Results
 from evalkit.errors import UsageError, unknown_name
 
+_MAX_NAMES = 8
+
 
 def find_model(results: Results, name: str, policy: str) -> int:
     """The row of a model's name or label under a policy.
@@ -22,7 +24,7 @@ def find_model(results: Results, name: str, policy: str) -> int:
     matches = [row for row in rows if name in _names(results, row)]
     exact = [row for row in matches if results.configurations[row].label == name]
     if not matches:
-        known_names = {known for row in rows for known in _names(results, row)}
+        known_names = {label for row in rows for label in _names(results, row)}
         raise unknown_name("model", name, known_names, f"Models here: {', '.join(labels)}.")
     if len(exact or matches) > 1:
         several = " or ".join(repr(results.configurations[row].label) for row in matches)
@@ -106,3 +108,21 @@ def _names(results: Results, row: int) -> set[str]:
 def labels_of(results: Results, rows: Collection[int]) -> tuple[str, ...]:
     """The labels of rows, in alphabetical order."""
     return tuple(sorted(results.configurations[row].label for row in rows))
+
+
+def several(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def grouped(remarks: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """What is to be said of subjects, each remark once with all of its subjects.
+
+    >>> grouped([("June", "too few documents"), ("July", "undated"), ("May", "too few documents")])
+    ('June, May: too few documents', 'July: undated')
+    """
+    subjects: dict[str, list[str]] = {}
+    for subject, remark in remarks:
+        subjects.setdefault(remark, []).append(subject)
+    return tuple(f"{several(names)}: {remark}" for remark, names in subjects.items())

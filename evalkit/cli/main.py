@@ -20,6 +20,7 @@ from evalkit.cli import (
     env,
     export,
     leaderboard,
+    leaks,
     lm_eval,
     losses,
     models,
@@ -73,6 +74,7 @@ app.command("decompress")(compress.decompress_command)
 app.command("parity")(parity.parity_command)
 app.command("losses")(losses.losses_command)
 app.command("cutoff")(cutoff.cutoff_command)
+app.command("leaks")(leaks.leaks_command)
 app.command("report")(report.report_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
 app.command("export", cls=export.ExportCommand)(export.export_command)

@@ -153,6 +153,61 @@ def find_duplicates(texts: Sequence[str], earlier_texts: Iterable[str] = ()) -> 
     return matches
 
 
+def find_repeated(texts: Sequence[str], earlier_texts: Iterable[str]) -> list[Match | None]:
+    """For every text the earlier one that it repeats, the most similar; None for those that repeat none.
+
+    Unlike `find_duplicates` this compares no two of ``texts``, and `Match.original` is the place of the
+    earlier text among the earlier ones.
+
+    Args:
+        texts: in any order.
+        earlier_texts: they are read once and not kept in memory.
+    """
+    place_of_digest: dict[bytes, int] = {}
+    places: list[int] = []
+    signatures: list[_Uint32] = []
+    for place, text in enumerate(earlier_texts):
+        if place_of_digest.setdefault(_digest(text), place) == place:
+            places.append(place)
+            signatures.append(signature(text))
+    if not signatures or not texts:
+        return [None] * len(texts)
+    num_earlier = len(signatures)
+    table = np.stack([*signatures, *map(signature, texts)])
+    bucket_numbers = _shared_buckets(table)
+    members: dict[tuple[int, int], list[int]] = {}
+    for row in range(num_earlier):
+        for bucket in _buckets_of(bucket_numbers, row):
+            members.setdefault(bucket, []).append(row)
+    matches: list[Match | None] = []
+    for row, text in enumerate(texts, start=num_earlier):
+        if (exact := place_of_digest.get(_digest(text))) is not None:
+            matches.append(Match(exact, True, 1.0))
+            continue
+        buckets = _buckets_of(bucket_numbers, row)
+        candidates = sorted({member for bucket in buckets for member in members.get(bucket, ())})
+        best = _most_similar(table, row, candidates)
+        matches.append(None if best is None else Match(places[best[0]], False, best[1]))
+    return matches
+
+
+def _buckets_of(bucket_numbers: npt.NDArray[np.int32], row: int) -> list[tuple[int, int]]:
+    """The buckets that a row shares with others, each as band and number."""
+    return [(band, number) for band, number in enumerate(bucket_numbers[row].tolist()) if number >= 0]
+
+
+def _most_similar(table: _Uint32, row: int, candidates: Sequence[int]) -> tuple[int, float] | None:
+    """Of candidates the one that a row repeats, and the similarity; None if it repeats none.
+
+    Sharing a bucket makes a candidate; what decides is the share of all values that agree.
+    """
+    if not candidates:
+        return None
+    agreement = (table[candidates] == table[row]).mean(axis=1)
+    best = int(agreement.argmax())
+    return (candidates[best], float(agreement[best])) if agreement[best] >= THRESHOLD else None
+
+
 def _repeated_rows(table: _Uint32, num_earlier: int) -> dict[int, tuple[int, float]]:
     """Row → (surviving row that it repeats, similarity), for the rows from `num_earlier` on.
 
@@ -163,16 +218,12 @@ def _repeated_rows(table: _Uint32, num_earlier: int) -> dict[int, tuple[int, flo
     survivors: dict[tuple[int, int], list[int]] = {}  # by band and bucket
     repeated: dict[int, tuple[int, float]] = {}
     for row in np.flatnonzero((bucket_numbers >= 0).any(axis=1)).tolist():
-        buckets = [(band, number) for band, number in enumerate(bucket_numbers[row].tolist()) if number >= 0]
+        buckets = _buckets_of(bucket_numbers, row)
         if row >= num_earlier:
             candidates = sorted({survivor for bucket in buckets for survivor in survivors.get(bucket, ())})
-            if candidates:
-                # Sharing a bucket makes a candidate; what decides is the share of all values that agree.
-                agreement = (table[candidates] == table[row]).mean(axis=1)
-                best = int(agreement.argmax())
-                if agreement[best] >= THRESHOLD:
-                    repeated[row] = candidates[best], float(agreement[best])
-                    continue
+            if (best := _most_similar(table, row, candidates)) is not None:
+                repeated[row] = best
+                continue
         for bucket in buckets:
             survivors.setdefault(bucket, []).append(row)
     return repeated

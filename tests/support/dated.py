@@ -36,6 +36,11 @@ class World:
     """Of the sites of a month."""
     num_panel: int = 3
 
+    @property
+    def has_cutoff(self) -> bool:
+        """Whether anything rises."""
+        return self.rise_per_month > 0 or self.step > 0
+
 
 def first_day_of(month: int) -> dt.date:
     """The first day of the n-th month."""
@@ -54,7 +59,7 @@ def dated_results(world: World, cutoff: dt.date | None, seed: int) -> Results:
     rng = np.random.default_rng(seed)
     cell = cell_of(Path("cell.json"), {**corpus_content(), "sha256": ""})
     assert isinstance(cell, CorpusCell)
-    names = ["subject", *(f"panel-{number}" for number in range(world.num_panel))]
+    names = ["subject", *(f"panel-{number}" for number in range(1, world.num_panel + 1))]
     configurations = tuple(
         ModelConfiguration(
             name,

@@ -120,6 +120,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("crawl", "news"): lambda folder: [[*_WINDOW, "--feeds", EVIL], [*_WINDOW, "--endpoint", EVIL]],
     ("crawl", "stackexchange"): lambda folder: [[*_WINDOW, "--sites", EVIL], [*_WINDOW, "--name", EVIL]],
     ("crawl", "wikipedia"): lambda folder: [[*_WINDOW, "--languages", EVIL], [*_WINDOW, "--name", EVIL]],
+    ("cutoff",): lambda folder: [["evil", "runs"], [EVIL, "runs"], [EVIL, EVIL], ["evil", "runs", "--json"]],
     ("decompress",): lambda folder: [[EVIL], [cell(folder, 0), "-o", EVIL]],
     ("env",): lambda folder: [[], ["--json"]],
     ("export",): lambda folder: [
@@ -141,6 +142,13 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("leaderboard", "score"): _REFRESH,
     ("leaderboard", "site"): _REFRESH,
     ("leaderboard", "window"): lambda folder: [[], ["--date", EVIL], ["--config", EVIL]],
+    ("leaks",): lambda folder: [
+        ["evil", "runs"],
+        [EVIL, "runs"],
+        [EVIL, EVIL],
+        ["evil", "runs", "--corpora", EVIL],
+        ["evil", "runs", "--older", EVIL],
+    ],
     ("lm-eval",): lambda folder: [["ls", EVIL]],
     ("losses",): lambda folder: [
         ["runs"],

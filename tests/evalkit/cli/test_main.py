@@ -32,10 +32,12 @@ COMMANDS = {
     "compare": [],
     "compress": [],
     "corpora": ["audit", "check", "import", "list", "publish", "rebuild", "show", "verify"],
+    "cutoff": [],
     "crawl": [],  # its sources are found when it is called
     "decompress": [],
     "env": [],
     "export": [],
+    "leaks": [],
     "leaderboard": ["check", "commit", "crawl", "months", "publish", "refresh", "score", "site", "window"],
     "lm-eval": [],  # everything behind it is lm-evaluation-harness's own
     "models": ["formats", "list", "show"],

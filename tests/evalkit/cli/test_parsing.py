@@ -28,6 +28,8 @@ LISTS = {
     "evalkit plan": {"--models", "--corpora"},
     "evalkit losses": {"--corpora", "--models", "--axes"},
     "evalkit compare": {"--ignore-tensors", "--prefix"},
+    "evalkit cutoff": {"--corpora", "--panel"},
+    "evalkit leaks": {"--corpora", "--panel", "--older"},
     "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
     "evalkit report": {"--corpora"},
     "evalkit corpora audit": {"--against"},

@@ -15,6 +15,7 @@ from evalkit.corpora.duplicates import (
     SHINGLE_TOKENS,
     Match,
     find_duplicates,
+    find_repeated,
     shingles,
     signature,
 )
@@ -185,6 +186,24 @@ def test_exact_copies_follow_their_originals() -> None:
     (match,) = find_duplicates([near], earlier_texts=iter([first]))
     assert match == Match(None, False, pytest.approx(exact_jaccard(words, changed), abs=0.06))
     assert find_duplicates([]) == []
+
+
+def test_each_text_is_held_against_the_earlier_ones_alone() -> None:
+    words = essay(random.Random(5))
+    first, near, unrelated = (
+        " ".join(words),
+        " ".join(edited(words, 0.01, random.Random(6))),
+        "something else",
+    )
+    # A copy that is nearer hides nothing; of equal earlier texts the first counts.
+    matches = find_repeated([near, near, unrelated, first], [unrelated * 2, first, "", first])
+    assert [match and (match.original, match.exact) for match in matches] == [
+        (1, False),
+        (1, False),
+        None,
+        (1, True),
+    ]
+    assert find_repeated([first], []) == [None] and find_repeated([], [first]) == []
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,0 +1,255 @@
+"""Documents that a model finds too easy beside a panel of other models: it may have read them in training.
+
+Two things are looked at, each beside the panel and with its probability by chance (`residuals`):
+
+* the bits of the document;
+* Min-K %: the mean bits of the hardest fifth of its tokens (W. Shi et al., "Detecting Pretraining Data from
+  Large Language Models", ICLR 2024). A text that was read has no hard words left. It needs the bits of tokens
+  in the cells of the model and the panel (``--token-bits``). Min-K%++ (J. Zhang et al., "Min-K%++: Improved
+  Baseline for Detecting Pre-Training Data from Large Language Models", ICLR 2025) compares each token with
+  all that the model might have said in its place, which no cell holds; the panel stands for that here: a
+  document whose hard tokens are easy for everybody is no sign.
+
+The smaller of the two probabilities counts twice (Bonferroni). Of all documents together those are flagged
+whose rate of false discoveries is at most what was asked for. That they are too easy is what the numbers say,
+and not why: a document may be a copy of an older one, which its text shows where it is at hand.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.analysis.panel import candidates, find_corpora, find_model, grouped, labels_of
+from evalkit.analysis.residuals import (
+    MIN_DOCUMENTS,
+    Array,
+    adjusted,
+    remainders,
+    tail_of,
+)
+from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.cells.files import check_rows, read_rows
+from evalkit.cells.schema import CorpusCell
+from evalkit.errors import UsageError
+
+RATE = 0.05
+"""Of false discoveries among the flagged documents."""
+HARDEST = 0.2
+"""Of the tokens: the K of Min-K %."""
+
+
+class TestedDocument(NamedTuple):
+    """What was found of one document."""
+
+    corpus: int
+    """Index in `Results.corpora`."""
+    place: int
+    """Of the document in it."""
+    bits_per_byte: float
+    expected_bits_per_byte: float
+    """What the panel lets expect."""
+    probability: float
+    """That chance alone makes a document so cheap beside the panel."""
+    min_k_probability: float | None
+    """The same of its hardest tokens; None where not all cells hold the bits of tokens."""
+    rate: float
+    """The least rate of false discoveries at which it is flagged."""
+
+
+class Leaks(NamedTuple):
+    """What the cells of a model say."""
+
+    label: str
+    policy: str | None
+    rate: float
+    panel: tuple[str, ...]
+    """Labels of all that were compared with it."""
+    corpora: tuple[int, ...]
+    """That were tested."""
+    with_tokens: tuple[int, ...]
+    """Of these those whose tokens were."""
+    documents: tuple[TestedDocument, ...]
+    """Every document that was tested, the least likely first."""
+    notes: tuple[str, ...]
+    """What was left out."""
+
+    @property
+    def flagged(self) -> list[TestedDocument]:
+        """The documents that are too easy."""
+        return [document for document in self.documents if document.rate <= self.rate]
+
+
+def find_leaks(
+    results: Results,
+    model: str,
+    *,
+    corpora: Sequence[str] = (),
+    panel: Sequence[str] = (),
+    policy: str = "document",
+    rate: float = RATE,
+) -> Leaks:
+    """The documents that a model finds too easy.
+
+    Args:
+        results: the cells.
+        model: its name, or its row's label.
+        corpora: names; empty: all that the model was scored on.
+        panel: names of the models to compare it with; empty: all language models that were scored on a
+            corpus, where there are none the compressors.
+        policy: of the language models.
+        rate: of false discoveries, between 0 and 1.
+
+    Raises:
+        UsageError: a name is unknown, there is no other model, or no corpus can be tested.
+        ScoringError: the rows of a cell are missing or damaged.
+    """
+    if not 0 < rate < 1:
+        raise UsageError(f"--rate {rate:g}: give a share of false discoveries between 0 and 1")
+    row = find_model(results, model, policy)
+    numbers = find_corpora(results, corpora, row)
+    members = candidates(results, row, panel, policy)
+    if not panel:
+        language_models = [member for member in members if results.configurations[member].policy is not None]
+        members = language_models or members
+    tested: list[_Tested] = []
+    remarks: list[tuple[str, str]] = []
+    for number in numbers:
+        try:
+            corpus_tested, of_corpus = _test(results, number, row, members)
+        except UsageError as error:
+            remarks.append((results.corpora[number].label, f"left out: {error}"))
+            continue
+        tested.append(corpus_tested)
+        remarks += [(results.corpora[number].label, remark) for remark in of_corpus]
+    if not tested:
+        raise UsageError(f"nothing can be tested: {'; '.join(grouped(remarks))}")
+    return Leaks(
+        results.configurations[row].label,
+        results.configurations[row].policy,
+        rate,
+        labels_of(results, {member for corpus in tested for member in corpus.panel}),
+        tuple(corpus.number for corpus in tested),
+        tuple(corpus.number for corpus in tested if corpus.of_tokens is not None),
+        _judged(results, row, tested),
+        grouped(remarks),
+    )
+
+
+class _Measure(NamedTuple):
+    """A number of each document, beside the panel."""
+
+    expected: Array
+    """``[D]``."""
+    deviates: Array
+    """``[D]``: of the model."""
+    of_panel: Array
+    """Of each of the panel beside the others."""
+
+
+class _Tested(NamedTuple):
+    """A corpus, before probabilities are known."""
+
+    number: int
+    panel: tuple[int, ...]
+    places: NDArray[np.int64]
+    """``[D]``: documents that the model and all of the panel have paid for."""
+    of_bits: _Measure
+    of_tokens: _Measure | None
+    """None where a cell does not hold the bits of tokens."""
+
+
+def _test(results: Results, number: int, row: int, members: Sequence[int]) -> tuple[_Tested, list[str]]:
+    corpus = results.corpora[number]
+    panel = tuple(member for member in members if member in corpus.cells)
+    if not panel:
+        raise UsageError("no model of the panel was scored on it")
+    rows = [row, *panel]
+    places = np.flatnonzero(np.logical_and.reduce(corpus.bits[:, rows] > 0, axis=1))
+    if len(places) < MIN_DOCUMENTS:
+        raise UsageError(f"fewer than {MIN_DOCUMENTS} documents that all models could represent")
+    remarks = []
+    if len(places) < len(corpus.ids):
+        num_unpaid = len(corpus.ids) - len(places)
+        remarks.append(f"{num_unpaid:,} documents left out: not every model could represent them")
+    if len(panel) == 1:
+        [member] = labels_of(results, panel)
+        remarks.append(f"a panel of one: a document that is hard for {member} alone looks easy for the model")
+    num_bytes = corpus.num_bytes[places]
+    of_bits = _measure(np.log(corpus.bits[places][:, rows] / num_bytes[:, None]), num_bytes)
+    of_tokens = None
+    if all(corpus.cells[index].documents.token_bits for index in rows):
+        hardest = np.stack([_hardest(corpus, corpus.cells[index])[places] for index in rows], axis=1)
+        of_tokens = _measure(np.log(np.maximum(hardest, 1e-6)), num_bytes)
+    return _Tested(number, panel, places, of_bits, of_tokens), remarks
+
+
+def _measure(logs: Array, num_bytes: NDArray[np.int64]) -> _Measure:
+    """The model's remainders, and those of each of the panel beside the others: ``[D, 1 + K]``."""
+    subject = remainders(logs[:, 0], logs[:, 1:], num_bytes)
+    num_panel = logs.shape[1] - 1
+    if num_panel == 1:
+        # Nobody is there to judge the panel by: what is hard for the model is as far off as what is easy.
+        return _Measure(subject.expected, subject.deviates, -subject.deviates)
+    of_panel = [
+        remainders(logs[:, place], np.delete(logs, [0, place], axis=1), num_bytes).deviates
+        for place in range(1, num_panel + 1)
+    ]
+    return _Measure(subject.expected, subject.deviates, np.concatenate(of_panel))
+
+
+def _hardest(corpus: ScoredCorpus, cell: CorpusCell) -> Array:
+    """The mean bits of the hardest tokens of each document, ``[D]``; NaN without tokens that are paid for."""
+    path, remedy = cell.path.with_suffix(".parquet"), "delete it and run again"
+    check_rows(path, cell.documents.parquet_sha256, remedy=remedy)
+    column = read_rows(path, ["token_bits"], remedy=remedy)["token_bits"].combine_chunks()
+    offsets = column.offsets.to_numpy()
+    bits = column.values.to_numpy(zero_copy_only=False)
+    means = np.full(len(corpus.ids), math.nan)
+    for place, (start, end) in enumerate(itertools.pairwise(offsets.tolist())):
+        paid = bits[start:end][~np.isnan(bits[start:end])]
+        if len(paid):
+            num_hardest = max(1, round(HARDEST * len(paid)))
+            means[place] = np.partition(paid, len(paid) - num_hardest)[-num_hardest:].mean()
+    return means
+
+
+def _judged(results: Results, row: int, tested: Sequence[_Tested]) -> tuple[TestedDocument, ...]:
+    """All documents with their probabilities and rates, the least likely first."""
+    chance = _chance([corpus.of_bits for corpus in tested])
+    with_tokens = [corpus for corpus in tested if corpus.of_tokens is not None]
+    chance_of_tokens = iter(_chance([corpus.of_tokens for corpus in with_tokens if corpus.of_tokens]))
+    combined: list[Array] = []
+    of_tokens: list[Array | None] = []
+    for corpus, by_bits in zip(tested, chance, strict=True):
+        by_tokens = next(chance_of_tokens) if corpus.of_tokens is not None else None
+        of_tokens.append(by_tokens)
+        combined.append(by_bits if by_tokens is None else np.minimum(1.0, 2 * np.minimum(by_bits, by_tokens)))
+    rates = iter(adjusted(np.concatenate(combined)).tolist())
+    documents = []
+    for corpus, by_bits, by_tokens in zip(tested, chance, of_tokens, strict=True):
+        scored = results.corpora[corpus.number]
+        for index, place in enumerate(corpus.places.tolist()):
+            documents.append(
+                TestedDocument(
+                    corpus.number,
+                    place,
+                    float(scored.bits[place, row] / scored.num_bytes[place]),
+                    math.exp(corpus.of_bits.expected[index]),
+                    float(by_bits[index]),
+                    None if by_tokens is None else float(by_tokens[index]),
+                    next(rates),
+                )
+            )
+    return tuple(sorted(documents, key=lambda document: (document.rate, document.probability)))
+
+
+def _chance(measures: Sequence[_Measure]) -> list[Array]:
+    """The probabilities of documents, with tails as heavy as the panel's in all corpora together."""
+    if not measures:
+        return []
+    tail = tail_of(np.concatenate([measure.of_panel for measure in measures]))
+    return [tail.probabilities(measure.deviates) for measure in measures]

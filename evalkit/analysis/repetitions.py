@@ -1,0 +1,71 @@
+"""Documents of scored corpora that repeat documents of older ones."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from evalkit.analysis.results import Results
+from evalkit.corpora.duplicates import find_repeated
+from evalkit.corpora.store import Corpus, load_corpus
+from evalkit.errors import UsageError
+
+
+class Repetition(NamedTuple):
+    """A document that repeats one of an older corpus."""
+
+    corpus: int
+    """Index in `Results.corpora`."""
+    place: int
+    older_corpus: str
+    older_id: str
+    similarity: float
+    """Estimated Jaccard similarity of their shingles; 1: the same text."""
+
+
+class Repetitions(NamedTuple):
+    """Documents that repeat older ones, of the corpora whose texts are at hand."""
+
+    num_documents: int
+    """That were compared."""
+    repetitions: tuple[Repetition, ...]
+    notes: tuple[str, ...]
+    """Which texts are not at hand."""
+
+
+def find_repetitions(results: Results, corpora: Sequence[int], older: Sequence[Corpus]) -> Repetitions:
+    """The documents of scored corpora that are near-duplicates of one of older corpora.
+
+    Args:
+        results: the cells.
+        corpora: indices of the corpora; their texts are looked for in the store.
+        older: what they are compared with.
+
+    Raises:
+        UsageError: an older corpus is one of the corpora.
+        CorpusError: a stored corpus cannot be read.
+    """
+    older_documents = [(corpus.name, document) for corpus in older for document in corpus.documents]
+    repetitions: list[Repetition] = []
+    notes = []
+    num_documents = 0
+    for number in corpora:
+        scored = results.corpora[number]
+        for corpus in older:
+            if corpus.sha256 == scored.sha256:
+                raise UsageError(
+                    f"--older {corpus.name}: it is {scored.label} itself, all of which repeats it"
+                )
+        if not results.manifests.stored[number]:
+            notes.append(
+                f"{scored.label}: its texts are not in the store, so nothing is known of repetitions"
+            )
+            continue
+        documents = load_corpus(scored.name).documents
+        num_documents += len(documents)
+        matches = find_repeated(
+            [document.text for document in documents], (document.text for _, document in older_documents)
+        )
+        for place, match in enumerate(matches):
+            if match is not None and match.original is not None:
+                name, original = older_documents[match.original]
+                repetitions.append(Repetition(number, place, name, original.id, match.similarity))
+    return Repetitions(num_documents, tuple(repetitions), tuple(notes))

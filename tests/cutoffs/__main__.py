@@ -1,0 +1,154 @@
+"""Cutoffs and leaks that are known: ``python -m tests.cutoffs`` looks for them, some ten minutes of one core.
+
+Simulated months and documents, small models trained until a known day, and leaks planted among documents.
+Exits with 1 where what docs/cutoffs.md promises does not hold. ``--write`` puts the tables there.
+"""
+
+import argparse
+import datetime as dt
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from evalkit.analysis.effective_cutoff import EffectiveCutoff, effective_cutoff
+from evalkit.analysis.results import read_results
+from tests.cutoffs.planted import PLANTED, PlantedOutcome, plant
+from tests.cutoffs.simulated import WORLDS, Outcome, simulate
+from tests.cutoffs.trained import NUM_MONTHS, NUM_TRAINED, Wire, score, scored_corpora, train
+from tests.faults.tables import write
+
+PAGE = Path(__file__).parents[2] / "docs" / "cutoffs.md"
+TRAINED_UNTIL = ("2023-08-31", "2024-01-15", "2024-06-30")
+COVERAGE = (0.90, 0.97)
+"""What 95 % intervals should hold of 200 draws: 2.2 standard errors to either side of what they say."""
+
+
+T = TypeVar("T")
+
+
+class Trained(NamedTuple):
+    """What came of a model that has read until a known day."""
+
+    until: dt.date
+    cutoff: EffectiveCutoff
+
+    @property
+    def error_days(self) -> int | None:
+        """None where nothing was found."""
+        return None if self.cutoff.day is None else (self.cutoff.day - self.until).days
+
+
+def main() -> int:
+    """Run all, or what is named; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cutoffs", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=("simulated", "trained", "planted", []), default=[])
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/cutoffs.md")
+    parser.add_argument("--draws", type=int, default=200, help="of each simulated world")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    parts = options.parts or ["simulated", "trained", "planted"]
+    is_right = True
+    if "simulated" in parts:
+        outcomes = [_said(simulate(name, options.draws)) for name in WORLDS]
+        is_right &= all(map(_is_covered, outcomes))
+        if options.write:
+            write("simulated cutoffs", simulated_table(outcomes), PAGE, by="tests.cutoffs")
+    if "trained" in parts:
+        trained = train_and_look()
+        is_right &= all(row.error_days is not None and abs(row.error_days) <= 31 for row in trained)
+        if options.write:
+            write("trained models", trained_table(trained), PAGE, by="tests.cutoffs")
+    if "planted" in parts:
+        planted = [_said(plant(name, options.draws)) for name in PLANTED]
+        is_right &= all(row.false_share <= 0.05 for row in planted)
+        if options.write:
+            write("planted leaks", planted_table(planted), PAGE, by="tests.cutoffs")
+    return 0 if is_right else 1
+
+
+def _is_covered(outcome: Outcome) -> bool:
+    """Whether intervals hold what they say, and without a cutoff few are found."""
+    if not WORLDS[outcome.world].has_cutoff:
+        return outcome.num_found <= 0.09 * outcome.num_draws
+    return COVERAGE[0] <= outcome.coverage <= COVERAGE[1] and outcome.median_error_months <= 1
+
+
+def train_and_look() -> list[Trained]:
+    """Train a model until each of the days, score all months, and look for the days."""
+    wire = Wire(seed=1)
+    documents = [document for month in range(NUM_MONTHS) for document in wire.month(month, NUM_TRAINED)]
+    corpora = scored_corpora(wire)
+    days = [dt.date.fromisoformat(day) for day in TRAINED_UNTIL]
+    models = [train(documents, day) for day in days]
+    with tempfile.TemporaryDirectory(prefix="evalkit-cutoffs-") as folder:
+        score(Path(folder), [*models, "ppmd", "brotli"], corpora)
+        results = read_results(Path(folder), warn=_say)
+        found_cutoffs = [
+            effective_cutoff(results, model.identity.name, panel=["ppmd", "brotli"], catalog={})
+            for model in models
+        ]
+    return [_said(Trained(day, cutoff)) for day, cutoff in zip(days, found_cutoffs, strict=True)]
+
+
+def simulated_table(outcomes: Sequence[Outcome]) -> str:
+    """The worlds by row, as Markdown."""
+    lines = [
+        "| months and documents | found | median error, months | within a month | held by the 95 % interval "
+        "| its median width, months |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in outcomes:
+        share = f"{row.num_found} of {row.num_draws}"
+        if not WORLDS[row.world].has_cutoff:
+            lines.append(f"| {row.world} | {share} | – | – | – | – |")
+            continue
+        lines.append(
+            f"| {row.world} | {share} | {row.median_error_months:.2f} | {100 * row.within_a_month:.0f} % | "
+            f"{100 * row.coverage:.1f} % | {row.median_width_months:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def trained_table(rows: Sequence[Trained]) -> str:
+    """The models by row, as Markdown."""
+    lines = ["| trained until | effective cutoff | 95 % interval | error, days |", "|---|---|---|--:|"]
+    for row in rows:
+        low, high = row.cutoff.low or "open", row.cutoff.high or "open"
+        lines.append(
+            f"| {row.until} | {row.cutoff.day or 'no bend found'} | {low} to {high} | {row.error_days} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def planted_table(rows: Sequence[PlantedOutcome]) -> str:
+    """The plantings by row, as Markdown."""
+    lines = [
+        "| documents and how models differ on them | leaked | found of them | false among the flagged "
+        "| draws with a flag |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        power = "–" if row.found_share is None else f"{100 * row.found_share:.0f} %"
+        lines.append(
+            f"| {row.name} | {row.num_leaked} | {power} | {100 * row.false_share:.1f} % | "
+            f"{100 * row.flagged_draws:.0f} % |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _said(outcome: T) -> T:
+    _say(repr(outcome))
+    return outcome
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

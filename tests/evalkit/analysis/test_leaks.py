@@ -1,0 +1,113 @@
+"""A planted leak, through real cells: documents that one model pays little for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import evalkit
+from evalkit.analysis.leaks import Leaks, find_leaks
+from evalkit.analysis.results import Results, read_results
+from evalkit.corpora.document import Corpus, Document, make_corpus, make_document
+from evalkit.corpora.store import save_corpus
+from evalkit.errors import UsageError
+from evalkit.runner.options import RunOptions
+from tests.support.stores import Counted
+from tests.support.toys import run_cli
+
+LEAKED = (17, 80)
+WORDS = "the of bits and bytes model text month rain council grain road letter river stone house"
+
+
+class Leaky(Counted):
+    """Pays a third for the texts that it has read."""
+
+    def __init__(self, name: str, text: str, piece: int, read: list[str]) -> None:
+        super().__init__(name, text, piece)
+        self._read = {tuple(super(Leaky, self).encode(document).ids.tolist()) for document in read}
+
+    def nats(self, sequences: Any, *, contexts: Any = None) -> list[Any]:
+        costs = super().nats(sequences, contexts=contexts)
+        return [
+            cost / 3 if tuple(map(int, ids)) in self._read else cost
+            for ids, cost in zip(sequences, costs, strict=True)
+        ]
+
+
+def _document(text: str, document_id: str) -> Document:
+    return make_document(text, id=document_id, source="drawn", license="CC0-1.0")
+
+
+def corpus() -> Corpus:
+    rng = np.random.default_rng(5)
+    texts = [" ".join(rng.choice(WORDS.split(" "), size=int(rng.integers(60, 200)))) for _ in range(120)]
+    return make_corpus("fresh", [_document(text, f"n{place}") for place, text in enumerate(texts)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cells, with the bits of tokens, of a model that has read two documents and of three that have not."""
+    path = tmp_path_factory.mktemp("leaks")
+    fresh = corpus()
+    read = [fresh.documents[place].text for place in LEAKED]
+    models: list[Any] = [Leaky("leaky", "the of and\n" * 9, 2, read)]
+    models += [Counted(f"honest-{piece}", f"bits and bytes {piece}" * 5, piece) for piece in (1, 3, 4)]
+    evalkit.run(models, [fresh], token_bits=True, options=RunOptions(output=path / "runs"))
+    # An older corpus with one of the two, a little changed.
+    older = [_document(f"Dear reader: {read[0]} and so on", "letter"), _document("Nothing of it.", "other")]
+    save_corpus(make_corpus("older", older), path / "store")
+    save_corpus(fresh, path / "store")
+    return path
+
+
+@pytest.fixture
+def results(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
+    monkeypatch.setenv("EVALKIT_CORPORA", str(folder / "store"))
+    return read_results(folder / "runs", warn=lambda text: pytest.fail(text))
+
+
+def flagged(leaks: Leaks) -> list[int]:
+    return sorted(document.place for document in leaks.flagged)
+
+
+def test_the_leak_is_flagged_and_nothing_else(results: Results) -> None:
+    leaks = find_leaks(results, "leaky")
+    assert flagged(leaks) == sorted(LEAKED)
+    assert leaks.panel == ("honest-1", "honest-3", "honest-4")
+    assert len(leaks.documents) == 120 and leaks.with_tokens == leaks.corpora == (0,)
+    for document in leaks.flagged:
+        assert document.bits_per_byte / document.expected_bits_per_byte == pytest.approx(1 / 3, rel=0.1)
+        assert document.min_k_probability is not None and document.min_k_probability < 1e-3
+    for name in ("honest-1", "honest-3", "honest-4"):
+        assert flagged(find_leaks(results, name)) == []
+
+
+def test_a_panel_of_one_says_so(results: Results) -> None:
+    leaks = find_leaks(results, "leaky", panel=["honest-3"])
+    assert set(LEAKED) <= set(flagged(leaks))
+    assert any("a panel of one" in note for note in leaks.notes)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -1.0, float("nan")])
+def test_a_rate_is_a_share(results: Results, rate: float) -> None:
+    with pytest.raises(UsageError, match="--rate"):
+        find_leaks(results, "leaky", rate=rate)
+
+
+def test_the_command_tells_what_was_read_before(results: Results, folder: Path) -> None:
+    runs = str(folder / "runs")
+    outcome = run_cli("leaks", "leaky", runs, "--older", "older")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "2 of 120 documents are too easy" in outcome.stdout
+    assert "repeats older letter" in outcome.stdout
+    assert "1 of 120 documents repeat one of an older corpus" in outcome.stdout
+    content = json.loads(run_cli("leaks", "leaky", runs, "--older", "older", "--json").stdout)
+    assert {document["id"] for document in content["flagged"]} == {"n17", "n80"}
+    [repetition] = content["repetitions"]
+    assert repetition["id"] == "n17" and repetition["older_id"] == "letter" and repetition["similarity"] > 0.9
+    itself = run_cli("leaks", "leaky", runs, "--older", "fresh")
+    assert itself.exit_code == 2 and "itself" in itself.stderr
+    unknown = run_cli("leaks", "leak", runs)
+    assert unknown.exit_code == 2 and "leaky" in unknown.stderr
