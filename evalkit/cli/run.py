@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from evalkit.runner.options import RunOptions
     from evalkit.runner.ranking import RunResult
     from evalkit.runner.reporter import Reporter
-    from evalkit.runner.shards import Shard
     from evalkit.runner.tasks import TaskRunResult
     from evalkit.tasks import TaskOptions
 
@@ -77,6 +76,13 @@ _Processes = Annotated[
         min=0,
         help="Models scored at a time, each in its own process; as many as GPUs, or 1. 0: all in one.",
     ),
+]
+_Engine = Annotated[
+    str, typer.Option("--engine", help="Where models are scored: local, or ray: on a Ray cluster's machines.")
+]
+_Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Ray's HOST:PORT, or auto; one is started here if not said."),
 ]
 _Shard = Annotated[
     str | None,
@@ -111,6 +117,8 @@ def run_command(
     ignore_tensors: IgnoreTensorsOption = None,
     workers: _Workers = None,
     processes: _Processes = None,
+    engine: _Engine = "local",
+    address: _Address = None,
     shard: _Shard = None,
     log_file: _LogFile = None,
     unaudited: UnauditedOption = False,
@@ -131,16 +139,14 @@ def run_command(
     Without arguments: the embedded models and classical compressors on this Python's standard library. With
     --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
     """
-    from evalkit.runner.options import RunOptions
-
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
     _check_requests(tasks, corpora, policy, about_tasks, bool(token_bits or prove), try_prefixes, dry_run)
-    options = RunOptions(output=output, device=device, dtype=dtype, max_context=max_context, dry_run=dry_run)
-    options = replace(options, reporter=_reporter(quiet, verbose, is_plan=dry_run and not as_json))
-    options = replace(options, prefix=joined(prefix), debug=is_debug(context))
-    options = replace(options, ignore_tensors=tuple(comma_list(joined(ignore_tensors))), unaudited=unaudited)
-    options = replace(options, trust_remote_code=trust_remote_code, accept_versions=accept_versions)
-    options = replace(options, processes=_processes(context, processes), shard=_shard(shard), workers=workers)
+    options = _options(
+        _Loading(device, dtype, max_context, joined(prefix), trust_remote_code, joined(ignore_tensors)),
+        _Course(output, engine, address, _processes(context, processes, engine), workers, shard),
+        _Manner(accept_versions, unaudited, dry_run, is_debug(context)),
+        _reporter(quiet, verbose, is_plan=dry_run and not as_json),
+    )
     model_names, corpus_names = _names(models), _names(corpora)
     if try_prefixes:
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
@@ -167,20 +173,83 @@ def _reporter(is_quiet: bool, is_verbose: bool, *, is_plan: bool) -> "Reporter":
     return reporter_for(stream, is_quiet=is_quiet, is_verbose=is_verbose)
 
 
-def _processes(context: typer.Context, processes: int | None) -> int | None:
-    """How many models are scored at a time, or 0 where all happens in this process."""
+class _Loading(NamedTuple):
+    """How models are loaded, as it was said."""
+
+    device: str
+    dtype: str
+    max_context: int | None
+    prefix: str | None
+    trust_remote_code: bool
+    ignore_tensors: str | None
+
+
+class _Course(NamedTuple):
+    """Where a run goes on, as it was said."""
+
+    output: Path
+    engine: str
+    address: str | None
+    processes: int | None
+    workers: int | None
+    shard: str | None
+
+
+class _Manner(NamedTuple):
+    """What is let through, and whether it is a run at all, as it was said."""
+
+    accept_versions: bool
+    unaudited: bool
+    dry_run: bool
+    debug: bool
+
+
+def _options(loading: _Loading, course: _Course, manner: _Manner, reporter: "Reporter") -> "RunOptions":
+    """The options of a run.
+
+    Raises:
+        UsageError: the shard is none.
+    """
+    from evalkit.runner.options import RunOptions
+    from evalkit.runner.shards import parse_shard
+
+    return RunOptions(
+        output=course.output,
+        device=loading.device,
+        dtype=loading.dtype,
+        max_context=loading.max_context,
+        prefix=loading.prefix,
+        trust_remote_code=loading.trust_remote_code,
+        ignore_tensors=tuple(comma_list(loading.ignore_tensors)),
+        engine=course.engine,
+        address=course.address,
+        processes=course.processes,
+        workers=course.workers,
+        shard=None if course.shard is None else parse_shard(course.shard),
+        accept_versions=manner.accept_versions,
+        unaudited=manner.unaudited,
+        dry_run=manner.dry_run,
+        debug=manner.debug,
+        reporter=reporter,
+    )
+
+
+def _processes(context: typer.Context, processes: int | None, engine: str) -> int | None:
+    """How many models are scored at a time, or 0 where all happens in this process.
+
+    Raises:
+        UsageError: all were to happen in this process and elsewhere.
+    """
+    if engine != "local":
+        if processes == 0:
+            raise UsageError("--processes 0 scores in this process; leave it out with --engine ray")
+        return processes
     if not may_fork(context):
         return 0
     # A process that has begun with CUDA, or has threads of tokenizers, could not be forked.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     return processes
-
-
-def _shard(text: str | None) -> "Shard | None":
-    from evalkit.runner.shards import parse_shard
-
-    return None if text is None else parse_shard(text)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ Import these names from `evalkit.corpora.store`, which also stores and loads cor
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -157,6 +158,11 @@ class Corpus:
     def num_bytes(self) -> int:
         """UTF-8 bytes of all documents together."""
         return self.manifest.num_bytes
+
+    @functools.cached_property
+    def has_contexts(self) -> bool:
+        """Whether any document has a context."""
+        return any(document.context for document in self.documents)
 
     @property
     def date_from(self) -> str | None:

@@ -90,7 +90,7 @@ def run(
     if options.shard is not None:
         works = [Work(id(located), _work(located, spec)) for located, spec in specs]
         specs = [specs[place] for place in places_of_shard(works, options.shard)]
-    result = score_missing([_planned(located, spec, options, prove) for located, spec in specs], options)
+    result = score_missing(planned_cells(specs, options, prove), options)
     scored = {spec.corpus.name: spec.corpus for _, spec in specs}
     return RunResult(
         corpora=tuple(scored),
@@ -170,14 +170,25 @@ def _load_corpora(corpora: Sequence[str | Corpus], reporter: Reporter) -> list[C
     return loaded
 
 
+def planned_cells(
+    specs: Sequence[tuple[LocatedModel, CellSpec]], options: RunOptions, num_proven: int = 0
+) -> list[PlannedCell[CorpusCell]]:
+    """What is there of cells, and how those are scored that are not; arguments are those of `run`."""
+    corpora = {id(spec.corpus): spec.corpus for _, spec in specs}  # each once: there are more cells
+    num_parts = {key: len(with_choices(corpus.documents)) for key, corpus in corpora.items()}
+    return [
+        _planned(located, spec, num_parts[id(spec.corpus)], options, num_proven) for located, spec in specs
+    ]
+
+
 def _planned(
-    located: LocatedModel, spec: CellSpec, options: RunOptions, num_proven: int
+    located: LocatedModel, spec: CellSpec, num_parts: int, options: RunOptions, num_proven: int
 ) -> PlannedCell[CorpusCell]:
     corpus = spec.corpus
     return planned_cell(
         located,
         corpus.name,
-        len(with_choices(corpus.documents)),
+        num_parts,
         f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
         spec.path(options.folder),
         functools.partial(_find, spec, num_proven),

@@ -6,13 +6,16 @@ Other runs may be at work on the same folder: what they have claimed comes last,
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from evalkit.models.loading import import_loaders
 from evalkit.runner.claims import is_claimed
 from evalkit.runner.one_model import failure_of, finished, score_model
 from evalkit.runner.options import RunOptions, check_writable
 from evalkit.runner.plan import Busy, Failure, PlannedCell, plan_lines
+
+if TYPE_CHECKING:
+    from evalkit.runner.pool import Engine
 
 CellT = TypeVar("CellT", covariant=True)
 
@@ -162,14 +165,28 @@ def score_cells(cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> Sco
         DiskError: the output folder cannot be written anymore.
     """
     schedule = Schedule(cells, options)
-    if options.processes != 0 and not options.debug:
-        from evalkit.runner.processes import can_fork, score_in_processes
+    if cells and (engine := _engine(cells, options)) is not None:
+        from evalkit.runner.pool import score_with
 
-        if can_fork():
-            import_loaders(cell.located for cell in cells)
-            score_in_processes(schedule, options)
-            return schedule.result()
+        score_with(engine, schedule, options)
+        return schedule.result()
     while group := schedule.next():
         for cell, (outcome, is_scored) in zip(group, score_model(group, options), strict=True):
             schedule.settle(cell, outcome, is_scored=is_scored)
     return schedule.result()
+
+
+def _engine(cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> "Engine | None":
+    """Where the processes are that score; None: all happens in this one."""
+    if options.engine == "ray":
+        from evalkit.runner.ray_engine import RayEngine
+
+        return RayEngine(cells, options)
+    if options.processes == 0 or options.debug:
+        return None
+    from evalkit.runner.processes import Forks, can_fork
+
+    if not can_fork():
+        return None
+    import_loaders(cell.located for cell in cells)
+    return Forks(options)

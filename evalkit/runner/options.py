@@ -15,6 +15,7 @@ from evalkit.runner.reporter import Reporter, Silent
 from evalkit.runner.shards import Shard
 
 DEFAULT_OUTPUT = Path("runs")
+ENGINES = ("local", "ray")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,10 @@ class RunOptions:
     """How many models are scored at a time, each in a process of its own and on a GPU of its own; None: as
     many as there are GPUs, or one; 0: all in this process. The processes are forks of this one, which must
     not have computed anything with torch or have threads."""
+    engine: str = "local"
+    """Where models are scored: ``local``, or ``ray``: on the machines of a Ray cluster."""
+    address: str | None = None
+    """Where a Ray cluster is: ``HOST:PORT``, or ``auto`` for this machine's; None: one is started."""
     shard: Shard | None = None
     """Which part of the plan is this run's; None: all of it."""
     debug: bool = False
@@ -61,8 +66,8 @@ class RunOptions:
 
     @property
     def folder(self) -> Path:
-        """The folder of the result cells."""
-        return Path(self.output)
+        """The folder of the result cells; processes elsewhere have another working directory."""
+        return Path(self.output).absolute() if self.engine == "ray" else Path(self.output)
 
     @property
     def load_options(self) -> LoadOptions:
@@ -81,10 +86,11 @@ class RunOptions:
 
         Raises:
             UsageError: the device is not on this machine, the precision is unknown, the context too small, or
-                the prefix none.
+                the prefix none; or the engine and what goes with it do not fit.
         """
         if self.processes is not None and self.processes < 0:
             raise UsageError(f"--processes {self.processes} is less than none; give 0 or more")
+        self._check_engine()
         if self.prefix is not None:
             parse_rule(self.prefix, "--prefix")
         if self.max_context is not None and self.max_context < MIN_CONTEXT_LIMIT:
@@ -98,6 +104,15 @@ class RunOptions:
 
             resolve_device(self.device)
             resolve_dtype(self.load_options)
+
+    def _check_engine(self) -> None:
+        if self.engine not in ENGINES:
+            raise UsageError(f"--engine {self.engine} is none; give {' or '.join(ENGINES)}")
+        if self.engine != "ray":
+            if self.address is not None:
+                raise UsageError("--address is that of a Ray cluster; give --engine ray too")
+        elif self.device.startswith("cuda:"):
+            raise UsageError(f"--device {self.device} is a GPU of one machine; give cuda with --engine ray")
 
 
 def check_writable(output: Path) -> None:

@@ -180,6 +180,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         ["--models", "zstd,evil", "--corpora", "evil", "--dry-run"],
         ["--models", EVIL, "--corpora", "evil"],
         ["--models", "zstd", "--corpora", EVIL],
+        ["--models", "zstd", "--corpora", "evil", "--engine", EVIL],
         ["--models", f"hf:{EVIL}", "--corpora", "evil"],
         ["--models", "zstd", "--tasks", EVIL],
     ],

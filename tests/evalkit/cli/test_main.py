@@ -56,11 +56,13 @@ OPTIONS = ["--debug", "--help", "--install-completion", "--show-completion", "--
 SHORT = {"--output": ["-o"], "--quiet": ["-q"], "--verbose": ["-v"]}
 RUN_OPTIONS = {
     "--accept-versions": False,
+    "--address": None,
     "--corpora": None,
     "--date": None,
     "--device": "auto",
     "--dry-run": False,
     "--dtype": "auto",
+    "--engine": "local",
     "--hidden-state-probe": False,
     "--ignore-tensors": None,
     "--json": False,
