@@ -38,7 +38,10 @@ _TaskOption = Annotated[CommaLists, typer.Option("--task", help="Tasks, by comma
 ModelOption = Annotated[CommaLists, typer.Option("--model", help="Networks, by commas.")]
 _SuiteOption = Annotated[
     str | None,
-    typer.Option("--suite", help="A named set of cells in place of tasks: quick, tracking or paper."),
+    typer.Option(
+        "--suite",
+        help="A named set of cells: quick, tracking or paper; --task, --model and --seeds take a part of it.",
+    ),
 ]
 _LayersOption = Annotated[
     CommaLists, typer.Option("--layers", help="Numbers of layers, by commas.", show_default="1")
@@ -110,8 +113,8 @@ _JobsOption = Annotated[
 ]
 _DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 
-_WITH_SUITES = {"suite", "output", "jobs", "device", "dry_run"}
-"""Parameters that say how a suite is trained, and not which cells it has."""
+_WITH_SUITES = {"suite", "task", "model", "seeds", "output", "jobs", "device", "dry_run"}
+"""Parameters that say how a suite is trained, and how much of it."""
 
 
 def train_command(
@@ -154,9 +157,10 @@ def train_command(
     """
     from evalkit.errors import UsageError
     from evalkit_tasks.training.spec import TrainSpec
+    from evalkit_tasks.training.suites import suite_specs
 
     if suite is not None:
-        specs = _suite(suite, context)
+        specs = _suite(suite, context, joined(task), joined(model), seeds)
     elif task is None or model is None:
         raise UsageError("give --task and --model, or --suite quick")
     else:
@@ -171,7 +175,7 @@ def train_command(
             show("with 1 layer, where the search begins; what comes after that depends on what it finds")
         _print_costs(specs, output)
     elif bisect_layers is None:
-        _train(specs, output, jobs, device, check_claims=suite == "quick")
+        _train(specs, output, jobs, device, check_claims=suite == "quick" and specs == suite_specs("quick"))
     else:
         _search_layers(specs, bisect_layers, output, jobs, device)
 
@@ -185,14 +189,17 @@ def _layers(layers: CommaLists, bisect_layers: int | None) -> str:
     return joined(layers) or "1"
 
 
-def _suite(name: str, context: typer.Context) -> "list[TrainSpec]":
-    """The cells of a suite.
+def _suite(
+    name: str, context: typer.Context, tasks: str | None, models: str | None, num_seeds: int
+) -> "list[TrainSpec]":
+    """The cells of a suite, or of some of its tasks, networks and seeds.
 
     Raises:
-        UsageError: an unknown suite, or an option that says what the suite says itself.
+        UsageError: an unknown suite, an option that says what the suite says itself, or a name that is none
+            of its own.
     """
     from evalkit.errors import UsageError
-    from evalkit_tasks.training.suites import suite_specs
+    from evalkit_tasks.training.suites import narrowed, suite_specs
 
     sources = {parameter: context.get_parameter_source(parameter) for parameter in context.params}
     from_user = [
@@ -202,7 +209,12 @@ def _suite(name: str, context: typer.Context) -> "list[TrainSpec]":
         raise UsageError(
             f"--suite {name} says itself what to train; leave out --{extra[0].replace('_', '-')}"
         )
-    return suite_specs(name)
+    specs = suite_specs(name)
+    if tasks is not None:
+        specs = narrowed(specs, "task", _names(tasks, "--task"), name)
+    if models is not None:
+        specs = narrowed(specs, "model", _names(models, "--model"), name)
+    return [spec for spec in specs if spec.seed < num_seeds] if "seeds" in from_user else specs
 
 
 def _sweep(spec: "TrainSpec", eigenvalues: str, layers: str, num_seeds: int) -> "list[TrainSpec]":

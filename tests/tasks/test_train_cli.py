@@ -360,6 +360,8 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
         ),
         ("--task parity --model lstm --test-range 40", "--test-range 40: give two lengths"),
         ("--suite quik", "unknown suite 'quik'. Did you mean quick?"),
+        ("--suite tracking --task parrity", "unknown task 'parrity'. Did you mean parity"),
+        ("--suite tracking --model xlstm", "unknown model 'xlstm'. Did you mean"),
         ("--suite quick --steps 5", "--suite quick says itself what to train; leave out --steps"),
         ("--task , --model lstm", "--task names nothing"),
         ("--task regex:a{1,2 --model lstm", "is not a regular expression"),
@@ -388,6 +390,18 @@ def test_a_claim_needs_every_seed(tmp_path):
     assert claim.holds({0: 1.0, 1: 1.0, 2: 0.995})
     assert not claim.holds({0: 1.0, 1: 1.0})
     assert not claim.holds({0: 1.0, 1: 1.0, 2: 0.98})
+
+
+def test_a_part_of_a_suite_has_the_cells_of_the_whole(tmp_path):
+    part = ("--task", "s3,z60", "--model", "rwkv7,gru", "--seeds", "2")
+    lines = probe("train", "--suite", "tracking", *part, "--dry-run", "--output", str(tmp_path)).stdout
+    # Two tasks with c = 1, 1.5452 and 2, and a GRU.
+    assert lines.splitlines()[0] == "0 of 16 cells done, 16 to train"
+    assert [line.split(":")[0].strip() for line in lines.splitlines()[1:-1]] == [
+        f"{task}, {model}"
+        for task in ("s3", "z60")
+        for model in ("rwkv7 c=1", "rwkv7 c=1.5452", "rwkv7 c=2", "gru")
+    ]
 
 
 def test_the_dry_run_says_what_a_suite_costs(tmp_path):
@@ -422,6 +436,7 @@ def test_the_table_puts_ours_beside_the_published(tmp_path):
     printed = probe("table", str(tmp_path)).stdout
     assert "https://arxiv.org/abs/2509.22284" in printed
     assert "51.1 ± 0.3" in printed
+    assert "1 layers, every label, 3 steps (another protocol)" in printed
     assert "fewest layers" in printed
     document = json.loads(probe("table", str(tmp_path), "--json").stdout)
     assert len(document["curves"]) == 4 * 6

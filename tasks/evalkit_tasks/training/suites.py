@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.errors import unknown_name
@@ -59,6 +59,22 @@ def suite_specs(name: str) -> list[TrainSpec]:
     if name not in SUITES:
         raise unknown_name("suite", name, SUITES, f"Known: {', '.join(SUITES)}.")
     return list(SUITES[name]())
+
+
+def narrowed(
+    specs: Iterable[TrainSpec], kind: Literal["task", "model"], names: Iterable[str], suite: str
+) -> list[TrainSpec]:
+    """Those of a suite's cells that are of these tasks or networks.
+
+    Raises:
+        UsageError: the suite has no such task or network.
+    """
+    specs, names = list(specs), list(names)
+    own_names = list(dict.fromkeys(getattr(spec, kind) for spec in specs))
+    for name in names:
+        if name not in own_names:
+            raise unknown_name(kind, name, own_names, f"The suite {suite} has: {', '.join(own_names)}.")
+    return [spec for spec in specs if getattr(spec, kind) in names]
 
 
 def _quick() -> Iterable[TrainSpec]:
