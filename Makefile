@@ -9,8 +9,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LAYERS = --task s3 --layers 1,2,4 --train-length 16 --steps 2500 --output results/cells
 PROFILED = rwkv7-nano,llama-nano,rwkv7-0.1b-shape,smollm2-135m-instruct-q4_1,gemma-3-270m-shape
 
+# What pretrained models track: 300 questions of each task.
+ASKED = --tasks parity-toggles,shell-game-3,boxes,python-swaps --limit 60 --lengths 0,1,2,4,8 --shots 0 --date 2026-11-01 \
+  --models rwkv7-nano,llama-nano,smollm2-135m-instruct-q4_1 --output results/cells
+
 # The fewest layers by trained length: the protocol of the suite "tracking", whatever the length.
-FEWEST = --task s3,a5,z60 --bisect-layers 4 --seeds 3 --stop-accuracy 0.99 --learning-rate 0.001,0.003,0.01 \
+FEWEST = --task parity,s3,a5,z60 --bisect-layers 4 --seeds 3 --stop-accuracy 0.99 --learning-rate 0.001,0.003,0.01 \
   --patience 500 --steps 2000 --batch-size 32 --min-train-length 2 --output results/cells
 
 PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=5000
@@ -74,6 +78,8 @@ results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU n
 	$(BIN)/evalkit probe train --suite quick --output results/cells
 	$(BIN)/evalkit probe train $(LAYERS) --model rwkv7 --negative-eigenvalues full,off
 	$(BIN)/evalkit probe train $(LAYERS) --model transformer-rope
+	$(SMOLLM2)
+	$(BIN)/evalkit run $(ASKED)
 	mkdir -p results/bench
 	$(BIN)/evalkit bench --rounds 9 --json > results/bench/.rwkv7 && mv results/bench/.rwkv7 results/bench/rwkv7.json
 	$(BIN)/evalkit bench kernels --json > results/bench/.kernels && mv results/bench/.kernels results/bench/kernels.json
@@ -82,9 +88,9 @@ results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU n
 	  mv results/bench/.score results/bench/score-smollm2.json
 	$(BIN)/evalkit bench profile --models $(PROFILED) --limit 1 --json > results/bench/.profile && mv results/bench/.profile results/bench/profile.json
 
-probes: $(VENV)/.installed  ## train every network on ten tasks, and find the fewest layers: a night of two cores, into results/
+probes: $(VENV)/.installed  ## train every network on ten tasks, and find the fewest layers: some nights of two cores, into results/
 	$(BIN)/evalkit probe train --suite tracking --output results/cells
-	for length in 4 8 12 16; do \
+	for length in 4 8 12 16 32; do \
 	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model rwkv7 --negative-eigenvalues full,off && \
 	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model deltaproduct-2 --negative-eigenvalues full && \
 	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model mamba2,transformer-rope,lstm || exit 1; done

@@ -20,6 +20,8 @@ _ABOVE = 0.5
 """By how much a point with too few layers stands above the most that were tried."""
 
 
+_SHIFT = 0.035
+"""Between lines that would lie on each other, in units of the axis."""
 _GAP = 0.025
 """Between a marker and the dots of the seeds beside it, in units of the axis."""
 
@@ -60,13 +62,23 @@ def min_layers(
     styles = network_styles([experiment.model for experiment in experiments])
     for panel, (task, of_task) in zip(axes, by_task.items(), strict=True):
         gap = _GAP * _span(of_task)
+        top = max(
+            2.0,
+            *(
+                _height(point, layers)
+                for curve in of_task
+                for point in curve.points
+                for layers in point.seeds
+            ),
+        )
         ends = [
             # Lines that would lie on each other are side by side.
-            _draw_curve(panel, curve, styles[curve.model], 0.09 * (place - (len(of_task) - 1) / 2), gap)
+            _draw_curve(
+                panel, curve, styles[curve.model], _SHIFT * top * (place - (len(of_task) - 1) / 2), gap
+            )
             for place, curve in enumerate(of_task)
         ]
-        most_layers = max(_height(point, point.layers) for curve in of_task for point in curve.points)
-        panel.set_ylim(0.5, max(2.5, most_layers + 0.5))
+        panel.set_ylim(0.5, top + 0.4)
         panel.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         panel.set_ylabel("layers, lower is better")
         title_panel(panel, task)

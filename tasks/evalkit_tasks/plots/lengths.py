@@ -3,21 +3,26 @@
 from collections.abc import Sequence
 from statistics import fmean, median
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from evalkit.errors import UsageError
 from evalkit.plots.frame import FAINT, LABEL_SIZE, LineStyle, styled
 from evalkit.plots.labels import EndLabel, label_ends
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, silent
+from evalkit_tasks.metrics import NOT_SCORED
 from evalkit_tasks.plots.probes import count_text, network_styles, read_experiments, title_panel
 from evalkit_tasks.training.experiments import Experiment
-from evalkit_tasks.training.theory_rows import theory_of_task
+from evalkit_tasks.training.tasks.catalog import get_task
 
 _LEFT_OUT = "of other layers, lengths or settings, which reach less far or have fewer networks"
 _CHANCE, _CONSTANT = "chance", "constant answer"
+_NUM_DRAWN = 64
+"""Strings by which a task tells how many of its letters are asked about."""
 _CLOSE = 0.02
 """Two lines that end so near to each other have one name."""
 
@@ -122,11 +127,18 @@ def _draw_guessing(panel: Axes, experiments: Sequence[Experiment]) -> list[EndLa
 
 
 def _chance(experiment: Experiment, test: str) -> float | None:
-    """The share of strings of which guessing gets every label right; None where not every letter has one."""
-    num_labels = experiment.cells[0].task.num_labels
+    """The share of strings of which guessing gets every label right; None of a task that there is not."""
+    num_labels = float(experiment.cells[0].task.num_labels)
     if experiment.spec.labels == "last":
         return 1 / num_labels
-    return None if theory_of_task(experiment.spec.task) is None else float(num_labels) ** -int(test)
+    try:
+        task = get_task(experiment.spec.task)
+    except UsageError:
+        return None
+    if task.draw_kind is not None:  # each prefix is asked about
+        return num_labels ** -int(test)
+    labels = task.label(task.draw(int(test), _NUM_DRAWN, np.random.default_rng(0)))
+    return float((num_labels ** -(labels != NOT_SCORED).sum(1)).mean())
 
 
 def _set_lengths(panel: Axes, experiments: Sequence[Experiment]) -> None:

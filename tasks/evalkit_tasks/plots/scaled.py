@@ -16,6 +16,7 @@ from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, name_of, silent
 from evalkit_tasks.plots.probes import count_text, read_experiments
 from evalkit_tasks.training.experiments import Experiment
+from evalkit_tasks.training.networks.architectures import ARCHITECTURES
 from evalkit_tasks.training.protocols import under_one_protocol
 
 
@@ -48,13 +49,17 @@ def probe_heatmap(
     """
     experiments = read_experiments(results, tasks, models, warn)
     drawn = under_one_protocol(experiments)
-    all_tasks = list(dict.fromkeys(experiment.spec.task for experiment in drawn))
-    all_models = list(dict.fromkeys(experiment.model for experiment in drawn))
+    names = {experiment.spec.task for experiment in drawn}
+    all_tasks = [
+        task for task in dict.fromkeys(experiment.spec.task for experiment in experiments) if task in names
+    ]
+    all_models = list(dict.fromkeys(experiment.model for experiment in sorted(drawn, key=_rank)))
     if len(all_tasks) < 2 or len(all_models) < 2:
         raise UsageError(
             f"{name_of(results)}: a heat map needs two networks and two tasks or more under one protocol"
         )
     spec = drawn[0].spec
+    lengths = {experiment.spec.task: experiment.spec.train_length for experiment in drawn}
     maps = [_map(drawn, all_models, all_tasks, multiple) for multiple in _multiples(spec.test_multiples)]
     num_seeds = sorted({len(experiment.cells) for experiment in drawn})
     figure, axes = frame(
@@ -62,7 +67,8 @@ def probe_heatmap(
         "scaled accuracy of labels, higher is better: 0 is guessing, 1 all right; the median of "
         f"{'–'.join(map(str, dict.fromkeys((num_seeds[0], num_seeds[-1]))))} seeds; "
         f"{count_text(spec.num_layers, 'layer')} of width {spec.width}, at most {spec.num_steps:,} steps of "
-        f"{spec.batch_size} strings; ~: cannot be told from the best constant answer; blank: not trained"
+        f"{spec.batch_size} strings; T: their longest; ~: cannot be told from the best constant answer; "
+        "blank: not trained"
         f"{_not_drawn(experiments, drawn)}",
         width=min(16.0, max(7.2, 2.2 + 1.3 * len(all_tasks))),
         height=min(16.0, len(maps) * (1.3 + 0.3 * len(all_models))),
@@ -73,12 +79,21 @@ def probe_heatmap(
         mesh = panel.pcolormesh(
             np.clip(of_multiple.values, 0, 1), cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1
         )
-        _prepare(panel, of_multiple.multiple, all_models, all_tasks)
+        _prepare(
+            panel, of_multiple.multiple, all_models, [f"{task}, T {lengths[task]}" for task in all_tasks]
+        )
         _write_numbers(panel, of_multiple)
         bar = figure.colorbar(mesh, ax=panel, pad=0.02, aspect=max(8, 2 * len(all_models)), shrink=0.95)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
     return figure
+
+
+def _rank(experiment: Experiment) -> tuple[int, str]:
+    """The place of its network among ours, those of other packages last."""
+    models = [*ARCHITECTURES]
+    model = experiment.spec.model
+    return models.index(model) if model in models else len(models), experiment.model
 
 
 def _multiples(tested: Sequence[int]) -> list[int]:

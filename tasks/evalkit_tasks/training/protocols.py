@@ -5,7 +5,7 @@ figures vary: of these only how the shortest training string follows from the lo
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -55,16 +55,27 @@ def protocols_of(experiment: Experiment) -> list[ProbeSpec]:
     return [blank, *([dataclasses.replace(blank, min_train_length=_USUAL)] if is_usual else [])]
 
 
-def under_one_protocol(experiments: Iterable[Experiment]) -> list[Experiment]:
-    """The experiments of the protocol under which most networks and tasks were trained; of equals the first.
+def under_one_protocol(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """The experiments of the protocol with most networks on most tasks; of equals the first.
 
-    Layers are part of the protocol.
+    Layers are part of the protocol. Of a task those that were trained on strings of one length: where most
+    networks were, and of equals the longest.
     """
-    groups: dict[ProbeSpec, list[Experiment]] = {}
+    groups: dict[ProbeSpec, dict[tuple[str, int], list[Experiment]]] = {}
     for experiment in experiments:
         for protocol in protocols_of(experiment):
-            groups.setdefault(protocol, []).append(experiment)
-    return max(groups.values(), key=len, default=[])
+            of_lengths = groups.setdefault(protocol, {})
+            spec = experiment.spec
+            of_lengths.setdefault((spec.task, spec.train_length), []).append(experiment)
+    return max(map(_of_one_length, groups.values()), key=len, default=[])
+
+
+def _of_one_length(groups: Mapping[tuple[str, int], list[Experiment]]) -> list[Experiment]:
+    """Of each task the largest group, by task and length; of equals the one with the longest strings."""
+    largest: dict[str, list[Experiment]] = {}
+    for (task, _), group in sorted(groups.items(), key=lambda item: (len(item[1]), item[0][1])):
+        largest[task] = group
+    return [experiment for group in largest.values() for experiment in group]
 
 
 def layer_curves(experiments: Iterable[Experiment]) -> list[LayerCurve]:

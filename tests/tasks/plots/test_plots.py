@@ -157,14 +157,16 @@ def test_the_heat_map_has_the_cells_of_one_protocol(tmp_path: Path) -> None:
             test["token_accuracy_low"] = 0.6 - 0.2 * number
         write_cell_files(tmp_path / "probes" / task / model / f"{seed}.json", content)
     write_probe(tmp_path, {32: 1.0, 512: 1.0}, "gru", task="s3", num_steps=9)
+    # A quarter of 64: the same protocol, but of another length than most of the task's networks.
+    write_probe(tmp_path, {64: 1.0}, "rwkv7", task="parity", train_length=64, min_train_length=16)
     figure = probe_heatmap(tmp_path)
     trained, long = figure.axes[:2]
     assert [text.get_text() for text in trained.texts] == ["0.75", "0.75", "0.75"]
     assert [text.get_text() for text in long.texts] == ["~0.25", "~0.25", "~0.25"]
     assert [label.get_text() for label in trained.get_yticklabels()] == ["rwkv7", "lstm"]
-    assert [label.get_text() for label in long.get_xticklabels()] == ["parity", "s3"]
+    assert [label.get_text() for label in long.get_xticklabels()] == ["parity, T 16", "s3, T 32"]
     assert long.get_title(loc="left") == "strings 16 times as long"
-    assert "1 experiment under other protocols" in conditions(figure)
+    assert "2 experiments under other protocols" in conditions(figure)
     with pytest.raises(UsageError, match="needs two networks and two tasks or more under one protocol"):
         probe_heatmap(tmp_path, models=["gru"])
 
