@@ -157,7 +157,6 @@ def train_command(
     """
     from evalkit.errors import UsageError
     from evalkit_tasks.training.spec import TrainSpec
-    from evalkit_tasks.training.suites import suite_specs
 
     if suite is not None:
         specs = _suite(suite, context, joined(task), joined(model), seeds)
@@ -175,9 +174,16 @@ def train_command(
             show("with 1 layer, where the search begins; what comes after that depends on what it finds")
         _print_costs(specs, output)
     elif bisect_layers is None:
-        _train(specs, output, jobs, device, check_claims=suite == "quick" and specs == suite_specs("quick"))
+        _train(specs, output, jobs, device, check_claims=_is_whole_quick(suite, specs))
     else:
         _search_layers(specs, bisect_layers, output, jobs, device)
+
+
+def _is_whole_quick(suite: str | None, specs: "list[TrainSpec]") -> bool:
+    """Whether it is the whole suite of which claims are checked, and no part of it."""
+    from evalkit_tasks.training.suites import suite_specs
+
+    return suite == "quick" and specs == suite_specs("quick")
 
 
 def _layers(layers: CommaLists, bisect_layers: int | None) -> str:
