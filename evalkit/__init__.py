@@ -17,11 +17,26 @@ from typing import TYPE_CHECKING, Any
 from evalkit.version import __version__
 
 if TYPE_CHECKING:
+    from evalkit import plots, tasks
+    from evalkit.analysis.compare import Comparison
+    from evalkit.analysis.results import Results
+    from evalkit.api import build_report, compare, read_results
     from evalkit.audit.auditing import audit_model
-    from evalkit.corpora.store import Corpus, Document, load_corpus
+    from evalkit.cells.schema import CorpusCell, TaskCell
+    from evalkit.corpora.store import (
+        Corpus,
+        Document,
+        import_corpus,
+        list_corpora,
+        load_corpora,
+        load_corpus,
+        make_corpus,
+        make_document,
+    )
     from evalkit.errors import (
         CorpusError,
         CrawlError,
+        DiskError,
         EvalkitError,
         LossyTextError,
         ModelError,
@@ -32,54 +47,102 @@ if TYPE_CHECKING:
     from evalkit.models.protocol import Codec, Encoding, ModelIdentity, TokenModel
     from evalkit.runner.corpora import run
     from evalkit.runner.options import RunOptions
+    from evalkit.runner.ranking import RankedModel, RunResult
+    from evalkit.runner.tasks import TaskRunResult, run_tasks
+    from evalkit.tasks import TaskOptions
 
 
 _HOME = {
     "Codec": "models.protocol",
+    "Comparison": "analysis.compare",
     "Corpus": "corpora.store",
+    "CorpusCell": "cells.schema",
     "CorpusError": "errors",
     "CrawlError": "errors",
+    "DiskError": "errors",
     "Document": "corpora.store",
     "Encoding": "models.protocol",
     "EvalkitError": "errors",
     "LossyTextError": "errors",
     "ModelError": "errors",
     "ModelIdentity": "models.protocol",
+    "RankedModel": "runner.ranking",
+    "Results": "analysis.results",
     "RunOptions": "runner.options",
+    "RunResult": "runner.ranking",
     "ScoringError": "errors",
+    "TaskCell": "cells.schema",
+    "TaskOptions": "tasks",
+    "TaskRunResult": "runner.tasks",
     "TokenModel": "models.protocol",
     "UsageError": "errors",
     "audit_model": "audit.auditing",
+    "build_report": "api",
+    "compare": "api",
+    "import_corpus": "corpora.store",
+    "list_corpora": "corpora.store",
+    "load_corpora": "corpora.store",
     "load_corpus": "corpora.store",
     "load_model": "models.loading",
+    "make_corpus": "corpora.store",
+    "make_document": "corpora.store",
+    "read_results": "api",
     "run": "runner.corpora",
+    "run_tasks": "runner.tasks",
 }
 
 __all__ = [
     "Codec",
+    "Comparison",
     "Corpus",
+    "CorpusCell",
     "CorpusError",
     "CrawlError",
+    "DiskError",
     "Document",
     "Encoding",
     "EvalkitError",
     "LossyTextError",
     "ModelError",
     "ModelIdentity",
+    "RankedModel",
+    "Results",
     "RunOptions",
+    "RunResult",
     "ScoringError",
+    "TaskCell",
+    "TaskOptions",
+    "TaskRunResult",
     "TokenModel",
     "UsageError",
     "__version__",
     "audit_model",
+    "build_report",
+    "compare",
+    "import_corpus",
+    "list_corpora",
+    "load_corpora",
     "load_corpus",
     "load_model",
+    "make_corpus",
+    "make_document",
+    "plots",
+    "read_results",
     "run",
+    "run_tasks",
+    "tasks",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name's module when the name is first asked for (PEP 562)."""
+    if name in ("plots", "tasks"):
+        return import_module(f"evalkit.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
     return getattr(import_module(f"evalkit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """All public names, those too that nobody has asked for yet."""
+    return sorted({*globals(), *__all__})

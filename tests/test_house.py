@@ -34,7 +34,7 @@ FLOORS = {
     "evalkit": (
         {"locks"},
         {"dates", "errors", "fields", "files", "spreadsheets", "stats", "version"},
-        {"extras", "hub_errors", "isolation", "near_paths", "plugins", "terminal"},
+        {"displayed", "extras", "hub_errors", "isolation", "near_paths", "plugins", "terminal"},
         {"corpora", "models"},
         {"environment", "requests", "scoring", "tasks"},
         {"coding"},
@@ -44,7 +44,7 @@ FLOORS = {
         {"runner"},
         {"embedded", "exports", "report", "plots"},
         {"refresh"},
-        {"cli"},
+        {"api", "cli"},
         {"__main__"},
     ),
     "evalkit_crawlers": (

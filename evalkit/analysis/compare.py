@@ -8,6 +8,7 @@ from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import reading_of_cell
 from evalkit.analysis.quantisation import StoredWeights, stored_weights
 from evalkit.cells.schema import CorpusCell, DocumentRow
+from evalkit.displayed import Displayed, Record
 from evalkit.errors import UsageError
 from evalkit.models.catalog import load_catalog
 from evalkit.stats import MIN_CLUSTERS, Interval, percentile_interval, resampled_ratios
@@ -29,8 +30,8 @@ class DocumentDifference:
         return self.bits_per_byte_a - self.bits_per_byte_b
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison(Displayed):
     """A minus B on the documents of one corpus."""
 
     model_a: str
@@ -58,6 +59,18 @@ class Comparison:
     """Documents on which A costs fewer bits."""
     documents: tuple[DocumentDifference, ...]
     """From the one where A gains most to the one where it loses most, per byte."""
+
+    def headline(self) -> str:
+        """Both models, the corpus, and the difference with its interval."""
+        interval = f" [{self.interval.low:+.4f}, {self.interval.high:+.4f}]" if self.interval else ""
+        difference = f"{self.difference:+.4f}{interval} bits/byte"
+        return f"{self.model_a} minus {self.model_b} on {self.corpus}: {difference}"
+
+    def records(self) -> list[Record]:
+        """A row per document, from the one where A gains most."""
+        return [
+            {**dataclasses.asdict(document), "difference": document.difference} for document in self.documents
+        ]
 
     @property
     def gains(self) -> list[DocumentDifference]:

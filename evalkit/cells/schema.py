@@ -22,6 +22,7 @@ from typing import Annotated, ClassVar, NamedTuple
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.policy_schema import CellPolicy, Fact
+from evalkit.displayed import Displayed, Record
 from evalkit.fields import JsonValue, Mark, Scalar, to_json
 from evalkit.stats import Interval
 from evalkit.tasks import SummaryRow
@@ -236,8 +237,8 @@ class DocumentRow(NamedTuple):
     """Where a corpus has such documents, as the document states it; else None."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CorpusCell(Cell):
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class CorpusCell(Displayed, Cell):
     """What one model paid for one corpus under one policy."""
 
     kind: ClassVar[str] = "corpus"
@@ -254,6 +255,15 @@ class CorpusCell(Cell):
     """Absent where no document was decoded; no part of the key."""
     failed_audit: Fact = None
     """The fault for which the model failed its audit; absent where it passed, or was not audited."""
+
+    def headline(self) -> str:
+        """Model, corpus, policy and the metric."""
+        place = f"{self.model.name} on {self.corpus.name}, policy {self.policy.name}"
+        return f"{place}: {self.bits_per_byte:.4f} bits/byte"
+
+    def records(self) -> list[Record]:
+        """A row per document, as `rows` has them."""
+        return [row._asdict() for row in self.rows()]
 
     @property
     def bits_per_byte(self) -> float:
@@ -310,8 +320,8 @@ class CellItems:
     parquet_sha256: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TaskCell(Cell):
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class TaskCell(Displayed, Cell):
     """What one model answered to one task."""
 
     kind: ClassVar[str] = "task"
@@ -325,6 +335,14 @@ class TaskCell(Cell):
     """Whatever else the task says of its results."""
     documents: CellItems
     tasks_version: int
+
+    def headline(self) -> str:
+        """Model and task."""
+        return f"{self.model.name} on {self.task.name}: {self.task.num_items} items"
+
+    def records(self) -> list[Record]:
+        """The lines of its table: accuracy by bucket."""
+        return [dataclasses.asdict(row) for row in self.summary]
 
     def rows(self) -> list[dict[str, JsonValue]]:
         """A row per item, with the task's own columns.

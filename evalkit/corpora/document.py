@@ -22,6 +22,7 @@ from typing import NamedTuple
 from evalkit.corpora.digests import context_cluster, document_sha256, texts_sha256
 from evalkit.corpora.repositories import repository_of_url
 from evalkit.dates import utc_date
+from evalkit.displayed import Displayed, Record, counted
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import slug
 
@@ -81,6 +82,11 @@ class Document:
     choices: tuple[str, ...] | None = None
     """What the text is to be told from, after the same context: itself among them once, in their order."""
 
+    def __repr__(self) -> str:
+        """Id, length and how the text begins."""
+        start = self.text if len(self.text) <= 40 else f"{self.text[:39]}…"
+        return f"<Document {self.id}: {self.num_bytes:,} bytes, {start!r}>"
+
     @property
     def num_read_bytes(self) -> int:
         """Bytes of the context and the text."""
@@ -137,12 +143,23 @@ class Manifest:
     parquet_sha256: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Corpus:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Corpus(Displayed):
     """Documents in their order, and the manifest that describes them. Built by `make_corpus`."""
 
     documents: tuple[Document, ...]
     manifest: Manifest
+
+    def headline(self) -> str:
+        """Name, counts, dates and digest."""
+        days = " to ".join(sorted({self.date_from or "undated", self.date_to or "undated"}))
+        sizes = f"{counted(len(self.documents), 'document')}, {self.num_bytes:,} bytes"
+        return f"{self.name}: {sizes}, {days}, sha256 {self.sha256[:12]}"
+
+    def records(self) -> list[Record]:
+        """A row per document: its fields."""
+        names = [field.name for field in dataclasses.fields(Document)]
+        return [{name: getattr(document, name) for name in names} for document in self.documents]
 
     @property
     def name(self) -> str:

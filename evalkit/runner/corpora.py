@@ -1,6 +1,7 @@
 """`run`: models on corpora."""
 
 import functools
+import os
 import time
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ from evalkit.models.loading import LocatedModel, locate_models, with_loaded_deta
 from evalkit.models.prefixes import CHEAPEST, Prefix, prefix_under
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import score_missing
-from evalkit.runner.options import RunOptions
+from evalkit.runner.options import RunOptions, listed
 from evalkit.runner.plan import PlannedCell, planned_cell
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
@@ -42,8 +43,8 @@ _LEAST_S = 1e-9
 
 
 def run(
-    models: Sequence[str | Model | LocatedModel] | None = None,
-    corpora: Sequence[str | Corpus] | None = None,
+    models: str | Model | LocatedModel | Sequence[str | Model | LocatedModel] | None = None,
+    corpora: str | os.PathLike[str] | Corpus | Sequence[str | os.PathLike[str] | Corpus] | None = None,
     *,
     policy: str = DEFAULT_POLICY,
     limit: int | None = None,
@@ -58,9 +59,9 @@ def run(
     the others.
 
     Args:
-        models: catalog names, ``LOADER:TARGET``, model objects, or what `locate_models` gave; None:
-            `DEFAULT_MODELS`.
-        corpora: names, also of sets, paths, or `Corpus` objects; None: `DEFAULT_CORPORA`.
+        models: catalog names, ``LOADER:TARGET``, model objects, or what `locate_models` gave; a single one,
+            or names by commas, too; None: `DEFAULT_MODELS`.
+        corpora: names, also of sets, paths, or `Corpus` objects, or a single one; None: `DEFAULT_CORPORA`.
         policy: one of `evalkit.scoring.policy.POLICIES`.
         limit: how many documents of each corpus to score; None: all.
         token_bits: whether to keep the bits of every token.
@@ -73,16 +74,16 @@ def run(
         ModelError: there is no file at a path, or none of the models can be found and identified.
     """
     options = options or RunOptions()
-    models = DEFAULT_MODELS if models is None else models
-    corpora = DEFAULT_CORPORA if corpora is None else corpora
+    models = DEFAULT_MODELS if models is None else listed(models)
+    corpora = DEFAULT_CORPORA if corpora is None else listed(corpora)
     if not models or not corpora:
         raise UsageError("nothing to do: name at least one model and one corpus")
     _check_request(policy, limit, prove)
     options.check()
     check_prefix_fits(policy, options.load_options.prefix)
     for corpus in corpora:
-        if isinstance(corpus, str):
-            check_corpus_name(corpus)
+        if not isinstance(corpus, Corpus):
+            check_corpus_name(os.fspath(corpus))
     located_models = locate_models(models, options.load_options)
     loaded = _load_corpora(corpora, options.reporter)
     _check_contexts(loaded, policy, prove)
@@ -148,7 +149,7 @@ def _work(located: LocatedModel, spec: CellSpec) -> float:
     return spec.corpus.num_bytes * float(num_parameters or _FEW_PARAMETERS)
 
 
-def _load_corpora(corpora: Sequence[str | Corpus], reporter: Reporter) -> list[Corpus]:
+def _load_corpora(corpora: Sequence[str | os.PathLike[str] | Corpus], reporter: Reporter) -> list[Corpus]:
     loaded = load_corpora(corpora)
     names = [corpus.name for corpus in loaded]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -2,8 +2,11 @@
 
 import dataclasses
 import os
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from evalkit.cells.partial import PARTIAL_INTERVAL_S
 from evalkit.errors import UsageError
@@ -16,6 +19,31 @@ from evalkit.runner.shards import Shard
 
 DEFAULT_OUTPUT = Path("runs")
 ENGINES = ("local", "ray")
+
+
+_T = TypeVar("_T")
+_NOTEBOOK_INTERVAL_S = 2.0
+
+
+def listed(values: str | _T | Sequence[str | _T]) -> list[str | _T]:
+    """What an argument names that takes one thing or several.
+
+    Returns:
+        The names in a text by commas, as on the command line; a sequence's members; else the thing itself.
+    """
+    if isinstance(values, str):
+        return [name.strip() for name in values.split(",") if name.strip()]
+    return list(values) if isinstance(values, Sequence) else [values]
+
+
+def default_reporter() -> Reporter:
+    """Lines on standard output in a notebook; else nobody is told."""
+    kernel = sys.modules.get("ipykernel.zmqshell")
+    if kernel is None or not kernel.ZMQInteractiveShell.initialized():
+        return Silent()
+    from evalkit.runner.progress import LineReporter
+
+    return LineReporter(sys.stdout, interval_s=_NOTEBOOK_INTERVAL_S)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,8 +87,8 @@ class RunOptions:
     """Which part of the plan is this run's; None: all of it."""
     debug: bool = False
     """Let an error end the run where it happens, in place of naming the cell as failed."""
-    reporter: Reporter = dataclasses.field(default_factory=Silent)
-    """Who is told."""
+    reporter: Reporter = dataclasses.field(default_factory=default_reporter)
+    """Who is told: by default nobody, in a notebook its reader."""
     journal: Journal | None = None
     """Keeps how far the run is, for `evalkit status`; None: nobody does."""
 

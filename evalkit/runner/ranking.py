@@ -17,6 +17,7 @@ from evalkit.analysis.cutoff import (
 from evalkit.analysis.document_dates import cutoff_of_model, reading_of_model
 from evalkit.analysis.estimates import macro_interval
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CorpusCell, content_of
+from evalkit.displayed import Displayed, Record, counted
 from evalkit.models.catalog import load_catalog
 from evalkit.runner.plan import Failure
 from evalkit.stats import Interval
@@ -53,8 +54,8 @@ class RankedModel:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class RunResult:
+@dataclasses.dataclass(frozen=True, repr=False)
+class RunResult(Displayed):
     """What a run over corpora found finished, and what it scored."""
 
     corpora: tuple[str, ...]
@@ -66,6 +67,31 @@ class RunResult:
     """Cells that this run computed; the others were finished before."""
     documents: Mapping[str, DatedDocuments] = dataclasses.field(default_factory=dict)
     """By corpus: when its documents were published."""
+
+    def headline(self) -> str:
+        """What was scored, how much of it now, and what failed."""
+        sizes = f"{counted(len(self.models), 'model')} on {', '.join(self.corpora[:3])}"
+        sizes += f" and {len(self.corpora) - 3} more" if len(self.corpora) > 3 else ""
+        cells = counted(len(self.cells), "cell")
+        failures = f"{self.num_scored} scored now, {len(self.failures)} failed"
+        return f"{sizes}, policy {self.policy}: {cells}, {failures}"
+
+    def records(self) -> list[Record]:
+        """A row per cell, models by rank: the metric with its interval, totals and speeds."""
+        marks = {id(cell): reading.exposure.mark for cell, reading in self.readings()}
+        return [
+            {
+                "model": ranked.model,
+                "corpus": cell.corpus.name,
+                "policy": None if cell.is_of_a_compressor else cell.policy.name,
+                "mark": marks[id(cell)],
+                **dataclasses.asdict(cell.metrics),
+                **dataclasses.asdict(cell.totals),
+                "path": str(cell.path),
+            }
+            for ranked in self.ranking()
+            for cell in ranked.cells.values()
+        ]
 
     @functools.cached_property
     def counted(self) -> tuple[str, ...]:

@@ -14,19 +14,20 @@ from evalkit.cells.task_cell import (
     find_task_cell_of_versions,
     write_task_cell,
 )
+from evalkit.displayed import Displayed, Record, counted
 from evalkit.errors import UsageError
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import score_missing
-from evalkit.runner.options import RunOptions
+from evalkit.runner.options import RunOptions, listed
 from evalkit.runner.plan import Failure, PlannedCell, planned_cell
 from evalkit.runner.reporter import ItemProgress
 from evalkit.runner.shards import Work, places_of_shard
 from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
 
 
-@dataclasses.dataclass(frozen=True)
-class TaskRunResult:
+@dataclasses.dataclass(frozen=True, repr=False)
+class TaskRunResult(Displayed):
     """What a run over tasks found finished, and what it scored."""
 
     cells: tuple[TaskCell, ...]
@@ -34,6 +35,20 @@ class TaskRunResult:
     failures: tuple[Failure, ...]
     num_scored: int
     """Cells that this run computed; the others were finished before."""
+
+    def headline(self) -> str:
+        """How many cells, how many of them made now, and what failed."""
+        return (
+            f"{counted(len(self.cells), 'cell')}, {self.num_scored} scored now, {len(self.failures)} failed"
+        )
+
+    def records(self) -> list[Record]:
+        """A row per cell and bucket of its items: accuracies with their intervals."""
+        return [
+            {"model": cell.model.name, "task": cell.task.name, **record}
+            for cell in self.cells
+            for record in cell.records()
+        ]
 
     def to_json(self) -> dict[str, object]:
         """The result as strict JSON can hold it."""
@@ -46,8 +61,8 @@ class TaskRunResult:
 
 
 def run_tasks(
-    models: Sequence[str | Model],
-    tasks: Sequence[str | EvalTask],
+    models: str | Model | Sequence[str | Model],
+    tasks: str | EvalTask | Sequence[str | EvalTask],
     task_options: TaskOptions | None = None,
     *,
     options: RunOptions | None = None,
@@ -58,7 +73,7 @@ def run_tasks(
 
     Args:
         models: as for `evalkit.runner.corpora.run`; compressors cannot be asked.
-        tasks: names of suites and of their members, or `evalkit.tasks.EvalTask` objects.
+        tasks: names of suites and of their members, or `evalkit.tasks.EvalTask` objects; a single one too.
         task_options: what items to make; None: the defaults, of this month.
         options: output folder, device, precision and the like; None: the defaults.
 
@@ -67,6 +82,7 @@ def run_tasks(
         ModelError: there is no file at a path, or none of the models can be found and identified.
     """
     options = options or RunOptions()
+    models, tasks = listed(models), listed(tasks)
     if not models:
         raise UsageError("nothing to do: name at least one model to ask")
     options.check()
