@@ -63,24 +63,32 @@ class ByteClasses(NamedTuple):
 
 
 def byte_classes(document: Document) -> dict[str, ByteClasses]:
-    """The class of each byte of a document, by axis."""
-    characters = characters_of(document.text)
+    """The class of each byte of a document, by axis.
+
+    What stands in a document's context has been read: it counts as seen before, and brackets are open there.
+    """
+    text = (document.context or "") + document.text
+    characters = characters_of(text)
     suffix = source_suffix(document)
     is_code = np.full(len(characters.types), suffix is not None)
     if suffix is None:
-        for match in _FENCE.finditer(document.text):
+        for match in _FENCE.finditer(text):
             is_code[match.start() : match.end()] = True
     kinds = kind_codes(characters, _language(document, is_source=suffix is not None), is_code)
     scripts = tuple(script_name(code) for code in characters.script_codes)
-    of_document = (
-        (_of_prose(document), "code in prose, fenced") if suffix is None else (f"code, {suffix}",) * 2
-    )
+    of_document = (_of_prose(document), "code in prose, fenced")
+    if suffix is not None:
+        of_document = (f"code, {suffix}",) * 2
+    classes = {
+        "kind": (KINDS, characters.over_bytes(kinds)),
+        "copies": (COPIES, copy_codes(text.encode("utf-8"))),
+        "nesting": (NESTING, characters.over_bytes(nesting_codes(characters))),
+        "script": (scripts, characters.over_bytes(characters.scripts)),
+        "document": (of_document, characters.over_bytes(is_code.astype(np.int16))),
+    }
     return {
-        "kind": ByteClasses(KINDS, characters.over_bytes(kinds)),
-        "copies": ByteClasses(COPIES, copy_codes(document.data)),
-        "nesting": ByteClasses(NESTING, characters.over_bytes(nesting_codes(characters))),
-        "script": ByteClasses(scripts, characters.over_bytes(characters.scripts)),
-        "document": ByteClasses(of_document, characters.over_bytes(is_code.astype(np.int16))),
+        axis: ByteClasses(names, codes[len(codes) - document.num_bytes :])
+        for axis, (names, codes) in classes.items()
     }
 
 

@@ -167,3 +167,17 @@ def test_scripts_are_those_of_letters_and_their_marks() -> None:
         "Katakana": ["カー"],
         "Devanagari": ["हिन्दी"],
     }
+
+
+def test_what_a_context_holds_has_been_read() -> None:
+    fields = {"context": "Ask (the cats and dogs", "language": "en"}
+    text = " cats and dogs) bite"
+    assert pieces(text, "kind", **fields) == {
+        "content words, seen before": [" cats", " dogs"],
+        "function words": [" and"],
+        "closing delimiters": [")"],
+        "content words, first in the document": [" bite"],
+    }
+    assert "closing, depth 1" in pieces(text, "nesting", **fields)
+    assert pieces(text, "copies", **fields) == {FIRST: [text]}  # 14 bytes are not 16
+    assert pieces("; the cats and dogs", "copies", **fields)["copy, 10 to 99 bytes back"] == ["gs"]
