@@ -1,7 +1,7 @@
 """What each byte of a document costs a model that pays per token: the one rule for it.
 
 Tokens of several bytes have no cost below themselves, so that any finer split is a convention. This one
-is used wherever bytes are counted together that are not whole tokens (slices, positions, passages, the
+is used wherever bytes are counted together that are not whole tokens (classes, positions, passages, the
 explorer's pages; ``charged`` in ``report/static/document.js`` is the same rule in JavaScript):
 
 * A token's bits are spread evenly over its bytes. Nothing else is known of them, and no byte of a token is
@@ -11,7 +11,7 @@ explorer's pages; ``charged`` in ``report/static/document.js`` is the same rule 
   those of the last one. So the paid bytes' bits always add up to the paid tokens' bits.
 * The bytes of a token that the policy does not pay for cost NaN, not 0: they are no cheap text but text
   whose cost is not known. What is made of byte costs is therefore over the paid bytes. (Under the policy
-  ``uncheatable`` a document's bits per byte counts the unpaid bytes too; slices of it do not add up to that.)
+  ``uncheatable`` a document's bits per byte counts the unpaid bytes too.)
 """
 
 import numpy as np

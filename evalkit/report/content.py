@@ -1,7 +1,7 @@
 """Which files the site has, and what goes into each."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.rankings import Leaderboard
@@ -15,6 +15,7 @@ from evalkit.report.corpus_page import corpus_page
 from evalkit.report.explorer_pages import write_explorer
 from evalkit.report.front_page import cell_links, front_page
 from evalkit.report.leaderboard_data import leaderboard_data
+from evalkit.report.losses_page import write_losses
 from evalkit.report.model_page import model_page
 from evalkit.report.pages import Pages, cell_file
 from evalkit.report.probes import probe_groups
@@ -46,16 +47,19 @@ def write(
         warn: told of what is left out.
     """
     pages = Pages(board, backgrounds, catalog)
-    explored = write_explorer(writer, pages, num_documents)
+    losses = write_losses(writer, pages)
+    explored = write_explorer(writer, pages, num_documents, losses)
     front = front_page(pages)
     quantised = quantisation_table(pages)
     writer.page("index.html", "leaderboard.html", ["leaderboard.js"], **front._asdict(), quantised=quantised)
     data = leaderboard_data(board, pages.rows(), pages.columns())
-    writer.data("data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages)}))
+    writer.data(
+        "data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages), "losses": _by_text(losses)})
+    )
     for name, key in pages.model_keys.items():
-        writer.page(f"models/{key}.html", "model.html", **model_page(pages, name)._asdict())
+        writer.page(f"models/{key}.html", "model.html", **model_page(pages, name, losses)._asdict())
     for index in range(len(board.results.corpora)):
-        _write_corpus(writer, pages, index, is_explored=index in explored)
+        _write_corpus(writer, pages, index, is_explored=index in explored, has_losses=index in losses)
     # The best two to begin with; of results with one model, that one.
     chosen = [row.head.index for row in front.rows][:2] or [0]
     near_only = board.is_near_only
@@ -95,11 +99,22 @@ def _write_probes(writer: Writer, board: Leaderboard, warn: Callable[[str], None
     writer.page("probes.html", "probes.html", groups=groups)
 
 
-def _write_corpus(writer: Writer, pages: Pages, index: int, *, is_explored: bool) -> None:
+def _by_text(models_of: Mapping[int, Collection[int]]) -> dict[str, list[int]]:
+    """What is kept by corpus, as JSON can hold it."""
+    return {str(corpus): sorted(models) for corpus, models in models_of.items()}
+
+
+def _write_corpus(writer: Writer, pages: Pages, index: int, *, is_explored: bool, has_losses: bool) -> None:
     """A corpus's page, its cells, and its documents' bits, by which the comparison page ranks them."""
     corpus = pages.results.corpora[index]
     page = corpus_page(pages, index)
-    writer.page(f"corpora/{corpus.key}.html", "corpus.html", explored=is_explored, **page._asdict())
+    writer.page(
+        f"corpora/{corpus.key}.html",
+        "corpus.html",
+        explored=is_explored,
+        has_losses=has_losses,
+        **page._asdict(),
+    )
     for configuration, cell in corpus.cells.items():
         path = cell_file(cell, corpus, pages.results.configurations[configuration].key)
         writer.text(path, strict_json(content_of(cell)))

@@ -1,4 +1,4 @@
-"""The byte-level explorer: passages, slices, and the documents that can be opened.
+"""The byte-level explorer: passages, and the documents that can be opened.
 
 Made of cells that were scored with ``--token-bits`` and of the corpus's texts; `explorer_data` puts it into
 the form that the pages' scripts read.
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from evalkit.analysis import passages
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.analysis.results import Results, ScoredCorpus
-from evalkit.analysis.slices import Slice, slice_estimates, slice_sums
 from evalkit.cells.files import read_rows
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.licenses import may_republish
@@ -69,7 +68,6 @@ class Exploration:
     num_left_out: int
     """Documents that not every one of the models can represent."""
     num_configurations_left_out: int
-    slices: tuple[Slice, ...]
     passages: tuple[Passage, ...]
     lists: PassageLists
     opened: tuple[int, ...]
@@ -125,13 +123,11 @@ def explore(
     )
     reader = TokenReader({index: corpus.cells[index] for index in configurations})
     common = np.flatnonzero(~np.isnan(corpus.bits[:, configurations]).any(axis=1)).tolist()
-    windows, sums = [], []
+    windows = []
     for index in common:
         document = texts.documents[index]
         costs = np.stack([byte_costs(*reader.tokens(model, index)) for model in configurations], axis=1)
         windows.append(passages.cut(index, document.data, costs))
-        sums.append(slice_sums(document, costs))
-    clusters = [corpus.clusters[index] for index in common]
     lists, shown = _choose_passages(windows, configurations, pairs, texts.documents)
     exploration = Exploration(
         corpus=number,
@@ -139,7 +135,6 @@ def explore(
         pairs=pairs,
         num_left_out=len(corpus.ids) - len(common),
         num_configurations_left_out=len(order) - len(configurations),
-        slices=tuple(slice_estimates(sums, clusters, configurations, pairs)),
         passages=tuple(shown),
         lists=lists,
         opened=tuple(_opened(corpus, configurations, [passage.document for passage in shown], num_documents)),

@@ -96,16 +96,6 @@ def exploration_data(
         "lost": {pair_key(pair): indices for pair, indices in lists.lost.items()},
         "cheapest": {key_of(index): indices for index, indices in lists.cheapest.items()},
         "costliest": {key_of(index): indices for index, indices in lists.costliest.items()},
-        "slices": [
-            {
-                "way": part.way,
-                "name": part.name,
-                "num_bytes": part.num_bytes,
-                "levels": {key_of(index): list(level) for index, level in part.levels.items()},
-                "pairs": {pair_key(pair): list(gap) for pair, gap in part.pairs.items()},
-            }
-            for part in exploration.slices
-        ],
         "opened": list(exploration.opened),
     }
 

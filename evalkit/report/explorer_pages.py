@@ -1,7 +1,7 @@
 """The explorer's pages: what there is to explore, a page per corpus, and the data of documents."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.results import ScoredCorpus
@@ -15,8 +15,6 @@ from evalkit.report.explorer_data import (
     token_data,
 )
 from evalkit.report.pages import ColumnHead, Pages
-from evalkit.report.shown import ShownEstimate, ShownGap, difference, estimate
-from evalkit.report.text import decimals
 from evalkit.report.writer import Writer, shown_deep, shown_fields
 
 
@@ -37,19 +35,17 @@ class ExploredModel(NamedTuple):
     policy: str | None
 
 
-class SliceRow(NamedTuple):
-    """A slice under the two models that the page begins with."""
+def write_explorer(
+    writer: Writer, pages: Pages, num_documents: int, with_losses: Collection[int]
+) -> set[int]:
+    """Write all pages; returns the indices of the corpora that can be explored.
 
-    way: str
-    name: str
-    num_bytes: int
-    share: str
-    levels: list[ShownEstimate]
-    gap: ShownGap | None
-
-
-def write_explorer(writer: Writer, pages: Pages, num_documents: int) -> set[int]:
-    """Write all pages; returns the indices of the corpora that can be explored."""
+    Args:
+        writer: of the site.
+        pages: likewise.
+        num_documents: of a corpus, how many can be opened at most.
+        with_losses: the corpora with a page of losses by kind.
+    """
     explored: list[ExploredCorpus] = []
     for index, background in enumerate(pages.backgrounds):
         if background.corpus is None or not num_documents:
@@ -58,7 +54,9 @@ def write_explorer(writer: Writer, pages: Pages, num_documents: int) -> set[int]
         if exploration is None:
             continue
         models = _models(pages, exploration[0])
-        _write_exploration(writer, pages, *exploration, background.corpus, models)
+        _write_exploration(
+            writer, pages, *exploration, background.corpus, models, has_losses=index in with_losses
+        )
         labels = [model.label for model in models.values()]
         explored.append(ExploredCorpus(pages.column(index), labels, len(exploration[0].opened)))
     writer.page("explorer.html", "explorer.html", corpora=explored)
@@ -79,6 +77,8 @@ def _write_exploration(
     reader: TokenReader,
     texts: Corpus,
     models: dict[int, ExploredModel],
+    *,
+    has_losses: bool,
 ) -> None:
     """A corpus's page, its data, and the data of its documents that can be opened."""
     corpus = pages.results.corpora[exploration.corpus]
@@ -98,7 +98,7 @@ def _write_exploration(
         models=models,
         first=first,
         second=second,
-        slices=_slice_rows(exploration, first, second),
+        has_losses=has_losses,
         passages=_passage_lists(exploration, first, second),
         documents=[(index, documents[index], label_of(documents[index])) for index in exploration.opened],
         bits=corpus.bits,
@@ -134,27 +134,6 @@ def _write_document(
     for number, model in readers.items():
         tokens = reader.tokens(number, index)
         writer.data(f"{path}.{model.key}.js", token_data(tokens) if text is not None else coarse_data(tokens))
-
-
-def _slice_rows(exploration: Exploration, first: int, second: int | None) -> list[SliceRow]:
-    totals: dict[str, int] = {}
-    for part in exploration.slices:
-        totals[part.way] = totals.get(part.way, 0) + part.num_bytes
-    rows = []
-    for part in exploration.slices:
-        levels = [part.levels[index] for index in (first, second) if index is not None]
-        gap = None if second is None else part.pairs.get((first, second))
-        rows.append(
-            SliceRow(
-                part.way,
-                part.name,
-                part.num_bytes,
-                f"{100 * part.num_bytes / totals[part.way]:.1f}",
-                [estimate(level, decimals([level.half_width])) for level in levels],
-                None if gap is None else difference(gap),
-            )
-        )
-    return rows
 
 
 def _passage_lists(

@@ -1,7 +1,7 @@
 """The page of a model: its facts, its cells, its differences from every other."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.estimates import NUM_NEIGHBORS
@@ -57,6 +57,8 @@ class ConfigurationSection(NamedTuple):
     """That share a corpus with it; more than the rivals where only neighbors in rank are paired."""
     columns: list[ColumnHead]
     """The corpora that it was scored on."""
+    losses: list[ColumnHead]
+    """Those with a page of losses by kind that has it."""
 
 
 class ModelPage(NamedTuple):
@@ -66,17 +68,23 @@ class ModelPage(NamedTuple):
     configurations: list[ConfigurationSection]
 
 
-def model_page(pages: Pages, name: str) -> ModelPage:
-    """The page of the model of this name."""
+def model_page(pages: Pages, name: str, losses: Mapping[int, Collection[int]]) -> ModelPage:
+    """The page of a model.
+
+    Args:
+        pages: of the site.
+        name: the model's.
+        losses: by corpus, the models that its page of losses by kind has.
+    """
     configurations = [
-        _section(pages, index)
+        _section(pages, index, losses)
         for index, configuration in enumerate(pages.results.configurations)
         if configuration.model == name
     ]
     return ModelPage(name, configurations)
 
 
-def _section(pages: Pages, index: int) -> ConfigurationSection:
+def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) -> ConfigurationSection:
     columns = [column for column in pages.columns() if index in pages.results.corpora[column.index].cells]
     corpora = [column.index for column in columns]
     heads = _heads_of_rivals(pages, index, corpora)
@@ -90,6 +98,7 @@ def _section(pages: Pages, index: int) -> ConfigurationSection:
         rivals=rivals,
         num_models=len(rivals) if len(heads) == len(pages.rows()) else _num_comparable(pages, index, corpora),
         columns=columns,
+        losses=[column for column in columns if index in losses.get(column.index, ())],
     )
 
 

@@ -25,8 +25,8 @@ class ClassGap(NamedTuple):
 
     difference: Estimate
     """Bits per byte, first minus second."""
-    ratio: Estimate
-    """First over second."""
+    ratio: Estimate | None
+    """First over second; None where the second pays nothing."""
     is_clear: bool
     """Whether the difference stays clear of 0 where all classes of the corpus are looked at together."""
     share: float | None
@@ -211,7 +211,7 @@ def _gaps(sampled: Sequence[_Sampled], first: int, second: int) -> list[ClassGap
     return [
         ClassGap(
             _estimates(difference[None], part.num_clusters)[0],
-            _estimates(ratio[None], part.num_clusters)[0],
+            _estimates(ratio[None], part.num_clusters)[0] if np.isfinite(ratio[0]) else None,
             clear,
             float((part.bits[first, 0] - part.bits[second, 0]) / whole_bits) if whole_bits else None,
         )

@@ -1,9 +1,7 @@
 """Losses by class of bytes in words and numbers, and as JSON."""
 
-import math
 from collections.abc import Iterator, Sequence
 
-from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.losses.axes import AXES
 from evalkit.analysis.losses.class_losses import ClassGap, ClassLosses, CorpusLosses
 from evalkit.analysis.results import Results
@@ -48,7 +46,7 @@ def losses_lines(results: Results, losses: CorpusLosses, axes: Sequence[str]) ->
 
 
 def _line(part: ClassLosses, whole: ClassLosses, models: Sequence[int]) -> str:
-    levels = "".join(f"{_number(part.levels[index].value):>8}" for index in models)
+    levels = "".join(f"{part.levels[index].value:>8.3f}" for index in models)
     gap = part.gaps.get((models[0], models[1])) if len(models) > 1 else None
     return (
         f"  {part.name:<{_NAME_WIDTH}}{part.num_bytes:>12,}{part.num_bytes / whole.num_bytes:>8.1%}{levels}"
@@ -63,11 +61,8 @@ def _gap(gap: ClassGap) -> str:
         interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
     share = "–" if gap.share is None else f"{gap.share:.0%}".replace("-0%", "0%")
     mark = "*" if gap.is_clear else ""
-    return f"{difference.value:>+10.4f}{mark:<2}{interval:<20}{_number(gap.ratio.value):>7}{share:>10}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "–"
+    ratio = "–" if gap.ratio is None else f"{gap.ratio.value:.3f}"
+    return f"{difference.value:>+10.4f}{mark:<2}{interval:<20}{ratio:>7}{share:>10}"
 
 
 def losses_json(results: Results, losses: CorpusLosses, axes: Sequence[str]) -> dict[str, object]:
@@ -90,14 +85,14 @@ def losses_json(results: Results, losses: CorpusLosses, axes: Sequence[str]) -> 
                 "num_bytes": part.num_bytes,
                 "num_clusters": part.num_clusters,
                 "levels": [
-                    {"model": labels[index], "bits": part.bits[index], **_estimate(level)}
+                    {"model": labels[index], "bits": part.bits[index], **level._asdict()}
                     for index, level in part.levels.items()
                 ],
                 "differences": [
                     {
                         "models": [labels[first], labels[second]],
-                        **_estimate(gap.difference),
-                        "ratio": _estimate(gap.ratio),
+                        **gap.difference._asdict(),
+                        "ratio": gap.ratio and gap.ratio._asdict(),
                         "is_clear": gap.is_clear,
                         "share": gap.share,
                     }
@@ -107,8 +102,3 @@ def losses_json(results: Results, losses: CorpusLosses, axes: Sequence[str]) -> 
             for part in parts
         ],
     }
-
-
-def _estimate(estimate: Estimate) -> dict[str, object]:
-    value = estimate.value if math.isfinite(estimate.value) else None
-    return {"value": value, "low": estimate.low, "high": estimate.high}

@@ -93,6 +93,27 @@ function gapNodes(gap) {
   return [element("span", { class: `gap ${verdict}` }, signed(gap[0], places)), " ", element("small", {}, range)];
 }
 
+// An estimate with its interval as a dot on a line between two numbers; beyond them an arrow.
+function forest(estimate, low, high) {
+  const place = (value) => (6 + 108 * (value - low) / (high - low || 1)).toFixed(1);
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 120 16");
+  svg.setAttribute("class", "forest");
+  svg.setAttribute("aria-hidden", "true");
+  const add = (name, attributes) => {
+    const part = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) part.setAttribute(key, value);
+    svg.append(part);
+  };
+  if (low <= 0 && high >= 0) add("line", { class: "zero", x1: place(0), x2: place(0), y1: 0, y2: 16 });
+  if (estimate[0] < low) add("path", { class: "beyond", d: "M8 3 L1 8 L8 13 Z" });
+  else if (estimate[0] > high) add("path", { class: "beyond", d: "M112 3 L119 8 L112 13 Z" });
+  if (estimate[0] < low || estimate[0] > high) return svg;
+  if (estimate[1] !== null) add("line", { x1: place(estimate[1]), x2: place(estimate[2]), y1: 8, y2: 8 });
+  add("circle", { cx: place(estimate[0]), cy: 8, r: 3.4 });
+  return svg;
+}
+
 function complain(error) {
   const status = document.getElementById("status");
   if (status) status.textContent = `${error.message}; is the site whole?`;
@@ -112,8 +133,12 @@ function readHash() {
   return values;
 }
 
-function writeHash(values) {
+function writtenHash(values) {
   const parts = Object.entries(values).filter(([, value]) => value !== "" && value !== null);
-  const hash = parts.map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2F", "/")}`).join("&");
+  return parts.map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2F", "/")}`).join("&");
+}
+
+function writeHash(values) {
+  const hash = writtenHash(values);
   history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
 }

@@ -18,8 +18,10 @@
     document.title = document.title.replace(/^.* · /, `${first.label} against ${second.label} · `);
     const target = document.getElementById("differences");
     const documents = document.getElementById("documents");
+    const losses = document.getElementById("losses");
     target.replaceChildren();
     documents.hidden = true;
+    losses.hidden = true;
     if (a === b) { status.textContent = "Choose two different models."; return; }
     if (!comparable(a, b)) { status.textContent = "Numbers of different policies are not compared."; return; }
     const shared = data.corpora.filter((_, index) => a in data.levels[index] && b in data.levels[index]);
@@ -47,11 +49,18 @@
         element("tbody", {}, ...rows))));
     status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}; `
       + (unknown ? `on ${unknown} it cannot be said; ties: ${shared.length - better - worse - unknown}.` : "the others are ties.");
+    drawLosses(losses, shared.filter((corpus) => [a, b].every((model) => (data.losses[corpus.index] || []).includes(model))), first, second);
     const before = corpusSelect.value;
     corpusSelect.replaceChildren(...shared.map((corpus) => element("option", { value: corpus.index }, corpus.label)));
     if (shared.some((corpus) => String(corpus.index) === before)) corpusSelect.value = before;
     documents.hidden = false;
     drawDocuments();
+  }
+
+  function drawLosses(target, corpora, first, second) {
+    const links = corpora.map((corpus) => element("a", { href: `losses/${corpus.key}.html#${writtenHash({ a: first.key, b: second.key })}` }, corpus.label));
+    target.querySelector("span").replaceChildren(...links.flatMap((link, place) => place ? [", ", link] : [link]));
+    target.hidden = !links.length;
   }
 
   function verdict(gap, first, second) {

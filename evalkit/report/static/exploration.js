@@ -1,4 +1,4 @@
-// A corpus's explorer: slices and passages for the models chosen.
+// A corpus's explorer: the passages for the models chosen.
 (() => {
   const form = document.getElementById("controls");
   const status = document.getElementById("status");
@@ -23,8 +23,9 @@
       status.textContent = "Numbers of different policies are not compared.";
       b = "";
     }
-    drawSlices(a, b);
     drawPassages(a, b);
+    const losses = document.getElementById("losses");
+    if (losses) losses.hash = writtenHash({ a, b });
     for (const link of document.querySelectorAll("[data-document]")) {
       link.href = documentLink(link.dataset.document, a, b);
     }
@@ -36,35 +37,6 @@
     if (b) parts.push(`b=${encodeURIComponent(b)}`);
     if (at !== undefined) parts.push(`at=${at}`);
     return `document.html#${parts.join("&")}`;
-  }
-
-  function drawSlices(a, b) {
-    const models = b ? [a, b] : [a];
-    const heads = ["slice", "bytes", "share %", ...models.map(label), ...(b ? ["difference"] : [])];
-    const totals = {};
-    for (const slice of data.slices) totals[slice.way] = (totals[slice.way] || 0) + slice.num_bytes;
-    const bodies = [];
-    const ways = [...new Set(data.slices.map((slice) => slice.way))].sort();
-    for (const way of ways) {
-      const rows = data.slices.filter((slice) => slice.way === way).sort((x, y) => y.num_bytes - x.num_bytes);
-      bodies.push(element("tbody", {},
-        element("tr", { class: "way" }, element("th", { scope: "rowgroup", colspan: heads.length, class: "text" }, way)),
-        ...rows.map((slice) => {
-          const gap = b ? pairOf(slice.pairs, a, b) : [null, false];
-          return element("tr", { "data-slice": slice.name },
-            element("th", { scope: "row", class: "text" }, slice.name), element("td", {}, commas(slice.num_bytes)),
-            element("td", {}, fixed(100 * slice.num_bytes / totals[way], 1)),
-            ...models.map((model) => {
-              const level = slice.levels[model];
-              const places = decimals([halfWidth(level)]);
-              const half = halfWidth(level);
-              return element("td", {}, fixed(level[0], places), half === null ? "" : " ", half === null ? "" : element("small", {}, `± ${fixed(half, places)}`));
-            }),
-            ...(b ? [element("td", {}, ...gapNodes(gap[1] ? negated(gap[0]) : gap[0]))] : []));
-        })));
-    }
-    document.getElementById("slices").replaceChildren(
-      element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: place ? (head === "difference" || place < 3 ? null : "label") : "text" }, head)))), ...bodies);
   }
 
   function drawPassages(a, b) {

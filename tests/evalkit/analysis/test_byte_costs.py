@@ -1,4 +1,4 @@
-"""The bits of a byte inside a token: one rule for slices, passages, positions and the explorer."""
+"""The bits of a byte inside a token: one rule for classes, passages, positions and the explorer."""
 
 import math
 from pathlib import Path
@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.analysis.passages import cut
 from evalkit.analysis.positions import position_curve, token_rows
-from evalkit.analysis.slices import slice_estimates, slice_sums
-from evalkit.corpora.store import make_document
 from evalkit.report.explorer import Tokens
 from evalkit.report.explorer_data import coarse_data
 from evalkit.runner.corpora import run
@@ -26,9 +24,9 @@ NAN = math.nan
 @pytest.mark.parametrize(
     ("bits", "ends", "costs"),
     [
-        # A token of two bits without bytes before one of four bits and four bytes: slices had [3, 1, 1, 1].
+        # A token of two bits without bytes before one of four bits and four bytes.
         ([2, 4], [0, 4], [1.5, 1.5, 1.5, 1.5]),
-        # Unpaid: slices had 0.
+        # Unpaid is not 0.
         ([NAN, 3], [1, 2], [NAN, 3]),
         # At the end the last pays, and of several each.
         ([6, 1, 2], [3, 3, 3], [3, 3, 3]),
@@ -56,21 +54,6 @@ def test_paid_bytes_cost_what_paid_tokens_do(tokens: list[tuple[int | None, int]
     assert (~np.isnan(costs)).tolist() == is_paid
     if any(is_paid):
         assert np.nansum(costs) == pytest.approx(sum(paid for paid, _ in tokens if paid is not None))
-
-
-def test_slices_count_what_is_paid_for() -> None:
-    # Digits cost 1 bit and letters 2; the first model does not pay for the first digit.
-    document = make_document("12ab", source="x")
-    costs = np.array([[NAN, 1.0], [1.0, 1.0], [2.0, 2.0], [2.0, 2.0]])
-    slices = list(slice_estimates([slice_sums(document, costs)] * 6, list("abcdef"), [7, 9], [(7, 9)]))
-    levels = {
-        part.name: [part.levels[index].value for index in (7, 9)]
-        for part in slices
-        if part.way == "characters"
-    }
-    assert levels == {"digits": [1.0, 1.0], "Latin letters": [2.0, 2.0]}
-    digits = next(part for part in slices if part.name == "digits")
-    assert (digits.num_bytes, digits.pairs[7, 9].value) == (12, 0.0)
 
 
 def test_a_passage_that_is_paid_for_in_part_is_nobodys_cheapest() -> None:

@@ -375,7 +375,46 @@ def byte_costs(parquet: Path) -> dict[str, list[float]]:
     return found
 
 
-def test_slices_and_passages_of_the_explorer(small: Small, cells: Cells) -> None:
+def test_losses_by_kind(small: Small, cells: Cells) -> None:
+    """The class "line ends", told here character by character, and that classes add up."""
+    for corpus in small.corpora:
+        data = read_data(small.site, f"data/losses/{corpus.name}.js")
+        labels = {one["key"]: (one["label"], one["policy"]) for one in data["configurations"]}
+        for part in data["parts"]:
+            whole, *classes = part["classes"]
+            costs = {
+                key: byte_costs(
+                    cells.paths[
+                        (corpus.name, labels[key][0].replace("[U+202E]", "\u202e"), labels[key][1])
+                    ].with_suffix(".parquet")
+                )
+                for key in whole["levels"]
+            }
+            common = [d for d in corpus.documents if all(d.id in own for own in costs.values())]
+            assert part["num_left_out"] == len(corpus.documents) - len(common)
+            paid = {
+                key: [cost for document in common for cost in own[document.id]] for key, own in costs.items()
+            }
+            is_line_end = [
+                character in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+                for document in common
+                for character in document.text
+                for _ in character.encode()
+            ]
+            is_paid = [not any(map(math.isnan, row)) for row in zip(*paid.values(), strict=True)]
+            chosen = [end and pays for end, pays in zip(is_line_end, is_paid, strict=True)]
+            line_ends = [row for row in classes if row["name"] == "line ends"]
+            assert bool(line_ends) == any(chosen)
+            for row in line_ends:
+                assert row["num_bytes"] == sum(chosen)
+                for key, own in paid.items():
+                    bits = sum(cost for cost, is_in in zip(own, chosen, strict=True) if is_in)
+                    assert row["levels"][key][0] == pytest.approx(bits / sum(chosen), abs=1.1e-6)
+            for axis in {row["axis"] for row in classes}:
+                assert sum(row["num_bytes"] for row in classes if row["axis"] == axis) == whole["num_bytes"]
+
+
+def test_passages_of_the_explorer(small: Small, cells: Cells) -> None:
     for corpus in small.corpora:
         data = read_data(small.site, f"data/explorer/{corpus.name}.js")
         labels = {
@@ -391,26 +430,6 @@ def test_slices_and_passages_of_the_explorer(small: Small, cells: Cells) -> None
         }
         common = [d for d in corpus.documents if all(d.id in own for own in costs.values())]
         assert len(common) < len(corpus.documents) or corpus.name != "free-2026-10"
-        digits = next(one for one in data["slices"] if one["name"] == "digits")
-        num_bytes = sum(byte in b"0123456789" for document in common for byte in document.data)
-        assert digits["num_bytes"] == num_bytes
-        for key, own in costs.items():
-            bits = [
-                cost
-                for document in common
-                for byte, cost in zip(document.data, own[document.id], strict=True)
-                if byte in b"0123456789" and not math.isnan(cost)
-            ]
-            assert (len(bits) < num_bytes) == (labels[key][1] == "uncheatable")
-            assert digits["levels"][key][0] == pytest.approx(sum(bits) / len(bits), abs=1.1e-6)
-        for way in {one["way"] for one in data["slices"]}:
-            parts = [one for one in data["slices"] if one["way"] == way]
-            assert sum(one["num_bytes"] for one in parts) == sum(document.num_bytes for document in common)
-            for key, own in costs.items():
-                if labels[key][1] == "uncheatable":
-                    continue  # where the bytes of a part are not all paid for
-                total = sum(one["num_bytes"] * one["levels"][key][0] for one in parts)
-                assert total == pytest.approx(sum(sum(own[d.id]) for d in common), rel=1e-5)
         for passage in data["passages"]:
             document = corpus.documents[passage["document"]]
             for key, bits in passage["bits"].items():
