@@ -13,6 +13,7 @@ from evalkit.plots.differences import differences
 from evalkit.plots.drawing import draw, draw_all
 from evalkit.plots.frame import check_file, figure_bytes, save
 from evalkit.plots.heatmap import heatmap
+from evalkit.plots.losses import losses
 from evalkit.plots.months import months
 from evalkit.plots.parameters import parameters
 from evalkit.plots.positions import positions
@@ -31,6 +32,7 @@ __all__ = [
     "find_plot",
     "find_plots",
     "heatmap",
+    "losses",
     "months",
     "parameters",
     "positions",

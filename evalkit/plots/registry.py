@@ -20,6 +20,7 @@ from evalkit.extras import import_problem
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
 from evalkit.plots.heatmap import heatmap
+from evalkit.plots.losses import losses
 from evalkit.plots.months import months
 from evalkit.plots.parameters import parameters
 from evalkit.plots.positions import positions
@@ -28,6 +29,8 @@ from evalkit.plots.speed import speed
 
 MAX_LINES = 24
 """As many as have a style of their own; see `evalkit.plots.frame.line_style`."""
+MAX_COLORS = 6
+"""As many as can be told apart without their names beside them; see `evalkit.plots.frame.COLORS`."""
 MAX_ROWS = 60
 """As many names as stand below or beside one another."""
 PLOT_GROUP = "evalkit.plots"
@@ -60,6 +63,7 @@ BUILT_IN = (
         positions,
         MAX_LINES,
     ),
+    Plot("losses", "Paired differences by kind of text, of cells of --token-bits.", losses, MAX_COLORS),
     Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates, MAX_LINES),
     Plot("differences", "Paired differences from a model, with intervals.", differences, MAX_ROWS),
     Plot("ranks", "Ranks from month to month.", ranks, MAX_LINES),

@@ -63,14 +63,8 @@ def write(
     # The best two to begin with; of results with one model, that one.
     chosen = [row.head.index for row in front.rows][:2] or [0]
     near_only = board.is_near_only
-    writer.page(
-        "compare.html",
-        "compare.html",
-        ["compare.js"],
-        rows=pages.rows(),
-        chosen=chosen,
-        is_near_only=near_only,
-    )
+    choice = {"rows": pages.rows(), "chosen": chosen, "is_near_only": near_only}
+    writer.page("compare.html", "compare.html", ["compare.js"], **choice)
     _write_probes(writer, board, warn)
     if writer.audits:
         writer.page("audits.html", "audits.html", audits=writer.audits)

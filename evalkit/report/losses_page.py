@@ -111,7 +111,7 @@ def _row(part: ClassLosses, num_bytes: int, pair: Sequence[int]) -> LossesRow:
         gap=None if gap is None else difference(gap.difference),
         mark="*" if gap is not None and gap.is_clear else "",
         ratio=None if gap is None or gap.ratio is None else number(gap.ratio.value, 3),
-        gap_share=None if gap is None or gap.share is None else number(100 * gap.share, 0),
+        gap_share=None if gap is None or gap.share is None else number(round(100 * gap.share), 0),
     )
 
 

@@ -71,7 +71,7 @@
     return [
       element("td", {}, ...gapNodes(estimate), isClear ? " *" : ""),
       element("td", { class: "forest-cell" }, forest(estimate, low, high)),
-      element("td", {}, fixed(ratio, 3)), element("td", {}, share === null ? "–" : fixed(100 * share, 0)),
+      element("td", {}, fixed(ratio, 3)), element("td", {}, share === null ? "–" : fixed(Math.round(100 * share) + 0, 0)),
     ];
   }
 

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from evalkit import plots
 from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_results
-from evalkit.corpora.store import make_corpus
+from evalkit.corpora.store import make_corpus, save_corpus
 from evalkit.plots.frame import BLUE, GREY, RED, frame, ink
 from evalkit.plots.labels import spread
 from evalkit.plots.panels import time_axis
@@ -56,6 +56,15 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert not done.failures
     return folder
+
+
+@pytest.fixture
+def stored(tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with the texts in the store."""
+    monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "corpora"))
+    texts = [document.text * 3 for document in _documents(5, 12, source="toy")]
+    save_corpus(corpus_of(texts, "long", date="2026-03-02"))
+    return tokens
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,7 @@ DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
     "ranks": ("months", {}),
     "months": ("months", {}),
     "positions": ("tokens", {}),
+    "losses": ("stored", {}),
     "dates": ("tokens", {"reference": "xz"}),
     "speed": ("tokens", {}),
     "probe-lengths": ("probes", {}),
@@ -271,6 +281,20 @@ def test_positions_are_the_paired_differences(tokens: Path) -> None:
         assert f"minus those of\n{reference.model.name}" in figure.axes[0].get_ylabel()
 
 
+def test_losses_are_the_paired_differences_of_classes(stored: Path) -> None:
+    results = read_results(stored, warn=lambda _: None)
+    for reference in ("bytes-1b", "pairs-2b"):
+        figure = plots.losses(results, reference=reference)
+        [axes] = figure.axes
+        rows = [text.get_text() for text in axes.get_yticklabels()]
+        assert rows[0] == "all bytes  100.0%"
+        [dot] = [line for line in axes.lines if list(line.get_ydata()) == [0.0]]
+        costs = {cell.model.name: cell.bits_per_byte for cell in results.cells}
+        (rival,) = {"bytes-1b", "pairs-2b"} - {reference}
+        assert dot.get_xdata()[0] == pytest.approx(costs[rival] - costs[reference], abs=2e-6)
+        assert any(row.startswith("function words") for row in rows)
+
+
 def test_positions_of_one_model_alone_say_what_they_do_not_show(tokens: Path) -> None:
     figure = plots.positions(tokens, models=["bytes-1b"])
     cells = read_results(tokens, warn=lambda _: None).cells
@@ -371,6 +395,7 @@ def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:
         (["heatmap", "R", "-o", "a.svg", "--reference", "xz"], "heatmap takes no --reference"),
         (["heatmap", "R", "-o", "a.svg", "--policy", "documents"], "unknown policy"),
         (["positions", "R", "-o", "a.svg"], "run again with --token-bits"),
+        (["losses", "R", "-o", "a.svg"], "run again with --token-bits"),
         (["probe-lengths", "R", "-o", "a.svg"], "no trained probe"),
         (["heatmap", "nowhere", "-o", "a.svg"], "no such folder"),
         (["months", "R", "-o", "a.svg", "--models", "model-0"], "unknown model 'model-0'. Did you mean"),

@@ -321,6 +321,26 @@ def test_compare_two_models(page: Page, small: Small) -> None:
     expect(page.locator("#status")).to_have_text("Numbers of different policies are not compared.")
 
 
+def test_losses_of_two_models(page: Page, small: Small) -> None:
+    page.goto(url(small.site, "corpora/free-2026-10.html"))
+    page.get_by_role("link", name="Losses by kind of text").click()
+    page.get_by_label("Model A").select_option("bytes")
+    page.get_by_label("against").select_option("pairs")
+    data = read_data(small.site, "data/losses/free-2026-10.js")
+    row = next(row for row in data["parts"][0]["classes"] if row["name"] == "function words")
+    [pair] = [gap for pair, gap in row["gaps"].items() if set(pair.split()) == {"bytes", "pairs"}]
+    turned = "bytes pairs" not in row["gaps"]
+    shown = page.locator("tr[data-class='function words']")
+    printed = float(shown.locator(".gap").inner_text().replace("−", "-"))
+    assert printed == pytest.approx(-pair[0][0] if turned else pair[0][0], abs=5.1e-5)
+    expect(shown.locator("svg")).to_be_visible()
+    page.get_by_label("against").select_option("pairs-uncheatable")
+    expect(page.locator("#status")).to_have_text("Numbers of different policies are not compared.")
+    page.goto(url(small.site, "compare.html") + "#a=bytes&b=pairs")
+    page.locator("#losses").get_by_role("link", name="free-2026-10").click()
+    expect(page.get_by_label("against")).to_have_value("pairs")
+
+
 def test_explore_a_document(page: Page, small: Small) -> None:
     page.goto(url(small.site, "explorer.html"))
     page.get_by_role("link", name="free-2026-10").click()
