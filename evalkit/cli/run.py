@@ -1,12 +1,11 @@
 """``evalkit run``: models on corpora and on tasks."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -23,7 +22,6 @@ from evalkit.cli.parsing import (
     LimitOption,
     MaxContextOption,
     ModelsOption,
-    OutputOption,
     PolicyOption,
     PrefixOption,
     QuietOption,
@@ -35,8 +33,8 @@ from evalkit.cli.parsing import (
     comma_numbers,
     is_debug,
     joined,
-    may_fork,
 )
+from evalkit.cli.run_options import Course, Loading, Manner, processes_of, run_options
 from evalkit.errors import UsageError
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import show, show_json
@@ -77,6 +75,10 @@ _Processes = Annotated[
         help="Models scored at a time, each in its own process; as many as GPUs, or 1. 0: all in one.",
     ),
 ]
+_Output = Annotated[
+    str,
+    typer.Option("--output", "-o", help="Folder of the result cells; also of a store: s3://BUCKET/FOLDER."),
+]
 _Engine = Annotated[
     str, typer.Option("--engine", help="Where models are scored: local, or ray: on a Ray cluster's machines.")
 ]
@@ -106,7 +108,7 @@ def run_command(
     tasks: _Tasks = None,
     policy: PolicyOption = DEFAULT_POLICY,
     limit: LimitOption = None,
-    output: OutputOption = DEFAULT_OUTPUT,
+    output: _Output = str(DEFAULT_OUTPUT),
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     token_bits: TokenBitsOption = False,
@@ -141,10 +143,10 @@ def run_command(
     """
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
     _check_requests(tasks, corpora, policy, about_tasks, bool(token_bits or prove), try_prefixes, dry_run)
-    options = _options(
-        _Loading(device, dtype, max_context, joined(prefix), trust_remote_code, joined(ignore_tensors)),
-        _Course(output, engine, address, _processes(context, processes, engine), workers, shard),
-        _Manner(accept_versions, unaudited, dry_run, is_debug(context)),
+    options = run_options(
+        Loading(device, dtype, max_context, joined(prefix), trust_remote_code, joined(ignore_tensors)),
+        Course(output, engine, address, processes_of(context, processes, engine), workers, shard),
+        Manner(accept_versions, unaudited, dry_run, is_debug(context)),
         _reporter(quiet, verbose, is_plan=dry_run and not as_json),
     )
     model_names, corpus_names = _names(models), _names(corpora)
@@ -152,7 +154,7 @@ def run_command(
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
     result = task_result = None
     num_items = None if tasks is None else limit
-    task_options = _task_options(date, seed, joined(lengths), joined(shots), num_items, hidden_state_probe)
+    task_options = _taskrun_options(date, seed, joined(lengths), joined(shots), num_items, hidden_state_probe)
     with _journaled(options, log_file) as options:
         if tasks is not None:
             task_result = _run_tasks(model_names, _names(tasks) or [], corpus_names, task_options, options)
@@ -171,85 +173,6 @@ def _reporter(is_quiet: bool, is_verbose: bool, *, is_plan: bool) -> "Reporter":
     from evalkit.runner.progress import reporter_for
 
     return reporter_for(stream, is_quiet=is_quiet, is_verbose=is_verbose)
-
-
-class _Loading(NamedTuple):
-    """How models are loaded, as it was said."""
-
-    device: str
-    dtype: str
-    max_context: int | None
-    prefix: str | None
-    trust_remote_code: bool
-    ignore_tensors: str | None
-
-
-class _Course(NamedTuple):
-    """Where a run goes on, as it was said."""
-
-    output: Path
-    engine: str
-    address: str | None
-    processes: int | None
-    workers: int | None
-    shard: str | None
-
-
-class _Manner(NamedTuple):
-    """What is let through, and whether it is a run at all, as it was said."""
-
-    accept_versions: bool
-    unaudited: bool
-    dry_run: bool
-    debug: bool
-
-
-def _options(loading: _Loading, course: _Course, manner: _Manner, reporter: "Reporter") -> "RunOptions":
-    """The options of a run.
-
-    Raises:
-        UsageError: the shard is none.
-    """
-    from evalkit.runner.options import RunOptions
-    from evalkit.runner.shards import parse_shard
-
-    return RunOptions(
-        output=course.output,
-        device=loading.device,
-        dtype=loading.dtype,
-        max_context=loading.max_context,
-        prefix=loading.prefix,
-        trust_remote_code=loading.trust_remote_code,
-        ignore_tensors=tuple(comma_list(loading.ignore_tensors)),
-        engine=course.engine,
-        address=course.address,
-        processes=course.processes,
-        workers=course.workers,
-        shard=None if course.shard is None else parse_shard(course.shard),
-        accept_versions=manner.accept_versions,
-        unaudited=manner.unaudited,
-        dry_run=manner.dry_run,
-        debug=manner.debug,
-        reporter=reporter,
-    )
-
-
-def _processes(context: typer.Context, processes: int | None, engine: str) -> int | None:
-    """How many models are scored at a time, or 0 where all happens in this process.
-
-    Raises:
-        UsageError: all were to happen in this process and elsewhere.
-    """
-    if engine != "local":
-        if processes == 0:
-            raise UsageError("--processes 0 scores in this process; leave it out with --engine ray")
-        return processes
-    if not may_fork(context):
-        return 0
-    # A process that has begun with CUDA, or has threads of tokenizers, could not be forked.
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return processes
 
 
 @contextlib.contextmanager
@@ -343,7 +266,7 @@ def _try_prefixes(
     raise typer.Exit(1 if result.failures else 0)
 
 
-def _task_options(
+def _taskrun_options(
     date: str | None,
     seed: int,
     lengths: str | None,

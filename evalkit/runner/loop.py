@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from evalkit.errors import ScoringError
 from evalkit.models.loading import import_loaders
 from evalkit.runner.claims import is_claimed
 from evalkit.runner.one_model import failure_of, finished, score_model
@@ -16,6 +17,7 @@ from evalkit.runner.plan import Busy, Failure, PlannedCell, plan_lines
 
 if TYPE_CHECKING:
     from evalkit.runner.pool import Engine
+    from evalkit.runner.remote import RemoteFolder
 
 CellT = TypeVar("CellT", covariant=True)
 
@@ -48,7 +50,7 @@ class Schedule(Generic[CellT]):
 
     def __init__(self, cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> None:
         """Take the missing cells of a plan."""
-        self._options = options
+        self._options, self._remote = options, options.remote
         by_model: dict[int, list[PlannedCell[CellT]]] = {}
         for cell in cells:
             by_model.setdefault(id(cell.located), []).append(cell)
@@ -60,11 +62,13 @@ class Schedule(Generic[CellT]):
     def next(self, *, wait: bool = True) -> list[PlannedCell[CellT]]:
         """A model's cells that nobody is at work on; none where all have an outcome, or without waiting."""
         while self._groups:
-            num_claimed = [sum(is_claimed(cell.path) for cell in group) for group in self._groups]
+            num_claimed = [sum(map(self._is_claimed, group)) for group in self._groups]
             # A model that another run has loaded comes after those that would be loaded once.
             place = min(range(len(num_claimed)), key=num_claimed.__getitem__)
             if num_claimed[place] < len(self._groups[place]):
-                return self._groups.pop(place)
+                if cells := self._claimed(self._groups.pop(place)):
+                    return cells
+                continue
             if not wait:
                 return []
             self._take_finished()
@@ -79,6 +83,10 @@ class Schedule(Generic[CellT]):
         if isinstance(outcome, Busy):
             self.put_back([cell])
             return
+        if self._remote is not None:
+            if is_scored:
+                outcome = self._stored(self._remote, cell, outcome)
+            self._remote.release(cell.path)
         self._outcomes[id(cell)] = outcome
         self._num_scored += is_scored
         tell_outcome(cell, outcome, self._options, is_scored=is_scored)
@@ -97,10 +105,37 @@ class Schedule(Generic[CellT]):
         """What came of the cells."""
         return Scored(self._outcomes, self._num_scored)
 
+    def beat(self) -> None:
+        """Say that the cells that were given out are being worked on; to be called now and then."""
+        if self._remote is not None:
+            self._remote.beat()
+
+    def _is_claimed(self, cell: PlannedCell[CellT]) -> bool:
+        return is_claimed(cell.path) or (self._remote is not None and self._remote.is_refused(cell.path))
+
+    def _claimed(self, cells: list[PlannedCell[CellT]]) -> list[PlannedCell[CellT]]:
+        """Those of a model's cells that no run on another machine has; the rest comes again."""
+        if self._remote is None:
+            return cells
+        ours = [cell for cell in cells if self._remote.claim(cell.path)]
+        self.put_back([cell for cell in cells if cell not in ours])
+        return ours
+
+    def _stored(
+        self, remote: "RemoteFolder", cell: PlannedCell[CellT], outcome: CellT | Failure
+    ) -> CellT | Failure:
+        try:
+            remote.store(cell.path)
+        except ScoringError as error:
+            return failure_of(cell, error, self._options)
+        return outcome
+
     def _take_finished(self) -> None:
         for group in self._groups:
             for cell in list(group):
-                if cell.path.exists() and (outcome := finished(cell, self._options)) is not None:
+                if (self._remote or cell.path.exists()) and (
+                    outcome := finished(cell, self._options)
+                ) is not None:
                     self.settle(cell, outcome)
                     group.remove(cell)
         self._groups = [group for group in self._groups if group]
@@ -137,7 +172,11 @@ def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) ->
             if cell.problem is not None:
                 outcomes[id(cell)] = failure_of(cell, cell.problem, options)
                 tell_outcome(cell, outcomes[id(cell)], options, is_scored=False)
-        scored = score_cells([cell for cell in missing if cell.problem is None], options)
+        try:
+            scored = score_cells([cell for cell in missing if cell.problem is None], options)
+        finally:
+            if options.remote is not None:
+                options.remote.release_all()
         outcomes |= scored.outcomes
         num_scored = scored.num_scored
     failures = tuple(outcome for outcome in outcomes.values() if isinstance(outcome, Failure))

@@ -104,6 +104,8 @@ def _score_cell(model: Model, planned: PlannedCell[CellT], options: RunOptions) 
 def finished(planned: PlannedCell[CellT], options: RunOptions) -> CellT | Failure | None:
     """The cell that another run or process has finished; a failure where its files cannot be read."""
     try:
+        if options.remote is not None:
+            options.remote.fetch(planned.path, again=True)
         return planned.find(options)
     except EvalkitError as error:
         return failure_of(planned, error, options)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import LoadOptions
 from evalkit.runner.journal import Journal
+from evalkit.runner.remote import RemoteFolder, is_url, remote_folder
 from evalkit.runner.reporter import Reporter, Silent
 from evalkit.runner.shards import Shard
 
@@ -51,7 +53,7 @@ class RunOptions:
     """How a run goes about its cells, the same for cells of corpora and of tasks."""
 
     output: str | os.PathLike[str] = DEFAULT_OUTPUT
-    """Folder of the result cells."""
+    """Folder of the result cells: of this machine, or of an object store (``s3://…``)."""
     device: str = "auto"
     """``auto`` (a GPU where torch sees one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     dtype: str = "auto"
@@ -95,7 +97,14 @@ class RunOptions:
     @property
     def folder(self) -> Path:
         """The folder of the result cells; processes elsewhere have another working directory."""
+        if self.remote is not None:
+            return self.remote.folder
         return Path(self.output).absolute() if self.engine == "ray" else Path(self.output)
+
+    @property
+    def remote(self) -> RemoteFolder | None:
+        """The folder of an object store that the cells go to; None where that is one of this machine."""
+        return remote_folder(os.fspath(self.output)) if is_url(self.output) else None
 
     @property
     def load_options(self) -> LoadOptions:
@@ -149,6 +158,8 @@ def check_writable(output: Path) -> None:
     Raises:
         UsageError: a file cannot be made in it.
     """
+    if re.match(r"[a-z0-9]{2,}:/", str(output)) and not output.exists():
+        raise UsageError(f"{output} is no folder of this machine; only `evalkit run` writes to a store")
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):

@@ -85,6 +85,10 @@ def planned_cell(
         size = f"will fail: {located.problem}"
     else:
         try:
+            if options.remote is not None:
+                options.remote.fetch(path)
+                if not options.dry_run:
+                    options.remote.store_rest(path)
             cell = find(options)
             if cell is not None and not options.dry_run:
                 with contextlib.suppress(OSError):  # it only takes space, and the folder may be read-only

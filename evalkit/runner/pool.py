@@ -132,6 +132,7 @@ class _Pool(Generic[CellT]):
                 return
             for number in self._engine.wait():
                 self._receive(number)
+            self._schedule.beat()
 
     def _start(self, cells: list[PlannedCell[CellT]]) -> None:
         used = {worker.slot for worker in self._workers.values()}

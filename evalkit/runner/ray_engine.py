@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evalkit.errors import UsageError, first_line
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PlannedCell
-from evalkit.runner.pool import STOP_PATIENCE_S, Message, Stopped, serve
+from evalkit.runner.pool import STOP_PATIENCE_S, Message, Settled, Stopped, serve
 
 if TYPE_CHECKING:
     from ray import ObjectRefGenerator
@@ -190,14 +190,18 @@ def stream(plan: Sequence[PlannedCell[Any]], places: Sequence[int], options: Run
     messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     is_over = threading.Event()
 
+    cells = [plan[place] for place in places]
+
     def send(message: Message) -> None:
         if is_over.is_set():
             raise KeyboardInterrupt
+        if isinstance(message, Settled) and message.is_scored and options.remote is not None:
+            options.remote.store(cells[message.place].path)  # the folder here is none of the plan's machine
         messages.put(message)
 
     def work() -> None:
         try:
-            serve([plan[place] for place in places], options, send)
+            serve(cells, options, send)
         except BaseException as error:
             messages.put(Stopped(None, f"ended with {type(error).__name__}: {error}"))
         finally:

@@ -71,7 +71,7 @@ RUN_OPTIONS = {
     "--log-file": None,
     "--max-context": None,
     "--models": None,
-    "--output": Path("runs"),
+    "--output": "runs",
     "--policy": "document",
     "--prefix": None,
     "--processes": None,

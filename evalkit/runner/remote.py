@@ -1,0 +1,302 @@
+"""Cells in a folder of an object store (``s3://…``, ``hf://…``): whole files come from there and go there.
+
+A run works in a folder of this machine. What the store has of the models and corpora of a plan is fetched
+before the plan is made; a cell that is finished is stored at once, its JSON last and only where there is
+none, so that there too a cell is whole or absent and never overwritten. What was stored or fetched before and
+is not in the store anymore was removed there, and is removed here.
+
+Where the store can create a file only if there is none, other runs are kept from the same cells by claims, as
+in `evalkit.runner.claims`. All of this happens in the process that has made the plan, which has no threads of
+the store's at work while it forks; with Ray, also where a cell was scored.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalkit.cells import files as cell_files
+from evalkit.errors import ScoringError, UsageError, first_line
+from evalkit.files import atomic_write, cache_dir
+from evalkit.runner.claims import HEARTBEAT_S, STALE_S, claim_path, process_of, runs_here
+
+_WITH_CLAIMS = ("s3", "s3a", "memory")
+"""Stores that create a file only where there is none, by fsspec's ``mode="create"``."""
+_SYNCED = ".evalkit.synced"
+"""The file in each folder with the names that are, or were, in the store as well."""
+_REFUSED_S = 15.0
+"""How long a cell that another run has claimed is not asked for again."""
+
+
+def is_url(output: str | os.PathLike[str]) -> bool:
+    """Whether cells go to an object store."""
+    return "://" in os.fspath(output)
+
+
+@functools.cache
+def remote_folder(url: str) -> "RemoteFolder":
+    """The folder of this name, one object in all of the process."""
+    return RemoteFolder(url)
+
+
+class RemoteFolder:
+    """A folder of an object store, and the folder of this machine in its place."""
+
+    def __init__(self, url: str) -> None:
+        """Take an address as fsspec has it; nothing is asked for yet."""
+        self.url = url.rstrip("/")
+        self.folder = cache_dir() / "remote" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        self._claims: dict[str, str] = {}
+        self._refused_s: dict[str, float] = {}
+        self._beaten_s = time.monotonic()
+
+    def fetch(self, cell: Path, *, again: bool = False) -> None:
+        """Bring what the store has of a cell's model and corpus.
+
+        Args:
+            cell: its JSON file, below `folder`.
+            again: look at what came since the plan was made.
+
+        Raises:
+            UsageError: the store cannot be read.
+        """
+        with self._problems():
+            names = self._names(cell.parent) if again else self._listing.get(self._key(cell.parent), set())
+            synced = self._synced(cell.parent)
+            for name in synced - names:
+                (cell.parent / name).unlink(missing_ok=True)
+            missing = {name for name in names if not (cell.parent / name).exists()}
+            for name in sorted(missing, key=_json_last):
+                with atomic_write(cell.parent / name) as temporary:
+                    self._files.get_file(self._key(cell.parent / name), str(temporary))
+            self._write_synced(cell.parent, synced, names)
+
+    def store(self, cell: Path) -> None:
+        """Store a cell that was scored now; where another run has stored it meanwhile, that one stays.
+
+        Args:
+            cell: its JSON file, below `folder`.
+
+        Raises:
+            ScoringError: the store cannot be written; the cell stays in `folder`.
+        """
+        with self._failures():
+            names = self._names(cell.parent)
+            if cell.name not in names or not self._is_whole(cell):
+                self._store(cell)
+            names |= {cell.name, cell.with_suffix(".parquet").name}
+            self._write_synced(cell.parent, self._synced(cell.parent), names)
+
+    def store_rest(self, cell: Path) -> None:
+        """Store what is finished of a cell's model and corpus, and what earlier runs could not store.
+
+        Args:
+            cell: its JSON file, below `folder`, which was fetched.
+
+        Raises:
+            ScoringError: the store cannot be written; what is finished stays in `folder`.
+        """
+        synced = self._synced(cell.parent)
+        rest = [path for path in cell.parent.glob("*.json") if _is_of_cell(path.name)]
+        rest = [path for path in rest if path.name not in synced]
+        if rest:
+            with self._failures():
+                for path in sorted(rest):
+                    self._store(path)
+                names = {name for path in rest for name in (path.name, path.with_suffix(".parquet").name)}
+                self._write_synced(cell.parent, synced, synced | names)
+
+    def _store(self, path: Path) -> None:
+        parquet, content = path.with_suffix(".parquet"), path.read_bytes()
+        self._files.put_file(str(parquet), self._key(parquet))
+        # Where another run has finished it since we looked, that one stays, unless our rows came over its.
+        if not self._create(self._key(path), content) and not self._is_whole(path):
+            self._files.pipe_file(self._key(path), content)
+
+    def _create(self, key: str, content: bytes) -> bool:
+        """Write a file where there is none; False where there is one."""
+        try:
+            self._files.pipe_file(key, content, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:  # S3's own name for it
+            if "PreconditionFailed" in str(error) or "pre-conditions" in str(error):
+                return False
+            raise
+        return True
+
+    def _is_whole(self, path: Path) -> bool:
+        """Whether the cell in the store is what was written."""
+        try:
+            content = json.loads(self._files.cat_file(self._key(path)))
+            rows = content.get("items", content.get("documents"))
+            digest = hashlib.sha256(self._files.cat_file(self._key(path.with_suffix(".parquet")))).hexdigest()
+            return (
+                content["sha256"] == cell_files.content_sha256(content) and rows["parquet_sha256"] == digest
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError):
+            return False
+
+    # --- claims ---
+
+    def claim(self, cell: Path) -> bool:
+        """Keep other runs from a cell; whether none of them has it.
+
+        Raises:
+            UsageError: the store cannot be written.
+        """
+        key = self._key(claim_path(cell))
+        if key in self._claims or self._protocol not in _WITH_CLAIMS:
+            return True
+        text = json.dumps({**process_of(os.getpid()), "token": uuid.uuid4().hex})
+        with self._problems():
+            for _ in range(2):
+                if self._create(key, text.encode()):
+                    self._claims[key] = text
+                    return True
+                if not self._is_stale(key):
+                    break
+                with contextlib.suppress(FileNotFoundError):
+                    self._files.rm_file(key)
+        self._refused_s[key] = time.monotonic()
+        return False
+
+    def is_refused(self, cell: Path) -> bool:
+        """Whether another run had claimed a cell a moment ago."""
+        refused_s = self._refused_s.get(self._key(claim_path(cell)))
+        return refused_s is not None and time.monotonic() - refused_s < _REFUSED_S
+
+    def release(self, cell: Path) -> None:
+        """Let go of a cell; a claim that cannot be removed becomes stale."""
+        self._release(self._key(claim_path(cell)))
+
+    def release_all(self) -> None:
+        """Let go of all cells."""
+        for key in list(self._claims):
+            self._release(key)
+
+    def _release(self, key: str) -> None:
+        if self._claims.pop(key, None) is not None:
+            with contextlib.suppress(Exception):  # each store has errors of its own
+                self._files.rm_file(key)
+
+    def beat(self) -> None:
+        """Touch the claims, where it is time to."""
+        if time.monotonic() - self._beaten_s >= HEARTBEAT_S:
+            self._beaten_s = time.monotonic()
+            for key, text in self._claims.items():
+                with contextlib.suppress(Exception):  # a network's break; what is stale may be taken over
+                    self._files.pipe_file(key, text.encode())
+
+    def _is_stale(self, key: str) -> bool:
+        """Whether a claim's process has gone, or it was not touched for minutes by the store's clock."""
+        try:
+            claim = json.loads(self._files.cat_file(key))
+            is_alive = runs_here({name: claim[name] for name in ("host", "pid", "started")})
+            if is_alive is not None:
+                return not is_alive
+        except FileNotFoundError:
+            return True
+        except (ValueError, KeyError, TypeError):
+            pass  # by its age alone
+        probe = f"{self._root}/.evalkit.clock"
+        self._files.pipe_file(probe, b"")
+        try:
+            age = self._files.modified(probe) - self._files.modified(key)
+        except FileNotFoundError:
+            return True
+        return bool(age.total_seconds() > STALE_S)
+
+    # --- the store ---
+
+    @functools.cached_property
+    def _files_and_root(self) -> tuple[Any, str]:
+        import fsspec
+
+        try:
+            files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, skip_instance_cache=True)
+        except (ImportError, ValueError) as error:
+            raise UsageError(
+                f"cannot write to {self.url}: {first_line(error)}; for s3:// pip install 'evalkit[s3]'"
+            ) from error
+        return files, root.rstrip("/")
+
+    @property
+    def _files(self) -> Any:
+        return self._files_and_root[0]
+
+    @property
+    def _root(self) -> str:
+        return self._files_and_root[1]
+
+    @property
+    def _protocol(self) -> str:
+        return self.url.partition("://")[0]
+
+    @functools.cached_property
+    def _listing(self) -> dict[str, set[str]]:
+        """Names of cells' files by folder, as they were at the beginning: one listing for all cells."""
+        by_folder: dict[str, set[str]] = {}
+        for key in self._find(self._root):
+            folder, _, name = key.rpartition("/")
+            by_folder.setdefault(folder, set()).add(name)
+        return by_folder
+
+    def _names(self, folder: Path) -> set[str]:
+        return {key.rpartition("/")[2] for key in self._find(self._key(folder))}
+
+    def _find(self, key: str) -> list[str]:
+        try:
+            keys: list[str] = self._files.find(key)
+        except FileNotFoundError:  # nothing is there yet
+            return []
+        return [key for key in keys if _is_of_cell(key.rpartition("/")[2])]
+
+    def _key(self, path: Path) -> str:
+        return f"{self._root}/{path.relative_to(self.folder).as_posix()}"
+
+    @contextlib.contextmanager
+    def _problems(self) -> Iterator[None]:
+        try:
+            yield
+        except UsageError:
+            raise
+        except Exception as error:  # each store has errors of its own
+            raise UsageError(
+                f"cannot read or write {self.url} ({first_line(error) or type(error).__name__}); check the "
+                "address and the credentials"
+            ) from error
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # each store has errors of its own
+            raise ScoringError(
+                f"finished, and cannot be stored in {self.url} ({first_line(error)}); the next run stores it"
+            ) from error
+
+    def _synced(self, folder: Path) -> set[str]:
+        try:
+            return set((folder / _SYNCED).read_text(encoding="utf-8").split())
+        except FileNotFoundError:
+            return set()
+
+    def _write_synced(self, folder: Path, synced: set[str], names: set[str]) -> None:
+        if names != synced:
+            with atomic_write(folder / _SYNCED) as temporary:
+                temporary.write_text("\n".join(sorted(names)), encoding="utf-8")
+
+
+def _is_of_cell(name: str) -> bool:
+    return name.endswith((".json", ".parquet")) and not name.startswith(".")
+
+
+def _json_last(name: str) -> tuple[bool, str]:
+    return name.endswith(".json"), name

@@ -1,0 +1,198 @@
+"""Runs whose cells go to an object store: a real S3 server on loopback, and fsspec's store in memory."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from evalkit.errors import UsageError
+from evalkit.files import cache_dir
+from evalkit.runner import remote
+from evalkit.runner.claims import process_of
+from evalkit.runner.corpora import run
+from evalkit.runner.options import RunOptions
+from evalkit.runner.ranking import RunResult
+from evalkit.runner.remote import RemoteFolder, remote_folder
+from evalkit.runner.reporter import Silent
+from tests.support.toys import BigramModel, corpus_of, numbers
+
+CORPUS = corpus_of([f"text {number}: " + "abc " * (3 * number % 17) for number in range(12)])
+OTHER = corpus_of(["another text", "and one more"], "other")
+
+
+class Lines(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """An address in memory, where nothing lies before and after."""
+    files = fsspec.filesystem("memory")
+    yield "memory://bucket/runs"
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+    remote_folder.cache_clear()
+
+
+def forget(url: str) -> None:
+    """From now on this is another machine."""
+    shutil.rmtree(remote_folder(url).folder, ignore_errors=True)
+    remote_folder.cache_clear()
+
+
+def score(url: str, names: tuple[str, ...] = ("bigram",), **fields: Any) -> RunResult:
+    return run(
+        [BigramModel(name) for name in names], [CORPUS, OTHER], options=RunOptions(output=url, **fields)
+    )
+
+
+def stored(url: str) -> list[str]:
+    files, root = fsspec.core.url_to_fs(url)
+    return sorted(key.removeprefix(root).strip("/") for key in files.find(root))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
+    try:
+        yield "s3://bucket/some/runs"
+    finally:
+        server.stop()
+        remote_folder.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore")  # of botocore and the server
+def test_cells_go_to_s3_and_are_taken_up_from_there(bucket: str, tmp_path: Path) -> None:
+    """In processes of their own: no client of the store is at work in them."""
+    first = score(bucket, ("bigram",), processes=1)
+    assert (first.num_scored, first.failures) == (2, ())
+    score(str(tmp_path), ("bigram",))
+    assert numbers(remote_folder(bucket).folder) == numbers(tmp_path)
+    cells = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("[!.]*.*")]
+    assert stored(bucket) == sorted(cells)  # and no claim
+    forget(bucket)
+    again = score(bucket, ("bigram",), processes=1)
+    assert (again.num_scored, len(again.cells)) == (0, 2)
+    assert numbers(remote_folder(bucket).folder) == numbers(tmp_path)
+    ours, theirs = remote_folder(bucket), RemoteFolder(bucket)
+    assert ours.claim(again.cells[0].path)
+    assert not theirs.claim(again.cells[0].path)
+    ours.release_all()
+    assert theirs.claim(again.cells[0].path)
+    theirs.release_all()
+    assert stored(bucket) == sorted(cells)
+
+
+def test_a_bucket_out_of_reach_is_told_before_anything_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"cannot write to nowhere://x: .*pip install 'evalkit\[s3\]'"):
+        score("nowhere://x")
+    monkeypatch.setattr(
+        "fsspec.implementations.memory.MemoryFileSystem.find",
+        lambda *_, **__: (_ for _ in ()).throw(PermissionError("no such key\nmore")),
+    )
+    with pytest.raises(
+        UsageError, match=r"cannot read or write memory://y \(no such key\); check the address"
+    ):
+        score("memory://y")
+    remote_folder.cache_clear()
+
+
+def test_one_listing_finds_what_is_there(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(memory, ("a", "b", "c"))
+    forget(memory)
+    requests: list[str] = []
+    files = type(fsspec.filesystem("memory"))
+    for name in ("find", "get_file", "cat_file", "pipe_file"):
+        method = getattr(files, name)
+
+        def counted(self: Any, *arguments: Any, name: str = name, method: Any = method, **named: Any) -> Any:
+            requests.append(name)
+            return method(self, *arguments, **named)
+
+        monkeypatch.setattr(files, name, counted)
+    assert len(score(memory, ("a", "b", "c"), dry_run=True).cells) == 6
+    assert requests == ["find", *["get_file"] * 12]
+    assert len(score(memory, ("a", "b", "c")).cells) == 6
+    assert requests == ["find", *["get_file"] * 12]
+
+
+def test_what_was_removed_there_is_scored_again_and_what_was_not_stored_is_stored(memory: str) -> None:
+    files = fsspec.filesystem("memory")
+    [cell, _] = score(memory).cells
+    key = f"bucket/runs/{cell.path.relative_to(remote_folder(memory).folder)}"
+    files.rm_file(f"/{key}")
+    remote_folder.cache_clear()
+    assert score(memory).num_scored == 1
+    assert files.exists(f"/{key}")
+    before = files.cat_file(f"/{key}")
+    (cell.path.parent / ".evalkit.synced").unlink()
+    files.rm_file(f"/{key}")
+    remote_folder.cache_clear()
+    assert score(memory).num_scored == 0
+    assert files.cat_file(f"/{key}") == before
+
+
+def test_what_is_damaged_there_is_replaced(memory: str) -> None:
+    files = fsspec.filesystem("memory")
+    [cell, _] = score(memory).cells
+    key = f"/bucket/runs/{cell.path.relative_to(remote_folder(memory).folder)}"
+    whole = json.loads(files.cat_file(key))
+    files.pipe_file(key, b'{"sha256": "no"}')
+    forget(memory)
+    assert score(memory).num_scored == 1
+    assert json.loads(files.cat_file(key))["totals"] == whole["totals"]
+
+
+def test_another_machine_is_kept_from_what_is_being_scored(
+    memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, elsewhere = remote_folder(memory), RemoteFolder(memory)
+    cell = folder.folder / "corpus" / "bigram" / "0.json"
+    assert folder.claim(cell)
+    assert folder.claim(cell)  # it is ours
+    assert not elsewhere.claim(cell)
+    assert elsewhere.is_refused(cell)
+    key = elsewhere._key(remote.claim_path(cell))
+    files = fsspec.filesystem("memory")
+    gone = {**process_of(1), "started": "0", "token": "x"}
+    files.pipe_file(key, json.dumps(gone).encode())
+    assert elsewhere.claim(cell)  # its process has gone
+    files.pipe_file(key, json.dumps({**gone, "host": "another"}).encode())
+    third = RemoteFolder(memory)
+    assert not third.claim(cell)
+    monkeypatch.setattr(remote, "STALE_S", -1.0)
+    assert third.claim(cell)
+
+
+def test_a_cell_that_cannot_be_stored_fails_and_is_kept(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoteFolder, "_store", lambda *_: (_ for _ in ()).throw(OSError("no space there")))
+        failures = score(memory).failures
+    assert [failure.reason for failure in failures] == [
+        f"finished, and cannot be stored in {memory} (no space there); the next run stores it"
+    ] * 2
+    result = score(memory)
+    assert (result.num_scored, result.failures) == (0, ())
+    assert sum(name.endswith(".json") for name in stored(memory)) == 2
+    assert cache_dir() in remote_folder(memory).folder.parents
