@@ -103,13 +103,13 @@ class RemoteFolder:
             ScoringError: the store cannot be written; what is finished stays in `folder`.
         """
         synced = self._synced(cell.parent)
-        rest = [path for path in cell.parent.glob("*.json") if _is_of_cell(path.name)]
-        rest = [path for path in rest if path.name not in synced]
-        if rest:
+        finished = [path for path in cell.parent.glob("*.json") if _is_of_cell(path.name)]
+        unsynced = [path for path in finished if path.name not in synced]
+        if unsynced:
             with self._failures():
-                for path in sorted(rest):
+                for path in sorted(unsynced):
                     self._store(path)
-                names = {name for path in rest for name in (path.name, path.with_suffix(".parquet").name)}
+                names = {name for path in unsynced for name in (path.name, path.with_suffix(".parquet").name)}
                 self._write_synced(cell.parent, synced, synced | names)
 
     def _store(self, path: Path) -> None:
@@ -137,9 +137,8 @@ class RemoteFolder:
             content = json.loads(self._files.cat_file(self._key(path)))
             rows = content.get("items", content.get("documents"))
             digest = hashlib.sha256(self._files.cat_file(self._key(path.with_suffix(".parquet")))).hexdigest()
-            return (
-                content["sha256"] == cell_files.content_sha256(content) and rows["parquet_sha256"] == digest
-            )
+            is_same = content["sha256"] == cell_files.content_sha256(content)
+            return bool(is_same and rows["parquet_sha256"] == digest)
         except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError):
             return False
 
