@@ -283,6 +283,17 @@ def content_sha256(content: Mapping[str, object]) -> str:
     return hashlib.sha256(strict_json(digested).encode()).hexdigest()
 
 
+def is_whole(json_file: bytes, parquet_file: bytes) -> bool:
+    """Whether the contents of two files are a cell's as it was written, wherever they lie."""
+    try:
+        content = json.loads(json_file)
+        rows = content.get("items", content.get("documents"))
+        is_same = content["sha256"] == content_sha256(content)
+        return bool(is_same and rows["parquet_sha256"] == hashlib.sha256(parquet_file).hexdigest())
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
+
+
 def _move_aside(path: Path) -> str:
     """Rename a cell's files, over none that were moved before; returns the new name of the JSON.
 

@@ -134,13 +134,12 @@ class RemoteFolder:
     def _is_whole(self, path: Path) -> bool:
         """Whether the cell in the store is what was written."""
         try:
-            content = json.loads(self._files.cat_file(self._key(path)))
-            rows = content.get("items", content.get("documents"))
-            digest = hashlib.sha256(self._files.cat_file(self._key(path.with_suffix(".parquet")))).hexdigest()
-            is_same = content["sha256"] == cell_files.content_sha256(content)
-            return bool(is_same and rows["parquet_sha256"] == digest)
-        except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError):
+            content, rows = (
+                self._files.cat_file(self._key(of)) for of in (path, path.with_suffix(".parquet"))
+            )
+        except FileNotFoundError:
             return False
+        return cell_files.is_whole(content, rows)
 
     # --- claims ---
 
