@@ -96,6 +96,14 @@ _LogFile = Annotated[
 _Prove = Annotated[
     int, typer.Option("--prove", help="Code and decode N documents of each cell, which records it.", min=0)
 ]
+_WatchS = Annotated[
+    float | None,
+    typer.Option("--watch", help="Wait for more checkpoints that match: the seconds between two looks."),
+]
+_Until = Annotated[
+    str | None,
+    typer.Option("--until", help="End --watch when each run has this step, or when this file is there."),
+]
 _StateProbe = Annotated[
     bool, typer.Option("--hidden-state-probe", help="Tasks: read the state off hidden states as well.")
 ]
@@ -129,6 +137,8 @@ def run_command(
     verbose: VerboseOption = False,
     try_prefixes: _TryPrefixes = False,
     prove: _Prove = 0,
+    watch: _WatchS = None,
+    until: _Until = None,
     shots: _Shots = None,
     lengths: _Lengths = None,
     date: _Date = None,
@@ -150,6 +160,7 @@ def run_command(
         _reporter(quiet, verbose, is_plan=dry_run and not as_json),
     )
     model_names, corpus_names = _names(models), _names(corpora)
+    _check_watch(watch, until, is_alone=not (tasks or try_prefixes or dry_run or shard))
     if try_prefixes:
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
     result = task_result = None
@@ -159,7 +170,8 @@ def run_command(
         if tasks is not None:
             task_result = _run_tasks(model_names, _names(tasks) or [], corpus_names, task_options, options)
         if tasks is None or corpora is not None:
-            result = _run_corpora(model_names, corpus_names, policy, limit, token_bits, prove, options)
+            scoring = (corpus_names, policy, limit, token_bits, prove)
+            result = _run_corpora(model_names, scoring, watch, until, options)
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
 
 
@@ -192,24 +204,35 @@ def _journaled(options: "RunOptions", log: Path | None) -> Iterator["RunOptions"
 
 def _run_corpora(
     model_names: list[str] | None,
-    corpus_names: list[str] | None,
-    policy: str,
-    limit: int | None,
-    token_bits: bool,
-    prove: int,
+    scoring: tuple[list[str] | None, str, int | None, bool, int],
+    watch_s: float | None,
+    until: str | None,
     options: "RunOptions",
 ) -> "RunResult":
-    from evalkit.runner.corpora import run
+    """Score once, or with ``--watch`` as checkpoints appear.
 
-    return run(
-        model_names,
-        corpus_names,
-        policy=policy,
-        limit=limit,
-        token_bits=token_bits,
-        prove=prove,
-        options=options,
-    )
+    Args:
+        model_names: specs; None: the defaults.
+        scoring: the fields of `evalkit.runner.watch.Scoring`.
+        watch_s: seconds between two looks; None: do not wait.
+        until: see `evalkit.runner.watch.parse_until`.
+        options: of the run.
+    """
+    from evalkit.runner.corpora import run
+    from evalkit.runner.watch import Scoring, Watch, parse_until, watch_run
+
+    if watch_s is not None:
+        return watch_run(model_names or [], Scoring(*scoring), Watch(watch_s, parse_until(until)), options)
+    return run(model_names, **Scoring(*scoring)._asdict(), options=options)
+
+
+def _check_watch(watch_s: float | None, until: str | None, *, is_alone: bool) -> None:
+    from evalkit.errors import UsageError
+
+    if until is not None and watch_s is None:
+        raise UsageError("--until says when --watch ends; give --watch SECONDS too")
+    if watch_s is not None and not is_alone:
+        raise UsageError("--watch goes without --tasks, --try-prefixes, --dry-run and --shard")
 
 
 def _check_requests(

@@ -81,11 +81,54 @@ def hub_files(repo: str, revision: str = "main") -> HubSnapshot:
     return HubSnapshot(repo, commit, files, cached.local_folder if cached else None, sizes)
 
 
-def _cached_instead(repo: str, revision: str, error: Exception) -> HubSnapshot:
-    """What the cache holds, if an error says nothing about the repository; otherwise it is raised."""
+def revisions(repo: str) -> dict[str, str]:
+    """The branches and tags of a repository, and the commit of each; those in the cache where it must do.
+
+    Args:
+        repo: ``owner/name``.
+
+    Raises:
+        ModelError: there is no such repository, access to it is refused, or the hub cannot be reached and
+            the cache has nothing of it.
+    """
+    from httpx2 import TransportError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    with _hub_errors(repo, "main"):
+        try:
+            refs = HfApi().list_repo_refs(repo)
+        except (TransportError, OfflineModeIsEnabled, HfHubHTTPError, json.JSONDecodeError) as error:
+            if _is_answer(error) or not (commits := _cached_revisions(repo)):
+                raise
+            return commits
+    return {ref.name: ref.target_commit for ref in (*refs.branches, *refs.tags)}
+
+
+def _cached_revisions(repo: str) -> dict[str, str]:
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model") / "refs"
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8").strip()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _is_answer(error: Exception) -> bool:
+    """Whether an error says something about the repository, and not only that the hub cannot answer now."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    if isinstance(error, HfHubHTTPError) and error.response.status_code < 500 and not is_refused_token(error):
+    if not isinstance(error, HfHubHTTPError):
+        return False
+    return error.response.status_code < 500 and not is_refused_token(error)
+
+
+def _cached_instead(repo: str, revision: str, error: Exception) -> HubSnapshot:
+    """What the cache holds, if an error says nothing about the repository; otherwise it is raised."""
+    if _is_answer(error):
         raise error
     cached = cached_files(repo, revision)
     if cached is None:

@@ -35,6 +35,7 @@ from evalkit.models.catalog import (
     load_catalog,
     resolve_spec,
 )
+from evalkit.models.checkpoints import checkpoint_facts
 from evalkit.models.hub import safetensors_tensors
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.model_files import ModelFile
@@ -306,7 +307,8 @@ def _provenance(entry: CatalogEntry) -> dict[str, str | int | float | bool | Non
     )
     details = {name: fields[name] for name in names if fields[name] is not None}
     details["target"] = entry.local_path.name if entry.local_path else entry.target
-    return details
+    saved = checkpoint_facts(entry.adapter_path or entry.local_path, entry.target, entry.revision)
+    return details if saved is None else {**details, **saved.details()}
 
 
 def _facts_of_weights(identity: ModelIdentity, entry: CatalogEntry) -> dict[str, str | int]:

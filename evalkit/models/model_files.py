@@ -1,6 +1,8 @@
 """The files that a model is made of, and whether they are still what they were."""
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -74,3 +76,21 @@ def _git_blob_id(path: Path) -> str:
     content = path.read_bytes()
     header = f"blob {len(content)}\0".encode()
     return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+
+
+def read_ahead(files: Iterable[ModelFile]) -> None:
+    """Let the system read files into its cache while something else is computed; returns at once.
+
+    What cannot be opened is passed over: whoever loads it says what is wrong.
+    """
+    if not hasattr(os, "posix_fadvise"):  # macOS
+        return
+    for file in files:
+        if file.path is None:
+            continue
+        with contextlib.suppress(OSError):
+            handle = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(handle)

@@ -1,28 +1,36 @@
 """What the target of a model's spec means: a path on this machine, a hub repository, several by a pattern."""
 
 import errno
+import fnmatch
 import glob
 import itertools
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from evalkit.errors import ModelError
+from evalkit.models.checkpoints import checkpoint_facts, revision_order, training_order
 from evalkit.near_paths import near_paths
 
 GGUF_LOADERS = ("gguf", "llamacpp")
 _WEIGHT_SUFFIXES = (".pth", ".safetensors", ".gguf")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_REVISIONS = re.compile(rf"({_REPO.pattern})@([^+]+)")
 _REPO_FILE = re.compile(rf"({_REPO.pattern})/(.+\.pth)")
 _REPO_REVISION = re.compile(rf"{_REPO.pattern}(?:@.+)?")
 _PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _OF_A_RUN = re.compile(
-    r"(?:[a-z_-]*(?:step|checkpoint|ckpt|epoch|iter|iteration)s?[_-]?\d+|\d+|latest|last|best|final)"
+    r"(?:[a-z_-]*(?:step|checkpoint|ckpt|epoch|iter|iteration)s?[_-]?\d+|\d+|latest|last|best|final"
+    r"|rwkv-(?:\d+|init|final))"
     r"(?:\.(?:pth|safetensors|gguf))?",
     re.IGNORECASE,
 )
 """Names that training runs give to what they save: every run has its own of them."""
+_REVISION_LOADERS = ("hf", "rwkv7", "hub")
+_CHECKPOINT_FILES = {"hf": "config.json", "rwkv7": "*.safetensors"}
+"""What the folder of a checkpoint has in it, by loader."""
 _SUFFIXES_OF = {
     "hf": (),
     "rwkv7": (".pth", ".safetensors"),
@@ -119,20 +127,25 @@ def _is_place(target: str, folder: Path) -> bool:
 
 
 def expand_spec(spec: str) -> list[str]:
-    """The models that a spec with ``*``, ``?`` or ``[…]`` in its target means, as a shell would.
+    """The models that a spec means: those of a pattern, or the checkpoints of a folder; in order of training.
 
-    In natural order: ``step-900`` before ``step-1000``. Any other spec stands for itself.
+    A target may have ``*``, ``?`` or ``[…]`` in it, as in a shell; of a repository in its revision
+    (``owner/name@step*``), for branches and tags. A folder that is no model and holds checkpoints of a run
+    stands for these. ``step-900`` comes before ``step-1000``. Any other spec stands for itself.
 
     Args:
-        spec: ``hf:``, ``rwkv7:`` or ``gguf:`` with a pattern of paths; of ``hf:MODEL+ADAPTER`` either may
-            be one.
+        spec: ``hf:``, ``rwkv7:``, ``gguf:`` or ``hub:``; of ``hf:MODEL+ADAPTER`` either may be a pattern.
 
     Raises:
-        ModelError: nothing here matches.
+        ModelError: nothing here or at the hub matches, or the hub cannot be reached.
     """
     loader, _, target = spec.partition(":")
-    if loader not in _SUFFIXES_OF or not glob.has_magic(target) or is_there(_expanded(target)):
+    if pattern := _revisions_of(loader, target):
+        return [f"{loader}:{pattern[1]}@{revision}" for revision in _matching_revisions(spec, pattern)]
+    if loader not in _SUFFIXES_OF:
         return [spec]
+    if not glob.has_magic(target) or is_there(_expanded(target)):
+        return [f"{loader}:{path}" for path in _checkpoints_in(target, loader)] or [spec]
     matches = [[path] for path in _matching(target, loader)]
     if not matches and loader == "hf" and "+" in target:
         parts = [_matching(part, loader) if glob.has_magic(part) else [part] for part in target.split("+")]
@@ -143,15 +156,90 @@ def expand_spec(spec: str) -> list[str]:
     return [f"{loader}:{'+'.join(names)}" for names in matches]
 
 
+def means_several(spec: str) -> bool:
+    """Whether a spec stands for whatever matches it, or lies in a folder, and so for more as time goes on."""
+    loader, _, target = spec.partition(":")
+    if _revisions_of(loader, target) is not None:
+        return True
+    return loader in _SUFFIXES_OF and (glob.has_magic(target) or _is_folder_of_checkpoints(target, loader))
+
+
+class Revision(NamedTuple):
+    """A branch, tag or commit of a repository on the hub."""
+
+    repo: str
+    name: str
+
+
+def revision_of(spec: str) -> Revision | None:
+    """The revision on the hub that a spec names; None: it names something else."""
+    loader, _, target = spec.partition(":")
+    if loader not in _REVISION_LOADERS or is_there(_expanded(target)):
+        return None
+    match = _REVISIONS.fullmatch(target)
+    return Revision(match[1], match[2]) if match else None
+
+
+def local_places(spec: str) -> list[Path]:
+    """The files and folders here that a spec without patterns names: a model's, then its adapter's."""
+    loader, _, target = spec.partition(":")
+    parts = split_adapter(target, Path.cwd()) if loader == "hf" else (target, None)
+    places = [_expanded(part) for part in parts if part] if loader in _SUFFIXES_OF else []
+    return [place for place in places if is_there(place)]
+
+
+def _is_folder_of_checkpoints(target: str, loader: str) -> bool:
+    """Whether a target is a folder that is no model: one in which a run will save its checkpoints."""
+    folder = _expanded(target)
+    is_folder = loader in _CHECKPOINT_FILES and is_there(folder) and folder.is_dir()
+    return is_folder and not _is_model(folder, loader)
+
+
+def _is_model(folder: Path, loader: str) -> bool:
+    """Whether a folder is a model itself, and does not only hold some."""
+    if loader == "hf":
+        return (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()
+    weights = [path for path in folder.glob("*") if path.suffix in _SUFFIXES_OF[loader]]
+    return len(weights) == 1 or any(path.suffix == ".safetensors" for path in weights)
+
+
+def _checkpoints_in(target: str, loader: str) -> list[str]:
+    """The checkpoints in a folder that is no model itself; none where no step is known."""
+    if not _is_folder_of_checkpoints(target, loader):
+        return []
+    paths = [
+        path
+        for path in _expanded(target).iterdir()
+        if (path.is_dir() and any(path.glob(_CHECKPOINT_FILES[loader])))
+        or (loader == "rwkv7" and path.suffix == ".pth")
+    ]
+    if not any(checkpoint_facts(path, "", None) for path in paths):
+        return []
+    return sorted(map(str, paths), key=training_order)
+
+
 def _matching(pattern: str, loader: str) -> list[str]:
     paths = glob.glob(str(_expanded(pattern)))  # noqa: PTH207  of an absolute pattern, too
     models = [path for path in paths if Path(path).is_dir() or path.endswith(_SUFFIXES_OF[loader] or ("/",))]
-    return sorted(models, key=_natural_order)
+    return sorted(models, key=training_order)
 
 
-def _natural_order(name: str) -> list[tuple[int, str]]:
-    parts = re.findall(r"\d+|\D+", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+def _revisions_of(loader: str, target: str) -> re.Match[str] | None:
+    """The repository and the pattern of a spec of revisions; None for any other."""
+    if loader not in _REVISION_LOADERS or not glob.has_magic(target) or is_there(_expanded(target)):
+        return None
+    return _REVISIONS.fullmatch(target)
+
+
+def _matching_revisions(spec: str, pattern: re.Match[str]) -> list[str]:
+    from evalkit.models.hub import revisions
+
+    commits = revisions(pattern[1])
+    names = [name for name in commits if fnmatch.fnmatchcase(name, pattern[2])]
+    if not names:
+        several = ", ".join(sorted(commits, key=revision_order)[:8]) or "none"
+        raise ModelError(f"{spec}: no branch or tag of {pattern[1]} matches {pattern[2]}; it has {several}")
+    return sorted(names, key=revision_order)
 
 
 def short_names(paths: Sequence[Path | None]) -> list[str | None]:

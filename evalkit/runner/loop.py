@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from evalkit.errors import ScoringError
 from evalkit.models.loading import import_loaders
+from evalkit.models.model_files import read_ahead
 from evalkit.runner.claims import is_claimed
 from evalkit.runner.one_model import failure_of, finished, score_model
 from evalkit.runner.options import RunOptions, check_writable
@@ -67,6 +68,8 @@ class Schedule(Generic[CellT]):
             place = min(range(len(num_claimed)), key=num_claimed.__getitem__)
             if num_claimed[place] < len(self._groups[place]):
                 if cells := self._claimed(self._groups.pop(place)):
+                    for following in self._groups[place : place + 1]:
+                        read_ahead(following[0].located.identity.files)
                     return cells
                 continue
             if not wait:

@@ -24,6 +24,11 @@ def digest(name: str, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest() if is_large(name) else git_blob_id(data)
 
 
+def branch_commit(name: str) -> str:
+    """The commit of a branch beside the main one."""
+    return git_blob_id(name.encode())
+
+
 class ModelHub(HubServer):
     """Repositories by name, each the same at its only commit, unless `move` says otherwise."""
 
@@ -34,6 +39,8 @@ class ModelHub(HubServer):
     ) -> None:
         super().__init__(handler or ModelHubHandler)
         self.repositories = repositories
+        self.branches: dict[str, dict[str, Mapping[str, bytes]]] = {}
+        """By repository and name: the files of branches beside the main one."""
         self.is_captive = False
         """Whether a login page stands before it and answers everything."""
         self.num_ranges = 0
@@ -61,6 +68,9 @@ class ModelHub(HubServer):
 
     def files(self, repo: str, revision: str) -> Mapping[str, bytes] | None:
         """The files of a branch or commit; None where there is no such."""
+        for name, files in self.branches.get(repo, {}).items():
+            if revision in (name, branch_commit(name)):
+                return files
         commit = self.head(repo) if revision == "main" else revision
         later, keeps_history = self._later.get(repo, ({}, True))
         if commit == LATER_COMMIT and repo in self._moved:
@@ -94,6 +104,14 @@ class ModelHubHandler(HubHandler):
         repo = "/".join(path.removeprefix("/api/models").split("/")[1:3])
         if repo not in self.server.repositories:
             return self.answer(404, error="RepoNotFound")
+        if path == f"/api/models/{repo}/refs":
+            names = {"main": self.server.head(repo)}
+            names |= {name: branch_commit(name) for name in self.server.branches.get(repo, {})}
+            refs = [
+                {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
+                for name, commit in names.items()
+            ]
+            return self.answer(200, {"branches": refs, "tags": [], "converts": []})
         match = re.search(r"/(revision|tree|resolve)/(main|[^/]+)(?:/(.*))?$", path)
         if match is None:
             return self.answer(404, error="EntryNotFound")
@@ -104,6 +122,7 @@ class ModelHubHandler(HubHandler):
         if files is None:
             return self.answer(404, error="RevisionNotFound")
         commit = self.server.head(repo) if revision == "main" else revision
+        commit = branch_commit(revision) if revision in self.server.branches.get(repo, {}) else commit
         if kind == "revision":
             return self.answer(200, _info(repo, commit, files))
         if kind == "tree":

@@ -1,7 +1,8 @@
 """The tokenizer of a checkpoint's folder, read once for as long as its files are the same.
 
-A run identifies a model, loads it and identifies it again, to see that no file has changed meanwhile. Reading
-a ``tokenizer.json`` of 33 MB takes seconds each time, and hashing it a twentieth of one.
+A run identifies a model, loads it and identifies it again, to see that no file has changed meanwhile, and the
+checkpoints of a training have one tokenizer. Reading a ``tokenizer.json`` of 33 MB takes seconds each time,
+and hashing it a twentieth of one.
 """
 
 import importlib.util
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import transformers
 
 from evalkit.errors import ModelError, first_line
-from evalkit.files import parse_json
+from evalkit.files import file_sha256, parse_json
 from evalkit.models.hf.apart import try_once
 from evalkit.models.hf.files import TOKENIZER_FILES
 from evalkit.models.hf.quiet import quiet
@@ -29,9 +30,10 @@ _MOST_KEPT_BYTES = 64 << 20
 class _Key(NamedTuple):
     """What a tokenizer is made of."""
 
-    folder: Path
     digest: str
     """Of the contents of `TOKENIZER_FILES`."""
+    config: str | None
+    """Of ``config.json``, which says what class transformers would take; None: there is none."""
 
 
 class _Kept(NamedTuple):
@@ -53,7 +55,8 @@ def read_tokenizer(
     """
     if trust_remote_code:  # what code reads beside them is unknown
         return _read(folder, name, trust_remote_code)
-    key = _Key(folder, _digest(folder))
+    config = folder / "config.json"
+    key = _Key(_digest(folder), file_sha256(config) if config.is_file() else None)
     if key in _KEPT:
         _KEPT.move_to_end(key)
         return _KEPT[key].tokenizer

@@ -20,7 +20,9 @@ def folder(tmp_path: Path) -> Path:
 def test_the_same_files_are_read_once(folder: Path, tmp_path: Path) -> None:
     tokenizer = read_tokenizer(folder, "m", trust_remote_code=False)
     assert read_tokenizer(folder, "m", trust_remote_code=False) is tokenizer
-    copied = shutil.copytree(folder, tmp_path / "second")  # settings name their folder
+    copied = shutil.copytree(folder, tmp_path / "second")  # as the checkpoints of a training are
+    assert read_tokenizer(copied, "m", trust_remote_code=False) is tokenizer
+    (copied / "config.json").write_text("{}")  # of which transformers takes the tokenizer's class
     assert read_tokenizer(copied, "m", trust_remote_code=False) is not tokenizer
 
 
