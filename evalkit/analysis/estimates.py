@@ -220,7 +220,7 @@ def levels(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> di
     """The aggregate of each model over these corpora, each over the documents it could represent."""
     if not configurations:
         return {}
-    samples = _level_samples(kind, sums, configurations)
+    samples = level_samples(kind, sums, configurations)
     return dict(zip(configurations, estimates(samples, fewest_clusters(sums)), strict=True))
 
 
@@ -255,7 +255,8 @@ def fewest_clusters(sums: Sequence[Sums]) -> int:
     return min(corpus.num_clusters for corpus in sums)
 
 
-def _level_samples(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> Array:
+def level_samples(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> Array:
+    """The aggregate of each model, each over the documents it could represent: ``[N, 1 + R]``."""
     # Some models at a time: a step of an aggregate holds several arrays as large as its result.
     starts = range(0, len(configurations), _MODELS_AT_ONCE)
     blocks = (configurations[start : start + _MODELS_AT_ONCE] for start in starts)
@@ -288,14 +289,14 @@ def differences(
     # Where all could represent all, a pair's documents are everybody's: levels are computed once.
     is_whole = all(corpus.num_sets == 1 for corpus in sums)
     is_near = is_near_only(configurations)
-    samples = _level_samples(kind, sums, configurations) if (is_whole or is_near) and configurations else None
+    samples = level_samples(kind, sums, configurations) if (is_whole or is_near) and configurations else None
     values = samples[:, 0] if is_near and samples is not None else None
     for place, partners in _pairings(len(configurations), values):
         first, seconds = configurations[place], [configurations[partner] for partner in partners]
         if is_whole and samples is not None:
             gaps = samples[place] - samples[partners]
         else:
-            gaps = _pair_samples(kind, sums, first, seconds)
+            gaps = pair_samples(kind, sums, first, seconds)
         gaps_by_pair |= {
             (first, second): gap
             for second, gap in zip(seconds, estimates(gaps, fewest_clusters(sums)), strict=True)
@@ -329,7 +330,7 @@ def _partners(num_models: int, values: Array | None) -> Iterator[tuple[int, list
     yield from ((place, sorted(later)) for place, later in enumerate(partners))
 
 
-def _pair_samples(kind: str, sums: Sequence[Sums], first: int, seconds: Sequence[int]) -> Array:
+def pair_samples(kind: str, sums: Sequence[Sums], first: int, seconds: Sequence[int]) -> Array:
     """One model minus each of others, ``[N, 1 + R]``, each pair over the documents that it has in common."""
     # Both in one go, so that every corpus is loaded once.
     places = [first] * len(seconds) + list(seconds)

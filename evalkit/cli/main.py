@@ -16,6 +16,7 @@ from evalkit.cli import (
     compare,
     compress,
     corpora,
+    curve,
     cutoff,
     env,
     export,
@@ -69,6 +70,7 @@ app.command("audit")(audit.audit_command)
 app.command("plan")(plan.plan_command)
 app.command("status")(status.status_command)
 app.command("compare")(compare.compare_command)
+app.command("curve")(curve.curve_command)
 app.command("compress")(compress.compress_command)
 app.command("decompress")(compress.decompress_command)
 app.command("parity")(parity.parity_command)

@@ -8,6 +8,7 @@ Each function takes the results that it draws, a folder or read already, and opt
 them by the names of ``evalkit plot``. Intervals, aggregates and rank intervals are those of the site.
 """
 
+from evalkit.plots.curve import curve
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
 from evalkit.plots.drawing import draw, draw_all
@@ -24,6 +25,7 @@ from evalkit.plots.speed import speed
 __all__ = [
     "Plot",
     "check_file",
+    "curve",
     "dates",
     "differences",
     "draw",

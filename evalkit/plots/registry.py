@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from evalkit.errors import UsageError, unknown_name
 from evalkit.extras import import_problem
+from evalkit.plots.curve import curve
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
 from evalkit.plots.heatmap import heatmap
@@ -33,6 +34,8 @@ MAX_COLORS = 6
 """As many as can be told apart without their names beside them; see `evalkit.plots.frame.COLORS`."""
 MAX_ROWS = 60
 """As many names as stand below or beside one another."""
+MAX_PANELS = 15
+"""As many corpora as have a panel each."""
 PLOT_GROUP = "evalkit.plots"
 """Entry-point group under which other packages add a `Plot`."""
 
@@ -68,6 +71,7 @@ BUILT_IN = (
     Plot("differences", "Paired differences from a model, with intervals.", differences, MAX_ROWS),
     Plot("ranks", "Ranks from month to month.", ranks, MAX_LINES),
     Plot("months", "Months chained by anchors: what the texts did, what the models did.", months, MAX_LINES),
+    Plot("curve", "Bits per byte along training runs, with fitted laws.", curve, None, MAX_PANELS),
     Plot("speed", "Speed, of benchmarks and cells.", speed, MAX_ROWS),
 )
 

@@ -1,0 +1,103 @@
+"""The plot of training runs: bits per byte against steps, tokens or FLOPs, with fitted laws."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evalkit.analysis.curves import Curve, CurveOptions, curves
+from evalkit.analysis.estimates import Estimate
+from evalkit.analysis.training_runs import AXES
+from evalkit.plots.frame import BITS_AXIS, line_style, styled
+from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.panels import panels
+from evalkit.plots.scores import Source, Warn, results_of, silent
+
+_NUM_PLACES = 60
+"""At which a law is drawn."""
+_MANY_POINTS = 40
+
+
+@styled
+def curve(
+    results: Source,
+    *,
+    corpora: Sequence[str] = (),
+    policy: str = "document",
+    runs: Sequence[str] = (),
+    axis: str = "step",
+    tokens_per_step: int | None = None,
+    fit: str = "auto",
+    fit_from: float | None = None,
+    warn: Warn = silent,
+) -> Figure:
+    """Bits per byte along training runs, a panel for each corpus and one for their mean.
+
+    Args:
+        results: what ``evalkit run --output`` wrote: its folder, or read by `evalkit.analysis.results`.
+        corpora: names; empty: all.
+        policy: context policy.
+        runs: names; empty: all.
+        axis: ``step``, ``tokens`` or ``flops``.
+        tokens_per_step: of runs whose checkpoints do not say how many tokens had been read.
+        fit: ``power``, ``log``, ``auto`` or ``none``.
+        fit_from: the place along the axis from which on points count for the law; None: from the first.
+        warn: told of every cell that is left out.
+
+    Raises:
+        UsageError: a name is unknown, or no cell is of a checkpoint of a run.
+    """
+    options = CurveOptions(policy, corpora, runs, axis, tokens_per_step, fit, fit_from)
+    return draw_curves(curves(results_of(results, warn), options, warn=warn), options)
+
+
+@styled
+def draw_curves(drawn: Sequence[Curve], options: CurveOptions) -> Figure:
+    """The same of curves that are computed already."""
+    subjects = list(dict.fromkeys(each.subject for each in drawn))
+    names = list(dict.fromkeys(each.run.name for each in drawn))
+    has_laws = any(each.fit for each in drawn)
+    figure, axes = panels(
+        "Training runs",
+        f"policy {options.policy}; bands: 95 % intervals over clusters of documents, "
+        "which all checkpoints share"
+        + ("; thin: the fitted law with its own 95 % interval" if has_laws else ""),
+        num_panels=len(subjects),
+        most_lines=len(names),
+    )
+    for panel, subject in zip(axes, subjects, strict=True):
+        ends = []
+        for each in drawn:
+            if each.subject == subject:
+                ends.append(_draw(panel, each, names.index(each.run.name)))
+        xs = [point.x for each in drawn if each.subject == subject for point in each.points]
+        if min(xs) > 0 and max(xs) / min(xs) >= 8:
+            panel.set_xscale("log")
+        panel.set_title(subject, loc="left", fontweight="bold")
+        panel.set_xlabel(AXES[options.axis])
+        panel.set_ylabel(BITS_AXIS)
+        label_ends(panel, ends)
+    return figure
+
+
+def _draw(axes: Axes, drawn: Curve, index: int) -> EndLabel:
+    style = line_style(index)
+    xs = [point.x for point in drawn.points]
+    levels = [point.level for point in drawn.points]
+    marker = style["marker"] if len(xs) <= _MANY_POINTS else ""
+    axes.plot(xs, [level.value for level in levels], **(style | {"marker": marker}), markersize=3)
+    _band(axes, xs, levels, style["color"], 0.12)
+    if drawn.fit is not None:
+        inside = [x for x in xs if x > 0]
+        places = np.geomspace(min(inside), max(inside), _NUM_PLACES).tolist()
+        laws = [drawn.fit.at(place) for place in places]
+        axes.plot(places, [law.value for law in laws], color=style["color"], linewidth=0.7, alpha=0.8)
+        _band(axes, places, laws, style["color"], 0.08)
+    return EndLabel(levels[-1].value, short(drawn.run.name), style["color"], xs[-1])
+
+
+def _band(axes: Axes, xs: Sequence[float], levels: Sequence[Estimate], color: str, alpha: float) -> None:
+    low = [level.value if level.low is None else level.low for level in levels]
+    high = [level.value if level.high is None else level.high for level in levels]
+    axes.fill_between(xs, low, high, color=color, alpha=alpha, linewidth=0)
