@@ -31,6 +31,7 @@ from evalkit.cli import (
     report,
     requests,
     run,
+    snr,
     status,
     table,
 )
@@ -73,6 +74,7 @@ app.command("compare")(compare.compare_command)
 app.command("curve")(curve.curve_command)
 app.command("compress")(compress.compress_command)
 app.command("decompress")(compress.decompress_command)
+app.command("snr")(snr.snr_command)
 app.command("parity")(parity.parity_command)
 app.command("losses")(losses.losses_command)
 app.command("cutoff")(cutoff.cutoff_command)

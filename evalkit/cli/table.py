@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption
+from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, PolicyOption
+from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, console_for, show, show_json
 
 if TYPE_CHECKING:
+    from evalkit.analysis.estimates import Estimate
     from evalkit.analysis.published import ComparedRow, PublishedTable
     from evalkit.analysis.results import Results
 
@@ -19,14 +21,31 @@ def table_command(
     published: Annotated[
         bool, typer.Option("--published", help="Tables of others, with ours of the same beside them.")
     ] = False,
+    by: Annotated[
+        str | None, typer.Option("--by", help="step: training runs, checkpoint by checkpoint.")
+    ] = None,
+    policy: PolicyOption = DEFAULT_POLICY,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the bits per byte of every cell, or with --published what others have published."""
+    """Print the bits per byte of every cell, or with --published what others have published.
+
+    With --by step of training runs, checkpoint by checkpoint, with the paired change from the one before.
+    """
     from evalkit.analysis.results import read_results
+    from evalkit.errors import UsageError
+
+    if by not in (None, "step"):
+        raise UsageError(f"--by {by}: tables go by step, or without --by by cell")
+    if by is not None and published:
+        raise UsageError("--by step is about our own runs; leave --published out")
+    if by is None and policy != DEFAULT_POLICY:
+        raise UsageError("--policy goes with --by step; a table by cell shows every policy")
 
     # Without results, what is published is still there to be read.
     scored = read_results(results, warn=complain) if results.is_dir() or not published else None
-    if published:
+    if by is not None and scored is not None:
+        _print_steps(scored, policy, as_json=as_json)
+    elif published:
         _print_published(scored, as_json=as_json)
     elif scored is not None:
         _print_cells(scored, as_json=as_json)
@@ -57,6 +76,37 @@ def _print_cells(results: "Results", *, as_json: bool) -> None:
         words = [str(row[name] or "–") for name in ("corpus", "model", "policy", "prefix")]
         table.add_row(*words, f"{row['bits_per_byte']:.4f}")
     console_for(sys.stdout, width=10_000).print(table)
+
+
+def _print_steps(results: "Results", policy: str, *, as_json: bool) -> None:
+    from evalkit.analysis.curves import NO_FIT, CurveOptions, curves
+
+    drawn = curves(results, CurveOptions(policy, fit=NO_FIT), warn=complain)
+    if as_json:
+        show_json({"policy": policy, "curves": [curve.to_json() for curve in drawn]})
+        return
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("corpus", "run"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("step", "bits per byte", "95 %", "change", "95 %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for curve in drawn:
+        for point in curve.points:
+            words = [curve.subject, curve.run.name, f"{point.checkpoint.step:,}"]
+            table.add_row(*words, *_estimate(point.level, ""), *_estimate(point.change, "+"))
+    console_for(sys.stdout, width=10_000).print(table)
+
+
+def _estimate(estimate: "Estimate | None", sign: str) -> tuple[str, str]:
+    """A number and its interval."""
+    if estimate is None:
+        return "", ""
+    value = f"{estimate.value:{sign}.4f}"
+    if estimate.low is None or estimate.high is None:
+        return value, "–"
+    return value, f"{estimate.low:{sign}.4f} to {estimate.high:{sign}.4f}"
 
 
 def _print_published(results: "Results | None", *, as_json: bool) -> None:

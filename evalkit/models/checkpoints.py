@@ -24,6 +24,7 @@ _GENERIC_FOLDERS = re.compile(
     r"(?:checkpoints?|ckpts?|out(?:puts?)?|models?|weights|saved?|runs?|logs|hf|train(?:ing)?)", re.IGNORECASE
 )
 """Names of folders that say nothing of the run."""
+_SEED = re.compile(r"(?:seed|s)[-_=]?\d+", re.IGNORECASE)
 _MOST_STATE_BYTES = 64 << 20
 _TRAINER_STATE = "trainer_state.json"
 
@@ -113,6 +114,8 @@ def checkpoint_facts(path: Path | None, target: str, revision: str | None) -> Ch
     while not run and names:
         folder = names.pop(0)
         run = "" if names and _GENERIC_FOLDERS.fullmatch(folder) else folder
+        if names and _SEED.fullmatch(folder):  # ``mix-a/seed0/step-5``
+            run = f"{names[0]}/{folder}"
     return CheckpointFacts(run or stem, step, num_tokens, float(flops) if flops else None)
 
 
