@@ -8,8 +8,8 @@ models", Bayesian Analysis 1, 2006), and ranks are counted over draws of all tru
 levels are far apart beside their errors, nothing is shrunk and ranks are certain; where they are not told
 apart at all, each may have any rank.
 
-Ranks are whole numbers, of which no interval has exactly 95 %: taken is the one whose probability is nearest to
-that, so that intervals hold the true rank in about 95 % of cases and not in more.
+Ranks are whole numbers, of which no interval has exactly 95 %: taken is the one whose probability is nearest
+to that, so that intervals hold the true rank in about 95 % of cases and not in more.
 """
 
 from typing import NamedTuple
@@ -93,7 +93,8 @@ def _true_levels(values: Array, deviations: Array, num_clusters: int) -> Array:
 
 
 def _shrunk(variances: Array, size: int) -> Array:
-    """Variances along the axes of a covariance of few samples, whose least are too small and largest too large.
+    """Variances along the axes of a covariance of few samples: the least are too small, the largest
+    too large.
 
     By oracle approximating shrinkage: Chen, Wiesel, Eldar & Hero, "Shrinkage Algorithms for MMSE Covariance
     Estimation", IEEE Transactions on Signal Processing 58, 2010, equation 23.
