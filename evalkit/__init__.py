@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ScoringError,
         UsageError,
     )
+    from evalkit.live.evaluator import Evaluator
     from evalkit.models.loading import load_model
     from evalkit.models.protocol import Codec, Encoding, ModelIdentity, TokenModel
     from evalkit.runner.corpora import run
@@ -63,6 +64,7 @@ _HOME = {
     "Document": "corpora.store",
     "Encoding": "models.protocol",
     "EvalkitError": "errors",
+    "Evaluator": "live.evaluator",
     "LossyTextError": "errors",
     "ModelError": "errors",
     "ModelIdentity": "models.protocol",
@@ -102,6 +104,7 @@ __all__ = [
     "Document",
     "Encoding",
     "EvalkitError",
+    "Evaluator",
     "LossyTextError",
     "ModelError",
     "ModelIdentity",

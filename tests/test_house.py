@@ -42,7 +42,7 @@ FLOORS = {
         {"audit"},
         {"analysis"},
         {"runner"},
-        {"embedded", "exports", "report", "plots"},
+        {"embedded", "exports", "live", "report", "plots"},
         {"refresh"},
         {"api", "cli"},
         {"__main__"},

@@ -93,8 +93,7 @@ def _true_levels(values: Array, deviations: Array, num_clusters: int) -> Array:
 
 
 def _shrunk(variances: Array, size: int) -> Array:
-    """Variances along the axes of a covariance of few samples: the least are too small, the largest
-    too large.
+    """Variances along the axes of a covariance of few samples, of which the extreme ones are too extreme.
 
     By oracle approximating shrinkage: Chen, Wiesel, Eldar & Hero, "Shrinkage Algorithms for MMSE Covariance
     Estimation", IEEE Transactions on Signal Processing 58, 2010, equation 23.

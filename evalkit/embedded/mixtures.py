@@ -153,7 +153,7 @@ def stream_of(texts: Texts) -> NDArray[np.int16]:
 
 
 def rows_of(share: float, streams: Sequence[NDArray[np.int16]], rng: np.random.Generator) -> torch.Tensor:
-    """The rows of a step, ``[ROWS_PER_STEP, ROW_TOKENS + 1]``; with the probability ``share`` one is prose."""
+    """The rows of a step, ``[ROWS_PER_STEP, ROW_TOKENS + 1]``; each is prose with probability ``share``."""
     chosen = [streams[0 if is_prose else 1] for is_prose in rng.random(ROWS_PER_STEP) < share]
     starts = [int(rng.integers(len(stream) - ROW_TOKENS)) for stream in chosen]
     pieces = zip(chosen, starts, strict=True)
