@@ -193,7 +193,7 @@ def _signal(subject: Subject, runs: Sequence[TrainingRun], options: SignalOption
     order = np.argsort(recipes.samples[:, 0], kind="stable").tolist()
     trained = _with_training(recipes)
     levels = estimates(trained, num_clusters)
-    ranks = rank_intervals(trained[:, 0], _widened(trained, num_clusters), num_clusters)
+    ranks = rank_intervals(recipes.samples[:, 0], _errors(recipes, num_clusters), num_clusters)
     factor = _factor(num_clusters)
     detectable_pairs = [
         factor * math.hypot(errors[i, k], math.sqrt(recipes.training_variances[[i, k]].sum()))
@@ -282,16 +282,30 @@ def _with_training(recipes: _Recipes) -> Array:
     return trained
 
 
-def _widened(samples: Array, num_clusters: int) -> Array:
-    """Deviations, as wide as those of samples of so many clusters; none where there are no resamples."""
+def _errors(recipes: _Recipes, num_clusters: int) -> Array:
+    """Draws of what the levels may be off by, ``[K, R]``, by documents and by training.
+
+    Ranks go by the spread of the draws alone, so that each part is as wide as the interval of a normal
+    distribution has to be to reach as far as Student's.
+    """
+    samples = recipes.samples
     if samples.shape[1] == 1:
         return np.zeros((len(samples), 2))
+    factor = math.sqrt(num_clusters / (num_clusters - 1)) * _reach(num_clusters - 1)
+    errors = factor * (samples[:, 1:] - samples[:, :1])
+    if recipes.degrees is not None:
+        rng = np.random.default_rng([SEED, _STREAM])
+        spread = np.sqrt(recipes.training_variances) * _reach(recipes.degrees)
+        errors = errors + spread[:, None] * rng.standard_normal(errors.shape)
+    return np.asarray(errors)
+
+
+def _reach(size: int) -> float:
+    """How much further Student's distribution reaches than the normal one, at the end of an interval."""
     from scipy.special import ndtri, stdtrit
 
     share = (1 + CONFIDENCE) / 2
-    size = num_clusters - 1
-    factor = math.sqrt(num_clusters / size) * stdtrit(size, share) / ndtri(share)
-    return np.asarray(factor * (samples[:, 1:] - samples[:, :1]))
+    return float(stdtrit(size, share) / ndtri(share))
 
 
 def _document_errors(samples: Array, num_clusters: int) -> NDArray[np.float64]:

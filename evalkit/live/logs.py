@@ -2,6 +2,7 @@
 
 import csv
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -144,8 +145,9 @@ class TensorBoardLog:
                 "pip install 'evalkit[tensorboard]'"
             ) from None
         folder.mkdir(parents=True, exist_ok=True)
-        # Not its SummaryWriter: that writes from a thread of its own, which ends with what it has not written.
+        # Not its SummaryWriter, whose thread ends without what it has not written yet.
         self._writer = EventsWriter(str(folder / "events"))
+        weakref.finalize(self, self._writer.close)
 
     def __call__(self, evaluation: Evaluation) -> None:
         """Write an evaluation, which is on disk then."""
