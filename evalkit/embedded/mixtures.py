@@ -43,7 +43,8 @@ STEPS_PER_CHECKPOINT = 20
 PEAK_LEARNING_RATE = 3e-3
 ROW_TOKENS = 192
 ROWS_PER_STEP = 8
-MAX_DOCUMENT_BYTES = 3000
+DOCUMENT_BYTES = ROW_TOKENS - 2
+"""Of what is scored: a piece that fits the context, from the middle of a document."""
 MAX_DOCUMENTS = 240
 """Of each kind, read and unread together."""
 _SHARE_UNREAD = 0.5
@@ -61,8 +62,13 @@ def texts_of(documents: Sequence[str]) -> Texts:
     """Documents shared out by their digests, so that the same ones are unread everywhere."""
     ordered = sorted({text for text in documents if len(text) > 500}, key=_digest)[:MAX_DOCUMENTS]
     num_unread = int(_SHARE_UNREAD * len(ordered))
-    cut = [text.encode()[:MAX_DOCUMENT_BYTES].decode(errors="ignore") for text in ordered[:num_unread]]
-    return Texts(tuple(ordered[num_unread:]), tuple(cut))
+    return Texts(tuple(ordered[num_unread:]), tuple(_middle(text) for text in ordered[:num_unread]))
+
+
+def _middle(text: str) -> str:
+    data = text.encode()
+    first = (len(data) - DOCUMENT_BYTES) // 2
+    return data[first : first + DOCUMENT_BYTES].decode(errors="ignore")
 
 
 def _digest(text: str) -> str:

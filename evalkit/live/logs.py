@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evalkit.errors import UsageError, unknown_name
+from evalkit.extras import check_extra
 from evalkit.live.evaluation import CorpusScore, Evaluation
 from evalkit.spreadsheets import spreadsheet_text
 from evalkit.terminal import show
@@ -137,13 +138,9 @@ class TensorBoardLog:
         Raises:
             UsageError: tensorboardX, which writes the files, is not installed.
         """
-        try:
-            from tensorboardX.event_file_writer import EventsWriter
-        except ImportError:
-            raise UsageError(
-                "tensorboardX, which writes TensorBoard's files, is not installed; "
-                "pip install 'evalkit[tensorboard]'"
-            ) from None
+        check_extra("tensorboard")
+        from tensorboardX.event_file_writer import EventsWriter
+
         folder.mkdir(parents=True, exist_ok=True)
         # Not its SummaryWriter, whose thread ends without what it has not written yet.
         self._writer = EventsWriter(str(folder / "events"))

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
@@ -14,6 +15,7 @@ from evalkit.runner.options import RunOptions
 from tests.support.cells import probe_content, task_content, write_cell_files
 from tests.support.pages import all_commands
 from tests.support.toys import BigramModel, Outcome, run_cli
+from tests.support.training_runs import write_checkpoint
 
 EVIL = "\x1b[2Jred\x1b]0;title\x07\x9b31m\u202egnp\u2066\nevalkit: forged\r\x08\u2028\u200b\U000e0041="
 OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -50,6 +52,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_corpus(corpus, folder / "corpora")
     models = [BigramModel(f"toy:{EVIL}{name}", seed, lossy="15 ") for seed, name in enumerate("ab")]
     run(models, [corpus], options=RunOptions(output=folder / "runs"), token_bits=True)
+    for run_name in "ab":
+        for step in range(1, 4):
+            bits = np.array([100.0 + step + document.num_bytes for document in corpus.documents])
+            write_checkpoint(folder / "training", f"{EVIL}{run_name}", step, corpus, bits)
     write_cell_files(folder / "runs" / "task" / "cell.json", task_content(model=EVIL, task=EVIL))
     write_cell_files(folder / "probes" / "cell.json", probe_content(task=EVIL, model=EVIL))
     (folder / "damaged" / EVIL.replace("/", "")).mkdir(parents=True)
@@ -121,6 +127,15 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("crawl", "stackexchange"): lambda folder: [[*_WINDOW, "--sites", EVIL], [*_WINDOW, "--name", EVIL]],
     ("crawl", "wikipedia"): lambda folder: [[*_WINDOW, "--languages", EVIL], [*_WINDOW, "--name", EVIL]],
     ("cutoff",): lambda folder: [["evil", "runs"], [EVIL, "runs"], [EVIL, EVIL], ["evil", "runs", "--json"]],
+    ("curve",): lambda folder: [
+        ["training"],
+        ["training", "--json"],
+        ["training", "--against", EVIL],
+        ["training", "--fit", EVIL],
+        ["training", "--runs", EVIL],
+        ["training", "-o", EVIL],
+        ["runs"],
+    ],
     ("decompress",): lambda folder: [[EVIL], [cell(folder, 0), "-o", EVIL]],
     ("env",): lambda folder: [[], ["--json"]],
     ("export",): lambda folder: [
@@ -184,8 +199,16 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         ["--models", f"hf:{EVIL}", "--corpora", "evil"],
         ["--models", "zstd", "--tasks", EVIL],
     ],
+    ("snr",): lambda folder: [
+        ["training"],
+        ["training", "--json"],
+        ["training", "--corpora", EVIL],
+        ["runs"],
+    ],
     ("status",): lambda folder: [["runs"], ["runs", "--json"], [EVIL]],
     ("table",): lambda folder: [
+        ["training", "--by", "step"],
+        ["training", "--by", EVIL],
         ["runs"],
         ["runs", "--json"],
         ["runs", "--published"],

@@ -34,6 +34,7 @@ COMMANDS = {
     "corpora": ["audit", "check", "import", "list", "publish", "rebuild", "show", "verify"],
     "cutoff": [],
     "crawl": [],  # its sources are found when it is called
+    "curve": [],
     "decompress": [],
     "env": [],
     "export": [],
@@ -49,6 +50,7 @@ COMMANDS = {
     "report": [],
     "requests": ["accuracy", "build", "export", "show"],
     "run": [],
+    "snr": [],
     "status": [],
     "table": [],
 }
@@ -87,6 +89,8 @@ RUN_OPTIONS = {
     "--unaudited": False,
     "--verbose": False,
     "--workers": None,
+    "--until": None,
+    "--watch": None,
 }
 COMPARE_OPTIONS = {
     "a": ...,

@@ -25,6 +25,8 @@ LISTS = {
     "evalkit bench profile": {"--models", "--threads"},
     "evalkit bench score": {"--models", "--corpora"},
     "evalkit compress": {"--prefix"},
+    "evalkit curve": {"--corpora", "--runs"},
+    "evalkit snr": {"--corpora", "--runs"},
     "evalkit plan": {"--models", "--corpora"},
     "evalkit losses": {"--corpora", "--models", "--axes"},
     "evalkit compare": {"--ignore-tensors", "--prefix"},
