@@ -21,6 +21,8 @@ from evalkit.stats import SEED
 FITS = {"power": "floor + scale · x^(-exponent)", "log": "start + slope · ln x"}
 """The laws, and how they read."""
 _LEAST_POINTS = {"power": 5, "log": 3}
+_LEAST_SPAN = 4.0
+"""Last place by first: along less, a power law is a straight line like others."""
 _EXPONENTS = np.geomspace(0.01, 4.0, 97)
 _STREAM = 20
 """Of the draws of residuals, so that they are independent of those of documents."""
@@ -49,7 +51,8 @@ def fit(kind: str, xs: Array, samples: Array, num_clusters: int) -> Fit | None:
     """Fit a law to the levels of checkpoints by least squares.
 
     Args:
-        kind: of `FITS`, or ``auto``: a power law through five points or more, else a logarithm.
+        kind: of `FITS`, or ``auto``: a power law through five points or more, of which the last is at four
+            times the first or further; else a logarithm.
         xs: ``[N]``, where the checkpoints stand; those at 0 are left out, as both laws begin later.
         samples: ``[N, 1 + R]``, their levels, measured and resampled.
         num_clusters: in each resample.
@@ -65,7 +68,8 @@ def fit(kind: str, xs: Array, samples: Array, num_clusters: int) -> Fit | None:
     is_inside = (xs > 0) & np.isfinite(samples[:, 0])
     xs, samples = xs[is_inside], samples[is_inside]
     if kind == "auto":
-        kind = "power" if len(xs) >= _LEAST_POINTS["power"] else "log"
+        is_long = len(xs) >= _LEAST_POINTS["power"] and xs.max() >= _LEAST_SPAN * xs.min()
+        kind = "power" if is_long else "log"
     if len(xs) < _LEAST_POINTS[kind] or len(np.unique(xs)) < _LEAST_POINTS[kind]:
         return None
     solve, law = _SOLVERS[kind], _LAWS[kind]

@@ -35,6 +35,7 @@ from evalkit.cli.parsing import (
     joined,
 )
 from evalkit.cli.run_options import Course, Loading, Manner, processes_of, run_options
+from evalkit.cli.watching import UntilOption, WatchOption, check_watch, run_corpora
 from evalkit.errors import UsageError
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import show, show_json
@@ -96,14 +97,6 @@ _LogFile = Annotated[
 _Prove = Annotated[
     int, typer.Option("--prove", help="Code and decode N documents of each cell, which records it.", min=0)
 ]
-_WatchS = Annotated[
-    float | None,
-    typer.Option("--watch", help="Wait for more checkpoints that match: the seconds between two looks."),
-]
-_Until = Annotated[
-    str | None,
-    typer.Option("--until", help="End --watch when each run has this step, or when this file is there."),
-]
 _StateProbe = Annotated[
     bool, typer.Option("--hidden-state-probe", help="Tasks: read the state off hidden states as well.")
 ]
@@ -137,8 +130,8 @@ def run_command(
     verbose: VerboseOption = False,
     try_prefixes: _TryPrefixes = False,
     prove: _Prove = 0,
-    watch: _WatchS = None,
-    until: _Until = None,
+    watch: WatchOption = None,
+    until: UntilOption = None,
     shots: _Shots = None,
     lengths: _Lengths = None,
     date: _Date = None,
@@ -159,18 +152,15 @@ def run_command(
         Manner(accept_versions, unaudited, dry_run, is_debug(context)),
         _reporter(quiet, verbose, is_plan=dry_run and not as_json),
     )
-    model_names, corpus_names = _names(models), _names(corpora)
-    _check_watch(watch, until, is_alone=not (tasks or try_prefixes or dry_run or shard))
+    check_watch(watch, until, is_alone=not (tasks or try_prefixes or dry_run or shard))
     if try_prefixes:
-        _try_prefixes(model_names, corpus_names, limit, options, as_json=as_json)
-    result = task_result = None
+        _try_prefixes(_names(models), _names(corpora), limit, options, as_json=as_json)
     task_options = _taskrun_options(date, seed, lengths, shots, limit if tasks else None, hidden_state_probe)
     with _journaled(options, log_file) as options:
-        if tasks is not None:
-            task_result = _run_tasks(model_names, _names(tasks) or [], corpus_names, task_options, options)
+        task_result = _run_tasks(_names(models), _names(tasks), _names(corpora), task_options, options)
+        result = None
         if tasks is None or corpora is not None:
-            scoring = (corpus_names, policy, limit, token_bits, prove)
-            result = _run_corpora(model_names, scoring, watch, until, options)
+            result = run_corpora(models, (corpora, policy, limit, token_bits, prove), watch, until, options)
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
 
 
@@ -199,39 +189,6 @@ def _journaled(options: "RunOptions", log: Path | None) -> Iterator["RunOptions"
         yield replace(options, reporter=journal, journal=journal)
     finally:
         journal.end()
-
-
-def _run_corpora(
-    model_names: list[str] | None,
-    scoring: tuple[list[str] | None, str, int | None, bool, int],
-    watch_s: float | None,
-    until: str | None,
-    options: "RunOptions",
-) -> "RunResult":
-    """Score once, or with ``--watch`` as checkpoints appear.
-
-    Args:
-        model_names: specs; None: the defaults.
-        scoring: the fields of `evalkit.runner.watch.Scoring`.
-        watch_s: seconds between two looks; None: do not wait.
-        until: see `evalkit.runner.watch.parse_until`.
-        options: of the run.
-    """
-    from evalkit.runner.corpora import run
-    from evalkit.runner.watch import Scoring, Watch, parse_until, watch_run
-
-    if watch_s is not None:
-        return watch_run(model_names or [], Scoring(*scoring), Watch(watch_s, parse_until(until)), options)
-    return run(model_names, **Scoring(*scoring)._asdict(), options=options)
-
-
-def _check_watch(watch_s: float | None, until: str | None, *, is_alone: bool) -> None:
-    from evalkit.errors import UsageError
-
-    if until is not None and watch_s is None:
-        raise UsageError("--until says when --watch ends; give --watch SECONDS too")
-    if watch_s is not None and not is_alone:
-        raise UsageError("--watch goes without --tasks, --try-prefixes, --dry-run and --shard")
 
 
 def _check_requests(
@@ -311,11 +268,14 @@ def _taskrun_options(
 
 def _run_tasks(
     model_names: list[str] | None,
-    task_names: list[str],
+    task_names: list[str] | None,
     corpus_names: list[str] | None,
     task_options: "TaskOptions",
     options: "RunOptions",
-) -> "TaskRunResult":
+) -> "TaskRunResult | None":
+    """Ask the models; None where no task was named."""
+    if task_names is None:
+        return None
     from evalkit.corpora.store import check_corpus_name
     from evalkit.runner.tasks import run_tasks
     from evalkit.tasks import DEFAULT_TASK_MODELS
