@@ -57,8 +57,8 @@ def run_corpora(
     from evalkit.runner.corpora import run
     from evalkit.runner.watch import Scoring, Watch, parse_until, watch_run
 
-    corpora, *settings = scoring
-    request = Scoring(_names(corpora), *settings)
+    corpora, policy, limit, token_bits, prove = scoring
+    request = Scoring(_names(corpora), policy, limit, token_bits, prove)
     if watch_s is not None:
         return watch_run(_names(models) or [], request, Watch(watch_s, parse_until(until)), options)
     return run(_names(models), **request._asdict(), options=options)
