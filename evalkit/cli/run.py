@@ -12,6 +12,7 @@ import typer
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     AcceptVersionsOption,
+    AuditOption,
     CommaLists,
     CorporaOption,
     DeviceOption,
@@ -124,6 +125,7 @@ def run_command(
     address: _Address = None,
     shard: _Shard = None,
     log_file: _LogFile = None,
+    audit: AuditOption = False,
     unaudited: UnauditedOption = False,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
@@ -149,7 +151,7 @@ def run_command(
     options = run_options(
         Loading(device, dtype, max_context, joined(prefix), trust_remote_code, joined(ignore_tensors)),
         Course(output, engine, address, processes_of(context, processes, engine), workers, shard),
-        Manner(accept_versions, unaudited, dry_run, is_debug(context)),
+        Manner(accept_versions, audit, unaudited, dry_run, is_debug(context)),
         _reporter(quiet, verbose, is_plan=dry_run and not as_json),
     )
     check_watch(watch, until, is_alone=not (tasks or try_prefixes or dry_run or shard))

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.estimates import NUM_NEIGHBORS
+from evalkit.audit.result import ModelAudit
 from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.schema import CellModel
 from evalkit.fields import to_json
@@ -59,6 +60,7 @@ class ConfigurationSection(NamedTuple):
     """The corpora that it was scored on."""
     losses: list[ColumnHead]
     """Those with a page of losses by kind that has it."""
+    audit: ModelAudit | None
 
 
 class ModelPage(NamedTuple):
@@ -99,6 +101,7 @@ def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) ->
         num_models=len(rivals) if len(heads) == len(pages.rows()) else _num_comparable(pages, index, corpora),
         columns=columns,
         losses=[column for column in columns if index in losses.get(column.index, ())],
+        audit=pages.audit(index),
     )
 
 
