@@ -143,8 +143,7 @@ def run_command(
 ) -> None:
     """Score models on corpora, as far as that is not done yet, and print the ranking.
 
-    Without arguments: the embedded models and classical compressors on this Python's standard library. With
-    --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
+    Without arguments: the embedded models and compressors on this Python's library. --tasks asks questions.
     """
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
     _check_requests(tasks, corpora, policy, about_tasks, bool(token_bits or prove), try_prefixes, dry_run)
