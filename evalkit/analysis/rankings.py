@@ -26,7 +26,7 @@ from evalkit.analysis.estimates import (
     sums_together,
 )
 from evalkit.analysis.pair_table import PairTable
-from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.analysis.results import UNDATED, Results, ScoredCorpus
 from evalkit.models.catalog import load_catalog
 
 
@@ -91,8 +91,20 @@ class Leaderboard:
 
     @property
     def default(self) -> Choice:
-        """What the page shows first: everything under the default policy."""
-        return Choice(self.results.policies[0], None, None)
+        """What the page shows first, under the default policy: the newest month with several corpora.
+
+        Where most months have a single one (a source that comes once a month, corpora put together by hand),
+        months are no windows, and it is all of them.
+        """
+        policy = self.results.policies[0]
+        num_corpora = {
+            choice.month: len(view.corpora)
+            for choice, view in self.views.items()
+            if choice[:2] == (policy, None) and choice.month not in (None, UNDATED)
+        }
+        windows = [month for month, number in num_corpora.items() if month is not None and number > 1]
+        is_by_window = len(num_corpora) > 1 and 2 * len(windows) >= len(num_corpora)
+        return Choice(policy, None, max(windows) if is_by_window else None)
 
     def counted(self, choice: Choice) -> Counted | None:
         """The corpora that are counted of a choice, unless a reader asks for all; None: it has no corpora."""

@@ -29,6 +29,9 @@ from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 _MANIFEST = "manifest.json"
 _MAX_KEY = 200  # file systems know names of 255 bytes, and endings are added
 
+UNDATED = "undated"
+"""Stands for the month of a corpus without dates."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
@@ -99,9 +102,9 @@ class ScoredCorpus:
 
     @property
     def month(self) -> str:
-        """``YYYY-MM`` of the first day, or ``undated``."""
+        """``YYYY-MM`` of the first day, or `UNDATED`."""
         first = self.facts.date_from
-        return first[: len("YYYY-MM")] if first else "undated"
+        return first[: len("YYYY-MM")] if first else UNDATED
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,7 +12,6 @@ import typer
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     AcceptVersionsOption,
-    AuditOption,
     CommaLists,
     CorporaOption,
     DeviceOption,
@@ -125,7 +124,6 @@ def run_command(
     address: _Address = None,
     shard: _Shard = None,
     log_file: _LogFile = None,
-    audit: AuditOption = False,
     unaudited: UnauditedOption = False,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
@@ -143,14 +141,15 @@ def run_command(
 ) -> None:
     """Score models on corpora, as far as that is not done yet, and print the ranking.
 
-    Without arguments: the embedded models and compressors on this Python's library. --tasks asks questions.
+    Without arguments: the embedded models and classical compressors on this Python's standard library. With
+    --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
     """
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
     _check_requests(tasks, corpora, policy, about_tasks, bool(token_bits or prove), try_prefixes, dry_run)
     options = run_options(
         Loading(device, dtype, max_context, joined(prefix), trust_remote_code, joined(ignore_tensors)),
         Course(output, engine, address, processes_of(context, processes, engine), workers, shard),
-        Manner(accept_versions, audit, unaudited, dry_run, is_debug(context)),
+        Manner(accept_versions, unaudited, dry_run, is_debug(context)),
         _reporter(quiet, verbose, is_plan=dry_run and not as_json),
     )
     check_watch(watch, until, is_alone=not (tasks or try_prefixes or dry_run or shard))

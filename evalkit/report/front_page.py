@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
-from evalkit.analysis.rankings import Counted, View
+from evalkit.analysis.rankings import Choice, Counted, View
+from evalkit.analysis.results import UNDATED
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
 from evalkit.report.published_page import ShownTable, scored_here
-from evalkit.report.shown import ShownEstimate, estimate, heat, rank_text, rate
+from evalkit.report.shown import ShownEstimate, estimate, heat, rank_text
 from evalkit.report.text import decimals
+
+MAX_MONTHS = 12
+"""Side by side, the newest: a year."""
 
 
 class BoardCell(NamedTuple):
@@ -29,9 +33,42 @@ class BoardRow(NamedTuple):
     mark: str
     """Behind rank and aggregates; see `evalkit.analysis.cutoff.MARKS`."""
     aggregates: Mapping[str, ShownEstimate | None]
-    rate: str
     cells: Sequence[BoardCell | None]
     """Per column."""
+
+
+class MonthRow(NamedTuple):
+    """A model's headline aggregate, month by month."""
+
+    head: RowHead
+    levels: Sequence[ShownEstimate | None]
+    marks: Sequence[str]
+
+
+class MonthTable(NamedTuple):
+    """The months beside each other: of each what would count if it were the one that is shown."""
+
+    months: Sequence[str]
+    rows: Sequence[MonthRow]
+
+
+class OptionalColumn(NamedTuple):
+    """A column that readers can show and hide."""
+
+    name: str
+    """In links, and in the script."""
+    heading: str
+    is_shown: bool
+    """Unless a reader hides it."""
+
+
+OPTIONAL_COLUMNS = (
+    OptionalColumn("size", "size", True),
+    OptionalColumn("owner", "by", False),
+    OptionalColumn("released", "released", False),
+    OptionalColumn("cutoff", "cutoff", False),
+    OptionalColumn("license", "licence", False),
+)
 
 
 class FrontPage(NamedTuple):
@@ -46,6 +83,12 @@ class FrontPage(NamedTuple):
     aggregates: Mapping[str, str]
     """Headings by name."""
     policy: str
+    month: str | None
+    """The one that is shown; None: all."""
+    updated: str | None
+    """The day of the newest cell."""
+    by_month: MonthTable | None
+    optional_columns: Sequence[OptionalColumn]
     policies: Sequence[str]
     sources: list[str]
     months: list[str]
@@ -70,6 +113,12 @@ def front_page(pages: Pages) -> FrontPage:
         elsewhere=[column for column in columns if column.index not in possible],
         aggregates={kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
         policy=board.default.policy,
+        month=board.default.month,
+        updated=max(
+            (cell.created[:10] for corpus in results.corpora for cell in corpus.cells.values()), default=None
+        ),
+        by_month=_by_month(pages, [row.head.index for row in rows]) if board.default.month else None,
+        optional_columns=OPTIONAL_COLUMNS,
         policies=results.policies,
         sources=sorted(set(board.sources)),
         months=sorted({corpus.month for corpus in results.corpora}),
@@ -135,11 +184,44 @@ def _rows(pages: Pages, view: View, possible: View) -> list[BoardRow]:
                     kind: None if level is None else estimate(level, places[kind])
                     for kind, level in aggregates.items()
                 },
-                rate=rate(headline) if headline else "–",
                 cells=[_board_cell(pages, corpus, index, best[corpus]) for corpus in view.corpora],
             )
         )
     return rows
+
+
+def _by_month(pages: Pages, first: Sequence[int]) -> MonthTable | None:
+    """The headline aggregate of every month; None where there is one month only.
+
+    Args:
+        pages: what the pages share.
+        first: the models of the board, in its order; those that it lacks come behind them.
+    """
+    board = pages.board
+    policy = board.default.policy
+    months = sorted({corpus.month for corpus in pages.results.corpora} - {UNDATED})
+    counted = [
+        (month, choice.view)
+        for month in months[-MAX_MONTHS:]
+        if (choice := board.counted(Choice(policy, None, month))) is not None
+    ]
+    if len(counted) < 2:
+        return None
+    levels = [view.levels[HEADLINE] for _, view in counted]
+    places = decimals(level.half_width for by_model in levels for level in by_model.values())
+    later = sorted({index for by_model in levels for index in by_model} - set(first))
+    rows = [
+        MonthRow(
+            pages.row(index),
+            [estimate(by_model[index], places) if index in by_model else None for by_model in levels],
+            [
+                pages.mark(index, view.corpora) if index in by_model else ""
+                for (_, view), by_model in zip(counted, levels, strict=True)
+            ],
+        )
+        for index in [*first, *later]
+    ]
+    return MonthTable([month for month, _ in counted], rows)
 
 
 def _board_cell(pages: Pages, corpus: int, configuration: int, best: set[int]) -> BoardCell | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.estimates import NUM_NEIGHBORS, Estimate, Pairs
 from evalkit.analysis.rankings import Leaderboard, View
+from evalkit.report.front_page import OPTIONAL_COLUMNS
 from evalkit.report.pages import ColumnHead, RowHead
 
 
@@ -31,6 +32,8 @@ def leaderboard_data(
         "corpora": [dataclasses.asdict(column) for column in columns],
         "aggregates": {kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
         "headline": HEADLINE,
+        "default_month": board.default.month,
+        "optional_columns": [column._asdict() for column in OPTIONAL_COLUMNS],
         "levels": [_levels(levels) for levels in board.levels],
         "pairs": (_nested(pairs) for pairs in board.pairs),
         "choices": [[*choice, number_of[id(view)]] for choice, view in board.views.items()],

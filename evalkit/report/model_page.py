@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.estimates import NUM_NEIGHBORS
-from evalkit.audit.result import ModelAudit
 from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.schema import CellModel
 from evalkit.fields import to_json
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
-from evalkit.report.shown import ShownGap, difference
-from evalkit.report.text import parameters, web_link
+from evalkit.report.shown import ShownEstimate, ShownGap, difference, estimate, rank_text
+from evalkit.report.text import decimals, parameters, web_link
 
 _FACT_NAMES = {
     "num_parameters": "parameters",
@@ -46,11 +46,26 @@ class Rival(NamedTuple):
     """Per column."""
 
 
+class Standing(NamedTuple):
+    """Where a model stands on the board as it opens."""
+
+    rank: str
+    """With its mark."""
+    num_ranked: int
+    num_corpora: int
+    month: str | None
+    """None: of all months."""
+    aggregates: Mapping[str, ShownEstimate]
+    """By heading."""
+
+
 class ConfigurationSection(NamedTuple):
     """A model in one configuration."""
 
     head: RowHead
     settings: CellPolicy
+    standing: Standing | None
+    """None: the board has no rank for it."""
     facts: list[Fact]
     cells: list[tuple[ColumnHead, TableCell]]
     rivals: list[Rival]
@@ -60,7 +75,6 @@ class ConfigurationSection(NamedTuple):
     """The corpora that it was scored on."""
     losses: list[ColumnHead]
     """Those with a page of losses by kind that has it."""
-    audit: ModelAudit | None
 
 
 class ModelPage(NamedTuple):
@@ -95,13 +109,30 @@ def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) ->
     return ConfigurationSection(
         head=pages.row(index),
         settings=pages.results.configurations[index].settings,
+        standing=_standing(pages, index),
         facts=_facts(pages.facts(index)),
         cells=[(column, cell) for column, cell in cells if cell is not None],
         rivals=rivals,
         num_models=len(rivals) if len(heads) == len(pages.rows()) else _num_comparable(pages, index, corpora),
         columns=columns,
         losses=[column for column in columns if index in losses.get(column.index, ())],
-        audit=pages.audit(index),
+    )
+
+
+def _standing(pages: Pages, index: int) -> Standing | None:
+    choice = pages.board.default
+    counted = pages.board.counted(choice)
+    if counted is None or index not in counted.view.configurations:
+        return None
+    view = counted.view
+    ranks = view.ranks(HEADLINE, view.order(HEADLINE))
+    levels = {aggregate.title: view.levels[kind][index] for kind, aggregate in AGGREGATES.items()}
+    return Standing(
+        rank=rank_text(ranks.get(index)) + pages.mark(index, view.corpora),
+        num_ranked=len(view.configurations),
+        num_corpora=len(view.corpora),
+        month=choice.month,
+        aggregates={title: estimate(level, decimals([level.half_width])) for title, level in levels.items()},
     )
 
 
@@ -124,9 +155,12 @@ def _num_comparable(pages: Pages, index: int, corpora: Sequence[int]) -> int:
 
 
 def _rivals(pages: Pages, index: int, corpora: Sequence[int], heads: Sequence[RowHead]) -> list[Rival]:
-    """Those of the models that share a corpus with this one."""
+    """Those of the models that share a corpus with this one, the best of the board first."""
+    counted = pages.board.counted(pages.board.default)
+    order = counted.view.order(HEADLINE) if counted else []
+    places = {model: place for place, model in enumerate(order)}
     rivals = []
-    for head in heads:
+    for head in sorted(heads, key=lambda head: places.get(head.index, len(places))):
         if head.index == index:
             continue
         gaps = [pages.board.difference(corpus, index, head.index) for corpus in corpora]

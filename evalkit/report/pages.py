@@ -10,8 +10,6 @@ from evalkit.analysis.document_dates import readings
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.rankings import Leaderboard
 from evalkit.analysis.results import ScoredCorpus, unique
-from evalkit.audit.records import audit_of_cell
-from evalkit.audit.result import ModelAudit
 from evalkit.cells.schema import CellMetrics, CellModel, CellTotals, CorpusCell
 from evalkit.files import slug
 from evalkit.models.catalog import CatalogEntry
@@ -36,6 +34,11 @@ class RowHead:
     num_parameters: int | None
     size: str
     license: str | None
+    owner: str | None
+    """Whose repository its weights come from; None of files of one's own."""
+    released: str | None
+    cutoff: str | None
+    """The end of its training data, as stated."""
     cutoff_day: str | None
     """The last day of which it can have read something; None of a compressor, and where it is not known."""
 
@@ -85,13 +88,8 @@ class Pages:
     """The numbers, and the rows, columns and cells that the pages make of them; built once."""
 
     def __init__(
-        self,
-        board: Leaderboard,
-        backgrounds: Sequence[Background],
-        catalog: Mapping[str, CatalogEntry],
-        audits: Sequence[ModelAudit] = (),
+        self, board: Leaderboard, backgrounds: Sequence[Background], catalog: Mapping[str, CatalogEntry]
     ) -> None:
-        self._audits = audits
         self.board = board
         self.results = board.results
         self.backgrounds = backgrounds
@@ -132,8 +130,15 @@ class Pages:
             num_parameters=facts.num_parameters,
             size=parameters(facts.num_parameters),
             license=facts.license,
+            owner=self._owner(configuration.model),
+            released=facts.released,
+            cutoff=facts.knowledge_cutoff,
             cutoff_day=cutoff.last_day.isoformat() if cutoff else None,
         )
+
+    def _owner(self, model: str) -> str | None:
+        entry = self.catalog.get(model)
+        return entry.target.partition("/")[0] if entry is not None and "/" in entry.target else None
 
     def rows(self) -> list[RowHead]:
         """The heads of all rows."""
@@ -190,12 +195,6 @@ class Pages:
         exposures = [by_model[configuration].exposure for by_model in read if configuration in by_model]
         return combined(exposures).mark if exposures else ""
 
-    def audit(self, configuration: int) -> ModelAudit | None:
-        """The newest audit of a language model's load; None where there is none, or it is a compressor."""
-        cells = (corpus.cells.get(configuration) for corpus in self.results.corpora)
-        cell = next(cell for cell in cells if cell is not None)
-        return None if cell.is_of_a_compressor else audit_of_cell(self._audits, cell)
-
     def cell(self, corpus: int, configuration: int) -> TableCell | None:
         """One number of a table; None where there is no cell."""
         scored = self.results.corpora[corpus]
@@ -205,8 +204,6 @@ class Pages:
         level = self.board.level(corpus, configuration)
         reading = self._readings[corpus][configuration]
         places = self._places[corpus]
-        audit = audit_of_cell(self._audits, cell)
-        failed_audit = cell.failed_audit or (audit.likely_fault if audit else None)
         return TableCell(
             href=cell_file(cell, scored, self.results.configurations[configuration].key),
             value=number(level.value, places),
@@ -214,9 +211,9 @@ class Pages:
             marks=("*" if cell.documents.num_lossy else "")
             + ("‡" if cell.documents.num_literal else "")
             + ("✓" if cell.proof else "")
-            + ("⚠" if failed_audit else "")
+            + ("⚠" if cell.failed_audit else "")
             + reading.exposure.mark,
-            title="; ".join([*_notes(cell, level, reading), *_audit_notes(cell, failed_audit, audit)]),
+            title="; ".join(_notes(cell, level, reading)),
             reading=reading,
             totals=cell.totals,
             metrics=cell.metrics,
@@ -251,15 +248,8 @@ def _notes(cell: CorpusCell, level: Estimate, reading: Reading) -> list[str]:
         notes.append(
             f"{cell.proof.num_documents} documents were decoded from {cell.proof.code_bytes:,} bytes of code"
         )
+    if cell.failed_audit:
+        notes.append(f"the model failed its audit: {cell.failed_audit}")
     if reading.exposure.mark:
         notes.append(reading.text)
     return notes
-
-
-def _audit_notes(cell: CorpusCell, failed_audit: str | None, audit: ModelAudit | None) -> list[str]:
-    """What is known of the model's load; nothing of a compressor's, which is not audited."""
-    if failed_audit is not None:
-        return [f"the model failed its audit: {failed_audit}"]
-    if cell.is_of_a_compressor:
-        return []
-    return ["the model was not audited" if audit is None else f"the model passed its {audit.extent} audit"]

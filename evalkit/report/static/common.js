@@ -85,6 +85,12 @@ function difference(pairs, first, second, levels = null) {
   return a[1] === null || b[1] === null ? [a[0] - b[0], null, null] : [a[0] - b[0], a[1] - b[2], a[2] - b[1]];
 }
 
+// Behind ranks and aggregates of a model: the worst that dates say of one of the corpora.
+function markOf(cells, row, corpora) {
+  const marks = corpora.map((corpus) => (cells[corpus][row] || ["", ""])[1]).join("");
+  return ["†", "?"].find((mark) => marks.includes(mark)) || null;
+}
+
 function gapNodes(gap) {
   if (gap === null) return ["–"];
   const places = Math.max(4, decimals([halfWidth(gap)]));
@@ -138,7 +144,11 @@ function writtenHash(values) {
   return parts.map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2F", "/")}`).join("&");
 }
 
-function writeHash(values) {
+// With `isStep` the browser's Back leads to what was there before.
+function writeHash(values, isStep = false) {
   const hash = writtenHash(values);
-  history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+  if (location.hash === (hash && `#${hash}`)) return;
+  const address = hash ? `#${hash}` : location.pathname + location.search;
+  if (isStep) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
 }

@@ -46,7 +46,7 @@
       element("table", { class: "numbers", id: "pairs" },
         element("caption", {}, `bits per byte; difference: ${first.label} minus ${second.label}, 95 % interval; negative: ${first.label} is better`),
         element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: ["text", "label", "label", null, "text"][place] }, head)))),
-        element("tbody", {}, ...rows))));
+        element("tbody", {}, ...rows), element("tfoot", {}, ...aggregateRows(a, b, first, second)))));
     status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}; `
       + (unknown ? `on ${unknown} it cannot be said; ties: ${shared.length - better - worse - unknown}.` : "the others are ties.");
     drawLosses(losses, shared.filter((corpus) => [a, b].every((model) => (data.losses[corpus.index] || []).includes(model))), first, second);
@@ -61,6 +61,26 @@
     const links = corpora.map((corpus) => element("a", { href: `losses/${corpus.key}.html#${writtenHash({ a: first.key, b: second.key })}` }, corpus.label));
     target.querySelector("span").replaceChildren(...links.flatMap((link, place) => place ? [", ", link] : [link]));
     target.hidden = !links.length;
+  }
+
+  // The headline aggregate over all corpora and over the newest window, where both models have one.
+  function aggregateRows(a, b, first, second) {
+    const policy = first.policy ?? second.policy ?? data.choices[0][0];
+    return [...new Set([data.default_month, null])].flatMap((month) => {
+      const choice = data.choices.find((candidate) => candidate[0] === policy && candidate[1] === null && candidate[2] === month);
+      const view = choice && data.views[choice[3]];
+      if (!view || view.corpora.length < 2) return [];
+      const { levels, pairs } = view.aggregates[data.headline];
+      if (!(a in levels && b in levels)) return [];
+      const gap = difference(pairs, a, b, data.num_neighbors ? levels : null);
+      const level = (configuration) => {
+        const mark = markOf(data.cells, configuration, view.corpora);
+        return element("td", {}, fixed(levels[configuration][0], 4), mark && element("sup", {}, mark));
+      };
+      const name = `${data.aggregates[data.headline]} over ${month === null ? "all" : "the"} ${view.corpora.length} corpora${month === null ? "" : ` of ${month}`}`;
+      return [element("tr", { class: "total" }, element("th", { scope: "row", class: "text" }, name),
+        level(a), level(b), element("td", {}, ...gapNodes(gap)), element("td", { class: "text" }, verdict(gap, first, second)))];
+    });
   }
 
   function verdict(gap, first, second) {
@@ -86,14 +106,14 @@
         (numLeftOut ? ` ${commas(numLeftOut)} that one of the two cannot represent are left out.` : "");
       document.getElementById("won-heading").textContent = `${data.configurations[a].label} gains most`;
       document.getElementById("lost-heading").textContent = `${data.configurations[a].label} loses most`;
-      document.getElementById("won").replaceChildren(list(won.slice(0, NUM_DOCUMENTS)));
-      document.getElementById("lost").replaceChildren(list(gaps.filter((row) => row.gap > 0).slice(-NUM_DOCUMENTS).reverse()));
+      document.getElementById("won").replaceChildren(list(won.slice(0, NUM_DOCUMENTS), "Won"));
+      document.getElementById("lost").replaceChildren(list(gaps.filter((row) => row.gap > 0).slice(-NUM_DOCUMENTS).reverse(), "Lost"));
     }).catch(complain);
   }
 
-  function list(documents) {
+  function list(documents, name) {
     if (!documents.length) return element("p", {}, "None.");
-    return element("div", { class: "scroll" }, element("table", { class: "numbers" },
+    return element("div", { class: "scroll", role: "region", "aria-label": name, tabindex: 0 }, element("table", { class: "numbers" },
       element("thead", {}, element("tr", {}, ...["document", "A", "B", "difference", "bytes"].map((head, place) => element("th", { scope: "col", class: place ? null : "text" }, head)))),
       element("tbody", {}, ...documents.map((row) => element("tr", {},
         element("th", { scope: "row", class: "text" }, row.label),

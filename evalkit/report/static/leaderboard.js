@@ -5,17 +5,27 @@
   const status = document.getElementById("status");
   const UNITS = { bpb: "bits per byte", rate: "compression rate %", gap: "difference in bits per byte" };
   const HEAT_LIMITS = [0.01, 0.05, 0.15, 0.4];
+  const SIZE_LIMITS = [2e8, 5e8, 1e9, 1.6e9, 3.5e9, 8.5e9, 1.5e10, 4e10, 1e11];  // of the slider, which ends with no limit
+  const OF_CORPUS = "corpus:";  // before the key of a corpus, in links that sort by it
+  const BY_SCORE = { column: "score", descending: false };
   let data;
-  let order = { column: "score", descending: false };
+  let order = BY_SCORE;
+  let reference = "";  // the key of a model; empty: the best
 
   function settings() {
     const values = Object.fromEntries(new FormData(form));
-    return { ...values, compressors: form.elements.compressors.checked };
+    const limit = SIZE_LIMITS[Number(values.size)] ?? null;
+    const columns = boxes().filter((box) => box.checked).map((box) => box.value);
+    return { ...values, limit, columns, compressors: form.elements.compressors.checked };
+  }
+
+  function boxes() {
+    return [...form.querySelectorAll("[name=column]")];
   }
 
   function viewOf(chosen) {
     const choice = data.choices.find(([policy, source, month]) =>
-      policy === chosen.policy && (source || "") === chosen.source && (month || "") === chosen.month);
+      policy === chosen.policy && (source || "") === chosen.source && (month || "all") === chosen.month);
     return choice ? data.views[choice[3]] : null;
   }
 
@@ -47,16 +57,10 @@
     return `${words} ${models} not decide this, for it is not known when their training data end: ?.`;
   }
 
-  // Behind ranks and aggregates: the worst that dates say of one of the corpora.
-  function markOf(row, columns) {
-    const marks = columns.map((corpus) => (data.cells[corpus][row] || ["", ""])[1]).join("");
-    return ["†", "?"].find((mark) => marks.includes(mark)) || null;
-  }
-
   function isShown(configuration, chosen) {
     if (configuration.policy === null) return chosen.compressors;
     if (configuration.policy !== chosen.policy) return false;
-    if (chosen.size && !(configuration.num_parameters !== null && configuration.num_parameters <= Number(chosen.size))) return false;
+    if (chosen.limit !== null && !(configuration.num_parameters !== null && configuration.num_parameters <= chosen.limit)) return false;
     return !chosen.license || configuration.license === chosen.license;
   }
 
@@ -109,7 +113,8 @@
       const direction = order.column === key ? (order.descending ? "descending" : "ascending") : null;
       const head = element("th", { scope: "col", "aria-sort": direction, ...attributes }, button, ...below);
       button.addEventListener("click", () => {
-        order = { column: key, descending: order.column === key && !order.descending };
+        const descending = order.column === key && !order.descending;
+        order = key === "score" && !descending ? BY_SCORE : { column: key, descending };
         draw();
         table.querySelector(`[data-sort="${CSS.escape(key)}"]`).focus();
       });
@@ -117,31 +122,37 @@
     };
     cells.push(element("th", { scope: "col", class: "rank" }, "rank"));
     sortable("model", "model", { class: "model" });
-    sortable("size", "size", { class: "size" });
-    sortable("score", data.aggregates[chosen.aggregate], { class: "aggregate" });
+    sortable("score", data.aggregates[chosen.aggregate], { class: "aggregate headline" });
     cells.push(element("td", { class: "forest-cell" }));
-    if (chosen.unit === "bpb") cells.push(element("th", { scope: "col" }, "rate %"));
+    for (const { name, heading } of optional(chosen)) sortable(name, heading, { class: name });
     for (const index of columns) {
       const corpus = data.corpora[index];
-      sortable(`corpus-${index}`, corpus.label, { class: "corpus" },
+      sortable(`${OF_CORPUS}${corpus.key}`, corpus.label, { class: "corpus" },
         element("small", {}, element("a", { href: corpus.href }, corpus.dates)));
     }
     return element("thead", {}, element("tr", {}, ...cells));
   }
 
-  function compare(a, b, aggregate, view) {
+  function optional(chosen) {
+    return data.optional_columns.filter(({ name }) => chosen.columns.includes(name));
+  }
+
+  function compare(a, b, aggregate) {
     const keys = { model: (row) => data.configurations[row].label.toLowerCase(), size: (row) => data.configurations[row].num_parameters };
     const score = (row) => row in aggregate.levels ? aggregate.levels[row][0] : null;
+    const corpus = data.corpora.findIndex(({ key }) => order.column === OF_CORPUS + key);
     const key = order.column === "score" ? score
-      : keys[order.column] || ((row) => (data.levels[order.column.slice(7)] || {})[row]?.[0] ?? null);
+      : corpus >= 0 ? (row) => (data.levels[corpus][row] || [null])[0]
+      : keys[order.column] || ((row) => data.configurations[row][order.column] ?? null);
     const [first, second] = [key(a), key(b)];
     if (first === null || second === null) return (first === null) - (second === null) || a - b;  // unknown: last
     const direction = order.descending ? -1 : 1;
     return (first < second ? -direction : first > second ? direction : a - b);
   }
 
-  function draw() {
+  function draw({ isStep = true } = {}) {
     const chosen = settings();
+    document.getElementById("size-limit").textContent = chosen.limit === null ? "any" : `${chosen.limit / 1e9} B`;
     const choice = viewOf(chosen);
     document.getElementById("reference-field").hidden = chosen.unit !== "gap";
     const all = data.configurations.map((_, index) => index);
@@ -156,59 +167,64 @@
     const ranked = shown.filter((index) => index in aggregate.levels);
     const ranks = ranksOf(pairs, aggregate.levels, ranked);
     const gapOf = (row, reference) => difference(pairs, row, reference, unpaired(aggregate.levels));
-    const references = drawReferences(chosen, ranked, aggregate);
-    const reference = chosen.unit === "gap" ? references : null;
-    const rows = [...shown].sort((a, b) => compare(a, b, aggregate, view));
+    const references = drawReferences(ranked, aggregate);
+    const minus = chosen.unit === "gap" ? references : null;
+    const sought = chosen.q.trim().toLowerCase();
+    const rows = shown.filter((index) => data.configurations[index].label.toLowerCase().includes(sought))
+      .sort((a, b) => compare(a, b, aggregate));
     const best = new Map(columns.map((corpus) => [corpus, bestOf(corpus, shown)]));
     const levels = ranked.map((index) => aggregate.levels[index]);
     const places = decimals(levels.map(halfWidth));
     const models = ranked.filter((index) => data.configurations[index].policy !== null);
-    const shownGaps = reference === null ? [] : (models.length ? models : ranked).map((row) => row === reference ? [0, 0, 0] : gapOf(row, reference)).filter((gap) => gap !== null);
+    const shownGaps = minus === null ? [] : (models.length ? models : ranked).map((row) => row === minus ? [0, 0, 0] : gapOf(row, minus)).filter((gap) => gap !== null);
     const setting = models.length ? models : ranked;
-    const drawn = reference === null ? setting.map((index) => aggregate.levels[index]) : shownGaps;
+    const drawn = minus === null ? setting.map((index) => aggregate.levels[index]) : shownGaps;
     const low = Math.min(...drawn.map((estimate) => estimate[1] ?? estimate[0])), high = Math.max(...drawn.map((estimate) => estimate[2] ?? estimate[0]));
     const body = element("tbody");
     for (const row of rows) {
       const configuration = data.configurations[row];
       const level = aggregate.levels[row];
       const rank = ranks.get(row);
-      const gap = reference === null || !level ? null : row === reference ? [0, 0, 0] : gapOf(row, reference);
-      const mark = rank ? markOf(row, columns) : null;
-      const score = reference !== null ? (row === reference ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit, mark) : ["–"];
-      const plotted = reference === null ? level : gap;
+      const gap = minus === null || !level ? null : row === minus ? [0, 0, 0] : gapOf(row, minus);
+      const mark = rank ? markOf(data.cells, row, columns) : null;
+      const score = minus !== null ? (row === minus ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit, mark) : ["–"];
+      const plotted = minus === null ? level : gap;
       const line = element("tr", { "data-configuration": row },
         element("td", { class: "rank" }, rank ? (rank[0] === rank[1] ? String(rank[0]) : `${rank[0]}–${rank[1]}`) : "–", mark && element("sup", {}, mark)),
         element("th", { scope: "row", class: "model" }, element("a", { href: configuration.href }, configuration.label), element("small", {}, configuration.details)),
-        element("td", { class: "size" }, configuration.size),
-        element("td", { class: "aggregate", "data-aggregate": chosen.aggregate }, ...score),
+        element("td", { class: "aggregate headline", "data-aggregate": chosen.aggregate }, ...score),
         element("td", { class: "forest-cell" }, plotted ? forest(plotted, low, high) : ""));
-      if (chosen.unit === "bpb") line.append(element("td", {}, level ? fixed(12.5 * level[0], 2) : "–"));
-      for (const corpus of columns) line.append(cell(row, corpus, chosen, reference, best.get(corpus)));
+      for (const { name } of optional(chosen)) line.append(element("td", { class: name }, configuration[name] ?? "–"));
+      for (const corpus of columns) line.append(cell(row, corpus, chosen, minus, best.get(corpus)));
       body.append(line);
     }
-    const caption = element("caption", {}, `${UNITS[chosen.unit]}, policy `, element("b", {}, chosen.policy),
-      reference === null ? "" : `: each model minus ${data.configurations[reference].label}, paired, with 95 % interval; negative is better`);
+    const month = chosen.month === "all" ? "" : `, ${chosen.month}`;
+    const caption = element("caption", {}, `${UNITS[chosen.unit]}${month}, policy `, element("b", {}, chosen.policy),
+      minus === null ? "" : `: each model minus ${data.configurations[minus].label}, paired, with 95 % interval; negative is better`);
     table.dataset.policy = chosen.policy;
     table.replaceChildren(caption, header(columns, chosen), body);
-    const noun = shown.length === 1 ? "model" : "models";
-    status.textContent = view ? `${shown.length} of ${possible.length} ${noun} on ${columns.length} ${columns.length === 1 ? "corpus" : "corpora"}`
+    const noun = possible.length === 1 ? "model" : "models";
+    status.textContent = view ? `${rows.length} of ${possible.length} ${noun} on ${columns.length} ${columns.length === 1 ? "corpus" : "corpora"}`
       : "No corpus fits these filters.";
-    const active = ["source", "month", "size", "license"].filter((name) => chosen[name]).length + (chosen.compressors ? 0 : 1)
-      + (chosen.policy === data.choices[0][0] ? 0 : 1);
+    const changed = stateOf(chosen);
+    const active = ["aggregate", "policy", "source", "size", "license", "columns", "compressors"].filter((name) => name in changed).length;
     document.getElementById("num-filters").textContent = active ? `(${active})` : "";
-    remember(chosen);
+    table.csv = () => csvOf(rows, columns, ranks, aggregate, chosen);
+    writeHash(changed, isStep);
   }
 
-  function drawReferences(chosen, ranked, aggregate) {
+  // The index of the model that differences are to; the best where none was chosen, or it is not ranked.
+  function drawReferences(ranked, aggregate) {
     const select = form.elements.reference;
     const sorted = [...ranked].sort((a, b) => aggregate.levels[a][0] - aggregate.levels[b][0] || a - b);
-    const before = select.value;
-    select.replaceChildren(...sorted.map((index) => element("option", { value: index }, data.configurations[index].label)));
-    if (sorted.some((index) => String(index) === before) && select.dataset.touched) select.value = before;
-    return sorted.length ? Number(select.value) : null;
+    const keys = sorted.map((index) => data.configurations[index].key);
+    select.replaceChildren(...sorted.map((index, place) => element("option", { value: keys[place] }, data.configurations[index].label)));
+    const place = Math.max(0, keys.indexOf(reference));
+    select.selectedIndex = sorted.length ? place : -1;
+    return sorted.length ? sorted[place] : null;
   }
 
-  function cell(row, corpus, chosen, reference, best) {
+  function cell(row, corpus, chosen, minus, best) {
     const level = data.levels[corpus][row];
     if (!level) return element("td", { class: "cell", "data-corpus": corpus }, element("span", { class: "none", title: "not scored" }, "–"));
     const [href, marks, title] = data.cells[corpus][row];
@@ -217,9 +233,9 @@
     const digits = chosen.unit === "rate" ? Math.max(2, places - 1) : places;
     const heat = best.value > 0 ? HEAT_LIMITS.filter((limit) => level[0] / best.value - 1 > limit).length : 0;
     const node = element("td", { class: `cell h${heat}${best.tied.has(row) ? " best" : ""}`, "data-corpus": corpus });
-    if (reference !== null) {
-      const gap = row === reference ? null : difference(data.pairs[corpus], row, reference, unpaired(data.levels[corpus]));
-      const shown = row === reference ? ["reference"] : gapNodes(gap);
+    if (minus !== null) {
+      const gap = row === minus ? null : difference(data.pairs[corpus], row, minus, unpaired(data.levels[corpus]));
+      const shown = row === minus ? ["reference"] : gapNodes(gap);
       node.append(element("a", { href, title }, shown[0]), ...shown.slice(1));
       node.className = "cell";
     } else {
@@ -230,40 +246,102 @@
     return node;
   }
 
-  function remember(chosen) {
-    const defaults = { aggregate: data.headline, unit: "bpb", corpora: "newer", policy: data.choices[0][0], compressors: true };
-    const values = {};
-    for (const [key, value] of Object.entries(chosen)) {
-      if (key !== "reference" && value !== (defaults[key] ?? "")) values[key] = value;
+  // What differs from how the page opens, for links.
+  function stateOf(chosen) {
+    const state = {};
+    for (const [key, value] of Object.entries(defaults())) {
+      if (chosen[key] !== value) state[key] = chosen[key];
     }
-    writeHash(values);
+    const usual = data.optional_columns.filter(({ is_shown }) => is_shown).map(({ name }) => name);
+    if (String(chosen.columns) !== String(usual)) state.columns = chosen.columns.join(",") || "none";
+    if (reference) state.reference = reference;
+    if (order !== BY_SCORE) state.sort = (order.descending ? "-" : "") + order.column;
+    return state;
+  }
+
+  function defaults() {
+    return { aggregate: data.headline, unit: "bpb", corpora: "newer", policy: data.choices[0][0], source: "",
+      month: data.default_month ?? "all", size: String(SIZE_LIMITS.length), license: "", q: "", compressors: true };
   }
 
   function recall() {
-    for (const [key, value] of Object.entries(readHash())) {
+    const state = readHash();
+    for (const [key, usual] of Object.entries(defaults())) {
       const control = form.elements[key];
-      if (!control || key === "reference") continue;
-      if (key === "compressors") control.checked = value !== "false";
-      else control.value = value;
-      if (control instanceof HTMLSelectElement && control.selectedIndex < 0) control.selectedIndex = 0;
+      if (key === "compressors") control.checked = state[key] !== "false";
+      else control.value = state[key] ?? usual;
+      const isUnknown = control instanceof HTMLSelectElement ? control.selectedIndex < 0 : control instanceof RadioNodeList && !control.value;
+      if (isUnknown) control.value = usual;
     }
-    if (!form.elements.aggregate.value) form.elements.aggregate.value = data.headline;
-    if (!form.elements.unit.value) form.elements.unit.value = "bpb";
-    if (!form.elements.corpora.value) form.elements.corpora.value = "newer";
+    const names = state.columns === undefined ? null : state.columns.split(",");
+    for (const box of boxes()) box.checked = names === null ? box.defaultChecked : names.includes(box.value);
+    reference = state.reference ?? "";
+    const column = (state.sort ?? "").replace(/^-/, "");
+    const isKnown = column === "model" || data.optional_columns.some(({ name }) => name === column)
+      || data.corpora.some(({ key }) => column === OF_CORPUS + key) || (column === "score" && state.sort !== column);
+    order = isKnown ? { column, descending: state.sort.startsWith("-") } : BY_SCORE;
+  }
+
+  // What is shown, with all digits; a text that a spreadsheet would take for a formula has an apostrophe
+  // before it, as in evalkit/spreadsheets.py.
+  function csvOf(rows, columns, ranks, aggregate, chosen) {
+    const text = (value) => {
+      const plain = value === null || value === undefined ? "" : String(value);
+      const safe = typeof value === "string" && /^(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])/.test(plain) ? `'${plain}` : plain;
+      return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    };
+    const three = (name) => [name, `${name} low`, `${name} high`];
+    const labels = columns.map((corpus) => data.corpora[corpus].label);
+    const table = [["model", "policy", "rank from", "rank to", ...data.optional_columns.map(({ name }) => name),
+      ...three(chosen.aggregate), ...labels.flatMap(three)]];
+    for (const row of rows) {
+      const configuration = data.configurations[row];
+      table.push([configuration.label, configuration.policy, ...(ranks.get(row) || [null, null]),
+        ...data.optional_columns.map(({ name }) => name === "size" ? configuration.num_parameters : configuration[name]),
+        ...(aggregate.levels[row] || [null, null, null]),
+        ...columns.flatMap((corpus) => data.levels[corpus][row] || [null, null, null])]);
+    }
+    return table.map((line) => line.map(text).join(",") + "\r\n").join("");
+  }
+
+  function save(name, content) {
+    const address = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
+    element("a", { href: address, download: name }).click();
+    URL.revokeObjectURL(address);
+  }
+
+  function step(by) {
+    const select = form.elements.month;
+    const last = select.options.length - 1;
+    const from = select.selectedIndex === 0 && by < 0 ? last + 1 : select.selectedIndex;
+    select.selectedIndex = Math.min(last, Math.max(1, from + by));
+    draw();
   }
 
   load("data/leaderboard.js").then((value) => {
     data = value;
     if (!data.configurations.length) return;  // only probes
     form.hidden = false;
-    if (matchMedia("(min-width: 64rem)").matches) document.getElementById("filters").open = true;
     recall();
-    form.addEventListener("change", (event) => {
-      if (event.target.name === "reference") event.target.dataset.touched = "yes";
-      draw();
+    form.addEventListener("input", (event) => {
+      if (event.target.name === "q") draw({ isStep: false });
     });
-    form.addEventListener("reset", () => setTimeout(draw));
+    form.addEventListener("change", (event) => {
+      if (event.target.name === "reference") reference = event.target.value;
+      if (event.target.name !== "q") draw();
+    });
+    form.addEventListener("reset", () => setTimeout(() => {
+      reference = "";
+      order = BY_SCORE;
+      draw();
+    }));
     form.addEventListener("submit", (event) => event.preventDefault());
-    draw();
+    for (const button of form.querySelectorAll("[data-step]")) button.addEventListener("click", () => step(Number(button.dataset.step)));
+    document.getElementById("csv").addEventListener("click", () => save("leaderboard.csv", table.csv()));
+    addEventListener("popstate", () => {
+      recall();
+      draw({ isStep: false });
+    });
+    draw({ isStep: false });
   }).catch(complain);
 })();
