@@ -206,7 +206,7 @@ def resolve_spec(spec: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry
     loader, colon, target = spec.partition(":")
     if not colon or loader in ("http", "https"):
         raise unknown_name("model", spec, catalog, advice(spec) or _HOW_TO_NAME_MODELS)
-    if loader not in known_loaders():
+    if loader not in BUILTIN_LOADERS and loader not in known_loaders():  # which reads all distributions
         raise _unknown_loader(loader)
     if not target:
         raise UsageError(f"{spec!r} names no model: say {loader}:TARGET")
