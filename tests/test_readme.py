@@ -78,7 +78,7 @@ def test_every_command_is_told_of_and_every_option_named_exists(
     for path in (*paths, ("bench",)):
         assert run_cli(*path, "--help").exit_code == 0, path
     existing = set().union(*(resolve(path).options for path in (*paths, ("bench",))))
-    existing |= {"--version", "--debug", "--no-deps"}  # the last is pip's
+    existing |= {"--version", "--debug", "--install-completion", "--no-deps"}  # the last is pip's
     for module in ("evalkit.embedded.train", "evalkit.embedded.card"):
         monkeypatch.setattr(sys, "argv", [module, "--help"])
         with (

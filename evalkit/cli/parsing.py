@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,32 @@ DEFAULT_OUTPUT = Path("runs")
 
 _POLICY_HELP = "; ".join(f"{policy.name}: {policy.help}" for policy in POLICIES.values())
 
+
+def complete_models(incomplete: str) -> list[str]:
+    """What a shell may offer for a list of models by commas: the catalog's names behind the last comma."""
+    from evalkit.models.catalog import load_catalog
+
+    return _completed(incomplete, load_catalog)
+
+
+def complete_corpora(incomplete: str) -> list[str]:
+    """What a shell may offer for a list of corpora by commas: built-in, stored and sets' names."""
+    from evalkit.corpora.sets import UNCHEATABLE_SETS
+    from evalkit.corpora.store import list_corpora
+
+    return _completed(incomplete, lambda: [*list_corpora(), *UNCHEATABLE_SETS])
+
+
+def _completed(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
+    from evalkit.errors import EvalkitError
+
+    earlier, comma, last = incomplete.rpartition(",")
+    try:
+        return [f"{earlier}{comma}{name}" for name in names() if name.startswith(last)]
+    except EvalkitError:  # the command will say what is wrong; a shell has no place for it
+        return []
+
+
 CommaLists = list[str] | None
 """The type of every option whose value is a list by commas: given several times, the lists add up."""
 
@@ -25,12 +51,15 @@ ModelsOption = Annotated[
     typer.Option(
         "--models",
         help=f"Names or LOADER:TARGET, by commas; see `models list` ({', '.join(CODECS)}: compressors).",
+        autocompletion=complete_models,
     ),
 ]
 CorporaOption = Annotated[
     CommaLists,
     typer.Option(
-        "--corpora", help="Names or paths of anything importable, by commas; uncheatable-2026-07: its 15."
+        "--corpora",
+        help="Names or paths of anything importable, by commas; uncheatable-2026-07: its 15.",
+        autocompletion=complete_corpora,
     ),
 ]
 PolicyOption = Annotated[

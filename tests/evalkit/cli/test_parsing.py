@@ -7,7 +7,7 @@ import typer.main
 from typer.core import TyperGroup, TyperOption
 
 from evalkit.cli.main import _BUILT_IN, app
-from evalkit.cli.parsing import comma_list, joined
+from evalkit.cli.parsing import comma_list, complete_corpora, complete_models, joined
 from evalkit.cli.plugins import add_commands
 from tests.support.toys import run_cli
 
@@ -88,3 +88,13 @@ def test_a_run_scores_what_every_list_names(tmp_path: Path, models: list[str], s
     outcome = run_cli(*words)
     assert outcome.exit_code == 0, outcome.stderr
     assert len(list((tmp_path / "runs").glob("*/*/*.json"))) == 4
+
+
+def test_a_shell_completes_the_last_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert complete_models("rwkv7-na") == ["rwkv7-nano"]
+    assert complete_models("xz,ppm") == ["xz,ppmd"]
+    assert complete_corpora("python-stdlib,python") == ["python-stdlib,python-stdlib"]
+    assert "uncheatable-2026-07" in complete_corpora("unch")
+    monkeypatch.chdir(tmp_path)
+    Path("evalkit.toml").write_text("[models.")  # the command says what is wrong with it
+    assert complete_models("x") == []
