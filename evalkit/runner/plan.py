@@ -34,6 +34,8 @@ class PlannedCell(Generic[CellT]):
     """Looks for the finished cell again: another run or process may have scored it."""
     score: Callable[[Model, RunOptions], CellT]
     """Scores a model, tells the options' reporter how far it is, and writes the cell's files."""
+    work: float = 1.0
+    """How much there is to do beside other cells, in whatever unit."""
     problem: ScoringError | None = None
     """Why it is not scored: what lies in its place can be neither read nor moved aside."""
 
@@ -66,6 +68,7 @@ def planned_cell(
     find: Callable[[RunOptions], CellT | None],
     score: Callable[[Model, RunOptions], CellT],
     options: RunOptions,
+    work: float = 1.0,
 ) -> PlannedCell[CellT]:
     """A cell of the plan; one whose files cannot be read is one that will fail, and the others go on.
 
@@ -78,6 +81,7 @@ def planned_cell(
         find: looks for the finished cell; not called where the model is known not to load.
         score: see `PlannedCell`.
         options: of the run.
+        work: see `PlannedCell`.
     """
     problem: ScoringError | None = None
     cell = None
@@ -95,7 +99,7 @@ def planned_cell(
                     remove_stale_claim(path)
         except ScoringError as error:
             size, problem = f"will fail: {error}", error
-    return PlannedCell(located, subject, num_parts, size, path, cell, find, score, problem)
+    return PlannedCell(located, subject, num_parts, size, path, cell, find, score, work, problem)
 
 
 def plan_lines(planned: Sequence[PlannedCell[CellT]]) -> list[str]:

@@ -122,6 +122,8 @@ class _Pool(Generic[CellT]):
         self._workers: dict[int, _Worker[CellT]] = {}
 
     def run(self) -> None:
+        if (num_slots := self._engine.num_slots()) > 1:
+            self._schedule.share_out(num_slots)
         while True:
             while len(self._workers) < self._engine.num_slots():
                 cells = self._schedule.next(wait=not self._workers)
