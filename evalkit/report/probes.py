@@ -42,8 +42,8 @@ class Accuracy(NamedTuple):
     value: str
     range: str = ""
     """Its interval; empty where there are several, which say more."""
-    beside: str = ""
-    """What to compare it with."""
+    beside: tuple[str, ...] = ()
+    """What to compare it with, in a line each."""
     is_at_majority: bool = False
 
 
@@ -244,7 +244,7 @@ def _answered(row: SummaryRow) -> Accuracy:
         ends = "" if low is None or high is None else f" ({signed(100 * low, 1)} to {signed(100 * high, 1)})"
         beside.append(f"gain {signed(100 * gain, 1)}{ends}")
     interval = f"{_percent(row.low)}–{_percent(row.high)}"
-    return Accuracy(_percent(row.accuracy), interval, ", ".join(beside))
+    return Accuracy(_percent(row.accuracy), interval, tuple(beside))
 
 
 def _seeds_accuracies(seeds: Sequence[ProbeCell]) -> dict[str, Accuracy]:
@@ -257,7 +257,7 @@ def _seeds_accuracies(seeds: Sequence[ProbeCell]) -> dict[str, Accuracy]:
         accuracies[_column(seeds[0], test)] = Accuracy(
             value=values[0] if len(values) == 1 else " ".join(_percent(head.accuracy) for head in headlines),
             range="" if len(seeds) > 1 else f"{_percent(first.low)}–{_percent(first.high)}",
-            beside="" if first.majority is None else f"constant {_percent(first.majority)}",
+            beside=() if first.majority is None else (f"constant {_percent(first.majority)}",),
             is_at_majority=all(headline.is_at_majority for headline in headlines),
         )
     lengths = [cell.l90_text for cell in seeds]

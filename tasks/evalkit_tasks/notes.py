@@ -51,7 +51,13 @@ def notes_of_task(name: str, cells: Sequence[TaskCell] | Sequence[ProbeCell]) ->
 
 def _of_description(description: Description) -> TaskNotes:
     source = description.source
-    return TaskNotes(description.summary, source.title, source.url, description.differences)
+    differences = tuple(map(_plain, description.differences))
+    return TaskNotes(_plain(description.summary), source.title, source.url, differences)
+
+
+def _plain(text: str) -> str:
+    """Without the marks of code in Markdown."""
+    return text.replace("`", "")
 
 
 def _published(name: str, cells: Sequence[ProbeCell]) -> tuple[PublishedAccuracy, ...]:

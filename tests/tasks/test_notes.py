@@ -45,12 +45,15 @@ def test_theory_is_said_of_cells_that_are_older_than_it(tmp_path: Path) -> None:
     assert notes_of_task("parrots", [cell]) is None
 
 
-def test_every_asked_task_has_a_summary_and_a_source() -> None:
+def test_every_asked_task_has_a_summary_and_a_source(tmp_path: Path) -> None:
     for name in (*state_tracking.members, *regular_languages.members):
         description = describe_asked(name)
         assert description is not None and description.source.url
         notes = task_notes(name, [], pytest.fail)
         assert notes is not None and notes.summary == description.summary
+    [cell] = cells_of(tmp_path, {})
+    notes = notes_of_task("flip-flop", [cell])
+    assert notes is not None and "; sparse tests have 98 %" in notes.summary
     assert task_notes("somebody's", [], pytest.fail) is None
 
 

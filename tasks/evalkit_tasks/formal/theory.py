@@ -7,6 +7,8 @@ of the minimal automaton:
   masked transformers of fixed depth do (Yang et al., arXiv 2310.13897);
 * groups, all solvable: in ACC0. A linear recurrence without negative eigenvalues recognises it at no depth
   in finite precision (Grazzi et al., arXiv 2411.12537, theorem 1, for parity);
+* letters that exchange two things or none: one layer of RWKV-7 with c = 2, whose state matrix is multiplied
+  by such an exchange at each letter (arXiv 2503.14456, theorem 2); 4 for every language (theorem 3);
 * a group that is not solvable: complete for NC1 (Barrington 1989); a transformer of fixed depth tracks it at
   no length beyond what its depth allows, unless TC0 = NC1.
 """
@@ -39,6 +41,8 @@ class Theory:
     is_aperiodic: bool | None
     is_solvable: bool | None
     """Whether every group in the monoid is solvable; true of aperiodic languages."""
+    has_only_swaps: bool
+    """Whether each letter leaves all or exchanges two: of the states, or of a word problem's points."""
 
     @property
     def language_class(self) -> str:
@@ -72,7 +76,7 @@ class Theory:
             positive, transformer = "none", "growing"
         return {
             "rwkv7 c = 1": positive,
-            "rwkv7 c = 2": "4",
+            "rwkv7 c = 2": "1" if self.has_only_swaps else "4",
             "transformer": transformer,
             "rnn": "1",
         }
@@ -100,7 +104,20 @@ def analyse(automaton: Automaton) -> Theory:
         is_group,
         is_aperiodic,
         is_solvable,
+        has_only_swaps=is_group and any(map(_are_swaps, (letters, _permutations_of_points(automaton)))),
     )
+
+
+def _permutations_of_points(automaton: Automaton) -> list[_Map]:
+    """What each letter of a word problem does to the points; the points are fewer than the states."""
+    if automaton.group is None:
+        return []
+    elements = automaton.transitions[automaton.start]
+    return [tuple(permutation) for permutation in automaton.group.elements[elements].tolist()]
+
+
+def _are_swaps(letters: list[_Map]) -> bool:
+    return bool(letters) and all(sum(i != to for i, to in enumerate(letter)) <= 2 for letter in letters)
 
 
 def transition_monoid(automaton: Automaton, max_size: int = MAX_MONOID) -> NDArray[np.int64] | None:

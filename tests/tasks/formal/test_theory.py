@@ -71,5 +71,6 @@ def test_layers_by_class() -> None:
     def layers(name: str) -> list[str]:
         return list(analyse(get_language(name)).min_layers().values())
 
-    assert layers("parity") == layers("a5") == ["none", "4", "growing", "1"]
+    assert layers("s3") == layers("a5") == ["none", "4", "growing", "1"]
+    assert layers("parity") == layers("s5-swaps") == ["none", "1", "growing", "1"]  # exchanges of two
     assert layers("tomita-4") == ["constant", "4", "constant", "1"]
