@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.results import unique
+from evalkit.analysis.task_gains import gain_of
 from evalkit.analysis.task_notes import TaskNotes, task_notes
 from evalkit.analysis.task_pairs import PairedAccuracy, paired_accuracies
 from evalkit.cells.probe_schema import ProbeCell, is_length, label_of_test
@@ -239,10 +240,9 @@ def _answered(row: SummaryRow) -> Accuracy:
     beside = [f"chance {_percent(row.chance)}"]
     if row.baseline_accuracy is not None:
         beside.append(f"best heuristic {_percent(row.baseline_accuracy)}")
-    gain, low, high = (row.further.get(name) for name in ("gain", "gain from", "gain to"))
-    if gain is not None:
-        ends = "" if low is None or high is None else f" ({signed(100 * low, 1)} to {signed(100 * high, 1)})"
-        beside.append(f"gain {signed(100 * gain, 1)}{ends}")
+    value, low, high = gain_of(row)
+    ends = "" if low is None or high is None else f" ({signed(100 * low, 1)} to {signed(100 * high, 1)})"
+    beside.append(f"gain {signed(100 * value, 1)}{ends}")
     interval = f"{_percent(row.low)}–{_percent(row.high)}"
     return Accuracy(_percent(row.accuracy), interval, tuple(beside))
 

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from evalkit.analysis.cutoff import Exposure, exposure_of
 from evalkit.analysis.document_dates import cutoff_of_model
+from evalkit.analysis.task_gains import ENTRIES, Gain, gain_of
 from evalkit.analysis.task_pairs import PairedAccuracy, paired_accuracies
 from evalkit.cells.schema import TaskCell
 from evalkit.models.catalog import CatalogEntry, load_catalog
@@ -34,11 +35,12 @@ def print_task_result(result: TaskRunResult, stream: TextIO) -> None:
 
 
 def _table(cells: tuple[TaskCell, ...]) -> Table:
-    further = list(dict.fromkeys(name for cell in cells for row in cell.summary for name in row.further))
+    names = dict.fromkeys(name for cell in cells for row in cell.summary for name in row.further)
+    further = [name for name in names if name not in ENTRIES]
     table = Table(title="accuracy in % (95 % interval)", box=None, header_style="bold", pad_edge=False)
     for name in ("task", "model", "method"):
         table.add_column(name, no_wrap=True)
-    for name in ("operations", "n", "accuracy", "chance", "best", "heuristic", *further):
+    for name in ("operations", "n", "accuracy", "chance", "best", "heuristic", "gain", *further):
         table.add_column(name, justify="left" if name == "heuristic" else "right", no_wrap=True)
     for cell in cells:
         for number, row in enumerate(cell.summary):
@@ -69,7 +71,18 @@ def _numbers(row: SummaryRow) -> list[str]:
         f"{100 * row.chance:.1f}",
         _further(row.baseline_accuracy),
         row.baseline or "",
+        _gain(gain_of(row)),
     ]
+
+
+def _gain(gain: Gain) -> str:
+    """In points, with its interval."""
+    value = f"{100 * gain.value:+.1f}"
+    return (
+        value
+        if gain.low is None or gain.high is None
+        else f"{value} ({100 * gain.low:+.0f} to {100 * gain.high:+.0f})"
+    )
 
 
 def _further(value: float | int | None) -> str:

@@ -1,12 +1,12 @@
 """The plot of asked tasks: how much more often a model is right than what follows no state."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from evalkit.analysis.task_gains import Gain, gain_of
 from evalkit.cells.schema import TaskCell
 from evalkit.errors import UsageError, unknown_name
 from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, line_style, styled
@@ -19,21 +19,11 @@ _ALL = "all"
 """The row of a summary that is about every item."""
 
 
-class _Gain(NamedTuple):
-    """How much more often a model is right than the best heuristic, on the items of a bucket of lengths."""
-
-    bucket: str
-    gain: float
-    low: float | None
-    """Ends of the 95 % interval; None where the cell has none."""
-    high: float | None
-
-
 @styled
 def heuristic_gain(
     results: Source, *, tasks: Sequence[str] = (), models: Sequence[str] = (), warn: Warn = silent
 ) -> Figure:
-    """Accuracy less that of the best heuristic by the number of operations, a panel per task and method.
+    """Accuracy less that of a guess or the best heuristic by operations, a panel per task and method.
 
     Args:
         results: what ``evalkit run --tasks`` wrote.
@@ -42,23 +32,23 @@ def heuristic_gain(
         warn: told of every file that is left out.
 
     Raises:
-        UsageError: no model was asked a task that has heuristics, or a name is not among them.
+        UsageError: no model was asked a task, or a name is not among them.
     """
     by_panel: dict[str, list[TaskCell]] = {}
     for cell in _asked(results, tasks, models, warn):
         by_panel.setdefault(f"{cell.task.name}: {cell.task.method}", []).append(cell)
     figure, axes = panels(
         "What models track beyond the best fixed heuristic",
-        "accuracy less that of the best heuristic that follows no state, in points of percent, by the number "
-        "of operations, higher is better; 0: no better than it (chosen by other items than it is judged on, "
-        "a constant answer among the choices); bars: 95 % intervals over items",
+        "accuracy less that of a guess or of the best heuristic that follows no state, whichever is better, "
+        "in points of percent, by the number of operations, higher is better (heuristics are chosen on other "
+        "items than they are judged on, a constant answer among them); bars: 95 % intervals over items",
         num_panels=len(by_panel),
         most_lines=max(map(len, by_panel.values())),
     )
     all_models = dict.fromkeys(cell.model.name or "" for cells in by_panel.values() for cell in cells)
     styles = {name: line_style(number) for number, name in enumerate(all_models)}
     for panel, (title, cells) in zip(axes, by_panel.items(), strict=True):
-        buckets = list(dict.fromkeys(gain.bucket for cell in cells for gain in _gains(cell)))
+        buckets = list(dict.fromkeys(bucket for cell in cells for bucket in _gains(cell)))
         panel.axhline(0, color=TEXT, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1.5)
         ends = []
         for number, cell in enumerate(cells):
@@ -69,7 +59,7 @@ def heuristic_gain(
         panel.yaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
         )
-        panel.set_ylabel("points over the heuristic")
+        panel.set_ylabel("points gained")
         panel.set_xlabel("operations")
         panel.set_title(title, loc="left", fontweight="bold")
         label_ends(panel, ends, size=LABEL_SIZE - 1)
@@ -77,7 +67,7 @@ def heuristic_gain(
 
 
 def _asked(results: Source, tasks: Sequence[str], models: Sequence[str], warn: Warn) -> list[TaskCell]:
-    """The cells of tasks with heuristics, by task, method and model.
+    """The cells of asked tasks, by task, method and model.
 
     Raises:
         UsageError: there are none, or a name is not among them.
@@ -102,14 +92,9 @@ def _asked(results: Source, tasks: Sequence[str], models: Sequence[str], warn: W
     return sorted(chosen, key=lambda cell: (cell.task.name, cell.task.method, cell.model.name or ""))
 
 
-def _gains(cell: TaskCell) -> list[_Gain]:
-    """By bucket, from few operations to many; empty of a task without heuristics."""
-    gains = []
-    for row in cell.summary:
-        if row.bucket != _ALL and row.baseline_accuracy is not None:
-            low, high = row.further.get("gain from"), row.further.get("gain to")
-            gains.append(_Gain(row.bucket, row.accuracy - row.baseline_accuracy, low, high))
-    return gains
+def _gains(cell: TaskCell) -> dict[str, Gain]:
+    """By bucket, from few operations to many."""
+    return {row.bucket: gain_of(row) for row in cell.summary if row.bucket != _ALL}
 
 
 def _draw_gains(
@@ -117,11 +102,11 @@ def _draw_gains(
 ) -> EndLabel:
     """A model's gains as a line with intervals; returns the line's label."""
     color = style["color"]
-    gains = _gains(cell)
-    places = [buckets.index(gain.bucket) + shift for gain in gains]
+    gains = list(_gains(cell).values())
+    places = [buckets.index(bucket) + shift for bucket in _gains(cell)]
     panel.plot(
         places,
-        [gain.gain for gain in gains],
+        [gain.value for gain in gains],
         color=color,
         linestyle=style["linestyle"],
         marker=style["marker"],
@@ -130,7 +115,7 @@ def _draw_gains(
     for place, gain in zip(places, gains, strict=True):
         if gain.low is not None and gain.high is not None:
             panel.plot([place, place], [gain.low, gain.high], color=color, linewidth=1.0, alpha=0.7)
-    return EndLabel(gains[-1].gain, cell.model.name or "unnamed model", color, places[-1])
+    return EndLabel(gains[-1].value, cell.model.name or "unnamed model", color, places[-1])
 
 
 heuristic_gain_plot = Plot(

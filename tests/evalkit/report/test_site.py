@@ -279,7 +279,7 @@ def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
         for table in tree.xpath("//table[contains(@class, 'probes')]")
     ]
     setting = "layers 1, labels every, T 32, steps"
-    beside = "chance 16.7 best heuristic 31.2"
+    beside = "chance 16.7 best heuristic 31.2 gain"
     # The same name is a task that is trained and a task that is asked.
     assert tables == [
         [
@@ -289,8 +289,12 @@ def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
         ],
         [
             ["model", "1–2", "3–4"],
-            ["<b>a</b> likelihood, 4 shots the cell", f"98.4 91.7–99.7 {beside}", f"25.0 16.0–36.8 {beside}"],
-            ["b likelihood, 4 shots the cell", f"98.4 91.7–99.7 {beside} gain +67.2 (+50.0 to −6.2)", "–"],
+            [
+                "<b>a</b> likelihood, 4 shots the cell",
+                f"98.4 91.7–99.7 {beside} +67.2",
+                f"25.0 16.0–36.8 {beside} −6.2",
+            ],
+            ["b likelihood, 4 shots the cell", f"98.4 91.7–99.7 {beside} +67.2 (+50.0 to −6.2)", "–"],
         ],
     ]
     assert [" ".join(title.text_content().split()) for title in tree.xpath("//h2 | //h3")] == [
