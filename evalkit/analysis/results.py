@@ -181,8 +181,11 @@ def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
         raise UsageError(
             f"{results} holds no whole cell that a report could show{reason}; score without --limit"
         )
-    configurations, configuration_of = configurations_of(cells)
-    corpora = _corpora(cells, rows, configuration_of, len(configurations))
+    shown = [
+        cell for cell in cells if cell.corpus.cut is None
+    ]  # one text behind several contexts is no board's
+    configurations, configuration_of = configurations_of(shown)
+    corpora = _corpora(shown, rows, configuration_of, len(configurations))
     return Results(configurations, corpora, tuple(probes), tuple(left_out), results, tuple(cells))
 
 

@@ -1,4 +1,4 @@
-"""What a cell says of its policy, and of what was read before a document."""
+"""What a cell says of its policy, and of what was read before a document and before its text."""
 
 import dataclasses
 from typing import Annotated, TypeAlias
@@ -55,3 +55,14 @@ class CellPolicy:
         if self.chunk_prefix_ids == self.prefix_ids:
             return f"{words} before every chunk"
         return f"{words}, {rule_of(self.chunk_prefix_ids)} before every chunk"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContextCut:
+    """How a corpus of ``--context-gain`` was made, see `evalkit.corpora.context_gain`."""
+
+    of: str
+    """The corpus whose documents end in what is paid for."""
+    of_sha256: str
+    num_bytes: int | None
+    """Of each context; None: all that stands before."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.columns import STORY_COLUMNS, DocumentColumns, read_columns, read_rows
+from evalkit.cells.policy_schema import ContextCut
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
 from evalkit.cells.schema import (
     COMPRESSION_RATE_PERCENT_PER_BPB,
@@ -29,6 +30,7 @@ from evalkit.cells.schema import (
     CorpusCell,
     content_of,
 )
+from evalkit.corpora.context_gain import CUT_BYTES, CUT_OF, CUT_OF_SHA256, WHOLE
 from evalkit.corpora.store import UNKNOWN, Corpus, Document
 from evalkit.stats import CONFIDENCE, ratio_interval
 
@@ -63,7 +65,16 @@ def corpus_facts(corpus: Corpus, limit: int | None) -> CellCorpus:
         sources=dict(corpus.manifest.sources),
         languages=dict(Counter(document.language or UNKNOWN for document in corpus.documents)),
         num_with_context=sum(document.context is not None for document in corpus.documents) or None,
+        cut=_cut(corpus),
     )
+
+
+def _cut(corpus: Corpus) -> ContextCut | None:
+    said = corpus.manifest.provenance
+    if CUT_OF not in said:
+        return None
+    num_bytes = None if said[CUT_BYTES] == WHOLE else int(said[CUT_BYTES])
+    return ContextCut(of=said[CUT_OF], of_sha256=said[CUT_OF_SHA256], num_bytes=num_bytes)
 
 
 def said_columns(documents: Sequence[Document]) -> dict[str, list[str | None]]:

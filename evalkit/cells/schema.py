@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.policy_schema import CellPolicy, Fact
+from evalkit.cells.policy_schema import CellPolicy, ContextCut, Fact
 from evalkit.displayed import Displayed, Record
 from evalkit.fields import JsonValue, Mark, Scalar, to_json
 from evalkit.stats import Interval
@@ -143,6 +143,7 @@ class CellCorpus:
     """Documents by language, ``unknown`` where nobody stated it; the same."""
     num_with_context: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
     """Documents with a context, which is no part of `num_bytes`; None where there is none."""
+    cut: Annotated[ContextCut | None, Mark.MAY_BE_ABSENT] = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -195,8 +196,7 @@ class CellDocuments:
     num_lossy: int
     lossy: tuple[LossyDocument, ...]
     num_literal: Annotated[int | None, Mark.MAY_BE_ABSENT] = None
-    """Documents scored in tokens that the model's tokenizer would not give, for those lose something; None
-    for a compressor and in older cells, which do not say."""
+    """Documents in tokens that the tokenizer would not give; None for a compressor and in older cells."""
     token_bits: bool
     """Whether the rows have the bits of every token."""
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,7 +35,14 @@ from evalkit.cli.parsing import (
     joined,
 )
 from evalkit.cli.run_options import Course, Loading, Manner, processes_of, run_options
-from evalkit.cli.watching import UntilOption, WatchOption, check_watch, run_corpora
+from evalkit.cli.watching import (
+    CorporaRequest,
+    UntilOption,
+    WatchOption,
+    check_watch,
+    context_lengths,
+    run_corpora,
+)
 from evalkit.errors import UsageError
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import show, show_json
@@ -94,6 +101,13 @@ _Shard = Annotated[
 _LogFile = Annotated[
     Path | None, typer.Option("--log-file", help="Append what happens to this file, as lines of JSON.")
 ]
+_ContextGain = Annotated[
+    CommaLists,
+    typer.Option(
+        "--context-gain",
+        help="Score documents' ends behind so many bytes, by commas (1k,4k,16k,64k), and behind all.",
+    ),
+]
 _Prove = Annotated[
     int, typer.Option("--prove", help="Code and decode N documents of each cell, which records it.", min=0)
 ]
@@ -130,6 +144,7 @@ def run_command(
     verbose: VerboseOption = False,
     try_prefixes: _TryPrefixes = False,
     prove: _Prove = 0,
+    gain: _ContextGain = None,
     watch: WatchOption = None,
     until: UntilOption = None,
     shots: _Shots = None,
@@ -145,7 +160,8 @@ def run_command(
     --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
     """
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
-    _check_requests(tasks, corpora, policy, about_tasks, bool(token_bits or prove), try_prefixes, dry_run)
+    scoring = (corpora, policy, limit, token_bits, prove, gain)
+    _check_requests(tasks, scoring, about_tasks, try_prefixes, dry_run)
     options = run_options(
         Loading(device, dtype, max_context, joined(prefix), trust_remote_code, joined(ignore_tensors)),
         Course(output, engine, address, processes_of(context, processes, engine), workers, shard),
@@ -153,14 +169,11 @@ def run_command(
         _reporter(quiet, verbose, is_plan=dry_run and not as_json),
     )
     check_watch(watch, until, is_alone=not (tasks or try_prefixes or dry_run or shard))
-    if try_prefixes:
-        _try_prefixes(_names(models), _names(corpora), limit, options, as_json=as_json)
+    _try_prefixes(try_prefixes, _names(models), _names(corpora), limit, options, as_json=as_json)
     task_options = _taskrun_options(date, seed, lengths, shots, limit if tasks else None, hidden_state_probe)
     with _journaled(options, log_file) as options:
         task_result = _run_tasks(_names(models), _names(tasks), _names(corpora), task_options, options)
-        result = None
-        if tasks is None or corpora is not None:
-            result = run_corpora(models, (corpora, policy, limit, token_bits, prove), watch, until, options)
+        result = run_corpora(models, scoring, watch, until, options) if tasks is None or corpora else None
     _print_results(result, task_result, as_json=as_json, dry_run=dry_run)
 
 
@@ -192,27 +205,25 @@ def _journaled(options: "RunOptions", log: Path | None) -> Iterator["RunOptions"
 
 
 def _check_requests(
-    tasks: CommaLists,
-    corpora: CommaLists,
-    policy: str,
-    about_tasks: bool,
-    token_bits: bool,
-    try_prefixes: bool,
-    dry_run: bool,
+    tasks: CommaLists, scoring: CorporaRequest, about_tasks: bool, try_prefixes: bool, dry_run: bool
 ) -> None:
-    """Refuse options that would not be looked at.
+    """Refuse options that would not be looked at, and lengths of contexts that are none.
 
     Raises:
         UsageError: there are such options.
     """
-    about_corpora = policy != DEFAULT_POLICY or token_bits
+    corpora, policy, _, token_bits, prove, gain = scoring
+    about_corpora = policy != DEFAULT_POLICY or token_bits or prove > 0 or bool(context_lengths(gain))
     if tasks is None and about_tasks:
         raise UsageError("--shots, --lengths, --date, --seed and --hidden-state-probe need --tasks")
     if tasks is not None and corpora is None and about_corpora:
-        raise UsageError("--policy, --token-bits and --prove are about corpora; give --corpora too")
+        raise UsageError(
+            "--policy, --token-bits, --prove and --context-gain are about corpora; give --corpora too"
+        )
     if try_prefixes and (tasks is not None or about_corpora or dry_run):
         raise UsageError(
-            "--try-prefixes goes without --tasks, --policy, --token-bits and --dry-run, and without --prove"
+            "--try-prefixes goes without --tasks, --policy, --token-bits and --dry-run, and without --prove "
+            "and --context-gain"
         )
 
 
@@ -221,14 +232,17 @@ def _names(lists: CommaLists) -> list[str] | None:
 
 
 def _try_prefixes(
+    is_asked: bool,
     model_names: list[str] | None,
     corpus_names: list[str] | None,
     num_documents: int | None,
     options: "RunOptions",
     *,
     as_json: bool,
-) -> NoReturn:
-    """Print what each prefix costs; the program ends, with 1 where a model failed."""
+) -> None:
+    """Print what each prefix costs, if that is asked for; the program ends, with 1 where a model failed."""
+    if not is_asked:
+        return
     from evalkit.runner.corpora import DEFAULT_CORPORA
     from evalkit.runner.prefixes import DEFAULT_NUM_DOCUMENTS, print_trials, try_prefixes
 
@@ -290,15 +304,21 @@ def _print_results(
     result: "RunResult | None", task_result: "TaskRunResult | None", *, as_json: bool, dry_run: bool
 ) -> None:
     """Print what a run came to; the program exits with 1 where a cell failed."""
+    from evalkit.analysis.context_gain import gain_curves, gain_json, gain_lines
     from evalkit.runner.corpora_table import print_result
     from evalkit.runner.tasks_table import print_task_result
 
+    curves = gain_curves(result.cells) if result else []
     if as_json:
         content = result.to_json() if result else {}
+        if curves:
+            content |= {"context_gain": [gain_json(curve) for curve in curves]}
         show_json(content | ({"tasks": task_result.to_json()} if task_result else {}))
     elif not dry_run:
         if result:
             print_result(result, sys.stdout)
+        for line in (line for curve in curves for line in gain_lines(curve)):
+            show(line)
         if task_result:
             print_task_result(task_result, sys.stdout)
     if (result and result.failures) or (task_result and task_result.failures):

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from evalkit.errors import UsageError, unknown_name
 from evalkit.extras import import_problem
+from evalkit.plots.context_gain import context_gain
 from evalkit.plots.curve import curve
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
@@ -67,6 +68,12 @@ BUILT_IN = (
         MAX_LINES,
     ),
     Plot("losses", "Paired differences by kind of text, of cells of --token-bits.", losses, MAX_COLORS),
+    Plot(
+        "context-gain",
+        "What longer contexts gain on the same text, of cells of --context-gain.",
+        context_gain,
+        MAX_LINES,
+    ),
     Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates, MAX_LINES),
     Plot("differences", "Paired differences from a model, with intervals.", differences, MAX_ROWS),
     Plot("ranks", "Ranks from month to month.", ranks, MAX_LINES),

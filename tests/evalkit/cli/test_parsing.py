@@ -15,6 +15,7 @@ LISTS = {
     "evalkit run": {
         "--models",
         "--corpora",
+        "--context-gain",
         "--tasks",
         "--lengths",
         "--shots",

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from evalkit import plots
 from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_results
+from evalkit.corpora.context_gain import cut_contexts
 from evalkit.corpora.store import make_corpus, save_corpus
 from evalkit.plots.frame import BLUE, GREY, RED, frame, ink
 from evalkit.plots.labels import spread
@@ -26,7 +27,7 @@ from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from tests.support.cells import probe_content, task_content, write_cell_files
 from tests.support.stores import Counted, _documents, write_synthetic_store
-from tests.support.toys import ROOT, corpus_of, run_cli
+from tests.support.toys import ROOT, BigramModel, corpus_of, run_cli
 
 PNG, SVG = b"\x89PNG\r\n\x1a\n", b"<?xml"
 
@@ -68,6 +69,16 @@ def stored(tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture(scope="module")
+def gains(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ends of documents behind contexts of three lengths."""
+    folder = tmp_path_factory.mktemp("gains")
+    texts = [f"{number} of many texts. " * 70 for number in range(6)]
+    cut = cut_contexts(corpus_of(texts, "long", date="2026-03-02"), [0, 64])
+    run([BigramModel()], cut, options=RunOptions(output=folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
 def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probes")
     for layers, reach in ((1, 0.5), (2, 0.93)):
@@ -106,6 +117,7 @@ DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
     "months": ("months", {}),
     "positions": ("tokens", {}),
     "losses": ("stored", {}),
+    "context-gain": ("gains", {}),
     "dates": ("tokens", {"reference": "xz"}),
     "speed": ("tokens", {}),
     "probe-lengths": ("probes", {}),
