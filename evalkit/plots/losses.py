@@ -14,6 +14,7 @@ from evalkit.analysis.losses.class_losses import (
     corpus_losses,
     with_token_bits,
 )
+from evalkit.analysis.results import Results
 from evalkit.analysis.texts import texts_at_hand
 from evalkit.errors import UsageError
 from evalkit.plots import edges
@@ -27,6 +28,7 @@ from evalkit.plots.scores import (
     load_scores,
     marks_legend,
     name_of,
+    results_of,
     silent,
 )
 
@@ -62,8 +64,9 @@ def losses(
         UsageError: a name is unknown, or there are no two models with token bits on texts at hand.
     """
     names = [*models, reference] if models and reference and reference not in models else models
-    scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
-    chosen = _chosen(scores, policy, name_of(results), warn)
+    read = results_of(results, warn)
+    scores = load_scores(read, corpora=corpora, models=names, policy=policy, warn=warn)
+    chosen = _chosen(scores, read, policy, warn)
     anchor = chosen.configurations[0]
     if reference is not None:
         anchor = find_configuration(scores, reference, chosen.configurations)
@@ -104,24 +107,31 @@ def _label(axes: Axes, names: Sequence[str]) -> None:
     legend.set_bbox_to_anchor((0, 1))
 
 
-def _chosen(scores: Scores, policy: str, place: str, warn: Warn) -> CorpusLosses:
-    """The losses on the corpus on which most models can be compared."""
+def _chosen(scores: Scores, read: Results, policy: str, warn: Warn) -> CorpusLosses:
+    """The losses on the corpus on which most models can be compared.
+
+    Texts and manifests are those of all results, where they were looked for once for all plots.
+    """
     results = scores.results
     models = [with_token_bits(results, corpus, policy) for corpus in results.corpora]
+    number_of = {corpus.key: number for number, corpus in enumerate(read.corpora)}
+    numbers = [number_of[corpus.key] for corpus in results.corpora]
     able = [
-        number for number, stored in enumerate(results.manifests.stored) if stored and len(models[number]) > 1
+        place
+        for place, number in enumerate(numbers)
+        if len(models[place]) > 1 and read.manifests.stored[number]
     ]
     if not able:
         raise UsageError(
-            f"{place}: no corpus whose texts are in the store or built in has two models with the bits of "
-            "their tokens; run again with --token-bits"
+            f"{name_of(read)}: no corpus whose texts are in the store or built in has two models with bits "
+            "of tokens; run again with --token-bits"
         )
     chosen = max(able, key=lambda number: (len(models[number]), results.corpora[number].label))
     label = results.corpora[chosen].label
     if len(able) > 1:
         labels = ", ".join(results.corpora[number].label for number in able if number != chosen)
         warn(f"shown: {label}; --corpora shows another: {labels}")
-    texts = texts_at_hand(results, chosen)
+    texts = texts_at_hand(read, numbers[chosen])
     shown = None if texts is None else corpus_losses(results, chosen, texts, models[chosen])
     if shown is None:
         raise UsageError(f"{label}: no document that each of the models could represent")
