@@ -26,7 +26,7 @@ from evalkit.analysis.bends import MIN_MONTHS, Rise, find_rise
 from evalkit.analysis.cutoff import Cutoff
 from evalkit.analysis.document_dates import Catalog, cutoff_of_model
 from evalkit.analysis.estimates import Estimate
-from evalkit.analysis.monthly import DatedRows, MonthlyDocuments, dated_rows, monthly_documents
+from evalkit.analysis.monthly import DatedRows, MonthlyDocuments, dated_rows, monthly_documents, num_months
 from evalkit.analysis.panel import candidates, find_corpora, find_model, grouped, labels_of, several
 from evalkit.analysis.results import Results
 from evalkit.analysis.sources import sources_of
@@ -209,14 +209,14 @@ def _curve(
     dated = dated_rows(results, sorted(common), [row])
     if not len(dated.first_days):
         raise UsageError(f"no document has a date ({dated.num_undated:,} have none)")
+    if num_months(results, sorted(common)) < MIN_MONTHS:
+        raise _too_few(num_months(results, sorted(common)))
     chosen, remark = (covering, None) if is_chosen else _steady(results, covering, dated, catalog)
     remarks += [remark] if remark else []
     rows = dated_rows(results, sorted(common), [row, *chosen])
     documents = monthly_documents(rows)
-    num_months = len(documents.series.months)
-    if num_months < MIN_MONTHS:
-        months = "one month" if num_months == 1 else f"{num_months} months"
-        raise UsageError(f"documents of {months}, and a bend needs {MIN_MONTHS}")
+    if len(documents.series.months) < MIN_MONTHS:  # with the documents that some could not represent
+        raise _too_few(len(documents.series.months))
     if absent := sorted(set(members) - set(covering)):
         remarks.append(f"not in the panel, for want of cells: {several(labels_of(results, absent))}")
     remarks += _remarks(rows)
@@ -224,6 +224,11 @@ def _curve(
         [label] = labels_of(results, chosen)
         remarks.append(f"a panel of one: where {label} gets cheaper, the model seems to get dearer")
     return SourceCurve(source, labels_of(results, chosen), documents), remarks
+
+
+def _too_few(count: int) -> UsageError:
+    months = "one month" if count == 1 else f"{count} months"
+    return UsageError(f"documents of {months}, and a bend needs {MIN_MONTHS}")
 
 
 def _steady(

@@ -35,6 +35,16 @@ def finding_text(cutoff: EffectiveCutoff) -> str:
     return f"{cutoff.day.isoformat()}, {interval}; {_shape(rise)}"
 
 
+def short_text(cutoff: EffectiveCutoff) -> str:
+    """The day and its interval alone."""
+    if cutoff.rise is None:
+        return "not known"
+    if cutoff.day is None:
+        return "no bend found"
+    low, high = (end.isoformat() if end else "open" for end in (cutoff.low, cutoff.high))
+    return f"{cutoff.day.isoformat()} ({low} to {high})"
+
+
 def stated_text(cutoff: EffectiveCutoff) -> str:
     """What the maker states, and whether the interval agrees."""
     if cutoff.policy is None:

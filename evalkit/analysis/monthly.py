@@ -43,6 +43,18 @@ class MonthlyDocuments(NamedTuple):
     """Per month."""
 
 
+class _Places(NamedTuple):
+    """The dated documents of corpora, each once."""
+
+    numbers: NDArray[np.int64]
+    """``[D]``: index of the corpus."""
+    places: NDArray[np.int64]
+    """``[D]``: of the document in it."""
+    first_days: NDArray[np.int64]
+    last_days: NDArray[np.int64]
+    num_undated: int
+
+
 def dated_rows(results: Results, corpora: Sequence[int], rows: Sequence[int]) -> DatedRows:
     """The dated documents of corpora; one that is in several counts once.
 
@@ -51,13 +63,32 @@ def dated_rows(results: Results, corpora: Sequence[int], rows: Sequence[int]) ->
         corpora: indices.
         rows: the model's, then those of the panel.
     """
+    dated = _dated_places(results, tuple(corpora))
+    scored = [results.corpora[number] for number in corpora]
+    inside = [dated.places[dated.numbers == number] for number in corpora]
+    bits = np.concatenate([corpus.bits[at][:, rows] for corpus, at in zip(scored, inside, strict=True)])
+    num_bytes = np.concatenate([corpus.num_bytes[at] for corpus, at in zip(scored, inside, strict=True)])
+    clusters = [corpus.clusters[place] for corpus, at in zip(scored, inside, strict=True) for place in at]
+    is_paid = np.logical_and.reduce(bits > 0, axis=1)
+    return DatedRows(
+        dated.first_days[is_paid],
+        dated.last_days[is_paid],
+        tuple(clusters[place] for place in np.flatnonzero(is_paid)),
+        num_bytes[is_paid],
+        bits[is_paid],
+        dated.num_undated,
+        int(len(is_paid) - is_paid.sum()),
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _dated_places(results: Results, corpora: tuple[int, ...]) -> _Places:
+    """The documents by corpus and place, in this order; kept, for a site asks for every model."""
     digests: set[str] = set()
-    places: list[tuple[int, int]] = []
-    spans: list[tuple[int, int]] = []
-    num_undated = num_unpaid = 0
+    rows: list[tuple[int, int, int, int]] = []
+    num_undated = 0
     for number in corpora:
         corpus = results.corpora[number]
-        is_paid = np.logical_and.reduce(corpus.bits[:, rows] > 0, axis=1)
         dates = dated_documents(corpus.facts, corpus.digests, corpus.published_at)
         for place, (digest, day) in enumerate(zip(corpus.digests, dates.published_at, strict=True)):
             if digest in digests:
@@ -66,22 +97,23 @@ def dated_rows(results: Results, corpora: Sequence[int], rows: Sequence[int]) ->
             span = _span(day or dates.date_from, day or dates.date_to)
             if span is None:
                 num_undated += 1
-            elif not is_paid[place]:
-                num_unpaid += 1
             else:
-                places.append((number, place))
-                spans.append(span)
-    return DatedRows(
-        np.array([first for first, _ in spans], np.int64),
-        np.array([last for _, last in spans], np.int64),
-        tuple(results.corpora[number].clusters[place] for number, place in places),
-        np.array([results.corpora[number].num_bytes[place] for number, place in places], np.int64),
-        np.array([results.corpora[number].bits[place, rows] for number, place in places]).reshape(
-            len(places), len(rows)
-        ),
-        num_undated,
-        num_unpaid,
-    )
+                rows.append((number, place, *span))
+    numbers, places, first_days, last_days = np.array(rows, np.int64).reshape(-1, 4).T
+    return _Places(numbers, places, first_days, last_days, num_undated)
+
+
+def num_months(results: Results, corpora: Sequence[int]) -> int:
+    """How many months the dated documents of corpora are of."""
+    dated = _dated_places(results, tuple(corpora))
+    return len(set(_months((dated.first_days + dated.last_days) // 2)))
+
+
+def _months(days: NDArray[np.int64]) -> list[str]:
+    """The month of each day, ``YYYY-MM``."""
+    distinct, places = np.unique(days, return_inverse=True)
+    names = [dt.date.fromordinal(int(day)).isoformat()[: len("YYYY-MM")] for day in distinct]
+    return [names[place] for place in places]
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -101,7 +133,7 @@ def monthly_documents(rows: DatedRows) -> MonthlyDocuments:
     the squares of their shares in the month: a month of a single document gets one as well.
     """
     middles = (rows.first_days + rows.last_days) // 2
-    names = np.array([dt.date.fromordinal(int(day)).isoformat()[: len("YYYY-MM")] for day in middles], str)
+    names = np.array(_months(middles), str)
     months = sorted(set(names.tolist()))
     values, squares, days, shares, counts = [], [], [], [], []
     scatter = possible = 0.0

@@ -55,6 +55,9 @@ def plot_command(
     anchors: Annotated[
         CommaLists, typer.Option("--anchors", help="Months: the models that chain them, by commas.")
     ] = None,
+    panel: Annotated[
+        CommaLists, typer.Option("--panel", help="Cutoffs: the models to compare with, by commas.")
+    ] = None,
 ) -> None:
     """Draw results: the same cells give the same bytes."""
     from evalkit.plots import check_file, find_plot, save
@@ -74,6 +77,7 @@ def plot_command(
             "all_corpora": all_corpora,
             "reference": reference,
             "anchors": tuple(comma_list(joined(anchors))),
+            "panel": tuple(comma_list(joined(panel))),
             "warn": lambda text: show(text, err=True),
         },
     )

@@ -9,6 +9,7 @@ them by the names of ``evalkit plot``. Intervals, aggregates and rank intervals 
 """
 
 from evalkit.plots.curve import curve
+from evalkit.plots.cutoffs import cutoffs
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
 from evalkit.plots.drawing import draw, draw_all
@@ -26,6 +27,7 @@ __all__ = [
     "Plot",
     "check_file",
     "curve",
+    "cutoffs",
     "dates",
     "differences",
     "draw",

@@ -19,6 +19,7 @@ from evalkit.errors import UsageError, unknown_name
 from evalkit.extras import import_problem
 from evalkit.plots.context_gain import context_gain
 from evalkit.plots.curve import curve
+from evalkit.plots.cutoffs import MAX_MODELS, cutoffs
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
 from evalkit.plots.heatmap import heatmap
@@ -75,6 +76,7 @@ BUILT_IN = (
         MAX_LINES,
     ),
     Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates, MAX_LINES),
+    Plot("cutoffs", "Until when models have read: bits beside a panel's, by month.", cutoffs, MAX_MODELS),
     Plot("differences", "Paired differences from a model, with intervals.", differences, MAX_ROWS),
     Plot("ranks", "Ranks from month to month.", ranks, MAX_LINES),
     Plot("months", "Months chained by anchors: what the texts did, what the models did.", months, MAX_LINES),

@@ -5,9 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
+from evalkit.analysis.effective_cutoff import effective_cutoff
+from evalkit.analysis.effective_cutoff_text import short_text
 from evalkit.analysis.estimates import NUM_NEIGHBORS
 from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.schema import CellModel
+from evalkit.errors import UsageError
 from evalkit.fields import to_json
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
 from evalkit.report.shown import ShownEstimate, ShownGap, difference, estimate, rank_text
@@ -67,6 +70,8 @@ class ConfigurationSection(NamedTuple):
     standing: Standing | None
     """None: the board has no rank for it."""
     facts: list[Fact]
+    effective_cutoff: str | None
+    """Until when it has read, as the cells tell; None where there are too few months to look."""
     cells: list[tuple[ColumnHead, TableCell]]
     rivals: list[Rival]
     num_models: int
@@ -111,6 +116,7 @@ def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) ->
         settings=pages.results.configurations[index].settings,
         standing=_standing(pages, index),
         facts=_facts(pages.facts(index)),
+        effective_cutoff=_effective_cutoff(pages, index),
         cells=[(column, cell) for column, cell in cells if cell is not None],
         rivals=rivals,
         num_models=len(rivals) if len(heads) == len(pages.rows()) else _num_comparable(pages, index, corpora),
@@ -167,6 +173,19 @@ def _rivals(pages: Pages, index: int, corpora: Sequence[int], heads: Sequence[Ro
         if any(gap is not None for gap in gaps):
             rivals.append(Rival(head, [None if gap is None else difference(gap) for gap in gaps]))
     return rivals
+
+
+def _effective_cutoff(pages: Pages, index: int) -> str | None:
+    configuration = pages.results.configurations[index]
+    if configuration.policy is None:
+        return None
+    try:
+        cutoff = effective_cutoff(
+            pages.results, configuration.label, policy=configuration.policy, catalog=pages.catalog
+        )
+    except UsageError:  # it is alone
+        return None
+    return None if cutoff.rise is None else short_text(cutoff)
 
 
 def _facts(model: CellModel) -> list[Fact]:

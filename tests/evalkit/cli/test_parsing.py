@@ -33,7 +33,7 @@ LISTS = {
     "evalkit compare": {"--ignore-tensors", "--prefix"},
     "evalkit cutoff": {"--corpora", "--panel"},
     "evalkit leaks": {"--corpora", "--panel", "--older"},
-    "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors"},
+    "evalkit plot": {"--models", "--corpora", "--tasks", "--anchors", "--panel"},
     "evalkit report": {"--corpora"},
     "evalkit corpora audit": {"--against"},
     "evalkit crawl arxiv": {"--categories"},

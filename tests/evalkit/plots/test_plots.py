@@ -16,16 +16,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from evalkit import plots
+from evalkit.analysis.effective_cutoff import effective_cutoff, month_points
 from evalkit.analysis.positions import position_curve
 from evalkit.analysis.results import read_results
 from evalkit.corpora.context_gain import cut_contexts
 from evalkit.corpora.store import make_corpus, save_corpus
+from evalkit.analysis.results import Results, read_results
+from evalkit.corpora.store import make_corpus
+from evalkit.errors import UsageError
 from evalkit.plots.frame import BLUE, GREY, RED, frame, ink
 from evalkit.plots.labels import spread
 from evalkit.plots.panels import time_axis
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from tests.support.cells import probe_content, task_content, write_cell_files
+from tests.support.dated import World, dated_results
 from tests.support.stores import Counted, _documents, write_synthetic_store
 from tests.support.toys import ROOT, BigramModel, corpus_of, run_cli
 
@@ -38,6 +43,13 @@ def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("months")
     write_synthetic_store(folder, num_models=6, num_corpora=10, num_documents=40)
     return folder
+
+
+@pytest.fixture(scope="module")
+def dated() -> Results:
+    """Models of which one has read until a day, on nine months."""
+    world = World(num_months=9, documents_per_month=25, step=0.1, num_panel=1)
+    return dated_results(world, dt.date(2023, 5, 20), seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +125,7 @@ DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
     "parameters": ("months", {}),
     "heatmap": ("months", {}),
     "differences": ("months", {"reference": "model-02", "aggregate": "geometric"}),
+    "cutoffs": ("dated", {}),
     "ranks": ("months", {}),
     "months": ("months", {}),
     "positions": ("tokens", {}),
@@ -157,6 +170,21 @@ def test_a_language_model_of_unknown_size_is_told_of_and_no_compressor(tmp_path:
     assert lines == ["unsized: how many parameters it has is not known; not drawn"]
     texts = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert any(text.startswith("xz ↑") for text in texts) and "unsized" not in texts
+
+
+def test_cutoffs_shows_the_months_and_the_day(dated: Results) -> None:
+    figure = plots.cutoffs(dated, models=["subject"])
+    [axes] = figure.axes
+    cutoff = effective_cutoff(dated, "subject", catalog={})
+    assert cutoff.day is not None and cutoff.rise is not None
+    points, *_ = axes.lines
+    assert points.get_ydata() == pytest.approx([100 * (p.ratio.value - 1) for p in month_points(cutoff, 0)])
+    assert str(cutoff.day) in axes.get_title(loc="left")
+    assert any(line.get_xdata() == [cutoff.day.toordinal()] * 2 for line in axes.lines)
+    [band] = axes.patches
+    assert band.get_x() == cutoff.rise.low  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="enough months"):
+        plots.cutoffs(dataclasses.replace(dated, corpora=dated.corpora[:3]))
 
 
 def test_parameters_shows_levels_and_the_frontier(months: Path) -> None:
