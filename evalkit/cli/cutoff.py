@@ -9,6 +9,7 @@ from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     CommaLists,
     JsonOption,
+    PanelOption,
     PolicyOption,
     comma_list,
     joined,
@@ -21,13 +22,7 @@ def cutoff_command(
     model: Annotated[str, typer.Argument(help="A model of the results.")],
     results: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
     corpora: Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")] = None,
-    panel: Annotated[
-        CommaLists,
-        typer.Option(
-            "--panel",
-            help="Models to compare it with, by commas; by default those without a cutoff of their own.",
-        ),
-    ] = None,
+    panel: PanelOption = None,
     policy: PolicyOption = DEFAULT_POLICY,
     as_json: JsonOption = False,
 ) -> None:

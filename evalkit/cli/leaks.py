@@ -9,6 +9,7 @@ from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     CommaLists,
     JsonOption,
+    PanelOption,
     PolicyOption,
     comma_list,
     joined,
@@ -21,10 +22,7 @@ def leaks_command(
     model: Annotated[str, typer.Argument(help="A model of the results.")],
     results: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
     corpora: Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")] = None,
-    panel: Annotated[
-        CommaLists,
-        typer.Option("--panel", help="Models to compare it with, by commas; by default all language models."),
-    ] = None,
+    panel: PanelOption = None,
     policy: PolicyOption = DEFAULT_POLICY,
     rate: Annotated[
         float, typer.Option("--rate", help="Share of what is flagged that may be so by chance.")

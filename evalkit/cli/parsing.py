@@ -101,6 +101,10 @@ TokenBitsOption = Annotated[bool, typer.Option("--token-bits", help="Keep the bi
 UnauditedOption = Annotated[
     bool, typer.Option("--unaudited", help="Score models that failed their audit; cells and board show it.")
 ]
+PanelOption = Annotated[
+    CommaLists,
+    typer.Option("--panel", help="Cutoffs and leaks: the models to compare with, by commas."),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only results and what is wrong.")]
 VerboseOption = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.listing import ListingCommand, chosen_options
-from evalkit.cli.parsing import CommaLists, comma_list, joined
+from evalkit.cli.parsing import CommaLists, PanelOption, comma_list, joined
 from evalkit.terminal import show
 
 
@@ -55,9 +55,7 @@ def plot_command(
     anchors: Annotated[
         CommaLists, typer.Option("--anchors", help="Months: the models that chain them, by commas.")
     ] = None,
-    panel: Annotated[
-        CommaLists, typer.Option("--panel", help="Cutoffs: the models to compare with, by commas.")
-    ] = None,
+    panel: PanelOption = None,
 ) -> None:
     """Draw results: the same cells give the same bytes."""
     from evalkit.plots import check_file, find_plot, save

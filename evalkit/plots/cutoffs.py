@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from evalkit.analysis.effective_cutoff import EffectiveCutoff, effective_cutoff, month_points
 from evalkit.analysis.effective_cutoff_text import short_text
 from evalkit.analysis.panel import find_model, several
+from evalkit.analysis.results import Results
 from evalkit.dates import first_day
 from evalkit.errors import UsageError
 from evalkit.models.catalog import load_catalog
@@ -51,23 +52,7 @@ def cutoffs(
     ]
     if len(rows) > MAX_MODELS:
         raise UsageError(f"there is room for {MAX_MODELS} models, and here are {len(rows)}; give --models")
-    catalog = load_catalog()
-    drawn: list[EffectiveCutoff] = []
-    for row in rows:
-        label = read.configurations[row].label
-        try:
-            cutoff = effective_cutoff(
-                read, label, corpora=corpora, panel=panel, policy=policy, catalog=catalog
-            )
-        except UsageError as error:
-            if models or corpora or panel:
-                raise
-            warn(f"{label} is left out: {error}")
-            continue
-        if cutoff.curves:
-            drawn.append(cutoff)
-        else:
-            warn(f"{label} is left out: {'; '.join(cutoff.notes)}")
+    drawn = _cutoffs(read, rows, corpora, panel, policy, warn, is_chosen=bool(models or corpora or panel))
     if not drawn:
         raise UsageError(f"{name_of(results)}: no model has a panel and documents of enough months")
     members = sorted({member for cutoff in drawn for curve in cutoff.curves for member in curve.panel})
@@ -82,6 +67,37 @@ def cutoffs(
     for axes, cutoff in zip(panel_axes, drawn, strict=True):
         _draw(axes, cutoff)
     return figure
+
+
+def _cutoffs(
+    results: Results,
+    rows: Sequence[int],
+    corpora: Sequence[str],
+    panel: Sequence[str],
+    policy: str,
+    warn: Warn,
+    *,
+    is_chosen: bool,
+) -> list[EffectiveCutoff]:
+    """Of each model with enough months; ``is_chosen``: whether what cannot be done was asked for."""
+    catalog = load_catalog()
+    drawn = []
+    for row in rows:
+        label = results.configurations[row].label
+        try:
+            cutoff = effective_cutoff(
+                results, label, corpora=corpora, panel=panel, policy=policy, catalog=catalog
+            )
+        except UsageError as error:
+            if is_chosen:
+                raise
+            warn(f"{label} is left out: {error}")
+            continue
+        if cutoff.curves:
+            drawn.append(cutoff)
+        else:
+            warn(f"{label} is left out: {'; '.join(cutoff.notes)}")
+    return drawn
 
 
 def _draw(axes: Axes, cutoff: EffectiveCutoff) -> None:

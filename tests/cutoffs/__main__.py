@@ -16,7 +16,7 @@ import torch
 
 from evalkit.analysis.effective_cutoff import EffectiveCutoff, effective_cutoff
 from evalkit.analysis.results import read_results
-from tests.cutoffs.planted import PLANTED, PlantedOutcome, plant
+from tests.cutoffs.planted import PLANTED, RATE, PlantedOutcome, plant
 from tests.cutoffs.simulated import WORLDS, Outcome, simulate
 from tests.cutoffs.trained import NUM_MONTHS, NUM_TRAINED, Wire, score, scored_corpora, train
 from tests.faults.tables import write
@@ -64,7 +64,7 @@ def main() -> int:
             write("trained models", trained_table(trained), PAGE, by="tests.cutoffs")
     if "planted" in parts:
         planted = [_said(plant(name, options.draws)) for name in PLANTED]
-        is_right &= all(row.false_share <= 0.05 for row in planted)
+        is_right &= all(row.false_share - 2 * row.false_share_error <= RATE for row in planted)
         if options.write:
             write("planted leaks", planted_table(planted), PAGE, by="tests.cutoffs")
     return 0 if is_right else 1
@@ -127,14 +127,14 @@ def trained_table(rows: Sequence[Trained]) -> str:
 def planted_table(rows: Sequence[PlantedOutcome]) -> str:
     """The plantings by row, as Markdown."""
     lines = [
-        "| documents and how models differ on them | leaked | found of them | false among the flagged "
+        "| documents and how models differ on them | leaked | found of them | false among the flagged, ± 2 s.e. "
         "| draws with a flag |",
         "|---|--:|--:|--:|--:|",
     ]
     for row in rows:
         power = "–" if row.found_share is None else f"{100 * row.found_share:.0f} %"
         lines.append(
-            f"| {row.name} | {row.num_leaked} | {power} | {100 * row.false_share:.1f} % | "
+            f"| {row.name} | {row.num_leaked} | {power} | {100 * row.false_share:.1f} ± {200 * row.false_share_error:.1f} % | "
             f"{100 * row.flagged_draws:.0f} % |"
         )
     return "\n".join(lines) + "\n"

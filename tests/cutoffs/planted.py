@@ -51,6 +51,8 @@ class PlantedOutcome(NamedTuple):
     """Of the planted documents, those flagged; None where none was planted."""
     false_share: float
     """Of the flagged documents those not planted, 0 where none is flagged; the mean over draws."""
+    false_share_error: float
+    """Standard error of that mean."""
     flagged_draws: float
     """Share of draws in which something is flagged."""
 
@@ -68,7 +70,12 @@ def plant(name: str, num_draws: int) -> PlantedOutcome:
         is_flagged.append(len(flagged) > 0)
     found_share = float(np.mean(found_shares)) if planting.num_leaked else None
     return PlantedOutcome(
-        name, planting.num_leaked, found_share, float(np.mean(false_shares)), float(np.mean(is_flagged))
+        name,
+        planting.num_leaked,
+        found_share,
+        float(np.mean(false_shares)),
+        float(np.std(false_shares) / np.sqrt(num_draws)),
+        float(np.mean(is_flagged)),
     )
 
 

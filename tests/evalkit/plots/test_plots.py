@@ -180,7 +180,7 @@ def test_cutoffs_shows_the_months_and_the_day(dated: Results) -> None:
     points, *_ = axes.lines
     assert points.get_ydata() == pytest.approx([100 * (p.ratio.value - 1) for p in month_points(cutoff, 0)])
     assert str(cutoff.day) in axes.get_title(loc="left")
-    assert any(line.get_xdata() == [cutoff.day.toordinal()] * 2 for line in axes.lines)
+    assert any(list(line.get_xdata()) == [cutoff.day.toordinal()] * 2 for line in axes.lines)
     [band] = axes.patches
     assert band.get_x() == cutoff.rise.low  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="enough months"):
