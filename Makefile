@@ -64,7 +64,7 @@ makespan: $(VENV)/.installed-dev  ## schedule 8,000 cells on 64 GPUs that fail, 
 planted: $(VENV)/.installed-dev  ## audit ports with planted faults and good loads, for minutes; writes docs/audit.md
 	$(BIN)/python -m tests.planted --write
 
-cutoffs: $(VENV)/.installed-dev  ## look for cutoffs and leaks that are known, some ten minutes of a core; writes docs/cutoffs.md
+cutoffs: $(VENV)/.installed-dev  ## look for cutoffs and leaks that are known, minutes of a core; writes docs/cutoffs.md
 	$(BIN)/python -m tests.cutoffs --write
 
 format: $(VENV)/.installed-dev  ## fix what can be fixed

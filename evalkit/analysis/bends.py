@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 MIN_MONTHS = 8
 """In a series: with a level, a slope and a rise of its own there is little left to judge them by."""
 NUM_DRAWS = 400
+_NUM_FIRST_DRAWS = 100
 _DAYS_PER_MONTH = 365.25 / 12
 _MAX_DAYS = 100
 """Days tried."""
@@ -197,18 +198,26 @@ class _Fits:
         reached = float(self.gains[best] - self.gains[place]) / self._left(best)
         if reached <= 0:
             return True
+        # Most days are out of the question: what no draw of some comes near need not be drawn more often.
+        if reached > self._drawn_if(place, _NUM_FIRST_DRAWS).max():
+            return False
+        return bool(reached <= np.quantile(self._drawn_if(place, len(self._noise_squares)), CONFIDENCE))
+
+    def _drawn_if(self, place: int, num_draws: int) -> Array:
+        """By how much the best day of draws fits better than this one, where this one is true: ``[R]``."""
         scatter = np.sqrt(self._left(place) / self._freedom)
-        squares = scatter**2 * self._noise_squares
+        squares = scatter**2 * self._noise_squares[:num_draws]
         drawn = []
-        for part, rises, of_noise in zip(self.parts, self.rises, self._of_noise, strict=True):
+        for part, rises, all_noise in zip(self.parts, self.rises, self._of_noise, strict=True):
             bend, step = rises[:, place]
+            of_noise = all_noise[..., :num_draws]
             rise = bend * part.directions[0, place] + step * part.directions[1, place]
             drawn.append(scatter * of_noise + (part.directions @ rise)[:, :, None])
             squares = squares + rise @ rise
             squares += 2 * scatter * (bend * of_noise[0, place] + step * of_noise[1, place])
         gains = self._gains_of(drawn)
         most = gains.max(axis=0)
-        return bool(reached <= np.quantile((most - gains[place]) / (squares - most), CONFIDENCE))
+        return np.asarray((most - gains[place]) / (squares - most))
 
 
 def _rise(bend: Array, step: Array, overlap: Array) -> Array:

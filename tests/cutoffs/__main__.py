@@ -1,4 +1,4 @@
-"""Cutoffs and leaks that are known: ``python -m tests.cutoffs`` looks for them, some ten minutes of one core.
+"""Cutoffs and leaks that are known: ``python -m tests.cutoffs`` looks for them, some minutes of one core.
 
 Simulated months and documents, small models trained until a known day, and leaks planted among documents.
 Exits with 1 where what docs/cutoffs.md promises does not hold. ``--write`` puts the tables there.
@@ -11,8 +11,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-
-import torch
 
 from evalkit.analysis.effective_cutoff import EffectiveCutoff, effective_cutoff
 from evalkit.analysis.results import read_results
@@ -49,7 +47,6 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/cutoffs.md")
     parser.add_argument("--draws", type=int, default=200, help="of each simulated world")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     parts = options.parts or ["simulated", "trained", "planted"]
     is_right = True
     if "simulated" in parts:
@@ -127,16 +124,15 @@ def trained_table(rows: Sequence[Trained]) -> str:
 def planted_table(rows: Sequence[PlantedOutcome]) -> str:
     """The plantings by row, as Markdown."""
     lines = [
-        "| documents and how models differ on them | leaked | found of them | false among the flagged, ± 2 s.e. "
+        "| documents and how models differ on them | leaked | found of them | false among the flagged "
         "| draws with a flag |",
         "|---|--:|--:|--:|--:|",
     ]
     for row in rows:
         power = "–" if row.found_share is None else f"{100 * row.found_share:.0f} %"
-        lines.append(
-            f"| {row.name} | {row.num_leaked} | {power} | {100 * row.false_share:.1f} ± {200 * row.false_share_error:.1f} % | "
-            f"{100 * row.flagged_draws:.0f} % |"
-        )
+        false_share = f"{100 * row.false_share:.1f} ± {200 * row.false_share_error:.1f} %"
+        draws = f"{100 * row.flagged_draws:.0f} %"
+        lines.append(f"| {row.name} | {row.num_leaked} | {power} | {false_share} | {draws} |")
     return "\n".join(lines) + "\n"
 
 

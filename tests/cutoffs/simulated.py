@@ -9,13 +9,11 @@ from evalkit.analysis.effective_cutoff import effective_cutoff
 from tests.support.dated import DAYS_PER_MONTH, World, dated_results, first_day_of
 
 WORLDS = {
-    "36 months of 400 documents, then 0.5 % a month more": World(
-        documents_per_month=400, rise_per_month=0.005
-    ),
-    "36 months of 150 documents, then 2 % more": World(step=0.02),
-    "36 months of 150 documents, then 1 % and 0.3 % a month more": World(step=0.01, rise_per_month=0.003),
-    "18 months of 150 documents, then 2 % more": World(num_months=18, step=0.02),
-    "36 months of 150 documents, no cutoff": World(),
+    "36 months of 100 documents, then 1 % a month more": World(rise_per_month=0.01),
+    "36 months of 100 documents, then 2 % more": World(step=0.02),
+    "36 months of 100 documents, then 1 % and 0.3 % a month more": World(step=0.01, rise_per_month=0.003),
+    "18 months of 100 documents, then 2 % more": World(num_months=18, step=0.02),
+    "36 months of 100 documents, no cutoff": World(),
 }
 EDGE_MONTHS = 5
 """The cutoff is drawn from the months but these at either end."""

@@ -1,4 +1,4 @@
-"""Small RWKV-7 models of bytes, trained on dated text until a known day, scored on other text of all months.
+"""Small models of bytes, trained on dated text until a known day, scored on other text of all months.
 
 The text is drawn: a wire of a made-up world, in which every month brings names that nobody has heard of, and
 names fade. So nothing of anybody else's is needed, and the same seed gives the same bytes.
@@ -6,30 +6,25 @@ names fade. So nothing of anybody else's is needed, and the same seed gives the 
 
 import datetime as dt
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 import evalkit
 from evalkit.corpora.document import Corpus, make_corpus, make_document
-from evalkit.models.rwkv7.init import initialise, parameter_groups
-from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit.runner.options import RunOptions
 from tests.support.dated import first_day_of
 
 NUM_MONTHS = 24
-NUM_CHANNELS, NUM_LAYERS, START_ID = 96, 2, 256
-NAMES_PER_MONTH = 16
+ORDER = 5
+NAMES_PER_MONTH = 24
 HALF_LIFE_MONTHS = 6.0
-NUM_TRAINED, NUM_SCORED = 240, 80
+NUM_TRAINED, NUM_SCORED = 200, 60
 """Documents a month."""
-ROW_TOKENS, ROWS_PER_STEP = 320, 16
-NUM_STEPS = 260
 _ONSETS = [
     "b",
     "br",
@@ -120,26 +115,33 @@ def scored_corpora(wire: Wire) -> list[Corpus]:
     ]
 
 
-class TrainedBytes:
-    """A network as a model: bytes as tokens, a start token before every document."""
+class Ngrams:
+    """Bytes by up to `ORDER` bytes before them, as Witten and Bell blend orders; a model of evalkit's."""
 
-    vocab_size = START_ID + 1
-    prefix = (START_ID,)
+    vocab_size = 256
+    prefix = ()
     context_limit = None
     policy_prefixes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     tokens_per_batch = 1 << 14
 
-    def __init__(self, network: RWKV7, name: str, cutoff: dt.date) -> None:
-        self._network = network
-        weights = b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
+    def __init__(self, texts: Sequence[str], cutoff: dt.date) -> None:
+        self._counts: dict[bytes, dict[int, int]] = {}
+        for text in texts:
+            data = text.encode()
+            for place, byte in enumerate(data):
+                for length in range(min(ORDER, place) + 1):
+                    of_context = self._counts.setdefault(data[place - length : place], {})
+                    of_context[byte] = of_context.get(byte, 0) + 1
+        self._sums = {context: sum(counts.values()) for context, counts in self._counts.items()}
+        name = f"until-{cutoff.isoformat()}"
         self.identity = evalkit.ModelIdentity(
             name=name,
             loader="python",
             revision=None,
-            weights_sha256=hashlib.sha256(weights).hexdigest(),
+            weights_sha256=hashlib.sha256("".join([name, *texts]).encode()).hexdigest(),
             tokenizer_sha256="bytes",
-            prefix="token:256",
-            dtype="float32",
+            prefix="none",
+            dtype="float64",
             context_limit=None,
             details={"knowledge_cutoff": cutoff.isoformat()},
         )
@@ -151,46 +153,27 @@ class TrainedBytes:
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
     ) -> list[Any]:
+        return [np.array(self._costs(bytes(map(int, ids))), np.float32) for ids in sequences]
+
+    def _costs(self, data: bytes) -> list[float]:
         costs = []
-        for place, ids in enumerate(sequences):
-            before = list(self.prefix if contexts is None else contexts[place]) or [START_ID]
-            read = torch.tensor([[*before, *ids]])
-            with torch.no_grad():
-                logits = self._network.head(self._network(read[:, :-1], None)[0])[0]
-            losses = F.cross_entropy(logits.float(), read[0, 1:], reduction="none")
-            costs.append(losses[len(before) - 1 :].numpy())
+        for place, byte in enumerate(data):
+            probability = 1 / 256
+            for length in range(min(ORDER, place) + 1):
+                counts = self._counts.get(data[place - length : place])
+                if counts is None:
+                    break
+                total = self._sums[data[place - length : place]]
+                probability = (counts.get(byte, 0) + len(counts) * probability) / (total + len(counts))
+            costs.append(-math.log(probability))
         return costs
 
 
-def train(
-    documents: Sequence[tuple[dt.date, str]], cutoff: dt.date, *, num_steps: int = NUM_STEPS
-) -> TrainedBytes:
+def train(documents: Sequence[tuple[dt.date, str]], cutoff: dt.date) -> Ngrams:
     """A model that has read the documents until a day, that day included."""
-    rng = np.random.default_rng(0)
-    layer = LayerShape(
-        decay_rank=16, gate_rank=16, value_rank=8, learning_rate_rank=16, ffn_width=4 * NUM_CHANNELS
-    )
-    network = RWKV7(NetworkShape(START_ID + 1, NUM_CHANNELS, 32, (layer,) * NUM_LAYERS))
-    initialise(network, 0)
-    texts = [np.frombuffer(text.encode(), np.uint8) for day, text in documents if day <= cutoff]
-    rows = np.full((len(texts), ROW_TOKENS + 1), START_ID, np.int64)
-    for row, text in zip(rows, texts, strict=True):
-        row[1 : 1 + len(text)] = text[:ROW_TOKENS]
-    groups = list(map(dict, parameter_groups(network, 4e-3, 0.1)))
-    optimizer = torch.optim.AdamW(groups, lr=4e-3, betas=(0.9, 0.99), eps=1e-18)
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    for step in range(num_steps):
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * min((step + 1) / 50, 1.02 - step / num_steps)
-        ids = torch.from_numpy(rows[rng.integers(0, len(rows), ROWS_PER_STEP)])
-        logits = network.head(network(ids[:, :-1], None)[0])
-        loss = F.cross_entropy(logits.reshape(-1, START_ID + 1).float(), ids[:, 1:].reshape(-1))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return TrainedBytes(network, f"until-{cutoff.isoformat()}", cutoff)
+    return Ngrams([text for day, text in documents if day <= cutoff], cutoff)
 
 
 def score(folder: Path, models: Sequence[Any], corpora: Sequence[Corpus]) -> None:
     """The cells of these models on these corpora."""
-    evalkit.run(list(models), list(corpora), token_bits=True, options=RunOptions(output=folder))
+    evalkit.run(list(models), list(corpora), options=RunOptions(output=folder))

@@ -21,7 +21,7 @@ class World:
     """What simulated documents and models are like."""
 
     num_months: int = 36
-    documents_per_month: int = 150
+    documents_per_month: int = 100
     rise_per_month: float = 0.0
     """Of the logarithm of the model's bits, from its cutoff on."""
     step: float = 0.0
