@@ -18,11 +18,9 @@ from matplotlib.patches import Rectangle
 from evalkit import plots
 from evalkit.analysis.effective_cutoff import effective_cutoff, month_points
 from evalkit.analysis.positions import position_curve
-from evalkit.analysis.results import read_results
+from evalkit.analysis.results import Results, read_results
 from evalkit.corpora.context_gain import cut_contexts
 from evalkit.corpora.store import make_corpus, save_corpus
-from evalkit.analysis.results import Results, read_results
-from evalkit.corpora.store import make_corpus
 from evalkit.errors import UsageError
 from evalkit.plots.frame import BLUE, GREY, RED, frame, ink
 from evalkit.plots.labels import spread
