@@ -15,6 +15,7 @@ from evalkit.files import strict_json
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Categories of characters that are not shown but done: controls, formats, lone surrogates, line ends."""
@@ -80,6 +81,23 @@ def console_for(stream: TextIO, *, width: int | None = None, soft_wrap: bool = F
     return PrintableConsole(
         file=stream, width=width, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False
     )
+
+
+def print_table(table: "Table", stream: TextIO) -> None:
+    """Print a table in which no word is broken: a narrow terminal gets lines that are longer than it is.
+
+    Into a pipe or a file goes one line per row, however long.
+
+    Args:
+        table: whose cells may wrap between words.
+        stream: where to.
+    """
+    from rich.measure import Measurement
+
+    console = console_for(stream, width=None if stream.isatty() else 10_000)
+    words = Measurement.get(console, console.options.update(width=10_000), table).minimum
+    console.width = max(console.width, words)
+    console.print(table)
 
 
 def _is_obeyed(character: str) -> bool:

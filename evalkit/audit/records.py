@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from evalkit.audit.result import ModelAudit, audit_of
 from evalkit.cells.keys import identity_parts
+from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.audit import AUDIT_FILE
 from evalkit.errors import ModelError
 from evalkit.fields import FieldError
 from evalkit.files import atomic_write, parse_json, plain_file_text, slug, strict_json
 from evalkit.models.protocol import ModelIdentity
+from evalkit.scoring.policy import DEFAULT_POLICY
 
 FOLDER = "audits"
 CHECKS_VERSION = 1
@@ -58,19 +60,31 @@ def read_audit(path: Path) -> ModelAudit | None:
     return audit_of(content)
 
 
+def kept_audit(output: Path, identity: ModelIdentity) -> ModelAudit | None:
+    """The newest kept audit of a model, by whatever name it was audited.
+
+    Raises:
+        ModelError: what lies in its place is no audit.
+    """
+    audits: list[ModelAudit] = []
+    for path in sorted((output / FOLDER).glob(f"*/{audit_key(identity)}/{AUDIT_FILE}")):
+        try:
+            audit = read_audit(path)
+        except (FieldError, OSError) as error:
+            raise ModelError(
+                f"{path} is no audit ({error}); delete it, and audit {identity.name} again"
+            ) from error
+        audits += [audit] if audit is not None else []
+    return max(audits, key=lambda audit: audit.created, default=None)
+
+
 def kept_fault(output: Path, identity: ModelIdentity) -> str | None:
     """The fault for which the kept audit of a model failed; None: it passed, or there is none.
 
     Raises:
         ModelError: what lies in its place is no audit.
     """
-    path = audit_path(output, identity)
-    try:
-        audit = read_audit(path)
-    except (FieldError, OSError) as error:
-        raise ModelError(
-            f"{path} is no audit ({error}); delete it, and audit {identity.name} again"
-        ) from error
+    audit = kept_audit(output, identity)
     return None if audit is None or audit.passed else audit.likely_fault
 
 
@@ -86,6 +100,25 @@ def check_audit(output: Path, identity: ModelIdentity) -> None:
             f"{identity.name} failed its audit ({fault}) and gets no cell; see `evalkit audit`, or score it "
             "with --unaudited, which the cell and the board show"
         )
+
+
+def audit_of_cell(audits: Sequence[ModelAudit], cell: CorpusCell) -> ModelAudit | None:
+    """The newest audit of the weights, the tokenizer, the precision and the context that a cell is of.
+
+    Also of the prefix, under the default policy; others read what their protocols say.
+    """
+    of_model = [
+        audit
+        for audit in audits
+        if (audit.model.loader, audit.model.weights_sha256, audit.model.tokenizer_sha256, audit.model.dtype)
+        == (cell.model.loader, cell.model.weights_sha256, cell.model.tokenizer_sha256, cell.model.dtype)
+        and audit.model.context_limit == cell.policy.context_limit
+        and (
+            cell.policy.name != DEFAULT_POLICY
+            or audit.model.prefix == (cell.policy.planned_rule or cell.policy.prefix_rule)
+        )
+    ]
+    return max(of_model, key=lambda audit: audit.created, default=None)
 
 
 def audits_in(output: Path, *, warn: Callable[[str], None]) -> Iterator[ModelAudit]:

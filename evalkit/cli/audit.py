@@ -22,8 +22,17 @@ from evalkit.terminal import show, show_json
 if TYPE_CHECKING:
     from evalkit.audit.fingerprint import Fingerprint
     from evalkit.audit.result import CheckResult, ModelAudit
+    from evalkit.coding.tokenization_bound import TokenizationBound
     from evalkit.models.protocol import LoadOptions, TokenModel
 
+_TokenizationBound = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenization-bound",
+        metavar="CORPUS",
+        help="Instead: bits of a corpus that are lost to one spelling by tokens.",
+    ),
+]
 _WIDTH = 38
 """Of a check's name."""
 
@@ -48,6 +57,7 @@ def audit_command(
     export: Annotated[
         Path | None, typer.Option("--export", help="Write texts and costs for ports in other languages.")
     ] = None,
+    tokenization_bound: _TokenizationBound = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a model: its numbers are probabilities, of the text, all of it, and of nothing else.
@@ -60,10 +70,13 @@ def audit_command(
     from evalkit.models.protocol import LoadOptions
     from evalkit.runner.options import check_writable
 
-    expected = _checked_request(against, write_fingerprint, export, long=long)
+    expected = _checked_request(against, write_fingerprint, export, tokenization_bound, long=long)
+    options = LoadOptions(device, dtype, trust_remote_code, max_context, prefix=joined(prefix))
+    if tokenization_bound is not None:
+        _bound_tokenization(model, options, tokenization_bound, as_json=as_json)
+        return
     if expected is None:
         check_writable(output)
-    options = LoadOptions(device, dtype, trust_remote_code, max_context, prefix=joined(prefix))
     loaded = _token_model(model, options)
     extent = "short" if expected else "long" if long else "standard"
     audit = _audited(loaded, model, options, extent=extent, prints=not as_json)
@@ -83,7 +96,12 @@ def audit_command(
 
 
 def _checked_request(
-    against: str | None, write_fingerprint: Path | None, export: Path | None, *, long: bool
+    against: str | None,
+    write_fingerprint: Path | None,
+    export: Path | None,
+    tokenization_bound: str | None,
+    *,
+    long: bool,
 ) -> "Fingerprint | None":
     """The fingerprint that a port is held against; refuses, before a model is loaded, what cannot be done.
 
@@ -96,11 +114,54 @@ def _checked_request(
 
     if against is not None and (write_fingerprint or export or long):
         raise UsageError("--against goes without --write-fingerprint, --export and --long")
+    if tokenization_bound is not None and (against or write_fingerprint or export or long):
+        raise UsageError(
+            "--tokenization-bound goes without --against, --write-fingerprint, --export and --long"
+        )
     if write_fingerprint is not None:
         check_output_file(write_fingerprint, "--write-fingerprint")
     if export is not None:
         check_export_folder(export)
     return None if against is None else read_fingerprint(against)
+
+
+def _bound_tokenization(spec: str, options: "LoadOptions", name: str, *, as_json: bool) -> None:
+    """Print how many bits are lost on a corpus to one spelling by tokens; the corpus is read first.
+
+    Raises:
+        UsageError: the model is unknown or a compressor, or there is no such corpus, or not one.
+        CorpusError: it cannot be read.
+        ModelError: the model cannot be loaded, or shows no distributions.
+        ScoringError: see `evalkit.coding.tokenization_bound.tokenization_bound`.
+    """
+    from evalkit.coding.tokenization_bound import tokenization_bound
+    from evalkit.corpora.store import load_corpora
+    from evalkit.errors import UsageError
+
+    corpora = load_corpora([name])
+    if len(corpora) > 1:
+        raise UsageError(f"--tokenization-bound {name} is {len(corpora)} corpora, and one is needed; name it")
+    bound = tokenization_bound(_token_model(spec, options), corpora[0])
+    if as_json:
+        show_json(bound._asdict())
+    else:
+        for line in bound_lines(bound):
+            show(line)
+
+
+def bound_lines(bound: "TokenizationBound") -> list[str]:
+    """A bound for a terminal."""
+    intervals = [
+        f" (95 % interval {of.low:.4f} to {of.high:.4f})" if of else " (too few documents for an interval)"
+        for of in (bound.interval, bound.percent_interval)
+    ]
+    return [
+        f"{bound.model} on {bound.corpus}: {bound.num_stretches} stretches, {bound.num_tokens:,} tokens, "
+        f"{bound.num_bytes:,} bytes, {bound.num_draws} other spellings of each",
+        f"  as its tokenizer spells them   {bound.bits_per_byte:.4f} bits per byte",
+        f"  lost to that, at least         {bound.lost_bits_per_byte:.4f} bits per byte{intervals[0]}",
+        f"                                 {bound.lost_percent:.4f} %{intervals[1]}",
+    ]
 
 
 def _compare(model: "TokenModel", audit: "ModelAudit", expected: "Fingerprint", *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from evalkit.cli import corpora_audit, corpora_check
 from evalkit.cli.parsing import JsonOption, StoreOption
-from evalkit.terminal import console_for, show, show_json
+from evalkit.terminal import print_table, show, show_json
 
 if TYPE_CHECKING:
     from evalkit.corpora.store import Corpus
@@ -132,7 +132,7 @@ def list_corpora(as_json: JsonOption = False, store: StoreOption = None) -> None
         table.add_column("bytes", justify="right", no_wrap=True)
         table.add_column("from", no_wrap=True)
         table.add_column("to", no_wrap=True)
-        table.add_column("licenses", overflow="fold")
+        table.add_column("licenses")
         table.add_column("sha256", no_wrap=True)
         for manifest in manifests:
             table.add_row(
@@ -144,9 +144,7 @@ def list_corpora(as_json: JsonOption = False, store: StoreOption = None) -> None
                 ", ".join(manifest.licenses),
                 manifest.sha256[:16],
             )
-        # Into a pipe or a file goes one line per corpus, however long.
-        width = None if sys.stdout.isatty() else 240
-        console_for(sys.stdout, width=width).print(table)
+        print_table(table, sys.stdout)
         for problem in problems.values():
             show(problem, err=True)
     if problems:

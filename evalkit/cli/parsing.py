@@ -98,6 +98,7 @@ IgnoreTensorsOption = Annotated[
     typer.Option("--ignore-tensors", help="Names or patterns, by commas, of tensors that no model needs."),
 ]
 TokenBitsOption = Annotated[bool, typer.Option("--token-bits", help="Keep the bits of every token.")]
+AuditOption = Annotated[bool, typer.Option("--audit", help="First audit models that never were.")]
 UnauditedOption = Annotated[
     bool, typer.Option("--unaudited", help="Score models that failed their audit; cells and board show it.")
 ]

@@ -12,6 +12,7 @@ import typer
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     AcceptVersionsOption,
+    AuditOption,
     CommaLists,
     CorporaOption,
     DeviceOption,
@@ -138,6 +139,7 @@ def run_command(
     address: _Address = None,
     shard: _Shard = None,
     log_file: _LogFile = None,
+    audit: AuditOption = False,
     unaudited: UnauditedOption = False,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
@@ -156,8 +158,7 @@ def run_command(
 ) -> None:
     """Score models on corpora, as far as that is not done yet, and print the ranking.
 
-    Without arguments: the embedded models and classical compressors on this Python's standard library. With
-    --tasks the models are asked questions instead, --limit of each length; with --corpora, both.
+    Without arguments: the embedded models and compressors on this Python's library. --tasks asks questions.
     """
     about_tasks = bool(shots or lengths or date or seed or hidden_state_probe)
     scoring = (corpora, policy, limit, token_bits, prove, gain)
@@ -165,7 +166,7 @@ def run_command(
     options = run_options(
         Loading(device, dtype, max_context, joined(prefix), trust_remote_code, joined(ignore_tensors)),
         Course(output, engine, address, processes_of(context, processes, engine), workers, shard),
-        Manner(accept_versions, unaudited, dry_run, is_debug(context)),
+        Manner(accept_versions, audit, unaudited, dry_run, is_debug(context)),
         _reporter(quiet, verbose, is_plan=dry_run and not as_json),
     )
     check_watch(watch, until, is_alone=not (tasks or try_prefixes or dry_run or shard))

@@ -39,6 +39,7 @@ class Manner(NamedTuple):
     """What is let through, and whether it is a run at all, as it was said."""
 
     accept_versions: bool
+    audit: bool
     unaudited: bool
     dry_run: bool
     debug: bool
@@ -67,6 +68,7 @@ def run_options(loading: Loading, course: Course, manner: Manner, reporter: "Rep
         workers=course.workers,
         shard=None if course.shard is None else parse_shard(course.shard),
         accept_versions=manner.accept_versions,
+        audit=manner.audit,
         unaudited=manner.unaudited,
         dry_run=manner.dry_run,
         debug=manner.debug,

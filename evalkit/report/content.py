@@ -46,7 +46,7 @@ def write(
         num_documents: how many documents of a corpus the explorer can open at most.
         warn: told of what is left out.
     """
-    pages = Pages(board, backgrounds, catalog)
+    pages = Pages(board, backgrounds, catalog, writer.audits)
     losses = write_losses(writer, pages)
     explored = write_explorer(writer, pages, num_documents, losses)
     front = front_page(pages)

@@ -8,6 +8,7 @@ from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.effective_cutoff import effective_cutoff
 from evalkit.analysis.effective_cutoff_text import short_text
 from evalkit.analysis.estimates import NUM_NEIGHBORS
+from evalkit.audit.result import ModelAudit
 from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.schema import CellModel
 from evalkit.errors import UsageError
@@ -80,6 +81,7 @@ class ConfigurationSection(NamedTuple):
     """The corpora that it was scored on."""
     losses: list[ColumnHead]
     """Those with a page of losses by kind that has it."""
+    audit: ModelAudit | None
 
 
 class ModelPage(NamedTuple):
@@ -122,6 +124,7 @@ def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) ->
         num_models=len(rivals) if len(heads) == len(pages.rows()) else _num_comparable(pages, index, corpora),
         columns=columns,
         losses=[column for column in columns if index in losses.get(column.index, ())],
+        audit=pages.audit(index),
     )
 
 

@@ -10,6 +10,8 @@ from evalkit.analysis.document_dates import readings
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.rankings import Leaderboard
 from evalkit.analysis.results import ScoredCorpus, unique
+from evalkit.audit.records import audit_of_cell
+from evalkit.audit.result import ModelAudit
 from evalkit.cells.schema import CellMetrics, CellModel, CellTotals, CorpusCell
 from evalkit.files import slug
 from evalkit.models.catalog import CatalogEntry
@@ -88,8 +90,13 @@ class Pages:
     """The numbers, and the rows, columns and cells that the pages make of them; built once."""
 
     def __init__(
-        self, board: Leaderboard, backgrounds: Sequence[Background], catalog: Mapping[str, CatalogEntry]
+        self,
+        board: Leaderboard,
+        backgrounds: Sequence[Background],
+        catalog: Mapping[str, CatalogEntry],
+        audits: Sequence[ModelAudit] = (),
     ) -> None:
+        self._audits = audits
         self.board = board
         self.results = board.results
         self.backgrounds = backgrounds
@@ -195,6 +202,12 @@ class Pages:
         exposures = [by_model[configuration].exposure for by_model in read if configuration in by_model]
         return combined(exposures).mark if exposures else ""
 
+    def audit(self, configuration: int) -> ModelAudit | None:
+        """The newest audit of a language model's load; None where there is none, or it is a compressor."""
+        cells = (corpus.cells.get(configuration) for corpus in self.results.corpora)
+        cell = next(cell for cell in cells if cell is not None)
+        return None if cell.is_of_a_compressor else audit_of_cell(self._audits, cell)
+
     def cell(self, corpus: int, configuration: int) -> TableCell | None:
         """One number of a table; None where there is no cell."""
         scored = self.results.corpora[corpus]
@@ -204,6 +217,8 @@ class Pages:
         level = self.board.level(corpus, configuration)
         reading = self._readings[corpus][configuration]
         places = self._places[corpus]
+        audit = audit_of_cell(self._audits, cell)
+        failed_audit = cell.failed_audit or (audit.likely_fault if audit else None)
         return TableCell(
             href=cell_file(cell, scored, self.results.configurations[configuration].key),
             value=number(level.value, places),
@@ -211,9 +226,9 @@ class Pages:
             marks=("*" if cell.documents.num_lossy else "")
             + ("‡" if cell.documents.num_literal else "")
             + ("✓" if cell.proof else "")
-            + ("⚠" if cell.failed_audit else "")
+            + ("⚠" if failed_audit else "")
             + reading.exposure.mark,
-            title="; ".join(_notes(cell, level, reading)),
+            title="; ".join([*_notes(cell, level, reading), *_audit_notes(cell, failed_audit, audit)]),
             reading=reading,
             totals=cell.totals,
             metrics=cell.metrics,
@@ -248,8 +263,15 @@ def _notes(cell: CorpusCell, level: Estimate, reading: Reading) -> list[str]:
         notes.append(
             f"{cell.proof.num_documents} documents were decoded from {cell.proof.code_bytes:,} bytes of code"
         )
-    if cell.failed_audit:
-        notes.append(f"the model failed its audit: {cell.failed_audit}")
     if reading.exposure.mark:
         notes.append(reading.text)
     return notes
+
+
+def _audit_notes(cell: CorpusCell, failed_audit: str | None, audit: ModelAudit | None) -> list[str]:
+    """What is known of the model's load; nothing of a compressor's, which is not audited."""
+    if failed_audit is not None:
+        return [f"the model failed its audit: {failed_audit}"]
+    if cell.is_of_a_compressor:
+        return []
+    return ["the model was not audited" if audit is None else f"the model passed its {audit.extent} audit"]

@@ -132,6 +132,11 @@ def notes(result: RunResult) -> Iterator[str]:
             )
         if cell.failed_audit:
             yield f"⚠ {cell.model.name} on {cell.corpus.name}: failed its audit ({cell.failed_audit})"
+    if result.unaudited:
+        yield (
+            f"not audited: {', '.join(result.unaudited)}; `evalkit audit MODEL` tells in a minute whether a "
+            "load is right, and `run --audit` does so first"
+        )
     if any(cell.policy.name == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
     for cell, reading in result.readings():

@@ -4,10 +4,10 @@ import gc
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from evalkit.audit.records import check_audit
+from evalkit.audit.records import audit_path, check_audit, kept_audit, write_audit
 from evalkit.errors import EvalkitError, ScoringError, disk_error, one_line
 from evalkit.models.allocator import return_freed_memory
-from evalkit.models.protocol import Model, TokenModel
+from evalkit.models.protocol import Model, ModelIdentity, TokenModel
 from evalkit.runner.claims import claimed
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import Busy, Failure, PlannedCell
@@ -44,6 +44,8 @@ def score_model(
         if not options.unaudited:
             check_audit(options.folder, located.identity)
         model = located.load()
+        if options.audit and isinstance(model, TokenModel):
+            _audit(model, located.identity, options)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -56,6 +58,25 @@ def score_model(
     if frees_memory:
         gc.collect()  # the next model needs it
         return_freed_memory()
+
+
+def _audit(model: TokenModel, identity: ModelIdentity, options: RunOptions) -> None:
+    """Audit a model that never was, and keep what came of it.
+
+    Raises:
+        ModelError: it failed, and is not to be scored all the same; or it raises something.
+        ScoringError: it can represent nothing of the audit's texts.
+    """
+    if kept_audit(options.folder, identity) is not None:
+        return
+    from evalkit.audit.auditing import audit_model  # torch, which compressors do without
+
+    audit = audit_model(model, extent="short")
+    write_audit(audit, audit_path(options.folder, identity))
+    outcome = "passed its audit" if audit.passed else f"failed its audit: {audit.likely_fault}"
+    options.reporter.message(f"{identity.name}: {outcome}, {audit.num_tokens_read:,} tokens read")
+    if not options.unaudited:
+        check_audit(options.folder, identity)
 
 
 def _score_claimed(

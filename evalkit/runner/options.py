@@ -71,6 +71,8 @@ class RunOptions:
     """Patterns of names of tensors that a checkpoint may hold beyond what its model has."""
     workers: int | None = None
     """At most so many processes compute a model's batches on a CPU; None: as many as there are cores for."""
+    audit: bool = False
+    """Audit every model that has no kept audit, shortly, before its first cell; see `evalkit.audit`."""
     unaudited: bool = False
     """Score models whose kept audit failed; their cells say so."""
     dry_run: bool = False

@@ -67,6 +67,8 @@ class RunResult(Displayed):
     """Cells that this run computed; the others were finished before."""
     documents: Mapping[str, DatedDocuments] = dataclasses.field(default_factory=dict)
     """By corpus: when its documents were published."""
+    unaudited: tuple[str, ...] = ()
+    """Language models, by name, that have cells here and no kept audit; those of the package left out."""
 
     def headline(self) -> str:
         """What was scored, how much of it now, and what failed."""

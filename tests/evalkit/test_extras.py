@@ -75,7 +75,7 @@ def test_texts_compressors_and_reports_need_neither_torch_nor_an_extra(tmp_path:
         "run --models xz,zstd --corpora texts.json": "zstd",
         "table runs": "zstd",
         "corpora list": "python-stdlib",
-        "report runs --output site": "corpora: 1",
+        "report runs --output site --no-plots": "corpora: 1",
     }
     refusals = {
         "run --models rwkv7-nano --corpora texts.json": ("torch", None),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import unicodedata
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from evalkit.terminal import complain, console_for, printable, printable_json, show
+from evalkit.terminal import complain, console_for, print_table, printable, printable_json, show
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,22 @@ def test_lines_tables_and_complaints(capsys: pytest.CaptureFixture[str]) -> None
     text = stream.getvalue()
     assert "\x1b" not in text and "\u202e" not in text
     assert r"[red]a\x1b[31m:cat:\u202e\n" in text and r"\x1btitle" in text and r"line\x1b" in text
+
+
+def test_no_word_of_a_table_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    for licenses in (["CC-BY-SA-4.0, LGPL-2.1-or-later"], ["MIT, " * 30]):
+        table = Table(box=None)
+        table.add_column("corpus", no_wrap=True)
+        table.add_column("licenses")
+        table.add_row("a-corpus-with-a-long-name-2026-11", *licenses)
+        terminal, pipe = Terminal(), io.StringIO()
+        print_table(table, terminal)
+        print_table(table, pipe)
+        words = {word for word in re.split(r"[\s]|\x1b\[\d*m", terminal.getvalue()) if word}
+        assert words == {"corpus", "licenses", "a-corpus-with-a-long-name-2026-11", *licenses[0].split()}
+        assert len(pipe.getvalue().splitlines()) == 2

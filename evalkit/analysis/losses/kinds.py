@@ -59,7 +59,7 @@ _NUMBER_SEPARATORS = [ord(mark) for mark in ".,"]
 def kind_codes(characters: Characters, language: str | None, is_code: NDArray[np.bool_]) -> NDArray[np.int16]:
     """``[N]``: index of each character's class among `KINDS`.
 
-    The space before a word, number or URL belongs to it, as in the tokens of nearly all vocabularies.
+    A space belongs to what follows it on its line, as in the tokens of nearly all vocabularies.
 
     Args:
         characters: of the text.
@@ -83,8 +83,10 @@ def kind_codes(characters: Characters, language: str | None, is_code: NDArray[np
     _join_numbers(characters, codes)
     for match in _URL.finditer(characters.text):
         codes[match.start() : match.start() + _url_length(match[0])] = _NUMBER_OF["URLs"]
-    before = words.starts[words.starts > 0] - 1
-    spaces = before[is_space[before] & ~is_indentation[before]]
+    is_joined = (characters.codes == ord(" ")) & ~is_indentation
+    is_joined[:-1] &= ~(is_space | characters.is_any(CharacterType.LINE_END))[1:]
+    is_joined[-1] = False
+    spaces = np.flatnonzero(is_joined)
     codes[spaces] = codes[spaces + 1]
     return codes
 

@@ -5,7 +5,7 @@ from statistics import median
 from typing import TYPE_CHECKING, TextIO
 
 from evalkit.cells.probe_schema import ProbeCell, ProbeSpec, is_length, is_range
-from evalkit.terminal import console_for, show
+from evalkit.terminal import print_table, show
 from evalkit_tasks.training.experiments import SOLVED_ACCURACY, Experiment, group_experiments
 from evalkit_tasks.training.networks.architectures import display_name
 from evalkit_tasks.training.plot_data import THRESHOLDS, fewest_layers_records
@@ -251,6 +251,4 @@ def _table(title: str | None, *, texts: Sequence[str], numbers: Sequence[str] = 
 
 
 def _print(table: "Table", stream: TextIO) -> None:
-    # Into a pipe or a file goes one line per row, however long.
-    width = None if stream.isatty() else 10_000
-    console_for(stream, width=width, soft_wrap=True).print(table, soft_wrap=False)
+    print_table(table, stream)

@@ -1,5 +1,6 @@
 """Audits beside the cells: a model that failed gets no cell, or one that says so, on the board too."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,39 @@ def test_a_model_that_failed_gets_a_cell_only_unaudited_and_all_say_so(tmp_path:
     build_site(results, tmp_path / "site")
     page = (tmp_path / "site" / "audits.html").read_text()
     assert "failed, likely prefix doubled" in page and "port None, float32: passed" in page
+    assert page.count("A failure usually is") == 1  # where nothing failed there is nothing to say
     front = (tmp_path / "site" / "index.html").read_text()
-    assert "⚠" in front and "audits.html" in front
+    assert "⚠" in front and "audits.html" in front and "the model passed its short audit" in front
+    [of_wrong] = [path.read_text() for path in (tmp_path / "site" / "models").glob("*doubled*.html")]
+    assert ">failed, likely prefix doubled</a>" in of_wrong
+
+
+def test_a_run_audits_first_and_says_who_was_never_audited(tmp_path: Path) -> None:
+    right, wrong = port(None), port("BOS doubled")
+    before = run([right], [CORPUS], options=RunOptions(output=tmp_path))
+    assert before.unaudited == ("port None",) and any(
+        "not audited: port None;" in note for note in notes(before)
+    )
+    result = run([right, wrong], [CORPUS], options=RunOptions(output=tmp_path, audit=True))
+    [failure] = result.failures
+    assert "port BOS doubled failed its audit (prefix doubled)" in failure.reason
+    assert [audit.extent for audit in audits_in(tmp_path, warn=pytest.fail)] == [
+        "short"
+    ]  # the other was scored
+    scored = run([wrong], [CORPUS], options=RunOptions(output=tmp_path, audit=True, unaudited=True))
+    assert [cell.failed_audit for cell in scored.cells] == ["prefix doubled"] and not scored.unaudited
+    build_site(read_results(tmp_path, warn=pytest.fail), tmp_path / "site")
+    assert "the model was not audited" in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_an_audit_is_of_a_model_and_not_of_its_name(tmp_path: Path) -> None:
+    """A path has another name where another path is beside it."""
+    audited = port("BOS doubled")
+    keep(audited, tmp_path)
+    renamed = port("BOS doubled")
+    renamed.identity = dataclasses.replace(audited.identity, name="another name")
+    assert kept_fault(tmp_path, renamed.identity) == "prefix doubled"
+    assert kept_fault(tmp_path, dataclasses.replace(audited.identity, dtype="bfloat16")) is None
 
 
 def test_a_cell_computed_before_the_audit_stays_and_keys_do_not_change(tmp_path: Path) -> None:
@@ -63,6 +95,7 @@ def test_an_audit_that_cannot_be_read_is_told_and_not_believed(tmp_path: Path) -
     path.write_text(path.read_text().replace('"outcome": "passed"', '"outcome": "perfect"', 1))
     with pytest.raises(ModelError, match=r"is no audit .*delete it"):
         kept_fault(tmp_path, model.identity)
+    assert run([model], [CORPUS], options=RunOptions(output=tmp_path, unaudited=True)).failures
     warnings: list[str] = []
     assert list(audits_in(tmp_path, warn=warnings.append)) == []
     assert len(warnings) == 1 and "perfect" in warnings[0]

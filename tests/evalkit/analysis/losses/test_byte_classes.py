@@ -78,11 +78,10 @@ def test_kinds_of_words() -> None:
         "identifiers, first in the document": [" foo_bar"],
         "numbers": [" 1,024"],
         "URLs": [" https://a.b/c1"],
-        "quotation marks": ['"', '"'],
+        "quotation marks": [' "', '"'],
         "punctuation": [":", ".", ";", "."],
-        "opening delimiters": ["("],
+        "opening delimiters": [" ("],
         "closing delimiters": [")"],
-        "spaces": [" ", " "],
         "indentation": ["  "],
         "line ends": ["\n", "\r\n"],
     }
@@ -103,10 +102,10 @@ def test_a_language_without_a_list_and_scripts_without_spaces() -> None:
 
 
 def test_source_code_has_identifiers_and_indentation() -> None:
-    text = "def f(x):\n\n    return getValue(x)[0] \n"
+    text = "def f(x):\n\n    return getValue(x)[0]  \n"
     kinds = pieces(text, "kind", title="a.py")
     assert kinds["indentation"] == ["    "]
-    assert kinds["spaces"] == [" "]
+    assert kinds["spaces"] == ["  "]
     assert kinds["line ends"] == ["\n\n", "\n"]
     assert kinds["identifiers, first in the document"] == [" getValue"]
     assert pieces(text, "document", title="a.PY") == {"code, .py": [text]}
