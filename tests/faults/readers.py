@@ -13,6 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.faults.coded_files import (
+    compressed,
+    damaged_compressed,
+    fingerprint,
+    read_compressed,
+    read_fingerprint_of,
+)
 from tests.faults.damage import (
     Choices,
     Files,
@@ -482,6 +489,8 @@ READERS = (
         "probe checkpoint", _checkpoint_of_probe, _in_any(pt=_damaged_checkpoint), _read_checkpoint_of_probe
     ),
     Reader("benchmarks", _benchmark, _in_any(json=damaged_json), _read_benchmark),
+    Reader(".ek", compressed, damaged_compressed, read_compressed),
+    Reader("fingerprint", fingerprint, _in_any(json=damaged_json), read_fingerprint_of),
 )
 """All of them; a row each in the table."""
 READER = {reader.name: reader for reader in READERS}

@@ -9,7 +9,7 @@ import pytest
 from evalkit.coding.compression import compress_bytes
 from evalkit.coding.container import read_container
 from evalkit.models import loading
-from tests.evalkit.coding.test_compression import ByteBigram
+from tests.faults.coded_files import ByteBigram
 from tests.support.rwkv7_files import TINY, save_official
 from tests.support.toys import run_cli
 

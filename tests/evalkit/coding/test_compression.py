@@ -2,7 +2,6 @@
 
 import dataclasses
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,10 @@ from evalkit.errors import CorpusError, ModelError, ScoringError
 from evalkit.models.lanes import DecodingModel
 from evalkit.models.loading import load_model
 from evalkit.scoring.documents import score_documents
+from tests.faults.coded_files import ByteBigram
 from tests.support import tiny_models
 from tests.support.nasty_texts import nasty_texts
 from tests.support.rwkv7_files import TINY, save_official
-from tests.support.toys import DistributionBigram
-
-
-class ByteBigram(DistributionBigram):
-    """A bigram model that says what its tokens stand for."""
-
-    def decode(self, ids: Sequence[int]) -> bytes:
-        return bytes(ids)
 
 
 def round_trip(data: bytes, model: Any, **options: Any) -> Any:

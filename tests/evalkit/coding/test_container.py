@@ -15,7 +15,7 @@ from evalkit.coding.compression import compress_bytes, decompress_bytes
 from evalkit.coding.container import Container, read_container, write_container
 from evalkit.coding.spans import Span
 from evalkit.errors import CorpusError
-from tests.evalkit.coding.test_compression import ByteBigram
+from tests.faults.coded_files import ByteBigram
 
 DATA = b"A text that has tokens, and bytes that have none.\xff\xfe\xfd\xfc"
 NUM_TOKENS = len(DATA) - 4

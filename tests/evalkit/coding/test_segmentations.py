@@ -15,7 +15,7 @@ from evalkit.corpora.store import Corpus, make_corpus, make_document
 from evalkit.errors import ModelError, ScoringError
 from evalkit.models.lanes import lane_reader
 from evalkit.models.protocol import Encoding
-from tests.evalkit.coding.test_compression import ByteBigram
+from tests.faults.coded_files import ByteBigram
 from tests.support.toys import BigramModel, identity
 
 TOKENS = (b"", b"a", b"b", b"ab", b"ba", b"aba", b"bab", b"abab")
