@@ -61,7 +61,7 @@ def curve_command(
         from evalkit.plots.curve import draw_curves
         from evalkit.plots.frame import save
 
-        figure = draw_curves(drawn, options)
+        figure = draw_curves(drawn, options, warn=complain)
         for path in output:
             save(figure, path)
     if as_json:

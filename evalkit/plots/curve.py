@@ -14,6 +14,8 @@ from evalkit.plots.labels import EndLabel, label_ends, short
 from evalkit.plots.panels import panels
 from evalkit.plots.scores import Source, Warn, results_of, silent
 
+MAX_RUNS = 24
+"""As many as have a style of their own; see `evalkit.plots.frame.line_style`."""
 _NUM_PLACES = 60
 """At which a law is drawn."""
 _MANY_POINTS = 40
@@ -49,12 +51,13 @@ def curve(
         UsageError: a name is unknown, or no cell is of a checkpoint of a run.
     """
     options = CurveOptions(policy, corpora, runs, axis, tokens_per_step, fit, fit_from)
-    return draw_curves(curves(results_of(results, warn), options, warn=warn), options)
+    return draw_curves(curves(results_of(results, warn), options, warn=warn), options, warn=warn)
 
 
 @styled
-def draw_curves(drawn: Sequence[Curve], options: CurveOptions) -> Figure:
-    """The same of curves that are computed already."""
+def draw_curves(computed: Sequence[Curve], options: CurveOptions, *, warn: Warn = silent) -> Figure:
+    """The same of curves that are computed already; of many runs those that are lowest in the end."""
+    drawn = _bounded(computed, warn)
     subjects = list(dict.fromkeys(each.subject for each in drawn))
     names = list(dict.fromkeys(each.run.name for each in drawn))
     has_laws = any(each.fit for each in drawn)
@@ -79,6 +82,17 @@ def draw_curves(drawn: Sequence[Curve], options: CurveOptions) -> Figure:
         panel.set_ylabel(BITS_AXIS)
         label_ends(panel, ends)
     return figure
+
+
+def _bounded(computed: Sequence[Curve], warn: Warn) -> list[Curve]:
+    last = {
+        each.run.name: each.points[-1].level.value for each in computed
+    }  # on the last subject, their mean
+    if len(last) <= MAX_RUNS:
+        return list(computed)
+    names = sorted(last, key=lambda name: (last[name], name))[:MAX_RUNS]
+    warn(f"{MAX_RUNS} of {len(last)} runs are drawn, the lowest in the end; --runs draws others")
+    return [each for each in computed if each.run.name in names]
 
 
 def _draw(axes: Axes, drawn: Curve, index: int) -> EndLabel:

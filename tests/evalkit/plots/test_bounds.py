@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from evalkit.analysis.results import read_results
+from evalkit.plots.curve import curve
 from evalkit.plots.drawing import draw, draw_all
 from evalkit.plots.frame import figure_bytes, line_style
 from evalkit.plots.heatmap import heatmap
@@ -17,6 +18,7 @@ from evalkit.plots.registry import BUILT_IN, MAX_LINES, Plot, PlotTable
 from evalkit.plots.scores import Source
 from evalkit.stats import resampled_ratios
 from tests.support.stores import write_synthetic_store
+from tests.support.training_runs import corpus_of_lengths, write_checkpoint
 
 
 def test_of_many_models_and_corpora_the_best_and_the_newest_are_shown(
@@ -69,7 +71,22 @@ def test_a_figure_is_gone_before_the_next_is_drawn(tmp_path: Path, monkeypatch: 
 def test_lines_are_as_many_as_have_a_style_and_only_scatter_plots_are_without_bound() -> None:
     styles = [tuple(line_style(number).values()) for number in range(MAX_LINES + 1)]
     assert len(set(styles[:MAX_LINES])) == MAX_LINES and styles[MAX_LINES] in styles[:MAX_LINES]
-    assert [plot.name for plot in BUILT_IN if plot.max_models is None] == ["parameters"]
+    # The lines of a curve are runs, of which it counts the models itself.
+    assert [plot.name for plot in BUILT_IN if plot.max_models is None] == ["parameters", "curve"]
+
+
+def test_a_curve_has_as_many_runs_as_have_a_style(tmp_path: Path) -> None:
+    corpus = corpus_of_lengths(np.full(6, 100))
+    for number in range(MAX_LINES + 2):
+        for step in (1, 2):
+            write_checkpoint(tmp_path, f"run{number}", step, corpus, np.full(6, 100.0 + number))
+    told: list[str] = []
+    figure = curve(tmp_path, warn=told.append)
+    [axes] = figure.axes
+    assert len([line for line in axes.lines if line.get_marker() not in ("", "None")]) == MAX_LINES
+    assert told == [
+        f"{MAX_LINES} of {MAX_LINES + 2} runs are drawn, the lowest in the end; --runs draws others"
+    ]
 
 
 def test_areas_in_common_are_those_of_each_box() -> None:

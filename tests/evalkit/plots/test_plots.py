@@ -31,6 +31,7 @@ from tests.support.cells import probe_content, task_content, write_cell_files
 from tests.support.dated import World, dated_results
 from tests.support.stores import Counted, _documents, write_synthetic_store
 from tests.support.toys import ROOT, BigramModel, corpus_of, run_cli
+from tests.support.training_runs import corpus_of_lengths, write_checkpoint
 
 PNG, SVG = b"\x89PNG\r\n\x1a\n", b"<?xml"
 
@@ -89,6 +90,17 @@ def gains(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    corpus = corpus_of_lengths(np.arange(100, 900, 80))
+    for run_name, gap in (("a", 0.0), ("b", 0.1)):
+        for step in (1, 2, 4, 8, 16, 32):
+            bits = np.arange(100, 900, 80) * (1.0 + step**-0.5 + gap)
+            write_checkpoint(folder, run_name, step, corpus, bits)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probes")
     for layers, reach in ((1, 0.5), (2, 0.93)):
@@ -129,6 +141,7 @@ DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
     "positions": ("tokens", {}),
     "losses": ("stored", {}),
     "context-gain": ("gains", {}),
+    "curve": ("training", {"axis": "tokens", "tokens_per_step": 64}),
     "dates": ("tokens", {"reference": "xz"}),
     "speed": ("tokens", {}),
     "probe-lengths": ("probes", {}),
