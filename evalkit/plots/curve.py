@@ -85,9 +85,8 @@ def draw_curves(computed: Sequence[Curve], options: CurveOptions, *, warn: Warn 
 
 
 def _bounded(computed: Sequence[Curve], warn: Warn) -> list[Curve]:
-    last = {
-        each.run.name: each.points[-1].level.value for each in computed
-    }  # on the last subject, their mean
+    # Of each run the last is taken: on the mean of all corpora, where there are several.
+    last = {each.run.name: each.points[-1].level.value for each in computed}
     if len(last) <= MAX_RUNS:
         return list(computed)
     names = sorted(last, key=lambda name: (last[name], name))[:MAX_RUNS]

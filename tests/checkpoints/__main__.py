@@ -122,7 +122,8 @@ def main() -> None:
         score(command, runs, num_cells, stop_at=None)
         timed("planning, all scored", [*command, "--dry-run"])
         timed("curve", evalkit("curve", runs, "-o", folder / "curve.svg"))
-        show(timed("snr", evalkit("snr", runs))[-1500:])
+        for line in timed("snr", evalkit("snr", runs)).splitlines():
+            show(line)
 
 
 if __name__ == "__main__":
