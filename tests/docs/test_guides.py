@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.corpora.store import load_corpus
+from tests.support.crawling import CONTACT
 from tests.support.pages import GUIDES, blocks, install
 from tests.support.replay import FakeClock, Reply, Request, serve
 from tests.support.toy_source import prose
@@ -111,7 +112,8 @@ def test_add_a_source(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_its_tests(package, 2)
     clock = FakeClock()
     monkeypatch.setattr("evalkit_crawlers.crawling.crawl.SystemClock", lambda: clock)
-    all_notes, rivers = commands("add-a-source.md")
+    lists = commands("add-a-source.md")
+    all_notes, rivers = ([word.replace("you@example.org", CONTACT) for word in words] for words in lists)
     with serve(notes_site, ["notes.example"], clock) as server:
         endpoint = [
             "--endpoint",
