@@ -58,6 +58,9 @@ ray: $(VENV)/.installed-dev  ## start a Ray cluster here, kill one of its worker
 	$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	EVALKIT_TEST_RAY=1 $(BIN)/python -m pytest tests/cluster
 
+kills: $(VENV)/.installed-dev  ## kill -9 runs and their processes at 100 random moments; prints docs/cluster.md's table
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.cluster.kills
+
 makespan: $(VENV)/.installed-dev  ## schedule 8,000 cells on 64 GPUs that fail, on a clock that is made up; prints docs/cluster.md's table
 	$(BIN)/python -m tests.cluster.simulation
 

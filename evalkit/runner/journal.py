@@ -16,7 +16,7 @@ from pathlib import Path
 
 from evalkit.errors import UsageError
 from evalkit.fields import FieldError, from_json, to_json
-from evalkit.files import atomic_write, parse_json, strict_json
+from evalkit.files import atomic_write, parse_json, strict_json, sweep
 from evalkit.runner.claims import STALE_S, age_s, process_of, runs_here
 from evalkit.runner.reporter import CellProgress, ItemProgress, Reporter
 
@@ -275,7 +275,12 @@ def read_statuses(output: Path) -> list[RunStatus]:
 
 
 def remove_dead(output: Path) -> None:
-    """Remove the files of runs that are gone: of this machine, or unheard of for `STALE_S` on another."""
+    """Remove the files of runs that are gone: of this machine, or unheard of for `STALE_S` on another.
+
+    So are those that they were about to write: a run that finds all finished writes none itself.
+    """
+    with contextlib.suppress(OSError):  # there is no folder yet, or it is read-only
+        sweep(output)
     for path in output.glob(f".*{RUN_SUFFIX}"):
         with contextlib.suppress(OSError, FieldError, ValueError):
             is_alive = from_json(RunStatus, parse_json(path.read_bytes()), path.name).is_alive

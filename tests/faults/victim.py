@@ -25,6 +25,8 @@ _IMPORTED = ("evalkit.cli.main", "evalkit_tasks.training.runner", "torch._dynamo
 def _main() -> None:
     for name in _IMPORTED:
         importlib.import_module(name)
+    # Cells are begun again where they were left: what is finished of them is written at once.
+    importlib.import_module("evalkit.runner.options").RunOptions.__init__.__kwdefaults__["checkpoint_s"] = 0.0
     for line in sys.stdin:
         request = json.loads(line)
         answer = _wait(**request["wait"]) if "wait" in request else _start(**request["start"])

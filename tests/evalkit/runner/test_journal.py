@@ -106,6 +106,13 @@ def test_a_run_on_another_machine_is_forgotten_when_it_was_not_heard_of_for_minu
         assert len(read_statuses(tmp_path)) == num_left
 
 
+def test_what_a_run_was_about_to_write_when_it_was_killed_goes_with_the_next(tmp_path: Path) -> None:
+    begun = tmp_path / "..0.evalkit.run.abc.evalkit.tmp"
+    begun.write_text("{", encoding="utf-8")
+    Journal(Silent(), tmp_path).begin(1, 1)  # all is finished: it writes none itself
+    assert not begun.exists()
+
+
 def test_bad_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--log-file"):
         Journal(Silent(), tmp_path, tmp_path / "no folder" / "log.jsonl")
