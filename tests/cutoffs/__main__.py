@@ -130,7 +130,7 @@ def planted_table(rows: Sequence[PlantedOutcome]) -> str:
     ]
     for row in rows:
         power = "–" if row.found_share is None else f"{100 * row.found_share:.0f} %"
-        false_share = f"{100 * row.false_share:.1f} ± {200 * row.false_share_error:.1f} %"
+        false_share = f"{100 * row.false_share:.1f} %"
         draws = f"{100 * row.flagged_draws:.0f} %"
         lines.append(f"| {row.name} | {row.num_leaked} | {power} | {false_share} | {draws} |")
     return "\n".join(lines) + "\n"

@@ -1,8 +1,7 @@
 """Leaks planted among drawn documents: how many are flagged, and how many that were not planted."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ class Planting:
     num_documents: int
     num_leaked: int
     noise: str
-    """``normal``, ``t`` (Student's with 5 degrees of freedom), ``laplace``, ``skewed`` or ``mixed`` (3 % of
-    the documents differ four times as much)."""
+    """``normal``, or ``t`` (Student's with 5 degrees of freedom)."""
     scatter: float = 0.04
     """Of the logarithm of a model's bits for a long document."""
     saved: float = 0.4
@@ -33,9 +31,6 @@ PLANTED = {
     for noise, words in {
         "normal": "normal",
         "t": "Student's t, 5 degrees",
-        "laplace": "Laplace",
-        "skewed": "skewed to cheap",
-        "mixed": "3 % four times as far off",
     }.items()
     for size in (500, 2000)
     for leaked in (0, size // 100)
@@ -96,12 +91,7 @@ def _rates(planting: Planting, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _noise(kind: str, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Of variance 1, but for that of ``mixed``."""
-    noises: dict[str, Callable[[tuple[int, int]], Any]] = {
-        "normal": rng.standard_normal,
-        "t": lambda shape: rng.standard_t(5, shape) / np.sqrt(5 / 3),
-        "laplace": lambda shape: rng.laplace(size=shape) / np.sqrt(2),
-        "skewed": lambda shape: (3 - rng.gamma(3, 1, shape)) / np.sqrt(3),
-        "mixed": lambda shape: rng.standard_normal(shape) * np.where(rng.random(shape) < 0.03, 4, 1),
-    }
-    return np.asarray(noises[kind](size))
+    """Of variance 1."""
+    if kind == "t":
+        return np.asarray(rng.standard_t(5, size) / np.sqrt(5 / 3))
+    return rng.standard_normal(size)
