@@ -126,7 +126,7 @@ def resolve(words: tuple[str, ...]) -> Resolved:
     }
     if path == ["lm-eval"]:
         option_names |= _options_of_the_harness()
-    return Resolved(tuple(path), frozenset(option_names | {"--help"}))
+    return Resolved(tuple(path), frozenset(option_names | {"-h", "--help"}))
 
 
 @functools.cache
