@@ -15,6 +15,8 @@ EXTRAS = {
     "lm-eval": ("lm_eval",),
     "peft": ("peft",),
     "probes": ("automata", "sympy"),
+    "ray": ("ray",),
+    "s3": ("s3fs",),
     "tensorboard": ("tensorboardX",),
 }
 """For each extra of the distribution, the modules that it brings and nothing else needs."""

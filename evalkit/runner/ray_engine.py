@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.errors import UsageError, first_line
+from evalkit.extras import check_extra
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PlannedCell
 from evalkit.runner.pool import STOP_PATIENCE_S, Message, Settled, Stopped, serve
@@ -226,10 +227,9 @@ def _import_ray() -> Any:
     # What a run does is nobody else's business; and what Ray will do to CUDA_VISIBLE_DEVICES one day, now.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError(f"--engine ray needs Ray ({error}); pip install 'evalkit[ray]'") from error
+    check_extra("ray")
+    import ray
+
     return ray
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from evalkit.cells import files as cell_files
 from evalkit.errors import ScoringError, UsageError, first_line
+from evalkit.extras import pip_install
 from evalkit.files import atomic_write, cache_dir
 from evalkit.runner.claims import HEARTBEAT_S, STALE_S, claim_path, process_of, runs_here
 
@@ -221,7 +222,7 @@ class RemoteFolder:
             files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, skip_instance_cache=True)
         except (ImportError, ValueError) as error:
             raise UsageError(
-                f"cannot write to {self.url}: {first_line(error)}; for s3:// pip install 'evalkit[s3]'"
+                f"cannot write to {self.url}: {first_line(error)}; for s3:// {pip_install('s3')}"
             ) from error
         return files, root.rstrip("/")
 
