@@ -14,7 +14,8 @@ except ModuleNotFoundError:  # Windows
 HAS_HANDLE_LOCKS = fcntl is not None
 """Whether open files and folders can be locked without a file beside them."""
 
-_LOCK_NAME = ".evalkit.lock"
+LOCK_NAME = ".evalkit.lock"
+"""Of a lock's file, where folders cannot be locked."""
 
 
 def lock_handle(handle: int, *, wait: bool = True) -> None:
@@ -57,7 +58,7 @@ def path_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
         return
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path / _LOCK_NAME if path.is_dir() else f"{path}{_LOCK_NAME}")
+    lock = FileLock(path / LOCK_NAME if path.is_dir() else f"{path}{LOCK_NAME}")
     try:
         lock.acquire(blocking=wait)
     except Timeout:

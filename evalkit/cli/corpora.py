@@ -1,4 +1,4 @@
-"""``evalkit corpora``: import, list, show, verify and publish corpora."""
+"""``evalkit corpora``: import, list, show, verify, remove and publish corpora."""
 
 import dataclasses
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli import corpora_audit, corpora_check
-from evalkit.cli.parsing import JsonOption, StoreOption
+from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, StoreOption
 from evalkit.terminal import print_table, show, show_json
 
 if TYPE_CHECKING:
@@ -187,6 +187,38 @@ def verify_corpus(
         show(f"{name}: every document is as stored")
     if problems:
         raise typer.Exit(1)
+
+
+@app.command("rm")
+def remove_corpora(
+    names: Annotated[list[str], typer.Argument(help="Names from `evalkit corpora list`.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without it, only what would be removed is shown.")
+    ] = False,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--output", "-o", help="Folder of result cells to look through; repeatable.", show_default="runs"
+        ),
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Remove corpora from the store for good, all or none, and ask nothing. Cells keep their numbers."""
+    from evalkit.corpora.removal import removable, remove
+    from evalkit.errors import UsageError
+
+    corpora = removable(names, output or [DEFAULT_OUTPUT], store=store)
+    for corpus in corpora:
+        size = "broken" if corpus.num_documents is None else f"{corpus.num_documents:,} documents"
+        cells = f"{corpus.num_cells} cells" if corpus.num_cells else "no cell"
+        show(
+            f"{corpus.name}: {size}, {corpus.num_bytes_on_disk:,} bytes in {corpus.folder}; "
+            f"{cells} of {', '.join(map(str, output or [DEFAULT_OUTPUT]))} refer to it"
+        )
+    if not yes:
+        raise UsageError("nothing was removed; add --yes to remove what is listed above")
+    remove(corpora)
+    show(f"removed: {', '.join(corpus.name for corpus in corpora)}")
 
 
 @app.command("publish")

@@ -37,7 +37,7 @@ from evalkit.errors import CorpusError, first_line
 from evalkit.files import atomic_write, locked, parse_json, strict_json
 
 MANIFEST_FILE = "manifest.json"
-_SCORED_FILE = "scored"
+SCORED_FILE = "scored"
 """Stands in the folder of an incomplete corpus that cells name."""
 
 
@@ -80,7 +80,7 @@ def is_replaceable(folder: Path) -> bool:
     manifest, problems = read_manifest_file(folder)
     if manifest is None or problems:
         return False
-    return bool(manifest.incomplete) and not (folder / _SCORED_FILE).exists()
+    return bool(manifest.incomplete) and not (folder / SCORED_FILE).exists()
 
 
 def mark_scored(folder: Path) -> None:
@@ -89,7 +89,7 @@ def mark_scored(folder: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    (folder / _SCORED_FILE).touch()
+    (folder / SCORED_FILE).touch()
 
 
 def load_folder(folder: Path) -> Corpus:

@@ -117,6 +117,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         ["published/evil", "--offline", "--partial"],
         [EVIL, "--offline"],
     ],
+    ("corpora", "rm"): lambda folder: [["evil"], ["evil", "--output", EVIL], [EVIL, "--yes"]],
     ("corpora", "show"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],
     ("corpora", "verify"): lambda folder: [["evil"], ["evil", "--json"], [EVIL]],
     ("crawl", "arxiv"): lambda folder: [_WINDOW, [*_WINDOW, "--categories", EVIL]],

@@ -31,7 +31,7 @@ COMMANDS = {
     "bench": ["compress", "kernels", "profile", "score"],
     "compare": [],
     "compress": [],
-    "corpora": ["audit", "check", "import", "list", "publish", "rebuild", "show", "verify"],
+    "corpora": ["audit", "check", "import", "list", "publish", "rebuild", "rm", "show", "verify"],
     "cutoff": [],
     "crawl": [],  # its sources are found when it is called
     "curve": [],
