@@ -34,7 +34,7 @@ FLOORS = {
     "evalkit": (
         {"locks"},
         {"dates", "errors", "fields", "files", "spreadsheets", "stats", "version"},
-        {"displayed", "extras", "hub_errors", "isolation", "near_paths", "plugins", "terminal"},
+        {"contact", "displayed", "extras", "hub_errors", "isolation", "near_paths", "plugins", "terminal"},
         {"corpora", "models"},
         {"environment", "requests", "scoring", "tasks"},
         {"coding"},

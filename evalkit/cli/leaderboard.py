@@ -29,6 +29,37 @@ _Hardware = Annotated[str, typer.Option("--hardware", help="cpu, gpu, or auto: g
 _DEFAULT = Path("leaderboard.toml")
 
 
+@app.command("init")
+def init_command(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the leaderboard; made where there is none.")
+    ] = Path(),
+    contact: Annotated[
+        str | None,
+        typer.Option(
+            "--contact",
+            help="E-mail or web address that crawled sites are told.",
+            show_default="$EVALKIT_CONTACT; else it is asked for",
+        ),
+    ] = None,
+) -> None:
+    """Write a leaderboard.toml, a systemd service and timer, and a cron line; nothing is overwritten."""
+    import os
+    import sys
+
+    from evalkit.errors import UsageError
+    from evalkit.refresh.init import init
+
+    contact = contact or os.environ.get("EVALKIT_CONTACT")
+    if contact is None:
+        if not sys.stdin.isatty():
+            raise UsageError("say whom operators of crawled sites may write to: --contact, and your address")
+        contact = typer.prompt("E-mail or web address that crawled sites are told", err=True)
+    for path in init(folder, contact):
+        show(str(path))
+    show(f"Look through {folder / 'leaderboard.toml'}; the other files' first lines say how to start.")
+
+
 @app.command("window")
 def window_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Print the window, and the corpora that it has."""
@@ -55,12 +86,18 @@ def check_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
 
     gated = gate(*_read(config, date))
     _print_gates(gated)
-    _exit_unless_passed(gated)
+    if not all(gated_corpus.passed for gated_corpus in gated):
+        raise typer.Exit(1)
 
 
 @app.command("publish")
 def publish_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Keep manifest, profile and list of documents of the corpora that pass. Exits with 1 if one does not."""
+    _publish(config, date)
+
+
+def _publish(config: Path, date: str | None) -> None:
+    from evalkit.errors import CorpusError
     from evalkit.refresh.corpora import gate, publish
 
     settings, window = _read(config, date)
@@ -68,7 +105,9 @@ def publish_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     _print_gates(gated)
     for folder in publish(settings, gated):
         show(f"published: {folder}")
-    _exit_unless_passed(gated)
+    refused = [gated_corpus.corpus.name for gated_corpus in gated if not gated_corpus.passed]
+    if refused:
+        raise CorpusError(f"not published: {', '.join(refused)}; the gates that failed stand above")
 
 
 @app.command("score")
@@ -133,26 +172,36 @@ def refresh_command(
     hardware: _Hardware = "auto",
     output: _Site = Path("site"),
     docs: DocsOption = None,
+    commit: Annotated[bool, typer.Option("--commit", help="Commit what is new in the results.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Push that commit.")] = False,
 ) -> None:
-    """Crawl, publish, score, build the site; what a source, gate or model stops, the others go on without."""
-    from evalkit.errors import EvalkitError
+    """Crawl, publish, score, build the site; what a source, gate or model stops, the others go on without.
 
-    failed = False
-    steps: list[Callable[[], None]] = [
-        lambda: crawl_command(config, date),
-        lambda: publish_command(config, date),
-        lambda: score_command(config, date, hardware),
-    ]
-    for step in steps:
-        try:
-            step()
-        except typer.Exit:
-            failed = True
-        except EvalkitError as error:
-            complain(str(error))
-            failed = True
-    site_command(config, output, docs)
-    if failed:
+    Exits with 1 if anything failed or another refresh is running; `notify` of the file is told of it.
+    """
+    from evalkit.errors import EvalkitError, UsageError
+    from evalkit.refresh.unattended import StepFailure, notify, only_refresh, run_steps
+
+    if push and not commit:
+        raise UsageError("--push pushes a commit: add --commit")
+    date = date or dt.datetime.now(dt.UTC).date().isoformat()  # one window, also past midnight
+    settings, window = _read(config, date)
+    steps: dict[str, Callable[[], None]] = {
+        "crawl": lambda: crawl_command(config, date),
+        "publish": lambda: _publish(config, date),
+        "score": lambda: score_command(config, date, hardware),
+    }
+    if commit:
+        steps["commit"] = lambda: commit_command(config, date, push)
+    steps["site"] = lambda: site_command(config, output, docs)
+    try:
+        with only_refresh(settings):
+            failures = run_steps(steps, complain=complain)
+    except EvalkitError as error:
+        complain(str(error))
+        failures = [StepFailure("lock", str(error))]
+    if failures:
+        notify(settings, window, failures, complain=complain)
         raise typer.Exit(1)
 
 
@@ -174,11 +223,6 @@ def _print_gates(gated: "list[GatedCorpus]") -> None:
 
     for line in gate_lines(gated):
         show(line)
-
-
-def _exit_unless_passed(gated: "list[GatedCorpus]") -> None:
-    if not all(gated_corpus.passed for gated_corpus in gated):
-        raise typer.Exit(1)
 
 
 def _tell(text: str) -> None:

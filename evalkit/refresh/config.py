@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evalkit.contact import check_contact
 from evalkit.corpora.gates import Limits, parse_limits
 from evalkit.errors import UsageError, unknown_name
 from evalkit.files import parse_toml, plain_file_text, slug
@@ -20,6 +21,8 @@ _KEYS = {
     "token_bits": bool,
     "window": str,
     "delay_days": int,
+    "contact": str,
+    "notify": list,
     "models": dict,
     "sources": list,
     "gates": dict,
@@ -71,6 +74,10 @@ class LeaderboardConfig:
     sources: tuple[SourceConfig, ...]
     limits: Limits
     """How far a window's corpus may be from the previous one of its source."""
+    contact: str | None
+    """Whom the operators of crawled sites may write to, where the environment says nobody."""
+    notify: tuple[str, ...]
+    """Program and arguments that are told of what failed; empty: nobody is."""
 
     @property
     def cells_folder(self) -> Path:
@@ -115,6 +122,8 @@ def read_config(path: Path) -> LeaderboardConfig:
         anchors=_strings(models, "anchors", f"{path}, models"),
         sources=_read_sources(content.get("sources", []), path),
         limits=parse_limits(content.get("gates", {}), f"{path}, gates"),
+        contact=content.get("contact"),
+        notify=_strings(content, "notify", str(path)),
     )
     _check_values(config, path)
     return config
@@ -143,6 +152,8 @@ def _read_sources(tables: Sequence[Any], path: Path) -> tuple[SourceConfig, ...]
 
 def _check_values(config: LeaderboardConfig, path: Path) -> None:
     """Refuse values that have the right type and no meaning."""
+    if config.contact is not None:
+        check_contact(config.contact, f"{path}: contact")
     if not config.sources or not config.models:
         raise UsageError(f"{path}: name at least one model (models.always) and one source ([[sources]])")
     names = [source.source for source in config.sources]

@@ -1,5 +1,6 @@
 """The window's corpora: crawled into the store, compared with the previous ones, published without texts."""
 
+import os
 import re
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
         for spec in expand_spec(model):
             resolve_spec(spec, catalog)
     failed = []
+    environment = ({"EVALKIT_CONTACT": config.contact} if config.contact else {}) | os.environ
     for source in config.sources:
         name, names = window.corpus(source.source), _names(source, window)
         missing = {stored_name: lacks(stored_name) for stored_name in names}
@@ -59,7 +61,7 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
         days = ["--since", window.since.isoformat(), "--until", window.until.isoformat()]
         arguments = ["crawl", source.source, *days, "--name", name, *source.options]
         tell(f"evalkit {' '.join(arguments)}")
-        process = subprocess.run([sys.executable, "-m", "evalkit", *arguments], check=False)
+        process = subprocess.run([sys.executable, "-m", "evalkit", *arguments], check=False, env=environment)
         if process.returncode:
             problem = "incomplete" if any(map(lacks, names)) else f"exit code {process.returncode}"
             failed.append(f"{source.source} ({problem})")

@@ -7,6 +7,7 @@ from pathlib import Path
 from evalkit.cells.partial import PARTIAL_SUFFIX
 from evalkit.errors import CorpusError, ScoringError, UsageError, one_line, unknown_name
 from evalkit.files import TEMPORARY_SUFFIX, sweep
+from evalkit.locks import LOCK_NAME
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
 from evalkit.refresh.corpora import published_names
 from evalkit.runner.claims import CLAIM_SUFFIX
@@ -20,6 +21,7 @@ _UNFINISHED = (
     f":(exclude)*{PARTIAL_SUFFIX}/*",
     f":(exclude)*{CLAIM_SUFFIX}",
     f":(exclude)*{RUN_SUFFIX}",
+    f":(exclude)*{LOCK_NAME}",
     ":(exclude,glob)**/.*.????????.tmp",  # of versions before December 2026
 )
 """What git is not to look at: files that others are writing, or had begun when they were killed."""
@@ -131,16 +133,17 @@ def commit(config: LeaderboardConfig, message: str, *, push: bool, tell: Callabl
         if path.is_dir() and not path.is_symlink():
             sweep(path)
     _git(folder, "add", "--all", "--", ".", *_UNFINISHED)
-    if not _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "."):
+    is_new = bool(_git(folder, "status", "--porcelain", "--untracked-files=no", "--", "."))
+    if is_new:
+        _git(folder, "commit", "--quiet", "--message", f"{message} [skip ci]", "--", ".")
+        tell(_git(folder, "log", "-1", "--format=%h %s"))
+    else:
         tell("nothing new in the results")
-        return False
-    _git(folder, "commit", "--quiet", "--message", f"{message} [skip ci]", "--", ".")
-    tell(_git(folder, "log", "-1", "--format=%h %s"))
-    if push:
+    if push:  # also what an earlier push could not
         # Somebody may have pushed while this was scoring.
         _git(folder, "pull", "--quiet", "--rebase")
         _git(folder, "push", "--quiet")
-    return True
+    return is_new
 
 
 def _git(folder: Path, *arguments: str) -> str:

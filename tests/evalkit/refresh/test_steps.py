@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,8 +97,23 @@ def test_a_refresh_step_by_step_and_the_next_as_one(board: Path) -> None:
     assert sum(path.startswith("results/cells/toy-2026-10-01/") for path in remote) == 6
     assert "mine.txt" not in remote
 
-    # A month later everything at once; the source that is down stops nothing, and the exit code tells of it.
-    code, said = step("refresh", "--date", "2026-11-20")
+    # A month later everything at once; the source that is down stops nothing, and the program is told of it.
+    program = f"import sys; open({str(board / 'told.json')!r}, 'w').write(sys.stdin.read())"
+    config = CONFIG.replace("{documents}", "30")
+    (board / "leaderboard.toml").write_text(
+        f"notify = {json.dumps([sys.executable, '-c', program])}\n{config}"
+    )
+    subprocess.run(["git", "commit", "-qam", "somebody is told"], check=True)
+    code, said = step("refresh", "--date", "2026-11-20", "--commit", "--push")
+    [failure] = json.loads((board / "told.json").read_text())["failures"]
+    assert failure["step"] == "crawl" and "not crawled: down (exit code 1)" in failure["message"]
+    remote_log = subprocess.run(
+        ["git", "-C", str(board.parent / "remote"), "log", "-2", "--format=%s", "main"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert remote_log == ["Results of 2026-11-01 to 2026-11-15 [skip ci]", "somebody is told"]
     assert code == 1 and "toy-2026-11-01 after toy-2026-10-01: passed" in said
     site = board / "site"
     assert "toy-2026-11-01" in (site / "index.html").read_text(encoding="utf-8")
