@@ -43,7 +43,7 @@ FLOORS = {
         {"analysis"},
         {"runner"},
         {"embedded", "exports", "live", "report", "plots"},
-        {"refresh"},
+        {"explore", "refresh"},
         {"api", "cli"},
         {"__main__"},
     ),

@@ -2,7 +2,7 @@
 
 Tokens of several bytes have no cost below themselves, so that any finer split is a convention. This one
 is used wherever bytes are counted together that are not whole tokens (classes, positions, passages, the
-explorer's pages; ``charged`` in ``report/static/document.js`` is the same rule in JavaScript):
+explorer's pages; ``charged`` in ``report/static/tokens.js`` is the same rule in JavaScript):
 
 * A token's bits are spread evenly over its bytes. Nothing else is known of them, and no byte of a token is
   made to look more surprising than another. Tokens may end inside a character; bytes are what is counted.

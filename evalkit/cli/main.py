@@ -19,6 +19,7 @@ from evalkit.cli import (
     curve,
     cutoff,
     env,
+    explore,
     export,
     leaderboard,
     leaks,
@@ -80,6 +81,7 @@ app.command("losses")(losses.losses_command)
 app.command("cutoff")(cutoff.cutoff_command)
 app.command("leaks")(leaks.leaks_command)
 app.command("report")(report.report_command)
+app.command("explore")(explore.explore_command)
 app.command("plot", cls=plot.PlotCommand)(plot.plot_command)
 app.command("export", cls=export.ExportCommand)(export.export_command)
 app.command("table")(table.table_command)

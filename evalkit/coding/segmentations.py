@@ -43,7 +43,7 @@ class Spellings:
             ModelError: the model says of none what it stands for.
         """
         before = model.encode("a").ids.tolist()  # SentencePiece takes a space from a text's first token
-        self._bytes = [_token_bytes(model, token, before) for token in range(model.vocab_size)]
+        self._bytes = [token_bytes(model, token, before) for token in range(model.vocab_size)]
         self._ids: dict[bytes, list[int]] = {}
         for token, data in enumerate(self._bytes):
             if data:
@@ -247,7 +247,7 @@ def _extend(
     draw.log_weight += log_sum
 
 
-def _token_bytes(model: DecodingModel, token: int, before: Sequence[int]) -> bytes:
+def token_bytes(model: DecodingModel, token: int, before: Sequence[int]) -> bytes:
     """What a token stands for within a text; nothing for ids that no text has."""
     try:
         data = model.decode([*before, token])

@@ -60,7 +60,7 @@ def write_explorer(
         labels = [model.label for model in models.values()]
         explored.append(ExploredCorpus(pages.column(index), labels, len(exploration[0].opened)))
     writer.page("explorer.html", "explorer.html", corpora=explored)
-    writer.page("explorer/document.html", "document.html", ["document.js"])
+    writer.page("explorer/document.html", "document.html", ["tokens.js", "document.js"])
     return {corpus.head.index for corpus in explored}
 
 

@@ -134,21 +134,30 @@ class Writer:
         return self._digests
 
 
-def standalone_page(template: str, **values: object) -> str:
-    """A page without scripts that belongs to no site, its style inside it.
+def standalone_page(template: str, scripts: Sequence[str] = (), **values: object) -> str:
+    """A page that belongs to no site, its style and scripts inside it.
 
     Args:
         template: a file of `templates`.
+        scripts: files of `static`, in this order; they may ask the server that the page came from.
         values: for the template.
     """
     import markupsafe
 
     style = _static(_STYLE)
     policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src {_hash(style)}"
+    script = "\n".join(map(_static, scripts))
+    if scripts:
+        policy += f"; script-src {_hash(script)}; connect-src 'self'; img-src data:"
     return (
         _templates()
         .get_template(template)
-        .render(style=markupsafe.Markup(style), content_security_policy=markupsafe.Markup(policy), **values)
+        .render(
+            style=markupsafe.Markup(style),
+            script=markupsafe.Markup(script),
+            content_security_policy=markupsafe.Markup(policy),
+            **values,
+        )
     )
 
 

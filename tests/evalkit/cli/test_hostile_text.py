@@ -139,6 +139,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ],
     ("decompress",): lambda folder: [[EVIL], [cell(folder, 0), "-o", EVIL]],
     ("env",): lambda folder: [[], ["--json"]],
+    ("explore",): lambda folder: [["--models", EVIL], ["--models", "rwkv7-nano", "--prefix", EVIL]],
     ("export",): lambda folder: [
         ["runs", "--format", "csv", "-o", "x.csv"],
         ["damaged", "--format", "csv", "-o", "x.csv"],

@@ -37,6 +37,7 @@ COMMANDS = {
     "curve": [],
     "decompress": [],
     "env": [],
+    "explore": [],
     "export": [],
     "leaks": [],
     "leaderboard": [

@@ -26,6 +26,7 @@ LISTS = {
     "evalkit bench profile": {"--models", "--threads"},
     "evalkit bench score": {"--models", "--corpora"},
     "evalkit compress": {"--prefix"},
+    "evalkit explore": {"--models", "--prefix"},
     "evalkit curve": {"--corpora", "--runs"},
     "evalkit snr": {"--corpora", "--runs"},
     "evalkit plan": {"--models", "--corpora"},
