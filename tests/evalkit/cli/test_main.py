@@ -71,6 +71,7 @@ SHORT = {"--output": ["-o"], "--quiet": ["-q"], "--verbose": ["-v"]}
 RUN_OPTIONS = {
     "--accept-versions": False,
     "--address": None,
+    "--audit": False,
     "--context-gain": None,
     "--corpora": None,
     "--date": None,
