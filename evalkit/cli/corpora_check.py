@@ -13,8 +13,13 @@ from evalkit.terminal import show, show_json
 def check_command(
     new: Annotated[str, typer.Argument(help="The new corpus: a name, a path, or a file *profile.json.")],
     against: Annotated[
-        str, typer.Option("--against", help="The previous one: a name, a path, or a profile.")
-    ],
+        str | None,
+        typer.Option(
+            "--against",
+            help="The previous one: a name, a path, or a profile.",
+            show_default="none: it is checked as the first window of its source",
+        ),
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option("--limit", help="NAME=NUMBER, e.g. max_duplicate_rate=0.05; repeatable."),
@@ -25,11 +30,13 @@ def check_command(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Check a new window's corpus against the previous: counts, languages, lengths, duplicates.
+    """Check a new window's corpus, also against the previous: counts, languages, lengths, duplicates.
 
     Exits with 1 if a gate is not passed.
     """
     from evalkit.corpora import gates
+    from evalkit.corpora.auditing import count_languages
+    from evalkit.corpora.store import load_corpus
     from evalkit.errors import UsageError
 
     values: dict[str, float] = {}
@@ -42,14 +49,19 @@ def check_command(
     limits = gates.parse_limits(values, "--limit")
     if save_profile and not save_profile.name.endswith(gates.PROFILE_FILE):
         raise UsageError(f"--save-profile {save_profile}: its name must end in {gates.PROFILE_FILE}")
-    old = gates.profile_of(against, store)
-    fresh = gates.profile_of(new, store)
-    findings = gates.check(fresh, old, limits)
+    if against is None:
+        corpus = load_corpus(new, store=store)
+        old, fresh = None, gates.profile(corpus)
+        _, wrong_language = count_languages(corpus.documents)
+        findings = gates.check_first(fresh, len(wrong_language), limits)
+    else:
+        old, fresh = gates.profile_of(against, store), gates.profile_of(new, store)
+        findings = gates.check(fresh, old, limits)
     if save_profile:
         gates.write_profile(fresh, save_profile)
     passed = all(finding.passed for finding in findings)
     if as_json:
-        content = {"new": fresh.name, "old": old.name, "passed": passed}
+        content = {"new": fresh.name, "old": old.name if old else None, "passed": passed}
         gate_rows = [dataclasses.asdict(finding) for finding in findings]
         show_json(content | {"gates": gate_rows})
     else:

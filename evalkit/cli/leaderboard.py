@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.parsing import JsonOption, PolicyOption
+from evalkit.cli.parsing import CommaLists, JsonOption, PolicyOption, names_or
 from evalkit.cli.report import DocsOption
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, show, show_json
@@ -103,9 +103,8 @@ def _publish(config: Path, date: str | None) -> None:
     settings, window = _read(config, date)
     gated = gate(settings, window)
     _print_gates(gated)
-    for folder in publish(settings, gated):
-        show(f"published: {folder}")
-    refused = [gated_corpus.corpus.name for gated_corpus in gated if not gated_corpus.passed]
+    publish(settings, gated, tell=show)
+    refused = [gated_corpus.name for gated_corpus in gated if not gated_corpus.passed]
     if refused:
         raise CorpusError(f"not published: {', '.join(refused)}; the gates that failed stand above")
 
@@ -120,6 +119,31 @@ def score_command(config: _Config = _DEFAULT, date: _Date = None, hardware: _Har
 
     settings, window = _read(config, date)
     num_cells, num_scored = score(settings, window, hardware=hardware, reporter=reporter_for(sys.stderr))
+    show(f"{num_cells} cells, {num_scored} of them scored now")
+
+
+@app.command("backfill")
+def backfill_command(
+    models: Annotated[
+        CommaLists, typer.Option("--model", "--models", help="Names or LOADER:TARGET, by commas.")
+    ] = None,
+    config: _Config = _DEFAULT,
+) -> None:
+    """Score models on every published corpus whose texts are in the store, as far as that is not done yet."""
+    import sys
+
+    from evalkit.errors import UsageError
+    from evalkit.refresh.config import read_config
+    from evalkit.refresh.results import backfill
+    from evalkit.refresh.unattended import only_refresh
+    from evalkit.runner.progress import reporter_for
+
+    names = names_or(models, ())
+    if not names:
+        raise UsageError("name at least one model: --model")
+    settings = read_config(config)
+    with only_refresh(settings):
+        num_cells, num_scored = backfill(settings, names, tell=_tell, reporter=reporter_for(sys.stderr))
     show(f"{num_cells} cells, {num_scored} of them scored now")
 
 

@@ -58,7 +58,7 @@ def audit(
         limits: up to where it passes.
     """
     documents, manifest = corpus.documents, corpus.manifest
-    counted, contradicted = _languages(documents)
+    counted, contradicted = count_languages(documents)
     ranked = sorted(documents, key=lambda document: _rank(f"{seed} {document.id}"))
     return Audit(
         schema_version=SCHEMA_VERSION,
@@ -143,7 +143,8 @@ def _long_lines(text: str) -> list[str]:
     return [line for line in stripped if len(line.encode()) >= MIN_LINE_BYTES]
 
 
-def _languages(documents: Iterable[Document]) -> tuple[tuple[LanguageCount, ...], tuple[str, ...]]:
+def count_languages(documents: Iterable[Document]) -> tuple[tuple[LanguageCount, ...], tuple[str, ...]]:
+    """Documents by stated and detected language; ids of those that are clearly not in the stated one."""
     counted: Counter[tuple[str, str]] = Counter()
     contradicted = []
     for document in documents:

@@ -37,6 +37,8 @@ from evalkit.errors import CorpusError, first_line
 from evalkit.files import atomic_write, locked, parse_json, strict_json
 
 MANIFEST_FILE = "manifest.json"
+DROPS_FILE = "dropped.jsonl"
+"""Beside a crawled corpus: a line for every document that is not in it, and why."""
 SCORED_FILE = "scored"
 """Stands in the folder of an incomplete corpus that cells name."""
 

@@ -31,7 +31,7 @@ _QUANTILES = tuple(percent / 100 for percent in range(0, 101, 5))
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How far a new corpus may be from the previous one."""
+    """How far a new corpus may be from the previous one, and what a first one must have."""
 
     min_documents_ratio: float = 0.5
     """Documents, new over old."""
@@ -47,6 +47,15 @@ class Limits:
     `evalkit.corpora.duplicates`. A crawl removes all of them by the same rule: any are a broken crawl's."""
     max_overlap_rate: float = 0.01
     """Share of documents that are in the previous corpus, byte for byte."""
+    min_documents: float = 10
+    """Documents of the first window of a source, which nothing can be compared with."""
+    min_median_bytes: float = 100
+    """Median bytes of a document of a first window: less are headings, notices, error pages."""
+    max_median_bytes: float = 1_000_000
+    """Median bytes of a document of a first window: more are dumps."""
+    max_wrong_language_rate: float = 0.02
+    """Share of a first window's documents that are clearly not in the language that they state; up to two are
+    let pass."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,13 +149,7 @@ def check(new: Profile, old: Profile, limits: Limits | None = None) -> list[Find
         f"distributions differ by {distance:.3f} (Kolmogorov-Smirnov), allowed "
         f"{limits.max_length_distance:g}",
     )
-    rate = new.num_near_duplicates / new.num_documents
-    gate(
-        "duplicates",
-        rate <= limits.max_duplicate_rate,
-        f"{new.num_near_duplicates:,} of {new.num_documents:,} documents repeat another: {rate:.2%}, allowed "
-        f"{limits.max_duplicate_rate:.2%}",
-    )
+    findings.append(_duplicates(new, limits))
     overlap = len(set(new.document_sha256) & set(old.document_sha256))
     rate = overlap / new.num_documents
     gate(
@@ -155,6 +158,53 @@ def check(new: Profile, old: Profile, limits: Limits | None = None) -> list[Find
         f"{overlap:,} documents are in {old.name} as well: {rate:.2%}, allowed {limits.max_overlap_rate:.2%}",
     )
     return findings
+
+
+_FEW_WRONG = 2
+"""Documents that may be in a wrong language whatever their share: quotations and lists of names mislead."""
+
+
+def check_first(new: Profile, num_wrong_language: int, limits: Limits | None = None) -> list[Finding]:
+    """Every gate that needs no previous window, in a fixed order.
+
+    Args:
+        new: of the first window of a source.
+        num_wrong_language: how many documents are clearly not in the language that they state.
+        limits: what it must have.
+    """
+    limits = limits or Limits()
+    median = new.length_quantiles[len(_QUANTILES) // 2]
+    wrong_rate = num_wrong_language / new.num_documents
+    is_in_language = num_wrong_language <= _FEW_WRONG or wrong_rate <= limits.max_wrong_language_rate
+    return [
+        Finding(
+            "documents",
+            new.num_documents >= limits.min_documents,
+            f"{new.num_documents:,}, at least {limits.min_documents:g} are needed",
+        ),
+        Finding(
+            "languages",
+            is_in_language,
+            f"{num_wrong_language:,} of {new.num_documents:,} documents are not in the language they state: "
+            f"{wrong_rate:.2%}, allowed {limits.max_wrong_language_rate:.2%} or {_FEW_WRONG} documents",
+        ),
+        Finding(
+            "median length",
+            limits.min_median_bytes <= median <= limits.max_median_bytes,
+            f"{median:,} bytes, allowed {limits.min_median_bytes:,g} to {limits.max_median_bytes:,g}",
+        ),
+        _duplicates(new, limits),
+    ]
+
+
+def _duplicates(new: Profile, limits: Limits) -> Finding:
+    rate = new.num_near_duplicates / new.num_documents
+    return Finding(
+        "duplicates",
+        rate <= limits.max_duplicate_rate,
+        f"{new.num_near_duplicates:,} of {new.num_documents:,} documents repeat another: {rate:.2%}, allowed "
+        f"{limits.max_duplicate_rate:.2%}",
+    )
 
 
 def _language_distance(new: Profile, old: Profile) -> tuple[float, str]:

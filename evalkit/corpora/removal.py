@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.corpora.audit import AUDIT_FILE
-from evalkit.corpora.folder import MANIFEST_FILE, SCORED_FILE
+from evalkit.corpora.folder import DROPS_FILE, MANIFEST_FILE, SCORED_FILE
 from evalkit.corpora.store import BUILTIN_NAMES, list_corpora, read_manifest, store_folder
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import TEMPORARY_SUFFIX, slug, temporary_folder
 from evalkit.locks import LOCK_NAME, path_lock
 
-_PATTERNS = (MANIFEST_FILE, "documents-*.parquet", SCORED_FILE, AUDIT_FILE, LOCK_NAME, f"*{TEMPORARY_SUFFIX}")
+_PATTERNS = (
+    MANIFEST_FILE,
+    "documents-*.parquet",
+    SCORED_FILE,
+    DROPS_FILE,
+    AUDIT_FILE,
+    LOCK_NAME,
+    f"*{TEMPORARY_SUFFIX}",
+)
 """Names of files in a corpus's folder."""
 
 

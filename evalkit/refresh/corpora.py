@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.corpora.audit import AUDIT_FILE, publishable, write_audit
-from evalkit.corpora.auditing import audit
-from evalkit.corpora.gates import PROFILE_FILE, Finding, check, profile, read_profile, write_profile
+from evalkit.corpora.auditing import audit, count_languages
+from evalkit.corpora.gates import (
+    PROFILE_FILE,
+    Finding,
+    check,
+    check_first,
+    profile,
+    read_profile,
+    write_profile,
+)
 from evalkit.corpora.incomplete import incomplete_text, lacks
 from evalkit.corpora.store import Corpus, list_corpora, load_corpus, store_folder
-from evalkit.errors import CorpusError, CrawlError
+from evalkit.errors import CorpusError, CrawlError, EvalkitError
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
 from evalkit.models.targets import expand_spec
@@ -72,22 +80,26 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
 class GatedCorpus(NamedTuple):
     """A corpus of the window and what the gates say."""
 
-    corpus: Corpus
+    name: str
+    corpus: Corpus | None
+    """None where it cannot be read."""
     previous: str | None
-    """The corpus that it was compared with; None: it is its source's first, or incomplete."""
+    """The corpus that it was compared with; None where it was compared with none."""
     findings: tuple[Finding, ...]
 
     @property
     def passed(self) -> bool:
         """Whether it may be published."""
-        return all(finding.passed for finding in self.findings)
+        return self.corpus is not None and all(finding.passed for finding in self.findings)
 
 
 def gate(config: LeaderboardConfig, window: PublicationWindow) -> list[GatedCorpus]:
-    """Each source's corpus of the window against the last published one before it; incomplete ones fail.
+    """Each source's corpus of the window against the last published one before it, or as a first one.
+
+    Incomplete ones fail, and so do those that cannot be read.
 
     Raises:
-        CorpusError: none of the window's corpora is in the store, or one cannot be read.
+        CorpusError: none of the window's corpora is in the store.
     """
     stored = [
         (source.source, suffix)
@@ -100,10 +112,16 @@ def gate(config: LeaderboardConfig, window: PublicationWindow) -> list[GatedCorp
             f"no corpus of {window.since} to {window.until} is in {store_folder()}; "
             "`evalkit leaderboard crawl` makes them"
         )
-    return [
-        _gate_corpus(config, source, suffix, load_corpus(window.corpus(source, suffix)))
-        for source, suffix in stored
-    ]
+    return [_gate(config, source, suffix, window.corpus(source, suffix)) for source, suffix in stored]
+
+
+def _gate(config: LeaderboardConfig, source: str, suffix: str, name: str) -> GatedCorpus:
+    corpus = None
+    try:
+        corpus = load_corpus(name)
+        return _gate_corpus(config, source, suffix, corpus)
+    except EvalkitError as error:  # of this corpus, or of the profile that it is compared with
+        return GatedCorpus(name, corpus, None, (Finding("readable", False, str(error)),))
 
 
 def _names(source: SourceConfig, window: PublicationWindow) -> list[str]:
@@ -116,30 +134,36 @@ def _is_stored(name: str) -> bool:
 
 
 def _gate_corpus(config: LeaderboardConfig, source: str, suffix: str, corpus: Corpus) -> GatedCorpus:
+    name = corpus.name
     if missing := incomplete_text(corpus.manifest):
         text = f"it lacks {missing}; `evalkit leaderboard crawl`, run again later, completes it"
-        return GatedCorpus(corpus, None, (Finding("complete", False, text),))
+        return GatedCorpus(name, corpus, None, (Finding("complete", False, text),))
     pattern = f"{source}-????-??-??-{suffix}" if suffix else f"{source}-????-??-??"
     profiles = config.corpora_folder.glob(f"{pattern}/{PROFILE_FILE}")
-    earlier = sorted(path for path in profiles if path.parent.name < corpus.name)
+    earlier = sorted(path for path in profiles if path.parent.name < name)
     if not earlier:
-        return GatedCorpus(corpus, None, ())
+        _, wrong_language = count_languages(corpus.documents)
+        findings = check_first(profile(corpus), len(wrong_language), config.limits)
+        return GatedCorpus(name, corpus, None, tuple(findings))
     previous = read_profile(earlier[-1])
-    return GatedCorpus(corpus, previous.name, tuple(check(profile(corpus), previous, config.limits)))
+    return GatedCorpus(name, corpus, previous.name, tuple(check(profile(corpus), previous, config.limits)))
 
 
 def gate_lines(gated: Sequence[GatedCorpus]) -> list[str]:
     """What the gates say, in words."""
     lines = []
-    for corpus, previous, findings in gated:
-        if previous is None and not findings:
-            lines.append(f"{corpus.name}: the first of its source, nothing to compare with")
-        elif previous is None:
-            lines.append(f"{corpus.name}: FAILED")
+    for gated_corpus in gated:
+        name, previous, verdict = gated_corpus.name, gated_corpus.previous, _verdict(gated_corpus.passed)
+        if previous is not None:
+            lines.append(f"{name} after {previous}: {verdict}")
+        elif len(gated_corpus.findings) > 1:
+            lines.append(f"{name}: the first of its source, {verdict}")
         else:
-            passed = all(finding.passed for finding in findings)
-            lines.append(f"{corpus.name} after {previous}: {_verdict(passed)}")
-        lines += [f"  {_verdict(finding.passed)}  {finding.gate}: {finding.text}" for finding in findings]
+            lines.append(f"{name}: {verdict}")
+        lines += [
+            f"  {_verdict(finding.passed)}  {finding.gate}: {finding.text}"
+            for finding in gated_corpus.findings
+        ]
     return lines
 
 
@@ -147,16 +171,38 @@ def _verdict(passed: bool) -> str:
     return "passed" if passed else "FAILED"
 
 
-def publish(config: LeaderboardConfig, gated: Sequence[GatedCorpus]) -> list[Path]:
+def publish(
+    config: LeaderboardConfig, gated: Sequence[GatedCorpus], *, tell: Callable[[str], None] | None = None
+) -> list[Path]:
     """Write manifest, profile, audit and list of documents of each corpus that passed; returns their folders.
 
     An audit compares with the store's corpora of earlier windows of the same source, and shows only words
     that anybody may show. What is beyond a limit of it is for people to judge and stops nothing.
+
+    Args:
+        config: says where.
+        gated: what the gates said.
+        tell: told of each folder when it is written, and of earlier corpora that cannot be compared with.
+
+    Raises:
+        CorpusError: one could not be written or looked at; the others are published.
     """
-    return [_publish_corpus(config, gated_corpus.corpus) for gated_corpus in gated if gated_corpus.passed]
+    tell = tell or (lambda _: None)
+    folders, problems = [], []
+    for gated_corpus in gated:
+        if gated_corpus.corpus is None or not gated_corpus.passed:
+            continue
+        try:
+            folders.append(_publish_corpus(config, gated_corpus.corpus, tell))
+            tell(f"published: {folders[-1]}")
+        except EvalkitError as error:
+            problems.append(f"{gated_corpus.name}: {error}")
+    if problems:
+        raise CorpusError(f"not published: {'; '.join(problems)}")
+    return folders
 
 
-def _publish_corpus(config: LeaderboardConfig, corpus: Corpus) -> Path:
+def _publish_corpus(config: LeaderboardConfig, corpus: Corpus, tell: Callable[[str], None]) -> Path:
     import pyarrow as pa
     import pyarrow.csv
 
@@ -172,20 +218,26 @@ def _publish_corpus(config: LeaderboardConfig, corpus: Corpus) -> Path:
             pa.Table.from_pylist(spreadsheet_rows(rows), schema=pa.schema(types)), temporary
         )
     write_profile(profile(corpus), folder / PROFILE_FILE)
-    audited = publishable(audit(corpus, _older_corpora(corpus.name)), corpus)
+    audited = publishable(audit(corpus, _older_corpora(corpus.name, tell)), corpus)
     for path in (folder / AUDIT_FILE, config.cells_folder / corpus.name / AUDIT_FILE):
         write_audit(audited, path)
     return folder
 
 
-def _older_corpora(name: str) -> list[Corpus]:
+def _older_corpora(name: str, tell: Callable[[str], None]) -> list[Corpus]:
     """The store's corpora that are called alike but for an earlier day, oldest first."""
     day = _DAY.search(name)
     if day is None:
         return []
     pattern = re.compile(re.escape(name[: day.start()]) + _DAY.pattern + re.escape(name[day.end() :]))
     names = [stored for stored in list_corpora() if pattern.fullmatch(stored) and stored < name]
-    return [load_corpus(stored) for stored in names]
+    older = []
+    for stored in names:
+        try:
+            older.append(load_corpus(stored))
+        except EvalkitError as error:
+            tell(f"{name}: not compared with {stored}, which cannot be read: {error}")
+    return older
 
 
 def published_names(config: LeaderboardConfig, window: PublicationWindow) -> list[str]:

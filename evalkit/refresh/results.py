@@ -1,11 +1,21 @@
 """What is made of the published corpora: cells, the site of all cells, and a commit of what is new."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalkit.cells.partial import PARTIAL_SUFFIX
-from evalkit.errors import CorpusError, ScoringError, UsageError, one_line, unknown_name
+from evalkit.corpora.gates import PROFILE_FILE
+from evalkit.corpora.store import Corpus, list_corpora, load_corpus, store_folder
+from evalkit.errors import (
+    CorpusError,
+    EvalkitError,
+    ModelError,
+    ScoringError,
+    UsageError,
+    one_line,
+    unknown_name,
+)
 from evalkit.files import TEMPORARY_SUFFIX, sweep
 from evalkit.locks import LOCK_NAME
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
@@ -50,8 +60,6 @@ def score(
         CorpusError: nothing was published.
         ScoringError: a cell failed; the others are kept.
     """
-    from evalkit.runner.corpora import run
-
     names = published_names(config, window)
     if not names:
         raise CorpusError(
@@ -59,23 +67,100 @@ def score(
             "`evalkit leaderboard publish` publishes those that pass the gates"
         )
     models = config.models + (config.gpu_models if _on_gpu(hardware) else ())
-    options = RunOptions(output=config.cells_folder, reporter=reporter or Silent())
-    results = [
-        run(
-            list(dict.fromkeys(models)),
-            names,
-            policy=policy,
-            token_bits=config.token_bits,
-            options=options,
+    corpora, problems = _readable(names)
+    return _score(config, models, corpora, problems, reporter)
+
+
+def backfill(
+    config: LeaderboardConfig,
+    models: Sequence[str],
+    *,
+    tell: Callable[[str], None],
+    reporter: Reporter | None = None,
+) -> tuple[int, int]:
+    """Score models on every corpus that was ever published and whose texts are in the store.
+
+    Args:
+        config: which policies.
+        models: names; they need not be in the file.
+        tell: told of the corpora whose texts are not in the store.
+        reporter: who is told of the cells; None: nobody.
+
+    Returns:
+        How many cells there are, and how many of these were scored now.
+
+    Raises:
+        UsageError: a model is unknown.
+        CorpusError: nothing was published, or no published corpus is in the store.
+        ScoringError: a cell failed; the others are kept.
+    """
+    names = sorted(path.parent.name for path in config.corpora_folder.glob(f"*/{PROFILE_FILE}"))
+    stored_names = set(list_corpora())
+    absent = [name for name in names if name not in stored_names]
+    if absent:
+        tell(f"not in {store_folder()}, and so not scored: {', '.join(absent)}")
+    if len(absent) == len(names):
+        raise CorpusError(
+            f"of the {len(names)} corpora published in {config.corpora_folder} none is in {store_folder()}; "
+            "say with $EVALKIT_CORPORA where their texts are"
         )
-        for policy in config.policies
-    ]
+    corpora, problems = _readable([name for name in names if name in stored_names])
+    return _score(config, models, corpora, problems, reporter)
+
+
+def _readable(names: Sequence[str]) -> tuple[list[Corpus], list[str]]:
+    """The corpora of the store that can be read, and what is wrong with the others."""
+    corpora, problems = [], []
+    for name in names:
+        try:
+            corpora.append(load_corpus(name))
+        except EvalkitError as error:
+            problems.append(str(error))
+    return corpora, problems
+
+
+def _score(
+    config: LeaderboardConfig,
+    models: Sequence[str],
+    corpora: Sequence[Corpus],
+    problems: Sequence[str],
+    reporter: Reporter | None,
+) -> tuple[int, int]:
+    """Numbers of cells and of those scored now; what failed is told at the end, problems before included."""
+    from evalkit.models.loading import LocatedModel, locate_models
+    from evalkit.runner.corpora import run
+
+    options = RunOptions(output=config.cells_folder, reporter=reporter or Silent())
+    problems, results = list(problems), []
+    models = list(dict.fromkeys(models))
+    located: list[LocatedModel] = []
+    try:
+        located = locate_models(models, options.load_options)
+    except ModelError:  # of one, as a file that is not there, it costs that one only
+        reachable = []
+        for model in models:
+            try:
+                locate_models([model], options.load_options)
+                reachable.append(model)
+            except ModelError as error:
+                problems.append(str(error))
+        located = locate_models(reachable, options.load_options) if reachable else []
+    for policy in config.policies if located and corpora else ():
+        try:
+            results.append(
+                run(located, corpora, policy=policy, token_bits=config.token_bits, options=options)
+            )
+        except EvalkitError as error:
+            problems.append(f"policy {policy}: {error}")
     failures = [failure for result in results for failure in result.failures]
     if failures:
         first = failures[0]
-        raise ScoringError(
-            f"{len(failures)} cells failed, the first is {first.model} on {first.subject}: {first.reason}"
+        problems.insert(
+            0,
+            f"{len(failures)} cells failed, the first is {first.model} on {first.subject}: {first.reason}",
         )
+    if problems:
+        raise ScoringError("; ".join(problems))
     return sum(len(result.cells) for result in results), sum(result.num_scored for result in results)
 
 

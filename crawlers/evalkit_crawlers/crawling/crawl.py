@@ -13,6 +13,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from evalkit.corpora.folder import DROPS_FILE
 from evalkit.corpora.incomplete import incomplete_text, reasons_text
 from evalkit.corpora.store import Corpus, Document, make_corpus, make_document, store_folder
 from evalkit.dates import utc_date
@@ -26,7 +27,6 @@ from evalkit_crawlers.crawling.progress import CrawlProgress, drops_text
 from evalkit_crawlers.crawling.sampling import sample
 from evalkit_crawlers.crawling.stories import Linked, with_stories
 from evalkit_crawlers.crawling.storing import (
-    DROPS_FILE,
     Crawled,
     earlier_corpora,
     earlier_names,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from evalkit.corpora.folder import DROPS_FILE
 from evalkit.corpora.incomplete import incomplete_text, is_replaceable_corpus
 from evalkit.corpora.store import (
     BUILTIN_NAMES,
@@ -19,9 +20,6 @@ from evalkit.errors import CorpusError, CrawlError
 from evalkit.files import atomic_write
 from evalkit_crawlers.crawling.plan import Plan
 from evalkit_crawlers.source import Drop
-
-DROPS_FILE = "dropped.jsonl"
-"""Beside a corpus: a line for every document that is not in it, and why."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -150,6 +150,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
         ["runs", "--format", "every-eval-ever", "--relationship", EVIL, "-o", "x"],
     ],
     ("parity",): lambda folder: [["runs"], ["runs", "--json"], ["runs", "--reference", EVIL], [EVIL]],
+    ("leaderboard", "backfill"): lambda folder: [["--model", EVIL]],
     ("leaderboard", "check"): _REFRESH,
     ("leaderboard", "commit"): _REFRESH,
     ("leaderboard", "crawl"): _REFRESH,

@@ -41,6 +41,7 @@ COMMANDS = {
     "export": [],
     "leaks": [],
     "leaderboard": [
+        "backfill",
         "check",
         "commit",
         "crawl",

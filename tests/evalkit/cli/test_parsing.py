@@ -30,6 +30,7 @@ LISTS = {
     "evalkit curve": {"--corpora", "--runs"},
     "evalkit snr": {"--corpora", "--runs"},
     "evalkit plan": {"--models", "--corpora"},
+    "evalkit leaderboard backfill": {"--model"},
     "evalkit losses": {"--corpora", "--models", "--axes"},
     "evalkit compare": {"--ignore-tensors", "--prefix"},
     "evalkit cutoff": {"--corpora", "--panel"},

@@ -9,6 +9,7 @@ import pytest
 from evalkit.corpora.gates import (
     Limits,
     check,
+    check_first,
     parse_limits,
     profile,
     read_profile,
@@ -46,6 +47,31 @@ def failed(corpus: Corpus, limits: Limits | None = None) -> set[str]:
 
 def test_a_window_like_the_last_one_passes() -> None:
     assert failed(window("new", documents(200, 85), documents(300, 18, language="de"))) == set()
+
+
+def test_a_first_window_has_what_every_corpus_has() -> None:
+    def failed_first(*parts: list[Document], num_wrong: int = 0, limits: Limits | None = None) -> set[str]:
+        findings = check_first(profile(window("first", *parts)), num_wrong, limits)
+        assert [finding.gate for finding in findings] == [
+            "documents",
+            "languages",
+            "median length",
+            "duplicates",
+        ]
+        return {finding.gate for finding in findings if not finding.passed}
+
+    assert failed_first(documents(0, 10)) == set()
+    assert failed_first(documents(0, 9)) == {"documents"}
+    assert failed_first(documents(0, 9), limits=Limits(min_documents=9)) == set()
+    assert failed_first(documents(0, 100), num_wrong=2) == set()
+    assert failed_first(documents(0, 100), num_wrong=3) == {"languages"}
+    assert failed_first(documents(0, 150), num_wrong=3) == set()  # just 2 %
+    notices = [make_document(f"{number} is no page", source="toy") for number in range(12)]
+    assert failed_first(notices) == {"median length"}
+    dumps = Limits(max_median_bytes=1000)
+    assert failed_first(documents(0, 12), limits=dumps) == {"median length"}
+    again = [dataclasses.replace(document, id=f"again-{document.id}") for document in documents(0, 4)]
+    assert failed_first(documents(0, 96), again) == {"duplicates"}
 
 
 def test_a_broken_crawl_is_named_by_what_it_broke() -> None:
@@ -121,3 +147,15 @@ def test_the_command_exits_with_one_where_a_gate_fails(
     assert run_cli("corpora", "check", "half", "--against", "new.profile.json", *loose).exit_code == 0
     unknown = run_cli("corpora", "check", "neww", "--against", "old")
     assert unknown.exit_code == 2 and "Did you mean new" in unknown.stderr
+
+
+def test_a_first_window_is_checked_without_another(tmp_path: Path) -> None:
+    german = "Der Fluss fließt durch das Tal, und die Kinder spielen am Ufer unter den alten Bäumen. " * 12
+    wrong = [make_document(f"{number}. {german}", source="toy", language="en") for number in range(3)]
+    save_corpus(make_corpus("first", [*documents(0, 12), *wrong]), tmp_path)
+    outcome = run_cli(
+        "corpora", "check", "first", "--store", tmp_path, "--limit", "max_duplicate_rate=1", "--json"
+    )
+    content = json.loads(outcome.stdout)
+    assert (outcome.exit_code, content["old"], content["passed"]) == (1, None, False)
+    assert [gate["gate"] for gate in content["gates"] if not gate["passed"]] == ["languages"]

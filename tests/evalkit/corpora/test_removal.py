@@ -31,7 +31,8 @@ def test_a_corpus_is_removed_with_yes_and_its_cells_are_told(store: Path, tmp_pa
     assert f"3 cells of {tmp_path / 'cells'} refer to it" in shown.stdout
     assert f"no cell of {tmp_path / 'cells'} refer" in shown.stdout
     assert list_corpora(store) == ["python-stdlib", "autumn", "winter"]
-    (store / "autumn" / "audit.json").touch()
+    for name in ("audit.json", "dropped.jsonl", "scored"):  # of an audit, a crawl, a run
+        (store / "autumn" / name).touch()
     assert remove(store, "autumn", "autumn", "--yes", *options).exit_code == 0
     assert [path.name for path in store.iterdir()] == ["winter"]
     assert (tmp_path / "cells" / "autumn" / "zstd" / "c.json").exists()

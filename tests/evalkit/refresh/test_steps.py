@@ -72,7 +72,7 @@ def test_a_refresh_step_by_step_and_the_next_as_one(board: Path) -> None:
     code, said = step("score", "--date", "2026-10-20")
     assert code == 1 and "evalkit leaderboard publish" in said
     code, said = step("publish", "--date", "2026-10-20")
-    assert code == 0 and "toy-2026-10-01: the first of its source" in said
+    assert code == 0 and "toy-2026-10-01: the first of its source, passed" in said
     published = board / "results" / "corpora" / "toy-2026-10-01"
     assert sorted(path.name for path in published.iterdir()) == [
         "audit.json",
@@ -166,6 +166,7 @@ def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         options = ["--languages", "en", "--contact", "me@uni.internal", "--allow-private-hosts"]
         options += [f"--endpoint=en.wikipedia.org={server.endpoints['en.wikipedia.org']}"]
         source = f'[[sources]]\nsource = "wikipedia"\noptions = {json.dumps(options)}\n'
+        source += "[gates]\nmin_documents = 4\n"
         (tmp_path / "leaderboard.toml").write_text(CONFIG.partition("[[sources]]")[0] + source)
         monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "corpora"))
         monkeypatch.chdir(tmp_path)
@@ -258,7 +259,7 @@ def test_several_corpora_of_one_crawl_are_gated_each_against_its_own(
     october, november = (last_window(config, dt.date(2026, month, 18)) for month in (10, 11))
     publish(config, gate(config, october))
     assert published_names(config, october) == ["papers-2026-10-01-cs", "papers-2026-10-01-math"]
-    verdicts = {gated.corpus.name: (gated.previous, gated.passed) for gated in gate(config, november)}
+    verdicts = {gated.name: (gated.previous, gated.passed) for gated in gate(config, november)}
     assert verdicts == {
         "papers-2026-11-01-cs": ("papers-2026-10-01-cs", True),
         "papers-2026-11-01-math": ("papers-2026-10-01-math", False),
