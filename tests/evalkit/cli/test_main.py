@@ -71,7 +71,6 @@ OPTIONS = ["--debug", "--help", "--install-completion", "--show-completion", "--
 SHORT = {"--output": ["-o"], "--quiet": ["-q"], "--verbose": ["-v"]}
 RUN_OPTIONS = {
     "--accept-versions": False,
-    "--audit": False,
     "--address": None,
     "--audit": False,
     "--context-gain": None,
