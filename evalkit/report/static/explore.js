@@ -12,6 +12,7 @@
   const names = rows.map((row) => row.cells[0].textContent);
   const view = tokenView(document.getElementById("text"), document.getElementById("tip"), document.getElementById("scale"), choose);
   const DELAY_MS = 150;
+  const MOST_TOKENS = 12;
   let timer = 0, choiceTimer = 0, isAsking = false;
   let reading = null, before = null, held = null, continuation = "";
 
@@ -84,37 +85,56 @@
     choiceTimer = setTimeout(predict, DELAY_MS, segment);
   }
 
-  // The predictions of every model at the token in which a byte of the text lies.
-  async function predict({ start }) {
-    const text = reading.typed;
-    const target = document.getElementById("predictions");
-    const place = `At byte ${commas(start)}:`;
-    chosen.textContent = place;
-    const parts = await Promise.all(names.map(async (name, model) => {
-      const token = tokenAt(reading.models[model].tokens.lengths, start);
-      try {
-        return table(name, reading.models[model].tokens.bits[token] / 100, await ask("/predictions", { text, model, token }));
-      } catch (error) {
-        return element("section", {}, element("h3", {}, name), element("p", {}, error.message));
-      }
+  // The predictions of every model at the tokens of a segment: where characters or the two models' tokens do not
+  // end together, it has several, and what was likelier at the later ones is asked when it is opened.
+  function predict({ start, end }) {
+    chosen.textContent = `At bytes ${commas(start)}–${commas(end)}:`;
+    document.getElementById("predictions").replaceChildren(...names.map((name, model) => {
+      const tokens = tokensWithin(reading.models[model].tokens.lengths, start, end);
+      const parts = tokens.slice(0, MOST_TOKENS).map((token, place) => opened(model, token, place === 0));
+      const more = tokens.length - parts.length;
+      return element("section", {}, element("h3", {}, name), ...parts, more > 0 ? element("p", {}, `and ${more} more`) : null);
     }));
-    if (reading.typed === text && chosen.textContent === place) target.replaceChildren(...parts);
   }
 
-  function tokenAt(lengths, byte) {
-    let end = 0;
-    return lengths.findIndex((length) => (end += length) > byte);
+  // Places of the tokens that lie in a stretch of bytes, in part or as a whole; those without bytes are left out.
+  function tokensWithin(lengths, start, end) {
+    const places = [];
+    let from = 0;
+    lengths.forEach((length, place) => {
+      if (length && from < end && from + length > start) places.push({ place, from, end: from + length });
+      from += length;
+    });
+    return places;
   }
 
-  function table(name, bits, { rank, probability, likeliest }) {
+  function opened(model, { place, from, end }, isFirst) {
+    const { typed: text, models } = reading;
+    const bits = models[model].tokens.bits[place] / 100;
+    const tokenBytes = new TextEncoder().encode(text).subarray(from, end);
+    const target = element("div", {}, "…");
+    const details = element("details", { open: isFirst },
+      element("summary", {}, element("code", {}, view.quoted(tokenBytes)), ` ${fixed(bits, 2)} bits`), target);
+    details.addEventListener("toggle", async () => {
+      if (!details.open || target.dataset.asked) return;
+      target.dataset.asked = "yes";
+      try {
+        target.replaceChildren(...likelier(await ask("/predictions", { text, model, token: place })));
+      } catch (error) {
+        target.replaceChildren(element("p", {}, error.message));
+      }
+    });
+    return details;  // opening it in the page is a toggle too, also where it is open from the start
+  }
+
+  function likelier({ rank, probability, likeliest }) {
     const percent = (share) => `${fixed(100 * share, 2)} %`;
     const lines = likeliest.map((part) => element("tr", {},
       element("th", { scope: "row", class: "text" }, element("code", {}, part.bytes.length ? view.quoted(new Uint8Array(part.bytes)) : "no text")),
       element("td", {}, percent(part.probability)), element("td", { class: "text" }, part.is_texts_own ? "the text's own" : "")));
     const heads = [["text", "token"], ["", "probability"]].map(([kind, label]) => element("th", { scope: "col", class: kind }, label));
-    return element("section", {}, element("h3", {}, name),
-      element("p", {}, `The text's own token: ${percent(probability)}, ${fixed(bits, 2)} bits, rank ${commas(rank)}.`),
-      element("table", { class: "numbers" }, element("thead", {}, element("tr", {}, ...heads, element("td", {}))), element("tbody", {}, ...lines)));
+    return [element("p", {}, `The text's own token: ${percent(probability)}, rank ${commas(rank)}.`),
+      element("table", { class: "numbers" }, element("thead", {}, element("tr", {}, ...heads, element("td", {}))), element("tbody", {}, ...lines))];
   }
 
   async function drawContinuation() {

@@ -65,6 +65,7 @@ def _use(server: ExploreServer, page: Any, nanos: list[TokenModel]) -> None:
         likely = predictions(model, "import os\nimport re", 18)
         section = page.locator("#predictions section").nth(place)
         expect(section.locator("p")).to_contain_text(f"rank {likely.rank:,}.")
+        expect(section.locator("summary")).to_contain_text("‹e›")
         best = section.locator("tbody tr").first
         assert best.locator("td").first.inner_text() == f"{100 * likely.likeliest[0].probability:.2f} %"
         assert best.locator("code").inner_text() == f"‹{likely.likeliest[0].data.decode()}›"
@@ -82,6 +83,14 @@ def _use(server: ExploreServer, page: Any, nanos: list[TokenModel]) -> None:
     typed.fill(HOSTILE)
     expect(text).to_contain_text("[U+202E]")
     expect(text).to_contain_text("<script>window.pwned = 1</script><img src=x")
+    # A character of two tokens: what was likelier at the second is asked when it is opened.
+    text.locator("s").last.click()
+    section = page.locator("#predictions section").first
+    expect(section.locator("summary code")).to_have_text(["\\xc3", "\\xa9"])
+    expect(section.locator("table")).to_have_count(1)
+    section.locator("summary").last.click()
+    likely = predictions(nanos[0], HOSTILE, len(HOSTILE.encode()) - 1)
+    expect(section.locator("details").last.locator("p")).to_contain_text(f"rank {likely.rank:,}.")
     assert page.evaluate("window.pwned === undefined") and page.locator("img").count() == 0
     assert fits(page)
     if axe_is_installed():
