@@ -1,5 +1,6 @@
 """``evalkit explore``: a page of this machine's own, on which a text is typed and seen as models read it."""
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,10 +57,9 @@ def explore_command(
     with ExploreServer(port) as server:
         server.use(_loaded(names, options))
         show(f"{server.url} shows what {' and '.join(names)} make of a text; Ctrl-C ends it")
-        try:
+        with contextlib.suppress(KeyboardInterrupt):  # which is how it is ended
             server.serve_forever()
-        except KeyboardInterrupt:
-            show("ended")
+    show("ended")
 
 
 def _loaded(names: list[str], options: "LoadOptions") -> "list[TokenModel]":

@@ -11,7 +11,7 @@
   const rows = [...document.querySelectorAll("#totals tbody tr")];
   const names = rows.map((row) => row.cells[0].textContent);
   const view = tokenView(document.getElementById("text"), document.getElementById("tip"), document.getElementById("scale"), choose);
-  const DELAY_MS = 150;
+  const DELAY_MS = 150, SLOW_MS = 600;
   const MOST_TOKENS = 12;
   let timer = 0, choiceTimer = 0, isAsking = false;
   let reading = null, before = null, held = null, continuation = "";
@@ -31,6 +31,7 @@
   async function readTyped() {
     if (isAsking) return;  // it looks again when it has the answer
     isAsking = true;
+    let slow = 0;
     try {
       while (reading === null || reading.typed !== typed.value) {
         const text = typed.value;
@@ -38,7 +39,9 @@
         if (numBytes > Number(typed.dataset.maxBytes)) {
           throw new Error(`The text has ${commas(numBytes)} bytes, more than ${commas(Number(typed.dataset.maxBytes))}.`);
         }
+        slow = setTimeout(() => { status.textContent = "Reading …"; }, SLOW_MS);
         const answer = await ask("/reading", { text });
+        clearTimeout(slow);
         if (reading !== null) before = reading;
         reading = { ...answer, typed: text };
         show();
@@ -46,6 +49,7 @@
     } catch (error) {
       status.textContent = `${error.message}${reading && reading.num_bytes ? " Shown is an earlier text." : ""}`;
     } finally {
+      clearTimeout(slow);
       isAsking = false;
     }
   }
@@ -128,7 +132,7 @@
   }
 
   function likelier({ rank, probability, likeliest }) {
-    const percent = (share) => `${fixed(100 * share, 2)} %`;
+    const percent = (share) => share < 5e-5 ? "< 0.01 %" : `${fixed(100 * share, 2)} %`;
     const lines = likeliest.map((part) => element("tr", {},
       element("th", { scope: "row", class: "text" }, element("code", {}, part.bytes.length ? view.quoted(new Uint8Array(part.bytes)) : "no text")),
       element("td", {}, percent(part.probability)), element("td", { class: "text" }, part.is_texts_own ? "the text's own" : "")));
