@@ -55,8 +55,10 @@ def explore_command(
     rule = None if prefix is None else parse_rule(joined(prefix) or "", "--prefix")
     options = LoadOptions(device, dtype, trust_remote_code, max_context, prefix=rule)
     with ExploreServer(port) as server:
-        server.use(_loaded(names, options))
-        show(f"{server.url} shows what {' and '.join(names)} make of a text; Ctrl-C ends it")
+        loaded = _loaded(names, options)
+        server.use(loaded)
+        shown = " and ".join(model.identity.name for model in loaded)
+        show(f"{server.url} shows a text as read by {shown}; Ctrl-C ends it")
         with contextlib.suppress(KeyboardInterrupt):  # which is how it is ended
             server.serve_forever()
     show("ended")
@@ -73,9 +75,9 @@ def _loaded(names: list[str], options: "LoadOptions") -> "list[TokenModel]":
     from evalkit.models.loading import locate_models
     from evalkit.models.protocol import TokenModel
 
-    if not 1 <= len(names) <= 2:
-        raise UsageError(f"--models names {len(names)}; the page shows one or two side by side")
     located_models = locate_models(names, options)
+    if not 1 <= len(located_models) <= 2:  # a pattern of paths may stand for many
+        raise UsageError(f"--models names {len(located_models)}; the page shows one or two side by side")
     for located in located_models:
         if located.identity.loader == "codec":
             raise UsageError(

@@ -8,11 +8,12 @@ import torch
 
 from evalkit.errors import ScoringError, UsageError
 from evalkit.explore.reading import POLICY, decoding_model, encoded, spelling_context, text_bytes
-from evalkit.models.lanes import lane_reader
+from evalkit.models.lanes import LaneReader, lane_reader
 from evalkit.models.prefixes import prefix_under
 from evalkit.models.protocol import TokenModel
 
 MAX_SAMPLED_TOKENS = 500
+_PIECE_TOKENS = 1024
 
 
 class Sampling(NamedTuple):
@@ -63,7 +64,7 @@ def sample(
     rng = np.random.default_rng(sampling.seed)
     before = spelling_context(reader.model)
     pieces: list[bytes] = []
-    predictor = reader.start(torch.tensor([context]))
+    predictor = _start(reader, context)
     while len(pieces) < sampling.num_tokens and not is_stopped():
         token = _draw(reader.model.logits(predictor)[-1].double().cpu().numpy(), sampling.temperature, rng)
         data = text_bytes(reader.model, token, before)
@@ -73,6 +74,15 @@ def sample(
         if len(pieces) < sampling.num_tokens:
             predictor = reader.read(torch.tensor([[token]]))[:, -1]
     return Continuation(b"".join(pieces), len(pieces), has_ended=False)
+
+
+def _start(reader: LaneReader, context: list[int]) -> torch.Tensor:
+    """What predicts the id after a context; read in pieces, which bounds memory, where a reader can."""
+    num_first = _PIECE_TOKENS if reader.may_read_ahead else len(context)
+    predictor = reader.start(torch.tensor([context[:num_first]]))
+    for first in range(num_first, len(context), _PIECE_TOKENS):
+        predictor = reader.read(torch.tensor([context[first : first + _PIECE_TOKENS]]))[:, -1]
+    return predictor
 
 
 def _check(sampling: Sampling) -> None:
@@ -100,7 +110,7 @@ def _room(model: TokenModel, ids: list[int], num_prefix: int, num_tokens: int) -
 def _draw(
     logits: np.ndarray[tuple[int], np.dtype[np.float64]], temperature: float, rng: np.random.Generator
 ) -> int:
-    if np.isnan(logits).any():
+    if np.isnan(logits).any() or np.isposinf(logits).any():
         raise ScoringError("a logit is no number; the weights or the precision are broken")
     if temperature == 0:
         return int(np.argmax(logits))

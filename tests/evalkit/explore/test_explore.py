@@ -66,6 +66,9 @@ def test_a_continuation_is_drawn_from_the_predictions(nanos: list[TokenModel]) -
         warm = [sample(model, text, Sampling(12, 1.0, seed)) for seed in (3, 3, 4)]
         assert warm[0] == warm[1] != warm[2]
         assert sample(model, text, Sampling(12, 1.0, 3), is_stopped=lambda: True).num_tokens == 0
+    long = TEXT * 2  # read in pieces
+    likely = predictions(nanos[0], long + "~", len(long.encode())).likeliest[0]
+    assert sample(nanos[0], long, Sampling(1, 0, 0)).data == likely.data
     # As many as the context holds beside what is drawn: the last 508 bytes.
     rwkv, llama = nanos
     tail = ("import os\n" * 51)[:508]
@@ -199,7 +202,9 @@ def test_ctrl_c_ends_it_in_the_midst_of_an_answer() -> None:
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("http://127.0.0.1:") and "rwkv7-nano" in line
+        assert line.startswith("http://127.0.0.1:") and line.endswith(
+            "/ shows a text as read by rwkv7-nano; Ctrl-C ends it\n"
+        )
         address = line.split()[0]
         port = int(address.rstrip("/").rpartition(":")[2])
         body = json.dumps({"text": "x" * MAX_TEXT_BYTES})
