@@ -361,8 +361,11 @@ def cache_dir() -> Path:
     """
     if configured := os.environ.get("EVALKIT_CACHE"):
         return Path(configured)
-    folder = user_cache_path("evalkit", appauthor=False)
-    return folder if folder.is_absolute() else Path(_passing_cache().name)  # without a home it is not
+    try:
+        folder = user_cache_path("evalkit", appauthor=False)
+    except RuntimeError:  # there is no home; older releases of platformdirs leave the ~ where it is
+        folder = Path("~")
+    return folder if folder.is_absolute() else Path(_passing_cache().name)
 
 
 @functools.cache

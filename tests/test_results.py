@@ -22,6 +22,7 @@ from evalkit.refresh.results import site
 from evalkit.scoring.documents import SCORER_VERSION
 from evalkit_tasks.training.cells import read_cells as read_probe_cells
 from evalkit_tasks.training.spec import TRAINER_VERSION
+from tests.support.opened_files import counted, jsons
 from tests.support.toys import ROOT, run_cli
 
 RESULTS = ROOT / "results"
@@ -115,7 +116,10 @@ def test_the_committed_curve_is_drawn_from_these_cells() -> None:
 
 def test_the_site_of_the_committed_results(tmp_path: Path, cells: dict[tuple[str, str], CorpusCell]) -> None:
     lines: list[str] = []
-    drawn = site(read_config(ROOT / "leaderboard.toml"), tmp_path / "site", tell=lines.append)
+    with counted() as opened:
+        drawn = site(read_config(ROOT / "leaderboard.toml"), tmp_path / "site", tell=lines.append)
+    counts = jsons(RESULTS, opened)
+    assert len(counts) > 190 and set(counts.values()) == {1}, [path for path in counts if counts[path] != 1]
     # No training run is committed, no cell of several contexts, no panel of documents from before.
     undrawn = {"curve", "context-gain", "cutoffs"} & set(plots.find_plots().plots)
     assert {line.split(":")[0] for line in lines if "texts are not at hand" not in line} == {

@@ -350,10 +350,9 @@ class TaskCell(Displayed, Cell):
         Raises:
             ScoringError: the files are not what was written.
         """
-        remedy = "delete it and run again"
-        cell_files.read_content(self.path, remedy=remedy)
-        table = cell_files.read_rows(self.path.with_suffix(".parquet"), remedy=remedy)
-        rows: list[dict[str, JsonValue]] = table.to_pylist()
+        path, remedy = self.path.with_suffix(".parquet"), "delete it and run again"
+        cell_files.check_rows(path, self.documents.parquet_sha256, remedy=remedy)
+        rows: list[dict[str, JsonValue]] = cell_files.read_rows(path, remedy=remedy).to_pylist()
         return rows
 
     @property

@@ -164,7 +164,9 @@ def planned_specs(
 def _work(located: LocatedModel, spec: CellSpec) -> float:
     """How much there is to do in a cell, as far as sizes tell."""
     num_parameters = located.identity.details.get("num_parameters")
-    return spec.corpus.num_bytes * float(num_parameters or _FEW_PARAMETERS)
+    if not isinstance(num_parameters, int):  # not known; or no cell can say it, and the model fails its cells
+        num_parameters = _FEW_PARAMETERS
+    return float(spec.corpus.num_bytes * max(1, num_parameters))
 
 
 def _load_corpora(corpora: Sequence[str | os.PathLike[str] | Corpus], reporter: Reporter) -> list[Corpus]:

@@ -105,7 +105,7 @@ def test_cells_go_to_s3_and_are_taken_up_from_there(bucket: str, tmp_path: Path)
 
 
 def test_a_bucket_out_of_reach_is_told_before_anything_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"cannot write to nowhere://x: .*pip install 'evalkit\[s3\]'"):
+    with pytest.raises(UsageError, match=r"cannot write to nowhere://x: .*pip install 'evalkit-bpb\[s3\]'"):
         score("nowhere://x")
     monkeypatch.setattr(
         "fsspec.implementations.memory.MemoryFileSystem.find",

@@ -20,6 +20,7 @@ from evalkit.models.hf import long_texts
 from evalkit.models.hf import model as hf
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hub import HubSnapshot
+from evalkit.models.prefixes import WITH_CONTEXT
 from evalkit.models.protocol import LoadOptions, TokenModel
 from tests.support.architectures import REPRESENTATIVE
 from tests.support.tiny_models import (
@@ -190,8 +191,8 @@ def test_special_strings_in_a_document_are_scored_as_text(make: Any, tmp_path: P
 @pytest.mark.parametrize(
     ("settings", "rule", "policies"),
     [
-        ({"adds_bos": True}, "bos", {"lm-eval": (1,), "uncheatable": (1,)}),
-        ({}, "eos", {"lm-eval": (1,), "uncheatable": ()}),
+        ({"adds_bos": True}, "bos", {"lm-eval": (1,), WITH_CONTEXT: (1,), "uncheatable": (1,)}),
+        ({}, "eos", {"lm-eval": (1,), WITH_CONTEXT: (), "uncheatable": ()}),
     ],
 )
 def test_default_prefixes(

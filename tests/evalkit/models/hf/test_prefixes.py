@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, processors
 from evalkit.errors import ModelError
 from evalkit.models.hf import model as hf
 from evalkit.models.hf.prefixes import tokenizer_start
-from evalkit.models.prefixes import Prefix
+from evalkit.models.prefixes import WITH_CONTEXT, Prefix
 from evalkit.models.protocol import LoadOptions
 from tests.support.tiny_models import (
     TEXTS,
@@ -202,12 +202,14 @@ def test_an_option_holds_under_every_policy_and_the_catalog_s_rule_under_documen
     assert by_catalog.prefix == "eos"
     assert by_catalog.policy_prefixes == {
         "lm-eval": Prefix("bos", (bos,)),
+        WITH_CONTEXT: Prefix("bos", (bos,)),
         "uncheatable": Prefix("bos", (bos,)),
     }
     by_option = hf.identify(entry(folder, prefix="bos"), LoadOptions(prefix="token:5,6"))
     assert by_option.prefix == "token:5,6"
     assert by_option.policy_prefixes == {
         "lm-eval": Prefix("token:5,6", (5, 6)),
+        WITH_CONTEXT: Prefix("token:5,6", (5, 6)),
         "uncheatable": Prefix("token:5,6", (5, 6), (5, 6)),
     }
     # The option's bos, and the catalog's uncheatable_bos, are its loop with add_bos=True.
