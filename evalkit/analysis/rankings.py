@@ -10,6 +10,7 @@ shown (`cutoff.is_newer_than`), or all of them where none is: for this each view
 
 import dataclasses
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from evalkit.analysis.document_dates import Dates, dates_of
 from evalkit.analysis.estimates import (
     ALONE,
     Estimate,
+    Sums,
     differences,
     is_near_only,
     levels,
@@ -38,6 +40,13 @@ class Choice(NamedTuple):
     month: str | None
 
 
+class PartialLevel(NamedTuple):
+    """An aggregate over those of a view's corpora that a model has: it compares with no other model's."""
+
+    level: Estimate
+    num_corpora: int
+
+
 @dataclasses.dataclass(frozen=True)
 class View:
     """The aggregates over the corpora of a choice; corpora and models are indices among the results'."""
@@ -49,6 +58,8 @@ class View:
     """By aggregate, then model."""
     pairs: Mapping[str, PairTable]
     """By aggregate."""
+    partial: Mapping[str, Mapping[int, PartialLevel]]
+    """By aggregate, then model: of those that have a cell on some of the corpora, and not on each."""
 
     def ranks(self, kind: str, shown: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Rank intervals among the models shown."""
@@ -182,7 +193,8 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
                 kind: PairTable(differences(kind, sums, configurations), [by_kind[kind]] if near_only else [])
                 for kind in AGGREGATES
             }
-        return View(corpora, tuple(configurations), by_kind, pairs_by_kind)
+        partial = _partial_levels(results, policy, corpora, corpus_levels, together)
+        return View(corpora, tuple(configurations), by_kind, pairs_by_kind, partial)
 
     # Many choices leave the same corpora: each is computed once.
     computed: dict[tuple[str, tuple[int, ...]], View] = {}
@@ -207,6 +219,38 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
         dict(sorted(computed.items())),
         dates,
     )
+
+
+def _partial_levels(
+    results: Results,
+    policy: str,
+    corpora: tuple[int, ...],
+    corpus_levels: Sequence[Mapping[int, Estimate]],
+    together: Sequence[Sums],
+) -> dict[str, dict[int, PartialLevel]]:
+    """`View.partial` of these corpora.
+
+    Args:
+        results: the cells.
+        policy: under which models are compared.
+        corpora: of the view.
+        corpus_levels: of each corpus by itself.
+        together: of each corpus, resampled together.
+    """
+    by_corpora = defaultdict(list)
+    for index in sorted(_compared(results, policy)):
+        scored = tuple(corpus for corpus in corpora if index in results.corpora[corpus].cells)
+        if 0 < len(scored) < len(corpora):
+            by_corpora[scored].append(index)
+    partial: dict[str, dict[int, PartialLevel]] = {kind: {} for kind in AGGREGATES}
+    for scored, indices in by_corpora.items():
+        for kind, by_model in partial.items():
+            if len(scored) == 1:
+                measured = {index: corpus_levels[scored[0]][index] for index in indices}
+            else:
+                measured = levels(kind, [together[corpus] for corpus in scored], indices)
+            by_model |= {index: PartialLevel(level, len(scored)) for index, level in measured.items()}
+    return partial
 
 
 def _numbers_alone(results: Results, corpus: ScoredCorpus) -> tuple[dict[int, Estimate], PairTable]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.rankings import Choice, Counted, View
 from evalkit.analysis.results import UNDATED
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
@@ -33,6 +34,8 @@ class BoardRow(NamedTuple):
     mark: str
     """Behind rank and aggregates; see `evalkit.analysis.cutoff.MARKS`."""
     aggregates: Mapping[str, ShownEstimate | None]
+    part: str
+    """Over how many of the corpora the aggregates are, ``3 of 7``; empty: over all."""
     cells: Sequence[BoardCell | None]
     """Per column."""
 
@@ -173,13 +176,14 @@ def _rows(pages: Pages, view: View, possible: View) -> list[BoardRow]:
     best = {corpus: board.best(corpus, compared) for corpus in view.corpora}
     rows = []
     for index in [*ranked, *unranked]:
-        headline = view.levels[HEADLINE].get(index)
-        aggregates = {kind: view.levels[kind].get(index) for kind in AGGREGATES}
+        part = view.partial[HEADLINE].get(index)
+        aggregates = {kind: _level(view, kind, index) for kind in AGGREGATES}
         rows.append(
             BoardRow(
                 head=pages.row(index),
                 rank=rank_text(ranks.get(index)),
-                mark=pages.mark(index, view.corpora) if headline else "",
+                mark=pages.mark(index, view.corpora) if part or index in ranks else "",
+                part=f"{part.num_corpora} of {len(view.corpora)}" if part else "",
                 aggregates={
                     kind: None if level is None else estimate(level, places[kind])
                     for kind, level in aggregates.items()
@@ -188,6 +192,12 @@ def _rows(pages: Pages, view: View, possible: View) -> list[BoardRow]:
             )
         )
     return rows
+
+
+def _level(view: View, kind: str, index: int) -> Estimate | None:
+    """A model's aggregate over the corpora of a view that it has."""
+    part = view.partial[kind].get(index)
+    return part.level if part else view.levels[kind].get(index)
 
 
 def _by_month(pages: Pages, first: Sequence[int]) -> MonthTable | None:

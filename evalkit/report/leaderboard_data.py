@@ -49,6 +49,7 @@ def _view(view: View) -> dict[str, object]:
                 "levels": _levels(view.levels[kind]),
                 # Of a single corpus: the corpus's own pairs.
                 "pairs": _nested(view.pairs[kind]) if len(view.corpora) > 1 else None,
+                "partial": {str(index): list(part.level) for index, part in view.partial[kind].items()},
             }
             for kind in AGGREGATES
         },

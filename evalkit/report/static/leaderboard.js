@@ -162,7 +162,7 @@
     const [view, counted] = choice ? countedView(choice, shown, chosen) : [null, ""];
     document.getElementById("counted").textContent = counted;
     const columns = view ? view.corpora : [];
-    const aggregate = view ? view.aggregates[chosen.aggregate] : { levels: {}, pairs: {} };
+    const aggregate = view ? view.aggregates[chosen.aggregate] : { levels: {}, pairs: {}, partial: {} };
     const pairs = aggregate.pairs || (view ? data.pairs[columns[0]] : {});
     const ranked = shown.filter((index) => index in aggregate.levels);
     const ranks = ranksOf(pairs, aggregate.levels, ranked);
@@ -186,11 +186,14 @@
       const level = aggregate.levels[row];
       const rank = ranks.get(row);
       const gap = minus === null || !level ? null : row === minus ? [0, 0, 0] : gapOf(row, minus);
-      const mark = rank ? markOf(data.cells, row, columns) : null;
-      const score = minus !== null ? (row === minus ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit, mark) : ["–"];
+      const part = level ? null : aggregate.partial[row];
+      const numScored = columns.filter((corpus) => row in data.levels[corpus]).length;
+      const mark = level || part ? markOf(data.cells, row, columns) : null;
+      const score = minus !== null ? (row === minus ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit, mark)
+        : part ? [...estimateNodes(part, places, chosen.unit, mark), " ", element("small", { class: "part" }, `${numScored} of ${columns.length}`)] : ["–"];
       const plotted = minus === null ? level : gap;
       const line = element("tr", { "data-configuration": row },
-        element("td", { class: "rank" }, rank ? (rank[0] === rank[1] ? String(rank[0]) : `${rank[0]}–${rank[1]}`) : "–", mark && element("sup", {}, mark)),
+        element("td", { class: "rank" }, rank ? (rank[0] === rank[1] ? String(rank[0]) : `${rank[0]}–${rank[1]}`) : "–", rank && mark ? element("sup", {}, mark) : null),
         element("th", { scope: "row", class: "model" }, element("a", { href: configuration.href }, configuration.label), element("small", {}, configuration.details)),
         element("td", { class: "aggregate headline", "data-aggregate": chosen.aggregate }, ...score),
         element("td", { class: "forest-cell" }, plotted ? forest(plotted, low, high) : ""));

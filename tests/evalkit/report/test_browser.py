@@ -752,3 +752,26 @@ def test_what_one_document_cannot_say_is_no_tie(page: Page, tmp_path: Path) -> N
         "bytes is better on 1, pairs on 0 of 2 corpora; on 1 it cannot be said; ties: 0."
     )
     expect(page.locator("tr[data-corpus=one] td").last).to_have_text("cannot be said: too few clusters")
+
+
+def test_an_aggregate_over_what_a_model_has_says_so_with_and_without_the_script(
+    browser: Browser, page: Page, tmp_path: Path
+) -> None:
+    corpora = [make_corpus(name, _documents(seed, 8, source=name)) for seed, name in enumerate("abc")]
+    options = evalkit.RunOptions(output=tmp_path / "runs")
+    evalkit.run(["xz", "zstd"], corpora, options=options)
+    levels = [
+        cell.metrics.bits_per_byte for cell in evalkit.run("brotli", corpora[1:], options=options).cells
+    ]
+    build_site_of(tmp_path / "runs", tmp_path / "site")
+    with new_context(browser, java_script_enabled=False) as plain:
+        texts = []
+        for reader in (plain.new_page(), page):
+            reader.goto(url(tmp_path / "site", "index.html"))
+            row = reader.locator("#leaderboard tbody tr", has_text="brotli")
+            expect(row.locator(".rank")).to_have_text("–")
+            texts.append(row.locator("[data-aggregate=macro]").inner_text())
+            ranks = reader.locator("#leaderboard tbody .rank").all_inner_texts()
+            assert len(ranks) == 3 and ranks.count("–") == 1
+    assert texts[0] == texts[1] and texts[0].endswith(" 2 of 3")
+    assert float(texts[0].split()[0].rstrip("†?")) == pytest.approx(sum(levels) / 2, abs=6e-3)
