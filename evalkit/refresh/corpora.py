@@ -21,7 +21,7 @@ from evalkit.corpora.gates import (
 )
 from evalkit.corpora.incomplete import incomplete_text, lacks
 from evalkit.corpora.store import Corpus, list_corpora, load_corpus, store_folder
-from evalkit.errors import CorpusError, CrawlError, EvalkitError
+from evalkit.errors import CorpusError, CrawlError, EvalkitError, ModelError
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
 from evalkit.models.targets import expand_spec
@@ -51,10 +51,7 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
         UsageError: one of the models is unknown: scoring would find that out hours later.
         CrawlError: a source could not be crawled, or its corpus is incomplete.
     """
-    catalog = load_catalog()
-    for model in (*config.models, *config.gpu_models):
-        for spec in expand_spec(model):
-            resolve_spec(spec, catalog)
+    _check_models((*config.models, *config.gpu_models), tell)
     failed = []
     environment = ({"EVALKIT_CONTACT": config.contact} if config.contact else {}) | os.environ
     for source in config.sources:
@@ -75,6 +72,19 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
             failed.append(f"{source.source} ({problem})")
     if failed:
         raise CrawlError(f"not crawled: {', '.join(failed)}; what they said stands above; run the same again")
+
+
+def _check_models(models: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Raise `UsageError` where a model is unknown; what cannot be reached today fails when it is scored."""
+    catalog = load_catalog()
+    for model in models:
+        try:
+            specs = expand_spec(model)
+        except ModelError as error:
+            tell(str(error))
+            continue
+        for spec in specs:
+            resolve_spec(spec, catalog)
 
 
 class GatedCorpus(NamedTuple):

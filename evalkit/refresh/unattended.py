@@ -26,16 +26,21 @@ def only_refresh(config: LeaderboardConfig) -> Iterator[None]:
     """The only refresh of these results; the lock goes with the process, whatever ends it.
 
     Raises:
-        EvalkitError: there is another.
+        EvalkitError: there is another, or the folder cannot be locked.
     """
-    config.corpora_folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
+            config.corpora_folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(path_lock(config.corpora_folder, wait=False))
         except BlockingIOError as error:
             raise EvalkitError(
                 f"another refresh of {config.results} is running, and this one did nothing; "
                 "start it again when that has ended"
+            ) from error
+        except OSError as error:  # no place to write to, or a file system without locks
+            raise EvalkitError(
+                f"{error.filename or config.corpora_folder}: {error.strerror}, so that nothing keeps "
+                "refreshes apart; give results a folder of your own in leaderboard.toml"
             ) from error
         yield
 

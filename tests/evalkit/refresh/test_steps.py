@@ -163,17 +163,21 @@ def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         wiki_page("en", 5, day - dt.timedelta(days=20)),
     ]
     with serve(wiki_site(pages), ["en.wikipedia.org"]) as server:
-        options = ["--languages", "en", "--contact", "me@uni.internal", "--allow-private-hosts"]
+        options = ["--languages", "en", "--allow-private-hosts"]
         options += [f"--endpoint=en.wikipedia.org={server.endpoints['en.wikipedia.org']}"]
         source = f'[[sources]]\nsource = "wikipedia"\noptions = {json.dumps(options)}\n'
         source += "[gates]\nmin_documents = 4\n"
-        (tmp_path / "leaderboard.toml").write_text(CONFIG.partition("[[sources]]")[0] + source)
+        (tmp_path / "leaderboard.toml").write_text(
+            'contact = "me@uni.internal"\n' + CONFIG.partition("[[sources]]")[0] + source
+        )
         monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "corpora"))
+        monkeypatch.delenv("EVALKIT_CONTACT", raising=False)
         monkeypatch.chdir(tmp_path)
         refresh = ("leaderboard", "refresh", "--date", "2024-10-18")
         done = run_cli(*refresh)
         assert done.exit_code == 0, done.stderr
         first = len(server.log)
+        assert all("(me@uni.internal)" in entry.request.headers["user-agent"] for entry in server.log)
         assert run_cli(*refresh).exit_code == 0
         assert len(server.log) == first  # what is there is not fetched again
     name = "wikipedia-2024-10-01"
@@ -200,6 +204,16 @@ def test_a_model_that_nobody_knows_is_told_before_the_crawl(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"unknown model 'zsdt'. Did you mean zstd"):
         crawl(config, last_window(config, dt.date(2026, 11, 18)), tell=messages.append)
     assert not messages
+
+
+def test_a_model_that_is_not_there_today_does_not_keep_sources_from_being_crawled(tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.toml"
+    path.write_text(CONFIG.replace('["xz", "zstd"]', '["hf:/nowhere/step-*", "zsdt"]'))
+    config = read_config(path)
+    messages: list[str] = []
+    with pytest.raises(UsageError, match="unknown model 'zsdt'"):  # what comes behind it is looked at
+        crawl(config, last_window(config, dt.date(2026, 11, 18)), tell=messages.append)
+    assert messages == ["hf:/nowhere/step-*: no folder here matches /nowhere/step-*"]
 
 
 def test_nothing_unfinished_is_committed(board: Path) -> None:

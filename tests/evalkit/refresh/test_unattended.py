@@ -41,6 +41,13 @@ def test_a_second_refresh_does_nothing_and_the_operator_is_told(tmp_path: Path) 
     assert run_cli(*refresh, "--push").exit_code == 2
 
 
+def test_results_that_cannot_be_locked_are_told(tmp_path: Path) -> None:
+    path = write_config(tmp_path, [])
+    (tmp_path / "results").write_text("a file")
+    outcome = run_cli("leaderboard", "refresh", "--config", path, "--date", "2026-10-20")
+    assert outcome.exit_code == 1 and "so that nothing keeps refreshes apart" in outcome.stderr
+
+
 def test_every_step_is_run_whatever_fails() -> None:
     ran = []
 
