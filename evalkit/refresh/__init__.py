@@ -5,8 +5,9 @@ step of one refresh, and a refresh that is repeated, means the same corpora. Eac
 
 * crawl: a corpus per source into the corpus store;
 * publish: those that pass the gates (`evalkit.corpora.gates`), against their source's previous window if any;
-  of each ``<results>/corpora/<name>/`` gets the manifest, the profile for the next window and a row per document
-  (address, date, license, digest; no text), and ``<results>/cells/<name>/`` the manifest for the site;
+  of each ``<results>/corpora/<name>/`` gets the manifest, the profile for the next window and a row per
+  document (address, date, license, digest; no text), and ``<results>/cells/<name>/`` the
+  manifest for the site;
 * score: the published ones, into ``<results>/cells``; backfill: a new model on those of all windows;
 * site: from all cells, with the plots;
 * commit: what is new in the results.
