@@ -24,6 +24,7 @@ from evalkit.terminal import complain
 ADDRESS = "127.0.0.1"
 _MAX_REQUEST_BYTES = 6 * MAX_TEXT_BYTES + 1000
 r"""JSON may write a byte of a text as ``\u0000``."""
+_MAX_LENGTH_DIGITS = 12
 _PATIENCE_S = 60
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -122,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a request is JSON")
         elif not (length := self.headers.get("Content-Length", "")).isdecimal():
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "a request says its length")
-        elif int(length[:20]) > _MAX_REQUEST_BYTES:
+        elif len(length) > _MAX_LENGTH_DIGITS or int(length) > _MAX_REQUEST_BYTES:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a text has at most {MAX_TEXT_BYTES:,} bytes")
         else:
             self._answer(self.rfile.read(int(length)))

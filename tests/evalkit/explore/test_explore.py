@@ -150,6 +150,8 @@ def test_no_website_can_use_it(server: ExploreServer) -> None:
     ):
         assert ask(server, "/reading", text, Origin=origin)[0] == 403
     assert ask(server, "/reading", text, Content_Type="text/plain")[0] == 415
+    for length in ("1" * 7, "0" * 30 + "1", "9" * 5000):
+        assert ask(server, "/reading", text, Content_Length=length)[0] == 413
 
 
 def test_wrong_requests_are_answered_in_a_line(server: ExploreServer) -> None:

@@ -112,5 +112,5 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
         with pytest.raises(UsageError, match=problem):
             run(["xz"], [CORPUS], options=RunOptions(output=tmp_path, **fields))  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"needs Ray .*; pip install 'evalkit\[ray\]'"):
+    with pytest.raises(UsageError, match=r"ray is not installed: pip install 'evalkit-bpb\[ray\]'"):
         run(["xz"], [CORPUS], options=RunOptions(output=tmp_path, engine="ray"))
