@@ -130,3 +130,7 @@ def test_the_site_of_the_committed_results(tmp_path: Path, cells: dict[tuple[str
         page = (tmp_path / "site" / "corpora" / f"{corpus}.html").read_text(encoding="utf-8")
         assert "Its manifest was not at hand" not in page
     assert (tmp_path / "site" / "explorer" / "python-stdlib.html").is_file()
+    # Most of these months have one corpus alone, so that they are no windows: the board opens with all.
+    board = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert board.count('<th scope="col" class="corpus">') == len({corpus for corpus, _ in cells})
+    assert 'id="by-month"' not in board

@@ -11,6 +11,7 @@
   let data;
   let order = BY_SCORE;
   let reference = "";  // the key of a model; empty: the best
+  let shownCsv;  // makes a file of the table as it is now
 
   function settings() {
     const values = Object.fromEntries(new FormData(form));
@@ -212,7 +213,7 @@
     const changed = stateOf(chosen);
     const active = ["aggregate", "policy", "source", "size", "license", "columns", "compressors"].filter((name) => name in changed).length;
     document.getElementById("num-filters").textContent = active ? `(${active})` : "";
-    table.csv = () => csvOf(rows, columns, ranks, aggregate, chosen);
+    shownCsv = () => csvOf(rows, columns, ranks, aggregate, chosen);
     writeHash(changed, isStep);
   }
 
@@ -285,8 +286,8 @@
     order = isKnown ? { column, descending: state.sort.startsWith("-") } : BY_SCORE;
   }
 
-  // What is shown, with all digits; a text that a spreadsheet would take for a formula has an apostrophe
-  // before it, as in evalkit/spreadsheets.py.
+  // What is shown, with all digits; a text that begins like a formula has an apostrophe before it, for the
+  // reasons in evalkit/spreadsheets.py.
   function csvOf(rows, columns, ranks, aggregate, chosen) {
     const text = (value) => {
       const plain = value === null || value === undefined ? "" : String(value);
@@ -325,6 +326,7 @@
     data = value;
     if (!data.configurations.length) return;  // only probes
     form.hidden = false;
+    form.elements.size.max = form.elements.size.defaultValue = SIZE_LIMITS.length;
     recall();
     form.addEventListener("input", (event) => {
       if (event.target.name === "q") draw({ isStep: false });
@@ -340,7 +342,7 @@
     }));
     form.addEventListener("submit", (event) => event.preventDefault());
     for (const button of form.querySelectorAll("[data-step]")) button.addEventListener("click", () => step(Number(button.dataset.step)));
-    document.getElementById("csv").addEventListener("click", () => save("leaderboard.csv", table.csv()));
+    document.getElementById("csv").addEventListener("click", () => save("leaderboard.csv", shownCsv()));
     addEventListener("popstate", () => {
       recall();
       draw({ isStep: false });

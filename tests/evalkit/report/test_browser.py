@@ -582,6 +582,8 @@ def test_pages_are_accessible_and_as_wide_as_the_screen(
         ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g)")
         assert (sum(map(int, ground)) > 3 * 128) == (scheme == "light")
         assert not complaints.found
+    if axe is None:
+        pytest.skip("no axe-core (`make test` installs it by npm): only the widths were looked at")
 
 
 AXE = Path(sys.prefix) / "node_modules" / "axe-core" / "axe.min.js"
