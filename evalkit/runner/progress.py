@@ -48,7 +48,7 @@ def describe(progress: CellProgress, num_parts: int) -> str:
             words.append(f"{kilobytes_per_s:,.{1 if kilobytes_per_s < 10 else 0}f} kB/s")
             words.append(f"{progress.total_bits / progress.num_bytes:.3f} bits/byte")
         if progress.tokens_per_s is not None:
-            words.append(f"{progress.tokens_per_s:,.0f} tokens/s")
+            words.append(f"{progress.tokens_per_s:,.0f} computed tokens/s")
         if progress.padding is not None:
             words.append(f"{progress.padding:.1%} padding")
     if 0 < progress.done < 1:
