@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
+from evalkit.analysis.aggregates import AGGREGATES
 from evalkit.analysis.effective_cutoff import effective_cutoff
 from evalkit.analysis.effective_cutoff_text import short_text
 from evalkit.analysis.estimates import NUM_NEIGHBORS
@@ -129,18 +129,16 @@ def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) ->
 
 
 def _standing(pages: Pages, index: int) -> Standing | None:
-    choice = pages.board.default
-    counted = pages.board.counted(choice)
-    if counted is None or index not in counted.view.configurations:
+    opening = pages.opening
+    if opening is None or index not in opening.ranks:
         return None
-    view = counted.view
-    ranks = view.ranks(HEADLINE, view.order(HEADLINE))
+    view = opening.view
     levels = {aggregate.title: view.levels[kind][index] for kind, aggregate in AGGREGATES.items()}
     return Standing(
-        rank=rank_text(ranks.get(index)) + pages.mark(index, view.corpora),
+        rank=rank_text(opening.ranks[index]) + pages.mark(index, view.corpora),
         num_ranked=len(view.configurations),
         num_corpora=len(view.corpora),
-        month=choice.month,
+        month=opening.month,
         aggregates={title: estimate(level, decimals([level.half_width])) for title, level in levels.items()},
     )
 
@@ -165,8 +163,7 @@ def _num_comparable(pages: Pages, index: int, corpora: Sequence[int]) -> int:
 
 def _rivals(pages: Pages, index: int, corpora: Sequence[int], heads: Sequence[RowHead]) -> list[Rival]:
     """Those of the models that share a corpus with this one, the best of the board first."""
-    counted = pages.board.counted(pages.board.default)
-    order = counted.view.order(HEADLINE) if counted else []
+    order = pages.opening.order if pages.opening else []
     places = {model: place for place, model in enumerate(order)}
     rivals = []
     for head in sorted(heads, key=lambda head: places.get(head.index, len(places))):

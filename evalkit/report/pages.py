@@ -5,10 +5,11 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from evalkit.analysis.aggregates import HEADLINE
 from evalkit.analysis.cutoff import Reading, combined
 from evalkit.analysis.document_dates import readings
 from evalkit.analysis.estimates import Estimate
-from evalkit.analysis.rankings import Leaderboard
+from evalkit.analysis.rankings import Leaderboard, View
 from evalkit.analysis.results import ScoredCorpus, unique
 from evalkit.audit.records import audit_of_cell
 from evalkit.audit.result import ModelAudit
@@ -81,6 +82,17 @@ class TableCell(NamedTuple):
     rate: str
 
 
+class Opening(NamedTuple):
+    """The board as it opens."""
+
+    month: str | None
+    """None: of all months."""
+    view: View
+    order: list[int]
+    """The ranked models, from the lowest headline aggregate up."""
+    ranks: Mapping[int, tuple[int, int]]
+
+
 def cell_file(cell: CorpusCell, corpus: ScoredCorpus, configuration_key: str) -> str:
     """Where the site keeps a cell's JSON."""
     return f"cells/{corpus.key}/{configuration_key}/{slug(cell.path.stem)}.json"
@@ -109,6 +121,16 @@ class Pages:
             readings(self.results, number, catalog, background.corpus)
             for number, background in enumerate(backgrounds)
         ]
+
+    @functools.cached_property
+    def opening(self) -> Opening | None:
+        """What every model's page says its place in; None where no model has a cell."""
+        choice = self.board.default
+        counted = self.board.counted(choice)
+        if counted is None:
+            return None
+        order = counted.view.order(HEADLINE)
+        return Opening(choice.month, counted.view, order, counted.view.ranks(HEADLINE, order))
 
     @functools.cached_property
     def _rows(self) -> list[RowHead]:
