@@ -100,6 +100,9 @@ class _Watcher:
         self._looks: dict[str, Look | None] = {}
         self._scored: dict[str, Look] = {}
         self._order: list[str] = []
+        self._specs_of: dict[str, list[str]] = {}
+        self._told: set[str] = set()
+        self._is_out_of_reach = False
         self.pending: list[str] = []
         """Checkpoints that are there and not finished."""
 
@@ -109,7 +112,8 @@ class _Watcher:
         is_ended = (
             isinstance(until, Path) and until.exists()
         )  # before the look: what was saved by then is seen
-        looks = {spec: look_at(spec) for spec in self._specs()}
+        self._is_out_of_reach = False
+        looks = {spec: self._look_at(spec) for spec in self._specs()}
         self._order = list(looks)
         ready = {
             spec: look
@@ -125,25 +129,32 @@ class _Watcher:
         if isinstance(until, int):
             return self._have_reached(until)
         whole = [spec for spec in self.pending if looks[spec] is not None]
-        return is_ended and not whole
+        return is_ended and not whole and not self._is_out_of_reach
 
     def _look_at(self, spec: str) -> Look | None:
         try:
             return look_at(spec)
         except ModelError as error:  # a hub may be out of reach for a while
-            self._options.reporter.message(f"{error}; waiting")
+            self._is_out_of_reach = True
+            self._tell_of_waiting(error)
             return None
+
+    def _tell_of_waiting(self, error: ModelError) -> None:
+        if str(error) not in self._told:  # and not at every look
+            self._told.add(str(error))
+            self._options.reporter.message(f"{error}; waiting")
 
     def _specs(self) -> list[str]:
         specs = []
         for model in self._models:
             try:
-                specs += expand_spec(model)
+                self._specs_of[model] = expand_spec(model)
+                specs += self._specs_of[model]
             except ModelError as error:  # nothing yet, or the hub cannot be reached now
                 if not means_several(model):
                     raise
-                if not self._looks:
-                    self._options.reporter.message(f"{error}; waiting")
+                self._tell_of_waiting(error)
+                specs += filter(revision_of, self._specs_of.get(model, ()))
         return list(dict.fromkeys(specs))
 
     def _score(self, ready: dict[str, Look]) -> None:

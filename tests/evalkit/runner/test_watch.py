@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import UsageError
-from evalkit.models.completeness import look_at
+from evalkit.errors import ModelError, UsageError
+from evalkit.models.completeness import Look, look_at
+from evalkit.runner import watch
 from evalkit.runner.options import RunOptions
+from evalkit.runner.reporter import Silent
 from evalkit.runner.watch import SETTLE_S, Scoring, Watch, watch_run
 from tests.support.rwkv7_files import random_tensors, save_fla_folder, save_official
 from tests.support.toys import TEXTS, corpus_of
@@ -76,6 +78,55 @@ def test_the_end_is_a_file_and_what_is_broken_is_named(tmp_path: Path) -> None:
         watch_run([f"rwkv7:{tmp_path}/rwkv-1.pth"], Scoring(), Watch(1.0), RunOptions())
     with pytest.raises(UsageError, match="--watch 0: give the seconds"):
         watch_run([f"rwkv7:{tmp_path}"], Scoring(), Watch(0.0), RunOptions())
+
+
+class Lines(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_hub_out_of_reach_is_waited_for_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_official(tmp_path / "rwkv-1.pth", **SMALL)
+    (tmp_path / "ended").touch()
+    failures = iter([None, *[ModelError("cannot reach the hub")] * 3, None, None])
+
+    def look(spec: str) -> Look | None:
+        if (error := next(failures)) is not None:
+            raise error
+        return look_at(spec)
+
+    monkeypatch.setattr(watch, "look_at", look)
+    waits: list[float] = []
+    reporter = Lines()
+    options = RunOptions(output=tmp_path / "runs", reporter=reporter)
+    models, end = [f"rwkv7:{tmp_path}/rwkv-*.pth"], Watch(60.0, until=tmp_path / "ended")
+    result = watch_run(models, Scoring([corpus_of(TEXTS)]), end, options, sleep=waits.append)
+    assert len(result.cells) == 1
+    # New; out of reach three times, although the end is there; there again; scored.
+    assert waits == [SETTLE_S] * 5
+    assert [line for line in reporter.lines if "waiting" in line] == ["cannot reach the hub; waiting"]
+
+
+def test_checkpoints_on_a_hub_that_is_gone_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[list[str] | ModelError] = [
+        ["hub:o/run@step-1", "rwkv7:/nowhere/rwkv-1.pth"],
+        ModelError("out of reach"),
+    ]
+
+    def expand(_: str) -> list[str]:
+        if isinstance(answer := answers.pop(0), ModelError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(watch, "expand_spec", expand)
+    watcher = watch._Watcher(["hub:o/run@step-*"], Scoring(), Watch(1.0), RunOptions())
+    assert watcher._specs() == ["hub:o/run@step-1", "rwkv7:/nowhere/rwkv-1.pth"]
+    assert watcher._specs() == ["hub:o/run@step-1"]  # a file that is gone here is gone
 
 
 def test_a_folder_is_whole_when_all_that_it_speaks_of_is_there(tmp_path: Path) -> None:
