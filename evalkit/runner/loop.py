@@ -15,6 +15,7 @@ from evalkit.runner.claims import is_claimed
 from evalkit.runner.one_model import failure_of, finished, score_model
 from evalkit.runner.options import RunOptions, check_writable
 from evalkit.runner.plan import Busy, Failure, PlannedCell, plan_lines
+from evalkit.runner.reporter import Beating
 
 if TYPE_CHECKING:
     from evalkit.runner.pool import Engine
@@ -129,7 +130,7 @@ class Schedule(Generic[CellT]):
         if self._remote is not None:
             if is_scored:
                 outcome = self._stored(self._remote, cell, outcome)
-            self._remote.release(cell.path)
+            self._remote.release(cell.path, warn=self._options.reporter.message)
         self._outcomes[id(cell)] = outcome
         self._num_scored += is_scored
         tell_outcome(cell, outcome, self._options, is_scored=is_scored)
@@ -151,7 +152,7 @@ class Schedule(Generic[CellT]):
     def beat(self) -> None:
         """Say that the cells that were given out are being worked on; to be called now and then."""
         if self._remote is not None:
-            self._remote.beat()
+            self._remote.beat(warn=self._options.reporter.message)
 
     def _is_claimed(self, cell: PlannedCell[CellT]) -> bool:
         return is_claimed(cell.path) or (self._remote is not None and self._remote.is_refused(cell.path))
@@ -223,7 +224,7 @@ def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) ->
             scored = score_cells([cell for cell in missing if cell.problem is None], options)
         finally:
             if options.remote is not None:
-                options.remote.release_all()
+                options.remote.release_all(warn=options.reporter.message)
         outcomes |= scored.outcomes
         num_scored = scored.num_scored
     failures = tuple(outcome for outcome in outcomes.values() if isinstance(outcome, Failure))
@@ -256,6 +257,8 @@ def score_cells(cells: Sequence[PlannedCell[CellT]], options: RunOptions) -> Sco
 
         score_with(engine, schedule, options)
         return schedule.result()
+    if options.remote is not None:
+        options = dataclasses.replace(options, reporter=Beating(options.reporter, schedule.beat))
     while group := schedule.next():
         for cell, (outcome, is_scored) in zip(group, score_model(group, options), strict=True):
             schedule.settle(cell, outcome, is_scored=is_scored)

@@ -72,7 +72,10 @@ class Engine(Protocol):
         ...
 
     def wait(self) -> Sequence[int]:
-        """Wait until processes have something to say, or have ended; their numbers."""
+        """Wait until processes have something to say, or have ended; their numbers.
+
+        None after `HEARTBEAT_S`: claims are touched also while a model is loaded for long.
+        """
         ...
 
     def receive(self, number: int) -> Message | None:

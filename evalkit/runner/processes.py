@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import FrameType
 from typing import Any
 
+from evalkit.runner.claims import HEARTBEAT_S
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PlannedCell
 from evalkit.runner.pool import STOP_PATIENCE_S, Message, Stopped, serve
@@ -74,7 +75,7 @@ class Forks:
 
     def wait(self) -> Sequence[int]:
         """See `evalkit.runner.pool.Engine`."""
-        ready = wait(list(self._connections.values()))
+        ready = wait(list(self._connections.values()), timeout=HEARTBEAT_S)
         return [pid for pid, connection in self._connections.items() if connection in ready]
 
     def receive(self, number: int) -> Message | None:

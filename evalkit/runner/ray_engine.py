@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.errors import UsageError, first_line
 from evalkit.extras import check_extra
+from evalkit.runner.claims import HEARTBEAT_S
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PlannedCell
 from evalkit.runner.pool import STOP_PATIENCE_S, Message, Settled, Stopped, serve
@@ -125,7 +126,8 @@ class RayEngine:
     def wait(self) -> Sequence[int]:
         """See `evalkit.runner.pool.Engine`."""
         ready: Sequence[object] = ()
-        while not ready:  # a signal is taken in between
+        deadline_s = time.monotonic() + HEARTBEAT_S
+        while not ready and time.monotonic() < deadline_s:  # a signal is taken in between
             ready, _ = self._ray.wait(list(self._streams.values()), num_returns=1, timeout=1.0)
         return [number for number, messages in self._streams.items() if messages in ready]
 

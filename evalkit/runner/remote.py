@@ -17,7 +17,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class RemoteFolder:
         self._claims: dict[str, str] = {}
         self._refused_s: dict[str, float] = {}
         self._beaten_s = time.monotonic()
+        self._has_warned = False
 
     def fetch(self, cell: Path, *, again: bool = False) -> None:
         """Bring what the store has of a cell's model and corpus.
@@ -171,26 +172,26 @@ class RemoteFolder:
         refused_s = self._refused_s.get(self._key(claim_path(cell)))
         return refused_s is not None and time.monotonic() - refused_s < _REFUSED_S
 
-    def release(self, cell: Path) -> None:
-        """Let go of a cell; a claim that cannot be removed becomes stale."""
-        self._release(self._key(claim_path(cell)))
+    def release(self, cell: Path, *, warn: Callable[[str], None]) -> None:
+        """Let go of a cell; a claim that cannot be removed becomes stale, and ``warn`` is told once."""
+        self._release(self._key(claim_path(cell)), warn)
 
-    def release_all(self) -> None:
-        """Let go of all cells."""
+    def release_all(self, *, warn: Callable[[str], None]) -> None:
+        """Let go of all cells; see `release`."""
         for key in list(self._claims):
-            self._release(key)
+            self._release(key, warn)
 
-    def _release(self, key: str) -> None:
+    def _release(self, key: str, warn: Callable[[str], None]) -> None:
         if self._claims.pop(key, None) is not None:
-            with contextlib.suppress(Exception):  # each store has errors of its own
+            with self._passing(warn):
                 self._files.rm_file(key)
 
-    def beat(self) -> None:
-        """Touch the claims, where it is time to."""
+    def beat(self, *, warn: Callable[[str], None]) -> None:
+        """Touch the claims, where it is time to; ``warn`` is told of the first that cannot be."""
         if time.monotonic() - self._beaten_s >= HEARTBEAT_S:
             self._beaten_s = time.monotonic()
             for key, text in self._claims.items():
-                with contextlib.suppress(Exception):  # a network's break; what is stale may be taken over
+                with self._passing(warn):
                     self._files.pipe_file(key, text.encode())
 
     def _is_stale(self, key: str) -> bool:
@@ -271,6 +272,20 @@ class RemoteFolder:
                 f"cannot read or write {self.url} ({first_line(error) or type(error).__name__}); check the "
                 "address and the credentials"
             ) from error
+
+    @contextlib.contextmanager
+    def _passing(self, warn: Callable[[str], None]) -> Iterator[None]:
+        """What costs time and no cell, as a network's break does: it is told once, and the run goes on."""
+        try:
+            yield
+        except Exception as error:  # each store has errors of its own
+            if not self._has_warned:
+                self._has_warned = True
+                warn(
+                    f"a claim in {self.url} cannot be touched or removed "
+                    f"({first_line(error) or type(error).__name__}); going on: other runs wait up to "
+                    f"{STALE_S / 60:.0f} minutes for its cell, or score it too"
+                )
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """Who is told how a run goes, and of what."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from evalkit.scoring.documents import Progress
@@ -68,3 +68,37 @@ class Silent:
     def lane(self) -> Reporter:
         """See `Reporter`."""
         return self
+
+
+class Beating:
+    """Passes everything on to another reporter, and calls a function whenever a cell begins or advances."""
+
+    def __init__(self, reporter: Reporter, beat: Callable[[], None]) -> None:
+        """Take the reporter that is told, and the function."""
+        self._reporter, self._beat = reporter, beat
+
+    def message(self, text: str) -> None:
+        """See `Reporter`."""
+        self._reporter.message(text)
+
+    def plan(self, lines: Sequence[str]) -> None:
+        """See `Reporter`."""
+        self._reporter.plan(lines)
+
+    def start(self, model: str, subject: str, num_parts: int) -> None:
+        """See `Reporter`."""
+        self._beat()
+        self._reporter.start(model, subject, num_parts)
+
+    def advance(self, progress: CellProgress) -> None:
+        """See `Reporter`."""
+        self._beat()
+        self._reporter.advance(progress)
+
+    def finish(self) -> None:
+        """See `Reporter`."""
+        self._reporter.finish()
+
+    def lane(self) -> Reporter:
+        """See `Reporter`."""
+        return Beating(self._reporter.lane(), self._beat)

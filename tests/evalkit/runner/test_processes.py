@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from evalkit.cells.partial import PARTIAL_SUFFIX
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
+from evalkit.runner.processes import Forks
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Silent
 from evalkit.scoring.workers import WorkerEndedError
@@ -196,3 +197,15 @@ def test_the_reporter_hears_what_it_would_hear_without_processes(tmp_path: Path)
         heard[processes] = listener.lines
     assert heard[0] == heard[1]
     assert sum(line == "finish" for line in heard[0]) == 4
+
+
+def test_processes_that_say_nothing_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims in a store are touched in between, also while a model is loaded for minutes."""
+    monkeypatch.setattr("evalkit.runner.processes.HEARTBEAT_S", 0.0)
+    forks = Forks(RunOptions(processes=1))
+    reading, writing = multiprocessing.Pipe(duplex=False)
+    with reading, writing:
+        forks._connections[0] = reading
+        assert forks.wait() == []
+        writing.send("ready")
+        assert forks.wait() == [0]

@@ -98,9 +98,9 @@ def test_cells_go_to_s3_and_are_taken_up_from_there(bucket: str, tmp_path: Path)
     ours, theirs = remote_folder(bucket), RemoteFolder(bucket)
     assert ours.claim(again.cells[0].path)
     assert not theirs.claim(again.cells[0].path)
-    ours.release_all()
+    ours.release_all(warn=pytest.fail)
     assert theirs.claim(again.cells[0].path)
-    theirs.release_all()
+    theirs.release_all(warn=pytest.fail)
     assert stored(bucket) == sorted(cells)
 
 
@@ -183,6 +183,31 @@ def test_another_machine_is_kept_from_what_is_being_scored(
     assert not third.claim(cell)
     monkeypatch.setattr(remote, "STALE_S", -1.0)
     assert third.claim(cell)
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_claims_are_touched_while_a_model_is_at_work(
+    memory: str, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    """Also of later cells, and where all happens in one process; a store that fails then costs no cell."""
+    monkeypatch.setattr(remote, "HEARTBEAT_S", 0.0)
+    files = type(fsspec.filesystem("memory"))
+    pipe_file, touched = files.pipe_file, []
+
+    def failing(self: Any, path: str, value: bytes, **named: Any) -> None:
+        if "claim" in path and "mode" not in named:
+            touched.append(path)
+            raise ConnectionResetError("no route")
+        pipe_file(self, path, value, **named)
+
+    monkeypatch.setattr(files, "pipe_file", failing)
+    reporter = Lines()
+    result = score(memory, processes=processes, reporter=reporter)
+    assert (result.num_scored, result.failures, len(set(touched))) == (2, (), 2)
+    assert [line for line in reporter.lines if "claim" in line] == [
+        f"a claim in {memory} cannot be touched or removed (no route); going on: other runs wait up to "
+        "5 minutes for its cell, or score it too"
+    ]
 
 
 def test_a_cell_that_cannot_be_stored_fails_and_is_kept(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
