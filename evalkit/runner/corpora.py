@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from evalkit.analysis.document_dates import documents_of_corpus
-from evalkit.audit.records import kept_audit, kept_fault
+from evalkit.audit.records import kept_fault
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.partial import PartialCell
 from evalkit.cells.proofs import add_proof, has_proof, proof_of
@@ -16,18 +16,19 @@ from evalkit.coding.proof import check_decodable, check_no_contexts, check_shows
 from evalkit.corpora.document import check_limit
 from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
-from evalkit.errors import ModelError, UsageError
+from evalkit.errors import UsageError
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.prefixes import CHEAPEST, Prefix, prefix_under
-from evalkit.models.protocol import Codec, Model, ModelIdentity, TokenModel
+from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import score_missing
 from evalkit.runner.options import RunOptions, listed
 from evalkit.runner.plan import PlannedCell, planned_cell
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
 from evalkit.runner.shards import Work, places_of_shard
+from evalkit.runner.unaudited import unaudited_models
 from evalkit.scoring.choices import choice_costs, with_choices
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.mode_finder import PrefixCost, cheapest, prefix_costs, read_prefix_texts
@@ -100,26 +101,12 @@ def run(
         failures=result.failures,
         num_scored=result.num_scored,
         documents={name: documents_of_corpus(corpus) for name, corpus in scored.items()},
-        unaudited=_unaudited([located for located, _ in specs], result.cells, options),
+        unaudited=unaudited_models(
+            (located for located, _ in specs),
+            {cell.model.name for cell in result.cells if not cell.is_of_a_compressor},
+            options,
+        ),
     )
-
-
-def _unaudited(
-    located_models: Sequence[LocatedModel], cells: Sequence[CorpusCell], options: RunOptions
-) -> tuple[str, ...]:
-    """Names of language models with cells of which nobody has looked whether their loads are right."""
-    with_tokens = {cell.model.name for cell in cells if not cell.is_of_a_compressor}
-    identities = {located.identity.name: located.identity for located in located_models}
-    named = {name: of for name, of in identities.items() if name in with_tokens - set(EMBEDDED_MODELS)}
-    return tuple(name for name, identity in named.items() if not _has_audit(identity, options))
-
-
-def _has_audit(identity: ModelIdentity, options: RunOptions) -> bool:
-    try:
-        return kept_audit(options.folder, identity) is not None
-    except ModelError as error:  # the cells are there all the same
-        options.reporter.message(str(error))
-        return False
 
 
 def _check_request(policy: str, limit: int | None, num_proven: int) -> None:

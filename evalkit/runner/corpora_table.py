@@ -7,6 +7,7 @@ from rich.table import Table
 
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CellCorpus, CorpusCell
 from evalkit.runner.ranking import RunResult
+from evalkit.runner.unaudited import unaudited_notes
 from evalkit.stats import Interval
 from evalkit.terminal import console_for
 
@@ -132,11 +133,7 @@ def notes(result: RunResult) -> Iterator[str]:
             )
         if cell.failed_audit:
             yield f"⚠ {cell.model.name} on {cell.corpus.name}: failed its audit ({cell.failed_audit})"
-    if result.unaudited:
-        yield (
-            f"not audited: {', '.join(result.unaudited)}; `evalkit audit MODEL` tells in a minute whether a "
-            "load is right, and `run --audit` does so first"
-        )
+    yield from unaudited_notes(result.unaudited)
     if any(cell.policy.name == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
     for cell, reading in result.readings():

@@ -23,6 +23,7 @@ from evalkit.runner.options import RunOptions, listed
 from evalkit.runner.plan import Failure, PlannedCell, planned_cell
 from evalkit.runner.reporter import ItemProgress
 from evalkit.runner.shards import Work, places_of_shard
+from evalkit.runner.unaudited import unaudited_models
 from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
 
 
@@ -35,6 +36,8 @@ class TaskRunResult(Displayed):
     failures: tuple[Failure, ...]
     num_scored: int
     """Cells that this run computed; the others were finished before."""
+    unaudited: tuple[str, ...] = ()
+    """Models, by name, that have cells here and no kept audit; those of the package left out."""
 
     def headline(self) -> str:
         """How many cells, how many of them made now, and what failed."""
@@ -98,7 +101,14 @@ def run_tasks(
         pairs = [pairs[place] for place in places_of_shard(works, options.shard)]
     planned = [_planned(located, task, options) for located, task in pairs]
     result = score_missing(planned, options)
-    return TaskRunResult(result.cells, result.failures, result.num_scored)
+    return TaskRunResult(
+        result.cells,
+        result.failures,
+        result.num_scored,
+        unaudited_models(
+            (located for located, _ in pairs), {cell.model.name for cell in result.cells}, options
+        ),
+    )
 
 
 def _planned(located: LocatedModel, task: EvalTask, options: RunOptions) -> PlannedCell[TaskCell]:

@@ -12,6 +12,7 @@ from evalkit.analysis.task_pairs import PairedAccuracy, paired_accuracies
 from evalkit.cells.schema import TaskCell
 from evalkit.models.catalog import CatalogEntry, load_catalog
 from evalkit.runner.tasks import TaskRunResult
+from evalkit.runner.unaudited import unaudited_notes
 from evalkit.tasks import SummaryRow
 from evalkit.terminal import console_for
 
@@ -107,6 +108,7 @@ def notes(result: TaskRunResult) -> Iterator[str]:
         num_read = sum(cell.num_tokens_read or 0 for cell in result.cells)
         num_unshared = sum(cell.num_tokens_unshared or 0 for cell in result.cells)
         yield f"{num_read:,} tokens read; {num_unshared:,} if no beginning had been shared"
+    yield from unaudited_notes(result.unaudited)
 
 
 def _exposure_note(cell: TaskCell, catalog: Mapping[str, CatalogEntry]) -> str | None:

@@ -83,6 +83,7 @@ def test_the_table_says_what_was_found(plugin: Path) -> None:
     assert lines[2] == "sheep toy:one counting 3 3 66.7 (20–90) 25.0 33.3 always one +33.3 50.0 7 –"
     assert lines[3] == "all 3 66.7 (20–90) 25.0 – +41.7 (-5 to +65) – – –"
     assert lines[4] == "items made for 2026-11-01; another --date or --seed makes others"
+    assert lines[-1].startswith("not audited: toy:one; `evalkit audit MODEL`")
     assert "0 of 1 cells done, 1 to score" in done.stderr
     again = ask("--tasks", "sheep", "--date", "2026-11-01")
     assert "1 of 1 cells done, 0 to score" in again.stderr
