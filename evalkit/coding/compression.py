@@ -10,7 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from evalkit.coding.container import Container, Header, ModelFacts, Numerics, write_container
+from evalkit.coding.container import (
+    MOST_THREADS,
+    Container,
+    Header,
+    ModelFacts,
+    Numerics,
+    write_container,
+)
 from evalkit.coding.lanes import decode_lanes, encode_lanes, numerics_digest
 from evalkit.coding.rounds import Layout, segment_lengths
 from evalkit.coding.spans import Spans, put_together, take_apart
@@ -65,10 +72,12 @@ def compress_bytes(data: bytes, model: Model, *, num_lanes: int | None = None) -
     lengths = segment_lengths(num_tokens, num_lanes or default_num_lanes(num_tokens))
     facts = model_facts(model.identity, reader.model.prefix)
     layout = _layout(lengths, facts, DEFAULT_POLICY)
-    code = encode_lanes(reader, layout, _cut(parts.ids, lengths))
+    with _threads(min(torch.get_num_threads(), MOST_THREADS)):
+        code = encode_lanes(reader, layout, _cut(parts.ids, lengths))
+        numerics = _numerics(model, numerics_digest(reader, len(lengths)) if num_tokens else "")
     header = Header(
         model=facts,
-        numerics=_numerics(model, numerics_digest(reader, len(lengths)) if num_tokens else ""),
+        numerics=numerics,
         policy=layout.policy,
         num_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),

@@ -38,7 +38,8 @@ _MOST_TOKENS_PER_BYTE = 4
 _MOST_TOKENS_PER_WORD = 1 << 23
 """The least that a token can cost, beside 63 others of a 2**24th part each, is a six millionth of a word."""
 _MOST_ROWS = 4096
-_MOST_THREADS = 1024
+MOST_THREADS = 64
+"""An encoder uses no more on the largest machine, for a decoder must start as many on the smallest one."""
 _MOST_SPANS = 1 << 22
 """More would take gigabytes of memory, and a few kB can say that there are."""
 _MOST_STORED_PER_BYTE = 1 << 14
@@ -184,7 +185,7 @@ def _check(header: Header, num_section_bytes: int) -> None:
         raise ValueError("its code is not as long as its header says")
     if header.num_stored_bytes > _MOST_STORED_PER_BYTE * header.sections[1]:
         raise ValueError("its stored bytes are not as many as its header says")
-    if not 1 <= header.num_lanes <= _MOST_ROWS or not 1 <= header.numerics.num_threads <= _MOST_THREADS:
+    if not 1 <= header.num_lanes <= _MOST_ROWS or not 1 <= header.numerics.num_threads <= MOST_THREADS:
         raise ValueError("its lanes or threads are none")
     if header.numerics.device not in ("cpu", "cuda"):
         raise ValueError(f"its device is {header.numerics.device!r}")

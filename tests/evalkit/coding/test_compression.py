@@ -2,10 +2,12 @@
 
 import dataclasses
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from evalkit.coding import lanes
 from evalkit.coding.compression import check_model, compress_bytes, decompress_bytes
@@ -56,6 +58,21 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 TEXT = "".join(tiny_models.TEXTS[:1])
+
+
+@pytest.fixture
+def many_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(100)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_largest_machine_asks_a_small_one_for_few_threads(many_threads: None) -> None:
+    """As many as a reader takes from a file that nobody vouches for; the caller has his own again."""
+    content = compress_bytes(b"Some text.", ByteBigram()).content
+    assert read_container(content, "x.ek").header.numerics.num_threads == 64
+    assert torch.get_num_threads() == 100
 
 
 def hostile_bytes(count: int) -> list[bytes]:

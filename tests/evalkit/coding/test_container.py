@@ -68,7 +68,7 @@ def test_what_is_forged_with_the_right_numbers_is_read(right: Container) -> None
         ({"num_tokens": -1}, "not as long as its header says"),
         ({"num_stored_bytes": 10**12, "num_bytes": 10**13}, "stored bytes are not as many"),
         ({"num_lanes": 4097}, "lanes or threads"),
-        ({"numerics": {"num_threads": 4096}}, "lanes or threads"),
+        ({"numerics": {"num_threads": 65}}, "lanes or threads"),
         ({"numerics": {"device": "meta"}}, "its device is 'meta'"),
         ({"policy": "none"}, "its policy is 'none'"),
         ({"policy": "uncheatable"}, "its policy is 'uncheatable'"),
