@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.parsing import DEFAULT_OUTPUT, CommaLists, JsonOption, PolicyOption, comma_list, joined
+from evalkit.cli.parsing import (
+    DEFAULT_OUTPUT,
+    CommaLists,
+    JsonOption,
+    PolicyOption,
+    ResultsArgument,
+    SomeCorporaOption,
+    comma_list,
+    joined,
+)
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, show, show_json
 
@@ -14,7 +23,6 @@ if TYPE_CHECKING:
     from evalkit.analysis.estimates import Estimate
 
 RunsOption = Annotated[CommaLists, typer.Option("--runs", help="Only these training runs, by commas.")]
-SomeCorporaOption = Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")]
 _Files = Annotated[
     list[Path] | None,
     typer.Option("--output", "-o", help="File to write: .svg, .png or .pdf; several times for several."),
@@ -22,7 +30,7 @@ _Files = Annotated[
 
 
 def curve_command(
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
+    results: ResultsArgument = DEFAULT_OUTPUT,
     output: _Files = None,
     corpora: SomeCorporaOption = None,
     runs: RunsOption = None,

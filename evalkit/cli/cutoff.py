@@ -1,16 +1,13 @@
 """``evalkit cutoff``: until when a model has read, as its cells tell."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
-    CommaLists,
     JsonOption,
     PanelOption,
     PolicyOption,
+    ResultsArgument,
+    ScoredModelArgument,
+    SomeCorporaOption,
     comma_list,
     joined,
 )
@@ -19,9 +16,9 @@ from evalkit.terminal import complain, show, show_json
 
 
 def cutoff_command(
-    model: Annotated[str, typer.Argument(help="A model of the results.")],
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
-    corpora: Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")] = None,
+    model: ScoredModelArgument,
+    results: ResultsArgument = DEFAULT_OUTPUT,
+    corpora: SomeCorporaOption = None,
     panel: PanelOption = None,
     policy: PolicyOption = DEFAULT_POLICY,
     as_json: JsonOption = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.listing import ListingCommand, chosen_options
+from evalkit.cli.parsing import ResultsArgument
 from evalkit.terminal import show
 
 
@@ -21,7 +22,7 @@ class ExportCommand(ListingCommand):
 
 
 def export_command(
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")],
+    results: ResultsArgument,
     format_name: Annotated[str, typer.Option("--format", help="One of the formats above.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write; for formats of several files a folder.")

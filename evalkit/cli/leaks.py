@@ -1,6 +1,5 @@
 """``evalkit leaks``: documents that a model finds too easy."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,9 @@ from evalkit.cli.parsing import (
     JsonOption,
     PanelOption,
     PolicyOption,
+    ResultsArgument,
+    ScoredModelArgument,
+    SomeCorporaOption,
     comma_list,
     joined,
 )
@@ -19,9 +21,9 @@ from evalkit.terminal import complain, show, show_json
 
 
 def leaks_command(
-    model: Annotated[str, typer.Argument(help="A model of the results.")],
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
-    corpora: Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")] = None,
+    model: ScoredModelArgument,
+    results: ResultsArgument = DEFAULT_OUTPUT,
+    corpora: SomeCorporaOption = None,
     panel: PanelOption = None,
     policy: PolicyOption = DEFAULT_POLICY,
     rate: Annotated[

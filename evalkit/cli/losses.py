@@ -1,11 +1,18 @@
 """``evalkit losses``: what each class of bytes costs, and costs one model more than another."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.parsing import DEFAULT_OUTPUT, CommaLists, JsonOption, comma_list, joined
+from evalkit.cli.parsing import (
+    DEFAULT_OUTPUT,
+    CommaLists,
+    JsonOption,
+    ResultsArgument,
+    SomeModelsOption,
+    comma_list,
+    joined,
+)
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, show, show_json
 
@@ -15,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def losses_command(
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
+    results: ResultsArgument = DEFAULT_OUTPUT,
     corpora: Annotated[
         CommaLists,
         typer.Option(
             "--corpora", help="Only these, by commas; also files of corpora that are not in the store."
         ),
     ] = None,
-    models: Annotated[CommaLists, typer.Option("--models", help="Only these, by commas.")] = None,
+    models: SomeModelsOption = None,
     axes: Annotated[
         CommaLists,
         typer.Option(

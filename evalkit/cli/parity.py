@@ -1,16 +1,15 @@
 """``evalkit parity``: one story in several languages."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evalkit.cli.parsing import JsonOption
+from evalkit.cli.parsing import JsonOption, ResultsArgument
 from evalkit.terminal import show, show_json
 
 
 def parity_command(
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")],
+    results: ResultsArgument,
     reference: Annotated[
         str | None,
         typer.Option("--reference", help="Language to compare with; by default that of most shared stories."),

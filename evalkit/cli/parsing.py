@@ -62,6 +62,9 @@ CorporaOption = Annotated[
         autocompletion=complete_corpora,
     ),
 ]
+SomeCorporaOption = Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")]
+SomeModelsOption = Annotated[CommaLists, typer.Option("--models", help="Only these, by commas.")]
+ResultsArgument = Annotated[Path, typer.Argument(help="Folder of the result cells.")]
 PolicyOption = Annotated[
     str, typer.Option("--policy", metavar=" | ".join(POLICIES), help=f"Context policy. {_POLICY_HELP}.")
 ]
@@ -106,6 +109,7 @@ PanelOption = Annotated[
     CommaLists,
     typer.Option("--panel", help="Cutoffs and leaks: the models to compare with, by commas."),
 ]
+ScoredModelArgument = Annotated[str, typer.Argument(help="A model of the results.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only results and what is wrong.")]
 VerboseOption = Annotated[

@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.listing import ListingCommand, chosen_options
-from evalkit.cli.parsing import CommaLists, PanelOption, comma_list, joined
+from evalkit.cli.parsing import (
+    CommaLists,
+    PanelOption,
+    SomeCorporaOption,
+    SomeModelsOption,
+    comma_list,
+    joined,
+)
 from evalkit.terminal import show
 
 
@@ -33,8 +40,8 @@ def plot_command(
         list[Path],
         typer.Option("--output", "-o", help="File to write: .svg, .png or .pdf; several times for several."),
     ],
-    corpora: Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")] = None,
-    models: Annotated[CommaLists, typer.Option("--models", help="Only these, by commas.")] = None,
+    corpora: SomeCorporaOption = None,
+    models: SomeModelsOption = None,
     tasks: Annotated[CommaLists, typer.Option("--tasks", help="Probes: only these, by commas.")] = None,
     policy: Annotated[
         str | None,

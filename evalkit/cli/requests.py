@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.parsing import JsonOption, StoreOption
+from evalkit.cli.parsing import JsonOption, ResultsArgument, StoreOption
 from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def export(
 
 @app.command("accuracy")
 def accuracy(
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")],
+    results: ResultsArgument,
     as_json: JsonOption = False,
 ) -> None:
     """Print how often models hold the right choice for the likeliest, for cells of corpora with choices."""

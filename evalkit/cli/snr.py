@@ -1,13 +1,20 @@
 """``evalkit snr``: signal and noise of training runs."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.curve import RunsOption, SomeCorporaOption
-from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, PolicyOption, comma_list, joined
+from evalkit.cli.curve import RunsOption
+from evalkit.cli.parsing import (
+    DEFAULT_OUTPUT,
+    JsonOption,
+    PolicyOption,
+    ResultsArgument,
+    SomeCorporaOption,
+    comma_list,
+    joined,
+)
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, console_for, show, show_json
 
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def snr_command(
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
+    results: ResultsArgument = DEFAULT_OUTPUT,
     corpora: SomeCorporaOption = None,
     runs: RunsOption = None,
     policy: PolicyOption = DEFAULT_POLICY,

@@ -1,12 +1,11 @@
 """``evalkit table``: what was scored, and what others have published."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, PolicyOption
+from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, PolicyOption, ResultsArgument
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, console_for, show, show_json
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def table_command(
-    results: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
+    results: ResultsArgument = DEFAULT_OUTPUT,
     published: Annotated[
         bool, typer.Option("--published", help="Tables of others, with ours of the same beside them.")
     ] = False,
