@@ -101,11 +101,7 @@ def run(
         failures=result.failures,
         num_scored=result.num_scored,
         documents={name: documents_of_corpus(corpus) for name, corpus in scored.items()},
-        unaudited=unaudited_models(
-            (located for located, _ in specs),
-            {cell.model.name for cell in result.cells if not cell.is_of_a_compressor},
-            options,
-        ),
+        unaudited=unaudited_models((located for located, _ in specs), result.cells, options),
     )
 
 

@@ -101,14 +101,8 @@ def run_tasks(
         pairs = [pairs[place] for place in places_of_shard(works, options.shard)]
     planned = [_planned(located, task, options) for located, task in pairs]
     result = score_missing(planned, options)
-    return TaskRunResult(
-        result.cells,
-        result.failures,
-        result.num_scored,
-        unaudited_models(
-            (located for located, _ in pairs), {cell.model.name for cell in result.cells}, options
-        ),
-    )
+    unaudited = unaudited_models((located for located, _ in pairs), result.cells, options)
+    return TaskRunResult(result.cells, result.failures, result.num_scored, unaudited)
 
 
 def _planned(located: LocatedModel, task: EvalTask, options: RunOptions) -> PlannedCell[TaskCell]:

@@ -1,8 +1,9 @@
 """Models with cells of which nobody has looked whether their loads are right."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from evalkit.audit.records import kept_audit
+from evalkit.cells.schema import CorpusCell, TaskCell
 from evalkit.errors import ModelError
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.loading import LocatedModel
@@ -11,17 +12,20 @@ from evalkit.runner.options import RunOptions
 
 
 def unaudited_models(
-    located_models: Iterable[LocatedModel], names: Collection[str], options: RunOptions
+    located_models: Iterable[LocatedModel], cells: Iterable[CorpusCell | TaskCell], options: RunOptions
 ) -> tuple[str, ...]:
-    """The models, by name, that have no kept audit; those of the package are left out.
+    """The language models, by name, that have cells and no kept audit; those of the package are left out.
 
     Args:
         located_models: of a run.
-        names: of those that are language models and have cells.
+        cells: what it came to.
         options: of the run.
     """
+    with_tokens = {
+        cell.model.name for cell in cells if isinstance(cell, TaskCell) or not cell.is_of_a_compressor
+    }
     identities = {located.identity.name: located.identity for located in located_models}
-    named = {name: of for name, of in identities.items() if name in names and name not in EMBEDDED_MODELS}
+    named = {name: of for name, of in identities.items() if name in with_tokens - set(EMBEDDED_MODELS)}
     return tuple(name for name, identity in named.items() if not _has_audit(identity, options))
 
 
