@@ -6,7 +6,7 @@ from typing import NamedTuple
 from evalkit.analysis.results import ModelConfiguration, Results
 from evalkit.cells.schema import CellModel
 from evalkit.errors import UsageError, unknown_name
-from evalkit.models.checkpoints import read_name
+from evalkit.models.checkpoints import count_of, read_name
 
 AXES = {"step": "step", "tokens": "tokens read", "flops": "FLOPs of training"}
 """Along what a run may be shown, and how the axis is called."""
@@ -103,12 +103,13 @@ def _setting(row: ModelConfiguration) -> str:
 
 def _run_of(row: ModelConfiguration) -> tuple[str, Checkpoint] | None:
     facts = row.facts
-    step, run = facts.details.get("step"), facts.details.get("run")
-    num_tokens, flops = facts.details.get("tokens_seen"), facts.details.get("training_flops")
-    if isinstance(step, int) and isinstance(run, str):
-        tokens = num_tokens if isinstance(num_tokens, int) else None
-        spent = float(flops) if isinstance(flops, int | float) else None
-        return run, Checkpoint(-1, step, tokens, spent, facts.num_parameters)
+    step, run = count_of(facts.details.get("step")), facts.details.get("run")
+    if step is not None and isinstance(run, str):
+        num_tokens = count_of(facts.details.get("tokens_seen"))
+        flops = count_of(facts.details.get("training_flops"))
+        return run, Checkpoint(
+            -1, step, num_tokens, None if flops is None else float(flops), facts.num_parameters
+        )
     return _run_of_name(facts)
 
 

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from evalkit.files import parse_json
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
-_NUMBER = r"[-_=]?0*(\d+)([kmbt]?)(?![a-z0-9])"
+_NUMBER = r"[-_=]?0*(\d{1,18})([kmbt]?)(?![a-z0-9])"
 _STEP_WORDS = ("(?:global[-_]?)?steps?", "checkpoint", "ckpt", "iter(?:ation)?s?", "epochs?")
 _STEPS = [re.compile(rf"(?<![a-z]){word}{_NUMBER}", re.IGNORECASE) for word in _STEP_WORDS]
 """The surest first: ``epoch=3-step=1000`` is at step 1000."""
 _TOKENS = re.compile(rf"(?<![a-z])tokens?{_NUMBER}", re.IGNORECASE)
-_RWKV = re.compile(r"rwkv-(\d+|init|final)", re.IGNORECASE)
+_BARE = re.compile(r"\d{1,18}")
+_RWKV = re.compile(r"rwkv-(\d{1,18}|init|final)", re.IGNORECASE)
 """What the trainer of RWKV-LM calls its checkpoints."""
 _BEFORE_TRAINING = {"init", "initial"}
 _SUFFIXES = {".pth", ".pt", ".bin", ".safetensors", ".gguf", ".ckpt"}
@@ -26,6 +27,8 @@ _GENERIC_FOLDERS = re.compile(
 """Names of folders that say nothing of the run."""
 _SEED = re.compile(r"(?:seed|s)[-_=]?\d+", re.IGNORECASE)
 _MOST_STATE_BYTES = 64 << 20
+_GREATEST_COUNT = 1e100
+"""Beyond it, also when multiplied, lies what no float holds; FLOPs of trainings are some 1e26."""
 _TRAINER_STATE = "trainer_state.json"
 
 
@@ -72,7 +75,7 @@ def read_name(name: str) -> CheckpointName:
     if rwkv := _RWKV.fullmatch(bare):
         step = int(rwkv[1]) if rwkv[1].isdecimal() else (0 if rwkv[1].lower() == "init" else None)
         return CheckpointName(step, num_tokens, "")
-    if bare.isdecimal():
+    if _BARE.fullmatch(bare):
         return CheckpointName(int(bare), num_tokens, "")
     if bare.lower() in _BEFORE_TRAINING:
         return CheckpointName(0, num_tokens, "")
@@ -102,12 +105,12 @@ def checkpoint_facts(path: Path | None, target: str, revision: str | None) -> Ch
     stem = path.name.removesuffix(path.suffix) if path.suffix in _SUFFIXES else path.name
     name, parents = read_name(stem), path.parents
     state = _trainer_state(path)
-    step = _count(state.get("global_step"))
+    step = count_of(state.get("global_step"))
     step = name.step if step is None else step
     if step is None:
         return None
-    num_tokens = _count(state.get("num_input_tokens_seen")) or name.num_tokens
-    flops = _count(state.get("total_flos"))
+    num_tokens = count_of(state.get("num_input_tokens_seen")) or name.num_tokens
+    flops = count_of(state.get("total_flos"))
     run = name.remainder if name.step is not None else ""
     # ``out/step-5`` and ``run-a/out/step-5``: the last folder whose name is not every run's.
     names = [] if run else [parent.name for parent in parents if parent.name]
@@ -119,9 +122,11 @@ def checkpoint_facts(path: Path | None, target: str, revision: str | None) -> Ch
     return CheckpointFacts(run or stem, step, num_tokens, float(flops) if flops else None)
 
 
-def _count(value: object) -> int | None:
-    is_count = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return int(value) if is_count and isinstance(value, int | float) else None
+def count_of(value: object) -> int | None:
+    """A number of steps, tokens or FLOPs that somebody else wrote; None for what is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= _GREATEST_COUNT else None
 
 
 def _trainer_state(path: Path) -> dict[str, object]:

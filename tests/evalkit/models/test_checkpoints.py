@@ -38,6 +38,8 @@ from tests.support.rwkv7_files import save_official
         ("rwkv7-g1d-0.1b-20260129-ctx8192", (None, None, "rwkv7-g1d-0.1b-20260129-ctx8192")),
         ("step3x", (None, None, "step3x")),
         ("misstep-5", (None, None, "misstep-5")),
+        ("9" * 300, (None, None, "9" * 300)),
+        ("step-" + "9" * 19, (None, None, "step-" + "9" * 19)),
     ],
 )
 def test_what_a_name_says(name: str, expected: tuple[int | None, int | None, str]) -> None:
@@ -53,6 +55,10 @@ def test_what_lies_around_a_checkpoint(tmp_path: Path) -> None:
     assert checkpoint_facts(folder, "", None) == CheckpointFacts("run-a", 30, 4096, 1.5e15)
     (folder / "trainer_state.json").write_text("{half")  # being written
     assert checkpoint_facts(folder, "", None) == CheckpointFacts("run-a", 20, None, None)
+    for number in ("1e400", "1" + "0" * 400, "NaN", "-1", "true"):  # no count, and no float
+        content = f'{{"global_step": {number}, "num_input_tokens_seen": {number}, "total_flos": {number}}}'
+        (folder / "trainer_state.json").write_text(content)
+        assert checkpoint_facts(folder, "", None) == CheckpointFacts("run-a", 20, None, None)
     final = folder.with_name("final")
     final.mkdir()
     assert checkpoint_facts(final, "", None) is None
