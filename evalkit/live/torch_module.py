@@ -1,6 +1,5 @@
 """A plain torch module as a `TokenModel`: something that makes logits of ids."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from evalkit.errors import ModelError
 from evalkit.live.tokenizers import LiveTokenizer, check_start
 from evalkit.models.protocol import Encoding, ModelIdentity
+from evalkit.models.rows import input_rows, padded, unpredicted_nats
 
 _TOKENS_PER_BATCH = {"cpu": 8192, "cuda": 32768}
 _NUM_TRIED = 16
@@ -51,17 +51,10 @@ class TorchModel:
         """See `TokenModel.nats`."""
         if contexts is None:
             contexts = [self.prefix] * len(sequences)
-        costs = [np.full(len(targets), math.log(self.vocab_size), np.float32) for targets in sequences]
-        inputs = [
-            np.concatenate((np.asarray(context, np.int64), np.asarray(targets, np.int64)))[:-1]
-            for context, targets in zip(contexts, sequences, strict=True)
-        ]
-        length = max(map(len, inputs), default=0)
-        if length == 0:
+        costs = unpredicted_nats(sequences, self.vocab_size)
+        ids = padded(input_rows(contexts, sequences))
+        if ids.size == 0:
             return costs
-        ids = np.zeros((len(inputs), length), np.int64)
-        for row, tokens in enumerate(inputs):
-            ids[row, : len(tokens)] = tokens
         logits = self._logits(torch.from_numpy(ids).to(self._device))
         for row, (context, targets) in enumerate(zip(contexts, sequences, strict=True)):
             first = max(0, len(context) - 1)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -33,6 +32,7 @@ from evalkit.models.hf.torch_path import torch_path, torch_replacements
 from evalkit.models.hf.weights import load_weights
 from evalkit.models.prefixes import check_in_vocabulary
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
+from evalkit.models.rows import input_rows, padded, unpredicted_nats
 from evalkit_kernels import linear_logits, linear_nll
 from evalkit_kernels.linear import use_in
 
@@ -203,18 +203,12 @@ class HfModel:
     def _nats_side_by_side(
         self, sequences: Sequence[Sequence[int]], contexts: Sequence[Sequence[int]]
     ) -> list[NDArray[np.float32]]:
-        costs = [np.full(len(targets), math.log(self.vocab_size), np.float32) for targets in sequences]
-        inputs = [
-            np.concatenate((np.asarray(context, np.int64), np.asarray(targets, np.int64)))[:-1]
-            for context, targets in zip(contexts, sequences, strict=True)
-        ]
-        length = max(map(len, inputs), default=0)
-        if length == 0:
+        costs = unpredicted_nats(sequences, self.vocab_size)
+        inputs = input_rows(contexts, sequences)
+        ids = padded(inputs)
+        if ids.size == 0:
             return costs
-        ids = np.zeros((len(inputs), length), np.int64)
         self.num_computed += ids.size
-        for row, tokens in enumerate(inputs):
-            ids[row, : len(tokens)] = tokens
         # Of each row, the targets that have something before them, and the positions that predict them. What
         # nothing precedes keeps ln(V), which `costs` was filled with.
         unpredicted = [0 if len(context) else 1 for context in contexts]

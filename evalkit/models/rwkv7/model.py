@@ -18,6 +18,7 @@ from evalkit.models.hidden_states import captured_inputs
 from evalkit.models.model_files import ModelFile, combined_sha256, local_file, stated_file
 from evalkit.models.prefixes import EVERY_CHUNK, check_in_vocabulary, prefix_of_rule
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
+from evalkit.models.rows import input_rows, unpredicted_nats
 from evalkit.models.rwkv7.checkpoint import (
     checked_shape,
     load_network,
@@ -114,11 +115,8 @@ class RWKV7Model:
         """
         if contexts is None:
             contexts = [self.prefix] * len(sequences)
-        inputs = [
-            np.concatenate((np.asarray(context, np.int64), np.asarray(targets, np.int64)))[:-1]
-            for context, targets in zip(contexts, sequences, strict=True)
-        ]
-        costs = [np.full(len(targets), math.log(self.vocab_size), np.float32) for targets in sequences]
+        inputs = input_rows(contexts, sequences)
+        costs = unpredicted_nats(sequences, self.vocab_size)
         rows = sorted((i for i in range(len(inputs)) if len(inputs[i])), key=lambda i: -len(inputs[i]))
         # As many rows as make a slice of one chunk each: the work of a step stays the same.
         most = self._slice_tokens // CHUNK_TOKENS
