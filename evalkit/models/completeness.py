@@ -1,6 +1,5 @@
 """Whether a checkpoint that a training may be writing at this moment is whole."""
 
-import json
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -8,12 +7,11 @@ from typing import NamedTuple
 from evalkit.files import FileStamp, file_stamp, parse_json
 from evalkit.models.hub import revisions
 from evalkit.models.targets import local_places, revision_of
+from evalkit.models.weight_headers import safetensors_header
 
 _ZIPPED = (".pth", ".pt", ".bin")
 _OF_TRAINERS = ("optimizer.pt", "optimizer.bin", "scheduler.pt", "rng_state.pth")
 _WRITTEN_LAST = "trainer_state.json"
-_HEADER_BYTES = 8
-_MOST_HEADER_BYTES = 100 << 20
 
 
 class Look(NamedTuple):
@@ -77,22 +75,9 @@ def _json(file: Path) -> object:
 def _is_whole_file(file: Path) -> bool:
     """Whether a file of weights has all bytes that it speaks of; of other formats only time tells."""
     if file.suffix == ".safetensors":
-        return file.stat().st_size == _safetensors_bytes(file)
+        return file.stat().st_size == safetensors_header(file).num_file_bytes
     if file.suffix in _ZIPPED:
         with file.open("rb") as opened:
             begins_as_zip = opened.read(2) == b"PK"
         return zipfile.is_zipfile(file) if begins_as_zip else file.stat().st_size > 0
     return file.stat().st_size > 0
-
-
-def _safetensors_bytes(file: Path) -> int | None:
-    with file.open("rb") as opened:
-        num_header_bytes = int.from_bytes(opened.read(_HEADER_BYTES), "little")
-        if num_header_bytes > _MOST_HEADER_BYTES:
-            return None
-        header = json.loads(opened.read(num_header_bytes))
-    try:
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError("no header of safetensors") from error
-    return _HEADER_BYTES + num_header_bytes + max(ends, default=0)

@@ -2,10 +2,9 @@
 
 import math
 import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evalkit.files import parse_json
 from evalkit.models.packed_weights import StoredTensor, num_packed_parameters
@@ -33,6 +32,7 @@ _NEVER_WEIGHTS = ("int64", "int16", "bool")
 _BUFFER = re.compile(r"(?:^|\.)(?:inv_freq|masked_bias|position_ids)$")
 _MASK = re.compile(r"(?:^|\.)(?:attn|attention)\.bias$")
 """GPT-2's and GPT-Neo's causal mask, if it has four dimensions."""
+_LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000
 """The safetensors format's own limit."""
 
@@ -109,20 +109,47 @@ def _tensors(path: Path) -> Iterator[StoredTensor]:
 
 
 def _safetensors(path: Path) -> Iterator[StoredTensor]:
-    """The header: eight bytes of its length, then JSON; https://github.com/huggingface/safetensors#format."""
+    for name, entry in safetensors_header(path).entries.items():
+        start, end = entry["data_offsets"]
+        dtype = str(entry["dtype"])
+        yield StoredTensor(name, tuple(entry["shape"]), end - start, _NAMES.get(dtype, dtype))
+
+
+class SafetensorsHeader(NamedTuple):
+    """What a file of safetensors says of itself."""
+
+    entries: Mapping[str, Mapping[str, Any]]
+    """By tensor: ``dtype``, ``shape`` and ``data_offsets``, of which the last two hold counts."""
+    num_file_bytes: int
+    """Of the whole file, if it has all that is spoken of."""
+
+
+def safetensors_header(path: Path) -> SafetensorsHeader:
+    """The header: eight bytes of its length, then JSON; https://github.com/huggingface/safetensors#format.
+
+    Raises:
+        ValueError: it is none.
+        OSError: the file cannot be read.
+    """
     with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if length > _MAX_HEADER_BYTES:
             raise ValueError("no safetensors header is as long")
         header = parse_json(file.read(length))
-    for name, entry in header.items():
-        if name != "__metadata__":
+    if not isinstance(header, dict):
+        raise ValueError("a safetensors header names tensors")
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    num_data_bytes = 0
+    for name, entry in entries.items():
+        try:
             start, end = entry["data_offsets"]
             numbers = (start, end, *entry["shape"])
-            if not all(type(number) is int and number >= 0 for number in numbers):
-                raise ValueError(f"{name}: shape and place of a tensor are counts")
-            dtype = str(entry["dtype"])
-            yield StoredTensor(name, tuple(entry["shape"]), end - start, _NAMES.get(dtype, dtype))
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"{name}: a tensor has a shape and a place") from error
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError(f"{name}: shape and place of a tensor are counts")
+        num_data_bytes = max(num_data_bytes, end)
+    return SafetensorsHeader(entries, _LENGTH_BYTES + length + num_data_bytes)
 
 
 def _pickled(path: Path) -> Iterator[StoredTensor]:

@@ -136,8 +136,10 @@ def test_a_folder_is_whole_when_all_that_it_speaks_of_is_there(tmp_path: Path) -
     assert look_at(spec) is not None and look_at(spec) == look_at(spec)
     weights = next(folder.glob("*.safetensors"))
     content = weights.read_bytes()
-    for cut in (b"", content[:4], content[:100], content[:-1], content + b"\0"):
-        weights.write_bytes(cut)
+    headers = (b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": ["0", [4]]}}', b"[" * 100_000, b"[]")
+    foreign = [len(header).to_bytes(8, "little") + header for header in headers]
+    for damaged in (b"", content[:4], content[:100], content[:-1], content + b"\0", *foreign):
+        weights.write_bytes(damaged)
         assert look_at(spec) is None
     weights.write_bytes(content)
     assert look_at(spec) is not None
