@@ -9,7 +9,7 @@ import numpy as np
 from evalkit.analysis.estimates import Estimate
 from evalkit.cells.renewal import cluster_of
 from evalkit.cells.schema import CorpusCell
-from evalkit.errors import ScoringError
+from evalkit.errors import ScoringError, unknown_name
 from evalkit.scoring.documents import DocumentScore
 from evalkit.stats import Interval, percentile_interval, ratio_interval, resampled_ratios
 
@@ -49,8 +49,15 @@ class Evaluation:
         return math.fsum(score.bits_per_byte for score in self.scores) / len(self.scores)
 
     def __getitem__(self, corpus: str) -> CorpusScore:
-        """A corpus's score by the corpus's name."""
-        return next(score for score in self.scores if score.corpus == corpus)
+        """A corpus's score by the corpus's name.
+
+        Raises:
+            UsageError: none is called so.
+        """
+        by_name = {score.corpus: score for score in self.scores}
+        if corpus not in by_name:
+            raise unknown_name("corpus", corpus, by_name, f"There are: {', '.join(by_name)}.")
+        return by_name[corpus]
 
     def metrics(self) -> dict[str, float]:
         """Numbers by their names in logs: ``bits_per_byte/CORPUS``, and of several the mean."""

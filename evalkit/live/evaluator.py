@@ -235,6 +235,8 @@ def _weights_sha256(module: nn.Module) -> str:
     """A digest of all weights as they are in memory."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):  # a module's `get_extra_state`, which is whatever it likes
+            continue
         content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + content.tobytes())
     return digest.hexdigest()

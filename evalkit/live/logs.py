@@ -1,6 +1,7 @@
 """Where evaluations of a live model go: the terminal, a CSV file, TensorBoard, Weights & Biases."""
 
 import csv
+import importlib.util
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -29,12 +30,18 @@ CSV_COLUMNS = (
     "seconds",
 )
 """Of a CSV file of evaluations, which has a row per corpus."""
+WANDB_STEP = "training_step"
+"""The metric of Weights & Biases against which the others are shown."""
 
 
 class WandbRun(Protocol):
     """What is needed of a run of Weights & Biases."""
 
-    def log(self, data: dict[str, float], step: int | None = None) -> None:
+    def define_metric(self, name: str, step_metric: str | None = None) -> object:
+        """Show the metrics of a pattern against another one."""
+        ...
+
+    def log(self, data: dict[str, float]) -> object:
         """Keep numbers by name."""
         ...
 
@@ -97,15 +104,21 @@ class CsvLog:
         self._path = path
         try:
             if path.exists() and path.stat().st_size:
-                with path.open(encoding="utf-8", newline="") as file:
-                    header = next(csv.reader(file), [])
-                if tuple(header) != CSV_COLUMNS:
-                    raise UsageError(f"{path} is no file of evaluations: its columns are {', '.join(header)}")
+                self._check()
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
             self._append([CSV_COLUMNS])
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+    def _check(self) -> None:
+        try:
+            with self._path.open(encoding="utf-8", newline="") as file:
+                header = next(csv.reader(file), [])
+        except (UnicodeDecodeError, csv.Error):
+            raise UsageError(f"{self._path} is no file of evaluations: it is no CSV in UTF-8") from None
+        if tuple(header) != CSV_COLUMNS:
+            raise UsageError(f"{self._path} is no file of evaluations: its columns are {', '.join(header)}")
 
     def __call__(self, evaluation: Evaluation) -> None:
         """Append an evaluation."""
@@ -136,12 +149,16 @@ class TensorBoardLog:
         """Begin a file in the folder of a run.
 
         Raises:
-            UsageError: tensorboardX, which writes the files, is not installed.
+            UsageError: tensorboardX, which writes the files, is not installed, or there can be no such
+                folder.
         """
         check_extra("tensorboard")
         from tensorboardX.event_file_writer import EventsWriter
 
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
         # Not its SummaryWriter, whose thread ends without what it has not written yet.
         self._writer = EventsWriter(str(folder / "events"))
         weakref.finalize(self, self._writer.close)
@@ -158,26 +175,35 @@ class TensorBoardLog:
 
 
 class WandbLog:
-    """Logs to Weights & Biases: to the run that the training has begun, else to one of its own."""
+    """Logs to Weights & Biases: to the run that the training has begun, else to one of its own.
+
+    Against the step of the training, which is a metric: a run counts steps of its own, one for each thing
+    that is logged, and drops what comes with a lower one.
+    """
 
     def __init__(self, run: WandbRun | None = None) -> None:
-        """Find a run.
+        """Look whether it can be logged to.
 
         Args:
-            run: of Weights & Biases; None: the current one, begun with the first evaluation if there is none.
+            run: of Weights & Biases; None: the current one at the first evaluation, begun if there is none.
 
         Raises:
             UsageError: wandb is not installed.
         """
-        self._run = run
-        if run is None:
-            try:
-                import wandb
-            except ImportError:
-                raise UsageError("wandb is not installed; pip install wandb") from None
-            self._run = wandb.run or wandb.init(project="evalkit")
+        self._run, self._is_begun = run, False
+        spec = importlib.util.find_spec("wandb")
+        if run is None and (spec is None or spec.origin is None):  # none: a folder in which it has logged
+            raise UsageError("wandb is not installed; pip install wandb")
 
     def __call__(self, evaluation: Evaluation) -> None:
         """Log an evaluation."""
+        if self._run is None:  # not before: a trainer begins its run when it begins to train
+            import wandb
+
+            self._run = wandb.run or wandb.init(project="evalkit")
         assert self._run is not None
-        self._run.log(evaluation.metrics(), step=evaluation.step)
+        if not self._is_begun:
+            self._run.define_metric("bits_per_byte/*", step_metric=WANDB_STEP)
+            self._is_begun = True
+        step = {} if evaluation.step is None else {WANDB_STEP: float(evaluation.step)}
+        self._run.log({**evaluation.metrics(), **step})

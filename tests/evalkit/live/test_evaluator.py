@@ -1,8 +1,10 @@
 """`evalkit.Evaluator`: the numbers of the file path, and a model that is left as it was."""
 
 import csv
+import importlib
 import itertools
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,14 +119,56 @@ def test_a_plain_module_whose_ids_are_bytes(corpus: Any) -> None:
         evalkit.Evaluator([corpus]).score(module, "gpt2")
 
 
+def test_the_run_of_a_training_that_begins_later_is_logged_to(
+    corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a package of that name, as Weights & Biases is not installed."""
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="wandb is not installed"):
+        evalkit.Evaluator([corpus], logs=["wandb"])  # the folder of its logs is no package
+    (tmp_path / "wandb" / "__init__.py").write_text(
+        "class Run:\n"
+        "    def __init__(self): self.logged = []\n"
+        "    def define_metric(self, name, step_metric=None): pass\n"
+        "    def log(self, data): self.logged.append(data)\n"
+        "run = None\n"
+    )
+    importlib.invalidate_caches()
+    evaluator = evalkit.Evaluator([corpus], logs=["wandb"])
+    wandb = importlib.import_module("wandb")
+    del sys.modules["wandb"]
+    monkeypatch.setitem(sys.modules, "wandb", wandb)  # so that it is gone afterwards
+    run = wandb.Run()
+    monkeypatch.setattr(wandb, "run", run)
+    evaluation = evaluator.score(Bigram())
+    assert run.logged == [{f"bits_per_byte/{corpus.name}": evaluation.bits_per_byte}]
+
+
+class WithState(Bigram):
+    """As layers of some libraries are, which keep more than tensors with their weights."""
+
+    def get_extra_state(self) -> dict[str, str]:
+        return {"recipe": "fp8"}
+
+
+def test_a_module_whose_state_is_more_than_tensors(corpus: Any, tmp_path: Path) -> None:
+    evaluator = evalkit.Evaluator([corpus], limit=2, output=tmp_path)
+    cells = [evaluator.score(module, step=1).scores[0].cell for module in (Bigram(), WithState())]
+    assert len({cell.model.weights_sha256 for cell in cells if cell is not None}) == 1
+
+
 def test_changes_are_paired_and_logged(
     corpus: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept: list[tuple[dict[str, float], int | None]] = []
+    kept: list[object] = []
 
     class Kept:
-        def log(self, data: dict[str, float], step: int | None = None) -> None:
-            kept.append((data, step))
+        def define_metric(self, name: str, step_metric: str | None = None) -> None:
+            kept.append((name, step_metric))
+
+        def log(self, data: dict[str, float]) -> None:
+            kept.append(data)
 
     logs = ["stdout", str(tmp_path / "scores.csv"), f"tensorboard:{tmp_path / 'board'}", WandbLog(Kept())]
     evaluator = evalkit.Evaluator([corpus], run="=run", logs=logs)
@@ -150,12 +194,23 @@ def test_changes_are_paired_and_logged(
     assert float(rows[1]["bits_per_byte"]) == second.bits_per_byte
     assert float(rows[1]["change_high"]) == pytest.approx(change.high)
     name = f"bits_per_byte/{corpus.name}"
-    assert kept == [({name: first.bits_per_byte}, 1), ({name: second.bits_per_byte}, 2)]
+    assert kept == [
+        ("bits_per_byte/*", "training_step"),
+        {name: first.bits_per_byte, "training_step": 1},
+        {name: second.bits_per_byte, "training_step": 2},
+    ]
     [events] = (tmp_path / "board").iterdir()
     assert events.read_bytes().count(name.encode()) == 2
+    assert first[corpus.name] is first.scores[0]
+    with pytest.raises(UsageError, match="unknown corpus 'nwes'"):
+        first["nwes"]
     (tmp_path / "other.csv").write_text("a,b\n")
+    (tmp_path / "file").touch()
+    (tmp_path / "latin.csv").write_bytes(b"run,\xe9\n")
     for log, message in (
         (str(tmp_path / "other.csv"), "is no file of evaluations"),
+        (str(tmp_path / "latin.csv"), "is no file of evaluations: it is no CSV in UTF-8"),
+        (f"tensorboard:{tmp_path / 'file'}", "cannot write to .*file: File exists"),
         ("stdot", "unknown log 'stdot'"),
         ("wandb", "wandb is not installed"),
     ):
