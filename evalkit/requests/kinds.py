@@ -71,17 +71,22 @@ def _choice_texts(place: str, value: object) -> tuple[list[str], list[str]]:
 def gold_place(
     place: str, value: object, choices: Sequence[str], labels: Sequence[str], first_number: int
 ) -> int | None:
-    """Which choice is the right one: by its text, label, number or letter; None where the row does not say.
+    """Which choice is the right one: by its label, text, number or letter; None where the row does not say.
+
+    Labels come first, for a choice may read as the label of another one: ``3`` labelled ``1``, ``1`` labelled
+    ``3``.
 
     Raises:
         CorpusError: it names no choice.
     """
-    if value is None or value in ("", -1, "-1"):  # as test sets have it whose answers are not told
+    if value is None or value == "":
         return None
-    if isinstance(value, str) and choices.count(value) == 1:
-        return choices.index(value)
     if str(value) in labels:
         return labels.index(str(value))
+    if isinstance(value, str) and choices.count(value) == 1:
+        return choices.index(value)
+    if value in (-1, "-1"):  # as test sets have it whose answers are not told
+        return None
     number = value if isinstance(value, int) else None
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         number = int(value)
@@ -152,6 +157,10 @@ def _chat(place: str, row: Row, _: TaskFile) -> list[Part]:
         if not isinstance(message, Mapping):
             raise CorpusError(f"{place}: message {number} is {type_name(message)}, not an object")
         role = message.get("role", message.get("from"))
+        if not isinstance(role, str):
+            raise CorpusError(
+                f"{place}: message {number} does not say whose it is: 'role' is {type_name(role)}"
+            )
         said = _said(f"{place}: message {number}", message)
         if role in ("assistant", "gpt") and said and history:
             values = {**row, "history": history, "role": role}
@@ -164,9 +173,7 @@ def _said(place: str, message: Row) -> str:
     """What a message says: its text, then its calls of tools, one in a line as JSON."""
     content = message.get("content", message.get("value"))
     if isinstance(content, list):
-        content = "".join(
-            str(part["text"]) for part in content if isinstance(part, Mapping) and part.get("type") == "text"
-        )
+        content = "".join(_part_text(place, part) for part in content)
     if content is not None and not isinstance(content, str):
         raise CorpusError(f"{place}: its content is {type_name(content)}, not a text")
     calls = message.get("tool_calls") or []
@@ -182,6 +189,14 @@ def _said(place: str, message: Row) -> str:
             arguments = _parsed(place, "arguments", arguments)
         lines.append(_as_json(place, "tool_calls", {"name": function["name"], "arguments": arguments}))
     return "\n".join(lines)
+
+
+def _part_text(place: str, part: object) -> str:
+    """What a part of a message's content says; others than texts, as pictures, no model here reads."""
+    text = part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None
+    if not isinstance(text, str):
+        raise CorpusError(f"{place}: a part of its content is no text; leave such rows out of the data")
+    return text
 
 
 def _parsed(place: str, name: str, text: str) -> object:

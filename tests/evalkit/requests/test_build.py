@@ -40,6 +40,16 @@ def build(folder: Path, rows: list[object], **fields: object) -> Corpus:
             ("Question: 2+2?\nAnswer:", [" 3", "* 4"]),
         ),
         (
+            {"question": "2-1?", "choices": {"text": ["2", "1"], "label": ["1", "2"]}, "gold": "2"},
+            {"kind": "choices"},
+            ("Question: 2-1?\nAnswer:", [" 2", "* 1"]),
+        ),
+        (
+            {"question": "1-2?", "choices": ["1", "-1"], "gold": "-1"},
+            {"kind": "choices"},
+            ("Question: 1-2?\nAnswer:", [" 1", "* -1"]),
+        ),
+        (
             {"ctx": "A dog", "a": "barks.", "b": "flies.", "label": "0"},
             {
                 "kind": "choices",
@@ -122,6 +132,24 @@ def test_solved_examples_stand_before_questions_and_what_has_no_answer_is_counte
         ({"text": "word"}, {"kind": "cloze"}, CorpusError, "fewer than two words"),
         ({"text": "a b"}, {"kind": "cloze", "blank": "_"}, CorpusError, "has no blank '_'"),
         ({"messages": "x"}, {"kind": "chat"}, CorpusError, "'messages' is no JSON"),
+        (
+            {"messages": [{"content": "a"}, {"role": "assistant", "content": "b"}]},
+            {"kind": "chat"},
+            CorpusError,
+            "message 0 does not say whose it is: 'role' is null",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}]},
+            {"kind": "chat"},
+            CorpusError,
+            "message 0: a part of its content is no text",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            {"kind": "chat"},
+            CorpusError,
+            "message 0: a part of its content is no text",
+        ),
         (
             {"question": 1, "choices": ["a", "b"], "gold": "Z"},
             {"kind": "choices"},
