@@ -152,3 +152,24 @@ function writeHash(values, isStep = false) {
   if (isStep) history.pushState(null, "", address);
   else history.replaceState(null, "", address);
 }
+
+// The form of a corpus's page on which two models are chosen, and no second one: drawn with the page's data,
+// then with every change.
+function chooseTwo(form, path, draw) {
+  load(path).then((data) => {
+    const hash = readHash();
+    for (const name of ["a", "b"]) {
+      if (data.configurations.some((configuration) => configuration.key === hash[name])) form.elements[name].value = hash[name];
+    }
+    if (hash.a && !hash.b) form.elements.b.value = "";
+    form.hidden = false;
+    form.addEventListener("change", () => draw(data));
+    form.addEventListener("submit", (event) => event.preventDefault());
+    draw(data);
+  }).catch(complain);
+}
+
+// Its name among a page's models.
+function labelIn(data, key) {
+  return data.configurations.find((configuration) => configuration.key === key).label;
+}

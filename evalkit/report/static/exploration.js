@@ -5,10 +5,6 @@
   const corpus = form.dataset.corpus;
   let data;
 
-  function label(key) {
-    return data.configurations.find((configuration) => configuration.key === key).label;
-  }
-
   function pairOf(table, a, b) {
     if (`${a} ${b}` in table) return [table[`${a} ${b}`], false];
     return `${b} ${a}` in table ? [table[`${b} ${a}`], true] : [null, false];
@@ -44,13 +40,13 @@
     if (b) {
       const [won, turned] = pairOf(data.won, a, b);
       const [lost] = pairOf(data.lost, a, b);
-      lists = [[`${label(a)} gains most`, turned ? lost : won], [`${label(a)} loses most`, turned ? won : lost]];
+      lists = [[`${labelIn(data, a)} gains most`, turned ? lost : won], [`${labelIn(data, a)} loses most`, turned ? won : lost]];
     } else {
       lists = [["Costliest", data.costliest[a]], ["Cheapest", data.cheapest[a]]];
     }
     document.getElementById("passages").replaceChildren(...lists.map(([heading, chosen]) => element("section", {},
       element("h3", {}, heading),
-      element("ol", { class: "passages" }, ...(chosen.length ? chosen.map((index) => passageItem(data.passages[index], a, b)) : [element("li", {}, "Npassage.")])))));
+      element("ol", { class: "passages" }, ...(chosen.length ? chosen.map((index) => passageItem(data.passages[index], a, b)) : [element("li", {}, "None.")])))));
   }
 
   function passageItem(passage, a, b) {
@@ -61,16 +57,8 @@
       passage.text === null ? element("p", { class: "withheld" }, "Its licence does not allow the text to be shown.") : element("blockquote", {}, passage.text));
   }
 
-  load(`data/explorer/${corpus}.js`).then((value) => {
+  chooseTwo(form, `data/explorer/${corpus}.js`, (value) => {
     data = value;
-    const hash = readHash();
-    for (const name of ["a", "b"]) {
-      if (data.configurations.some((configuration) => configuration.key === hash[name])) form.elements[name].value = hash[name];
-    }
-    if (hash.a && !hash.b) form.elements.b.value = "";
-    form.hidden = false;
-    form.addEventListener("change", draw);
-    form.addEventListener("submit", (event) => event.preventDefault());
     draw();
-  }).catch(complain);
+  });
 })();

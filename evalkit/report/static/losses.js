@@ -6,10 +6,6 @@
   const LEAST_SHARE = 0.001;  // of the bytes: smaller classes do not set the scale of the dots
   let data;
 
-  function labelOf(key) {
-    return data.configurations.find((configuration) => configuration.key === key).label;
-  }
-
   function partOf(key) {
     return data.parts.find((part) => key in part.classes[0].levels);
   }
@@ -39,7 +35,7 @@
   function drawClasses(part, a, b) {
     const models = b ? [a, b] : [a];
     const [whole, ...classes] = part.classes;
-    const heads = ["class", "bytes", "share %", ...models.map(labelOf), ...(b ? ["difference", "", "ratio", "of it %"] : [])];
+    const heads = ["class", "bytes", "share %", ...models.map((model) => labelIn(data, model)), ...(b ? ["difference", "", "ratio", "of it %"] : [])];
     const shown = b ? classes.filter((row) => row.num_bytes >= LEAST_SHARE * whole.num_bytes).map((row) => gapOf(row, a, b)) : [];
     const ends = shown.filter((gap) => gap !== null).flatMap((gap) => gap[0].filter((value) => value !== null));
     const [low, high] = [Math.min(0, ...ends), Math.max(0, ...ends)];
@@ -75,16 +71,8 @@
     ];
   }
 
-  load(`data/losses/${corpus}.js`).then((value) => {
+  chooseTwo(form, `data/losses/${corpus}.js`, (value) => {
     data = value;
-    const hash = readHash();
-    for (const name of ["a", "b"]) {
-      if (data.configurations.some((configuration) => configuration.key === hash[name])) form.elements[name].value = hash[name];
-    }
-    if (hash.a && !hash.b) form.elements.b.value = "";
-    form.hidden = false;
-    form.addEventListener("change", draw);
-    form.addEventListener("submit", (event) => event.preventDefault());
     draw();
-  }).catch(complain);
+  });
 })();
