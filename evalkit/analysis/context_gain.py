@@ -1,13 +1,12 @@
 """What longer contexts gain a model on the same paid text, from the cells of ``--context-gain``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.analysis.estimates import ALONE, Estimate
+from evalkit.analysis.estimates import ALONE, Estimate, estimates, resampled_columns
 from evalkit.cells.schema import CorpusCell
-from evalkit.stats import percentile_interval, resampled_ratios
 
 
 class GainPoint(NamedTuple):
@@ -38,7 +37,7 @@ def gain_curves(cells: Iterable[CorpusCell]) -> list[GainCurve]:
     """A curve for each model and corpus of which there are cells of two lengths or more.
 
     Of several cells of one model, corpus and length the newest counts. Documents that the model could not
-    represent behind one of the contexts are left out of all.
+    represent behind one of the contexts are left out of all; where none is left there is no curve.
     """
     families: dict[tuple[object, ...], dict[int | None, CorpusCell]] = {}
     for cell in sorted(cells, key=lambda cell: cell.created):
@@ -49,10 +48,11 @@ def gain_curves(cells: Iterable[CorpusCell]) -> list[GainCurve]:
         settings = (model.dtype, policy.name, policy.prefix_ids, policy.context_limit)
         key = (cut.of, cut.of_sha256, model.name, model.weights_sha256, *settings)
         families.setdefault(key, {})[cut.num_bytes] = cell
-    return [_curve(family) for family in families.values() if len(family) > 1]
+    curves = (_curve(family) for family in families.values() if len(family) > 1)
+    return [curve for curve in curves if curve is not None]
 
 
-def _curve(family: Mapping[int | None, CorpusCell]) -> GainCurve:
+def _curve(family: Mapping[int | None, CorpusCell]) -> GainCurve | None:
     lengths = sorted(family, key=lambda length: float("inf") if length is None else length)
     rows = {length: {row.id: row for row in family[length].rows()} for length in lengths}
     first = rows[lengths[0]]
@@ -61,12 +61,13 @@ def _curve(family: Mapping[int | None, CorpusCell]) -> GainCurve:
         for name in first
         if all(name in of_length and of_length[name].total_bits is not None for of_length in rows.values())
     ]
-    num_bytes = [first[name].num_bytes for name in ids]
+    if not ids:
+        return None
+    num_bytes = np.array([first[name].num_bytes for name in ids], np.float64)
     clusters = [first[name].cluster for name in ids]
     bits = np.array([[rows[length][name].total_bits for length in lengths] for name in ids], np.float64)
-    bits = bits.reshape(len(ids), len(lengths))
-    levels = _estimates(bits, num_bytes, clusters)
-    gains = _estimates(bits[:, :1] - bits, num_bytes, clusters)
+    sums = resampled_columns(np.column_stack((bits, bits[:, :1] - bits, num_bytes)), clusters, stream=ALONE)
+    numbers = estimates(sums[:-1] / sums[-1], len(set(clusters)))
     cell = family[lengths[0]]
     assert cell.corpus.cut is not None
     return GainCurve(
@@ -75,24 +76,8 @@ def _curve(family: Mapping[int | None, CorpusCell]) -> GainCurve:
         cell.policy.name,
         cell.policy.context_limit,
         len(ids),
-        tuple(map(GainPoint, lengths, levels, gains)),
+        tuple(map(GainPoint, lengths, numbers[: len(lengths)], numbers[len(lengths) :])),
     )
-
-
-def _estimates(
-    bits: "np.typing.NDArray[np.float64]", num_bytes: Sequence[int], clusters: Sequence[str]
-) -> list[Estimate]:
-    """Bits per byte of each column, the intervals with the same draws."""
-    total = sum(num_bytes)
-    resampled = resampled_ratios(bits, num_bytes, clusters, stream=ALONE)
-    estimates = []
-    for column in range(bits.shape[1]):
-        value = float(bits[:, column].sum()) / total if total else float("nan")
-        of_column = None if resampled is None else resampled[:, column]
-        interval = percentile_interval(of_column, len(set(clusters)))
-        low, high = (None, None) if interval is None else interval
-        estimates.append(Estimate(value, low, high))
-    return estimates
 
 
 def gain_lines(curve: GainCurve) -> list[str]:

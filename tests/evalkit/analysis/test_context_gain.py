@@ -10,7 +10,8 @@ from evalkit.analysis.context_gain import gain_curves
 from evalkit.analysis.results import read_results
 from evalkit.corpora.context_gain import PAID_BYTES, cut_contexts
 from evalkit.corpora.document import make_corpus, make_document
-from evalkit.errors import UsageError
+from evalkit.errors import LossyTextError, UsageError
+from evalkit.models.protocol import Encoding
 from evalkit.plots import draw
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
@@ -74,6 +75,19 @@ def test_the_curve_is_paired_and_no_board_shows_its_cells(tmp_path: Path) -> Non
     assert draw("context-gain", tmp_path).axes[0].get_ylabel().startswith("bits per byte less")
     with pytest.raises(UsageError, match="unknown model 'nobody'"):
         draw("context-gain", tmp_path, models=["nobody"])
+
+
+def test_a_model_that_represents_no_document_behind_all_contexts_has_no_curve(tmp_path: Path) -> None:
+    class Fickle(BigramModel):
+        def encode(self, text: str) -> Encoding:
+            if (len(text) > 2000) == (text[-1] < "e"):
+                raise LossyTextError("not this one")
+            return super().encode(text)
+
+    corpus = make_corpus("long", [make_document(text, source="x", id=text[0]) for text in texts()])
+    ran = run([Fickle()], cut_contexts(corpus, [0]), options=RunOptions(output=tmp_path))
+    assert [cell.totals.num_documents for cell in ran.cells] == [4, 4]
+    assert gain_curves(ran.cells) == []
 
 
 def test_a_run_cuts_scores_and_prints(tmp_path: Path) -> None:
