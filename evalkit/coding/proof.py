@@ -50,7 +50,7 @@ def check_no_contexts(corpora: Iterable[Corpus]) -> None:
         UsageError: there is one; the message names it.
     """
     for corpus in corpora:
-        if any(document.context for document in corpus.documents):
+        if corpus.has_contexts:
             raise UsageError(f"--prove: corpus {corpus.name} has documents with a context; leave --prove out")
 
 

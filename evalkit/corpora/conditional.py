@@ -19,7 +19,11 @@ _QUESTION_COLUMN = "question"
 _CHOICES_COLUMN = "choices"
 _GOLD_COLUMNS = ("gold", "answer", "label")
 CONDITIONAL_COLUMNS = (
-    *(*_CONTINUATION_COLUMNS, *_CONTEXT_COLUMNS, _QUESTION_COLUMN, _CHOICES_COLUMN, *_GOLD_COLUMNS),
+    *_CONTINUATION_COLUMNS,
+    *_CONTEXT_COLUMNS,
+    _QUESTION_COLUMN,
+    _CHOICES_COLUMN,
+    *_GOLD_COLUMNS,
 )
 """What may say the text of a row, and what stands before it."""
 

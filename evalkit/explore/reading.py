@@ -100,7 +100,8 @@ def predictions(model: TokenModel, text: str, token: int) -> Predictions:
     Raises:
         UsageError: the text has no such token, or is too long.
         ModelError: the model shows no distributions.
-        ScoringError: nothing stood before the token, or the model's tokens cannot represent the text.
+        ScoringError: nothing stood before the token, the model's tokens cannot represent the text, or a logit
+            is no number.
     """
     reader = decoding_model(model)
     ids = encoded(reader, text)
@@ -114,7 +115,7 @@ def predictions(model: TokenModel, text: str, token: int) -> Predictions:
             f"nothing stands before the first token of {model.identity.name}: all are equally likely to it"
         )
     inputs = torch.cat(list(reader.head_inputs(context, [ids[token]])))
-    probabilities = torch.softmax(reader.logits(inputs)[-1].double(), -1).cpu().numpy()
+    probabilities = torch.softmax(last_logits(reader, inputs), -1).numpy()
     # Of equal ones the lower id first, on every machine.
     order = np.argsort(-probabilities, kind="stable")[:NUM_PREDICTIONS].tolist()
     before = spelling_context(reader)
@@ -140,6 +141,20 @@ def decoding_model(model: TokenModel) -> DecodingModel:
             "by rwkv7, hf, gguf or llamacpp do"
         )
     return model
+
+
+def last_logits(model: DecodingModel, inputs: torch.Tensor) -> torch.Tensor:
+    """``[vocab_size]``, in float64 on the processor: what a model makes of the last of a head's inputs.
+
+    Raises:
+        ScoringError: one is no number.
+    """
+    logits = model.logits(inputs)[-1].double().cpu()
+    if torch.isnan(logits).any() or torch.isposinf(logits).any():
+        raise ScoringError(
+            f"a logit of {model.identity.name} is no number; the weights or the precision are broken"
+        )
+    return logits
 
 
 def encoded(model: TokenModel, text: str) -> list[int]:

@@ -6,8 +6,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from evalkit.errors import ScoringError, UsageError
-from evalkit.explore.reading import POLICY, decoding_model, encoded, spelling_context, text_bytes
+from evalkit.errors import UsageError
+from evalkit.explore.reading import (
+    POLICY,
+    decoding_model,
+    encoded,
+    last_logits,
+    spelling_context,
+    text_bytes,
+)
 from evalkit.models.lanes import LaneReader, lane_reader
 from evalkit.models.prefixes import prefix_under
 from evalkit.models.protocol import TokenModel
@@ -66,7 +73,7 @@ def sample(
     pieces: list[bytes] = []
     predictor = _start(reader, context)
     while len(pieces) < sampling.num_tokens and not is_stopped():
-        token = _draw(reader.model.logits(predictor)[-1].double().cpu().numpy(), sampling.temperature, rng)
+        token = _draw(last_logits(reader.model, predictor).numpy(), sampling.temperature, rng)
         data = text_bytes(reader.model, token, before)
         if not data:
             return Continuation(b"".join(pieces), len(pieces), has_ended=True)
@@ -110,8 +117,6 @@ def _room(model: TokenModel, ids: list[int], num_prefix: int, num_tokens: int) -
 def _draw(
     logits: np.ndarray[tuple[int], np.dtype[np.float64]], temperature: float, rng: np.random.Generator
 ) -> int:
-    if np.isnan(logits).any() or np.isposinf(logits).any():
-        raise ScoringError("a logit is no number; the weights or the precision are broken")
     if temperature == 0:
         return int(np.argmax(logits))
     weights = np.exp((logits - logits.max()) / temperature)

@@ -126,7 +126,7 @@ def check_reads_contexts(policy: str, corpora: "Iterable[Corpus]") -> None:
         UsageError: there is one; the message names it.
     """
     for corpus in corpora:
-        if policy not in CONTEXT_POLICIES and any(document.context for document in corpus.documents):
+        if policy not in CONTEXT_POLICIES and corpus.has_contexts:
             raise UsageError(
                 f"corpus {corpus.name} has documents with a context, and {no_context_text(policy)}"
             )

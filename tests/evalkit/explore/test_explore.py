@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import evalkit
 from evalkit.corpora.store import make_corpus, make_document
-from evalkit.errors import UsageError
+from evalkit.errors import ScoringError, UsageError
 from evalkit.explore.reading import MAX_TEXT_BYTES, predictions, read
 from evalkit.explore.sampling import Sampling, sample
 from evalkit.explore.server import ExploreServer
@@ -79,6 +80,19 @@ def test_a_continuation_is_drawn_from_the_predictions(nanos: list[TokenModel]) -
     for sampling in (Sampling(0, 1, 0), Sampling(1, -1, 0), Sampling(1, math.nan, 0), Sampling(1, 1, -1)):
         with pytest.raises(UsageError):
             sample(rwkv, "a", sampling)
+
+
+def test_logits_that_are_no_numbers_are_told_of(
+    nanos: list[TokenModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for broken in (math.nan, math.inf):
+        monkeypatch.setattr(nanos[0], "logits", lambda inputs, broken=broken: torch.full((1, 257), broken))
+        for ask_model in (
+            lambda: predictions(nanos[0], "abc", 1),
+            lambda: sample(nanos[0], "a", Sampling(1, 1, 0)),
+        ):
+            with pytest.raises(ScoringError, match="a logit of rwkv7-nano is no number"):
+                ask_model()
 
 
 def test_drawn_as_often_as_likely(nanos: list[TokenModel]) -> None:
