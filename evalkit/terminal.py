@@ -84,20 +84,24 @@ def console_for(stream: TextIO, *, width: int | None = None, soft_wrap: bool = F
 
 
 def print_table(table: "Table", stream: TextIO) -> None:
-    """Print a table in which no word is broken: a narrow terminal gets lines that are longer than it is.
+    """Print a table of which nothing is cut off: a narrow terminal gets lines that are longer than it is.
 
     Into a pipe or a file goes one line per row, however long.
 
     Args:
-        table: whose cells may wrap between words.
+        table: whose cells wrap between words, and not at all in columns with ``no_wrap``; its columns get
+            their least width.
         stream: where to.
     """
     from rich.measure import Measurement
 
     console = console_for(stream, width=None if stream.isatty() else 10_000)
-    words = Measurement.get(console, console.options.update(width=10_000), table).minimum
-    console.width = max(console.width, words)
-    console.print(table)
+    wide = console.options.update(width=10_000)
+    for column in table.columns:
+        widths = [Measurement.get(console, wide, cell) for cell in (column.header, *column.cells)]
+        column.min_width = max(width.maximum if column.no_wrap else width.minimum for width in widths)
+    console.width = max(console.width, Measurement.get(console, wide, table).minimum)
+    console.print(table, crop=False)
 
 
 def _is_obeyed(character: str) -> bool:

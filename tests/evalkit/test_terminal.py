@@ -72,11 +72,12 @@ def test_lines_tables_and_complaints(capsys: pytest.CaptureFixture[str]) -> None
     assert r"[red]a\x1b[31m:cat:\u202e\n" in text and r"\x1btitle" in text and r"line\x1b" in text
 
 
-def test_no_word_of_a_table_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_no_word_of_a_table_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     for licenses in (["CC-BY-SA-4.0, LGPL-2.1-or-later"], ["MIT, " * 30]):
         table = Table(box=None)
@@ -89,3 +90,19 @@ def test_no_word_of_a_table_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
         words = {word for word in re.split(r"[\s]|\x1b\[\d*m", terminal.getvalue()) if word}
         assert words == {"corpus", "licenses", "a-corpus-with-a-long-name-2026-11", *licenses[0].split()}
         assert len(pipe.getvalue().splitlines()) == 2
+
+
+def test_no_cell_of_a_narrow_table_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table(box=None)
+    table.add_column("documents", no_wrap=True, justify="right")
+    table.add_column("seeds", no_wrap=True)
+    for name in ("bits per byte", "licenses"):  # of which one wraps far more often than the next
+        table.add_column(name)
+    cells = ("1,234, incomplete", "0.95 1.00 0.95 (0.05)", "0.9312 " * 20, "LGPL-2.1-or-later-with-exceptions")
+    table.add_row(*cells)
+    terminal = Terminal()
+    print_table(table, terminal)
+    text = terminal.getvalue()
+    assert "…" not in text and text.count("0.9312") == 20
+    assert all(cell in text for cell in (*cells[:2], cells[3]))

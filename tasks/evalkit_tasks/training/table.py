@@ -55,7 +55,7 @@ def print_cells(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         seconds = [cell.training.training_cpu_s + cell.training.testing_cpu_s for cell in experiment.cells]
         row.append(f"{sum(seconds):.0f}")
         table.add_row(*row)
-    _print(table, stream)
+    print_table(table, stream)
     if any(test.majority is not None for cell in cells for test in cell.tests.values()):
         show("in brackets: by the best constant answer; ~ cannot be told from it", file=stream)
     if any(cell.task.is_negative_control for cell in cells):
@@ -85,7 +85,7 @@ def print_parity(cells: Sequence[ProbeCell], stream: TextIO) -> None:
             table.add_row(*heads, test, *shares)
             heads = [""] * len(heads)  # said once for all of an experiment's rows
     show(file=stream)
-    _print(table, stream)
+    print_table(table, stream)
 
 
 def print_fewest_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
@@ -104,7 +104,7 @@ def print_fewest_layers(cells: Sequence[ProbeCell], stream: TextIO) -> None:
             *(str(record[name]) for name in ("task", "model", "test")), *layers, str(record["layers_tried"])
         )
     show(file=stream)
-    _print(table, stream)
+    print_table(table, stream)
 
 
 def print_layer_search(fewest: "Mapping[TrainSpec, int | None]", highest: int, stream: TextIO) -> None:
@@ -123,7 +123,7 @@ def print_layer_search(fewest: "Mapping[TrainSpec, int | None]", highest: int, s
     show(file=stream)
     bound = f"{SOLVED_ACCURACY} at the training length T"
     show(f"fewest layers at which the median seed reaches {bound}", file=stream)
-    _print(table, stream)
+    print_table(table, stream)
 
 
 def print_theory(cells: Sequence[ProbeCell], stream: TextIO) -> None:
@@ -140,7 +140,7 @@ def print_theory(cells: Sequence[ProbeCell], stream: TextIO) -> None:
         tried = " ".join(map(str, row.layers_tried))
         table.add_row(row.task, row.language_class, row.model, row.by_theory, tried, fewest)
     show(file=stream)
-    _print(table, stream)
+    print_table(table, stream)
     for line in SOURCES:
         show(line, file=stream)
 
@@ -163,7 +163,7 @@ def print_claims(cells: Sequence[ProbeCell], stream: TextIO, *, only_trained: bo
         table.add_row(claim.text, expected, measured, "holds" if holds else "DOES NOT HOLD", claim.source)
     if table.row_count:
         show(file=stream)
-        _print(table, stream)
+        print_table(table, stream)
     return all_hold
 
 
@@ -179,7 +179,7 @@ def print_published(cells: Sequence[ProbeCell], stream: TextIO) -> None:
     for comparison in compare(group_experiments(cells)):
         table.add_row(*_comparison_texts(comparison, sources.index(comparison.source) + 1))
     show(file=stream)
-    _print(table, stream)
+    print_table(table, stream)
     show(
         "the sources train wider networks on the last label alone, tens of thousands of steps long; "
         "ours as the last column says",
@@ -248,7 +248,3 @@ def _table(title: str | None, *, texts: Sequence[str], numbers: Sequence[str] = 
     for name in numbers:
         table.add_column(name, justify="right")
     return table
-
-
-def _print(table: "Table", stream: TextIO) -> None:
-    print_table(table, stream)
