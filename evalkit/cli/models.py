@@ -11,7 +11,7 @@ from evalkit.cli.parsing import JsonOption
 from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.models.codecs import CODECS
 from evalkit.models.installed_architectures import architecture_problem
-from evalkit.terminal import console_for, show, show_json
+from evalkit.terminal import print_table, show, show_json
 
 app = typer.Typer(help="The models that have names.", no_args_is_help=True)
 
@@ -37,8 +37,8 @@ def list_models(as_json: JsonOption = False) -> None:
     table.add_column("released", no_wrap=True)
     table.add_column("cutoff", no_wrap=True)
     table.add_column("context", justify="right", no_wrap=True)
-    table.add_column("licence", overflow="fold")
-    table.add_column("repository or path", overflow="fold")
+    table.add_column("licence", no_wrap=True)
+    table.add_column("repository or path", no_wrap=True)
     problems = {
         entry.name: problem for entry in entries if (problem := architecture_problem(entry.model_type))
     }
@@ -56,7 +56,7 @@ def list_models(as_json: JsonOption = False) -> None:
             "" if entry.loader == "codec" else entry.target,
         )
     # One line per model, however long: columns squeezed into a narrow terminal cannot be read.
-    console_for(sys.stdout, width=10_000).print(table)
+    print_table(table, sys.stdout)
     if any("knowledge_cutoff" in (entry.unconfirmed or "").split() for entry in entries):
         show("? read in no copy of what the maker says; `evalkit models show NAME` says more")
     for name, problem in problems.items():

@@ -13,7 +13,7 @@ from evalkit.cli.parsing import (
     ModelsOption,
     names_or,
 )
-from evalkit.terminal import console_for, show, show_json
+from evalkit.terminal import print_table, show, show_json
 
 if TYPE_CHECKING:
     from evalkit.runner.estimate import ModelEstimate
@@ -81,5 +81,5 @@ def _print(estimates: "list[ModelEstimate]", device: "Device") -> None:
     hours = sum(of.hours or 0 for of in estimates)
     cells, tokens = sum(of.num_cells for of in estimates), sum(of.num_tokens for of in estimates)
     table.add_row("all", str(cells), f"{tokens:,}", "", f"{hours:.2f}", "", "")
-    console_for(sys.stdout, width=10_000).print(table)
+    print_table(table, sys.stdout)
     show("c: computed, not measured, and too high for small models; hours are those of one device")

@@ -16,7 +16,7 @@ from evalkit.cli.parsing import (
     joined,
 )
 from evalkit.scoring.policy import DEFAULT_POLICY
-from evalkit.terminal import complain, console_for, show, show_json
+from evalkit.terminal import complain, print_table, show, show_json
 
 if TYPE_CHECKING:
     from evalkit.analysis.estimates import Estimate
@@ -66,7 +66,7 @@ def _print_corpora(rows: "list[CorpusSignal]") -> None:
             _number(row.detectable_by_documents),
             _number(row.detectable),
         )
-    console_for(sys.stdout, width=10_000).print(table)
+    print_table(table, sys.stdout)
     show("bits per byte; MDE: the true difference that is found in 80 % of cases, for the median pair")
 
 
@@ -92,7 +92,7 @@ def _print_recipes(row: "CorpusSignal") -> None:
             _interval(recipe.level),
             *beside,
         )
-    console_for(sys.stdout, width=10_000).print(table)
+    print_table(table, sys.stdout)
 
 
 def _more(pair: "RecipePair") -> str:

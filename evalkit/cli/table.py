@@ -7,7 +7,7 @@ import typer
 
 from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, PolicyOption, ResultsArgument
 from evalkit.scoring.policy import DEFAULT_POLICY
-from evalkit.terminal import complain, console_for, show, show_json
+from evalkit.terminal import complain, print_table, show, show_json
 
 if TYPE_CHECKING:
     from evalkit.analysis.estimates import Estimate
@@ -74,7 +74,7 @@ def _print_cells(results: "Results", *, as_json: bool) -> None:
     for row in rows:
         words = [str(row[name] or "–") for name in ("corpus", "model", "policy", "prefix")]
         table.add_row(*words, f"{row['bits_per_byte']:.4f}")
-    console_for(sys.stdout, width=10_000).print(table)
+    print_table(table, sys.stdout)
 
 
 def _print_steps(results: "Results", policy: str, *, as_json: bool) -> None:
@@ -95,7 +95,7 @@ def _print_steps(results: "Results", policy: str, *, as_json: bool) -> None:
         for point in curve.points:
             words = [curve.subject, curve.run.name, f"{point.checkpoint.step:,}"]
             table.add_row(*words, *_estimate(point.level, ""), *_estimate(point.change, "+"))
-    console_for(sys.stdout, width=10_000).print(table)
+    print_table(table, sys.stdout)
 
 
 def _estimate(estimate: "Estimate | None", sign: str) -> tuple[str, str]:
@@ -147,7 +147,7 @@ def _print_table(published: "PublishedTable", rows: "list[ComparedRow]") -> None
         for ours in row.ours:
             table.add_row(f"  ours: {ours.label}", *(_number(value, places) for value in ours.values))
             table.add_row("  difference", *(_number(value, places, "+") for value in ours.differences))
-    console_for(sys.stdout, width=10_000).print(table)
+    print_table(table, sys.stdout)
     show("")
 
 

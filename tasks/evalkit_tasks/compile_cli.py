@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.terminal import show
+from evalkit.displayed import counted
+from evalkit.terminal import print_table, show
 
 if TYPE_CHECKING:
     from evalkit_tasks.compiling.check import Check
@@ -160,8 +161,7 @@ def _report(quantifier: str, language: str, check: "Check") -> None:
     """
     from evalkit.errors import ModelError
 
-    noun = "string" if check.num_strings == 1 else "strings"
-    strings = f"{quantifier}{check.num_strings:,} {noun} of {check.length:,} {_letters(check.length)}"
+    strings = f"{quantifier}{counted(check.num_strings, 'string')} of {counted(check.length, 'letter')}"
     if check.first_wrong is not None:
         raise ModelError(
             f"{language}: the compiled weights are wrong at letter {check.first_wrong:,} ({strings})"
@@ -169,14 +169,10 @@ def _report(quantifier: str, language: str, check: "Check") -> None:
     show(f"exact on {strings}, every prefix")
 
 
-def _letters(number: int) -> str:
-    return "letter" if number == 1 else "letters"
-
-
 def _failure(control: "Check") -> str:
     if control.first_wrong is None:
         return (
-            f"the same weights are right on strings of {control.length:,} {_letters(control.length)} as well,"
+            f"the same weights are right on strings of {counted(control.length, 'letter')} as well,"
             " which says nothing of longer ones"
         )
     return (
@@ -226,12 +222,11 @@ def registers_command(
     from rich.table import Table
 
     from evalkit.errors import UsageError
-    from evalkit.terminal import console_for
     from evalkit_tasks.compiling.growth import growth_factor, measure
     from evalkit_tasks.formal.automaton import MAX_REVERSE_STATES
     from evalkit_tasks.formal.languages import MAX_RANDOM_STATES
 
-    def counted(num_states: float) -> str:
+    def states_text(num_states: float) -> str:
         return f"{num_states:g}" if num_states < inf else f"> {MAX_REVERSE_STATES}"
 
     first, _, last = states.partition("-")
@@ -244,14 +239,14 @@ def registers_command(
     for row in rows:
         table.add_row(
             str(row.num_states),
-            counted(row.median_reverse),
-            counted(max(row.num_reverse_states)),
+            states_text(row.median_reverse),
+            states_text(max(row.num_reverse_states)),
             f"{row.share_of_few_registers:.0%}",
             f"10^{row.log10_table(letters):.1f}" if row.median_reverse < inf else "",
             f"{len(row.num_layers)}/{automata}",
             f"{min(row.num_layers)}-{max(row.num_layers)}" if row.num_layers else "",
             f"{median(row.num_parameters) / 1e6:.1f}" if row.num_parameters else "",
         )
-    console_for(sys.stdout, width=110).print(table)
+    print_table(table, sys.stdout)
     if factor := growth_factor(rows):
         show(f"a state more makes the reverse automaton {factor:.2f} times as large")

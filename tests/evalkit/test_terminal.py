@@ -99,7 +99,12 @@ def test_no_cell_of_a_narrow_table_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
     table.add_column("seeds", no_wrap=True)
     for name in ("bits per byte", "licenses"):  # of which one wraps far more often than the next
         table.add_column(name)
-    cells = ("1,234, incomplete", "0.95 1.00 0.95 (0.05)", "0.9312 " * 20, "LGPL-2.1-or-later-with-exceptions")
+    cells = (
+        "1,234, incomplete",
+        "0.95 1.00 0.95 (0.05)",
+        "0.9312 " * 20,
+        "LGPL-2.1-or-later-with-exceptions",
+    )
     table.add_row(*cells)
     terminal = Terminal()
     print_table(table, terminal)

@@ -6,13 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from evalkit.displayed import counted
 from evalkit.errors import UsageError
 from evalkit.plots.frame import LABEL_SIZE, LineStyle, styled
 from evalkit.plots.labels import EndLabel, label_ends
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, name_of, silent
-from evalkit_tasks.plots.probes import count_text, network_styles, read_experiments, title_panel
+from evalkit_tasks.plots.probes import network_styles, read_experiments, title_panel
 from evalkit_tasks.training.experiments import NO_SWEEP, SOLVED_ACCURACY, Experiment
 from evalkit_tasks.training.protocols import LayerCurve, LayerPoint, layer_curves
 
@@ -123,7 +124,7 @@ def _not_drawn(experiments: Sequence[Experiment], curves: Sequence[LayerCurve]) 
     """How many networks have no curve, a network once for each task; nothing where all have."""
     drawn = {(curve.task, curve.model) for curve in curves}
     number = len({(experiment.spec.task, experiment.model) for experiment in experiments} - drawn)
-    return f"; not drawn, for they were trained otherwise: {count_text(number, 'network')}" if number else ""
+    return f"; not drawn, for they were trained otherwise: {counted(number, 'network')}" if number else ""
 
 
 def _set_lengths(panel: Axes, curves: Sequence[LayerCurve]) -> None:

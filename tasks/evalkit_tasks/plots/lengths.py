@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from evalkit.displayed import counted
 from evalkit.errors import UsageError
 from evalkit.plots.frame import FAINT, LABEL_SIZE, LineStyle, styled
 from evalkit.plots.labels import EndLabel, label_ends
@@ -15,7 +16,7 @@ from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, silent
 from evalkit_tasks.metrics import NOT_SCORED
-from evalkit_tasks.plots.probes import count_text, network_styles, read_experiments, title_panel
+from evalkit_tasks.plots.probes import network_styles, read_experiments, title_panel
 from evalkit_tasks.training.experiments import Experiment
 from evalkit_tasks.training.tasks.catalog import get_task
 
@@ -56,7 +57,7 @@ def probe_lengths(
         "share of test strings with every answer right, higher is better; lines: median of seeds, bands: "
         "from the worst seed to the best; upright: the longest string in training; dashed: what guessing and "
         "the best constant answer get; at the right above: the class of the task's language"
-        + (f"; not drawn: {count_text(num_left, 'training')} {_LEFT_OUT}" if num_left else ""),
+        + (f"; not drawn: {counted(num_left, 'training')} {_LEFT_OUT}" if num_left else ""),
         num_panels=len(drawn),
         most_lines=max(map(len, drawn.values())) + 2,
     )
@@ -99,7 +100,7 @@ def _draw_accuracies(panel: Axes, experiment: Experiment, style: LineStyle) -> E
     panel.fill_between(
         lengths, list(map(min, seeds)), list(map(max, seeds)), color=style["color"], alpha=0.15, linewidth=0
     )
-    name = f"{experiment.model}, {count_text(experiment.spec.num_layers, 'layer')}"
+    name = f"{experiment.model}, {counted(experiment.spec.num_layers, 'layer')}"
     return EndLabel(medians[-1], name, style["color"], lengths[-1])
 
 

@@ -62,8 +62,3 @@ def title_panel(panel: Axes, task: str) -> None:
             color=TEXT,
             bbox={"boxstyle": "round,pad=0.3", "facecolor": _BADGES[theory.language_class], "linewidth": 0},
         )
-
-
-def count_text(number: int, noun: str) -> str:
-    """So many of what a regular noun names."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

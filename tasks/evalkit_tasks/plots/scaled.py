@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evalkit.displayed import counted
 from evalkit.errors import UsageError
 from evalkit.plots.frame import LABEL_SIZE, TEXT, frame, styled
 from evalkit.plots.labels import short
 from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, name_of, silent
-from evalkit_tasks.plots.probes import count_text, read_experiments
+from evalkit_tasks.plots.probes import read_experiments
 from evalkit_tasks.training.experiments import Experiment
 from evalkit_tasks.training.networks.architectures import ARCHITECTURES
 from evalkit_tasks.training.protocols import under_one_protocol
@@ -66,7 +67,7 @@ def probe_heatmap(
         "What networks of one size learn, and keep on longer strings",
         "scaled accuracy of labels, higher is better: 0 is guessing, 1 all right; the median of "
         f"{'–'.join(map(str, dict.fromkeys((num_seeds[0], num_seeds[-1]))))} seeds; "
-        f"{count_text(spec.num_layers, 'layer')} of width {spec.width}, at most {spec.num_steps:,} steps of "
+        f"{counted(spec.num_layers, 'layer')} of width {spec.width}, at most {spec.num_steps:,} steps of "
         f"{spec.batch_size} strings; T: their longest; ~: cannot be told from the best constant answer; "
         "blank: not trained"
         f"{_not_drawn(experiments, drawn)}",
@@ -154,7 +155,7 @@ def _write_numbers(panel: Axes, of_multiple: _Map) -> None:
 
 def _not_drawn(experiments: Sequence[Experiment], drawn: Sequence[Experiment]) -> str:
     number = len(experiments) - len(drawn)
-    return f"; not drawn: {count_text(number, 'experiment')} under other protocols" if number else ""
+    return f"; not drawn: {counted(number, 'experiment')} under other protocols" if number else ""
 
 
 probe_heatmap_plot = Plot(
