@@ -24,6 +24,7 @@ TEMPORARY_SUFFIX = ".evalkit.tmp"
 """How the names of unfinished files and folders end: no result, and nothing to be committed."""
 
 _MAX_LINKS = 40  # as Linux has it
+_MAX_DIGITS = 18
 _NAME_START = 40  # characters of a file's name in that of its temporary file
 _MAX_SLUG = 200
 """Bytes. Names may have 255, and some of ours are longer by an ending or by what marks a temporary file."""
@@ -293,6 +294,15 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def whole_number(text: str) -> int | None:
+    """The number that digits write; None of any other text, and of more digits than 64 bits hold.
+
+    >>> whole_number("40"), whole_number("-1"), whole_number("9" * 5000)
+    (40, None, None)
+    """
+    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else None
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from evalkit.errors import UsageError
+from evalkit.errors import EvalkitError, UsageError
+from evalkit.files import whole_number
 from evalkit.models.codecs import CODECS
 from evalkit.scoring.policy import POLICIES
 
@@ -34,8 +35,6 @@ def complete_corpora(incomplete: str) -> list[str]:
 
 
 def _completed(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
-    from evalkit.errors import EvalkitError
-
     earlier, comma, last = incomplete.rpartition(",")
     try:
         return [f"{earlier}{comma}{name}" for name in names() if name.startswith(last)]
@@ -166,12 +165,11 @@ def comma_numbers(option: str, text: str, *, least: int) -> tuple[int, ...]:
     Raises:
         UsageError: it is something else, or one is below ``least``.
     """
-    from evalkit.errors import UsageError
-
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) >= least for part in parts):
+    numbers = {whole_number(part.strip()) for part in text.split(",")}
+    valid = sorted(number for number in numbers if number is not None and number >= least)
+    if len(valid) < len(numbers):
         raise UsageError(f"{option} {text!r} is no list of numbers from {least} on, by commas")
-    return tuple(sorted({int(part) for part in parts}))
+    return tuple(valid)
 
 
 def check_output_file(path: Path, option: str) -> None:

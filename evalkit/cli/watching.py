@@ -6,6 +6,7 @@ import typer
 
 from evalkit.cli.parsing import CommaLists, comma_list, comma_numbers, joined
 from evalkit.errors import UsageError
+from evalkit.files import whole_number
 
 if TYPE_CHECKING:
     from evalkit.corpora.store import Corpus
@@ -85,7 +86,9 @@ def context_lengths(lists: CommaLists) -> tuple[int, ...]:
     units = {"k": 1 << 10, "m": 1 << 20}
     words = [word.lower() for word in comma_list(joined(lists))]
     numbers = [
-        str(int(word[:-1]) * units[word[-1]]) if word[-1] in units and word[:-1].isdecimal() else word
+        str(number * units[word[-1]])
+        if word[-1] in units and (number := whole_number(word[:-1])) is not None
+        else word
         for word in words
     ]
     return comma_numbers("--context-gain", ",".join(numbers), least=0) if numbers else ()

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from evalkit.errors import UsageError
+from evalkit.files import whole_number
 
 
 class Shard(NamedTuple):
@@ -29,9 +30,9 @@ def parse_shard(text: str) -> Shard:
     Raises:
         UsageError: it is no number of that many.
     """
-    number, slash, count = text.partition("/")
-    if slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
-        return Shard(int(number), int(count))
+    number, count = map(whole_number, text.partition("/")[::2])
+    if number is not None and count is not None and 1 <= number <= count:
+        return Shard(number, count)
     raise UsageError(f"--shard {text} is no part of a whole; give e.g. 1/4, 2/4, 3/4 and 4/4")
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from evalkit.corpora.store import Corpus, load_corpora
 from evalkit.errors import DiskError, ModelError, UsageError
+from evalkit.files import whole_number
 from evalkit.models.checkpoints import CheckpointFacts, checkpoint_facts
 from evalkit.models.completeness import Look, look_at
 from evalkit.models.targets import expand_spec, local_places, means_several, revision_of
@@ -50,7 +51,8 @@ def parse_until(text: str | None) -> int | Path | None:
         return None
     if not text.strip():
         raise UsageError("--until is empty; give a step, or a file that is made when the training is over")
-    return int(text) if text.isdecimal() else Path(text)
+    step = whole_number(text)
+    return Path(text) if step is None else step
 
 
 def watch_run(

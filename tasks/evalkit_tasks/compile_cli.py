@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.displayed import counted
+from evalkit.files import whole_number
 from evalkit.terminal import print_table, show
 
 if TYPE_CHECKING:
@@ -229,10 +230,10 @@ def registers_command(
     def states_text(num_states: float) -> str:
         return f"{num_states:g}" if num_states < inf else f"> {MAX_REVERSE_STATES}"
 
-    first, _, last = states.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and 2 <= int(first) < int(last) <= MAX_RANDOM_STATES):
+    first, last = map(whole_number, states.partition("-")[::2])
+    if first is None or last is None or not 2 <= first < last <= MAX_RANDOM_STATES:
         raise UsageError(f"--states {states}: write FIRST-LAST, from 2 to {MAX_RANDOM_STATES}, such as 2-12")
-    rows = [measure(number, letters, automata) for number in range(int(first), int(last) + 1)]
+    rows = [measure(number, letters, automata) for number in range(first, last + 1)]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("states", "reverse, median", "most", "<= 32", "table", "compile", "layers", "parameters, M"):
         table.add_column(name, justify="right", no_wrap=True)

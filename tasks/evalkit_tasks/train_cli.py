@@ -19,6 +19,7 @@ from evalkit.cli.parsing import (
     comma_list,
     joined,
 )
+from evalkit.files import whole_number
 from evalkit.terminal import show
 
 if TYPE_CHECKING:
@@ -220,13 +221,17 @@ def _suite(
         specs = narrowed(specs, "task", _names(tasks, "--task"), name)
     if models is not None:
         specs = narrowed(specs, "model", _names(models, "--model"), name)
-    return [spec for spec in specs if spec.seed < num_seeds] if "seeds" in from_user else specs
+    if "seeds" not in from_user:
+        return specs
+    if num_seeds > (most_seeds := 1 + max(spec.seed for spec in specs)):
+        raise UsageError(f"--seeds {num_seeds}: the suite {name} has {most_seeds}")
+    return [spec for spec in specs if spec.seed < num_seeds]
 
 
 def _sweep(spec: "TrainSpec", eigenvalues: str, layers: str, num_seeds: int) -> "list[TrainSpec]":
     """A spec for each combination of what lists by commas name; the spec's task and model are such lists."""
     tasks, models = _names(spec.task, "--task"), _names(spec.model, "--model")
-    num_layers = dict.fromkeys(map(_whole_number, _names(layers, "--layers")))
+    num_layers = dict.fromkeys(map(_num_layers, _names(layers, "--layers")))
     combinations = itertools.product(
         tasks, models, _names(eigenvalues, "--negative-eigenvalues"), num_layers, range(num_seeds)
     )
@@ -334,12 +339,13 @@ def _names(text: str, option: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _whole_number(text: str) -> int:
+def _num_layers(text: str) -> int:
     from evalkit.errors import UsageError
 
-    if not text.isdecimal() or int(text) < 1:
+    number = whole_number(text)
+    if number is None or number < 1:
         raise UsageError(f"--layers {text}: give whole numbers from 1, by commas")
-    return int(text)
+    return number
 
 
 def _range(text: str | None) -> tuple[int, int] | None:
@@ -347,7 +353,7 @@ def _range(text: str | None) -> tuple[int, int] | None:
 
     if text is None:
         return None
-    first, _, last = text.partition("-")
-    if not first.isdecimal() or not last.isdecimal():
+    first, last = map(whole_number, text.partition("-")[::2])
+    if first is None or last is None:
         raise UsageError(f"--test-range {text}: give two lengths, such as 40-256")
-    return int(first), int(last)
+    return first, last

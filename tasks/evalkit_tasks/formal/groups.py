@@ -182,7 +182,10 @@ def parse_generators(text: str) -> list[tuple[int, ...]]:
         UsageError: it is not written so.
     """
     written = [re.findall(r"\(([0-9\s]+)\)", generator) for generator in text.split(",")]
-    cycles = [[[int(number) - 1 for number in cycle.split()] for cycle in generator] for generator in written]
+    # Of a number that is far too large the first digits say so too, and Python converts no more than 4300.
+    cycles = [
+        [[int(number[:10]) - 1 for number in cycle.split()] for cycle in generator] for generator in written
+    ]
     rebuilt = ",".join("".join(f"({cycle})" for cycle in generator) for generator in written)
     points = [point for generator in cycles for cycle in generator for point in cycle]
     if rebuilt.replace(" ", "") != text.replace(" ", "") or not all(written) or min(points, default=-1) < 0:

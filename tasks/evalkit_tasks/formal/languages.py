@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evalkit.errors import UsageError, unknown_name
+from evalkit.files import whole_number
 from evalkit_tasks.formal import groups
 from evalkit_tasks.formal.automaton import Automaton
 
@@ -57,7 +58,7 @@ def get_language(name: str) -> Automaton:
         return Automaton.from_file(Path(name.removeprefix("file:")))
     if name.startswith("regex:"):
         return _renamed(Automaton.from_regex(name.removeprefix("regex:")), name)
-    if modulus := re.fullmatch(r"mod-(\d+)", name):
+    if modulus := re.fullmatch(r"mod-(\d{1,18})", name):
         return count_modulo(int(modulus[1]))
     if name.startswith("generators:"):
         return _generated(name)
@@ -270,10 +271,11 @@ def _of_random_table(table: list[list[int]], accepting: frozenset[int], name: st
 
 
 def _parse_random(name: str) -> Automaton:
-    numbers = name.split(":")[1:]
-    if not 1 <= len(numbers) <= 3 or not all(number.isdecimal() for number in numbers):
+    texts = name.split(":")[1:]
+    numbers = [number for number in map(whole_number, texts) if number is not None]
+    if not 1 <= len(numbers) <= 3 or len(numbers) < len(texts):
         raise UsageError(f"{name!r}: write random:SEED, random:SEED:STATES or random:SEED:STATES:LETTERS")
-    return random_automaton(*map(int, numbers))
+    return random_automaton(*numbers)
 
 
 def _generated(name: str) -> Automaton:

@@ -31,7 +31,9 @@ def test_one_model_is_cut_for_several_machines() -> None:
     assert [places_of_shard(works, Shard(number, 3)) for number in (1, 2, 3)] == [[0, 1], [2, 3], [4, 5]]
 
 
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/", "/2", "a/b", "-1/2", "1/2/3", "1/0", "²/3", ""])
+@pytest.mark.parametrize(
+    "text", ["0/4", "5/4", "1", "1/", "/2", "a/b", "-1/2", "1/2/3", "1/0", "²/3", "", f"1/{'9' * 5000}"]
+)
 def test_what_is_no_shard_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"give e\.g\. 1/4"):
         parse_shard(text)

@@ -122,6 +122,7 @@ def test_an_unknown_task_is_one_line_before_anything_is_loaded(plugin: Path, mon
         (("--tasks", "sheep", "--date", "20261101"), "--date '20261101' is no day"),
         (("--tasks", "sheep", "--lengths", "0,-1"), "--lengths '0,-1' is no list of numbers from 0 on"),
         (("--tasks", "sheep", "--shots", "few"), "--shots 'few' is no list of numbers from 0 on"),
+        (("--tasks", "sheep", "--shots", "1," + "9" * 5000), "9' is no list of numbers from 0 on"),
         (("--tasks", "sheep", "--limit", "0"), "--limit 0 leaves no item"),
         (("--tasks", "sheep", "--seed", "-1"), "--seed -1 must be 0 or more"),
         (("--tasks", "sheep", "--max-context", "3"), "--max-context 3 is too small"),
