@@ -6,12 +6,17 @@ figures vary: of these only how the shortest training string follows from the lo
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import NamedTuple
 
 from evalkit.cells.probe_schema import ProbeSpec
 from evalkit.errors import UsageError
-from evalkit_tasks.training.experiments import SOLVED_ACCURACY, Experiment, LayerSweep, layer_sweeps
+from evalkit_tasks.training.experiments import (
+    SOLVED_ACCURACY,
+    Experiment,
+    LayerSweep,
+    fewest_layers,
+    layer_sweeps,
+)
 from evalkit_tasks.training.networks.architectures import ARCHITECTURES
 from evalkit_tasks.training.spec import TrainSpec
 
@@ -59,50 +64,67 @@ def under_one_protocol(experiments: Sequence[Experiment]) -> list[Experiment]:
     """The experiments of the protocol with most networks on most tasks; of equals the first.
 
     Layers are part of the protocol. Of a task those that were trained on strings of one length: where most
-    networks were, and of equals the longest.
+    networks were, and of equals the longest. Of a network that two versions of the trainer or of the task
+    trained, what the newest did.
     """
-    groups: dict[ProbeSpec, dict[tuple[str, int], list[Experiment]]] = {}
+    groups: dict[ProbeSpec, dict[tuple[str, int], dict[str, Experiment]]] = {}
     for experiment in experiments:
         for protocol in protocols_of(experiment):
-            of_lengths = groups.setdefault(protocol, {})
             spec = experiment.spec
-            of_lengths.setdefault((spec.task, spec.train_length), []).append(experiment)
+            networks = groups.setdefault(protocol, {}).setdefault((spec.task, spec.train_length), {})
+            earlier = networks.get(experiment.model, experiment)
+            networks[experiment.model] = max(earlier, experiment, key=_versions)
     return max(map(_of_one_length, groups.values()), key=len, default=[])
 
 
-def _of_one_length(groups: Mapping[tuple[str, int], list[Experiment]]) -> list[Experiment]:
+def _of_one_length(groups: Mapping[tuple[str, int], Mapping[str, Experiment]]) -> list[Experiment]:
     """Of each task the largest group, by task and length; of equals the one with the longest strings."""
-    largest: dict[str, list[Experiment]] = {}
+    largest: dict[str, Mapping[str, Experiment]] = {}
     for (task, _), group in sorted(groups.items(), key=lambda item: (len(item[1]), item[0][1])):
         largest[task] = group
-    return [experiment for group in largest.values() for experiment in group]
+    return [experiment for group in largest.values() for experiment in group.values()]
 
 
 def layer_curves(experiments: Iterable[Experiment]) -> list[LayerCurve]:
-    """The fewest layers by trained length, of the protocol with the most points; of equals the first."""
+    """The fewest layers by trained length, of the protocol with the most points; of equals the first.
+
+    A network that was not tested at the length it was trained on gives no point; one that two versions of the
+    trainer or of the task trained has that of the newest.
+    """
     groups: dict[ProbeSpec, list[LayerSweep]] = {}
     for sweep in layer_sweeps(experiments):
-        for protocol in protocols_of(sweep.experiments[0]):
-            groups.setdefault(dataclasses.replace(protocol, num_layers=0), []).append(sweep)
-    curves: dict[tuple[str, str], list[LayerPoint]] = {}
-    for sweep in max(groups.values(), key=len, default=[]):
         first = sweep.experiments[0]
         if str(first.spec.train_length) in first.length_tests:
-            curves.setdefault((first.spec.task, first.model), []).append(_point(sweep))
-    return [LayerCurve(*names, tuple(sorted(points))) for names, points in curves.items()]
+            for protocol in protocols_of(first):
+                groups.setdefault(dataclasses.replace(protocol, num_layers=0), []).append(sweep)
+    curves: dict[tuple[str, str], dict[int, LayerSweep]] = {}
+    for sweep in max(groups.values(), key=len, default=[]):
+        first = sweep.experiments[0]
+        of_length = curves.setdefault((first.spec.task, first.model), {})
+        earlier = of_length.get(first.spec.train_length, sweep)
+        of_length[first.spec.train_length] = max(
+            earlier, sweep, key=lambda candidate: _versions(candidate.experiments[0])
+        )
+    return [
+        LayerCurve(*names, tuple(_point(of_length[length]) for length in sorted(of_length)))
+        for names, of_length in curves.items()
+    ]
+
+
+def _versions(experiment: Experiment) -> tuple[int, int]:
+    cell = experiment.cells[0]
+    return cell.trainer_version, cell.task.version or 0
 
 
 def _point(sweep: LayerSweep) -> LayerPoint:
     test = str(sweep.experiments[0].spec.train_length)
+    layers = {fewest.test: fewest.layers for fewest in fewest_layers(sweep)}[test]
     of_seed: dict[int, int | None] = {}
-    layers = None
     for experiment in reversed(sweep.experiments):
-        num_layers, accuracies = experiment.spec.num_layers, experiment.sequence_accuracies(test)
-        if median(accuracies) >= SOLVED_ACCURACY:
-            layers = num_layers
+        accuracies = experiment.sequence_accuracies(test)
         for cell, accuracy in zip(experiment.cells, accuracies, strict=True):
             before = of_seed.get(cell.spec.seed)
-            of_seed[cell.spec.seed] = num_layers if accuracy >= SOLVED_ACCURACY else before
+            of_seed[cell.spec.seed] = experiment.spec.num_layers if accuracy >= SOLVED_ACCURACY else before
     seeds = tuple(of_seed[seed] for seed in sorted(of_seed))
     return LayerPoint(sweep.experiments[0].spec.train_length, layers, seeds, sweep.layers_tried[-1])
 

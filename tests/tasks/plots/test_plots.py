@@ -15,7 +15,9 @@ from evalkit_tasks.plots.layers import min_layers
 from evalkit_tasks.plots.lengths import probe_lengths
 from evalkit_tasks.plots.scaled import probe_heatmap
 from evalkit_tasks.training.cells import read_cells
+from evalkit_tasks.training.experiments import group_experiments
 from evalkit_tasks.training.plot_data import fewest_layers_records
+from evalkit_tasks.training.protocols import LayerPoint, layer_curves, under_one_protocol
 from tests.support.cells import probe_content, probe_test, task_content, write_cell_files
 
 
@@ -142,6 +144,25 @@ def test_fewest_layers_are_those_of_the_length_trained_on(tmp_path: Path) -> Non
         record["min_layers_0.90"] for record in records if record["test"] == str(record["train_length"])
     ]
     assert at_trained == [1, 2, None]
+
+
+def test_a_curve_has_one_point_for_a_length_and_only_of_tests_at_that_length(tmp_path: Path) -> None:
+    # The older trainer's layers did not suffice; of another protocol there are more sweeps, none of which was
+    # tested at the length it was trained on.
+    for version, accuracy in ((1, 0.5), (2, 1.0)):
+        for num_layers in (1, 2):
+            content = probe_content("parity", "rwkv7", num_layers=num_layers, accuracies={32: accuracy})
+            content["trainer_version"] = version
+            path = tmp_path / "probes" / "parity" / "rwkv7" / f"{version}-{num_layers}.json"
+            write_cell_files(path, content)
+    for model in ("gru", "lstm", "mamba2"):
+        for num_layers in (1, 2):
+            write_probe(tmp_path, {64: 1.0}, model, num_layers, num_steps=9)
+    experiments = group_experiments(read_cells(tmp_path))
+    [curve] = layer_curves(experiments)
+    assert (curve.model, curve.points) == ("rwkv7", (LayerPoint(32, 1, (1,), 2),))
+    of_rwkv7 = [experiment for experiment in experiments if experiment.model == "rwkv7"]
+    assert [experiment.cells[0].trainer_version for experiment in under_one_protocol(of_rwkv7)] == [2]
 
 
 def test_the_heat_map_has_the_cells_of_one_protocol(tmp_path: Path) -> None:
