@@ -32,7 +32,7 @@ def test_published_numbers_stand_beside_ours_only_where_the_protocol_is_the_same
     notes = notes_of_task("parity", cells_of(tmp_path / "same", published))
     assert notes is not None
     assert {(number.model, number.published, number.ours) for number in notes.published} >= {
-        ("lstm", "100.0", "97.0 (1 layers, last label, 75 steps)")
+        ("lstm", "100.0", "97.0 (1 layer, last label, 75 steps)")
     }
     assert all(number.url.startswith("https://") and number.test == "40-256" for number in notes.published)
 

@@ -426,8 +426,8 @@ def test_the_table_puts_ours_beside_the_published(tmp_path):
     cells = read_cells(tmp_path)
     comparisons = [comparison for comparison in compare(group_experiments(cells)) if comparison.ours]
     assert [(c.task, c.model, c.source, c.value, c.ours_setting) for c in comparisons] == [
-        ("parity", "lstm", "pd-ssm", 100.0, f"{num_layers} layers, every label, 3 steps")
-        for num_layers in (1, 2)
+        ("parity", "lstm", "pd-ssm", 100.0, f"{layers}, every label, 3 steps")
+        for layers in ("1 layer", "2 layers")
     ]
     for num_layers, comparison in enumerate(comparisons, start=1):
         expected = [
@@ -439,7 +439,7 @@ def test_the_table_puts_ours_beside_the_published(tmp_path):
     printed = probe("table", str(tmp_path)).stdout
     assert "https://arxiv.org/abs/2509.22284" in printed
     assert "51.1 ± 0.3" in printed
-    assert "1 layers, every label, 3 steps (another protocol)" in printed
+    assert "1 layer, every label, 3 steps (another protocol)" in printed
     assert "fewest layers" in printed
     document = json.loads(probe("table", str(tmp_path), "--json").stdout)
     assert len(document["curves"]) == 4 * 6

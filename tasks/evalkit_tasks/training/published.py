@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Annotated, NamedTuple
 
+from evalkit.displayed import counted
 from evalkit.fields import Called, Mark, from_json
 from evalkit_tasks.training.experiments import Experiment
 from evalkit_tasks.training.networks.architectures import ARCHITECTURES, display_name
@@ -128,6 +129,7 @@ def _beside(comparison: Comparison, experiment: Experiment) -> Comparison:
     accuracies = experiment.values(comparison.test, f"{comparison.metric}_accuracy")
     return comparison._replace(
         ours=tuple(100 * accuracy for accuracy in accuracies),
-        ours_setting=f"{spec.num_layers} layers, {spec.labels} label, {spec.num_steps} steps",
+        ours_setting=f"{counted(spec.num_layers, 'layer')}, {spec.labels} label, "
+        f"{counted(spec.num_steps, 'step')}",
         is_same_protocol=(spec.labels, spec.train_length) == (source.labels, source.train_length),
     )
