@@ -22,6 +22,9 @@ def narrowed(
     Raises:
         UsageError: a name is unknown, or nothing is left.
     """
+    if policy not in results.policies:
+        hint = f"In {place} there are: {', '.join(results.policies)}."
+        raise unknown_name("policy", policy, results.policies, hint)
     corpus_names = {name for corpus in results.corpora for name in (corpus.name, corpus.label)}
     model_names = {name for row in results.configurations for name in (row.model, row.label)}
     for kind, names, known_names in (("corpus", corpora, corpus_names), ("model", models, model_names)):

@@ -169,13 +169,6 @@ def load_scores(
         raise UsageError(
             f"{name_of(source)} holds no cell of a corpus, only probes; score a model with `evalkit run`"
         )
-    if policy not in results.policies:
-        raise unknown_name(
-            "policy",
-            policy,
-            results.policies,
-            f"In {name_of(source)} there are: {', '.join(results.policies)}.",
-        )
     scores = _scores(results, tuple(corpora), tuple(models), policy, by_source, name_of(source))
     return dataclasses.replace(scores, newer_only=newer_only and not corpora)
 

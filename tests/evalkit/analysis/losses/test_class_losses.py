@@ -166,6 +166,8 @@ def test_the_command_prints_and_says_what_is_missing(folder: Path, tmp_path: Pat
     assert "1 documents are left out" in shown.stderr
     unknown = run_cli("losses", str(folder), "--axes", "kinds")
     assert (unknown.exit_code, "Did you mean kind?" in unknown.stderr) == (2, True)
+    unknown = run_cli("losses", str(folder), "--policy", "documnt")
+    assert unknown.exit_code == 2 and "unknown policy 'documnt'. Did you mean document" in unknown.stderr
     content = json.loads(run_cli("losses", str(folder), "--corpora", str(texts), "--json").stdout)
     assert content[0]["models"] == ["bytes", "threes"]
     without = tmp_path / "runs"
