@@ -139,7 +139,7 @@ def find_leaks(
     )
 
 
-class _Measure(NamedTuple):
+class Measure(NamedTuple):
     """A number of each document, beside the panel."""
 
     expected: Array
@@ -157,8 +157,8 @@ class _Tested(NamedTuple):
     panel: tuple[int, ...]
     places: NDArray[np.int64]
     """``[D]``: documents that the model and all of the panel have paid for."""
-    of_bits: _Measure
-    of_tokens: _Measure | None
+    of_bits: Measure
+    of_tokens: Measure | None
     """None where a cell does not hold the bits of tokens."""
 
 
@@ -179,26 +179,31 @@ def _test(results: Results, number: int, row: int, members: Sequence[int]) -> tu
         [member] = labels_of(results, panel)
         remarks.append(f"a panel of one: a document that is hard for {member} alone looks easy for the model")
     num_bytes = corpus.num_bytes[places]
-    of_bits = _measure(np.log(corpus.bits[places][:, rows] / num_bytes[:, None]), num_bytes)
+    of_bits = measure(np.log(corpus.bits[places][:, rows] / num_bytes[:, None]), num_bytes)
     of_tokens = None
     if all(corpus.cells[index].documents.token_bits for index in rows):
         hardest = np.stack([_hardest(corpus, corpus.cells[index])[places] for index in rows], axis=1)
-        of_tokens = _measure(np.log(np.maximum(hardest, 1e-6)), num_bytes)
+        of_tokens = measure(np.log(np.maximum(hardest, 1e-6)), num_bytes)
     return _Tested(number, panel, places, of_bits, of_tokens), remarks
 
 
-def _measure(logs: Array, num_bytes: NDArray[np.int64]) -> _Measure:
-    """The model's remainders, and those of each of the panel beside the others: ``[D, 1 + K]``."""
+def measure(logs: Array, num_bytes: NDArray[np.int64]) -> Measure:
+    """The model's remainders, and those of each of the panel beside the others.
+
+    Args:
+        logs: ``[D, 1 + K]``: logarithms of what the model and each of the panel pay per byte.
+        num_bytes: ``[D]``.
+    """
     subject = remainders(logs[:, 0], logs[:, 1:], num_bytes)
     num_panel = logs.shape[1] - 1
     if num_panel == 1:
         # Nobody is there to judge the panel by: what is hard for the model is as far off as what is easy.
-        return _Measure(subject.expected, subject.deviates, -subject.deviates)
+        return Measure(subject.expected, subject.deviates, -subject.deviates)
     of_panel = [
         remainders(logs[:, place], np.delete(logs, [0, place], axis=1), num_bytes).deviates
         for place in range(1, num_panel + 1)
     ]
-    return _Measure(subject.expected, subject.deviates, np.concatenate(of_panel))
+    return Measure(subject.expected, subject.deviates, np.concatenate(of_panel))
 
 
 def _hardest(corpus: ScoredCorpus, cell: CorpusCell) -> Array:
@@ -219,9 +224,9 @@ def _hardest(corpus: ScoredCorpus, cell: CorpusCell) -> Array:
 
 def _judged(results: Results, row: int, tested: Sequence[_Tested]) -> tuple[TestedDocument, ...]:
     """All documents with their probabilities and rates, the least likely first."""
-    chance = _chance([corpus.of_bits for corpus in tested])
-    with_tokens = [corpus for corpus in tested if corpus.of_tokens is not None]
-    chance_of_tokens = iter(_chance([corpus.of_tokens for corpus in with_tokens if corpus.of_tokens]))
+    chance = probabilities_of([corpus.of_bits for corpus in tested])
+    measures = [corpus.of_tokens for corpus in tested if corpus.of_tokens is not None]
+    chance_of_tokens = iter(probabilities_of(measures))
     combined: list[Array] = []
     of_tokens: list[Array | None] = []
     for corpus, by_bits in zip(tested, chance, strict=True):
@@ -247,8 +252,8 @@ def _judged(results: Results, row: int, tested: Sequence[_Tested]) -> tuple[Test
     return tuple(sorted(documents, key=lambda document: (document.rate, document.probability)))
 
 
-def _chance(measures: Sequence[_Measure]) -> list[Array]:
-    """The probabilities of documents, with tails as heavy as the panel's in all corpora together."""
+def probabilities_of(measures: Sequence[Measure]) -> list[Array]:
+    """That chance alone makes documents so cheap, per corpus; tails are as heavy as the panel's in all."""
     if not measures:
         return []
     tail = tail_of(np.concatenate([measure.of_panel for measure in measures]))

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.residuals import adjusted, remainders, tail_of
+from evalkit.analysis.leaks import measure, probabilities_of
+from evalkit.analysis.residuals import adjusted
 
 RATE = 0.05
 
@@ -82,12 +83,8 @@ def _rates(planting: Planting, rng: np.random.Generator) -> NDArray[np.float64]:
     scatter = planting.scatter * np.sqrt(1 + 3000 / num_bytes)
     logs = hard[:, None] + scatter[:, None] * _noise(planting.noise, size, rng)
     logs[: planting.num_leaked, 0] += np.log(1 - planting.saved)
-    of_panel = [
-        remainders(logs[:, place], np.delete(logs, [0, place], axis=1), num_bytes).deviates
-        for place in range(1, size[1])
-    ]
-    of_model = remainders(logs[:, 0], logs[:, 1:], num_bytes).deviates
-    return adjusted(tail_of(np.concatenate(of_panel)).probabilities(of_model))
+    [probabilities] = probabilities_of([measure(logs, num_bytes)])
+    return adjusted(probabilities)
 
 
 def _noise(kind: str, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
