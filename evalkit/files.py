@@ -102,6 +102,13 @@ def _refusal(target: Path) -> int | None:
     return errno.EINVAL if target.is_block_device() else None
 
 
+def fits_memory(num_bytes: int) -> bool:
+    """Whether this machine's memory is as large; True where the system, as Windows, has no way to ask."""
+    if not hasattr(os, "sysconf"):
+        return True
+    return num_bytes <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def is_stream(path: Path) -> bool:
     """Whether what is written to a path goes somewhere: to a pipe, a terminal, another device, stdout."""
     if _descriptor(path) is not None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from evalkit.coding.spans import Spans, put_together, take_apart
 from evalkit.coding.symbols import Ids
 from evalkit.environment import environment
 from evalkit.errors import CorpusError, ModelError, ScoringError
+from evalkit.files import fits_memory
 from evalkit.models.lanes import lane_reader
 from evalkit.models.protocol import Model, ModelIdentity
 from evalkit.scoring.policy import DEFAULT_POLICY
@@ -182,7 +182,7 @@ def _numerics(model: Model, digest: str) -> Numerics:
 def _check_memory(header: Header, name: str) -> None:
     """Refuse more than fits, before anything is made of that size: the file may be of a few bytes."""
     num_bytes = _BYTES_PER_TOKEN * header.num_tokens + header.num_bytes
-    if num_bytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+    if not fits_memory(num_bytes):
         raise CorpusError(
             f"{name} says that it holds {header.num_tokens:,} tokens of {header.num_bytes:,} bytes, which do "
             "not fit into this machine's memory; decompress it on a larger one"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.errors import CorpusError, first_line
+from evalkit.files import fits_memory
 
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
 
@@ -102,7 +103,7 @@ def check_fits_memory(path: Path) -> None:
         OSError: there is none.
     """
     num_bytes = path.stat().st_size
-    if num_bytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+    if not fits_memory(num_bytes):
         raise CorpusError(f"{path}: {num_bytes:,} bytes, more than this machine's memory; split it")
 
 

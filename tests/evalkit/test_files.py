@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 
 from evalkit.errors import UsageError
 from evalkit.exports.writing import writing
-from evalkit.files import TEMPORARY_SUFFIX, atomic_write, is_stream, locked, sweep, temporary_folder
+from evalkit.files import (
+    TEMPORARY_SUFFIX,
+    atomic_write,
+    fits_memory,
+    is_stream,
+    locked,
+    sweep,
+    temporary_folder,
+)
 
 PATIENCE_S = 60
 
@@ -267,3 +275,9 @@ def test_what_is_a_stream(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("nothing")
     assert is_stream(tmp_path / "pipe") and is_stream(Path("/dev/null")) and is_stream(Path("/dev/stdin"))
     assert not any(is_stream(tmp_path / name) for name in ("file", "dangling", "nothing", "."))
+
+
+def test_what_fits_memory_where_the_system_says_how_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fits_memory(1) and not fits_memory(1 << 60)
+    monkeypatch.delattr(os, "sysconf")
+    assert fits_memory(1 << 60)
