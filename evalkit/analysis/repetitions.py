@@ -1,5 +1,6 @@
 """Documents of scored corpora that repeat documents of older ones."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -43,29 +44,29 @@ def find_repetitions(results: Results, corpora: Sequence[int], older: Sequence[C
         UsageError: an older corpus is one of the corpora.
         CorpusError: a stored corpus cannot be read.
     """
-    older_documents = [(corpus.name, document) for corpus in older for document in corpus.documents]
-    repetitions: list[Repetition] = []
+    for number, corpus in itertools.product(corpora, older):
+        scored = results.corpora[number]
+        if corpus.sha256 == scored.sha256:
+            raise UsageError(f"--older {corpus.name}: it is {scored.label} itself, all of which repeats it")
     notes = []
-    num_documents = 0
+    documents: list[tuple[int, int]] = []
+    texts: list[str] = []
     for number in corpora:
         scored = results.corpora[number]
-        for corpus in older:
-            if corpus.sha256 == scored.sha256:
-                raise UsageError(
-                    f"--older {corpus.name}: it is {scored.label} itself, all of which repeats it"
-                )
         if not results.manifests.stored[number]:
             notes.append(
                 f"{scored.label}: its texts are not in the store, so nothing is known of repetitions"
             )
             continue
-        documents = load_corpus(scored.name).documents
-        num_documents += len(documents)
-        matches = find_repeated(
-            [document.text for document in documents], (document.text for _, document in older_documents)
-        )
-        for place, match in enumerate(matches):
-            if match is not None and match.original is not None:
-                name, original = older_documents[match.original]
-                repetitions.append(Repetition(number, place, name, original.id, match.similarity))
-    return Repetitions(num_documents, tuple(repetitions), tuple(notes))
+        for place, document in enumerate(load_corpus(scored.name).documents):
+            documents.append((number, place))
+            texts.append(document.text)
+    older_documents = [(corpus.name, document) for corpus in older for document in corpus.documents]
+    # Once for all corpora, for the older texts may be many.
+    matches = find_repeated(texts, (document.text for _, document in older_documents))
+    repetitions = []
+    for (number, place), match in zip(documents, matches, strict=True):
+        if match is not None and match.original is not None:
+            name, original = older_documents[match.original]
+            repetitions.append(Repetition(number, place, name, original.id, match.similarity))
+    return Repetitions(len(documents), tuple(repetitions), tuple(notes))

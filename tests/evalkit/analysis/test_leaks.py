@@ -9,6 +9,7 @@ import pytest
 
 import evalkit
 from evalkit.analysis.leaks import Leaks, find_leaks
+from evalkit.analysis.repetitions import find_repetitions
 from evalkit.analysis.results import Results, read_results
 from evalkit.corpora.document import Corpus, Document, make_corpus, make_document
 from evalkit.corpora.store import save_corpus
@@ -111,3 +112,30 @@ def test_the_command_tells_what_was_read_before(results: Results, folder: Path) 
     assert itself.exit_code == 2 and "itself" in itself.stderr
     unknown = run_cli("leaks", "leak", runs)
     assert unknown.exit_code == 2 and "leaky" in unknown.stderr
+
+
+def test_repetitions_are_of_the_corpus_and_the_place_that_they_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All corpora are compared at once; one whose texts are not in the store is none of them."""
+    texts = [document.text for document in corpus().documents]
+    parts = {"a": texts[:3], "b": texts[3:5], "c": texts[5:9]}
+    corpora = [
+        make_corpus(name, [_document(text, f"{name}{place}") for place, text in enumerate(part)])
+        for name, part in parts.items()
+    ]
+    monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "store"))
+    for stored in (corpora[0], corpora[2]):
+        save_corpus(stored, tmp_path / "store")
+    evalkit.run(["xz"], corpora, options=RunOptions(output=tmp_path / "runs"))
+    read = read_results(tmp_path / "runs", warn=pytest.fail)
+    assert [scored.name for scored in read.corpora] == ["a", "b", "c"]
+    older = [make_corpus("o", [_document(texts[8], "x"), _document(texts[3], "y"), _document(texts[1], "z")])]
+    outcome = find_repetitions(read, [0, 1, 2], older)
+    assert [(row.corpus, row.place, row.older_id) for row in outcome.repetitions] == [
+        (0, 1, "z"),
+        (2, 3, "x"),
+    ]
+    assert outcome.num_documents == 7 and outcome.notes[0].startswith("b: its texts are not in the store")
+    with pytest.raises(UsageError, match="--older c: it is c itself"):
+        find_repetitions(read, [0, 1, 2], [*older, corpora[2]])
