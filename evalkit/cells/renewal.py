@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _RENEWED = re.compile(r"[0-9a-f]{24}-[0-9a-f]{8}")
+_NUM_BYTES = re.compile(r"[0-9]{1,15}")
 
 
 def cluster_of(document: Document) -> str:
@@ -70,8 +71,11 @@ def corpus_facts(corpus: Corpus, limit: int | None) -> CellCorpus:
 
 
 def _cut(corpus: Corpus) -> ContextCut | None:
+    """How a corpus was cut; None for others, whose makers may mean something else by one of these names."""
     said = corpus.manifest.provenance
-    if CUT_OF not in said:
+    if not said.keys() >= {CUT_OF, CUT_OF_SHA256, CUT_BYTES}:
+        return None
+    if said[CUT_BYTES] != WHOLE and not _NUM_BYTES.fullmatch(said[CUT_BYTES]):
         return None
     num_bytes = None if said[CUT_BYTES] == WHOLE else int(said[CUT_BYTES])
     return ContextCut(of=said[CUT_OF], of_sha256=said[CUT_OF_SHA256], num_bytes=num_bytes)

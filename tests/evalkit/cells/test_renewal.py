@@ -12,6 +12,7 @@ import pytest
 from evalkit.analysis.current import with_current_records
 from evalkit.analysis.results import read_results
 from evalkit.cells.files import content_sha256
+from evalkit.cells.renewal import corpus_facts
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpus
 from evalkit.files import strict_json
@@ -134,6 +135,20 @@ def test_cells_without_the_digest_are_compared_by_what_they_say(tmp_path: Path) 
     assert files(tmp_path / "runs") == before
     renewed, num_scored = score(corpus(num_clusters=6), tmp_path / "runs")
     assert num_scored == 0 and renewed.metrics.num_clusters == 6
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"cut_of": "film"},
+        {"cut_of": "film", "cut_of_sha256": "0", "cut_context_bytes": "half"},
+        {"cut_of": "film", "cut_of_sha256": "0", "cut_context_bytes": "9" * 5000},
+        {"cut_of": "film", "cut_of_sha256": "0", "cut_context_bytes": "-1"},
+    ],
+)
+def test_what_a_maker_says_of_his_own_cuts_is_none_of_ours(provenance: dict[str, str]) -> None:
+    facts = corpus_facts(make_corpus("film", corpus().documents, provenance=provenance), None)
+    assert facts.cut is None and facts.num_documents == len(TEXTS)
 
 
 def test_a_dry_run_keeps_nothing(tmp_path: Path) -> None:
