@@ -11,14 +11,13 @@ from evalkit.corpora.store import Corpus
 from evalkit.errors import LossyTextError, ModelError, ScoringError
 from evalkit.models.lanes import DecodingModel, lane_reader
 from evalkit.models.protocol import Model
-from evalkit.stats import Interval, ratio_interval
+from evalkit.stats import SEED, Interval, ratio_interval
 
 STRETCH_TOKENS = 32
 CONTEXT_TOKENS = 128
 """Of those before a stretch, at most so many are read."""
 NUM_STRETCHES = 64
 NUM_DRAWS = 16
-_SEED = 0
 
 
 class TokenizationBound(NamedTuple):
@@ -71,7 +70,7 @@ def tokenization_bound(
     """
     reader = lane_reader(model)
     spellings = Spellings(reader.model)
-    rng = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(SEED)
     places = list(_places(reader.model, corpus.documents))
     if not places:
         raise ScoringError(
