@@ -11,6 +11,7 @@ import platform
 import re
 import sysconfig
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,7 +67,7 @@ class NativeLoopHook(BuildHookInterface[Any]):
         build_data["tag"] = f"py3-none-{re.sub(r'[-.]', '_', sysconfig.get_platform())}"
 
 
-def published_at(environment: "os._Environ[str] | dict[str, str]") -> tuple[str | None, str]:
+def published_at(environment: Mapping[str, str]) -> tuple[str | None, str]:
     """Address of the repository and the name of what is built; no address outside of GitHub Actions."""
     server, name = environment.get("GITHUB_SERVER_URL"), environment.get("GITHUB_REPOSITORY")
     ref = environment.get("GITHUB_REF_NAME") or environment.get("GITHUB_SHA") or "main"

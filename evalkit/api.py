@@ -122,10 +122,7 @@ def _cell(value: object) -> CorpusCell | None:
     if isinstance(value, CorpusCell):
         return value
     if isinstance(value, str | os.PathLike) and os.fspath(value).endswith(".json"):
-        path = Path(value)
-        if not path.is_file():
-            raise UsageError(f"there is no file {path}; cells lie under runs/CORPUS/MODEL/")
-        return read_corpus_cell(path)
+        return read_corpus_cell(Path(value))
     return None
 
 

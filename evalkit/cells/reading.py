@@ -10,7 +10,7 @@ from evalkit.cells.columns import DocumentColumns
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.remembered import remember_checked, was_checked
 from evalkit.cells.schema import CorpusCell, TaskCell, kind_in_file
-from evalkit.errors import ScoringError
+from evalkit.errors import ScoringError, UsageError
 from evalkit.fields import FieldError, from_json
 
 _KINDS = (CorpusCell, TaskCell, ProbeCell)
@@ -94,8 +94,11 @@ def read_corpus_cell(path: Path) -> CorpusCell:
     """The cell of a corpus from its JSON file.
 
     Raises:
+        UsageError: there is no such file.
         ScoringError: as by `read_cell_of`.
     """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; cells lie under runs/CORPUS/MODEL/")
     return read_cell_of(CorpusCell, path)
 
 

@@ -109,12 +109,10 @@ def _cells_of_files(paths: "list[Path]") -> "list[CorpusCell]":
     from evalkit.cells.reading import read_corpus_cell
     from evalkit.errors import UsageError
 
-    for path in paths:
-        if not path.is_file():
-            raise UsageError(f"there is no file {path}; cells lie under runs/CORPUS/MODEL/")
-    if len(paths) == 1:
+    cells = [read_corpus_cell(path) for path in paths]
+    if len(cells) == 1:
         raise UsageError(f"{paths[0]} is a cell's file; give another cell's, or two models and --corpus")
-    return [read_corpus_cell(path) for path in paths]
+    return cells
 
 
 def _score(

@@ -8,12 +8,13 @@ from matplotlib.ticker import FuncFormatter
 
 from evalkit.analysis.task_gains import Gain, gain_of
 from evalkit.cells.schema import TaskCell
-from evalkit.errors import UsageError, unknown_name
+from evalkit.errors import UsageError
 from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, line_style, styled
 from evalkit.plots.labels import EndLabel, label_ends
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
+from evalkit_tasks.plots.probes import chosen_cells
 
 _ALL = "all"
 """The row of a summary that is about every item."""
@@ -78,17 +79,7 @@ def _asked(results: Source, tasks: Sequence[str], models: Sequence[str], warn: W
         raise UsageError(
             f"{place}: no model was asked a task here; `evalkit run --tasks state-tracking` does"
         )
-    all_tasks = sorted({cell.task.name for cell in cells})
-    all_models = sorted({cell.model.name or "" for cell in cells})
-    for kind, names, all_names in (("task", tasks, all_tasks), ("model", models, all_models)):
-        for name in names:
-            if name not in all_names:
-                raise unknown_name(kind, name, all_names, f"In {place} there are: {', '.join(all_names)}.")
-    chosen = [
-        cell
-        for cell in cells
-        if (not tasks or cell.task.name in tasks) and (not models or cell.model.name in models)
-    ]
+    chosen = chosen_cells(cells, tasks, models, place)
     return sorted(chosen, key=lambda cell: (cell.task.name, cell.task.method, cell.model.name or ""))
 
 

@@ -1,15 +1,19 @@
-"""What the plots of trained probes share: the cells they are about, networks' colours, a task's badge."""
+"""What the plots of probes share: the cells they are about, networks' colours, a task's badge."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from matplotlib.axes import Axes
 
 from evalkit.cells.probe_schema import ProbeCell
+from evalkit.cells.schema import TaskCell
 from evalkit.errors import UsageError, unknown_name
 from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, line_style
 from evalkit.plots.scores import Source, Warn, name_of, results_of
 from evalkit_tasks.training.experiments import Experiment, group_experiments
 from evalkit_tasks.training.theory_rows import theory_of_task
+
+_Cell = TypeVar("_Cell", ProbeCell, TaskCell)
 
 _BADGES = {"aperiodic": "#DDEBDD", "solvable": "#DCE6F2", "non-solvable": "#F8DDE1", "unknown": "#EEEEEE"}
 """The colours of the classes of languages."""
@@ -27,22 +31,32 @@ def read_experiments(
     place = name_of(results)
     if not cells:
         raise UsageError(f"{place}: no trained probe here; `evalkit probe train` makes them")
-    all_tasks = sorted({cell.task.name for cell in cells})
-    all_models = sorted({cell.model.name for cell in cells})
-    for kind, names, all_names in (("task", tasks, all_tasks), ("model", models, all_models)):
-        for name in names:
-            if name not in all_names:
-                hint = f"In {place} there are: {', '.join(all_names)}."
-                raise unknown_name(kind, name, all_names, hint)
-    experiments = group_experiments(
-        cell
-        for cell in cells
-        if (not tasks or cell.task.name in tasks) and (not models or cell.model.name in models)
-    )
+    experiments = group_experiments(chosen_cells(cells, tasks, models, place))
     drawn = [experiment for experiment in experiments if experiment.length_tests]
     if not drawn:
         raise UsageError(f"{place}: no trained probe here was tested on strings of one length")
     return drawn
+
+
+def chosen_cells(
+    cells: Sequence[_Cell], tasks: Sequence[str], models: Sequence[str], place: str
+) -> list[_Cell]:
+    """The cells of these tasks and models; of all where none is named.
+
+    Raises:
+        UsageError: a name is not among theirs; ``place`` is what the message calls the results.
+    """
+    all_tasks = sorted({cell.task.name for cell in cells})
+    all_models = sorted({cell.model.name or "" for cell in cells})
+    for kind, names, all_names in (("task", tasks, all_tasks), ("model", models, all_models)):
+        for name in names:
+            if name not in all_names:
+                raise unknown_name(kind, name, all_names, f"In {place} there are: {', '.join(all_names)}.")
+    return [
+        cell
+        for cell in cells
+        if (not tasks or cell.task.name in tasks) and (not models or cell.model.name in models)
+    ]
 
 
 def network_styles(models: Sequence[str]) -> dict[str, LineStyle]:
