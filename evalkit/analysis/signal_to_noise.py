@@ -194,10 +194,9 @@ def _signal(subject: Subject, runs: Sequence[TrainingRun], options: SignalOption
     trained = _with_training(recipes)
     levels = estimates(trained, num_clusters)
     ranks = rank_intervals(recipes.samples[:, 0], _errors(recipes, num_clusters), num_clusters)
-    factor = _factor(num_clusters)
     detectable_pairs = [
-        factor * math.hypot(errors[i, k], math.sqrt(recipes.training_variances[[i, k]].sum()))
-        for i, k in itertools.combinations(range(len(order)), 2)
+        _detectable(recipes, errors, pair, num_clusters)
+        for pair in itertools.combinations(range(len(order)), 2)
     ]
     middle = errors[np.triu_indices(len(order), 1)]
     has_errors = recipes.samples.shape[1] > 1
@@ -209,7 +208,7 @@ def _signal(subject: Subject, runs: Sequence[TrainingRun], options: SignalOption
         seed_noise=seed_noise,
         signal=signal,
         ratio=signal / divisor if divisor else None,
-        detectable_by_documents=factor * float(np.median(middle)) if has_errors else None,
+        detectable_by_documents=_factor(num_clusters) * float(np.median(middle)) if has_errors else None,
         detectable=float(np.median(detectable_pairs)) if has_errors else None,
         recipes=tuple(
             RecipeLevel(
@@ -325,6 +324,14 @@ def _factor(num_clusters: int) -> float:
     return float(stdtrit(size, (1 + CONFIDENCE) / 2) + stdtrit(size, POWER))
 
 
+def _detectable(
+    recipes: _Recipes, errors: NDArray[np.float64], pair: tuple[int, int], num_clusters: int
+) -> float:
+    """The minimum detectable effect of two recipes, by documents and by training."""
+    variance = errors[pair] ** 2 + recipes.training_variances[list(pair)].sum()
+    return _factor(num_clusters) * math.sqrt(variance)
+
+
 def _pair(
     recipes: _Recipes,
     trained: Array,
@@ -335,12 +342,9 @@ def _pair(
 ) -> RecipePair:
     first, second = pair
     [difference] = estimates((trained[first] - trained[second])[None], num_clusters)
-    training_variance = float(recipes.training_variances[[first, second]].sum())
-    factor = _factor(num_clusters)
-    document_variance = float(errors[first, second] ** 2)
     needed: int | None = None
-    margin = difference.value**2 / factor**2 - training_variance
+    margin = (difference.value / _factor(num_clusters)) ** 2 - recipes.training_variances[list(pair)].sum()
     if margin > 0:
-        needed = max(0, math.ceil(num_documents * (document_variance / margin - 1)))
-    detectable = factor * math.sqrt(document_variance + training_variance)
+        needed = max(0, math.ceil(num_documents * (errors[pair] ** 2 / margin - 1)))
+    detectable = _detectable(recipes, errors, pair, num_clusters)
     return RecipePair(recipes.names[first], recipes.names[second], difference, detectable, needed)
