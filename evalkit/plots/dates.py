@@ -18,7 +18,16 @@ from evalkit.models.catalog import load_catalog
 from evalkit.plots.frame import BITS_AXIS, FAINT, LABEL_SIZE, line_style, styled
 from evalkit.plots.labels import PointLabel, label_points
 from evalkit.plots.panels import panels
-from evalkit.plots.scores import Scores, Source, Warn, find_configuration, load_scores, name_of, silent
+from evalkit.plots.scores import (
+    Scores,
+    Source,
+    Warn,
+    find_configuration,
+    load_scores,
+    name_of,
+    silent,
+    with_reference,
+)
 from evalkit.stats import ratio_interval
 
 _DAYS_PER_MONTH = 365.25 / 12
@@ -73,7 +82,7 @@ def dates(
     Raises:
         UsageError: a name is unknown, no model has a date, or no document has one.
     """
-    names = [*models, reference] if models and reference and reference not in models else models
+    names = with_reference(models, reference)
     scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
     everyone = range(len(scores.results.configurations))
     anchor = None if reference is None else find_configuration(scores, reference, everyone)

@@ -20,6 +20,7 @@ from evalkit.plots.scores import (
     marks_legend,
     name_of,
     silent,
+    with_reference,
 )
 
 _TIE = "#888888"
@@ -54,7 +55,7 @@ def differences(
         UsageError: a name is unknown, or there is nothing to compare with.
     """
     check_aggregate(aggregate)
-    names = [*models, reference] if models and reference and reference not in models else models
+    names = with_reference(models, reference)
     scores = load_scores(
         results, corpora=corpora, models=names, policy=policy, newer_only=not all_corpora, warn=warn
     )

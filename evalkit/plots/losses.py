@@ -30,6 +30,7 @@ from evalkit.plots.scores import (
     name_of,
     results_of,
     silent,
+    with_reference,
 )
 
 AXES_SHOWN = ("kind", "copies", "nesting")
@@ -63,7 +64,7 @@ def losses(
     Raises:
         UsageError: a name is unknown, or there are no two models with token bits on texts at hand.
     """
-    names = [*models, reference] if models and reference and reference not in models else models
+    names = with_reference(models, reference)
     read = results_of(results, warn)
     scores = load_scores(read, corpora=corpora, models=names, policy=policy, warn=warn)
     chosen = _chosen(scores, read, policy, warn)

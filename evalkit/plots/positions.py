@@ -23,6 +23,7 @@ from evalkit.plots.scores import (
     marks_legend,
     name_of,
     silent,
+    with_reference,
 )
 
 _LONG_NAME = 30
@@ -55,7 +56,7 @@ def positions(
     Raises:
         UsageError: a name is unknown, or no cell has the bits of tokens.
     """
-    names = [*models, reference] if models and reference and reference not in models else models
+    names = with_reference(models, reference)
     scores = load_scores(results, corpora=corpora, models=names, policy=policy, warn=warn)
     number, with_tokens = _corpus_with_tokens(scores, name_of(results), warn)
     corpus = scores.results.corpora[number]

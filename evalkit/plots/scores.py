@@ -50,6 +50,11 @@ def all_readings(results: Results) -> list[dict[int, Reading]]:
     return [readings(results, number, catalog) for number in range(len(results.corpora))]
 
 
+def with_reference(models: Sequence[str], reference: str | None) -> Sequence[str]:
+    """The names of the models to read: those that were named, if any were, and the reference."""
+    return [*models, reference] if models and reference and reference not in models else models
+
+
 def marks_legend(marks: Collection[str]) -> str:
     """What the marks that a plot shows mean, to be put behind its conditions; nothing where it shows none."""
     words = {"†": "may have been read in training", "?": "not known whether it was read in training"}
