@@ -148,7 +148,7 @@ def check_fit_from(fit_from: float | None) -> None:
     """Refuse a place before the beginning.
 
     Raises:
-        UsageError: it is below 0.
+        UsageError: it is below 0, or no place at all.
     """
-    if fit_from is not None and fit_from < 0:
+    if fit_from is not None and not 0 <= fit_from < np.inf:
         raise UsageError(f"--fit-from {fit_from:g}: give a place along the axis, 0 or more")

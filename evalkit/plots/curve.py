@@ -9,13 +9,11 @@ from matplotlib.figure import Figure
 from evalkit.analysis.curves import Curve, CurveOptions, curves
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.training_runs import AXES
-from evalkit.plots.frame import BITS_AXIS, line_style, styled
+from evalkit.plots.frame import BITS_AXIS, MAX_LINES, line_style, styled
 from evalkit.plots.labels import EndLabel, label_ends, short
 from evalkit.plots.panels import panels
 from evalkit.plots.scores import Source, Warn, results_of, silent
 
-MAX_RUNS = 24
-"""As many as have a style of their own; see `evalkit.plots.frame.line_style`."""
 _NUM_PLACES = 60
 """At which a law is drawn."""
 _MANY_POINTS = 40
@@ -73,7 +71,7 @@ def draw_curves(computed: Sequence[Curve], options: CurveOptions, *, warn: Warn 
         ends = []
         for each in drawn:
             if each.subject == subject:
-                ends.append(_draw(panel, each, names.index(each.run.name)))
+                ends.append(_draw(panel, each, names.index(each.run.name), options.fit_from or 0.0))
         xs = [point.x for each in drawn if each.subject == subject for point in each.points]
         if min(xs) > 0 and max(xs) / min(xs) >= 8:
             panel.set_xscale("log")
@@ -87,14 +85,14 @@ def draw_curves(computed: Sequence[Curve], options: CurveOptions, *, warn: Warn 
 def _bounded(computed: Sequence[Curve], warn: Warn) -> list[Curve]:
     # Of each run the last is taken: on the mean of all corpora, where there are several.
     last = {each.run.name: each.points[-1].level.value for each in computed}
-    if len(last) <= MAX_RUNS:
+    if len(last) <= MAX_LINES:
         return list(computed)
-    names = sorted(last, key=lambda name: (last[name], name))[:MAX_RUNS]
-    warn(f"{MAX_RUNS} of {len(last)} runs are drawn, the lowest in the end; --runs draws others")
+    names = sorted(last, key=lambda name: (last[name], name))[:MAX_LINES]
+    warn(f"{MAX_LINES} of {len(last)} runs are drawn, the lowest in the end; --runs draws others")
     return [each for each in computed if each.run.name in names]
 
 
-def _draw(axes: Axes, drawn: Curve, index: int) -> EndLabel:
+def _draw(axes: Axes, drawn: Curve, index: int, fit_from: float) -> EndLabel:
     style = line_style(index)
     xs = [point.x for point in drawn.points]
     levels = [point.level for point in drawn.points]
@@ -102,7 +100,7 @@ def _draw(axes: Axes, drawn: Curve, index: int) -> EndLabel:
     axes.plot(xs, [level.value for level in levels], **(style | {"marker": marker}), markersize=3)
     _band(axes, xs, levels, style["color"], 0.12)
     if drawn.fit is not None:
-        inside = [x for x in xs if x > 0]
+        inside = [x for x in xs if x > 0 and x >= fit_from]  # the points that the law was fitted to
         places = np.geomspace(min(inside), max(inside), _NUM_PLACES).tolist()
         laws = [drawn.fit.at(place) for place in places]
         axes.plot(places, [law.value for law in laws], color=style["color"], linewidth=0.7, alpha=0.8)

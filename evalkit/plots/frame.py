@@ -192,6 +192,10 @@ def _luminance(rgb: NDArray[np.float64]) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
+MAX_LINES = 24
+"""As many as have a style of their own; see `line_style`."""
+
+
 class LineStyle(TypedDict):
     """Keyword arguments of `matplotlib.axes.Axes.plot`."""
 
@@ -201,7 +205,7 @@ class LineStyle(TypedDict):
 
 
 def line_style(index: int) -> LineStyle:
-    """Colour, dashes and marker of the n-th line: different for the first twenty-four."""
+    """Colour, dashes and marker of the n-th line: different for the first `MAX_LINES`."""
     return {
         "color": COLORS[index % len(COLORS)],
         "linestyle": _DASHES[index // len(COLORS) % len(_DASHES)],

@@ -22,6 +22,7 @@ from evalkit.plots.curve import curve
 from evalkit.plots.cutoffs import MAX_MODELS, cutoffs
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
+from evalkit.plots.frame import MAX_LINES
 from evalkit.plots.heatmap import heatmap
 from evalkit.plots.losses import losses
 from evalkit.plots.months import months
@@ -30,8 +31,6 @@ from evalkit.plots.positions import positions
 from evalkit.plots.ranks import ranks
 from evalkit.plots.speed import speed
 
-MAX_LINES = 24
-"""As many as have a style of their own; see `evalkit.plots.frame.line_style`."""
 MAX_COLORS = 6
 """As many as can be told apart without their names beside them; see `evalkit.plots.frame.COLORS`."""
 MAX_ROWS = 60

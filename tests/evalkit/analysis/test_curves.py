@@ -1,5 +1,6 @@
 """Training runs: paired changes between checkpoints, and laws through their levels."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,8 @@ def test_a_run_stands_along_steps_tokens_or_flops(
         (CurveOptions(corpora=["vall"]), "unknown corpus 'vall'"),
         (CurveOptions(fit="cubic"), "unknown fit 'cubic'"),
         (CurveOptions(fit_from=-1), "--fit-from -1"),
+        (CurveOptions(fit_from=math.nan), "--fit-from nan"),
+        (CurveOptions(fit_from=math.inf), "--fit-from inf"),
         (CurveOptions(policy="lm-eval"), "no cell under the policy lm-eval is of a checkpoint"),
     ):
         with pytest.raises(UsageError, match=message):

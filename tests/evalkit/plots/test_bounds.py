@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from evalkit.analysis.results import read_results
 from evalkit.plots.curve import curve
 from evalkit.plots.drawing import draw, draw_all
-from evalkit.plots.frame import figure_bytes, line_style
+from evalkit.plots.frame import MAX_LINES, figure_bytes, line_style
 from evalkit.plots.heatmap import heatmap
 from evalkit.plots.labels import _Box, _Boxes
-from evalkit.plots.registry import BUILT_IN, MAX_LINES, Plot, PlotTable
+from evalkit.plots.registry import BUILT_IN, Plot, PlotTable
 from evalkit.plots.scores import Source
 from evalkit.stats import resampled_ratios
 from tests.support.stores import write_synthetic_store
@@ -87,6 +87,19 @@ def test_a_curve_has_as_many_runs_as_have_a_style(tmp_path: Path) -> None:
     assert told == [
         f"{MAX_LINES} of {MAX_LINES + 2} runs are drawn, the lowest in the end; --runs draws others"
     ]
+
+
+def test_a_law_is_drawn_where_it_was_fitted(tmp_path: Path) -> None:
+    """The first step lies off the law, which would cost 64 bits there."""
+    corpus = corpus_of_lengths(np.full(6, 100))
+    for step in (1, 10, 20, 40, 80, 160):
+        cost = 900.0 if step == 1 else 100.0 + 6300.0 / step
+        write_checkpoint(tmp_path, "run", step, corpus, np.full(6, cost))
+    [axes] = curve(tmp_path, fit_from=10).axes
+    [law] = [line for line in axes.lines if line.get_linewidth() == 0.7]
+    xs, ys = np.asarray(law.get_xdata()), np.asarray(law.get_ydata())
+    assert (xs.min(), xs.max()) == pytest.approx((10, 160))
+    assert ys == pytest.approx(1 + 63 / xs, rel=0.01)
 
 
 def test_areas_in_common_are_those_of_each_box() -> None:
