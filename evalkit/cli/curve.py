@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.estimates import interval_text
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     CommaLists,
@@ -101,6 +102,5 @@ def _lines(curve: "Curve", axis: str) -> list[str]:
 
 
 def _estimate(estimate: "Estimate", sign: str = "") -> str:
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:{sign}.4f}"
-    return f"{estimate.value:{sign}.4f} ({estimate.low:{sign}.4f} to {estimate.high:{sign}.4f})"
+    value = f"{estimate.value:{sign}.4f}"
+    return value if estimate.half_width is None else f"{value} ({interval_text(estimate, sign)})"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli.curve import RunsOption
+from evalkit.cli.estimates import interval_text
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     JsonOption,
@@ -19,7 +20,6 @@ from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, print_table, show, show_json
 
 if TYPE_CHECKING:
-    from evalkit.analysis.estimates import Estimate
     from evalkit.analysis.signal_to_noise import CorpusSignal, RecipePair
 
 
@@ -83,13 +83,13 @@ def _print_recipes(row: "CorpusSignal") -> None:
     for recipe, pair in zip(row.recipes, pairs, strict=True):
         ranks, beside = recipe.ranks, ("", "", "")
         if pair is not None:
-            beside = (f"{pair.difference.value:+.4f}", _interval(pair.difference, "+"), _more(pair))
+            beside = (f"{pair.difference.value:+.4f}", interval_text(pair.difference, "+"), _more(pair))
         table.add_row(
             str(ranks.low) if ranks.low == ranks.high else f"{ranks.low}–{ranks.high}",
             recipe.recipe,
             str(recipe.num_seeds),
             f"{recipe.level.value:.4f}",
-            _interval(recipe.level),
+            interval_text(recipe.level),
             *beside,
         )
     print_table(table, sys.stdout)
@@ -103,9 +103,3 @@ def _more(pair: "RecipePair") -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _interval(estimate: "Estimate", sign: str = "") -> str:
-    if estimate.low is None or estimate.high is None:
-        return "–"
-    return f"{estimate.low:{sign}.4f} to {estimate.high:{sign}.4f}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.estimates import interval_text
 from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, PolicyOption, ResultsArgument
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, print_table, show, show_json
@@ -102,10 +103,7 @@ def _estimate(estimate: "Estimate | None", sign: str) -> tuple[str, str]:
     """A number and its interval."""
     if estimate is None:
         return "", ""
-    value = f"{estimate.value:{sign}.4f}"
-    if estimate.low is None or estimate.high is None:
-        return value, "–"
-    return value, f"{estimate.low:{sign}.4f} to {estimate.high:{sign}.4f}"
+    return f"{estimate.value:{sign}.4f}", interval_text(estimate, sign)
 
 
 def _print_published(results: "Results | None", *, as_json: bool) -> None:
