@@ -63,6 +63,7 @@ class RecipeLevel(NamedTuple):
     level: Estimate
     """The interval is of another corpus and another training."""
     ranks: RankInterval
+    """Of all ranks with too few clusters."""
 
 
 class RecipePair(NamedTuple):
@@ -193,13 +194,15 @@ def _signal(subject: Subject, runs: Sequence[TrainingRun], options: SignalOption
     order = np.argsort(recipes.samples[:, 0], kind="stable").tolist()
     trained = _with_training(recipes)
     levels = estimates(trained, num_clusters)
-    ranks = rank_intervals(recipes.samples[:, 0], _errors(recipes, num_clusters), num_clusters)
+    has_errors = recipes.samples.shape[1] > 1
+    ranks = [RankInterval(1, len(order))] * len(order)  # any, where nothing is known of errors
+    if has_errors:
+        ranks = rank_intervals(recipes.samples[:, 0], _errors(recipes, num_clusters), num_clusters)
     detectable_pairs = [
         _detectable(recipes, errors, pair, num_clusters)
         for pair in itertools.combinations(range(len(order)), 2)
     ]
     middle = errors[np.triu_indices(len(order), 1)]
-    has_errors = recipes.samples.shape[1] > 1
     return CorpusSignal(
         corpus=subject.label,
         num_documents=subject.num_documents,
@@ -288,8 +291,6 @@ def _errors(recipes: _Recipes, num_clusters: int) -> Array:
     distribution has to be to reach as far as Student's.
     """
     samples = recipes.samples
-    if samples.shape[1] == 1:
-        return np.zeros((len(samples), 2))
     factor = math.sqrt(num_clusters / (num_clusters - 1)) * _reach(num_clusters - 1)
     errors = factor * (samples[:, 1:] - samples[:, :1])
     if recipes.degrees is not None:

@@ -59,6 +59,20 @@ def test_signal_and_noise_by_hand(tmp_path: Path) -> None:
         signals(results, SignalOptions(last=0))
 
 
+def test_of_too_few_documents_no_rank_is_certain(tmp_path: Path) -> None:
+    corpus = corpus_of_lengths(np.full(3, LENGTH))
+    for run, level in (("a", 2.0), ("b", 3.0), ("c", 4.0)):
+        for step in (1, 2, 3):
+            write_checkpoint(tmp_path, run, step, corpus, np.full(3, LENGTH * level))
+    [signal] = signals(read_results(tmp_path, warn=lambda line: pytest.fail(line)))
+    assert [(row.recipe, row.level.low, tuple(row.ranks)) for row in signal.recipes] == [
+        ("a", None, (1, 3)),
+        ("b", None, (1, 3)),
+        ("c", None, (1, 3)),
+    ]
+    assert (signal.detectable, signal.pairs) == (None, ())
+
+
 @pytest.mark.parametrize(
     ("run", "recipe"),
     [
