@@ -65,9 +65,9 @@ def evalkit(*words: str | Path) -> list[str]:
 
 
 def resident_kilobytes(pid: int) -> int:
-    """Memory of a process now."""
+    """Memory of a process now; 0 of one that has just ended."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+    return int(next((line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")), 0))
 
 
 def timed(name: str, command: list[str]) -> str:
@@ -92,7 +92,8 @@ def score(command: list[str], output: Path, num_cells: int, *, stop_at: int | No
         num_written = sum(1 for _ in output.glob("*/*/*.json"))
         if num_written >= told + num_cells // 10:
             told = num_written
-            seen[num_written] = resident_kilobytes(process.pid) // 1024
+            if megabytes := resident_kilobytes(process.pid) // 1024:
+                seen[num_written] = megabytes
         if stop_at is not None and num_written >= stop_at:
             process.send_signal(signal.SIGINT)
             process.wait()
