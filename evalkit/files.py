@@ -345,6 +345,11 @@ def file_stamp(path: Path) -> FileStamp:
     return FileStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
+def is_settled(stamp: FileStamp) -> bool:
+    """Whether a file is so old that another write to it would leave another stamp."""
+    return time.time_ns() - stamp.ctime_ns > _TICK_NS
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, remembered by path and stamp.
 
@@ -361,10 +366,10 @@ def file_sha256(path: Path) -> str:
         known_stamp, digest = memory.read_text().split("\n")
         if known_stamp == remembered:
             return digest
-    is_settled = time.time_ns() - stamp.ctime_ns > _TICK_NS
+    was_settled = is_settled(stamp)
     with real.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if is_settled and file_stamp(real) == stamp:
+    if was_settled and file_stamp(real) == stamp:
         with contextlib.suppress(OSError), atomic_write(memory) as temporary:  # else hashed again next time
             temporary.write_text(f"{remembered}\n{digest}")
     return digest

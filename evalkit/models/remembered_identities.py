@@ -14,13 +14,12 @@ import importlib.util
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit.errors import ModelError
-from evalkit.files import FileStamp, atomic_write, cache_dir, file_stamp, parse_json
+from evalkit.files import FileStamp, atomic_write, cache_dir, file_stamp, is_settled, parse_json
 from evalkit.models.catalog import CatalogEntry
 from evalkit.models.hub import hub_files
 from evalkit.models.model_files import ModelFile
@@ -34,8 +33,6 @@ _LOADERS = ("rwkv7", "hf", "hub", "gguf")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "peft", "gguf")
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/nvmap")
 """Of these torch needs one for a GPU on Linux: of NVIDIA, AMD, Windows below, Jetson."""
-_TICK_NS = 2_000_000_000
-"""A file that is younger may be written again without another stamp, see `evalkit.files.file_sha256`."""
 
 
 class Remembered(NamedTuple):
@@ -90,7 +87,7 @@ def remember(entry: CatalogEntry, options: LoadOptions, origin: str, remembered:
         remembered: what was said.
     """
     stamps = [file.stamp for file in remembered.identity.files if file.stamp is not None]
-    if any(time.time_ns() - stamp.ctime_ns <= _TICK_NS for stamp in stamps):
+    if not all(map(is_settled, stamps)):
         return
     if origin_of(entry, options) != origin:
         return

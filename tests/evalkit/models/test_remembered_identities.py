@@ -32,7 +32,7 @@ def identified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def llama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of llama-nano, files of which count as settled although they were written just now."""
-    monkeypatch.setattr(remembered_identities, "_TICK_NS", -1)
+    monkeypatch.setattr(remembered_identities, "is_settled", lambda _: True)
     folder = tmp_path / "llama"
     shutil.copytree(load_catalog()["llama-nano"].target, folder)
     return folder
@@ -107,7 +107,7 @@ def test_options_software_and_damage_are_no_memory(
 def test_a_young_file_is_not_trusted(
     llama: Path, identified: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remembered_identities, "_TICK_NS", 1 << 62)
+    monkeypatch.setattr(remembered_identities, "is_settled", lambda _: False)
     assert locate(f"hf:{llama}") == locate(f"hf:{llama}")
     assert len(identified) == 2
 
