@@ -143,7 +143,7 @@ def _bound_tokenization(spec: str, options: "LoadOptions", name: str, *, as_json
         raise UsageError(f"--tokenization-bound {name} is {len(corpora)} corpora, and one is needed; name it")
     bound = tokenization_bound(_token_model(spec, options), corpora[0])
     if as_json:
-        show_json(bound._asdict())
+        show_json(bound.to_json())
     else:
         for line in bound_lines(bound):
             show(line)

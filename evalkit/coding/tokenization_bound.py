@@ -40,6 +40,12 @@ class TokenizationBound(NamedTuple):
     """Of the bits of the stretches."""
     percent_interval: Interval | None
 
+    def to_json(self) -> dict[str, object]:
+        """The bound as strict JSON can hold it."""
+        intervals = {"interval": self.interval, "percent_interval": self.percent_interval}
+        by_ends = {name: interval and interval._asdict() for name, interval in intervals.items()}
+        return {"schema_version": 1, **self._asdict(), **by_ends}
+
 
 class _Place(NamedTuple):
     """Where a stretch begins."""

@@ -80,7 +80,11 @@ _REFRESH: Lines = lambda folder: [[]]  # noqa: E731 - its leaderboard.toml canno
 
 # Each command's lines of arguments, without the command. Where the work would be long, the request is wrong.
 COMMANDS: dict[tuple[str, ...], Lines] = {
-    ("audit",): lambda folder: [[EVIL], [f"rwkv7:{EVIL}", "--json"]],
+    ("audit",): lambda folder: [
+        [EVIL],
+        [f"rwkv7:{EVIL}", "--json"],
+        ["rwkv7-nano", "--tokenization-bound", EVIL],
+    ],
     ("bench", "compress"): lambda folder: [["--model", EVIL], ["--corpus", EVIL]],
     ("bench", "kernels"): lambda folder: [["--device", EVIL]],
     ("bench", "profile"): lambda folder: [["--corpus", EVIL], ["--threads", EVIL]],

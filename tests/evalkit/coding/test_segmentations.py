@@ -1,7 +1,9 @@
 """Other spellings than the tokenizer's: the estimate beside the sum over all, where they can be counted."""
 
+import json
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from evalkit.errors import ModelError, ScoringError
 from evalkit.models.lanes import lane_reader
 from evalkit.models.protocol import Encoding
 from tests.faults.coded_files import ByteBigram
-from tests.support.toys import BigramModel, identity
+from tests.support.toys import BigramModel, identity, run_cli
 
 TOKENS = (b"", b"a", b"b", b"ab", b"ba", b"aba", b"bab", b"abab")
 """The first begins a text."""
@@ -105,6 +107,7 @@ def test_a_corpus_is_sampled_and_the_interval_is_over_its_documents() -> None:
     bound = tokenization_bound(Tiny(), corpus(*texts), num_stretches=10, num_draws=4)
     assert (bound.num_stretches, bound.num_bytes) == (10, 400)
     assert bound.interval.low < bound.lost_bits_per_byte < bound.interval.high
+    assert bound.to_json()["interval"] == {"low": bound.interval.low, "high": bound.interval.high}
     share = 100 * bound.lost_bits_per_byte / bound.bits_per_byte
     assert bound.lost_percent == pytest.approx(share) and share > 0.5
     assert bound == tokenization_bound(Tiny(), corpus(*texts), num_stretches=10, num_draws=4)
@@ -133,3 +136,17 @@ def test_a_context_leaves_room_for_the_longest_spelling() -> None:
         tokenization_bound(model, corpus("abab"))
     with pytest.raises(ModelError, match="does not show the distribution"):
         tokenization_bound(BigramModel("bigram"), corpus("abab"))
+
+
+def test_the_command_prints_the_bound_of_a_corpus(tmp_path: Path) -> None:
+    """rwkv7-nano reads bytes, which nothing is lost to."""
+    (tmp_path / "notes.txt").write_text("Rain on the grain road.")
+    arguments = ("audit", "rwkv7-nano", "--tokenization-bound", str(tmp_path / "notes.txt"))
+    printed = json.loads(run_cli(*arguments, "--json").stdout)
+    assert printed["schema_version"] == 1 and printed["interval"] is None
+    assert (printed["num_bytes"], printed["num_tokens"], printed["lost_bits_per_byte"]) == (23, 23, 0)
+    lines = run_cli(*arguments).stdout.splitlines()
+    assert f"{printed['bits_per_byte']:.4f} bits per byte" in lines[1]
+    assert "0.0000 bits per byte (too few documents for an interval)" in lines[2]
+    outcome = run_cli(*arguments, "--against", "rwkv7-nano")
+    assert outcome.exit_code == 2 and "--tokenization-bound goes without --against" in outcome.stderr
