@@ -25,12 +25,26 @@ from evalkit.models.hub import hub_files
 from evalkit.models.model_files import ModelFile
 from evalkit.models.prefixes import Prefix
 from evalkit.models.protocol import LoadOptions, ModelIdentity
+from evalkit.version import __version__
 
 Facts = Mapping[str, str | int]
 
 _LOADERS = ("rwkv7", "hf", "hub", "gguf")
 """Those that need torch to tell; what a compressor or a server says of itself is asked every time."""
-_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "peft", "gguf")
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "huggingface_hub",
+    "peft",
+    "gguf",
+    "pyrwkv-tokenizer",
+    # Transformers reads a tokenizer with those of them that there are, and otherwise without.
+    "sentencepiece",
+    "tiktoken",
+    "protobuf",
+)
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/nvmap")
 """Of these torch needs one for a GPU on Linux: of NVIDIA, AMD, Windows below, Jetson."""
 
@@ -182,13 +196,13 @@ def _device_kind(options: LoadOptions) -> str:
 
 @functools.cache
 def _software() -> str:
-    """A digest of the libraries' versions and of our own source as it stands."""
+    """A digest of the libraries' versions and of our own, and of our own source as it stands."""
     stamps = [
         (path.name, status.st_size, status.st_mtime_ns)
         for path in sorted(_sources())
         for status in [path.stat()]
     ]
-    return _digest([[_version(library) for library in _LIBRARIES], stamps])
+    return _digest([__version__, [_version(library) for library in _LIBRARIES], stamps])
 
 
 def _sources() -> Iterator[Path]:

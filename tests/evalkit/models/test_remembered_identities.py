@@ -104,6 +104,19 @@ def test_options_software_and_damage_are_no_memory(
     assert len(identified) == 4
 
 
+@pytest.mark.parametrize("library", ["sentencepiece", "tiktoken"])
+def test_a_library_that_is_installed_later_is_other_software(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With it transformers may read the same files as another tokenizer."""
+    before = remembered_identities._software.__wrapped__()
+    metadata = tmp_path / f"{library}-999.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 999\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert remembered_identities._software.__wrapped__() != before
+
+
 def test_a_young_file_is_not_trusted(
     llama: Path, identified: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
