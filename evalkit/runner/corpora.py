@@ -24,10 +24,9 @@ from evalkit.models.prefixes import CHEAPEST, Prefix, prefix_under
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import score_missing
 from evalkit.runner.options import RunOptions, listed
-from evalkit.runner.plan import PlannedCell, planned_cell
+from evalkit.runner.plan import PlannedCell, places_of_run, planned_cell, work_of
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.reporter import Reporter
-from evalkit.runner.shards import Work, places_of_shard
 from evalkit.runner.unaudited import unaudited_models
 from evalkit.scoring.choices import choice_costs, with_choices
 from evalkit.scoring.documents import score_documents
@@ -37,8 +36,6 @@ from evalkit.scoring.tokens import TokenSpool
 
 DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
 DEFAULT_CORPORA = ("python-stdlib",)
-_FEW_PARAMETERS = 1_000_000
-"""Of what has none, or does not say: a compressor, a model on a server."""
 _LEAST_S = 1e-9
 """What a clock that stands still makes of any time: speeds are divided by it."""
 
@@ -88,9 +85,8 @@ def run(
     loaded = _load_corpora(corpora, options.reporter)
     _check_contexts(loaded, policy, prove)
     specs = planned_specs(located_models, loaded, policy, limit, token_bits)
-    if options.shard is not None:
-        works = [Work(id(located), _work(located, spec)) for located, spec in specs]
-        specs = [specs[place] for place in places_of_shard(works, options.shard)]
+    works = [(located, work_of(located, spec.corpus.num_bytes)) for located, spec in specs]
+    specs = [specs[place] for place in places_of_run(works, options)]
     result = score_missing(planned_cells(specs, options, prove), options)
     scored = {spec.corpus.name: spec.corpus for _, spec in specs}
     return RunResult(
@@ -144,14 +140,6 @@ def planned_specs(
     return specs
 
 
-def _work(located: LocatedModel, spec: CellSpec) -> float:
-    """How much there is to do in a cell, as far as sizes tell."""
-    num_parameters = located.identity.details.get("num_parameters")
-    if not isinstance(num_parameters, int):  # not known; or no cell can say it, and the model fails its cells
-        num_parameters = _FEW_PARAMETERS
-    return float(spec.corpus.num_bytes * max(1, num_parameters))
-
-
 def _load_corpora(corpora: Sequence[str | os.PathLike[str] | Corpus], reporter: Reporter) -> list[Corpus]:
     loaded = load_corpora(corpora)
     names = [corpus.name for corpus in loaded]
@@ -198,7 +186,7 @@ def _planned(
         functools.partial(_find, spec, num_proven),
         functools.partial(_score, spec, num_proven),
         options,
-        _work(located, spec),
+        work_of(located, corpus.num_bytes),
     )
 
 

@@ -11,8 +11,12 @@ from evalkit.models.loading import LocatedModel
 from evalkit.models.protocol import Model
 from evalkit.runner.claims import remove_stale_claim
 from evalkit.runner.options import RunOptions
+from evalkit.runner.shards import Work, places_of_shard
 
 CellT = TypeVar("CellT", covariant=True)
+
+_FEW_PARAMETERS = 1_000_000
+"""Of what has none, or does not say: a compressor, a model on a server."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +61,42 @@ class Failure:
 
 class Busy:
     """What came of a cell that another run is at work on."""
+
+
+def work_of(located: LocatedModel, size: int) -> float:
+    """How much there is to do in a cell beside other cells, as far as sizes tell.
+
+    Args:
+        located: the model.
+        size: bytes of the corpus, or items of the task.
+    """
+    num_parameters = _num_parameters(located)
+    return float(size * max(1, _FEW_PARAMETERS if num_parameters is None else num_parameters))
+
+
+def _num_parameters(located: LocatedModel) -> int | None:
+    """None: it is not known; or no cell can say it, and the model fails its cells."""
+    num_parameters = located.identity.details.get("num_parameters")
+    return num_parameters if isinstance(num_parameters, int) else None
+
+
+def places_of_run(cells: Sequence[tuple[LocatedModel, float]], options: RunOptions) -> Sequence[int]:
+    """Which cells of a plan are this run's, by place: those of its shard, or all.
+
+    Args:
+        cells: the model of each and its work, see `work_of`.
+        options: of the run; told of models whose size is not known here, as shards are cut by sizes.
+    """
+    if options.shard is None:
+        return range(len(cells))
+    located_models = {id(located): located for located, _ in cells}.values()
+    for located in located_models:
+        if located.problem is not None and _num_parameters(located) is None:
+            options.reporter.message(
+                f"{located.identity.name}: its size is not known here ({located.problem}), and --shard cuts "
+                "the plan by sizes: machines that know it have other parts; run this again when it can be read"
+            )
+    return places_of_shard([Work(id(located), work) for located, work in cells], options.shard)
 
 
 def planned_cell(

@@ -20,9 +20,8 @@ from evalkit.models.loading import LocatedModel, locate_models, with_loaded_deta
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.runner.loop import score_missing
 from evalkit.runner.options import RunOptions, listed
-from evalkit.runner.plan import Failure, PlannedCell, planned_cell
+from evalkit.runner.plan import Failure, PlannedCell, places_of_run, planned_cell, work_of
 from evalkit.runner.reporter import ItemProgress
-from evalkit.runner.shards import Work, places_of_shard
 from evalkit.runner.unaudited import unaudited_models
 from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
 
@@ -96,9 +95,8 @@ def run_tasks(
         if located.identity.loader == "codec" or isinstance(located.instance, Codec):
             raise UsageError(f"{name} is a compressor, it cannot be asked; name language models")
     pairs = [(located, task) for task in eval_tasks for located in located_models]
-    if options.shard is not None:
-        works = [Work(id(located), float(task.num_items)) for located, task in pairs]
-        pairs = [pairs[place] for place in places_of_shard(works, options.shard)]
+    works = [(located, work_of(located, task.num_items)) for located, task in pairs]
+    pairs = [pairs[place] for place in places_of_run(works, options)]
     planned = [_planned(located, task, options) for located, task in pairs]
     result = score_missing(planned, options)
     unaudited = unaudited_models((located for located, _ in pairs), result.cells, options)
@@ -116,6 +114,7 @@ def _planned(located: LocatedModel, task: EvalTask, options: RunOptions) -> Plan
         functools.partial(_find, path, located, task),
         functools.partial(_score, located, task, path),
         options,
+        work_of(located, task.num_items),
     )
 
 

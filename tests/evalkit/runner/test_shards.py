@@ -2,11 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import UsageError
+from evalkit.errors import ModelError, UsageError
+from evalkit.models.loading import LocatedModel
+from evalkit.models.protocol import LoadOptions
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
+from evalkit.runner.plan import places_of_run, work_of
+from evalkit.runner.reporter import Silent
 from evalkit.runner.shards import Shard, Work, parse_shard, places_of_shard
-from tests.support.toys import BigramModel, cell_files, corpus_of
+from tests.support.toys import BigramModel, cell_files, corpus_of, identity
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 50])
@@ -55,3 +59,28 @@ def test_shards_of_a_run_make_the_cells_of_the_whole(tmp_path: Path) -> None:
     assert len(names[0]) == 6
     [empty] = [run(models[:1], corpora[:1], options=RunOptions(output=tmp_path, shard=Shard(2, 2)))]
     assert empty.cells == ()
+
+
+def test_work_is_size_times_parameters_and_an_unknown_size_is_told() -> None:
+    def located(name: str, problem: ModelError | None = None, **details: int) -> LocatedModel:
+        named = identity(name, details=details)
+        return LocatedModel(named, None, LoadOptions(), problem=problem)
+
+    gone = ModelError("no hub")
+    models = [
+        located("small", num_parameters=2),
+        located("large", num_parameters=10**9),
+        located("compressor"),
+        located("stated", gone, num_parameters=5),
+        located("unknown", gone),
+    ]
+    assert [work_of(model, 3) for model in models] == [6.0, 3e9, 3e6, 15.0, 3e6]
+    lines: list[str] = []
+    reporter = Silent()
+    reporter.message = lines.append  # type: ignore[method-assign]
+    cells = [(model, work_of(model, 3)) for model in models]
+    assert list(places_of_run(cells, RunOptions(reporter=reporter))) == [0, 1, 2, 3, 4]
+    assert lines == []
+    assert list(places_of_run(cells, RunOptions(reporter=reporter, shard=Shard(1, 2)))) == [1]
+    [line] = lines
+    assert line.startswith("unknown: its size is not known here (no hub), and --shard cuts the plan by sizes")
