@@ -51,7 +51,7 @@ def init_command(
     from evalkit.refresh.init import init
 
     contact = contact or os.environ.get("EVALKIT_CONTACT")
-    if contact is None:
+    if not contact:  # GitHub makes an unset variable empty
         if not sys.stdin.isatty():
             raise UsageError("say whom operators of crawled sites may write to: --contact, and your address")
         contact = typer.prompt("E-mail or web address that crawled sites are told", err=True)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from evalkit.corpora.audit import AUDIT_FILE, publishable, write_audit
 from evalkit.corpora.auditing import audit, count_languages
+from evalkit.corpora.folder import MANIFEST_FILE
 from evalkit.corpora.gates import (
     PROFILE_FILE,
     Finding,
@@ -53,7 +54,9 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
     """
     _check_models((*config.models, *config.gpu_models), tell)
     failed = []
-    environment = ({"EVALKIT_CONTACT": config.contact} if config.contact else {}) | os.environ
+    environment = dict(os.environ)
+    if config.contact and not environment.get("EVALKIT_CONTACT"):  # GitHub makes an unset variable empty
+        environment["EVALKIT_CONTACT"] = config.contact
     for source in config.sources:
         name, names = window.corpus(source.source), _names(source, window)
         missing = {stored_name: lacks(stored_name) for stored_name in names}
@@ -140,7 +143,7 @@ def _names(source: SourceConfig, window: PublicationWindow) -> list[str]:
 
 
 def _is_stored(name: str) -> bool:
-    return (store_folder() / name / "manifest.json").is_file()
+    return (store_folder() / name / MANIFEST_FILE).is_file()
 
 
 def _gate_corpus(config: LeaderboardConfig, source: str, suffix: str, corpus: Corpus) -> GatedCorpus:
@@ -217,8 +220,8 @@ def _publish_corpus(config: LeaderboardConfig, corpus: Corpus, tell: Callable[[s
     import pyarrow.csv
 
     folder = config.corpora_folder / corpus.name
-    manifest = (store_folder() / corpus.name / "manifest.json").read_bytes()
-    for path in (folder / "manifest.json", config.cells_folder / corpus.name / "manifest.json"):
+    manifest = (store_folder() / corpus.name / MANIFEST_FILE).read_bytes()
+    for path in (folder / MANIFEST_FILE, config.cells_folder / corpus.name / MANIFEST_FILE):
         with atomic_write(path) as temporary:
             temporary.write_bytes(manifest)
     rows = [{field: getattr(document, field) for field in _DOCUMENT_FIELDS} for document in corpus.documents]

@@ -94,7 +94,7 @@ def places_of_run(cells: Sequence[tuple[LocatedModel, float]], options: RunOptio
         if located.problem is not None and _num_parameters(located) is None:
             options.reporter.message(
                 f"{located.identity.name}: its size is not known here ({located.problem}), and --shard cuts "
-                "the plan by sizes: machines that know it have other parts; run this again when it can be read"
+                "plans by size: machines that know it have other parts; run this again once it can be read"
             )
     return places_of_shard([Work(id(located), work) for located, work in cells], options.shard)
 

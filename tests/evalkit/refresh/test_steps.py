@@ -171,7 +171,7 @@ def test_a_refresh_of_a_real_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             'contact = "me@uni.internal"\n' + CONFIG.partition("[[sources]]")[0] + source
         )
         monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "corpora"))
-        monkeypatch.delenv("EVALKIT_CONTACT", raising=False)
+        monkeypatch.setenv("EVALKIT_CONTACT", "")  # as GitHub makes a variable that is not set
         monkeypatch.chdir(tmp_path)
         refresh = ("leaderboard", "refresh", "--date", "2024-10-18")
         done = run_cli(*refresh)

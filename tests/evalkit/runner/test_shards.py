@@ -83,4 +83,4 @@ def test_work_is_size_times_parameters_and_an_unknown_size_is_told() -> None:
     assert lines == []
     assert list(places_of_run(cells, RunOptions(reporter=reporter, shard=Shard(1, 2)))) == [1]
     [line] = lines
-    assert line.startswith("unknown: its size is not known here (no hub), and --shard cuts the plan by sizes")
+    assert line.startswith("unknown: its size is not known here (no hub), and --shard cuts plans by size")
