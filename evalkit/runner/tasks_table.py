@@ -14,21 +14,16 @@ from evalkit.models.catalog import CatalogEntry, load_catalog
 from evalkit.runner.tasks import TaskRunResult
 from evalkit.runner.unaudited import unaudited_notes
 from evalkit.tasks import SummaryRow
-from evalkit.terminal import console_for
-
-_LEAST_WIDTH = 150
-"""Columns that the widest rows need."""
+from evalkit.terminal import console_for, print_table
 
 
 def print_task_result(result: TaskRunResult, stream: TextIO) -> None:
     """Print a block of lines per task and model, what to know when reading them, and what failed."""
     console = console_for(stream, soft_wrap=True)
-    # Into a pipe or a file goes one line per row, however long; on a terminal nothing is cut off.
-    console.width = max(console.width, _LEAST_WIDTH) if stream.isatty() else 10_000
     if result.cells:
-        console.print(_table(result.cells), soft_wrap=False)
+        print_table(_table(result.cells), stream)
     if pairs := paired_accuracies(result.cells):
-        console.print(_pair_table(pairs), soft_wrap=False)
+        print_table(_pair_table(pairs), stream)
     for line in notes(result):
         console.print(line)
     for failure in result.failures:

@@ -77,6 +77,22 @@ def test_other_items_and_rows_without_answers_are_no_pairs(tmp_path: Path) -> No
     assert paired_accuracies(plain) == []
 
 
+def test_a_terminal_narrower_than_the_rows_cuts_nothing_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ("a-model-with-a-name-" * 5, "another-model-with-a-name-" * 4)
+    cells = tuple(cell_of(tmp_path, name, {1, 2}) for name in names)
+    terminal = Terminal()
+    print_task_result(TaskRunResult(cells, (), 2), terminal)
+    assert "…" not in terminal.getvalue()
+    assert all(terminal.getvalue().count(name) == 2 for name in names)
+
+
 def test_the_run_and_the_site_show_the_same_pair(tmp_path: Path) -> None:
     best = cell_of(tmp_path / "runs", "best", set(range(20)))
     second = cell_of(tmp_path / "runs", "<second>", set(range(4, 20)))
