@@ -24,6 +24,7 @@ from tests.support.toys import identity
 
 BYTES_PER_TOKEN = 4
 CHECKPOINT_S = 60.0
+SHAPES = ((200, 40, 64), (8, 40, 64))
 
 
 class Made(NamedTuple):
@@ -105,7 +106,21 @@ class Gpus:
         """All have ended."""
 
 
-def simulate(num_models: int, num_corpora: int, num_gpus: int, mean_life_h: float, seed: int = 0) -> Made:
+class WholeModels(Schedule[Any]):
+    """Each model whole in one process, in the order of the plan: what sharing out is compared with."""
+
+    def share_out(self, num_processes: int) -> None:
+        """Nothing is."""
+
+
+def simulate(
+    num_models: int,
+    num_corpora: int,
+    num_gpus: int,
+    mean_life_h: float,
+    seed: int = 0,
+    scheduling: type[Schedule[Any]] = Schedule,
+) -> Made:
     """Score models of 0.1 to 30 billion parameters on corpora of 1 to 50 MB on H100s."""
     dice = random.Random(seed)
     device = find_device("h100")
@@ -132,7 +147,7 @@ def simulate(num_models: int, num_corpora: int, num_gpus: int, mean_life_h: floa
             gpus.remaining_s[id(cells[-1])] = work_s[id(cells[-1])] = seconds
     left, num_runs = cells, 0
     while left:
-        schedule, options = Schedule(left, RunOptions()), RunOptions()
+        schedule, options = scheduling(left, RunOptions()), RunOptions()
         score_with(gpus, schedule, options)
         outcomes = schedule.result().outcomes
         left = [cell for cell in left if isinstance(outcomes[id(cell)], Failure)]
@@ -151,7 +166,7 @@ def simulate(num_models: int, num_corpora: int, num_gpus: int, mean_life_h: floa
 def main() -> None:
     print("| models × corpora × GPUs | a GPU process lives | processes lost | makespan | bound | ratio |")
     print("|---|---|---|---|---|---|")
-    for shape in ((200, 40, 64), (8, 40, 64)):
+    for shape in SHAPES:
         for mean_life_h in (1e9, 24.0, 2.0):
             made = simulate(*shape, mean_life_h)
             assert (made.num_finished, made.num_finished_twice) == (made.num_cells, 0)
@@ -164,6 +179,9 @@ def main() -> None:
                 f"{made.makespan_s / made.bound_s:.2f}",
             ]
             print(f"| {' | '.join(row)} |")
+    for shape in SHAPES:
+        made = simulate(*shape, 1e9, scheduling=WholeModels)
+        print(f"{' × '.join(map(str, shape))}, each model whole: {made.makespan_s / 3600:.2f} h")
 
 
 if __name__ == "__main__":

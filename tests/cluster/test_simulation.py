@@ -11,7 +11,7 @@ from evalkit.runner import loop
 from evalkit.runner.loop import Schedule
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PlannedCell
-from tests.cluster.simulation import simulate
+from tests.cluster.simulation import WholeModels, simulate
 from tests.support.toys import identity
 
 
@@ -26,6 +26,12 @@ def test_gpus_end_at_about_the_same_time_also_where_they_fail(
     assert (made.num_finished, made.num_finished_twice) == (shape[0] * shape[1], 0)
     assert 1 <= made.makespan_s / made.bound_s <= most
     assert (made.num_lost > 0) is (mean_life_h < 1e6)
+
+
+def test_models_that_stay_whole_take_as_long_as_the_largest() -> None:
+    whole, shared = (simulate(2, 20, 8, 1e9, scheduling=kind) for kind in (WholeModels, Schedule))
+    assert whole.num_finished == shared.num_finished == 40
+    assert whole.makespan_s > 2 * shared.makespan_s
 
 
 def planned(model: int, sizes: list[float]) -> list[PlannedCell[Any]]:
