@@ -108,6 +108,7 @@ def _located(header: "Header", model: str | None, *, trust_remote_code: bool, fi
     from evalkit.errors import ModelError, UsageError
     from evalkit.models.catalog import load_catalog
     from evalkit.models.loading import locate_model
+    from evalkit.models.prefixes import parse_rule
     from evalkit.models.protocol import LoadOptions
 
     facts = header.model
@@ -128,13 +129,19 @@ def _located(header: "Header", model: str | None, *, trust_remote_code: bool, fi
         trust_remote_code=trust_remote_code,
         max_context=facts.context_limit,
     )
-    try:
-        located = locate_model(model or facts.name, options)
-        if located.identity.prefix != facts.prefix:  # it was not the model's own
-            located = locate_model(model or facts.name, options._replace(prefix=facts.prefix))
-    except (ModelError, UsageError) as error:
-        hint = "" if model else f" ({file} was compressed with {facts.name}; say where it is with --model)"
-        raise type(error)(f"{error}{hint}") from error
+
+    def locate(options: LoadOptions) -> "LocatedModel":
+        try:
+            return locate_model(model or facts.name, options)
+        except (ModelError, UsageError) as error:
+            hint = (
+                "" if model else f" ({file} was compressed with {facts.name}; say where it is with --model)"
+            )
+            raise type(error)(f"{error}{hint}") from error
+
+    located = locate(options)
+    if located.identity.prefix != facts.prefix:  # it was not the model's own
+        located = locate(options._replace(prefix=parse_rule(facts.prefix, f"{file}: its prefix")))
     return located
 
 

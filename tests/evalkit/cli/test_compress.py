@@ -83,3 +83,14 @@ def test_a_file_cannot_say_what_is_looked_at(
     outcome = run_cli("decompress", packed, "--trust-remote-code")
     assert outcome.exit_code == 2 and "say where it is with --model" in outcome.stderr
     assert not (tmp_path / "foreign").exists()
+
+
+@pytest.mark.parametrize("prefix", ["token:", "token:1,", "cheapest", "bos\x1b[31m"])
+def test_a_prefix_of_a_file_is_one_that_could_be_asked_for(prefix: str, tmp_path: Path) -> None:
+    model = ByteBigram()
+    model.identity = dataclasses.replace(model.identity, name="rwkv7-nano", prefix=prefix, dtype="float32")
+    packed = tmp_path / "forged.ek"
+    packed.write_bytes(compress_bytes(b"a text of somebody", model).content)
+    outcome = run_cli("decompress", packed)
+    assert outcome.exit_code == 2 and f"{packed}: its prefix must be bos, eos, none or" in outcome.stderr
+    assert "\x1b" not in outcome.stderr and not (tmp_path / "forged").exists()
