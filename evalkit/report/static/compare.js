@@ -47,8 +47,9 @@
         element("caption", {}, `bits per byte; difference: ${first.label} minus ${second.label}, 95 % interval; negative: ${first.label} is better`),
         element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: ["text", "label", "label", null, "text"][place] }, head)))),
         element("tbody", {}, ...rows), element("tfoot", {}, ...aggregateRows(a, b, first, second)))));
-    status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}; `
-      + (unknown ? `on ${unknown} it cannot be said; ties: ${shared.length - better - worse - unknown}.` : "the others are ties.");
+    const ties = shared.length - better - worse - unknown;
+    status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}`
+      + (unknown ? `; on ${unknown} it cannot be said; ties: ${ties}.` : ties ? "; the others are ties." : ".");
     drawLosses(losses, shared.filter((corpus) => [a, b].every((model) => (data.losses[corpus.index] || []).includes(model))), first, second);
     const before = corpusSelect.value;
     corpusSelect.replaceChildren(...shared.map((corpus) => element("option", { value: corpus.index }, corpus.label)));
@@ -86,7 +87,7 @@
   function verdict(gap, first, second) {
     if (gap === null) return "no document in common";
     if (gap[1] === null) return "cannot be said: too few clusters";
-    return ["" + first.label + " is better", "tie", "" + second.label + " is better"][sign(gap) + 1];
+    return [`${first.label} is better`, "tie", `${second.label} is better`][sign(gap) + 1];
   }
 
   function drawDocuments() {

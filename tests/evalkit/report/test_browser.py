@@ -206,6 +206,12 @@ def test_switch_the_aggregate_and_the_unit(page: Page, small: Small) -> None:
     assert page.locator("#leaderboard tbody tr").first.locator(".aggregate").inner_text() == "reference"
     page.get_by_label("Difference to").select_option("zstd")
     row = page.locator("#leaderboard tbody tr", has=page.get_by_role("link", name="xz", exact=True))
+    verdicts = page.locator("#pairs tbody td:last-child").all_inner_texts()
+    num_better, num_worse = verdicts.count("xz is better"), verdicts.count("zstd is better")
+    end = "; the others are ties." if "tie" in verdicts else "."
+    expect(page.locator("#status")).to_have_text(
+        f"xz is better on {num_better}, zstd on {num_worse} of 3 corpora{end}"
+    )
     names = [configuration["label"] for configuration in data["configurations"]]
     xz, zstd = names.index("xz"), names.index("zstd")
     gap, low, high = view["aggregates"]["macro"]["pairs"][str(xz)][str(zstd)]
