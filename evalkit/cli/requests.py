@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli.parsing import JsonOption, ResultsArgument, StoreOption
+from evalkit.displayed import counted
 from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def build(
     save_corpus(corpus, store)
     num_questions = len({document.cluster or document.id for document in corpus.documents})
     show(
-        f"{corpus.name}: {len(corpus.documents)} requests, {num_questions} questions, "
-        f"{corpus.num_bytes} bytes, SHA-256 {corpus.sha256[:16]}, in {store_folder(store) / corpus.name}"
+        f"{corpus.name}: {counted(len(corpus.documents), 'request')}, {counted(num_questions, 'question')}, "
+        f"{corpus.num_bytes:,} bytes, SHA-256 {corpus.sha256[:16]}, in {store_folder(store) / corpus.name}"
     )
     for reason, count in corpus.manifest.num_dropped.items():
         show(f"left out: {count} {reason}")
@@ -107,14 +108,15 @@ def accuracy(
 def _line(choices: "CellChoices") -> str:
     cell = choices.cell
     subject = f"{cell.model.name} on {cell.corpus.name} ({cell.policy.name})"
-    words = [subject, f"{choices.num_questions} questions"]
+    words = [subject, counted(choices.num_questions, "question")]
     for of_method in choices.accuracies:
         interval = of_method.interval
         span = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"
         words.append(f"{of_method.method} {of_method.share:.3f}{span}")
     words.append(f"{cell.bits_per_byte:.4f} bits/byte of the right choice")
     if choices.num_left_out:
-        words.append(f"{choices.num_left_out} documents without choices, or with one that was not scored")
+        left_out = counted(choices.num_left_out, "document")
+        words.append(f"{left_out} without choices, or with one that was not scored")
     return ", ".join(words)
 
 

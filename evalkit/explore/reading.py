@@ -12,10 +12,9 @@ from evalkit.errors import ModelError, ScoringError, UsageError
 from evalkit.models.lanes import DecodingModel
 from evalkit.models.prefixes import prefix_under
 from evalkit.models.protocol import TokenModel
-from evalkit.report.explorer import Tokens
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.policy import windows
-from evalkit.scoring.tokens import TokenSpool
+from evalkit.scoring.tokens import Tokens, TokenSpool
 
 POLICY = "document"
 MAX_TEXT_BYTES = 20_000
@@ -86,7 +85,7 @@ def read(model: TokenModel, text: str) -> Reading:
     [score] = score_documents(model, [document], POLICY, spool=TokenSpool(), num_workers=1)
     if score.total_bits is None or score.load_tokens is None:
         raise ScoringError(f"{model.identity.name} cannot represent this text: {score.lossy}")
-    return Reading(document.num_bytes, score.total_bits, Tokens(*score.load_tokens()))
+    return Reading(document.num_bytes, score.total_bits, score.load_tokens())
 
 
 def predictions(model: TokenModel, text: str, token: int) -> Predictions:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evalkit.analysis import passages
 from evalkit.analysis.byte_costs import byte_costs
@@ -18,19 +17,11 @@ from evalkit.cells.files import read_rows
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.store import Corpus, Document
+from evalkit.scoring.tokens import Tokens
 
 _Key = TypeVar("_Key")
 MAX_CONFIGURATIONS = 12
 """Of a corpus: of more models, those of the first policy and the lowest bits per byte are explored."""
-
-
-class Tokens(NamedTuple):
-    """A document as one model read it."""
-
-    bits: NDArray[np.float32]
-    """``[T]``, NaN where unpaid."""
-    ends: NDArray[np.int64]
-    """``[T]``: the byte at which each token ends."""
 
 
 class Passage(NamedTuple):

@@ -11,7 +11,8 @@ import numpy as np
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.corpora.licenses import may_republish
 from evalkit.corpora.store import Document
-from evalkit.report.explorer import Exploration, Tokens
+from evalkit.report.explorer import Exploration
+from evalkit.scoring.tokens import Tokens
 
 BITS_STEP = 0.01
 """In which the site stores the bits of a token."""

@@ -58,11 +58,16 @@ def _gap(gap: ClassGap) -> str:
     difference = gap.difference
     interval = "no interval"
     if difference.low is not None and difference.high is not None:
-        interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
+        interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
     share = "–" if gap.share is None else f"{gap.share:.0%}".replace("-0%", "0%")
     mark = "*" if gap.is_clear else ""
     ratio = "–" if gap.ratio is None else f"{gap.ratio.value:.3f}"
-    return f"{difference.value:>+10.4f}{mark:<2}{interval:<20}{ratio:>7}{share:>10}"
+    return f"{_signed(difference.value):>10}{mark:<2}{interval:<20}{ratio:>7}{share:>10}"
+
+
+def _signed(value: float) -> str:
+    """With its sign; what is rounded to 0 has none below it."""
+    return f"{round(value, 4) + 0.0:+.4f}"
 
 
 def losses_json(results: Results, losses: CorpusLosses, axes: Sequence[str]) -> dict[str, object]:

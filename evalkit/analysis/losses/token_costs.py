@@ -10,18 +10,10 @@ from numpy.typing import NDArray
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.cells.files import row_batches
 from evalkit.cells.schema import CorpusCell
+from evalkit.scoring.tokens import Tokens
 
 _DOCUMENTS_AT_ONCE = 16
 """Of a cell: of a corpus of megabytes a thousand would take gigabytes."""
-
-
-class Tokens(NamedTuple):
-    """A document as a model read it."""
-
-    bits: NDArray[np.float64]
-    """``[T]``, NaN where unpaid."""
-    ends: NDArray[np.int64]
-    """``[T]``: the byte at which each token ends."""
 
 
 class DocumentCosts(NamedTuple):
@@ -81,6 +73,6 @@ def _tokens(cell: CorpusCell) -> Generator[Tokens, None, None]:
         bit_offsets, end_offsets = bits.offsets.to_numpy(), ends.offsets.to_numpy()
         for row in range(batch.num_rows):
             yield Tokens(
-                all_bits[bit_offsets[row] : bit_offsets[row + 1]].astype(np.float64),
+                all_bits[bit_offsets[row] : bit_offsets[row + 1]],
                 all_ends[end_offsets[row] : end_offsets[row + 1]],
             )

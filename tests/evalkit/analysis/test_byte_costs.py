@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.analysis.passages import cut
 from evalkit.analysis.positions import position_curve, token_rows
-from evalkit.report.explorer import Tokens
 from evalkit.report.explorer_data import coarse_data
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
+from evalkit.scoring.tokens import Tokens
 from tests.support.stores import Counted, _documents
 from tests.support.toys import corpus_of
 
