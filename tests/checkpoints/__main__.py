@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import signal
+import string
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ import torch
 from evalkit.terminal import show
 from tests.support.rwkv7_files import random_tensors
 
-NUM_CHECKPOINTS, NUM_CORPORA, NUM_DOCUMENTS = 262, 15, 8
+NUM_CHECKPOINTS, NUM_CORPORA, NUM_DOCUMENTS, NUM_WORDS = 262, 15, 8, 100
 RECIPES, SEEDS = ("a", "b"), (0, 1)
 EFFECT = 1.05
 """By how much the head of the second recipe's checkpoints is turned up."""
@@ -47,9 +48,10 @@ def write_checkpoints(folder: Path, num_checkpoints: int) -> None:
 
 
 def write_corpora(folder: Path, num_corpora: int) -> list[Path]:
-    """Corpora of short texts."""
+    """Corpora of short texts of random words."""
     rng = np.random.default_rng(1)
-    words = [line.split()[0] for line in Path(__file__).read_text().splitlines() if line.split()]
+    letters = list(string.ascii_lowercase)
+    words = ["".join(rng.choice(letters, size)) for size in rng.integers(2, 10, NUM_WORDS)]
     paths = []
     for number in range(num_corpora):
         texts = [f"{number} {place} " + " ".join(rng.choice(words, 12)) for place in range(NUM_DOCUMENTS)]
@@ -119,6 +121,7 @@ def main() -> None:
         num_cells = arguments.checkpoints * arguments.corpora
         command = evalkit("run", *request, "--output", runs, "--processes", arguments.processes)
         timed("planning, nothing scored", [*command, "--dry-run"])
+        timed("planning again", [*command, "--dry-run"])
         score(command, runs, num_cells, stop_at=num_cells // 3)
         score(command, runs, num_cells, stop_at=None)
         timed("planning, all scored", [*command, "--dry-run"])
