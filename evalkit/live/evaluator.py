@@ -77,7 +77,7 @@ class Evaluator:
                 `evalkit.live.evaluation.Evaluation`.
 
         Raises:
-            UsageError: an argument is wrong, or a logger is not installed.
+            UsageError: an argument is wrong, two corpora have one name, or a logger is not installed.
             CorpusError: a corpus cannot be read.
         """
         check_policy(policy)
@@ -93,6 +93,9 @@ class Evaluator:
         self._prefix = None if prefix is None else parse_rule(prefix, "prefix")
         self._output = None if output is None else Path(output)
         whole = load_corpora(corpora)
+        names = [corpus.name for corpus in whole]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise UsageError(f"several corpora are called {', '.join(repeated)}, and scores go by the names")
         self._corpora = [corpus if limit is None else corpus.limited(limit) for corpus in whole]
         self._limits = [
             limit if len(part.documents) < len(corpus.documents) else None

@@ -204,6 +204,8 @@ def test_changes_are_paired_and_logged(
     assert first[corpus.name] is first.scores[0]
     with pytest.raises(UsageError, match="unknown corpus 'nwes'"):
         first["nwes"]
+    with pytest.raises(UsageError, match=f"several corpora are called {corpus.name}"):
+        evalkit.Evaluator([corpus, corpus_of(TEXTS)])
     (tmp_path / "other.csv").write_text("a,b\n")
     (tmp_path / "file").touch()
     (tmp_path / "latin.csv").write_bytes(b"run,\xe9\n")
