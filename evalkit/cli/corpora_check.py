@@ -2,12 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli.parsing import JsonOption, StoreOption
 from evalkit.terminal import show, show_json
+
+if TYPE_CHECKING:
+    from evalkit.corpora.gates import Finding, Limits, Profile
 
 
 def check_command(
@@ -35,8 +38,6 @@ def check_command(
     Exits with 1 if a gate is not passed.
     """
     from evalkit.corpora import gates
-    from evalkit.corpora.auditing import count_languages
-    from evalkit.corpora.store import load_corpus
     from evalkit.errors import UsageError
 
     values: dict[str, float] = {}
@@ -47,16 +48,9 @@ def check_command(
         except ValueError as error:
             raise UsageError(f"--limit {setting}: write NAME=NUMBER") from error
     limits = gates.parse_limits(values, "--limit")
-    if save_profile and not save_profile.name.endswith(gates.PROFILE_FILE):
+    if save_profile and not gates.is_profile(save_profile):
         raise UsageError(f"--save-profile {save_profile}: its name must end in {gates.PROFILE_FILE}")
-    if against is None:
-        corpus = load_corpus(new, store=store)
-        old, fresh = None, gates.profile(corpus)
-        _, wrong_language = count_languages(corpus.documents)
-        findings = gates.check_first(fresh, len(wrong_language), limits)
-    else:
-        old, fresh = gates.profile_of(against, store), gates.profile_of(new, store)
-        findings = gates.check(fresh, old, limits)
+    fresh, old, findings = _checked(new, against, store, limits)
     if save_profile:
         gates.write_profile(fresh, save_profile)
     passed = all(finding.passed for finding in findings)
@@ -69,3 +63,26 @@ def check_command(
             show(f"{'passed' if finding.passed else 'FAILED'}  {finding.gate + ':':<15}{finding.text}")
     if not passed:
         raise typer.Exit(1)
+
+
+def _checked(
+    new: str, against: str | None, store: Path | None, limits: "Limits"
+) -> "tuple[Profile, Profile | None, list[Finding]]":
+    """The profiles of both windows, the previous one if any, and what the gates say."""
+    from evalkit.corpora import gates
+    from evalkit.corpora.auditing import count_languages
+    from evalkit.corpora.store import load_corpus
+    from evalkit.errors import UsageError
+
+    if against is not None:
+        old, fresh = gates.profile_of(against, store), gates.profile_of(new, store)
+        return fresh, old, gates.check(fresh, old, limits)
+    if gates.is_profile(new):
+        raise UsageError(
+            f"{new}: a profile has no texts, whose languages are checked of a first window; give the "
+            "corpus, or what to compare with: --against"
+        )
+    corpus = load_corpus(new, store=store)
+    fresh = gates.profile(corpus)
+    _, wrong_language = count_languages(corpus.documents)
+    return fresh, None, gates.check_first(fresh, len(wrong_language), limits)

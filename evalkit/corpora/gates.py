@@ -257,8 +257,13 @@ def read_profile(path: Path) -> Profile:
     return stored
 
 
+def is_profile(path: str | Path) -> bool:
+    """Whether a file is called as profiles are: its name ends in `PROFILE_FILE`."""
+    return Path(path).name.endswith(PROFILE_FILE)
+
+
 def profile_of(name_or_path: str, store: Path | None = None) -> Profile:
-    """The profile in a ``.json`` file that holds one, else of the corpus of that name or path.
+    """The profile in a file ``*profile.json``, else of the corpus of that name or path.
 
     Raises:
         UsageError: nothing has this name.
@@ -266,9 +271,8 @@ def profile_of(name_or_path: str, store: Path | None = None) -> Profile:
     """
     from evalkit.corpora.store import load_corpus
 
-    path = Path(name_or_path)
-    if path.name == PROFILE_FILE or path.name.endswith(f".{PROFILE_FILE}"):
-        return read_profile(path)
+    if is_profile(name_or_path):
+        return read_profile(Path(name_or_path))
     return profile(load_corpus(name_or_path, store=store))
 
 

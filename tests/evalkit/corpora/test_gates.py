@@ -137,14 +137,16 @@ def test_the_command_exits_with_one_where_a_gate_fails(
     save_corpus(window("old", documents(0, 40)))
     save_corpus(window("new", documents(100, 41)))
     save_corpus(window("half", documents(200, 10)))
-    fine = run_cli("corpora", "check", "new", "--against", "old", "--save-profile", "new.profile.json")
+    fine = run_cli("corpora", "check", "new", "--against", "old", "--save-profile", "new-profile.json")
     assert fine.exit_code == 0 and fine.stdout.count("passed") == 6
-    bad = run_cli("corpora", "check", "half", "--against", "new.profile.json", "--json")
+    bad = run_cli("corpora", "check", "half", "--against", "new-profile.json", "--json")
+    alone = run_cli("corpora", "check", "new-profile.json")
+    assert alone.exit_code == 2 and "a profile has no texts" in alone.stderr
     content = json.loads(bad.stdout)
     assert bad.exit_code == 1 and not content["passed"]
     assert [gate["gate"] for gate in content["gates"] if not gate["passed"]] == ["documents", "lengths"]
     loose = ["--limit", "min_documents_ratio=0.1", "--limit", "max_length_distance=1"]
-    assert run_cli("corpora", "check", "half", "--against", "new.profile.json", *loose).exit_code == 0
+    assert run_cli("corpora", "check", "half", "--against", "new-profile.json", *loose).exit_code == 0
     unknown = run_cli("corpora", "check", "neww", "--against", "old")
     assert unknown.exit_code == 2 and "Did you mean new" in unknown.stderr
 
