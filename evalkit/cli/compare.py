@@ -109,10 +109,9 @@ def _cells_of_files(paths: "list[Path]") -> "list[CorpusCell]":
     from evalkit.cells.reading import read_corpus_cell
     from evalkit.errors import UsageError
 
-    cells = [read_corpus_cell(path) for path in paths]
-    if len(cells) == 1:
+    if len(paths) == 1 and paths[0].is_file():
         raise UsageError(f"{paths[0]} is a cell's file; give another cell's, or two models and --corpus")
-    return cells
+    return [read_corpus_cell(path) for path in paths]
 
 
 def _score(
