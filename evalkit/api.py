@@ -70,13 +70,13 @@ def read_results(folder: str | os.PathLike[str], *, warn: Callable[[str], None] 
     """Every cell under a folder that ``evalkit run --output`` or `run` wrote.
 
     Args:
-        folder: of the cells.
+        folder: of the cells; also the address of one in an object store (``s3://…``).
         warn: told of every file that is left out, because it cannot be believed or compared.
 
     Raises:
         UsageError: there is no such folder, or nothing in it that can be shown.
     """
-    return read_folder(Path(folder), warn=warn)
+    return read_folder(folder, warn=warn)
 
 
 def build_report(

@@ -322,4 +322,4 @@ def read_months(
     warn: Callable[[str], None] = lambda _: None,
 ) -> Chains:
     """`chain_months` of the cells under a folder."""
-    return chain_months(read_results(Path(results), warn=warn), anchors, policy=policy)
+    return chain_months(read_results(results, warn=warn), anchors, policy=policy)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from evalkit.analysis.manifests import Manifests, find_manifests
 from evalkit.analysis.shared_rows import SharedRows
 from evalkit.analysis.site_listing import SITE_LISTING, read_listing
+from evalkit.cells.object_store import copied_folder, is_url
 from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import read_checked_cell
@@ -135,27 +137,29 @@ class Results:
         return (*in_order, *sorted(names - set(in_order))) or (DEFAULT_POLICY,)
 
 
-def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
+def read_results(results: str | os.PathLike[str], *, warn: Callable[[str], None]) -> Results:
     """Every cell under a folder.
 
     What cannot be believed or must not be compared (a damaged file, a cell whose numbers are not those of its
     rows, a cell of ``--limit``) is left out, told to ``warn`` and kept in `Results.left_out`.
 
     Args:
-        results: what ``evalkit run --output`` wrote.
-        warn: told of every file that is left out.
+        results: what ``evalkit run --output`` wrote: a folder, or the address of one in an object store.
+        warn: told of every file that is left out, and of what is fetched.
 
     Raises:
-        UsageError: there is no such folder, or nothing in it that can be shown.
+        UsageError: there is no such folder, or nothing in it that can be shown; or the store cannot be read.
     """
-    if not results.is_dir():
-        raise UsageError(f"{results}: no such folder; give the folder that `evalkit run --output` wrote")
+    place = os.fspath(results)
+    folder = copied_folder(place, tell=warn) if is_url(place) else Path(place)
+    if not folder.is_dir():
+        raise UsageError(f"{place}: no such folder; give the folder that `evalkit run --output` wrote")
     cells: list[CorpusCell] = []
     probes: list[TaskCell | ProbeCell] = []
     left_out: list[LeftOut] = []
     rows = SharedRows()
-    for path in json_files(results):
-        relative = path.relative_to(results).as_posix()
+    for path in json_files(folder):
+        relative = path.relative_to(folder).as_posix()
         try:
             cell, columns = read_checked_cell(path)
         except EvalkitError as error:
@@ -172,21 +176,21 @@ def read_results(results: Path, *, warn: Callable[[str], None]) -> Results:
     disagreeing = rows.disagreeing()
     for path in disagreeing:
         reason = "gives a document another num_bytes than most cells of its corpus do"
-        left_out.append(LeftOut(path.relative_to(results).as_posix(), reason))
+        left_out.append(LeftOut(path.relative_to(folder).as_posix(), reason))
     cells = newest_of_each(cell for cell in cells if cell.path not in disagreeing)
     for skipped in left_out:
         warn(f"left out: {skipped.path} {skipped.reason}")
     if not cells and not probes:
         reason = f": {left_out[0].path} {left_out[0].reason}" if left_out else ""
         raise UsageError(
-            f"{results} holds no whole cell that a report could show{reason}; score without --limit"
+            f"{place} holds no whole cell that a report could show{reason}; score without --limit"
         )
     shown = [
         cell for cell in cells if cell.corpus.cut is None
     ]  # one text behind several contexts is no board's
     configurations, configuration_of = configurations_of(shown)
     corpora = _corpora(shown, rows, configuration_of, len(configurations))
-    return Results(configurations, corpora, tuple(probes), tuple(left_out), results, tuple(cells))
+    return Results(configurations, corpora, tuple(probes), tuple(left_out), folder, tuple(cells))
 
 
 def json_files(results: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from evalkit.cli.parsing import (
     JsonOption,
     LimitOption,
     MaxContextOption,
-    OutputOption,
+    OutputUrlOption,
     PolicyOption,
     PrefixOption,
     TrustOption,
@@ -39,7 +39,7 @@ def compare_command(
     corpus: Annotated[str | None, typer.Option("--corpus", help="Name or path of the corpus.")] = None,
     policy: PolicyOption = DEFAULT_POLICY,
     limit: LimitOption = None,
-    output: OutputOption = DEFAULT_OUTPUT,
+    output: OutputUrlOption = str(DEFAULT_OUTPUT),
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     max_context: MaxContextOption = None,
@@ -67,7 +67,7 @@ def compare_command(
     from evalkit.runner.options import RunOptions
     from evalkit.runner.progress import reporter_for
 
-    cells = _cells_of_files([Path(name) for name in (a, b) if name.endswith(".json")])
+    cells = _cells_of_files([name for name in (a, b) if name.endswith(".json")])
     divergence = None
     if cells and kl:
         raise UsageError("--kl reads the models themselves; give two models and --corpus")
@@ -104,11 +104,18 @@ def _print(
         show(line)
 
 
-def _cells_of_files(paths: "list[Path]") -> "list[CorpusCell]":
+def _cells_of_files(names: "list[str]") -> "list[CorpusCell]":
     """The cells of two files; none of no files."""
+    from evalkit.cells.object_store import is_url
     from evalkit.cells.reading import read_corpus_cell
     from evalkit.errors import UsageError
 
+    for name in filter(is_url, names):
+        raise UsageError(
+            f"{name} is in a store, and cells' files are read on this machine; give two models, --corpus and "
+            "--output with the store's folder"
+        )
+    paths = [Path(name) for name in names]
     if len(paths) == 1 and paths[0].is_file():
         raise UsageError(f"{paths[0]} is a cell's file; give another cell's, or two models and --corpus")
     return [read_corpus_cell(path) for path in paths]

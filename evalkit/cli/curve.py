@@ -31,7 +31,7 @@ _Files = Annotated[
 
 
 def curve_command(
-    results: ResultsArgument = DEFAULT_OUTPUT,
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     output: _Files = None,
     corpora: SomeCorporaOption = None,
     runs: RunsOption = None,

@@ -86,9 +86,11 @@ def _check_output(output: Path, suffixes: Sequence[str]) -> None:
     Raises:
         UsageError: it is a folder and should be a file, or the reverse, or says not what is to be written.
     """
+    from evalkit.cells.object_store import check_is_local
     from evalkit.errors import UsageError
     from evalkit.files import is_stream
 
+    check_is_local(output, "--output")
     if suffixes and output.is_dir():
         raise UsageError(f"--output {output} is a folder; give a file")
     if not suffixes and output.is_file():

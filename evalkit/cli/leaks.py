@@ -22,7 +22,7 @@ from evalkit.terminal import complain, show, show_json
 
 def leaks_command(
     model: ScoredModelArgument,
-    results: ResultsArgument = DEFAULT_OUTPUT,
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     corpora: SomeCorporaOption = None,
     panel: PanelOption = None,
     policy: PolicyOption = DEFAULT_POLICY,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def losses_command(
-    results: ResultsArgument = DEFAULT_OUTPUT,
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     corpora: Annotated[
         CommaLists,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cells.object_store import check_is_local
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import whole_number
 from evalkit.models.codecs import CODECS
@@ -63,12 +64,18 @@ CorporaOption = Annotated[
 ]
 SomeCorporaOption = Annotated[CommaLists, typer.Option("--corpora", help="Only these, by commas.")]
 SomeModelsOption = Annotated[CommaLists, typer.Option("--models", help="Only these, by commas.")]
-ResultsArgument = Annotated[Path, typer.Argument(help="Folder of the result cells.")]
+ResultsArgument = Annotated[
+    str, typer.Argument(help="Folder of the result cells; also of a store: s3://BUCKET/FOLDER.")
+]
 PolicyOption = Annotated[
     str, typer.Option("--policy", metavar=" | ".join(POLICIES), help=f"Context policy. {_POLICY_HELP}.")
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Score only the first N documents.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder of the result cells.")]
+OutputUrlOption = Annotated[
+    str,
+    typer.Option("--output", "-o", help="Folder of the result cells; also of a store: s3://BUCKET/FOLDER."),
+]
 DeviceOption = Annotated[
     str,
     typer.Option("--device", metavar="auto | cpu | cuda | cuda:N | mps", help="Where models are computed."),
@@ -178,6 +185,7 @@ def check_output_file(path: Path, option: str) -> None:
     Raises:
         UsageError: it is a folder, or is in none that can be written to.
     """
+    check_is_local(path, option)
     if path.is_dir():
         raise UsageError(f"{option} {path} is a folder; give a file's name")
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())

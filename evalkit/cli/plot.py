@@ -34,7 +34,10 @@ class PlotCommand(ListingCommand):
 def plot_command(
     name: Annotated[str, typer.Argument(help="One of the plots above.")],
     results: Annotated[
-        Path, typer.Argument(help="Folder of the result cells; for speed also a benchmark's JSON file.")
+        str,
+        typer.Argument(
+            help="Folder of the result cells, also of a store; for speed also a benchmark's JSON file."
+        ),
     ],
     output: Annotated[
         list[Path],

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.parsing import CommaLists, comma_list, joined
+from evalkit.cli.parsing import CommaLists, ResultsArgument, comma_list, joined
 from evalkit.terminal import show
 
 DocsOption = Annotated[
@@ -15,9 +15,7 @@ DocsOption = Annotated[
 
 
 def report_command(
-    results: Annotated[
-        Path, typer.Argument(help="Folder of the result cells: what `evalkit run --output` wrote.")
-    ],
+    results: ResultsArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the site; a site there is replaced.")
     ] = Path("site"),
@@ -44,13 +42,14 @@ def report_command(
     """
     from evalkit.analysis.current import with_current_records
     from evalkit.analysis.results import read_results
+    from evalkit.cells.object_store import is_url
     from evalkit.corpora.store import load_corpora
     from evalkit.report import SiteOptions, build_site, check_output, docs_files
 
     def warn(text: str) -> None:
         show(text, err=True)
 
-    check_output(output, results)
+    check_output(output, None if is_url(results) else Path(results))
     docs_files(docs)
     loaded = load_corpora(comma_list(joined(corpora)))  # told before anything is drawn
     scored = with_current_records(read_results(results, warn=warn), loaded, warn=warn)

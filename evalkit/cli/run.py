@@ -23,6 +23,7 @@ from evalkit.cli.parsing import (
     LimitOption,
     MaxContextOption,
     ModelsOption,
+    OutputUrlOption,
     PolicyOption,
     PrefixOption,
     QuietOption,
@@ -84,10 +85,6 @@ _Processes = Annotated[
         help="Models scored at a time, each in its own process; as many as GPUs, or 1. 0: all in one.",
     ),
 ]
-_Output = Annotated[
-    str,
-    typer.Option("--output", "-o", help="Folder of the result cells; also of a store: s3://BUCKET/FOLDER."),
-]
 _Engine = Annotated[
     str, typer.Option("--engine", help="Where models are scored: local, or ray: on a Ray cluster's machines.")
 ]
@@ -124,7 +121,7 @@ def run_command(
     tasks: _Tasks = None,
     policy: PolicyOption = DEFAULT_POLICY,
     limit: LimitOption = None,
-    output: _Output = str(DEFAULT_OUTPUT),
+    output: OutputUrlOption = str(DEFAULT_OUTPUT),
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     token_bits: TokenBitsOption = False,
@@ -198,7 +195,7 @@ def _journaled(options: "RunOptions", log: Path | None) -> Iterator["RunOptions"
     if options.dry_run:
         yield options
         return
-    journal = Journal(options.reporter, options.folder, log)
+    journal = Journal(options.reporter, options.folder, log, options.remote)
     try:
         yield replace(options, reporter=journal, journal=journal)
     finally:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def snr_command(
-    results: ResultsArgument = DEFAULT_OUTPUT,
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     corpora: SomeCorporaOption = None,
     runs: RunsOption = None,
     policy: PolicyOption = DEFAULT_POLICY,

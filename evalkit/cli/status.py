@@ -1,11 +1,8 @@
 """``evalkit status``: how far the runs in a folder are."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption
+from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, ResultsArgument
 from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
@@ -13,15 +10,14 @@ if TYPE_CHECKING:
 
 
 def status_command(
-    output: Annotated[Path, typer.Argument(help="Folder of the runs' cells.")] = DEFAULT_OUTPUT,
+    output: ResultsArgument = str(DEFAULT_OUTPUT),
     as_json: JsonOption = False,
 ) -> None:
     """Show how far the runs are that are at work in a folder, from another terminal or machine."""
     from evalkit.fields import to_json
-    from evalkit.runner.journal import num_cell_files, read_statuses
+    from evalkit.runner.folder_status import folder_status
 
-    statuses = read_statuses(output)
-    num_cells = num_cell_files(output)
+    num_cells, statuses = folder_status(output)
     if as_json:
         runs = [{**to_json(status), "is_alive": status.is_alive} for status in statuses]
         show_json({"schema_version": 1, "num_cells": num_cells, "runs": runs})

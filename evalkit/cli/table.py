@@ -1,6 +1,7 @@
 """``evalkit table``: what was scored, and what others have published."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def table_command(
-    results: ResultsArgument = DEFAULT_OUTPUT,
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     published: Annotated[
         bool, typer.Option("--published", help="Tables of others, with ours of the same beside them.")
     ] = False,
@@ -32,6 +33,7 @@ def table_command(
     With --by step of training runs, checkpoint by checkpoint, with the paired change from the one before.
     """
     from evalkit.analysis.results import read_results
+    from evalkit.cells.object_store import is_url
     from evalkit.errors import UsageError
 
     if by not in (None, "step"):
@@ -42,7 +44,8 @@ def table_command(
         raise UsageError("--policy goes with --by step; a table by cell shows every policy")
 
     # Without results, what is published is still there to be read.
-    scored = read_results(results, warn=complain) if results.is_dir() or not published else None
+    is_there = is_url(results) or Path(results).is_dir()
+    scored = read_results(results, warn=complain) if is_there or not published else None
     if by is not None and scored is not None:
         _print_steps(scored, policy, as_json=as_json)
     elif published:

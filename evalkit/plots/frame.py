@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from evalkit.cells.object_store import check_is_local
 from evalkit.errors import UsageError
 from evalkit.files import atomic_write
 
@@ -74,8 +75,9 @@ def check_file(path: Path) -> None:
     """Refuse a file name that says no format that can be written.
 
     Raises:
-        UsageError: another ending than those of `SUFFIXES`.
+        UsageError: another ending than those of `SUFFIXES`, or an address of an object store.
     """
+    check_is_local(path, "--output")
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path}: the format is the file's ending; give one of {', '.join(SUFFIXES)}")
 

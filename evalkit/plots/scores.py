@@ -19,7 +19,8 @@ from evalkit.plots.labels import short
 Warn = Callable[[str], None]
 
 Source = Results | Path | str
-"""What a plot is drawn of: results that were read, or the folder that ``evalkit run --output`` wrote."""
+"""What a plot is drawn of: results that were read, or the folder that ``evalkit run --output`` wrote, also
+that of an object store."""
 
 
 def silent(_: str) -> None:
@@ -36,7 +37,7 @@ def results_of(source: Source, warn: Warn = silent) -> Results:
     Raises:
         UsageError: there is no such folder, or no whole cell in it.
     """
-    return source if isinstance(source, Results) else read_results(Path(source), warn=warn)
+    return source if isinstance(source, Results) else read_results(source, warn=warn)
 
 
 def name_of(source: Source) -> str:

@@ -1,5 +1,6 @@
 """The plot of speed: operators beside their peers, models beside each other, on the machine they ran on."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from evalkit.analysis.results import Results, read_results
 from evalkit.analysis.speeds import Benchmarks, Ratio, Throughput, read_benchmarks, throughputs
+from evalkit.cells.object_store import copied_folder, is_url
 from evalkit.errors import UsageError, unknown_name
 from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, frame, styled
 from evalkit.plots.labels import short
@@ -75,6 +77,8 @@ def _read(source: Source, benchmarks: Path | None, warn: Warn) -> tuple[Benchmar
         cells = [cell.path for cell in (*source.cells, *source.probes)]
         return read_benchmarks(benchmarks or source.folder, cells, warn=warn), throughputs(source)
     place = Path(source)
+    if is_url(source):
+        place = copied_folder(os.fspath(source), tell=warn)
     if not place.is_dir():
         return read_benchmarks(place, warn=warn), []
     try:

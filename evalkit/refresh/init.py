@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from evalkit.cells.object_store import check_is_local
 from evalkit.contact import check_contact
 from evalkit.errors import UsageError
 from evalkit.files import create
@@ -24,10 +25,11 @@ def init(folder: Path, contact: str) -> list[Path]:
         contact: e-mail or web address that crawled sites are told.
 
     Raises:
-        UsageError: the contact is none, a file is there already, or the folder's name is one that neither
-            systemd nor cron can be told.
+        UsageError: the contact is none, the folder is in an object store, a file is there already, or the
+            folder's name is one that neither systemd nor cron can be told.
     """
     contact = check_contact(contact, "--contact")
+    check_is_local(folder, "the leaderboard's folder")
     place = Path(os.path.abspath(folder))  # noqa: PTH100  a link stays the name that it is known by
     unfit = [text for text in (str(place), sys.executable) if not _fits_in_a_line(text)]
     if unfit:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path, PurePosixPath
 
 from evalkit.analysis.site_listing import SITE_LISTING, SiteListing, listing_text, read_listing
+from evalkit.cells.object_store import check_is_local
 from evalkit.errors import UsageError
 from evalkit.files import atomic_write, locked, temporary_folder
 
@@ -19,14 +20,19 @@ _OF_WORK_TREES = {"CNAME"}
 """Beside hidden files, what a folder may hold that is to become a site."""
 
 
-def check_output(output: Path, results: Path) -> None:
+def check_output(output: Path, results: Path | None) -> None:
     """Refuse a folder that a site must not go to.
 
+    Args:
+        output: where the site is to be.
+        results: the folder of its cells; None: they are in an object store.
+
     Raises:
-        UsageError: it holds the results, is a file, or holds something else than a site, or a file of the
-            site there was changed.
+        UsageError: it is in an object store, holds the results, is a file, or holds something else than a
+            site, or a file of the site there was changed.
     """
-    if output.resolve() == results.resolve() or output.resolve() in results.resolve().parents:
+    check_is_local(output, "--output")
+    if results is not None and results.resolve().is_relative_to(output.resolve()):
         raise UsageError(f"--output {output} holds the results themselves; give another folder")
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output {output} is a file; give a folder")

@@ -11,14 +11,18 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
 from evalkit.fields import FieldError, from_json, to_json
 from evalkit.files import atomic_write, parse_json, strict_json, sweep
 from evalkit.runner.claims import STALE_S, age_s, process_of, runs_here
 from evalkit.runner.reporter import CellProgress, ItemProgress, Reporter
+
+if TYPE_CHECKING:
+    from evalkit.runner.remote import RemoteFolder
 
 RUN_SUFFIX = ".evalkit.run"
 """How the names of the files end that say how far a run is."""
@@ -90,6 +94,7 @@ class Journal:
         reporter: Reporter,
         output: Path,
         log: Path | None = None,
+        remote: "RemoteFolder | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Tell ``reporter`` everything as well.
@@ -98,12 +103,15 @@ class Journal:
             reporter: who is told.
             output: the folder of the run.
             log: gets a line of JSON for each event, behind what it holds; None: no log.
+            remote: the folder of a store that the run's cells go to, which is told as well; None: there is
+                none.
             clock: tells seconds.
 
         Raises:
             UsageError: the log cannot be written.
         """
         self._reporter, self._output, self._log, self._clock = reporter, output, log, clock
+        self._remote = remote
         self._path = output / f".{uuid.uuid4().hex[:16]}{RUN_SUFFIX}"
         self._written_s = -WRITE_INTERVAL_S
         process = process_of(os.getpid())
@@ -132,6 +140,8 @@ class Journal:
         )
         self._write_log("plan", num_cells=num_cells, num_done=num_done)
         remove_dead(self._output)
+        if self._remote is not None:
+            self._remote.withdraw_dead(RUN_SUFFIX, _is_alive, warn=self.message)
         if num_done < num_cells:
             self._write(is_due=True)
 
@@ -152,6 +162,8 @@ class Journal:
         """The run has ended: its file goes."""
         with contextlib.suppress(OSError):  # a folder that is gone, or read-only by now
             self._path.unlink(missing_ok=True)
+        if self._remote is not None:
+            self._remote.withdraw(self._path.name, warn=self.message)
         self._write_log("end", num_scored=self._status.num_scored, num_failed=len(self._status.failures))
 
     def message(self, text: str) -> None:
@@ -196,9 +208,12 @@ class Journal:
         self._status = dataclasses.replace(
             self._status, updated=_now(), current=tuple(self._current.values())
         )
+        text = strict_json(to_json(self._status))
         # What is told of a run is not worth the run.
         with contextlib.suppress(OSError), atomic_write(self._path) as temporary:
-            temporary.write_text(strict_json(to_json(self._status)), encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
+        if self._remote is not None:
+            self._remote.publish(self._path.name, text, warn=self.message)
 
     def _write_log(self, event: str, **fields: object) -> None:
         if self._log is None:
@@ -267,11 +282,27 @@ def read_statuses(output: Path) -> list[RunStatus]:
     """
     if not output.is_dir():
         raise UsageError(f"there is no folder {output}; give the --output of a run")
-    statuses = []
+    contents = []
     for path in output.glob(f".*{RUN_SUFFIX}"):
-        with contextlib.suppress(FileNotFoundError, FieldError, ValueError):  # gone, or none of ours
-            statuses.append(from_json(RunStatus, parse_json(path.read_bytes()), path.name))
+        with contextlib.suppress(FileNotFoundError):  # gone
+            contents.append(path.read_bytes())
+    return statuses_of(contents)
+
+
+def statuses_of(contents: Iterable[bytes]) -> list[RunStatus]:
+    """What the contents of runs' files say, the oldest run first; what is none of ours is passed over."""
+    statuses = []
+    for content in contents:
+        with contextlib.suppress(FieldError, ValueError):  # none of ours
+            statuses.append(from_json(RunStatus, parse_json(content), RUN_SUFFIX))
     return sorted(statuses, key=lambda status: status.started)
+
+
+def _is_alive(content: bytes) -> bool | None:
+    """Whether the run is at work that a file's content is of; None where that cannot be known here."""
+    for status in statuses_of([content]):
+        return status.is_alive
+    return None
 
 
 def remove_dead(output: Path) -> None:
@@ -287,11 +318,6 @@ def remove_dead(output: Path) -> None:
             # One that lives after all writes its file again within seconds.
             if is_alive is False or (is_alive is None and age_s(path) > STALE_S):
                 path.unlink(missing_ok=True)
-
-
-def num_cell_files(output: Path) -> int:
-    """How many cells lie in a folder, by their files' names."""
-    return sum(1 for path in output.glob("*/*/*.json") if not path.name.startswith("."))
 
 
 def _now() -> str:

@@ -2,20 +2,20 @@
 
 import dataclasses
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from evalkit.cells.object_store import check_is_local, is_url
 from evalkit.cells.partial import PARTIAL_INTERVAL_S
 from evalkit.errors import UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import LoadOptions
 from evalkit.runner.journal import Journal
-from evalkit.runner.remote import RemoteFolder, is_url, remote_folder
+from evalkit.runner.remote import RemoteFolder, remote_folder
 from evalkit.runner.reporter import Reporter, Silent
 from evalkit.runner.shards import Shard
 
@@ -160,8 +160,7 @@ def check_writable(output: Path) -> None:
     Raises:
         UsageError: a file cannot be made in it.
     """
-    if re.match(r"[a-z0-9]{2,}:/", str(output)) and not output.exists():
-        raise UsageError(f"{output} is no folder of this machine; only `evalkit run` writes to a store")
+    check_is_local(output, "the output folder")
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):

@@ -11,9 +11,11 @@ the store's at work while it forks; with Ray, also where a cell was scored.
 """
 
 import contextlib
+import datetime as dt
 import functools
 import hashlib
 import json
+import math
 import os
 import time
 import uuid
@@ -22,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.cells import files as cell_files
-from evalkit.errors import ScoringError, UsageError, first_line
-from evalkit.extras import pip_install
+from evalkit.cells.object_store import OpenStore, open_store, store_problems
+from evalkit.errors import ScoringError, first_line
 from evalkit.files import atomic_write, cache_dir
 from evalkit.runner.claims import HEARTBEAT_S, STALE_S, claim_path, process_of, runs_here
 
@@ -31,13 +33,13 @@ _WITH_CLAIMS = ("s3", "s3a", "memory")
 """Stores that create a file only where there is none, by fsspec's ``mode="create"``."""
 _SYNCED = ".evalkit.synced"
 """The file in each folder with the names that are, or were, in the store as well."""
+_COST_OF_CLAIMS = (
+    "a claim in {url} cannot be touched or removed ({problem}); going on: other runs wait up to "
+    f"{STALE_S / 60:.0f} minutes for its cell, or score it too"
+)
+_UNTOLD = "how far this run is cannot be written to {url} ({problem}); going on"
 _REFUSED_S = 15.0
 """How long a cell that another run has claimed is not asked for again."""
-
-
-def is_url(output: str | os.PathLike[str]) -> bool:
-    """Whether cells go to an object store."""
-    return "://" in os.fspath(output)
 
 
 @functools.cache
@@ -56,6 +58,7 @@ class RemoteFolder:
         self._claims: dict[str, str] = {}
         self._refused_s: dict[str, float] = {}
         self._beaten_s = time.monotonic()
+        self._published_s = -math.inf
         self._has_warned = False
 
     def fetch(self, cell: Path, *, again: bool = False) -> None:
@@ -68,7 +71,7 @@ class RemoteFolder:
         Raises:
             UsageError: the store cannot be read.
         """
-        with self._problems():
+        with store_problems(self.url):
             names = self._names(cell.parent) if again else self._listing.get(self._key(cell.parent), set())
             synced = self._synced(cell.parent)
             for name in synced - names:
@@ -155,7 +158,7 @@ class RemoteFolder:
         if key in self._claims or self._protocol not in _WITH_CLAIMS:
             return True
         text = json.dumps({**process_of(os.getpid()), "token": uuid.uuid4().hex})
-        with self._problems():
+        with store_problems(self.url):
             for _ in range(2):
                 if self._create(key, text.encode()):
                     self._claims[key] = text
@@ -205,35 +208,69 @@ class RemoteFolder:
             return True
         except (ValueError, KeyError, TypeError):
             pass  # by its age alone
+        return self._age_s(key) > STALE_S
+
+    def _age_s(self, key: str) -> float:
+        """Seconds since a file was written, by the store's clock; infinite where it is gone."""
         probe = f"{self._root}/.evalkit.clock"
         self._files.pipe_file(probe, b"")
         try:
-            age = self._files.modified(probe) - self._files.modified(key)
+            age: dt.timedelta = self._files.modified(probe) - self._files.modified(key)
         except FileNotFoundError:
-            return True
-        return bool(age.total_seconds() > STALE_S)
+            return math.inf
+        return age.total_seconds()
+
+    # --- how far runs are ---
+
+    def publish(self, name: str, content: str, *, warn: Callable[[str], None]) -> None:
+        """Write a file that says how far a run is, where it is time to; ``warn`` is told once of a failure.
+
+        Nothing is written to stores where every writing is a commit.
+        """
+        if self._protocol in _WITH_CLAIMS and time.monotonic() - self._published_s >= HEARTBEAT_S:
+            self._published_s = time.monotonic()
+            with self._passing(warn, _UNTOLD):
+                self._files.pipe_file(f"{self._root}/{name}", content.encode())
+
+    def withdraw(self, name: str, *, warn: Callable[[str], None]) -> None:
+        """Remove the file that says how far a run is; it has ended."""
+        if math.isfinite(self._published_s):
+            self._published_s = -math.inf
+            with self._passing(warn, _UNTOLD), contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._root}/{name}")
+
+    def withdraw_dead(
+        self, suffix: str, is_alive: Callable[[bytes], bool | None], *, warn: Callable[[str], None]
+    ) -> None:
+        """Remove the files of runs that are gone, or on another machine and unheard of for `STALE_S`.
+
+        Args:
+            suffix: how their names end.
+            is_alive: says of a file's content whether its run is at work; None: that cannot be known here.
+            warn: told once of a failure.
+        """
+        if self._protocol not in _WITH_CLAIMS:
+            return
+        with self._passing(warn, _UNTOLD), contextlib.suppress(FileNotFoundError):
+            for key in self._files.ls(self._root, detail=False):
+                if key.endswith(suffix):
+                    alive = is_alive(self._files.cat_file(key))
+                    if alive is False or (alive is None and self._age_s(key) > STALE_S):
+                        self._files.rm_file(key)
 
     # --- the store ---
 
     @functools.cached_property
-    def _files_and_root(self) -> tuple[Any, str]:
-        import fsspec
-
-        try:
-            files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, skip_instance_cache=True)
-        except (ImportError, ValueError) as error:
-            raise UsageError(
-                f"cannot write to {self.url}: {first_line(error)}; for s3:// {pip_install('s3')}"
-            ) from error
-        return files, root.rstrip("/")
+    def _store_folder(self) -> OpenStore:
+        return open_store(self.url)
 
     @property
     def _files(self) -> Any:
-        return self._files_and_root[0]
+        return self._store_folder.files
 
     @property
     def _root(self) -> str:
-        return self._files_and_root[1]
+        return self._store_folder.root
 
     @property
     def _protocol(self) -> str:
@@ -262,30 +299,15 @@ class RemoteFolder:
         return f"{self._root}/{path.relative_to(self.folder).as_posix()}"
 
     @contextlib.contextmanager
-    def _problems(self) -> Iterator[None]:
-        try:
-            yield
-        except UsageError:
-            raise
-        except Exception as error:  # each store has errors of its own
-            raise UsageError(
-                f"cannot read or write {self.url} ({first_line(error) or type(error).__name__}); check the "
-                "address and the credentials"
-            ) from error
-
-    @contextlib.contextmanager
-    def _passing(self, warn: Callable[[str], None]) -> Iterator[None]:
+    def _passing(self, warn: Callable[[str], None], cost: str = _COST_OF_CLAIMS) -> Iterator[None]:
         """What costs time and no cell, as a network's break does: it is told once, and the run goes on."""
         try:
             yield
         except Exception as error:  # each store has errors of its own
             if not self._has_warned:
                 self._has_warned = True
-                warn(
-                    f"a claim in {self.url} cannot be touched or removed "
-                    f"({first_line(error) or type(error).__name__}); going on: other runs wait up to "
-                    f"{STALE_S / 60:.0f} minutes for its cell, or score it too"
-                )
+                problem = first_line(error) or type(error).__name__
+                warn(cost.format(url=self.url, problem=problem))
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, comma_list, joined
-from evalkit.terminal import show, show_json
+from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, ResultsArgument, comma_list, joined
+from evalkit.terminal import complain, show, show_json
 from evalkit_tasks.train_cli import HeadSizeOption, ModelOption, WidthOption
 
 
@@ -62,7 +62,7 @@ def bench_command(
 
 
 def table_command(
-    output: Annotated[Path, typer.Argument(help="Folder of the result cells.")] = DEFAULT_OUTPUT,
+    output: ResultsArgument = str(DEFAULT_OUTPUT),
     curves: Annotated[
         Path | None, typer.Option("--curves", help="Write accuracy by length and seed to this CSV file.")
     ] = None,
@@ -79,7 +79,7 @@ def table_command(
     from evalkit_tasks.training.cells import read_cells
     from evalkit_tasks.training.experiments import NO_SWEEP
 
-    cells = read_cells(output)
+    cells = read_cells(output, tell=complain)
     advice = f"no trained probe in {output}; evalkit probe train --suite quick --output {output} makes some"
     if not cells and (curves or min_layers):
         raise UsageError(advice)

@@ -13,6 +13,7 @@ What the JSON says is `evalkit.cells.probe_schema.ProbeCell`.
 import dataclasses
 import datetime as dt
 import functools
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import numpy as np
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.keys import check_parts
+from evalkit.cells.object_store import copied_folder, is_url
 from evalkit.cells.probe_schema import (
     LengthAtShare,
     ProbeCell,
@@ -104,15 +106,23 @@ def _parsed(spec: TrainSpec, path: Path, content: Mapping[str, object]) -> Probe
     return cell
 
 
-def read_cells(output: Path) -> list[ProbeCell]:
+def read_cells(
+    output: str | os.PathLike[str], *, tell: Callable[[str], None] = lambda _: None
+) -> list[ProbeCell]:
     """Every finished cell under an output folder, in the order of its paths.
 
+    Args:
+        output: the folder, or the address of one in an object store.
+        tell: gets a line where something is fetched.
+
     Raises:
+        UsageError: the store cannot be read.
         ScoringError: one of them is damaged.
     """
+    place = os.fspath(output)
+    folder = copied_folder(f"{place}/{FOLDER}", tell=tell) if is_url(place) else Path(place, FOLDER)
     cells = [
-        read_cell(path, remedy=_REMEDY)
-        for path in sorted(filter(Path.is_file, (output / FOLDER).glob("*/*/*.json")))
+        read_cell(path, remedy=_REMEDY) for path in sorted(filter(Path.is_file, folder.glob("*/*/*.json")))
     ]
     return [cell for cell in cells if isinstance(cell, ProbeCell)]
 

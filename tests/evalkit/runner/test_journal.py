@@ -8,7 +8,8 @@ import pytest
 from evalkit.errors import UsageError
 from evalkit.runner.claims import STALE_S
 from evalkit.runner.corpora import run
-from evalkit.runner.journal import Journal, num_cell_files, read_statuses, remove_dead
+from evalkit.runner.folder_status import num_cell_files
+from evalkit.runner.journal import Journal, read_statuses, remove_dead
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
 from tests.support.toys import BigramModel, BrokenModel, corpus_of, run_cli

@@ -9,11 +9,14 @@ from typing import Any
 import fsspec
 import pytest
 
+from evalkit.analysis.results import read_results
 from evalkit.errors import UsageError
 from evalkit.files import cache_dir
 from evalkit.runner import remote
 from evalkit.runner.claims import process_of
 from evalkit.runner.corpora import run
+from evalkit.runner.folder_status import folder_status
+from evalkit.runner.journal import RUN_SUFFIX, Journal
 from evalkit.runner.options import RunOptions
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.remote import RemoteFolder, remote_folder
@@ -95,6 +98,11 @@ def test_cells_go_to_s3_and_are_taken_up_from_there(bucket: str, tmp_path: Path)
     again = score(bucket, ("bigram",), processes=1)
     assert (again.num_scored, len(again.cells)) == (0, 2)
     assert numbers(remote_folder(bucket).folder) == numbers(tmp_path)
+    warnings: list[str] = []
+    read = read_results(bucket, warn=warnings.append)
+    assert numbers(read.folder) == numbers(tmp_path)
+    assert read_results(bucket, warn=pytest.fail).folder == read.folder
+    assert (folder_status(bucket), len(warnings)) == ((2, []), 1)
     ours, theirs = remote_folder(bucket), RemoteFolder(bucket)
     assert ours.claim(again.cells[0].path)
     assert not theirs.claim(again.cells[0].path)
@@ -105,7 +113,7 @@ def test_cells_go_to_s3_and_are_taken_up_from_there(bucket: str, tmp_path: Path)
 
 
 def test_a_bucket_out_of_reach_is_told_before_anything_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"cannot write to nowhere://x: .*pip install 'evalkit-bpb\[s3\]'"):
+    with pytest.raises(UsageError, match=r"cannot open nowhere://x: .*pip install 'evalkit-bpb\[s3\]'"):
         score("nowhere://x")
     monkeypatch.setattr(
         "fsspec.implementations.memory.MemoryFileSystem.find",
@@ -208,6 +216,27 @@ def test_claims_are_touched_while_a_model_is_at_work(
         f"a claim in {memory} cannot be touched or removed (no route); going on: other runs wait up to "
         "5 minutes for its cell, or score it too"
     ]
+
+
+def test_how_far_a_run_is_is_seen_from_another_machine(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote_of_run, reporter = remote_folder(memory), Lines()
+    dead = Journal(reporter, remote_of_run.folder, remote=remote_of_run)
+    dead.begin(9, 0)
+    files = fsspec.filesystem("memory")
+    [name] = [name for name in stored(memory) if name.endswith(RUN_SUFFIX)]
+    key = f"/bucket/runs/{name}"
+    elsewhere = json.loads(files.cat_file(key)) | {"host": "elsewhere", "started": "2026-01-01"}
+    files.pipe_file(key, json.dumps(elsewhere).encode())
+    forget(memory)
+    journal = Journal(reporter, remote_folder(memory).folder, remote=remote_folder(memory))
+    journal.begin(3, 1)
+    assert [(run.num_left, run.is_alive) for run in folder_status(memory).runs] == [(9, None), (2, True)]
+    monkeypatch.setattr(remote, "STALE_S", -1.0)
+    journal.begin(1, 0)  # of its tasks: what is unheard of goes
+    assert [run.num_left for run in folder_status(memory).runs] == [2]  # written every half minute
+    journal.end()
+    assert folder_status(memory) == (0, [])
+    assert reporter.lines == []
 
 
 def test_a_cell_that_cannot_be_stored_fails_and_is_kept(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
