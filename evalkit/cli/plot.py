@@ -34,10 +34,7 @@ class PlotCommand(ListingCommand):
 def plot_command(
     name: Annotated[str, typer.Argument(help="One of the plots above.")],
     results: Annotated[
-        str,
-        typer.Argument(
-            help="Folder of the result cells, also of a store; for speed also a benchmark's JSON file."
-        ),
+        str, typer.Argument(help="Folder of cells, also of a store; for speed also a benchmark's JSON file.")
     ],
     output: Annotated[
         list[Path],

@@ -120,7 +120,7 @@ COMPARE_OPTIONS = {
     "--kl": False,
     "--limit": None,
     "--max-context": None,
-    "--output": Path("runs"),
+    "--output": "runs",
     "--policy": "document",
     "--prefix": None,
     "--trust-remote-code": False,
