@@ -41,7 +41,7 @@ class Choice(NamedTuple):
 
 
 class PartialLevel(NamedTuple):
-    """An aggregate over those of a view's corpora that a model has: it compares with no other model's."""
+    """An aggregate over the corpora of a view that a model has: over fewer than all it compares with none."""
 
     level: Estimate
     num_corpora: int
@@ -60,6 +60,11 @@ class View:
     """By aggregate."""
     partial: Mapping[str, Mapping[int, PartialLevel]]
     """By aggregate, then model: of those that have a cell on some of the corpora, and not on each."""
+
+    def level(self, kind: str, index: int) -> PartialLevel | None:
+        """A model's aggregate over all of the corpora, or over those that it has; None: it has none."""
+        level = self.levels[kind].get(index)
+        return self.partial[kind].get(index) if level is None else PartialLevel(level, len(self.corpora))
 
     def ranks(self, kind: str, shown: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Rank intervals among the models shown."""

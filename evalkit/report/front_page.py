@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
-from evalkit.analysis.estimates import Estimate
-from evalkit.analysis.rankings import Choice, Counted, View
+from evalkit.analysis.rankings import Choice, Counted, PartialLevel, View
 from evalkit.analysis.results import UNDATED
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
 from evalkit.report.published_page import ShownTable, scored_here
@@ -46,6 +45,8 @@ class MonthRow(NamedTuple):
     head: RowHead
     levels: Sequence[ShownEstimate | None]
     marks: Sequence[str]
+    parts: Sequence[str]
+    """As `BoardRow.part`."""
 
 
 class MonthTable(NamedTuple):
@@ -176,17 +177,17 @@ def _rows(pages: Pages, view: View, possible: View) -> list[BoardRow]:
     best = {corpus: board.best(corpus, compared) for corpus in view.corpora}
     rows = []
     for index in [*ranked, *unranked]:
-        part = view.partial[HEADLINE].get(index)
-        aggregates = {kind: _level(view, kind, index) for kind in AGGREGATES}
+        aggregates = {kind: view.level(kind, index) for kind in AGGREGATES}
+        headline = aggregates[HEADLINE]
         rows.append(
             BoardRow(
                 head=pages.row(index),
                 rank=rank_text(ranks.get(index)),
-                mark=pages.mark(index, view.corpora) if part or index in ranks else "",
-                part=f"{part.num_corpora} of {len(view.corpora)}" if part else "",
+                mark=pages.mark(index, view.corpora) if headline else "",
+                part=part_text(view, headline),
                 aggregates={
-                    kind: None if level is None else estimate(level, places[kind])
-                    for kind, level in aggregates.items()
+                    kind: None if aggregate is None else estimate(aggregate.level, places[kind])
+                    for kind, aggregate in aggregates.items()
                 },
                 cells=[_board_cell(pages, corpus, index, best[corpus]) for corpus in view.corpora],
             )
@@ -194,10 +195,12 @@ def _rows(pages: Pages, view: View, possible: View) -> list[BoardRow]:
     return rows
 
 
-def _level(view: View, kind: str, index: int) -> Estimate | None:
-    """A model's aggregate over the corpora of a view that it has."""
-    part = view.partial[kind].get(index)
-    return part.level if part else view.levels[kind].get(index)
+def part_text(view: View, aggregate: PartialLevel | None) -> str:
+    """Over how many of a view's corpora an aggregate is, ``3 of 7``; empty: over all, or there is none."""
+    num_corpora = len(view.corpora)
+    if aggregate is None or aggregate.num_corpora == num_corpora:
+        return ""
+    return f"{aggregate.num_corpora} of {num_corpora}"
 
 
 def _by_month(pages: Pages, first: Sequence[int]) -> MonthTable | None:
@@ -210,28 +213,28 @@ def _by_month(pages: Pages, first: Sequence[int]) -> MonthTable | None:
     board = pages.board
     policy = board.default.policy
     months = sorted({corpus.month for corpus in pages.results.corpora} - {UNDATED})
-    counted = [
-        (month, choice.view)
+    views = {
+        month: choice.view
         for month in months[-MAX_MONTHS:]
         if (choice := board.counted(Choice(policy, None, month))) is not None
-    ]
-    if len(counted) < 2:
+    }
+    if len(views) < 2:
         return None
-    levels = [view.levels[HEADLINE] for _, view in counted]
-    places = decimals(level.half_width for by_model in levels for level in by_model.values())
-    later = sorted({index for by_model in levels for index in by_model} - set(first))
-    rows = [
-        MonthRow(
-            pages.row(index),
-            [estimate(by_model[index], places) if index in by_model else None for by_model in levels],
-            [
-                pages.mark(index, view.corpora) if index in by_model else ""
-                for (_, view), by_model in zip(counted, levels, strict=True)
-            ],
+    places = decimals(level.half_width for view in views.values() for level in view.levels[HEADLINE].values())
+    scored = {index for view in views.values() for index in (*view.levels[HEADLINE], *view.partial[HEADLINE])}
+    rows = []
+    for index in [*first, *sorted(scored - set(first))]:
+        levels = [view.level(HEADLINE, index) for view in views.values()]
+        pairs = list(zip(views.values(), levels, strict=True))
+        rows.append(
+            MonthRow(
+                pages.row(index),
+                [level and estimate(level.level, places) for level in levels],
+                [pages.mark(index, view.corpora) if level else "" for view, level in pairs],
+                [part_text(view, level) for view, level in pairs],
+            )
         )
-        for index in [*first, *later]
-    ]
-    return MonthTable([month for month, _ in counted], rows)
+    return MonthTable(list(views), rows)
 
 
 def _board_cell(pages: Pages, corpus: int, configuration: int, best: set[int]) -> BoardCell | None:

@@ -53,10 +53,14 @@ class Rival(NamedTuple):
 class Standing(NamedTuple):
     """Where a model stands on the board as it opens."""
 
-    rank: str
-    """With its mark."""
+    rank: str | None
+    """With its mark; None: it lacks some of the corpora, and the aggregates are over the others."""
+    mark: str
+    """Behind the aggregates."""
     num_ranked: int
     num_corpora: int
+    num_scored: int
+    """Of the corpora: those that it has."""
     month: str | None
     """None: of all months."""
     aggregates: Mapping[str, ShownEstimate]
@@ -69,7 +73,7 @@ class ConfigurationSection(NamedTuple):
     head: RowHead
     settings: CellPolicy
     standing: Standing | None
-    """None: the board has no rank for it."""
+    """None: it has none of the corpora that count there."""
     facts: list[Fact]
     effective_cutoff: str | None
     """Until when it has read, as the cells tell; None where there are too few months to look."""
@@ -130,16 +134,24 @@ def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) ->
 
 def _standing(pages: Pages, index: int) -> Standing | None:
     opening = pages.opening
-    if opening is None or index not in opening.ranks:
+    if opening is None:
         return None
     view = opening.view
-    levels = {aggregate.title: view.levels[kind][index] for kind, aggregate in AGGREGATES.items()}
+    levels = {aggregate.title: view.level(kind, index) for kind, aggregate in AGGREGATES.items()}
+    scored = {title: part for title, part in levels.items() if part is not None}
+    if not scored:
+        return None
+    mark = pages.mark(index, view.corpora)
     return Standing(
-        rank=rank_text(opening.ranks[index]) + pages.mark(index, view.corpora),
+        rank=rank_text(opening.ranks[index]) + mark if index in opening.ranks else None,
+        mark=mark,
         num_ranked=len(view.configurations),
         num_corpora=len(view.corpora),
+        num_scored=min(part.num_corpora for part in scored.values()),
         month=opening.month,
-        aggregates={title: estimate(level, decimals([level.half_width])) for title, level in levels.items()},
+        aggregates={
+            title: estimate(part.level, decimals([part.level.half_width])) for title, part in scored.items()
+        },
     )
 
 

@@ -91,6 +91,13 @@ function markOf(cells, row, corpora) {
   return ["†", "?"].find((mark) => marks.includes(mark)) || null;
 }
 
+// Over how many of a view's corpora a model's aggregate is, where it lacks some; as `part_text` in
+// evalkit/report/front_page.py.
+function partText(data, view, row) {
+  const numScored = view.corpora.filter((corpus) => row in data.levels[corpus]).length;
+  return numScored < view.corpora.length ? `${numScored} of ${view.corpora.length}` : "";
+}
+
 function gapNodes(gap) {
   if (gap === null) return ["–"];
   const places = Math.max(4, decimals([halfWidth(gap)]));

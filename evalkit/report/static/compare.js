@@ -64,23 +64,28 @@
     target.hidden = !links.length;
   }
 
-  // The headline aggregate over all corpora and over the newest window, where both models have one.
+  // The headline aggregate over all corpora and over the newest window; of a model that lacks some of the
+  // corpora over what it has, which is compared with nothing.
   function aggregateRows(a, b, first, second) {
     const policy = first.policy ?? second.policy ?? data.choices[0][0];
     return [...new Set([data.default_month, null])].flatMap((month) => {
       const choice = data.choices.find((candidate) => candidate[0] === policy && candidate[1] === null && candidate[2] === month);
       const view = choice && data.views[choice[3]];
       if (!view || view.corpora.length < 2) return [];
-      const { levels, pairs } = view.aggregates[data.headline];
-      if (!(a in levels && b in levels)) return [];
-      const gap = difference(pairs, a, b, data.num_neighbors ? levels : null);
+      const { levels, pairs, partial } = view.aggregates[data.headline];
+      if (![a, b].every((configuration) => configuration in levels || configuration in partial)) return [];
+      const areWhole = a in levels && b in levels;
+      const gap = areWhole ? difference(pairs, a, b, data.num_neighbors ? levels : null) : null;
       const level = (configuration) => {
         const mark = markOf(data.cells, configuration, view.corpora);
-        return element("td", {}, fixed(levels[configuration][0], 4), mark && element("sup", {}, mark));
+        const part = partText(data, view, configuration);
+        return element("td", {}, fixed((levels[configuration] || partial[configuration])[0], 4), mark && element("sup", {}, mark),
+          ...(part ? [" ", element("small", { class: "part" }, part)] : []));
       };
       const name = `${data.aggregates[data.headline]} over ${month === null ? "all" : "the"} ${view.corpora.length} corpora${month === null ? "" : ` of ${month}`}`;
       return [element("tr", { class: "total" }, element("th", { scope: "row", class: "text" }, name),
-        level(a), level(b), element("td", {}, ...gapNodes(gap)), element("td", { class: "text" }, verdict(gap, first, second)))];
+        level(a), level(b), element("td", {}, ...gapNodes(gap)),
+        element("td", { class: "text" }, areWhole ? verdict(gap, first, second) : "not over the same corpora"))];
     });
   }
 

@@ -188,10 +188,9 @@
       const rank = ranks.get(row);
       const gap = minus === null || !level ? null : row === minus ? [0, 0, 0] : gapOf(row, minus);
       const part = level ? null : aggregate.partial[row];
-      const numScored = columns.filter((corpus) => row in data.levels[corpus]).length;
       const mark = level || part ? markOf(data.cells, row, columns) : null;
       const score = minus !== null ? (row === minus ? ["reference"] : gapNodes(gap)) : level ? estimateNodes(level, places, chosen.unit, mark)
-        : part ? [...estimateNodes(part, places, chosen.unit, mark), " ", element("small", { class: "part" }, `${numScored} of ${columns.length}`)] : ["–"];
+        : part ? [...estimateNodes(part, places, chosen.unit, mark), " ", element("small", { class: "part" }, partText(data, view, row))] : ["–"];
       const plotted = minus === null ? level : gap;
       const line = element("tr", { "data-configuration": row },
         element("td", { class: "rank" }, rank ? (rank[0] === rank[1] ? String(rank[0]) : `${rank[0]}–${rank[1]}`) : "–", rank && mark ? element("sup", {}, mark) : null),
@@ -297,12 +296,13 @@
     const three = (name) => [name, `${name} low`, `${name} high`];
     const labels = columns.map((corpus) => data.corpora[corpus].label);
     const table = [["model", "policy", "rank from", "rank to", ...data.optional_columns.map(({ name }) => name),
-      ...three(chosen.aggregate), ...labels.flatMap(three)]];
+      ...three(chosen.aggregate), `${chosen.aggregate} corpora`, "corpora", ...labels.flatMap(three)]];
     for (const row of rows) {
       const configuration = data.configurations[row];
       table.push([configuration.label, configuration.policy, ...(ranks.get(row) || [null, null]),
         ...data.optional_columns.map(({ name }) => name === "size" ? configuration.num_parameters : configuration[name]),
-        ...(aggregate.levels[row] || [null, null, null]),
+        ...(aggregate.levels[row] || aggregate.partial[row] || [null, null, null]),
+        columns.filter((corpus) => row in data.levels[corpus]).length, columns.length,
         ...columns.flatMap((corpus) => data.levels[corpus][row] || [null, null, null])]);
     }
     return table.map((line) => line.map(text).join(",") + "\r\n").join("");

@@ -4,6 +4,7 @@ The browser is the system's Chromium (Debian's package ``chromium``); `evalkit` 
 """
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -762,24 +763,49 @@ def test_what_one_document_cannot_say_is_no_tie(page: Page, tmp_path: Path) -> N
     expect(page.locator("tr[data-corpus=one] td").last).to_have_text("cannot be said: too few clusters")
 
 
-def test_an_aggregate_over_what_a_model_has_says_so_with_and_without_the_script(
+def test_an_aggregate_over_what_a_model_has_says_so_wherever_it_stands(
     browser: Browser, page: Page, tmp_path: Path
 ) -> None:
-    corpora = [make_corpus(name, _documents(seed, 8, source=name)) for seed, name in enumerate("abc")]
+    corpora = [
+        make_corpus(f"{name}-{month}", _documents(seed, 8, source=name, published_at=f"{month}-05"))
+        for seed, (month, name) in enumerate(itertools.product(("2026-10", "2026-11"), "ab"))
+    ]
     options = evalkit.RunOptions(output=tmp_path / "runs")
     evalkit.run(["xz", "zstd"], corpora, options=options)
-    levels = [
-        cell.metrics.bits_per_byte for cell in evalkit.run("brotli", corpora[1:], options=options).cells
-    ]
+    done = evalkit.run("brotli", [*corpora[:2], corpora[3]], options=options)
+    levels = [cell.metrics.bits_per_byte for cell in done.cells]  # of 2026-11 one of two corpora
     build_site_of(tmp_path / "runs", tmp_path / "site")
-    with new_context(browser, java_script_enabled=False) as plain:
-        texts = []
-        for reader in (plain.new_page(), page):
-            reader.goto(url(tmp_path / "site", "index.html"))
-            row = reader.locator("#leaderboard tbody tr", has_text="brotli")
-            expect(row.locator(".rank")).to_have_text("–")
-            texts.append(row.locator("[data-aggregate=macro]").inner_text())
-            ranks = reader.locator("#leaderboard tbody .rank").all_inner_texts()
-            assert len(ranks) == 3 and ranks.count("–") == 1
-    assert texts[0] == texts[1] and texts[0].endswith(" 2 of 3")
-    assert float(texts[0].split()[0].rstrip("†?")) == pytest.approx(sum(levels) / 2, abs=6e-3)
+    with new_context(browser, java_script_enabled=False) as context:
+        plain = context.new_page()
+        plain.goto(url(tmp_path / "site", "index.html"))
+        months = plain.get_by_role("region", name="Months").locator("tr", has_text="brotli")
+        whole, month = months.locator("td").all_inner_texts()
+        headline = plain.locator("#leaderboard tr", has_text="brotli").locator("[data-aggregate=macro]")
+        assert "of" not in whole and month == headline.inner_text() and month.endswith(" 1 of 2")
+        assert float(month.split()[0]) == pytest.approx(levels[2], abs=5.1e-4)
+        plain.goto(url(tmp_path / "site", "models/brotli.html"))
+        expect(plain.locator(".standing")).to_contain_text(
+            f"no rank, for it has 1 of the 2 corpora; over what it has: macro average {levels[2]:.3f}"
+        )
+
+    page.goto(url(tmp_path / "site", "index.html#month=all"))
+    row = page.locator("#leaderboard tbody tr", has_text="brotli")
+    expect(row.locator(".rank")).to_have_text("–")
+    shown = row.locator(".headline").inner_text()
+    assert shown.endswith(" 3 of 4")
+    assert float(shown.split()[0]) == pytest.approx(np.mean(levels), abs=5.1e-4)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    lines = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    parts = {line["model"]: (line["rank from"], line["macro corpora"], line["corpora"]) for line in lines}
+    assert parts["brotli"] == ("", "3", "4") and parts["xz"][1:] == ("4", "4") and parts["xz"][0]
+    [written] = [float(line["macro"]) for line in lines if line["model"] == "brotli"]
+    assert written == pytest.approx(np.mean(levels), abs=1e-6)
+
+    page.goto(url(tmp_path / "site", "compare.html#a=brotli&b=xz"))
+    totals = page.locator("#pairs tfoot tr")
+    expect(totals).to_have_count(2)
+    for total, part in zip(totals.all(), (" 1 of 2", " 3 of 4"), strict=True):
+        cells = total.locator("td").all_inner_texts()
+        assert cells[0].endswith(part) and "of" not in cells[1]
+        assert cells[2:] == ["–", "not over the same corpora"]
