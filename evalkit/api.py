@@ -85,6 +85,7 @@ def build_report(
     *,
     corpora: str | Corpus | Sequence[str | Corpus] = (),
     title: str = "evalkit",
+    address: str | None = None,
     plots: bool = True,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Built:
@@ -95,6 +96,7 @@ def build_report(
         output: the site's folder: new, empty, or that of a site that was built before and is replaced.
         corpora: whose texts the explorer shows, besides those in the store.
         title: of the site.
+        address: where it will be served, for previews of links.
         plots: whether to draw the plots that the cells allow.
         warn: told of everything that is left out.
 
@@ -114,7 +116,9 @@ def build_report(
         from evalkit.plots import draw_all
 
         figures = draw_all(scored, tell=warn)
-    return build_site(scored, Path(output), SiteOptions(loaded, title=title, figures=figures), warn=warn)
+    return build_site(
+        scored, Path(output), SiteOptions(loaded, title=title, figures=figures, address=address), warn=warn
+    )
 
 
 def _cell(value: object) -> CorpusCell | None:

@@ -32,6 +32,10 @@ def report_command(
     ] = 60,
     title: Annotated[str, typer.Option("--title", help="Name of the site.")] = "evalkit",
     docs: DocsOption = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Where the site will be served, https://…: for previews of links."),
+    ] = None,
     with_plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots that the cells allow.")
     ] = True,
@@ -44,11 +48,13 @@ def report_command(
     from evalkit.analysis.results import read_results
     from evalkit.cells.object_store import is_url
     from evalkit.corpora.store import load_corpora
-    from evalkit.report import SiteOptions, build_site, check_output, docs_files
+    from evalkit.report import SiteOptions, build_site, check_output, checked_address, docs_files
 
     def warn(text: str) -> None:
         show(text, err=True)
 
+    if address is not None:
+        checked_address(address, "--address")
     check_output(output, None if is_url(results) else Path(results))
     docs_files(docs)
     loaded = load_corpora(comma_list(joined(corpora)))  # told before anything is drawn
@@ -58,7 +64,7 @@ def report_command(
         from evalkit.plots import draw_all
 
         figures = draw_all(scored, tell=warn)
-    options = SiteOptions(loaded, explorer_documents, title, figures, docs)
+    options = SiteOptions(loaded, explorer_documents, title, figures, docs, address)
     built = build_site(scored, output, options, warn=warn)
     show(
         f"{built.output}/index.html: models: {built.num_models}, corpora: {built.num_corpora}, "

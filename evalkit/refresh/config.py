@@ -10,12 +10,14 @@ from evalkit.contact import check_contact
 from evalkit.corpora.gates import Limits, parse_limits
 from evalkit.errors import UsageError, unknown_name
 from evalkit.files import parse_toml, plain_file_text, slug
+from evalkit.report.preview import checked_address
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 WINDOWS = ("half-month", "month")
 _MAX_DELAY_DAYS = 366
 _KEYS = {
     "title": str,
+    "address": str,
     "results": str,
     "policies": list,
     "token_bits": bool,
@@ -58,6 +60,8 @@ class LeaderboardConfig:
     """What a leaderboard is made of."""
 
     title: str
+    address: str | None
+    """Where the site is served, for previews of links."""
     results: Path
     """Folder of ``cells`` and ``corpora``."""
     policies: tuple[str, ...]
@@ -112,6 +116,7 @@ def read_config(path: Path) -> LeaderboardConfig:
     _check_table(models, _MODEL_KEYS, f"{path}, models")
     config = LeaderboardConfig(
         title=content.get("title", "evalkit"),
+        address=content.get("address"),
         results=path.parent / content.get("results", "results"),
         policies=_strings(content, "policies", str(path)) or (DEFAULT_POLICY,),
         token_bits=content.get("token_bits", True),
@@ -154,6 +159,8 @@ def _check_values(config: LeaderboardConfig, path: Path) -> None:
     """Refuse values that have the right type and no meaning."""
     if config.contact is not None:
         check_contact(config.contact, f"{path}: contact")
+    if config.address is not None:
+        checked_address(config.address, f"{path}: address")
     if not config.sources or not config.models:
         raise UsageError(f"{path}: name at least one model (models.always) and one source ([[sources]])")
     names = [source.source for source in config.sources]

@@ -198,7 +198,8 @@ def site(
     docs_files(docs)
     results = with_current_records(read_results(cells, warn=tell), (), warn=tell)
     figures = draw_all(results, benchmarks=config.results, anchors=config.anchors, tell=tell)
-    build_site(results, output, SiteOptions(title=config.title, figures=figures, docs=docs), warn=tell)
+    options = SiteOptions(title=config.title, figures=figures, docs=docs, address=config.address)
+    build_site(results, output, options, warn=tell)
     return [figure.name for figure in figures]
 
 

@@ -6,6 +6,7 @@ them. The pages need no server and no network, and can be read without JavaScrip
 """
 
 from evalkit.report.placing import check_output
+from evalkit.report.preview import checked_address
 from evalkit.report.site import SiteOptions, build_site, docs_files
 
-__all__ = ["SiteOptions", "build_site", "check_output", "docs_files"]
+__all__ = ["SiteOptions", "build_site", "check_output", "checked_address", "docs_files"]

@@ -13,14 +13,16 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.report import explorer_data
 from evalkit.report.corpus_page import corpus_page
 from evalkit.report.explorer_pages import write_explorer
-from evalkit.report.front_page import cell_links, front_page
+from evalkit.report.front_page import FrontPage, cell_links, front_page
 from evalkit.report.leaderboard_data import leaderboard_data
 from evalkit.report.losses_page import write_losses
 from evalkit.report.model_page import model_page
 from evalkit.report.pages import Pages, cell_file
+from evalkit.report.preview import CARD_FILE, MAX_ROWS, CardRow, card
 from evalkit.report.probes import probe_groups
 from evalkit.report.published_page import all_tables
 from evalkit.report.quantisation import quantisation_table
+from evalkit.report.shown import rank_text
 from evalkit.report.sources import Background
 from evalkit.report.writer import Writer, shown_deep, shown_fields
 from evalkit.scoring.policy import POLICIES
@@ -52,6 +54,7 @@ def write(
     front = front_page(pages)
     quantised = quantisation_table(pages)
     writer.page("index.html", "leaderboard.html", ["leaderboard.js"], **front._asdict(), quantised=quantised)
+    writer.bytes(CARD_FILE, _card(pages, front, writer.title))
     data = leaderboard_data(board, pages.rows(), pages.columns())
     writer.data(
         "data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages), "losses": _by_text(losses)})
@@ -83,6 +86,26 @@ def write(
         is_near_only=near_only,
     )
     return len(explored)
+
+
+def _card(pages: Pages, front: FrontPage, title: str) -> bytes:
+    """The picture of the board as it opens."""
+    month = f" of {front.month}" if front.month else ""
+    models = "1 model" if front.num_models == 1 else f"{front.num_models} models"
+    corpora = "1 corpus" if len(front.columns) == 1 else f"{len(front.columns)} corpora"
+    rows = []
+    if (opening := pages.opening) is not None:
+        levels = opening.view.levels[HEADLINE]
+        rows = [
+            CardRow(rank_text(opening.ranks[index]), pages.row(index).label, levels[index])
+            for index in opening.order[:MAX_ROWS]
+        ]
+    return card(
+        title,
+        f"bits per byte on dated text{month}, lower is better",
+        rows,
+        f"{models}, {corpora}, policy {front.policy}",
+    )
 
 
 def _write_probes(writer: Writer, board: Leaderboard, warn: Callable[[str], None]) -> None:

@@ -21,6 +21,7 @@ from evalkit.errors import UsageError
 from evalkit.models.catalog import CatalogEntry
 from evalkit.report import content
 from evalkit.report.placing import check_output, placed
+from evalkit.report.preview import checked_address
 from evalkit.report.sources import Background, find_backgrounds
 from evalkit.report.writer import Provenance, Writer
 from evalkit.version import __version__
@@ -38,6 +39,19 @@ class SiteOptions:
     figures: Sequence[SiteFigure] = ()
     docs: str | None = None
     """The documentation that all pages link: its address, or the folder of its pages, which is copied."""
+    address: str | None = None
+    """Where the site will be served, for previews of links: programs want a picture's whole address."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            UsageError: a negative number of documents, or no address of the web.
+        """
+        if self.num_explorer_documents < 0:
+            raise UsageError(f"{self.num_explorer_documents} documents for the explorer: give 0 or more")
+        if self.address is not None:
+            object.__setattr__(self, "address", checked_address(self.address, "address"))
 
 
 class Built(NamedTuple):
@@ -77,8 +91,6 @@ def build_site(
     from evalkit.models.catalog import load_catalog
 
     options = options or SiteOptions()
-    if options.num_explorer_documents < 0:
-        raise UsageError(f"{options.num_explorer_documents} documents for the explorer: give 0 or more")
     check_output(output, results.folder)
     docs = docs_files(options.docs)
     named = load_corpora(options.corpora)
@@ -94,6 +106,7 @@ def build_site(
             _provenance(results, warn),
             has_plots=bool(options.figures),
             docs_link="docs/index.html" if docs else options.docs,
+            address=options.address,
         )
         num_explored = content.write(
             writer, board, backgrounds, catalog, num_documents=options.num_explorer_documents, warn=warn

@@ -6,6 +6,7 @@ import hashlib
 import importlib.resources
 import itertools
 import json
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,7 @@ from evalkit.analysis.results import LeftOut
 from evalkit.analysis.site_listing import SITE_LISTING, SiteListing, listing_text
 from evalkit.audit.result import ModelAudit
 from evalkit.files import naming
+from evalkit.report.preview import CARD_FILE, HEIGHT, WIDTH
 from evalkit.report.text import number, parameters, visible, web_link
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ PROOF_MARK = "documents of it were coded by the model and decoded again to the l
 AUDIT_MARK = "the model failed its audit, and was scored all the same"
 LITERAL_MARK = (
     "some documents spelled as they stand, for the tokens its tokenizer gives lose something of them"
+)
+
+
+# Three bars of a board, in a colour that is seen on light and dark.
+_ICON = "data:image/svg+xml," + urllib.parse.quote(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#3b8bd6" '
+    'd="M1 2h6v3H1zM1 6.5h10v3H1zM1 11h14v3H1z"/></svg>',
+    safe=":/='",
 )
 
 
@@ -57,16 +67,22 @@ class Writer:
         *,
         has_plots: bool,
         docs_link: str | None = None,
+        address: str | None = None,
     ) -> None:
         self.folder = folder
+        self.title = title
         self.audits = provenance.audits
         self._digests: dict[str, str] = {}
         self._environment = _templates()
         self._environment.globals |= {
             "site_title": title,
+            "site_description": "How many bits models need for each byte of dated text; lower is better.",
             "provenance": provenance,
             "has_plots": has_plots,
             "docs_link": docs_link,
+            "address": address,
+            "card_file": CARD_FILE,
+            "card_size": (WIDTH, HEIGHT),
             "num_neighbors": NUM_NEIGHBORS,
             "marks": {"*": LOSSY_MARK, "‡": LITERAL_MARK, "✓": PROOF_MARK, "⚠": AUDIT_MARK, **MARKS},
         }
@@ -172,7 +188,7 @@ def _templates() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"web_link": web_link}
+    environment.globals |= {"web_link": web_link, "icon": _ICON}
     environment.filters |= {
         "number": number,
         "parameters": parameters,

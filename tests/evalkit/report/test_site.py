@@ -11,6 +11,7 @@ from urllib.parse import unquote, urldefrag
 
 import lxml.html
 import numpy as np
+import PIL.Image
 import pytest
 from typer.testing import CliRunner
 
@@ -75,7 +76,9 @@ def test_every_link_leads_somewhere(small: Small) -> None:
             else:
                 assert fragment in ids, f"{path}: {href}"
         # Everything is inside: no sheet, script, font or picture from anywhere.
-        assert not tree.xpath("//link | //script[@src] | //iframe | //@style | //@onclick")
+        assert not tree.xpath(
+            "//link[not(starts-with(@href, 'data:'))] | //script[@src] | //iframe | //@style | //@onclick"
+        )
         for source in tree.xpath("//img/@src"):
             assert (path.parent / source).is_file() and source.startswith("plots/")
 
@@ -165,6 +168,38 @@ def test_every_page_links_the_documentation_where_there_is_one(tmp_path: Path) -
     for nothing in ("javascript:alert(1)", str(built)):
         with pytest.raises(UsageError, match=r"--docs .* `make docs` builds"):
             build_site_of(tmp_path / "runs", tmp_path / "site", SiteOptions(docs=nothing))
+
+
+def test_every_page_has_an_icon_and_a_picture_of_the_board(tmp_path: Path) -> None:
+    def tags(path: Path) -> dict[str, str]:
+        head = lxml.html.fromstring(path.read_bytes()).find("head")
+        assert head is not None
+        [icon] = head.xpath("link[@rel='icon']/@href")
+        kind, _, drawn = icon.partition(",")
+        assert kind == "data:image/svg+xml" and lxml.html.fromstring(unquote(drawn)).tag == "svg"
+        return {node.get("property"): node.get("content") for node in head.xpath("meta[@property]")}
+
+    tiny_run(tmp_path / "runs")
+    title = '"><b>\u202e 文字 ' + "long " * 99
+    build_site_of(tmp_path / "runs", tmp_path / "site", SiteOptions(title=title))
+    pages = sorted((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 8
+    for page in pages:
+        picture = page.parent / tags(page)["og:image"]
+        assert picture.resolve() == (tmp_path / "site" / "card.png").resolve()
+        assert "og:url" not in tags(page) and tags(page)["og:title"].endswith(visible(title))
+    image = PIL.Image.open(tmp_path / "site" / "card.png").convert("RGB")
+    size = tuple(int(tags(pages[0])[f"og:image:{end}"]) for end in ("width", "height"))
+    assert image.size == size == (1200, 630)
+    accent = (np.asarray(image)[200:, 900:] == (11, 90, 168)).all(axis=2).any(axis=1)
+    assert np.count_nonzero(np.diff(accent.astype(int)) == 1) == 2  # a dot for each model
+    build_site_of(tmp_path / "runs", tmp_path / "site", SiteOptions(address="https://e.org/board"))
+    shown = tags(tmp_path / "site" / "models" / "xz.html")
+    assert shown["og:image"] == "https://e.org/board/card.png"
+    assert shown["og:url"] == "https://e.org/board/models/xz.html"
+    for nothing in ("e.org", "javascript:alert(1)", "https://e.org/#a", "https://[/", "https://e.org/ a", ""):
+        with pytest.raises(UsageError, match="is no address of the web"):
+            build_site_of(tmp_path / "runs", tmp_path / "site", SiteOptions(address=nothing))
 
 
 def test_a_corpus_that_is_not_in_the_store_is_named(tmp_path: Path) -> None:
