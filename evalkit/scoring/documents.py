@@ -4,6 +4,7 @@ What is paid for is decided in `evalkit.scoring.policy`; this module only decide
 computed, which must not change a document's bits beyond 1e-5 relative in float32.
 """
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -19,9 +20,9 @@ from evalkit.models.prefixes import WITH_CONTEXT, Prefix, prefix_under
 from evalkit.models.protocol import Codec, Model, TokenModel
 from evalkit.scoring.batch_costs import ScoredBatch, scored_batches
 from evalkit.scoring.batches import Piece
-from evalkit.scoring.encoding import encode_document
+from evalkit.scoring.encoding import EncodedDocument, encode_document
 from evalkit.scoring.log import NoLog, ScoreLog
-from evalkit.scoring.policy import HARNESS_POLICY, windows
+from evalkit.scoring.policy import HARNESS_POLICY, check_request_fits, windows
 from evalkit.scoring.tokens import Tokens, TokenSpool
 from evalkit.scoring.workers import num_suited_workers
 
@@ -170,15 +171,14 @@ class _Scoring:
 
     def pieces(self) -> Iterator[Piece]:
         """The windows of all documents, the longest document first, each encoded when its turn comes."""
+        self._check_requests_fit()
         order = sorted(range(len(self._documents)), key=lambda index: -self._documents[index].num_read_bytes)
         for index in order:
             document = self._documents[index]
             if index in self.scores and self.scores[index].lossy is not None:
                 continue
             try:
-                encoding = encode_document(
-                    self._model.encode, document, self._policy, self._model.identity.name
-                )
+                encoding = self._encode(document)
             except LossyTextError as error:
                 self._finish(index, DocumentScore(document, None, None, lossy=str(error)))
                 continue
@@ -198,6 +198,21 @@ class _Scoring:
                 if not cut:  # nothing to pay for: no token, or a single one under the uncheatable policy
                     self._close(index)
             yield from (Piece(index, window) for window in cut)
+
+    def _encode(self, document: Document) -> EncodedDocument:
+        return encode_document(self._model.encode, document, self._policy, self._model.identity.name)
+
+    def _check_requests_fit(self) -> None:
+        """Refuse a request that is too long now: its turn may come after hours."""
+        limit = self._model.context_limit
+        if self._policy != HARNESS_POLICY or limit is None:
+            return
+        for index, document in enumerate(self._documents):
+            # So few bytes make no more tokens than the limit has; SentencePiece adds one of its own.
+            if document.context is None or document.num_bytes < limit or index in self.scores:
+                continue
+            with contextlib.suppress(LossyTextError):  # left out and named when its turn comes
+                check_request_fits(len(self._encode(document).ids), limit)
 
     def batches(self, num_workers: int) -> Iterator[ScoredBatch]:
         """The batches of `pieces`; see `scored_batches`."""

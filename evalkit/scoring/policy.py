@@ -132,6 +132,19 @@ def check_reads_contexts(policy: str, corpora: "Iterable[Corpus]") -> None:
             )
 
 
+def check_request_fits(num_tokens: int, limit: int | None) -> None:
+    """Refuse a continuation that lm-evaluation-harness does not score in one forward pass.
+
+    Raises:
+        ScoringError: it has more tokens than the model has positions.
+    """
+    if limit is not None and num_tokens > limit:
+        raise ScoringError(
+            f"a continuation of {num_tokens} tokens is longer than a context of {limit}, which "
+            "lm-evaluation-harness refuses as well; take --policy document"
+        )
+
+
 def no_context_text(policy: str) -> str:
     """Why a policy refuses a document with a context, and what to do."""
     return f"policy {policy} knows none; take --policy {' or '.join(CONTEXT_POLICIES)}"
@@ -257,11 +270,7 @@ def _uncheatable_2025_12(ids: Ids, start: Start, limit: int | None) -> list[Wind
 def _request(ids: Ids, start: Start, limit: int | None) -> list[Window]:
     import numpy as np
 
-    if limit is not None and len(ids) > limit:
-        raise ScoringError(
-            f"a continuation of {len(ids)} tokens is longer than a context of {limit}, which "
-            "lm-evaluation-harness refuses as well; take --policy document"
-        )
+    check_request_fits(len(ids), limit)
     context = np.concatenate((start.document, start.context))
     num_read = len(context) if limit is None else min(len(context), limit + 1 - len(ids))
     return [Window(context[len(context) - num_read :], ids, 0)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,10 @@ from evalkit.runner.options import RunOptions
 from evalkit.scoring.documents import score_documents
 from evalkit.scoring.encoding import encode_document
 from evalkit.scoring.policy import windows
+from tests.support import gguf_files
+from tests.support.completions_server import CompletionsServer
+from tests.support.hub_server import serving
+from tests.support.llamacpp_server import llamacpp_server
 from tests.support.rwkv7_files import TINY
 from tests.support.tiny_models import (
     TEXTS,
@@ -83,6 +88,59 @@ def test_requests_of_rwkv7_cost_what_the_harness_makes_of_them() -> None:
     scores = score_documents(harness.model, conditional(*FORMATS.values()), "lm-eval")
     nats = [score.total_bits * math.log(2) for score in scores if score.total_bits is not None]
     assert nats == pytest.approx(harness_nats(harness), rel=1e-6)
+
+
+CONDITIONAL = [
+    *FORMATS.values(),
+    ("   \n", " Paris"),  # nothing but white space, which lm-eval does not read
+    ("\x00\x01", "a\x00"),
+    ("x" * 99, " y" * 99),
+]
+
+
+def bits_of(spec: str) -> list[float | None]:
+    """Bits under both policies."""
+    model = load_model(spec, max_context=100)
+    documents = conditional(*CONDITIONAL)
+    # lm-eval refuses a continuation beyond the context, and of a model without a BOS a text without a context.
+    requests = [document for document in documents[:-1] if (document.context or "").strip()]
+    scores = [
+        *score_documents(model, documents, "document"),
+        *score_documents(model, requests, "lm-eval"),
+    ]
+    return [score.total_bits for score in scores]
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_a_file_costs_the_same_by_every_loader(adds_bos: bool, tmp_path: Path) -> None:
+    """Computed exactly, by llama.cpp, which rounds, and by its server."""
+    extra = {"tokenizer.ggml.add_bos_token": adds_bos}
+    path = gguf_files.random_model(tmp_path / "model.gguf", "llama", extra=extra)
+    expected = bits_of(f"gguf:{path}")
+    with llamacpp_server(path) as url:
+        assert bits_of(f"openai:{url}/v1") == pytest.approx(expected, rel=1e-5)
+    assert bits_of(f"llamacpp:{path}") == pytest.approx(expected, rel=5e-3)
+
+
+def test_a_served_checkpoint_costs_what_it_costs_here() -> None:
+    with serving(CompletionsServer()) as server:
+        assert bits_of(server.spec) == pytest.approx(bits_of("llama-nano"), rel=1e-5)
+
+
+def test_rwkv7_costs_the_same_from_a_gguf_file(tmp_path: Path) -> None:
+    tensors = torch.load(TINY, weights_only=True)
+    arrays = {name: tensor.float().numpy() for name, tensor in tensors.items()}
+    path = gguf_files.write_rwkv7(tmp_path / "model.gguf", arrays, world=False)
+    assert bits_of(f"gguf:{path}") == pytest.approx(bits_of(f"rwkv7:{TINY}"), rel=1e-6)
+
+
+def test_a_request_that_is_too_long_is_refused_before_anything_is_scored() -> None:
+    model = BigramModel(context_limit=8)
+    documents = conditional(("a" * 50, "b"), ("a", "b" * 9))  # the longer one would be scored first
+    with pytest.raises(ScoringError, match="a continuation of 9 tokens is longer than a context of 8"):
+        score_documents(model, documents, "lm-eval")
+    assert model.num_calls == 0
+    assert len(score_documents(model, documents, "document")) == 2
 
 
 TEXT = st.text("ab \né", max_size=12)
