@@ -48,8 +48,6 @@ def training_runs(
 ) -> list[TrainingRun]:
     """The runs whose checkpoints were scored under a policy, by name.
 
-    One run in several precisions, contexts or prefixes makes as many.
-
     Args:
         results: the cells.
         policy: of the cells.
@@ -58,6 +56,26 @@ def training_runs(
 
     Raises:
         UsageError: a name is none, or no cell is of a checkpoint.
+    """
+    runs = runs_of_policy(results, policy, warn=warn)
+    if not runs:
+        raise UsageError(
+            f"{results.folder}: no cell under the policy {policy} is of a checkpoint whose step is known; "
+            "score some by names such as step-1000 or checkpoint-500"
+        )
+    labels = [run.name for run in runs]
+    for wish in names:
+        if wish not in labels:
+            raise unknown_name("run", wish, labels, f"There are: {', '.join(labels)}.")
+    return [run for run in runs if not names or run.name in names]
+
+
+def runs_of_policy(
+    results: Results, policy: str, *, warn: Callable[[str], None] = lambda _: None
+) -> list[TrainingRun]:
+    """The same, all of them; none where no cell is of a checkpoint.
+
+    One run in several precisions, contexts or prefixes makes as many.
     """
     groups: dict[tuple[str, str], dict[int, Checkpoint]] = {}
     for index, row in enumerate(results.configurations):
@@ -76,23 +94,13 @@ def training_runs(
     settings: dict[str, int] = {}
     for name, _ in groups:
         settings[name] = settings.get(name, 0) + 1
-    runs = [
+    return [
         TrainingRun(
             name if settings[name] == 1 else f"{name} ({setting})",
             tuple(of_run[step] for step in sorted(of_run)),
         )
         for (name, setting), of_run in sorted(groups.items())
     ]
-    if not runs:
-        raise UsageError(
-            f"{results.folder}: no cell under the policy {policy} is of a checkpoint whose step is known; "
-            "score some by names such as step-1000 or checkpoint-500"
-        )
-    labels = [run.name for run in runs]
-    for wish in names:
-        if wish not in labels:
-            raise unknown_name("run", wish, labels, f"There are: {', '.join(labels)}.")
-    return [run for run in runs if not names or run.name in names]
 
 
 def _setting(row: ModelConfiguration) -> str:

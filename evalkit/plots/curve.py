@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evalkit.analysis.curves import Curve, CurveOptions, curves
 from evalkit.analysis.estimates import Estimate
@@ -17,6 +18,10 @@ from evalkit.plots.scores import Source, Warn, results_of, silent
 _NUM_PLACES = 60
 """At which a law is drawn."""
 _MANY_POINTS = 40
+_MANY_DECADES = 1000
+"""Of the last place over the first."""
+_SHORT = 1e6
+"""Places below it are written out."""
 
 
 @styled
@@ -74,12 +79,22 @@ def draw_curves(computed: Sequence[Curve], options: CurveOptions, *, warn: Warn 
                 ends.append(_draw(panel, each, names.index(each.run.name), options.fit_from or 0.0))
         xs = [point.x for each in drawn if each.subject == subject for point in each.points]
         if min(xs) > 0 and max(xs) / min(xs) >= 8:
-            panel.set_xscale("log")
+            _spread_by_logarithm(panel, max(xs) / min(xs))
         panel.set_title(subject, loc="left", fontweight="bold")
         panel.set_xlabel(AXES[options.axis])
         panel.set_ylabel(BITS_AXIS)
         label_ends(panel, ends)
     return figure
+
+
+def _spread_by_logarithm(axes: Axes, span: float) -> None:
+    """An axis of powers of ten, with places between them where there are few; matplotlib's labels are TeX."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if span >= _MANY_DECADES else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda place, _: f"{place:,.0f}" if place < _SHORT else f"{place:g}")
+    )
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _bounded(computed: Sequence[Curve], warn: Warn) -> list[Curve]:

@@ -24,6 +24,7 @@ from evalkit.report.published_page import all_tables
 from evalkit.report.quantisation import quantisation_table
 from evalkit.report.shown import rank_text
 from evalkit.report.sources import Background
+from evalkit.report.training_page import Training, write_training
 from evalkit.report.writer import Writer, shown_deep, shown_fields
 from evalkit.scoring.policy import POLICIES
 from evalkit.stats import CONFIDENCE, MIN_CLUSTERS, NUM_RESAMPLES, SEED
@@ -36,6 +37,7 @@ def write(
     catalog: Mapping[str, CatalogEntry],
     *,
     num_documents: int,
+    training: Training,
     warn: Callable[[str], None],
 ) -> int:
     """Write everything; returns how many corpora the explorer has.
@@ -46,6 +48,7 @@ def write(
         backgrounds: per corpus, what is known of it beyond its cells.
         catalog: see `evalkit.models.catalog.load_catalog`.
         num_documents: how many documents of a corpus the explorer can open at most.
+        training: what the page of training runs shows.
         warn: told of what is left out.
     """
     pages = Pages(board, backgrounds, catalog, writer.audits)
@@ -69,6 +72,7 @@ def write(
     choice = {"rows": pages.rows(), "chosen": chosen, "is_near_only": near_only}
     writer.page("compare.html", "compare.html", ["compare.js"], **choice)
     _write_probes(writer, board, warn)
+    write_training(writer, pages, training)
     if writer.audits:
         writer.page("audits.html", "audits.html", audits=writer.audits)
     writer.page("published.html", "published.html", tables=all_tables(pages))

@@ -1,7 +1,7 @@
 """The site as a whole: from a folder of cells to a folder of pages."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from evalkit.report import content
 from evalkit.report.placing import check_output, placed
 from evalkit.report.preview import checked_address
 from evalkit.report.sources import Background, find_backgrounds
+from evalkit.report.training_page import training_of
 from evalkit.report.writer import Provenance, Writer
 from evalkit.version import __version__
 
@@ -99,22 +100,34 @@ def build_site(
     catalog = load_catalog()
     board = _numbers(results, backgrounds, catalog)
     _tell_who_is_paired(board, warn)
+    training = training_of(results, options.figures, warn=warn)
     with placed(output) as folder:
         writer = Writer(
             folder,
             options.title,
             _provenance(results, warn),
             has_plots=bool(options.figures),
+            has_training=bool(training.curves),
             docs_link="docs/index.html" if docs else options.docs,
             address=options.address,
         )
         num_explored = content.write(
-            writer, board, backgrounds, catalog, num_documents=options.num_explorer_documents, warn=warn
+            writer,
+            board,
+            backgrounds,
+            catalog,
+            num_documents=options.num_explorer_documents,
+            training=training,
+            warn=warn,
         )
         _write_figures(writer, options.figures)
         for name, path in docs.items():
             writer.bytes(f"docs/{name}", path.read_bytes())
         files = writer.finish()
+    return _built(output, results, files, num_explored)
+
+
+def _built(output: Path, results: Results, files: Collection[str], num_explored: int) -> Built:
     return Built(
         output,
         num_files=len(files) + 1,

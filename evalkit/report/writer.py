@@ -66,6 +66,7 @@ class Writer:
         provenance: Provenance,
         *,
         has_plots: bool,
+        has_training: bool = False,
         docs_link: str | None = None,
         address: str | None = None,
     ) -> None:
@@ -79,6 +80,7 @@ class Writer:
             "site_description": "How many bits models need for each byte of dated text; lower is better.",
             "provenance": provenance,
             "has_plots": has_plots,
+            "has_training": has_training,
             "docs_link": docs_link,
             "address": address,
             "card_file": CARD_FILE,

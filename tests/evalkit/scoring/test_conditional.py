@@ -102,7 +102,7 @@ def bits_of(spec: str) -> list[float | None]:
     """Bits under both policies."""
     model = load_model(spec, max_context=100)
     documents = conditional(*CONDITIONAL)
-    # lm-eval refuses a continuation beyond the context, and of a model without a BOS a text without a context.
+    # lm-eval refuses a continuation beyond the context, and without a BOS a text without a context.
     requests = [document for document in documents[:-1] if (document.context or "").strip()]
     scores = [
         *score_documents(model, documents, "document"),
