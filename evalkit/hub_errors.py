@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -30,6 +31,15 @@ class HubRepository(NamedTuple):
     def label(self) -> str:
         """What messages call it."""
         return f"the dataset {self.name}" if self.kind == "dataset" else self.name
+
+
+def bars_on_terminals_only() -> None:
+    """Let the hub's client draw no progress bars where stderr is none, unless its own variable says so."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
+        disable_progress_bars()
 
 
 @contextlib.contextmanager

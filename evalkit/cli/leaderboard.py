@@ -79,6 +79,20 @@ def crawl_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     crawl(settings, window, tell=_tell)
 
 
+@app.command("fetch")
+def fetch_command(config: _Config = _DEFAULT) -> None:
+    """Bring the published corpora that the store lacks into it, from the dataset that the file names."""
+    from evalkit.refresh.config import read_config
+    from evalkit.refresh.dataset import fetch
+
+    settings = read_config(config)
+    if settings.dataset is None:
+        _tell(f"{config} names no dataset: nothing to fetch")
+        return
+    fetched = fetch(settings, tell=_tell)
+    show(f"{len(fetched.whole)} corpora fetched, {len(fetched.partial)} in part")
+
+
 @app.command("check")
 def check_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
     """Check the window's corpora against the previous window's. Exits with 1 if a gate is not passed."""
@@ -92,21 +106,32 @@ def check_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
 
 @app.command("publish")
 def publish_command(config: _Config = _DEFAULT, date: _Date = None) -> None:
-    """Keep manifest, profile and list of documents of the corpora that pass. Exits with 1 if one does not."""
+    """Keep manifest, profile and list of documents of the corpora that pass, and push them to the dataset.
+
+    Texts are pushed where licenses allow it and the file names a dataset. Exits with 1 if one does not pass.
+    """
     _publish(config, date)
 
 
 def _publish(config: Path, date: str | None) -> None:
-    from evalkit.errors import CorpusError
+    from evalkit.errors import CorpusError, EvalkitError
     from evalkit.refresh.corpora import gate, publish
+    from evalkit.refresh.dataset import push
 
     settings, window = _read(config, date)
     gated = gate(settings, window)
     _print_gates(gated)
-    publish(settings, gated, tell=show)
+    problems = []
+    for keep in (lambda: publish(settings, gated, tell=show), lambda: push(settings, tell=show)):
+        try:
+            keep()
+        except EvalkitError as error:  # what was published is pushed, whatever else could not be
+            problems.append(str(error))
     refused = [gated_corpus.name for gated_corpus in gated if not gated_corpus.passed]
     if refused:
-        raise CorpusError(f"not published: {', '.join(refused)}; the gates that failed stand above")
+        problems.append(f"not published: {', '.join(refused)}; the gates that failed stand above")
+    if problems:
+        raise CorpusError("; ".join(problems))
 
 
 @app.command("score")
@@ -129,7 +154,7 @@ def backfill_command(
     ] = None,
     config: _Config = _DEFAULT,
 ) -> None:
-    """Score models on every published corpus whose texts are in the store, as far as that is not done yet."""
+    """Score models on every published corpus whose texts are in the store or the dataset."""
     import sys
 
     from evalkit.errors import UsageError
@@ -210,7 +235,10 @@ def refresh_command(
         raise UsageError("--push pushes a commit: add --commit")
     date = date or dt.datetime.now(dt.UTC).date().isoformat()  # one window, also past midnight
     settings, window = _read(config, date)
-    steps: dict[str, Callable[[], None]] = {
+    steps: dict[str, Callable[[], None]] = {}
+    if settings.dataset is not None:
+        steps["fetch"] = lambda: fetch_command(config)  # a crawl leaves out what earlier windows have
+    steps |= {
         "crawl": lambda: crawl_command(config, date),
         "publish": lambda: _publish(config, date),
         "score": lambda: score_command(config, date, hardware),

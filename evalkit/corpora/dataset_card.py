@@ -2,10 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from evalkit.corpora.document import UNKNOWN, Corpus
-from evalkit.corpora.licenses import Terms, normalise, terms
+from evalkit.corpora.document import UNKNOWN, Corpus, Manifest
+from evalkit.corpora.licenses import Terms, may_republish, normalise, terms
+
+if TYPE_CHECKING:
+    import jinja2
 
 # What a dataset card may say (the Hub's documentation, "Licenses"); everything else is "other".
 _HUB_LICENSES = {
@@ -90,6 +94,44 @@ Left out, and why:
 dates are UTC, `extractor` is what made the text out of the page. `corpus.json` has all of this for programs.
 """
 
+_COLLECTION_TEMPLATE = """\
+# {{ repo }}
+
+Corpora of a leaderboard in bits per byte: dated documents of one window each, published after the models \
+that are measured on them.
+
+COMMIT stands for the commit of this repository, 40 hex digits. A published corpus does not change; more \
+come with time.
+
+All texts of one kind that may be published, and what stands for those that may not (URL, date, license, \
+length and SHA-256):
+
+```python
+datasets.load_dataset("{{ repo }}", "{{ config }}", split="test", revision=COMMIT)
+```
+
+One corpus, stored for `evalkit run`; what is not here is fetched from where it was published, and every \
+text is checked:
+
+```
+evalkit corpora rebuild hub:{{ repo }}/{{ manifests[0].name | cell }}@COMMIT
+```
+
+Every document has its own license, in the column `license`; attribution is by `url`, `title` and `license`. \
+A license of programs asks that its notice goes with every copy: the words of license ID stand at \
+`https://spdx.org/licenses/ID.html`, who holds the copyright at the document's `url`. If you hold the rights \
+to a document and want it to be taken out, open a discussion in this repository.
+
+| corpus | published | documents | with text | bytes of text | SHA-256 |
+|---|---|---:|---:|---:|---|
+{% for manifest in manifests -%}
+| {{ manifest.name | cell }} | {{ manifest.date_from or "" }} to {{ manifest.date_to or "" }} \
+| {{ "{:,}".format(manifest.num_documents) }} | {{ "{:,}".format(num_published(manifest)) }} \
+| {{ "{:,}".format(manifest.num_bytes) }} | `{{ manifest.sha256[:16] }}` |
+{% endfor %}
+"""
+_DAY = re.compile(r"-\d{4}-\d\d-\d\d")
+
 
 def dataset_card(corpus: Corpus, repo: str, published: Sequence[bool], file_name: str) -> str:
     """The content of README.md: YAML metadata and Markdown.
@@ -100,8 +142,6 @@ def dataset_card(corpus: Corpus, repo: str, published: Sequence[bool], file_name
         published: for every document whether its text is.
         file_name: of the Parquet files in the folders ``data`` and ``manifest``.
     """
-    from huggingface_hub import DatasetCardData
-
     configs: list[dict[str, object]] = [
         {"config_name": name, "data_files": [{"split": "test", "path": f"{folder}/{file_name}"}]}
         for name, folder, has_text in (("default", "data", True), ("manifest", "manifest", False))
@@ -111,42 +151,96 @@ def dataset_card(corpus: Corpus, repo: str, published: Sequence[bool], file_name
     licenses = {normalise(document.license) or UNKNOWN for document in corpus.documents}
     primary = {re.split("[-_]", document.language or "")[0].lower() for document in corpus.documents}
     languages = sorted(tag for tag in primary if re.fullmatch("[a-z]{2,3}", tag))  # not "simple"
+    front = _metadata(corpus.name, licenses, languages, len(corpus.documents), configs)
+    return f"---\n{front}\n---\n\n{_page(corpus, repo, published)}"
+
+
+def collection_card(manifests: Sequence[Manifest], repo: str, file_name: str) -> str:
+    """The content of README.md of a repository of several corpora.
+
+    Corpora that are called alike but for their day are one config, which new ones join by their names.
+
+    Args:
+        manifests: of all corpora, at least one.
+        repo: ``OWNER/NAME`` on the Hub.
+        file_name: of the Parquet files in a corpus's folders ``data`` and ``manifest``.
+    """
+    manifests = sorted(manifests, key=lambda manifest: manifest.name)
+    patterns: dict[str, str] = {}
+    for manifest in manifests:
+        for folder, has_text in (("data", True), ("manifest", False)):
+            if has_text in map(may_republish, manifest.licenses):
+                kind = _DAY.sub("", manifest.name) + ("" if has_text else "-manifest")
+                any_day = _DAY.sub("-????-??-??", manifest.name)
+                patterns[kind] = f"{any_day}/{folder}/{file_name}"
+    configs: list[dict[str, object]] = [
+        {"config_name": kind, "data_files": [{"split": "test", "path": pattern}]}
+        for kind, pattern in sorted(patterns.items())
+    ]
+    licenses = {normalise(name) or UNKNOWN for manifest in manifests for name in manifest.licenses}
+    num_documents = sum(manifest.num_documents for manifest in manifests)
+    front = _metadata(repo, licenses, None, num_documents, configs)
+    page = _environment().from_string(_COLLECTION_TEMPLATE)
+    content = page.render(manifests=manifests, repo=repo, config=min(patterns), num_published=_num_published)
+    return f"---\n{front}\n---\n\n{content}"
+
+
+def _num_published(manifest: Manifest) -> int:
+    """How many of a corpus's documents anybody may publish."""
+    return sum(count for license, count in manifest.licenses.items() if may_republish(license))
+
+
+def _metadata(
+    title: str,
+    licenses: Collection[str],
+    languages: list[str] | None,
+    num_documents: int,
+    configs: list[dict[str, object]],
+) -> str:
+    from huggingface_hub import DatasetCardData
+
     data = DatasetCardData(
-        pretty_name=corpus.name,
+        pretty_name=title,
         license=sorted({_HUB_LICENSES.get(name, "other") for name in licenses}),
         language=languages or None,
-        size_categories=[
-            next((name for limit, name in _SIZES if len(corpus.documents) < limit), "10M<n<100M")
-        ],
+        size_categories=[next((name for limit, name in _SIZES if num_documents < limit), "10M<n<100M")],
         task_categories=["text-generation"],
         task_ids=["language-modeling"],
         tags=["evalkit", "evaluation", "bits-per-byte"],
         configs=configs,
     )
-    return f"---\n{data.to_yaml()}\n---\n\n{_page(corpus, repo, published)}"
+    return str(data.to_yaml())
 
 
 def _page(corpus: Corpus, repo: str, published: Sequence[bool]) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters["cell"] = _cell
     total: Counter[str] = Counter()
     with_text: Counter[str] = Counter()
     for document, has_text in zip(corpus.documents, published, strict=True):
         total[document.license or UNKNOWN] += 1
         with_text[document.license or UNKNOWN] += has_text
     manifest = corpus.manifest
-    return environment.from_string(_TEMPLATE).render(
-        manifest=manifest,
-        repo=repo,
-        dates=f"{manifest.date_from} to {manifest.date_to}" if manifest.date_from else "not known",
-        num_published=sum(published),
-        num_withheld=len(published) - sum(published),
-        has_notices=any(Terms.NOTICE in terms(name) for name in with_text if with_text[name]),
-        total=total,
-        with_text=with_text,
+    return (
+        _environment()
+        .from_string(_TEMPLATE)
+        .render(
+            manifest=manifest,
+            repo=repo,
+            dates=f"{manifest.date_from} to {manifest.date_to}" if manifest.date_from else "not known",
+            num_published=sum(published),
+            num_withheld=len(published) - sum(published),
+            has_notices=any(Terms.NOTICE in terms(name) for name in with_text if with_text[name]),
+            total=total,
+            with_text=with_text,
+        )
     )
+
+
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["cell"] = _cell
+    return environment
 
 
 def _cell(text: str) -> str:

@@ -9,13 +9,12 @@ import dataclasses
 import fnmatch
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from evalkit.errors import ModelError
 from evalkit.files import file_sha256
-from evalkit.hub_errors import HubRepository, hub_errors, is_refused_token
+from evalkit.hub_errors import HubRepository, bars_on_terminals_only, hub_errors, is_refused_token
 from evalkit.models.packed_weights import StoredTensor
 
 _NUM_HEADER_REQUESTS = 8
@@ -207,12 +206,10 @@ def download(repo: str, commit: str, patterns: Iterable[str]) -> Path:
         ModelError: no file matches, access is refused, or the hub cannot be reached and the cache does
             not hold all of the files.
     """
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
-        disable_progress_bars()
+    bars_on_terminals_only()
     patterns = list(patterns)
     with _hub_errors(repo, commit):
         try:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from evalkit.contact import check_contact
 from evalkit.corpora.gates import Limits, parse_limits
+from evalkit.corpora.publish import check_repo
 from evalkit.errors import UsageError, unknown_name
 from evalkit.files import parse_toml, plain_file_text, slug
 from evalkit.report.preview import checked_address
@@ -25,6 +26,7 @@ _KEYS = {
     "delay_days": int,
     "contact": str,
     "notify": list,
+    "dataset": str,
     "models": dict,
     "sources": list,
     "gates": dict,
@@ -82,6 +84,8 @@ class LeaderboardConfig:
     """Whom the operators of crawled sites may write to, where the environment says nobody."""
     notify: tuple[str, ...]
     """Program and arguments that are told of what failed; empty: nobody is."""
+    dataset: str | None
+    """The Hub's dataset repository to which published corpora are pushed; None: they stay here."""
 
     @property
     def cells_folder(self) -> Path:
@@ -129,6 +133,7 @@ def read_config(path: Path) -> LeaderboardConfig:
         limits=parse_limits(content.get("gates", {}), f"{path}, gates"),
         contact=content.get("contact"),
         notify=_strings(content, "notify", str(path)),
+        dataset=content.get("dataset"),
     )
     _check_values(config, path)
     return config
@@ -161,6 +166,8 @@ def _check_values(config: LeaderboardConfig, path: Path) -> None:
         check_contact(config.contact, f"{path}: contact")
     if config.address is not None:
         checked_address(config.address, f"{path}: address")
+    if config.dataset is not None:
+        check_repo(config.dataset, f"{path}: dataset")
     if not config.sources or not config.models:
         raise UsageError(f"{path}: name at least one model (models.always) and one source ([[sources]])")
     names = [source.source for source in config.sources]

@@ -21,7 +21,8 @@ from evalkit.corpora.gates import (
     write_profile,
 )
 from evalkit.corpora.incomplete import incomplete_text, lacks
-from evalkit.corpora.store import Corpus, list_corpora, load_corpus, store_folder
+from evalkit.corpora.licenses import may_republish
+from evalkit.corpora.store import Corpus, Document, list_corpora, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError, EvalkitError, ModelError
 from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
@@ -224,7 +225,7 @@ def _publish_corpus(config: LeaderboardConfig, corpus: Corpus, tell: Callable[[s
     for path in (folder / MANIFEST_FILE, config.cells_folder / corpus.name / MANIFEST_FILE):
         with atomic_write(path) as temporary:
             temporary.write_bytes(manifest)
-    rows = [{field: getattr(document, field) for field in _DOCUMENT_FIELDS} for document in corpus.documents]
+    rows = [_document_row(document) for document in corpus.documents]
     types = [(field, pa.int64() if field == "num_bytes" else pa.string()) for field in _DOCUMENT_FIELDS]
     with atomic_write(folder / "documents.csv") as temporary:
         pyarrow.csv.write_csv(
@@ -237,12 +238,20 @@ def _publish_corpus(config: LeaderboardConfig, corpus: Corpus, tell: Callable[[s
     return folder
 
 
+def _document_row(document: Document) -> dict[str, str | int | None]:
+    """What the list says of a document; its title only where its license allows."""
+    row = {field: getattr(document, field) for field in _DOCUMENT_FIELDS}
+    return row if may_republish(document.license) else {**row, "title": None}
+
+
 def _older_corpora(name: str, tell: Callable[[str], None]) -> list[Corpus]:
-    """The store's corpora that are called alike but for an earlier day, oldest first."""
+    """The store's corpora that are called alike but for an earlier day, whole or in part, oldest first."""
     day = _DAY.search(name)
     if day is None:
         return []
-    pattern = re.compile(re.escape(name[: day.start()]) + _DAY.pattern + re.escape(name[day.end() :]))
+    pattern = re.compile(
+        re.escape(name[: day.start()]) + _DAY.pattern + re.escape(name[day.end() :]) + "(-partial)?"
+    )
     names = [stored for stored in list_corpora() if pattern.fullmatch(stored) and stored < name]
     older = []
     for stored in names:

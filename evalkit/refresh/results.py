@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalkit.cells.partial import PARTIAL_SUFFIX
-from evalkit.corpora.gates import PROFILE_FILE
 from evalkit.corpora.store import Corpus, list_corpora, load_corpus, store_folder
 from evalkit.errors import (
     CorpusError,
@@ -20,6 +19,7 @@ from evalkit.files import TEMPORARY_SUFFIX, sweep
 from evalkit.locks import LOCK_NAME
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
 from evalkit.refresh.corpora import published_names
+from evalkit.refresh.dataset import all_published, fetch
 from evalkit.runner.claims import CLAIM_SUFFIX
 from evalkit.runner.journal import RUN_SUFFIX
 from evalkit.runner.options import RunOptions
@@ -78,12 +78,14 @@ def backfill(
     tell: Callable[[str], None],
     reporter: Reporter | None = None,
 ) -> tuple[int, int]:
-    """Score models on every corpus that was ever published and whose texts are in the store.
+    """Score models on every corpus that was ever published and whose texts are at hand.
+
+    Texts that are not in the store are fetched from the dataset repository, where the file names one.
 
     Args:
         config: which policies.
         models: names; they need not be in the file.
-        tell: told of the corpora whose texts are not in the store.
+        tell: told of what was fetched, and of the corpora whose texts are not in the store.
         reporter: who is told of the cells; None: nobody.
 
     Returns:
@@ -94,7 +96,12 @@ def backfill(
         CorpusError: nothing was published, or no published corpus is in the store.
         ScoringError: a cell failed; the others are kept.
     """
-    names = sorted(path.parent.name for path in config.corpora_folder.glob(f"*/{PROFILE_FILE}"))
+    names, fetch_problems = all_published(config), []
+    try:
+        fetch(config, tell=tell)
+    except EvalkitError as error:  # of what is here the model is scored all the same
+        fetch_problems.append(str(error))
+        tell(str(error))
     stored_names = set(list_corpora())
     absent = [name for name in names if name not in stored_names]
     if absent:
@@ -102,10 +109,10 @@ def backfill(
     if len(absent) == len(names):
         raise CorpusError(
             f"of the {len(names)} corpora published in {config.corpora_folder} none is in {store_folder()}; "
-            "say with $EVALKIT_CORPORA where their texts are"
+            "say with $EVALKIT_CORPORA where their texts are, or with dataset in leaderboard.toml"
         )
     corpora, problems = _readable([name for name in names if name in stored_names])
-    return _score(config, models, corpora, problems, reporter)
+    return _score(config, models, corpora, [*fetch_problems, *problems], reporter)
 
 
 def _readable(names: Sequence[str]) -> tuple[list[Corpus], list[str]]:

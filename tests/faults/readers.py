@@ -221,7 +221,7 @@ def _dataset() -> Files:
 
 
 def _read_dataset(folder: Path) -> None:
-    from evalkit.corpora.publish import read_dataset
+    from evalkit.corpora.published import read_dataset
 
     read_dataset(folder / "published")
 

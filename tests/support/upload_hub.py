@@ -92,6 +92,8 @@ class _Handler(HubHandler):
         for line in body.splitlines():
             operation = json.loads(line)
             if operation["key"] == "header":
+                if operation["value"].get("parentCommit", states[-1][0]) != states[-1][0]:
+                    return self.answer(412)
                 self.server.messages.append(operation["value"]["summary"])
             else:
                 assert operation["key"] == "file"

@@ -14,14 +14,13 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from evalkit.corpora.file_kinds import readable_name
-from evalkit.corpora.publish import PublishedDataset, fetch_dataset, read_dataset
+from evalkit.corpora.published import PublishedDataset, dataset_corpus, fetch_dataset, read_dataset
 from evalkit.corpora.store import (
     HUB_PREFIX,
     Corpus,
     Document,
     check_new_name,
     list_corpora,
-    make_corpus,
     read_manifest,
     save_corpus,
     store_folder,
@@ -241,7 +240,7 @@ def rebuild(
     A text counts only if its SHA-256 is the published one; what was cleaned away then is cleaned away again.
 
     Args:
-        dataset: see `evalkit.corpora.publish.read_dataset`.
+        dataset: see `evalkit.corpora.published.read_dataset`.
         get: fetches politely; called from a thread for every host.
         extractors: by source; see `installed_extractors`.
         tell: is called at every tenth of the documents with a line that says how many were tried.
@@ -291,23 +290,8 @@ def rebuilt_corpus(dataset: PublishedDataset, rebuilt: Rebuilt, origin: str) -> 
     Raises:
         CorpusError: nothing is missing and the digest is still not the published one, or nothing is left.
     """
-    original = dataset.manifest
     reasons = Counter(f"not rebuilt: {drop.reason}" for drop in rebuilt.missing)
-    corpus = make_corpus(
-        f"{original.name}-partial" if reasons else original.name,
-        [rebuilt.documents[position] for position in sorted(rebuilt.documents)],
-        description=original.description,
-        date_from=original.date_from,
-        date_to=original.date_to,
-        provenance={**original.provenance, "rebuilt_from": origin},
-        num_dropped={**original.num_dropped, **reasons},
-    )
-    if not reasons and corpus.sha256 != original.sha256:
-        raise CorpusError(
-            f"corpus {original.name}: every text is right but its digest is {corpus.sha256[:16]}, not "
-            f"{original.sha256[:16]}: the dataset's corpus.json does not belong to its tables"
-        )
-    return corpus
+    return dataset_corpus(dataset, rebuilt.documents, reasons, origin)
 
 
 def _rebuilt(

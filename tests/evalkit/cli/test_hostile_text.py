@@ -158,6 +158,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("leaderboard", "check"): _REFRESH,
     ("leaderboard", "commit"): _REFRESH,
     ("leaderboard", "crawl"): _REFRESH,
+    ("leaderboard", "fetch"): _REFRESH,
     ("leaderboard", "init"): lambda folder: [[EVIL, "--contact", "me@uni-x.edu"], ["--contact", EVIL]],
     ("leaderboard", "months"): _REFRESH,
     ("leaderboard", "publish"): _REFRESH,

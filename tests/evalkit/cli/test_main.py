@@ -45,6 +45,7 @@ COMMANDS = {
         "check",
         "commit",
         "crawl",
+        "fetch",
         "init",
         "months",
         "publish",

@@ -17,7 +17,8 @@ from evalkit.corpora import file_kinds, parquet
 from evalkit.corpora.file_kinds import read_content
 from evalkit.corpora.folder import read_folder
 from evalkit.corpora.importers import read_documents
-from evalkit.corpora.publish import prepare_dataset, read_dataset
+from evalkit.corpora.publish import prepare_dataset
+from evalkit.corpora.published import read_dataset
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import CorpusError
 

@@ -10,7 +10,8 @@ import pytest
 
 from evalkit.corpora.document import make_corpus, make_document
 from evalkit.corpora.importers import ReadOptions, read_documents
-from evalkit.corpora.publish import prepare_dataset, read_dataset
+from evalkit.corpora.publish import prepare_dataset
+from evalkit.corpora.published import read_dataset
 from evalkit.corpora.store import load_corpus, save_corpus, verify_corpus
 from evalkit.errors import CorpusError
 

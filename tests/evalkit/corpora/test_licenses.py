@@ -16,7 +16,8 @@ from evalkit.corpora.licenses import (
     normalise,
     terms,
 )
-from evalkit.corpora.publish import prepare_dataset, read_dataset
+from evalkit.corpora.publish import prepare_dataset
+from evalkit.corpora.published import read_dataset
 from evalkit.report.explorer_data import document_data, label_of
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from evalkit.corpora.document import Corpus, make_corpus, make_document
 from evalkit.corpora.importers import read_documents
-from evalkit.corpora.publish import prepare_dataset, read_dataset
+from evalkit.corpora.publish import prepare_dataset
+from evalkit.corpora.published import read_dataset
 from evalkit.corpora.store import load_corpus, read_manifest, save_corpus, verify_corpus
 from evalkit_crawlers.crawling.rebuild import rebuild_dataset
 from tests.conftest import DATA

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from evalkit.cli.corpora import app
 from evalkit.corpora.licenses import PUBLIC_DOMAIN
-from evalkit.corpora.publish import check_repo, prepare_dataset, read_dataset
+from evalkit.corpora.publish import check_repo, prepare_dataset
+from evalkit.corpora.published import read_dataset
 from evalkit.corpora.store import Corpus, make_corpus, make_document, save_corpus
 from evalkit.errors import CorpusError, UsageError
 from tests.support.hub_server import hub_environment
@@ -293,23 +294,34 @@ def test_a_dataset_is_fetched_from_the_hub(hub: UploadHub, tmp_path: Path) -> No
     folder = prepare_dataset(corpus_of(), "me/news", tmp_path / "out").folder
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
     commit = "c" * 40
+    inside = {f"news/{path}": data for path, data in files.items()}
     hub.datasets["me/news"] = [(commit, {**files, "unrelated.bin": b"x" * 100})]
+    hub.datasets["me/several"] = [(commit, {**inside, "other/corpus.json": b"{}"})]
     script = """
 import sys
-from evalkit.corpora.publish import fetch_dataset, read_dataset
-print(read_dataset(fetch_dataset(sys.argv[1])).manifest.sha256)
+from evalkit.corpora.published import fetch_dataset, read_dataset
+for place in sys.argv[1:]:
+    print(read_dataset(fetch_dataset(place)).manifest.sha256)
 """
     environment = hub_environment(tmp_path / "home", HF_ENDPOINT=hub.url)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, f"hub:me/news@{commit}"],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            script,
+            f"hub:me/news@{commit}",
+            f"hub:me/several/news@{commit}",
+        ],
         env=environment,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
         check=False,
     )
-    assert done.stdout.strip() == corpus_of().sha256, done.stderr
-    assert not any("unrelated.bin" in request for request in hub.requests)
+    assert done.stdout.split() == [corpus_of().sha256] * 2, done.stderr
+    assert not any(path in request for request in hub.requests for path in ("unrelated.bin", "other/"))
     assert json.loads(files["corpus.json"])["created"] is None
 
 
