@@ -104,6 +104,8 @@ class Leaderboard:
     views_by_corpora: dict[tuple[str, tuple[int, ...]], View]
     """By policy and corpora: those of the choices, and what `counted` leaves of them."""
     dates: Dates
+    sums: tuple[Sums, ...]
+    """Per corpus, with the draws that it has among others; empty where there is a single corpus."""
 
     @property
     def default(self) -> Choice:
@@ -223,6 +225,7 @@ def compute(results: Results, sources: Sequence[str], dates: Dates | None = None
         views,
         dict(sorted(computed.items())),
         dates,
+        tuple(together),
     )
 
 

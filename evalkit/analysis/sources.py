@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.cells.schema import CellCorpus
 from evalkit.corpora.document import UNKNOWN, Manifest
 
 _DAY = r"(?:19|20)\d\d(?:[-_.]?[01]\d(?:[-_.]?[0-3]\d)?|-?W\d\d)?"
@@ -50,6 +51,11 @@ def sources_of(results: Results, manifests: Sequence[Manifest | None] | None = N
         labels[key] if list(labels.values()).count(labels[key]) == 1 else _words(key, in_full=True)
         for key in keys
     )
+
+
+def main_language(facts: CellCorpus) -> str:
+    """The language of more than half of a corpus's documents; empty: of none, or it is not stated."""
+    return _language(facts.languages or {})
 
 
 def stem_of(name: str) -> str:

@@ -24,10 +24,14 @@ from evalkit.report.published_page import all_tables
 from evalkit.report.quantisation import quantisation_table
 from evalkit.report.shown import rank_text
 from evalkit.report.sources import Background
+from evalkit.report.sums_data import sums_data
 from evalkit.report.training_page import Training, write_training
 from evalkit.report.writer import Writer, shown_deep, shown_fields
 from evalkit.scoring.policy import POLICIES
 from evalkit.stats import CONFIDENCE, MIN_CLUSTERS, NUM_RESAMPLES, SEED
+
+MAX_SOURCES_COMPUTED = 2
+"""Of so many sources a reader can choose nothing that the board does not hold: each of them, or all."""
 
 
 def write(
@@ -56,12 +60,16 @@ def write(
     explored = write_explorer(writer, pages, num_documents, losses)
     front = front_page(pages)
     quantised = quantisation_table(pages)
-    writer.page("index.html", "leaderboard.html", ["leaderboard.js"], **front._asdict(), quantised=quantised)
+    scripts = ["aggregates.js", "leaderboard.js"]
+    writer.page("index.html", "leaderboard.html", scripts, **front._asdict(), quantised=quantised)
     writer.bytes(CARD_FILE, _card(pages, front, writer.title))
-    data = leaderboard_data(board, pages.rows(), pages.columns())
+    data = leaderboard_data(board, pages.rows(), pages.columns(), pages.sources)
     writer.data(
         "data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages), "losses": _by_text(losses)})
     )
+    if len(pages.sources) > MAX_SOURCES_COMPUTED:
+        for corpus, sums in zip(board.results.corpora, board.sums, strict=True):
+            writer.data(f"data/sums/{corpus.key}.js", sums_data(sums, sorted(corpus.cells)))
     for name, key in pages.model_keys.items():
         writer.page(f"models/{key}.html", "model.html", **model_page(pages, name, losses)._asdict())
     for index in range(len(board.results.corpora)):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.rankings import Choice, Counted, PartialLevel, View
 from evalkit.analysis.results import UNDATED
-from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
+from evalkit.report.pages import ColumnHead, Pages, RowHead, SourceHead, TableCell
 from evalkit.report.published_page import ShownTable, scored_here
 from evalkit.report.shown import ShownEstimate, estimate, heat, rank_text
 from evalkit.report.text import decimals
@@ -94,7 +94,9 @@ class FrontPage(NamedTuple):
     by_month: MonthTable | None
     optional_columns: Sequence[OptionalColumn]
     policies: Sequence[str]
-    sources: list[str]
+    sources: list[SourceHead]
+    languages: list[str]
+    """Of the sources; empty where there is one alone."""
     months: list[str]
     licenses: list[str]
     num_models: int
@@ -110,6 +112,7 @@ def front_page(pages: Pages) -> FrontPage:
     shown = counted.view.corpora if counted else ()
     possible = view.corpora if view else ()
     columns = pages.columns()
+    languages = sorted({source.language for source in pages.sources} - {""})
     return FrontPage(
         rows=rows,
         columns=[column for column in columns if column.index in shown],
@@ -124,7 +127,8 @@ def front_page(pages: Pages) -> FrontPage:
         by_month=_by_month(pages, [row.head.index for row in rows]) if board.default.month else None,
         optional_columns=OPTIONAL_COLUMNS,
         policies=results.policies,
-        sources=sorted(set(board.sources)),
+        sources=pages.sources,
+        languages=languages if len(languages) > 1 else [],
         months=sorted({corpus.month for corpus in results.corpora}),
         licenses=sorted({row.license for row in pages.rows() if row.license}),
         num_models=len({configuration.model for configuration in results.configurations}),

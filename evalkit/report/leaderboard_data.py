@@ -10,11 +10,14 @@ from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.estimates import NUM_NEIGHBORS, Estimate, Pairs
 from evalkit.analysis.rankings import Leaderboard, View
 from evalkit.report.front_page import OPTIONAL_COLUMNS
-from evalkit.report.pages import ColumnHead, RowHead
+from evalkit.report.pages import ColumnHead, RowHead, SourceHead
 
 
 def leaderboard_data(
-    board: Leaderboard, rows: Sequence[RowHead], columns: Sequence[ColumnHead]
+    board: Leaderboard,
+    rows: Sequence[RowHead],
+    columns: Sequence[ColumnHead],
+    sources: Sequence[SourceHead],
 ) -> dict[str, object]:
     """What the scripts need; pairs and views are made when they are written, one after the other.
 
@@ -22,6 +25,7 @@ def leaderboard_data(
         board: the numbers.
         rows: the heads, per model configuration.
         columns: the heads, per corpus.
+        sources: of the corpora.
     """
     views = board.views_by_corpora
     near_only = {"num_neighbors": NUM_NEIGHBORS} if board.is_near_only else {}
@@ -30,6 +34,7 @@ def leaderboard_data(
         **near_only,
         "configurations": [dataclasses.asdict(row) for row in rows],
         "corpora": [dataclasses.asdict(column) for column in columns],
+        "sources": [source._asdict() for source in sources],
         "aggregates": {kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
         "headline": HEADLINE,
         "default_month": board.default.month,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from evalkit.analysis.document_dates import readings
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.rankings import Leaderboard, View
 from evalkit.analysis.results import ScoredCorpus, unique
+from evalkit.analysis.sources import main_language
 from evalkit.audit.records import audit_of_cell
 from evalkit.audit.result import ModelAudit
 from evalkit.cells.schema import CellMetrics, CellModel, CellTotals, CorpusCell
@@ -62,6 +64,16 @@ class ColumnHead:
     sha256: str
     first_day: str | None
     """On which a document can have been published; None: of some it is not known."""
+
+
+class SourceHead(NamedTuple):
+    """A source of corpora, or a field of one."""
+
+    key: str
+    """In links."""
+    label: str
+    language: str
+    """That of most of its corpora; empty: of none, or not stated."""
 
 
 class TableCell(NamedTuple):
@@ -217,6 +229,20 @@ class Pages:
     def columns(self) -> list[ColumnHead]:
         """The heads of all columns."""
         return list(self._columns)
+
+    @functools.cached_property
+    def sources(self) -> list[SourceHead]:
+        """Of all corpora, in the order of their labels."""
+        corpora_of: dict[str, list[ScoredCorpus]] = {}
+        for label, corpus in zip(self.board.sources, self.results.corpora, strict=True):
+            corpora_of.setdefault(label, []).append(corpus)
+        keys: set[str] = set()
+        heads = []
+        for label, corpora in sorted(corpora_of.items()):
+            languages = Counter(main_language(corpus.facts) for corpus in corpora)
+            language = max(languages, key=lambda name: (languages[name], name))
+            heads.append(SourceHead(unique(slug(label), keys), label, language))
+        return heads
 
     def mark(self, configuration: int, corpora: Iterable[int]) -> str:
         """What stands behind a rank or an aggregate of a model over these corpora."""

@@ -148,7 +148,7 @@ function readHash() {
 
 function writtenHash(values) {
   const parts = Object.entries(values).filter(([, value]) => value !== "" && value !== null);
-  return parts.map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2F", "/")}`).join("&");
+  return parts.map(([key, value]) => `${key}=${encodeURIComponent(value).replace(/%2[CF]/g, decodeURIComponent)}`).join("&");
 }
 
 // With `isStep` the browser's Back leads to what was there before.

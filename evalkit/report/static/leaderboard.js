@@ -12,37 +12,59 @@
   let order = BY_SCORE;
   let reference = "";  // the key of a model; empty: the best
   let shownCsv;  // makes a file of the table as it is now
+  const computed = new Map();  // views of corpora that the site has none of, by policy and corpora
 
   function settings() {
     const values = Object.fromEntries(new FormData(form));
     const limit = SIZE_LIMITS[Number(values.size)] ?? null;
-    const columns = boxes().filter((box) => box.checked).map((box) => box.value);
-    return { ...values, limit, columns, compressors: form.elements.compressors.checked };
+    return { ...values, limit, columns: ticked("column"), source: ticked("source"), language: ticked("language"),
+      compressors: form.elements.compressors.checked };
   }
 
-  function boxes() {
-    return [...form.querySelectorAll("[name=column]")];
+  function boxes(name) {
+    return [...form.querySelectorAll(`[name=${name}]`)];
   }
 
-  function viewOf(chosen) {
+  function ticked(name) {
+    return boxes(name).filter((box) => box.checked).map((box) => box.value);
+  }
+
+  // The corpora of the policy and month, of those sources and languages that are ticked.
+  function corporaOf(chosen) {
     const choice = data.choices.find(([policy, source, month]) =>
-      policy === chosen.policy && (source || "") === chosen.source && (month || "all") === chosen.month);
-    return choice ? data.views[choice[3]] : null;
+      policy === chosen.policy && source === null && (month || "all") === chosen.month);
+    const isChosen = (names, name) => !names.length || names.includes(name);
+    const sources = data.sources.filter(({ key, language }) => isChosen(chosen.source, key) && isChosen(chosen.language, language));
+    const labels = new Set(sources.map(({ label }) => label));
+    return choice ? data.views[choice[3]].corpora.filter((corpus) => labels.has(data.corpora[corpus].source)) : [];
+  }
+
+  // The numbers over these corpora; undefined where their resamples must be loaded first.
+  function viewOver(policy, corpora) {
+    return data.views.find((view) => view.policy === policy && String(view.corpora) === String(corpora))
+      ?? computed.get(`${policy} ${corpora}`);
+  }
+
+  function compute(policy, corpora) {
+    return Promise.all(corpora.map((corpus) => load(`data/sums/${data.corpora[corpus].key}.js`))).then((sums) => {
+      const compared = data.configurations.map((_, index) => index)
+        .filter((index) => [null, policy].includes(data.configurations[index].policy));
+      computed.set(`${policy} ${corpora}`, computedView(data, corpora, sums.map(decodedSums), compared));
+    });
   }
 
   // The corpora that count: those newer than every model shown, or all where none is; as `counted` in
   // evalkit/analysis/rankings.py.
-  function countedView(view, shown, chosen) {
+  function countedCorpora(corpora, shown, chosen) {
     const models = shown.filter((index) => data.configurations[index].policy !== null);
     const cutoffs = models.map((index) => data.configurations[index].cutoff_day).filter((day) => day !== null).sort();
     const latest = cutoffs.length ? cutoffs[cutoffs.length - 1] : null;
     const isNewer = (corpus) => latest === null || (data.corpora[corpus].first_day !== null && data.corpora[corpus].first_day > latest);
-    const newer = view.corpora.filter(isNewer);
+    const newer = corpora.filter(isNewer);
     const numUnknown = models.length - cutoffs.length;
-    if (chosen.corpora === "all") return [view, "Every corpus counts, also what a model shown may have read: see the marks."];
-    const words = countedWords(newer.length, view.corpora.length, latest, numUnknown);
-    if (!newer.length) return [view, words];
-    return [data.views.find((candidate) => candidate.policy === chosen.policy && String(candidate.corpora) === String(newer)), words];
+    if (!corpora.length) return [corpora, ""];
+    if (chosen.corpora === "all") return [corpora, "Every corpus counts, also what a model shown may have read: see the marks."];
+    return [newer.length ? newer : corpora, countedWords(newer.length, corpora.length, latest, numUnknown)];
   }
 
   // As `counted_words` in evalkit/report/front_page.py.
@@ -154,15 +176,23 @@
   function draw({ isStep = true } = {}) {
     const chosen = settings();
     document.getElementById("size-limit").textContent = chosen.limit === null ? "any" : `${chosen.limit / 1e9} B`;
-    const choice = viewOf(chosen);
+    const corpora = corporaOf(chosen);
     document.getElementById("reference-field").hidden = chosen.unit !== "gap";
     const all = data.configurations.map((_, index) => index);
     const possible = all.filter((index) => data.configurations[index].policy === null || data.configurations[index].policy === chosen.policy);
-    const shown = choice ? possible.filter((index) => isShown(data.configurations[index], chosen)
-      && choice.corpora.some((corpus) => index in data.levels[corpus])) : [];
-    const [view, counted] = choice ? countedView(choice, shown, chosen) : [null, ""];
+    const shown = possible.filter((index) => isShown(data.configurations[index], chosen)
+      && corpora.some((corpus) => index in data.levels[corpus]));
+    const [columns, counted] = countedCorpora(corpora, shown, chosen);
+    const view = columns.length ? viewOver(chosen.policy, columns) : null;
+    const changed = stateOf(chosen);
+    writeHash(changed, isStep);
+    document.getElementById("csv").disabled = view === undefined;
+    if (view === undefined) {
+      status.textContent = `Loading what ${columns.length} corpora have together …`;
+      compute(chosen.policy, columns).then(() => draw({ isStep: false })).catch(complain);
+      return;
+    }
     document.getElementById("counted").textContent = counted;
-    const columns = view ? view.corpora : [];
     const aggregate = view ? view.aggregates[chosen.aggregate] : { levels: {}, pairs: {}, partial: {} };
     const pairs = aggregate.pairs || (view ? data.pairs[columns[0]] : {});
     const ranked = shown.filter((index) => index in aggregate.levels);
@@ -209,11 +239,9 @@
     const noun = possible.length === 1 ? "model" : "models";
     status.textContent = view ? `${rows.length} of ${possible.length} ${noun} on ${columns.length} ${columns.length === 1 ? "corpus" : "corpora"}`
       : "No corpus fits these filters.";
-    const changed = stateOf(chosen);
-    const active = ["aggregate", "policy", "source", "size", "license", "columns", "compressors"].filter((name) => name in changed).length;
+    const active = ["aggregate", "policy", "source", "language", "size", "license", "columns", "compressors"].filter((name) => name in changed).length;
     document.getElementById("num-filters").textContent = active ? `(${active})` : "";
     shownCsv = () => csvOf(rows, columns, ranks, aggregate, chosen);
-    writeHash(changed, isStep);
   }
 
   // The index of the model that differences are to; the best where none was chosen, or it is not ranked.
@@ -257,13 +285,16 @@
     }
     const usual = data.optional_columns.filter(({ is_shown }) => is_shown).map(({ name }) => name);
     if (String(chosen.columns) !== String(usual)) state.columns = chosen.columns.join(",") || "none";
+    for (const name of ["source", "language"]) {
+      if (chosen[name].length) state[name] = chosen[name].map(encodeURIComponent).join(",");
+    }
     if (reference) state.reference = reference;
     if (order !== BY_SCORE) state.sort = (order.descending ? "-" : "") + order.column;
     return state;
   }
 
   function defaults() {
-    return { aggregate: data.headline, unit: "bpb", corpora: "newer", policy: data.choices[0][0], source: "",
+    return { aggregate: data.headline, unit: "bpb", corpora: "newer", policy: data.choices[0][0],
       month: data.default_month ?? "all", size: String(SIZE_LIMITS.length), license: "", q: "", compressors: true };
   }
 
@@ -277,7 +308,11 @@
       if (isUnknown) control.value = usual;
     }
     const names = state.columns === undefined ? null : state.columns.split(",");
-    for (const box of boxes()) box.checked = names === null ? box.defaultChecked : names.includes(box.value);
+    for (const name of ["source", "language"]) {
+      const chosen = (state[name] ?? "").split(",");
+      for (const box of boxes(name)) box.checked = chosen.includes(encodeURIComponent(box.value));
+    }
+    for (const box of boxes("column")) box.checked = names === null ? box.defaultChecked : names.includes(box.value);
     reference = state.reference ?? "";
     const column = (state.sort ?? "").replace(/^-/, "");
     const isKnown = column === "model" || data.optional_columns.some(({ name }) => name === column)

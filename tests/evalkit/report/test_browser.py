@@ -4,6 +4,7 @@ The browser is the system's Chromium (Debian's package ``chromium``); `evalkit` 
 """
 
 import csv
+import dataclasses
 import itertools
 import json
 import os
@@ -20,7 +21,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 import evalkit
 from evalkit.analysis.byte_costs import byte_costs
+from evalkit.analysis.rankings import Choice, compute
+from evalkit.analysis.results import read_results
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
+from evalkit.report.text import visible
 from tests.evalkit.report.conftest import Large, Small
 from tests.evalkit.report.test_numbers import read_data
 from tests.support.cells import task_content, write_cell_files
@@ -172,11 +176,11 @@ def test_filter(page: Page, small: Small) -> None:
     assert "pairs" not in models_in_order(page) and "bytes" in models_in_order(page)
     page.get_by_role("button", name="Reset").click()
     page.locator("[name=month]").select_option("all months")
-    page.get_by_label("Source").select_option("wiki")
+    page.get_by_label("wiki").check()
     expect(page.locator("#leaderboard thead .corpus")).to_have_count(1)
     page.locator("[name=month]").select_option("2026-11")
     expect(page.locator("#status")).to_have_text("No corpus fits these filters.")
-    page.get_by_label("Source").select_option("")
+    page.get_by_label("wiki").uncheck()
     expect(page.locator("#leaderboard thead .corpus")).to_have_count(2)
     page.get_by_role("button", name="Reset").click()
     page.locator("[name=month]").select_option("all months")
@@ -207,12 +211,6 @@ def test_switch_the_aggregate_and_the_unit(page: Page, small: Small) -> None:
     assert page.locator("#leaderboard tbody tr").first.locator(".aggregate").inner_text() == "reference"
     page.get_by_label("Difference to").select_option("zstd")
     row = page.locator("#leaderboard tbody tr", has=page.get_by_role("link", name="xz", exact=True))
-    verdicts = page.locator("#pairs tbody td:last-child").all_inner_texts()
-    num_better, num_worse = verdicts.count("xz is better"), verdicts.count("zstd is better")
-    end = "; the others are ties." if "tie" in verdicts else "."
-    expect(page.locator("#status")).to_have_text(
-        f"xz is better on {num_better}, zstd on {num_worse} of 3 corpora{end}"
-    )
     names = [configuration["label"] for configuration in data["configurations"]]
     xz, zstd = names.index("xz"), names.index("zstd")
     gap, low, high = view["aggregates"]["macro"]["pairs"][str(xz)][str(zstd)]
@@ -274,7 +272,7 @@ def test_only_corpora_newer_than_every_model_shown_count(page: Page, small: Smal
     open_filters(page)
     # Of a source whose texts `pairs` may have read nothing would be left: then all count, with their marks.
     page.get_by_role("radio", name="newer than every model").check(force=True)
-    page.get_by_label("Source").select_option("wiki")
+    page.get_by_label("wiki").check()
     expect(counted).to_contain_text(
         "No corpus is newer than every model shown (cutoffs and releases until 2026-10-03)"
     )
@@ -325,6 +323,55 @@ def test_the_newest_window_comes_first_and_links_say_the_rest(page: Page, small:
         assert [float(number) for number in written if number] == (level or [])
 
 
+def test_any_sources_together_have_the_numbers_of_their_corpora(page: Page, small: Small) -> None:
+    """The script's aggregates, intervals, ranks and differences are those of the analysis of these alone."""
+    results = read_results(small.results, warn=str)
+    assert [corpus.name for corpus in results.corpora] == ["closed-2026-11", "free-2026-10", "hostile"]
+    pair = dataclasses.replace(results, corpora=results.corpora[1:])
+    labels = [configuration.label for configuration in results.configurations]
+    board = compute(pair, ["a", "b"])
+    assert any(cell.documents.num_lossy for corpus in pair.corpora for cell in corpus.cells.values())
+    open_leaderboard(page, small.site, "#month=all&corpora=all")
+    page.get_by_label("wiki").check()
+    page.locator("[name=source]").first.check()
+    expect(page.locator("#status")).to_have_text("6 of 6 models on 2 corpora")
+    assert re.search(r"#corpora=all&month=all&source=[\w-]+,wiki$", page.url)
+    view = board.views[Choice("document", None, None)]
+    for kind in ("macro", "micro", "geometric"):
+        page.get_by_role("radio", name=kind).check(force=True)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="CSV").click()
+        lines = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
+        ranks = view.ranks(kind, view.configurations)
+        assert len(lines) == len(ranks) == 6
+        for line in lines:
+            [model] = [index for index in ranks if visible(labels[index]) == line["model"].removeprefix("'")]
+            level = [float(line[f"{kind}{end}"]) for end in ("", " low", " high")]
+            assert level == pytest.approx(view.levels[kind][model], abs=1.1e-6)
+            assert (int(line["rank from"]), int(line["rank to"])) == ranks[model]
+    page.get_by_role("radio", name="difference").check(force=True)
+    page.get_by_label("Difference to").select_option("lossy")  # which cannot represent every document
+    lossy = labels.index("lossy")
+    for row in page.locator("#leaderboard tbody tr").all():
+        model = int(row.get_attribute("data-configuration") or "")
+        text = row.locator(".headline").inner_text().replace("−", "-")
+        gap = view.pairs["geometric"].difference(model, lossy)
+        printed = [float(part) for part in re.findall(r"[+-]?\d+\.\d+", text)]
+        assert (text == "reference") if gap is None else printed == pytest.approx(gap, abs=5.1e-5)
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_role("radio", name="geometric")).to_be_checked()
+    shown = page.locator("#leaderboard").inner_text()
+    page.reload()
+    expect(page.locator("#status")).to_have_text("6 of 6 models on 2 corpora")
+    assert page.locator("#leaderboard").inner_text() == shown
+    open_filters(page)
+    page.get_by_label("en", exact=True).check()
+    expect(page.locator("#leaderboard thead .corpus")).to_have_text([re.compile("free-2026-10")])
+    page.get_by_role("button", name="Reset").click()
+    assert "#" not in page.url and not page.locator("[name=source]:checked, [name=language]:checked").count()
+
+
 def test_compressors_do_not_set_the_axis_of_the_dots(page: Page, tmp_path: Path) -> None:
     models = [Counted(name, "the of and text 12\n" * 9, 1) for name in ("small", "large")]
     for model, share in zip(models, (0.2, 0.18), strict=True):
@@ -369,6 +416,12 @@ def test_compare_two_models(page: Page, small: Small) -> None:
     page.goto("about:blank")
     page.goto(url(small.site, "compare.html#a=xz&b=zstd"))
     expect(page.locator("#pairs tbody tr")).to_have_count(3)
+    verdicts = page.locator("#pairs tbody td:last-child").all_inner_texts()
+    num_better, num_worse = verdicts.count("xz is better"), verdicts.count("zstd is better")
+    end = "; the others are ties." if "tie" in verdicts else "."
+    expect(page.locator("#status")).to_have_text(
+        f"xz is better on {num_better}, zstd on {num_worse} of 3 corpora{end}"
+    )
     totals = page.locator("#pairs tfoot tr")
     assert totals.locator("th").all_inner_texts() == [
         "macro average over the 2 corpora of 2026-11",
