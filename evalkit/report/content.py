@@ -58,18 +58,7 @@ def write(
     pages = Pages(board, backgrounds, catalog, writer.audits)
     losses = write_losses(writer, pages)
     explored = write_explorer(writer, pages, num_documents, losses)
-    front = front_page(pages)
-    quantised = quantisation_table(pages)
-    scripts = ["aggregates.js", "leaderboard.js"]
-    writer.page("index.html", "leaderboard.html", scripts, **front._asdict(), quantised=quantised)
-    writer.bytes(CARD_FILE, _card(pages, front, writer.title))
-    data = leaderboard_data(board, pages.rows(), pages.columns(), pages.sources)
-    writer.data(
-        "data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages), "losses": _by_text(losses)})
-    )
-    if len(pages.sources) > MAX_SOURCES_COMPUTED:
-        for corpus, sums in zip(board.results.corpora, board.sums, strict=True):
-            writer.data(f"data/sums/{corpus.key}.js", sums_data(sums, sorted(corpus.cells)))
+    front = _write_board(writer, pages, losses)
     for name, key in pages.model_keys.items():
         writer.page(f"models/{key}.html", "model.html", **model_page(pages, name, losses)._asdict())
     for index in range(len(board.results.corpora)):
@@ -98,6 +87,24 @@ def write(
         is_near_only=near_only,
     )
     return len(explored)
+
+
+def _write_board(writer: Writer, pages: Pages, losses: Mapping[int, Collection[int]]) -> FrontPage:
+    """The leaderboard, its numbers, and its picture."""
+    board = pages.board
+    front = front_page(pages)
+    scripts = ["aggregates.js", "leaderboard.js"]
+    quantised = quantisation_table(pages)
+    writer.page("index.html", "leaderboard.html", scripts, **front._asdict(), quantised=quantised)
+    writer.bytes(CARD_FILE, _card(pages, front, writer.title))
+    data = leaderboard_data(board, pages.rows(), pages.columns(), pages.sources)
+    writer.data(
+        "data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages), "losses": _by_text(losses)})
+    )
+    if len(pages.sources) > MAX_SOURCES_COMPUTED:
+        for corpus, sums in zip(board.results.corpora, board.sums, strict=True):
+            writer.data(f"data/sums/{corpus.key}.js", sums_data(sums, sorted(corpus.cells)))
+    return front
 
 
 def _card(pages: Pages, front: FrontPage, title: str) -> bytes:
