@@ -1,6 +1,6 @@
 """Where in a corpus a model's bits go: the passages that it wins or loses most."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,13 +25,14 @@ class Windows(NamedTuple):
     """``[W, K]``: what each model pays; NaN where it does not pay for every byte of the window."""
 
 
-def cut(document: int, data: bytes, costs: NDArray[np.float64]) -> Windows:
+def cut(document: int, data: bytes, costs: Iterable[NDArray[np.float64] | None]) -> Windows:
     """The windows of one document.
 
     Args:
         document: its index.
         data: its bytes.
-        costs: ``[num_bytes, K]``: `byte_costs` of each model.
+        costs: `byte_costs` of each model, ``[num_bytes]``; one after the other, if they come so: of a long
+            document those of many models do not fit into memory. None: it cannot represent the document.
     """
     raw = np.frombuffer(data, dtype=np.uint8)
     # Where a character may be cut: before every byte that does not continue one (10xxxxxx), and at the end.
@@ -41,19 +42,27 @@ def cut(document: int, data: bytes, costs: NDArray[np.float64]) -> Windows:
     ends = boundaries[np.searchsorted(boundaries, np.minimum(grid + PASSAGE_BYTES, len(raw)))]
     is_window = starts < ends
     starts, ends = starts[is_window], ends[is_window]
+    nothing = np.full(len(starts), np.nan)
+    columns = [nothing if column is None else _window_bits(column, starts, ends) for column in costs]
+    return Windows(np.full(len(starts), document), starts, ends, np.stack(columns, axis=1))
+
+
+def _window_bits(
+    costs: NDArray[np.float64], starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.float64]:
     is_unpaid = np.isnan(costs)
     bits = _window_sums(np.where(is_unpaid, 0.0, costs), starts, ends)
     # A window that is paid for in part only looks cheap: it is nobody's best or worst.
     bits[_window_sums(is_unpaid, starts, ends) > 0] = np.nan
-    return Windows(np.full(len(starts), document), starts, ends, bits)
+    return bits
 
 
 def _window_sums(
     values: NDArray[np.float64] | NDArray[np.bool_], starts: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Sums ``[W, K]`` over overlapping windows of ``[num_bytes, K]``: differences of running sums."""
-    running = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)))
-    return running[ends] - running[starts]
+    """Sums ``[W]`` over overlapping windows of ``[num_bytes]``: differences of running sums."""
+    running = np.concatenate((np.zeros(1), np.cumsum(values, dtype=np.float64)))
+    return np.asarray(running[ends] - running[starts])
 
 
 def joined(parts: Sequence[Windows]) -> Windows:

@@ -20,8 +20,10 @@ from evalkit.corpora.store import Corpus, Document
 from evalkit.scoring.tokens import Tokens
 
 _Key = TypeVar("_Key")
-MAX_CONFIGURATIONS = 12
-"""Of a corpus: of more models, those of the first policy and the lowest bits per byte are explored."""
+MAX_ALL_PAIRS = 12
+"""Models of a policy: each of so many is paired with each."""
+NUM_NEIGHBORS = 5
+"""On either side in rank: with whom each of more models is paired, and with the best."""
 
 
 class Passage(NamedTuple):
@@ -55,10 +57,7 @@ class Exploration:
     """Index among the results' corpora."""
     configurations: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
-    """Of one policy each, the lower in bits per byte first."""
-    num_left_out: int
-    """Documents that not every one of the models can represent."""
-    num_configurations_left_out: int
+    """Those that have passages of their own: of one policy each, the lower in bits per byte first."""
     passages: tuple[Passage, ...]
     lists: PassageLists
     opened: tuple[int, ...]
@@ -102,30 +101,24 @@ def explore(
         num_documents: how many can be opened at most.
     """
     corpus = results.corpora[number]
-    order = _with_tokens(results, corpus)
-    if not order:
+    configurations = _with_tokens(results, corpus)
+    if not configurations:
         return None
-    configurations = order[:MAX_CONFIGURATIONS]
-    pairs = tuple(
-        (first, second)
-        for place, first in enumerate(configurations)
-        for second in configurations[place + 1 :]
-        if results.configurations[first].policy == results.configurations[second].policy
-    )
+    pairs = _pairs(results, configurations)
     reader = TokenReader({index: corpus.cells[index] for index in configurations})
-    common = np.flatnonzero(~np.isnan(corpus.bits[:, configurations]).any(axis=1)).tolist()
+    is_scored = ~np.isnan(corpus.bits[:, configurations])
     windows = []
-    for index in common:
-        document = texts.documents[index]
-        costs = np.stack([byte_costs(*reader.tokens(model, index)) for model in configurations], axis=1)
-        windows.append(passages.cut(index, document.data, costs))
+    for index in np.flatnonzero(is_scored.any(axis=1)).tolist():
+        costs = (
+            byte_costs(*reader.tokens(model, index)) if can_represent else None
+            for model, can_represent in zip(configurations, is_scored[index], strict=True)
+        )
+        windows.append(passages.cut(index, texts.documents[index].data, costs))
     lists, shown = _choose_passages(windows, configurations, pairs, texts.documents)
     exploration = Exploration(
         corpus=number,
         configurations=tuple(configurations),
         pairs=pairs,
-        num_left_out=len(corpus.ids) - len(common),
-        num_configurations_left_out=len(order) - len(configurations),
         passages=tuple(shown),
         lists=lists,
         opened=tuple(_opened(corpus, configurations, [passage.document for passage in shown], num_documents)),
@@ -146,13 +139,31 @@ def _with_tokens(results: Results, corpus: ScoredCorpus) -> list[int]:
     )
 
 
+def _pairs(results: Results, configurations: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """The pairs of models, in the order of the models.
+
+    All that share a policy; of many models those near each other in rank, so that pairs grow as models do.
+    """
+    groups: dict[str | None, list[int]] = {}
+    for index in configurations:
+        groups.setdefault(results.configurations[index].policy, []).append(index)
+    return tuple(
+        (first, second)
+        for group in groups.values()
+        for place, first in enumerate(group)
+        for second in group[place + 1 :][
+            : None if place == 0 or len(group) <= MAX_ALL_PAIRS else NUM_NEIGHBORS
+        ]
+    )
+
+
 def _choose_passages(
     parts: Sequence[passages.Windows],
     configurations: Sequence[int],
     pairs: Sequence[tuple[int, int]],
     documents: Sequence[Document],
 ) -> tuple[PassageLists, list[Passage]]:
-    """The lists, and the passages that any of them names; none where there is no document of all models."""
+    """The lists, and the passages that any of them names; none where there is no document."""
     if not parts:
         by_pair: dict[tuple[int, int], list[int]] = {pair: [] for pair in pairs}
         by_model: dict[int, list[int]] = {index: [] for index in configurations}

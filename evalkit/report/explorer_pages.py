@@ -17,13 +17,16 @@ from evalkit.report.explorer_data import (
 from evalkit.report.pages import ColumnHead, Pages
 from evalkit.report.writer import Writer, shown_deep, shown_fields
 
+MAX_LABELS = 8
+
 
 class ExploredCorpus(NamedTuple):
     """A corpus that can be explored, in the list of them."""
 
     head: ColumnHead
     labels: list[str]
-    """Of its models."""
+    """Of its models: the first `MAX_LABELS`."""
+    num_models: int
     num_opened: int
 
 
@@ -58,7 +61,8 @@ def write_explorer(
             writer, pages, *exploration, background.corpus, models, has_losses=index in with_losses
         )
         labels = [model.label for model in models.values()]
-        explored.append(ExploredCorpus(pages.column(index), labels, len(exploration[0].opened)))
+        num_opened = len(exploration[0].opened)
+        explored.append(ExploredCorpus(pages.column(index), labels[:MAX_LABELS], len(labels), num_opened))
     writer.page("explorer.html", "explorer.html", corpora=explored)
     writer.page("explorer/document.html", "document.html", ["tokens.js", "document.js"])
     return {corpus.head.index for corpus in explored}

@@ -11,7 +11,7 @@ def test_passages_do_not_overlap_nor_cut_characters() -> None:
     data = text.encode()
     rng = np.random.default_rng(1)
     costs = rng.random((len(data), 2))
-    windows = cut(5, data, costs)
+    windows = cut(5, data, iter(costs.T))
     for start, end, bits in zip(windows.starts, windows.ends, windows.bits, strict=True):
         data[start:end].decode()
         assert bits == pytest.approx(costs[start:end].sum(axis=0))

@@ -500,6 +500,43 @@ def test_explore_a_document(page: Page, small: Small) -> None:
     assert page.locator("#text s").first.get_attribute("class") in {f"b{step}" for step in range(9)}
 
 
+def test_explore_more_models_than_have_passages_of_their_own(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "corpora"))
+    monkeypatch.setattr("evalkit.report.explorer.MAX_ALL_PAIRS", 4)  # losses of 14 models take their time
+    monkeypatch.setattr("evalkit.report.explorer.NUM_NEIGHBORS", 1)
+    monkeypatch.setattr("evalkit.report.explorer_pages.MAX_LABELS", 3)
+    corpus = make_corpus("many", _documents(1, 8, source="x", license="MIT"))
+    save_corpus(corpus)
+    models = [
+        Counted(f"m{number}", "the of text " * number, 1, refuses="7: " if number == 4 else "\uffff")
+        for number in range(5)
+    ]
+    evalkit.run(models, [corpus], options=evalkit.RunOptions(output=tmp_path / "runs"), token_bits=True)
+    build_site_of(tmp_path / "runs", tmp_path / "site")
+    data = read_data(tmp_path / "site", "data/explorer/many.js")
+    keys = [model["key"] for model in data["configurations"]]
+    # The best with all, each of the others with the next.
+    assert len(keys) == 5 and len(data["won"]) == 4 + 3
+    assert f"{keys[1]} {keys[2]}" in data["won"] and f"{keys[1]} {keys[3]}" not in data["won"]
+    page.goto(url(tmp_path / "site", f"explorer/many.html#a={keys[1]}&b={keys[4]}"))
+    expect(page.locator("#status")).to_contain_text("The two are far apart in rank")
+    gaps = []
+    for text in page.locator("#passages section").first.locator("small").all_inner_texts():
+        first, second = re.findall(r"(\d+\.\d) against (\d+\.\d) bits", text)[0]
+        gaps.append(float(first) - float(second))
+    bits = [(passage["bits"][1], passage["bits"][4]) for passage in data["passages"]]
+    best = min(first - second for first, second in bits if None not in (first, second))
+    assert gaps == sorted(gaps) and 0 < len(gaps) <= 8 and gaps[0] == pytest.approx(best, abs=0.11)
+    page.locator("#documents a").first.click()
+    expect(page.locator("#text s").first).to_be_visible()
+    expect(page.get_by_label("against")).to_have_value(keys[4])
+    expect(page.get_by_label("Model A").locator("option")).to_have_count(5)
+    page.goto(url(tmp_path / "site", "explorer.html"))
+    expect(page.locator(".cards small")).to_contain_text("and 2 more")
+
+
 def test_the_page_spreads_bits_over_bytes_as_the_analysis_does(
     page: Page, small: Small, tmp_path: Path
 ) -> None:
