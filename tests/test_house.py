@@ -34,7 +34,17 @@ FLOORS = {
     "evalkit": (
         {"locks"},
         {"dates", "errors", "fields", "files", "spreadsheets", "stats", "version"},
-        {"contact", "displayed", "extras", "hub_errors", "isolation", "near_paths", "plugins", "terminal"},
+        {
+            "contact",
+            "displayed",
+            "extras",
+            "hub_errors",
+            "isolation",
+            "near_paths",
+            "plugins",
+            "remembered",
+            "terminal",
+        },
         {"corpora", "models"},
         {"environment", "requests", "scoring", "tasks"},
         {"coding"},

@@ -13,6 +13,7 @@ import dataclasses
 import datetime as dt
 import functools
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +31,9 @@ from evalkit.cells.keys import (
     key_of,
     protocol_prefix_parts,
 )
-from evalkit.cells.partial import remove_partial
+from evalkit.cells.partial import partial_folder, remove_partial
 from evalkit.cells.policy_schema import CellPolicy, TriedPrefix
-from evalkit.cells.provenance import cell_model
+from evalkit.cells.provenance import cell_model, check_identity
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
 from evalkit.cells.renewal import (
     cluster_of,
@@ -54,7 +55,7 @@ from evalkit.cells.schema import (
 )
 from evalkit.corpora.store import Corpus
 from evalkit.errors import ScoringError
-from evalkit.files import slug
+from evalkit.files import TEMPORARY_SUFFIX, slug
 from evalkit.models.prefixes import NO_PREFIX, WITH_CONTEXT, Prefix, token_text
 from evalkit.models.protocol import ModelIdentity
 from evalkit.scoring.choices import ChoiceCosts
@@ -119,11 +120,16 @@ class CellSpec(NamedTuple):
 
     def folder(self, output: Path) -> Path:
         """Where the cell's files lie."""
-        return Path(output, slug(self.corpus.name), slug(self.identity.name))
+        return _folder(output, self.corpus.name, self.identity.name)
 
     def path(self, output: Path, *, token_bits: bool | None = None) -> Path:
         """The cell's JSON file."""
         return self.folder(output) / f"{self.key(token_bits=token_bits)}.json"
+
+
+@functools.lru_cache(maxsize=1024)
+def _folder(output: Path, corpus: str, model: str) -> Path:
+    return Path(output, slug(corpus), slug(model))
 
 
 def find_cell(
@@ -133,6 +139,7 @@ def find_cell(
     warn: Callable[[str], None],
     dry_run: bool = False,
     accept_versions: bool = False,
+    key: str | None = None,
 ) -> CorpusCell | None:
     """The finished cell of a spec, or None; a cell with token bits serves one without.
 
@@ -148,31 +155,43 @@ def find_cell(
         dry_run: leave damaged files where they are.
         accept_versions: where the cell is not there, take the newest that another generation of the library
             computed.
+        key: the spec's, where it has been computed.
 
     Raises:
         ModelError: the model's identity cannot be kept in a cell.
         ScoringError: a file cannot be read, or not be moved.
     """
-    cell_model(spec.identity)  # what is wrong with it is told before anything is scored
-    for token_bits in sorted({spec.token_bits, True}):
-        path = spec.path(output, token_bits=token_bits)
-        paths = [path, *renewed_files(path)]
+    check_identity(spec.identity)  # what is wrong with it is told before anything is scored
+    folder = spec.folder(output)
+    names = _names_in(folder)
+    is_swept = not any(name.endswith(TEMPORARY_SUFFIX) for name in names)
+    for token_bits in ((True,) if spec.token_bits else (False, True)) if names else ():
+        is_of_spec = key is not None and token_bits == spec.token_bits
+        path = folder / f"{key if is_of_spec else spec.key(token_bits=token_bits)}.json"
+        parse = functools.partial(_parsed, spec, token_bits)
         candidates = [
             cell_files.find(
                 candidate,
-                functools.partial(_parsed, spec, token_bits, candidate),
+                functools.partial(parse, candidate),
                 warn=warn,
                 again="scored again",
                 dry_run=dry_run,
+                is_swept=is_swept,
             )
-            for candidate in paths
+            for candidate in [path, *renewed_files(path, names)]
+            if candidate.name in names
         ]
         if cells := [cell for cell in candidates if cell is not None]:
-            if not dry_run:
+            if not dry_run and partial_folder(path).name in names:
                 remove_partial(path)  # of a run that was killed between the cell's writing and its end
             return _named(current_cell(cells, spec.corpus, path, warn=warn, dry_run=dry_run), spec)
-    if not accept_versions:
-        return None
+    return _of_versions(spec, output, warn=warn, dry_run=dry_run) if accept_versions else None
+
+
+def _of_versions(
+    spec: CellSpec, output: Path, *, warn: Callable[[str], None], dry_run: bool
+) -> CorpusCell | None:
+    """The newest cell of a spec but for the generation of the library; arguments are those of `find_cell`."""
     for cell in cells_in(spec.folder(output), warn=warn):
         if isinstance(cell, CorpusCell) and any(
             differ_in_versions_only(_cell_parts(cell, spec), spec.parts(token_bits))
@@ -182,6 +201,20 @@ def find_cell(
             path = cell.path.with_stem(cell.path.stem.partition("-")[0])
             return _named(current_cell([cell], spec.corpus, path, warn=warn, dry_run=dry_run), spec)
     return None
+
+
+def _names_in(folder: Path) -> set[str]:
+    """What lies in the folder of a cell.
+
+    Raises:
+        ScoringError: it cannot be read.
+    """
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208  there are thousands of cells in a plan
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    except OSError as error:
+        raise cell_files.unreadable(folder, error) from error
 
 
 def _parsed(spec: CellSpec, token_bits: bool, path: Path, content: Mapping[str, object]) -> CorpusCell:

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
@@ -35,6 +36,13 @@ the same in either schema, so that no finished cell is computed again."""
 _NO_CELL = f"is not a cell of schema {' or '.join(map(str, READABLE_SCHEMAS))}"
 
 
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def find(
     path: Path,
     parse: Callable[[dict[str, object]], T],
@@ -42,6 +50,7 @@ def find(
     warn: Callable[[str], None],
     again: str,
     dry_run: bool = False,
+    is_swept: bool = False,
 ) -> T | None:
     """The cell at a path, or None; what is no cell there is moved aside, and ``warn`` is told.
 
@@ -53,12 +62,13 @@ def find(
         warn: gets one line.
         again: what will be done about damage, e.g. ``scored again``.
         dry_run: tell of damage and leave the files where they are.
+        is_swept: whether it is known that killed writers have left nothing in its folder.
 
     Raises:
         ScoringError: the files cannot be read, or cannot be moved.
     """
     try:
-        if not dry_run and path.parent.is_dir():
+        if not dry_run and not is_swept and path.parent.is_dir():
             sweep(path.parent)
     except OSError as error:
         raise unreadable(path, error) from error
@@ -236,14 +246,15 @@ def _read(path: Path) -> dict[str, object]:
     try:
         if not path.is_file():
             raise _DamageError("is no file" if _is_taken(path) else "is not there")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
+        content = _DECODER.decode(text.decode("utf-8"))
         if not isinstance(content, dict) or not is_readable_schema(content.get("schema_version")):
             raise _DamageError(_NO_CELL)
-        if content.get("status") != "success" or content.get("sha256") != content_sha256(content):
+        if content.get("status") != "success" or not _is_as_digested(text, content):
             raise _DamageError("was changed after it was written")
         rows = content.get("items", content.get("documents"))
         parquet_sha256 = rows.get("parquet_sha256") if isinstance(rows, dict) else None
-        if parquet.is_file() and parquet_sha256 is None:
+        if parquet_sha256 is None and parquet.is_file():
             raise _DamageError(_NO_CELL)
         _check_digest(parquet, parquet_sha256)
     except FileNotFoundError as error:
@@ -275,6 +286,19 @@ def unreadable(path: Path, error: OSError) -> ScoringError:
 def is_readable_schema(version: object) -> TypeGuard[int]:
     """Whether files of this schema can be read; 1.0 and true, which are equal to 1, are no schema."""
     return type(version) is int and version in READABLE_SCHEMAS
+
+
+def _is_as_digested(text: bytes, content: Mapping[str, object]) -> bool:
+    """Whether a cell's JSON is what its digest says; ``text`` is the file.
+
+    A file as `write_content` writes it has the digested text but for a line.
+    """
+    stated = content.get("sha256")
+    digested = re.sub(rb'\n  "sha256": "[0-9a-f]{64}",(?=\n)', b"", text)
+    has_surrogates = b"\\ud" in text or b"\\uD" in text  # which have no UTF-8, as taking the digest tells
+    if hashlib.sha256(digested).hexdigest() == stated and not has_surrogates:
+        return True
+    return stated == content_sha256(content)
 
 
 def content_sha256(content: Mapping[str, object]) -> str:
@@ -323,5 +347,5 @@ def _is_there(path: Path) -> bool:
 
 def _parquet_digest(path: Path) -> str:
     # Not `files.file_sha256`, which remembers: a disk's error leaves a file's time as it was.
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,13 +13,14 @@ from evalkit.models.protocol import ModelIdentity
 
 KeyParts = Mapping[str, object]
 
+_ENCODER = json.JSONEncoder(sort_keys=True)
 _VERSIONS = ("numerics",)
 """Parts that a new version of a library changes, whether or not it changes the numbers."""
 
 
 def key_of(parts: KeyParts) -> str:
     """Digest of the parts: 24 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return hashlib.sha256(_ENCODER.encode(parts).encode()).hexdigest()[:24]
 
 
 def identity_parts(identity: ModelIdentity) -> dict[str, object]:

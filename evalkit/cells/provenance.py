@@ -11,6 +11,9 @@ from evalkit.fields import from_json
 from evalkit.models.prefixes import stated_rule, token_text
 from evalkit.models.protocol import ModelIdentity
 
+_LAST_CHECKED: list[ModelIdentity] = []
+"""The last identity that was found right, if there was one."""
+
 M = TypeVar("M", bound=CellModel)
 
 
@@ -21,6 +24,17 @@ def cell_model(identity: ModelIdentity) -> CellModel:
         ModelError: the identity's details are not what a cell can hold.
     """
     return _checked(CellModel, identity, _fields(identity))
+
+
+def check_identity(identity: ModelIdentity) -> None:
+    """Refuse a model that no cell can name; its cells in a row ask for it once.
+
+    Raises:
+        ModelError: the identity's details are not what a cell can hold.
+    """
+    if not (_LAST_CHECKED and _LAST_CHECKED[0] is identity):
+        cell_model(identity)
+        _LAST_CHECKED[:] = [identity]
 
 
 def task_cell_model(identity: ModelIdentity, prefix: Sequence[int] = ()) -> TaskCellModel:

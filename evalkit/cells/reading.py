@@ -8,10 +8,10 @@ from evalkit.cells import files as cell_files
 from evalkit.cells.checking import check_cell
 from evalkit.cells.columns import DocumentColumns
 from evalkit.cells.probe_schema import ProbeCell
-from evalkit.cells.remembered import remember_checked, was_checked
 from evalkit.cells.schema import CorpusCell, TaskCell, kind_in_file
 from evalkit.errors import ScoringError, UsageError
 from evalkit.fields import FieldError, from_json
+from evalkit.remembered import CHECKED_CELLS, remember_checked, was_checked
 
 _KINDS = (CorpusCell, TaskCell, ProbeCell)
 _IN_WORDS = {CorpusCell: "a corpus", TaskCell: "a task", ProbeCell: "a trained probe"}
@@ -70,9 +70,9 @@ def checked_cell_of(cls: type[C], path: Path, content: Mapping[str, object]) -> 
     cell = _parsed(path, content)
     if not isinstance(cell, cls):
         raise FieldError(f"it is of {_IN_WORDS[type(cell)]}, not of {_IN_WORDS[cls]}")
-    if not was_checked(cell.sha256):
+    if not was_checked(CHECKED_CELLS, cell.sha256):
         check_cell(cell)
-        remember_checked(cell.sha256)
+        remember_checked(CHECKED_CELLS, cell.sha256)
     return cell
 
 

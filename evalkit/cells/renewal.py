@@ -11,7 +11,6 @@ import datetime as dt
 import functools
 import hashlib
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -126,20 +125,19 @@ def metrics_of(
     )
 
 
-def renewed_files(path: Path) -> list[Path]:
+def renewed_files(path: Path, names: Iterable[str]) -> list[Path]:
     """The cells that were made anew of the bits of one.
 
     Args:
         path: the JSON file that was scored, there or not.
+        names: of the files in its folder.
     """
     beginning = f"{path.stem}-"
-    try:
-        # A pattern for `glob` would be compiled for each of the thousands of cells of a plan.
-        with os.scandir(path.parent) as entries:
-            names = [entry.name for entry in entries if entry.name.startswith(beginning)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    paths = [path.with_name(name) for name in sorted(names) if name.endswith(".json")]
+    paths = [
+        path.with_name(name)
+        for name in sorted(name for name in names if name.startswith(beginning))
+        if name.endswith(".json")
+    ]
     return [renewed for renewed in paths if _RENEWED.fullmatch(renewed.stem)]
 
 

@@ -79,7 +79,7 @@ class Cell:
     schema_version: int
     created: str
     """When, in UTC, as ISO 8601 has it."""
-    environment: Environment
+    environment: Annotated[Environment, Mark.ALIKE]
     sha256: str
     """Digest of the rest of the file."""
 
@@ -244,9 +244,9 @@ class CorpusCell(Displayed, Cell):
     kind: ClassVar[str] = "corpus"
     seconds: float
     """Time that the scoring took, without loading."""
-    model: CellModel
-    corpus: CellCorpus
-    policy: CellPolicy
+    model: Annotated[CellModel, Mark.ALIKE]
+    corpus: Annotated[CellCorpus, Mark.ALIKE]
+    policy: Annotated[CellPolicy, Mark.ALIKE]
     totals: CellTotals
     metrics: CellMetrics
     documents: CellDocuments
@@ -327,8 +327,8 @@ class TaskCell(Displayed, Cell):
     kind: ClassVar[str] = "task"
     seconds: float
     """Time that the asking took, without loading."""
-    model: TaskCellModel
-    task: CellTask
+    model: Annotated[TaskCellModel, Mark.ALIKE]
+    task: Annotated[CellTask, Mark.ALIKE]
     summary: tuple[SummaryRow, ...]
     """The lines of the table."""
     details: Annotated[Mapping[str, JsonValue], Mark.ANY_JSON]

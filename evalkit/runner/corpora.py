@@ -1,9 +1,11 @@
 """`run`: models on corpora."""
 
+import contextlib
 import functools
+import gc
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.audit.records import kept_fault
@@ -81,13 +83,14 @@ def run(
     check_prefix_fits(policy, options.load_options.prefix)
     for name in (os.fspath(corpus) for corpus in corpora if not isinstance(corpus, Corpus)):
         check_corpus_name(name)
-    located_models = locate_models(models, options.load_options)
-    loaded = _load_corpora(corpora, options.reporter)
-    _check_contexts(loaded, policy, prove)
-    specs = planned_specs(located_models, loaded, policy, limit, token_bits)
-    works = [(located, work_of(located, spec.corpus.num_bytes)) for located, spec in specs]
-    specs = [specs[place] for place in places_of_run(works, options)]
-    result = score_missing(planned_cells(specs, options, prove), options)
+    with _uncollected():
+        located_models = locate_models(models, options.load_options)
+        loaded = _load_corpora(corpora, options.reporter)
+        _check_contexts(loaded, policy, prove)
+        specs = planned_specs(located_models, loaded, policy, limit, token_bits)
+        specs = _of_shard(specs, options)
+        planned = planned_cells(specs, options, prove)
+    result = score_missing(planned, options)
     scored = {spec.corpus.name: spec.corpus for _, spec in specs}
     return RunResult(
         corpora=tuple(scored),
@@ -99,6 +102,25 @@ def run(
         documents={name: documents_of_corpus(corpus) for name, corpus in scored.items()},
         unaudited=unaudited_models((located for located, _ in specs), result.cells, options),
     )
+
+
+def _of_shard(
+    specs: Sequence[tuple[LocatedModel, CellSpec]], options: RunOptions
+) -> list[tuple[LocatedModel, CellSpec]]:
+    works = [(located, work_of(located, spec.corpus.num_bytes)) for located, spec in specs]
+    return [specs[place] for place in places_of_run(works, options)]
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looks for garbage: they would go through all documents and cells of a plan, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _check_request(policy: str, limit: int | None, num_proven: int) -> None:
@@ -176,27 +198,28 @@ def planned_cells(
 def _planned(
     located: LocatedModel, spec: CellSpec, num_parts: int, options: RunOptions, num_proven: int
 ) -> PlannedCell[CorpusCell]:
-    corpus = spec.corpus
+    corpus, key = spec.corpus, spec.key()
     return planned_cell(
         located,
         corpus.name,
         num_parts,
         f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
-        spec.path(options.folder),
-        functools.partial(_find, spec, num_proven),
+        spec.folder(options.folder) / f"{key}.json",
+        functools.partial(_find, spec, key, num_proven),
         functools.partial(_score, spec, num_proven),
         options,
         work_of(located, corpus.num_bytes),
     )
 
 
-def _find(spec: CellSpec, num_proven: int, options: RunOptions) -> CorpusCell | None:
+def _find(spec: CellSpec, key: str, num_proven: int, options: RunOptions) -> CorpusCell | None:
     cell = find_cell(
         spec,
         options.folder,
         warn=options.reporter.message,
         dry_run=options.dry_run,
         accept_versions=options.accept_versions,
+        key=key,
     )
     return cell if cell is not None and has_proof(cell, num_proven) else None
 
@@ -204,7 +227,7 @@ def _find(spec: CellSpec, num_proven: int, options: RunOptions) -> CorpusCell | 
 def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -> CorpusCell:
     if num_proven:
         check_shows_distributions(model)
-        if (finished := _find(spec, 0, options)) is not None:  # it lacks nothing but this
+        if (finished := _find(spec, spec.key(), 0, options)) is not None:  # it lacks nothing but this
             return add_proof(finished, proof_of(model, spec, num_proven, finished.policy.prefix_ids))
     environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
     prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
