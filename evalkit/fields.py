@@ -121,7 +121,8 @@ def from_json(cls: type[T], content: object, place: str = "", **not_in_file: obj
         FieldError: a field is missing, unknown, or not what it should be.
     """
     try:
-        instance: T = _quick_reader(cls)(content, not_in_file)
+        hint: _Hint = cls
+        instance: T = _quick_reader(hint)(content, not_in_file)
         return instance
     except _UnfitError:
         return _from_json(cls, content, place, not_in_file)
@@ -314,7 +315,7 @@ def _quick_field(field: _Field) -> _QuickField:
     return _QuickField(field.name, field.json_name, plain_types, read, Mark.MAY_BE_ABSENT in field.marks)
 
 
-def _read_alike(cls: _Hint, read: Callable[[Any], object], value: object) -> object:
+def _read_alike(cls: _Hint, read: Callable[[Any], object], value: Any) -> object:
     try:
         key = cls, marshal.dumps(value, 2)  # a later version says of each object whether it was seen before
     except ValueError as error:
@@ -328,7 +329,8 @@ def _read_alike(cls: _Hint, read: Callable[[Any], object], value: object) -> obj
 
 def _quick_value(hint: _Hint) -> Callable[[Any], object]:
     """What gives a value of a type."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin: _Hint = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         readers = [_quick_value(argument) for argument in _alternatives(hint)]
         return functools.partial(_read_any, readers, type(None) in arguments)
@@ -337,7 +339,8 @@ def _quick_value(hint: _Hint) -> Callable[[Any], object]:
     if origin is not None and origin is not tuple and issubclass(origin, Mapping):
         return functools.partial(_read_mapping, _quick_value(arguments[1]))
     if dataclasses.is_dataclass(hint):
-        read = _quick_reader(hint)
+        cls: _Hint = hint
+        read = _quick_reader(cls)
         return lambda value: read(value, {})
     return functools.partial(_read_scalar, hint)
 
