@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
-from evalkit.analysis.rankings import Choice, Counted, PartialLevel, View
-from evalkit.analysis.results import UNDATED
+from evalkit.analysis.rankings import Choice, Counted, View
 from evalkit.report.pages import ColumnHead, Pages, RowHead, SourceHead, TableCell
 from evalkit.report.published_page import ShownTable, scored_here
-from evalkit.report.shown import ShownEstimate, estimate, heat, rank_text
+from evalkit.report.shown import ShownEstimate, estimate, heat, part_text, rank_text
 from evalkit.report.text import decimals
 
 MAX_MONTHS = 12
-"""Side by side, the newest: a year."""
+"""Side by side, the newest first: a year."""
 
 
 class BoardCell(NamedTuple):
@@ -110,21 +109,22 @@ def front_page(pages: Pages) -> FrontPage:
     view, counted = board.views.get(board.default), board.counted(board.default)
     rows = _rows(pages, counted.view, view) if view and counted else []
     shown = counted.view.corpora if counted else ()
-    possible = view.corpora if view else ()
+    everything = board.views.get(Choice(board.default.policy, None, None))
+    scored = everything.corpora if everything else ()
     columns = pages.columns()
     languages = sorted({source.language for source in pages.sources} - {""})
     return FrontPage(
         rows=rows,
         columns=[column for column in columns if column.index in shown],
         counted=counted_words(counted) if counted else "",
-        elsewhere=[column for column in columns if column.index not in possible],
+        elsewhere=[column for column in columns if column.index not in scored],
         aggregates={kind: aggregate.title for kind, aggregate in AGGREGATES.items()},
         policy=board.default.policy,
         month=board.default.month,
         updated=max(
             (cell.created[:10] for corpus in results.corpora for cell in corpus.cells.values()), default=None
         ),
-        by_month=_by_month(pages, [row.head.index for row in rows]) if board.default.month else None,
+        by_month=_by_month(pages, [row.head.index for row in rows]),
         optional_columns=OPTIONAL_COLUMNS,
         policies=results.policies,
         sources=pages.sources,
@@ -199,29 +199,14 @@ def _rows(pages: Pages, view: View, possible: View) -> list[BoardRow]:
     return rows
 
 
-def part_text(view: View, aggregate: PartialLevel | None) -> str:
-    """Over how many of a view's corpora an aggregate is, ``3 of 7``; empty: over all, or there is none."""
-    num_corpora = len(view.corpora)
-    if aggregate is None or aggregate.num_corpora == num_corpora:
-        return ""
-    return f"{aggregate.num_corpora} of {num_corpora}"
-
-
 def _by_month(pages: Pages, first: Sequence[int]) -> MonthTable | None:
-    """The headline aggregate of every month; None where there is one month only.
+    """The headline aggregate of the newest months; None where there is one month only.
 
     Args:
         pages: what the pages share.
         first: the models of the board, in its order; those that it lacks come behind them.
     """
-    board = pages.board
-    policy = board.default.policy
-    months = sorted({corpus.month for corpus in pages.results.corpora} - {UNDATED})
-    views = {
-        month: choice.view
-        for month in months[-MAX_MONTHS:]
-        if (choice := board.counted(Choice(policy, None, month))) is not None
-    }
+    views = {window.month: window.view for window in pages.windows[:MAX_MONTHS] if window.month is not None}
     if len(views) < 2:
         return None
     places = decimals(level.half_width for view in views.values() for level in view.levels[HEADLINE].values())

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from evalkit.analysis.aggregates import AGGREGATES
+from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.effective_cutoff import effective_cutoff
 from evalkit.analysis.effective_cutoff_text import short_text
 from evalkit.analysis.estimates import NUM_NEIGHBORS
@@ -14,7 +14,7 @@ from evalkit.cells.schema import CellModel
 from evalkit.errors import UsageError
 from evalkit.fields import to_json
 from evalkit.report.pages import ColumnHead, Pages, RowHead, TableCell
-from evalkit.report.shown import ShownEstimate, ShownGap, difference, estimate, rank_text
+from evalkit.report.shown import ShownEstimate, ShownGap, difference, estimate, part_text, rank_text
 from evalkit.report.text import decimals, parameters, web_link
 
 _FACT_NAMES = {
@@ -67,6 +67,27 @@ class Standing(NamedTuple):
     """By heading."""
 
 
+class PastStanding(NamedTuple):
+    """Where a model stood in a month."""
+
+    month: str
+    rank: str
+    num_ranked: int
+    mark: str
+    aggregate: ShownEstimate
+    part: str
+    """Over how many of the month's corpora it is, ``3 of 7``; empty: over all."""
+    num_corpora: int
+
+
+class RivalTable(NamedTuple):
+    """Differences on the corpora of a month, or of all."""
+
+    month: str | None
+    columns: list[ColumnHead]
+    rivals: list[Rival]
+
+
 class ConfigurationSection(NamedTuple):
     """A model in one configuration."""
 
@@ -78,11 +99,13 @@ class ConfigurationSection(NamedTuple):
     effective_cutoff: str | None
     """Until when it has read, as the cells tell; None where there are too few months to look."""
     cells: list[tuple[ColumnHead, TableCell]]
-    rivals: list[Rival]
+    history: list[PastStanding]
+    """Month by month, the newest first; empty where months are no windows."""
+    rival_tables: list[RivalTable]
+    """The newest month first: corpora of years side by side are nothing to look at."""
+    num_rivals: int
     num_models: int
     """That share a corpus with it; more than the rivals where only neighbors in rank are paired."""
-    columns: list[ColumnHead]
-    """The corpora that it was scored on."""
     losses: list[ColumnHead]
     """Those with a page of losses by kind that has it."""
     audit: ModelAudit | None
@@ -124,9 +147,10 @@ def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) ->
         facts=_facts(pages.facts(index)),
         effective_cutoff=_effective_cutoff(pages, index),
         cells=[(column, cell) for column, cell in cells if cell is not None],
-        rivals=rivals,
+        history=_history(pages, index),
+        rival_tables=_rival_tables(pages, columns, rivals),
+        num_rivals=len(rivals),
         num_models=len(rivals) if len(heads) == len(pages.rows()) else _num_comparable(pages, index, corpora),
-        columns=columns,
         losses=[column for column in columns if index in losses.get(column.index, ())],
         audit=pages.audit(index),
     )
@@ -153,6 +177,38 @@ def _standing(pages: Pages, index: int) -> Standing | None:
             title: estimate(part.level, decimals([part.level.half_width])) for title, part in scored.items()
         },
     )
+
+
+def _history(pages: Pages, index: int) -> list[PastStanding]:
+    past = []
+    for window in pages.windows:
+        part = window.view.level(HEADLINE, index)
+        if part is None or window.month is None:
+            continue
+        past.append(
+            PastStanding(
+                month=window.month,
+                rank=rank_text(window.ranks.get(index)),
+                num_ranked=len(window.order),
+                mark=pages.mark(index, window.view.corpora),
+                aggregate=estimate(part.level, decimals([part.level.half_width])),
+                part=part_text(window.view, part),
+                num_corpora=len(window.view.corpora),
+            )
+        )
+    return past
+
+
+def _rival_tables(pages: Pages, columns: Sequence[ColumnHead], rivals: Sequence[Rival]) -> list[RivalTable]:
+    """The differences by month where months are windows, each with the rivals that have one there."""
+    months = sorted({column.month for column in columns}, reverse=True) if pages.windows else [None]
+    tables = []
+    for month in months:
+        places = [place for place, column in enumerate(columns) if month in (None, column.month)]
+        rows = [Rival(rival.head, [rival.gaps[place] for place in places]) for rival in rivals]
+        rows = [row for row in rows if any(gap is not None for gap in row.gaps)]
+        tables.append(RivalTable(month, [columns[place] for place in places], rows))
+    return [table for table in tables if table.rivals]
 
 
 def _heads_of_rivals(pages: Pages, index: int, corpora: Sequence[int]) -> list[RowHead]:

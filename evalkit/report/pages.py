@@ -10,8 +10,8 @@ from evalkit.analysis.aggregates import HEADLINE
 from evalkit.analysis.cutoff import Reading, combined
 from evalkit.analysis.document_dates import readings
 from evalkit.analysis.estimates import Estimate
-from evalkit.analysis.rankings import Leaderboard, View
-from evalkit.analysis.results import ScoredCorpus, unique
+from evalkit.analysis.rankings import Choice, Leaderboard, View
+from evalkit.analysis.results import UNDATED, ScoredCorpus, unique
 from evalkit.analysis.sources import main_language
 from evalkit.audit.records import audit_of_cell
 from evalkit.audit.result import ModelAudit
@@ -94,8 +94,8 @@ class TableCell(NamedTuple):
     rate: str
 
 
-class Opening(NamedTuple):
-    """The board as it opens."""
+class BoardWindow(NamedTuple):
+    """The board of a month, or of all, over the corpora that count."""
 
     month: str | None
     """None: of all months."""
@@ -135,14 +135,24 @@ class Pages:
         ]
 
     @functools.cached_property
-    def opening(self) -> Opening | None:
-        """What every model's page says its place in; None where no model has a cell."""
-        choice = self.board.default
-        counted = self.board.counted(choice)
+    def opening(self) -> BoardWindow | None:
+        """The board as it opens: what every model's page says its place in; None: no model has a cell."""
+        return self._window(self.board.default.month)
+
+    @functools.cached_property
+    def windows(self) -> list[BoardWindow]:
+        """The board of every month, the newest first; none where months are no windows."""
+        if self.board.default.month is None:
+            return []
+        months = sorted({corpus.month for corpus in self.results.corpora} - {UNDATED}, reverse=True)
+        return [window for month in months if (window := self._window(month)) is not None]
+
+    def _window(self, month: str | None) -> BoardWindow | None:
+        counted = self.board.counted(Choice(self.board.default.policy, None, month))
         if counted is None:
             return None
         order = counted.view.order(HEADLINE)
-        return Opening(choice.month, counted.view, order, counted.view.ranks(HEADLINE, order))
+        return BoardWindow(month, counted.view, order, counted.view.ranks(HEADLINE, order))
 
     @functools.cached_property
     def _rows(self) -> list[RowHead]:

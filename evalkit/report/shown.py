@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from evalkit.analysis.estimates import Estimate
+from evalkit.analysis.rankings import PartialLevel, View
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB
 from evalkit.report.text import decimals, number, signed
 
@@ -42,6 +43,14 @@ def difference(gap: Estimate) -> ShownGap:
         high=signed(gap.high, places),
         verdict="unknown" if gap.low is None else _VERDICTS[gap.sign],
     )
+
+
+def part_text(view: View, aggregate: PartialLevel | None) -> str:
+    """Over how many of a view's corpora an aggregate is, ``3 of 7``; empty: over all, or there is none."""
+    num_corpora = len(view.corpora)
+    if aggregate is None or aggregate.num_corpora == num_corpora:
+        return ""
+    return f"{aggregate.num_corpora} of {num_corpora}"
 
 
 def rate(level: Estimate) -> str:

@@ -46,7 +46,7 @@
       element("table", { class: "numbers", id: "pairs" },
         element("caption", {}, `bits per byte; difference: ${first.label} minus ${second.label}, 95 % interval; negative: ${first.label} is better`),
         element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: ["text", "label", "label", null, "text"][place] }, head)))),
-        element("tbody", {}, ...rows), element("tfoot", {}, ...aggregateRows(a, b, first, second)))));
+        element("tbody", { class: "totals" }, ...aggregateRows(a, b, first, second)), element("tbody", { class: "corpora" }, ...rows))));
     const ties = shared.length - better - worse - unknown;
     status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}`
       + (unknown ? `; on ${unknown} it cannot be said; ties: ${ties}.` : ties ? "; the others are ties." : ".");

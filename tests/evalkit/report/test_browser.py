@@ -285,6 +285,7 @@ def test_the_newest_window_comes_first_and_links_say_the_rest(page: Page, small:
     columns, rows = page.locator("#leaderboard thead .corpus"), page.locator("#leaderboard tbody tr")
     open_leaderboard(page, small.site, "")
     expect(columns).to_have_text([re.compile("closed-2026-11"), re.compile("hostile")])
+    assert "No model was scored" not in page.content()  # on those of other months it was
     page.get_by_role("button", name="Month before").click()
     expect(columns).to_have_text([re.compile("free-2026-10")])
     assert page.url.endswith("#month=2026-10")
@@ -415,14 +416,14 @@ def test_compare_two_models(page: Page, small: Small) -> None:
     expect(page.locator("#pairs thead th").nth(2)).to_have_text(best[1])
     page.goto("about:blank")
     page.goto(url(small.site, "compare.html#a=xz&b=zstd"))
-    expect(page.locator("#pairs tbody tr")).to_have_count(3)
-    verdicts = page.locator("#pairs tbody td:last-child").all_inner_texts()
+    expect(page.locator("#pairs .corpora tr")).to_have_count(3)
+    verdicts = page.locator("#pairs .corpora td:last-child").all_inner_texts()
     num_better, num_worse = verdicts.count("xz is better"), verdicts.count("zstd is better")
     end = "; the others are ties." if "tie" in verdicts else "."
     expect(page.locator("#status")).to_have_text(
         f"xz is better on {num_better}, zstd on {num_worse} of 3 corpora{end}"
     )
-    totals = page.locator("#pairs tfoot tr")
+    totals = page.locator("#pairs .totals tr")
     assert totals.locator("th").all_inner_texts() == [
         "macro average over the 2 corpora of 2026-11",
         "macro average over all 3 corpora",
@@ -869,14 +870,19 @@ def test_an_aggregate_over_what_a_model_has_says_so_wherever_it_stands(
         plain = context.new_page()
         plain.goto(url(tmp_path / "site", "index.html"))
         months = plain.get_by_role("region", name="Months").locator("tr", has_text="brotli")
-        whole, month = months.locator("td").all_inner_texts()
+        month, whole = months.locator("td").all_inner_texts()
         headline = plain.locator("#leaderboard tr", has_text="brotli").locator("[data-aggregate=macro]")
-        assert "of" not in whole and month == headline.inner_text() and month.endswith(" 1 of 2")
+        headline_text = headline.inner_text()
+        assert "of" not in whole and month == headline_text and month.endswith(" 1 of 2")
         assert float(month.split()[0]) == pytest.approx(levels[2], abs=5.1e-4)
         plain.goto(url(tmp_path / "site", "models/brotli.html"))
         expect(plain.locator(".standing")).to_contain_text(
             f"no rank, for it has 1 of the 2 corpora; over what it has: macro average {levels[2]:.3f}"
         )
+        past = plain.get_by_role("region", name="Months of brotli").locator("tbody tr")
+        texts = [row.locator("th, td").all_inner_texts() for row in past.all()]
+        assert [text[0] for text in texts] == ["2026-11", "2026-10"]
+        assert texts[0][1:4] == ["–", "2", headline_text] and texts[1][2:] == ["3", whole, "2"]
 
     page.goto(url(tmp_path / "site", "index.html#month=all"))
     row = page.locator("#leaderboard tbody tr", has_text="brotli")
@@ -893,7 +899,7 @@ def test_an_aggregate_over_what_a_model_has_says_so_wherever_it_stands(
     assert written == pytest.approx(np.mean(levels), abs=1e-6)
 
     page.goto(url(tmp_path / "site", "compare.html#a=brotli&b=xz"))
-    totals = page.locator("#pairs tfoot tr")
+    totals = page.locator("#pairs .totals tr")
     expect(totals).to_have_count(2)
     for total, part in zip(totals.all(), (" 1 of 2", " 3 of 4"), strict=True):
         cells = total.locator("td").all_inner_texts()
