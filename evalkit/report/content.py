@@ -132,7 +132,8 @@ def _write_probes(writer: Writer, board: Leaderboard, warn: Callable[[str], None
     files, groups = probe_groups(board.results.probes, board.results.folder, warn)
     for path, text in files.items():
         writer.text(path, text)
-    writer.page("probes.html", "probes.html", groups=groups)
+    has_seeds = any(len(row.links) > 1 for group in groups for row in group.rows)
+    writer.page("probes.html", "probes.html", groups=groups, has_seeds=has_seeds)
 
 
 def _by_text(models_of: Mapping[int, Collection[int]]) -> dict[str, list[int]]:

@@ -7,7 +7,9 @@ above.
 """
 
 import json
+import math
 import re
+import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +40,7 @@ class Table(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """An accuracy in percent, as text; of several seeds each one's."""
+    """An accuracy in percent, as text; of several seeds the median."""
 
     value: str
     range: str = ""
@@ -46,6 +48,8 @@ class Accuracy(NamedTuple):
     beside: tuple[str, ...] = ()
     """What to compare it with, in a line each."""
     is_at_majority: bool = False
+    seeds: str = ""
+    """Each one's, where they differ."""
 
 
 class ShownCell(NamedTuple):
@@ -252,17 +256,29 @@ def _seeds_accuracies(seeds: Sequence[ProbeCell]) -> dict[str, Accuracy]:
     accuracies = {}
     for test in seeds[0].tests_by_length():
         headlines = [cell.headline(test) for cell in seeds]
-        values = list(dict.fromkeys(_percent(headline.accuracy) for headline in headlines))
         first = headlines[0]
         accuracies[_column(seeds[0], test)] = Accuracy(
-            value=values[0] if len(values) == 1 else " ".join(_percent(head.accuracy) for head in headlines),
+            value=_percent(statistics.median(headline.accuracy for headline in headlines)),
             range="" if len(seeds) > 1 else f"{_percent(first.low)}–{_percent(first.high)}",
             beside=() if first.majority is None else (f"constant {_percent(first.majority)}",),
             is_at_majority=all(headline.is_at_majority for headline in headlines),
+            seeds=_different([_percent(headline.accuracy) for headline in headlines]),
         )
     lengths = [cell.l90_text for cell in seeds]
-    text = lengths[0] if len(set(lengths)) == 1 else " ".join(lengths)
-    return accuracies | {_L90: Accuracy(text)}
+    # Of two the shorter one: a length beyond the longest string (>640) has no mean with another.
+    middle = sorted(lengths, key=_length)[(len(lengths) - 1) // 2]
+    return accuracies | {_L90: Accuracy(middle, seeds=_different(lengths))}
+
+
+def _different(texts: Sequence[str]) -> str:
+    return " ".join(texts) if len(set(texts)) > 1 else ""
+
+
+def _length(l90: str) -> float:
+    """By which texts of L90 are sorted: none first, those beyond the longest string last."""
+    if l90.startswith(">"):
+        return math.inf
+    return float(l90) if l90.isdecimal() else -1.0
 
 
 _L90 = "L90"

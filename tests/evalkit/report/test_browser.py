@@ -27,7 +27,7 @@ from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.report.text import visible
 from tests.evalkit.report.conftest import Large, Small
 from tests.evalkit.report.test_numbers import read_data
-from tests.support.cells import task_content, write_cell_files
+from tests.support.cells import probe_content, task_content, write_cell_files
 from tests.support.sites import build_site_of
 from tests.support.stores import Counted, _documents, _write_cell
 
@@ -778,6 +778,9 @@ def test_a_large_store_loads_fast(page: Page, large: Large) -> None:
 
 def test_a_store_of_probes_alone(page: Page, tmp_path: Path) -> None:
     write_cell_files(tmp_path / "runs" / "1.json", task_content())
+    for seed, share in enumerate((0.5, 0.25, 1.0)):
+        content = probe_content("s3", "lstm", accuracies={48: share}, seed=seed)
+        write_cell_files(tmp_path / "runs" / f"{seed + 2}.json", content)
     build_site_of(tmp_path / "runs", tmp_path / "site")
     for name in ("index.html", "compare.html"):
         with page.expect_event("requestfinished", lambda one: one.url.endswith("leaderboard.js")):
@@ -785,6 +788,13 @@ def test_a_store_of_probes_alone(page: Page, tmp_path: Path) -> None:
         expect(page.locator(".notice").first).to_contain_text("No model was scored on a corpus here")
         expect(page.locator("#status")).to_be_empty()
         expect(page.locator("#controls")).to_be_hidden()
+    page.goto(url(tmp_path / "site", "probes.html"))
+    row = page.locator("tr", has_text="lstm").first
+    expect(row).to_contain_text("50.0")
+    expect(row.locator(".seeds")).to_be_hidden()
+    page.get_by_label("every seed").check()
+    expect(row.locator(".seeds")).to_have_text("50.0 25.0 100.0")
+    expect(row.locator(".seeds")).to_be_visible()
 
 
 def test_long_names_fit(browser: Browser, tmp_path: Path) -> None:

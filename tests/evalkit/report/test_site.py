@@ -320,7 +320,7 @@ def test_the_numbers_of_probes_are_on_their_page(tmp_path: Path) -> None:
         [
             ["model", "1x", "48", "L90"],
             [f"c {setting} 2,475 seed 0", "100.0 90.0–100.0", "50.0 45.0–55.0", "37"],
-            [f"lstm {setting} 75 seed 0 , seed 1 layers by theory: 1", "100.0", "25.0 50.0", "37"],
+            [f"lstm {setting} 75 seed 0 , seed 1 layers by theory: 1", "100.0", "37.5 25.0 50.0", "37"],
         ],
         [
             ["model", "1–2", "3–4"],
