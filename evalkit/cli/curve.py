@@ -65,12 +65,13 @@ def curve_command(
         fit=fit,
         fit_from=fit_from,
     )
-    drawn = curves(read_results(results, warn=complain), options, warn=complain)
+    read = read_results(results, warn=complain)
+    drawn = curves(read, options, warn=complain)
     if output:
         from evalkit.plots.curve import draw_curves
         from evalkit.plots.frame import save
 
-        figure = draw_curves(drawn, options, warn=complain)
+        figure = draw_curves(read, drawn, options, warn=complain)
         for path in output:
             save(figure, path)
     if as_json:

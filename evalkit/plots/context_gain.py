@@ -1,6 +1,6 @@
 """The plot of what longer contexts gain."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,8 +8,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from evalkit.analysis.context_gain import GainCurve, gain_curves
 from evalkit.errors import UsageError, unknown_name
-from evalkit.plots.frame import FAINT, frame, line_style, styled
+from evalkit.plots import edges
+from evalkit.plots.frame import FAINT, LineStyle, Mark, frame, record, styled
 from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.lines import choose_lines, model_styles
 from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
 
 _WHOLE_FACTOR = 4.0
@@ -37,8 +39,8 @@ def context_gain(
     Raises:
         UsageError: a name is unknown, or there are no such cells.
     """
-    cells = results_of(results, warn).cells
-    curves = [curve for curve in gain_curves(cells) if curve.policy == policy]
+    read = results_of(results, warn)
+    curves = [curve for curve in gain_curves(read.cells) if curve.policy == policy]
     if not curves:
         raise UsageError(
             f"{name_of(results)}: no cells of contexts of several lengths; run with --context-gain 1k,4k"
@@ -52,7 +54,13 @@ def context_gain(
     shown = max(sorted(set(names)), key=names.count)
     if len(set(names)) > 1:
         warn(f"shown: {shown}; --corpora shows another: {', '.join(sorted(set(names) - {shown}))}")
-    return _figure([curve for curve in chosen if curve.corpus == shown], shown, policy)
+    of_corpus = [curve for curve in chosen if curve.corpus == shown]
+    lines = choose_lines(
+        (curve.model for curve in of_corpus), tuple(model_styles(read)), is_named=bool(models), warn=warn
+    )
+    drawn = [curve for curve in of_corpus if curve.model in lines.names]
+    compressors = {row.model for row in read.configurations if row.policy is None}
+    return _figure(drawn, model_styles(read), compressors, shown, f"policy {policy}{lines.note}")
 
 
 def _check_names(kind: str, names: Sequence[str], scored_names: Sequence[str]) -> None:
@@ -61,14 +69,26 @@ def _check_names(kind: str, names: Sequence[str], scored_names: Sequence[str]) -
             raise unknown_name(kind, name, scored_names, "It has no cells of --context-gain.")
 
 
-def _figure(curves: Sequence[GainCurve], corpus: str, policy: str) -> Figure:
+def _figure(
+    curves: Sequence[GainCurve],
+    styles: Mapping[str, LineStyle],
+    compressors: Collection[str],
+    corpus: str,
+    conditions: str,
+) -> Figure:
     numbers = sorted({curve.num_documents for curve in curves})
+    setting = [curve for curve in curves if curve.model not in compressors] or curves
+    limits = edges.limits_of([point.gain for curve in setting for point in curve.points])
+    has_arrows = any(limits.side(point.gain.value) for curve in curves for point in curve.points)
     figure, [axes] = frame(
         "How far back do models use what they have read?",
         f"{corpus}: the same text of {' to '.join(f'{number:,}' for number in numbers)} documents behind "
-        f"longer and longer contexts; policy {policy}; paired; bands: 95 % intervals over clusters",
+        f"longer and longer contexts; {conditions}; paired; bands: 95 % intervals over clusters"
+        f"{f'; {edges.LEGEND}' if has_arrows else ''}",
+        height=max(4.4, 0.8 + 0.17 * len(curves)),
     )
     axes.set_xscale("log", base=2)
+    axes.set_ylim(*limits)
     lengths = sorted(
         {
             float(point.num_context_bytes)
@@ -78,11 +98,14 @@ def _figure(curves: Sequence[GainCurve], corpus: str, policy: str) -> Figure:
         }
     )
     ends = []
-    for place, curve in enumerate(curves):
-        _draw(axes, curve, place, lengths)
-        color = line_style(place)["color"]
+    for curve in curves:
+        _draw(axes, curve, styles[curve.model], lengths, limits)
+        color = styles[curve.model]["color"]
         limit = "" if curve.context_limit is None else f" ≤{curve.context_limit:,} tokens"
-        ends.append(EndLabel(curve.points[-1].gain.value, curve.model + limit, color, _place(None, lengths)))
+        last = curve.points[-1].gain.value
+        suffix = limit + edges.pinned_suffix(last, limits, f"{last:.3f}")
+        end = _place(curve.points[-1].num_context_bytes, lengths)
+        ends.append(EndLabel(limits.pinned(last), curve.model, color, end, suffix))
     axes.axhline(0, color=FAINT, linewidth=0.9)
     words = {_place(length, lengths): f"{length:,.0f}" for length in lengths}
     words[_place(None, lengths)] = "all"
@@ -103,9 +126,17 @@ def _place(length: float | None, lengths: Sequence[float]) -> float:
     return float(length) if length else min(positive, default=2.0) / _WHOLE_FACTOR
 
 
-def _draw(axes: Axes, curve: GainCurve, place: int, lengths: Sequence[float]) -> None:
-    style = line_style(place)
+def _draw(
+    axes: Axes, curve: GainCurve, style: LineStyle, lengths: Sequence[float], limits: edges.Limits
+) -> None:
     x = [_place(point.num_context_bytes, lengths) for point in curve.points]
+    for at, point in zip(x, curve.points, strict=True):
+        length = "all" if point.num_context_bytes is None else f"{point.num_context_bytes:,} bytes"
+        record(
+            axes, Mark(curve.model, f"{length} of context", at, point.gain.value, point.gain, style["color"])
+        )
+    if edges.pin_line(axes, x, [point.gain.value for point in curve.points], limits, style):
+        return
     axes.plot(x, [point.gain.value for point in curve.points], **style)
     bands = [
         (at, point.gain.low, point.gain.high)

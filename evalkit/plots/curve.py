@@ -9,9 +9,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evalkit.analysis.curves import Curve, CurveOptions, curves
 from evalkit.analysis.estimates import Estimate
+from evalkit.analysis.results import Results
 from evalkit.analysis.training_runs import AXES
-from evalkit.plots.frame import BITS_AXIS, MAX_LINES, line_style, styled
-from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.frame import BITS_AXIS, LineStyle, Mark, record, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.lines import choose_lines, run_styles
+from evalkit.plots.names import short
 from evalkit.plots.panels import panels
 from evalkit.plots.scores import Source, Warn, results_of, silent
 
@@ -24,7 +27,6 @@ _SHORT = 1e6
 """Places below it are written out."""
 
 
-@styled
 def curve(
     results: Source,
     *,
@@ -54,13 +56,22 @@ def curve(
         UsageError: a name is unknown, or no cell is of a checkpoint of a run.
     """
     options = CurveOptions(policy, corpora, runs, axis, tokens_per_step, fit, fit_from)
-    return draw_curves(curves(results_of(results, warn), options, warn=warn), options, warn=warn)
+    read = results_of(results, warn)
+    return draw_curves(read, curves(read, options, warn=warn), options, warn=warn)
 
 
 @styled
-def draw_curves(computed: Sequence[Curve], options: CurveOptions, *, warn: Warn = silent) -> Figure:
+def draw_curves(
+    results: Results, computed: Sequence[Curve], options: CurveOptions, *, warn: Warn = silent
+) -> Figure:
     """The same of curves that are computed already; of many runs those that are lowest in the end."""
-    drawn = _bounded(computed, warn)
+    # Of each run the last is taken: on the mean of all corpora, where there are several.
+    last = {each.run.name: each.points[-1].level.value for each in computed}
+    order = sorted(last, key=lambda name: (last[name], name))
+    which, is_named = "the lowest in the end", bool(options.runs)
+    shown = choose_lines(last, order, is_named=is_named, warn=warn, nouns="runs", which=which)
+    drawn = [each for each in computed if each.run.name in shown.names]
+    styles = run_styles(results, options.policy)
     subjects = list(dict.fromkeys(each.subject for each in drawn))
     names = list(dict.fromkeys(each.run.name for each in drawn))
     has_laws = any(each.fit for each in drawn)
@@ -68,7 +79,7 @@ def draw_curves(computed: Sequence[Curve], options: CurveOptions, *, warn: Warn 
         "Training runs",
         f"policy {options.policy}; bands: 95 % intervals over clusters of documents, "
         "which all checkpoints share"
-        + ("; thin: the fitted law with its own 95 % interval" if has_laws else ""),
+        f"{'; thin: the fitted law with its own 95 % interval' if has_laws else ''}{shown.note}",
         num_panels=len(subjects),
         most_lines=len(names),
     )
@@ -76,11 +87,11 @@ def draw_curves(computed: Sequence[Curve], options: CurveOptions, *, warn: Warn 
         ends = []
         for each in drawn:
             if each.subject == subject:
-                ends.append(_draw(panel, each, names.index(each.run.name), options.fit_from or 0.0))
+                ends.append(_draw(panel, each, styles[each.run.name], options.fit_from or 0.0))
         xs = [point.x for each in drawn if each.subject == subject for point in each.points]
         if min(xs) > 0 and max(xs) / min(xs) >= 8:
             _spread_by_logarithm(panel, max(xs) / min(xs))
-        panel.set_title(subject, loc="left", fontweight="bold")
+        panel.set_title(short(subject), loc="left", fontweight="bold")
         panel.set_xlabel(AXES[options.axis])
         panel.set_ylabel(BITS_AXIS)
         label_ends(panel, ends)
@@ -97,20 +108,11 @@ def _spread_by_logarithm(axes: Axes, span: float) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _bounded(computed: Sequence[Curve], warn: Warn) -> list[Curve]:
-    # Of each run the last is taken: on the mean of all corpora, where there are several.
-    last = {each.run.name: each.points[-1].level.value for each in computed}
-    if len(last) <= MAX_LINES:
-        return list(computed)
-    names = sorted(last, key=lambda name: (last[name], name))[:MAX_LINES]
-    warn(f"{MAX_LINES} of {len(last)} runs are drawn, the lowest in the end; --runs draws others")
-    return [each for each in computed if each.run.name in names]
-
-
-def _draw(axes: Axes, drawn: Curve, index: int, fit_from: float) -> EndLabel:
-    style = line_style(index)
+def _draw(axes: Axes, drawn: Curve, style: LineStyle, fit_from: float) -> EndLabel:
     xs = [point.x for point in drawn.points]
     levels = [point.level for point in drawn.points]
+    for x, level in zip(xs, levels, strict=True):
+        record(axes, Mark(drawn.run.name, f"{x:,.0f}", x, level.value, level, style["color"]))
     marker = style["marker"] if len(xs) <= _MANY_POINTS else ""
     axes.plot(xs, [level.value for level in levels], **(style | {"marker": marker}), markersize=3)
     _band(axes, xs, levels, style["color"], 0.12)

@@ -7,13 +7,16 @@ from matplotlib.figure import Figure
 
 from evalkit.analysis.effective_cutoff import EffectiveCutoff, effective_cutoff, month_points
 from evalkit.analysis.effective_cutoff_text import short_text
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.panel import find_model, several
 from evalkit.analysis.results import Results
 from evalkit.dates import first_day
 from evalkit.errors import UsageError
 from evalkit.models.catalog import load_catalog
-from evalkit.plots.frame import FAINT, LABEL_SIZE, TEXT, line_style, styled
-from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.frame import FAINT, LABEL_SIZE, TEXT, Mark, line_style, record, shade, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.lines import model_styles
+from evalkit.plots.names import short
 from evalkit.plots.panels import panels, place_of, time_axis
 from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
 
@@ -64,8 +67,9 @@ def cutoffs(
         num_panels=len(drawn),
         most_lines=max(len(cutoff.curves) for cutoff in drawn),
     )
+    styles = model_styles(read)
     for axes, cutoff in zip(panel_axes, drawn, strict=True):
-        _draw(axes, cutoff)
+        _draw(axes, cutoff, styles[cutoff.label]["color"])
     return figure
 
 
@@ -100,15 +104,19 @@ def _cutoffs(
     return drawn
 
 
-def _draw(axes: Axes, cutoff: EffectiveCutoff) -> None:
+def _draw(axes: Axes, cutoff: EffectiveCutoff, model_color: str) -> None:
+    """A model's panel: its sources are shades of its colour."""
     ends = []
     days = []
     for place, curve in enumerate(cutoff.curves):
-        style = line_style(place)
+        style = line_style(place) | {"color": shade(model_color, place, len(cutoff.curves))}
         points = month_points(cutoff, place)
         days += [point.day for point in points]
         xs = [place_of(point.day) for point in points]
         percent = [100 * (point.ratio.value - 1) for point in points]
+        for x, y, point in zip(xs, percent, points, strict=True):
+            bounds = (end and 100 * (end - 1) for end in (point.ratio.low, point.ratio.high))
+            record(axes, Mark(curve.source, point.month, x, y, Estimate(y, *bounds), style["color"]))
         axes.plot(xs, percent, color=style["color"], marker=style["marker"], linestyle="")
         for x, point in zip(xs, points, strict=True):
             if point.ratio.low is not None and point.ratio.high is not None:

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evalkit.analysis.document_dates import cutoff_of_model, dated_documents
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.results import ScoredCorpus
 from evalkit.dates import first_day, last_day
 from evalkit.errors import UsageError
 from evalkit.models.catalog import load_catalog
-from evalkit.plots.frame import BITS_AXIS, FAINT, LABEL_SIZE, line_style, styled
-from evalkit.plots.labels import PointLabel, label_points
+from evalkit.plots.frame import BITS_AXIS, FAINT, LABEL_SIZE, LineStyle, Mark, record, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.names import clause, short
 from evalkit.plots.panels import panels
 from evalkit.plots.scores import (
     Scores,
@@ -92,49 +94,47 @@ def dates(
             f"{name_of(results)}: no model with a cutoff or release date was scored on a document with a "
             "date; see `evalkit models list` and `evalkit corpora list`"
         )
+    order = sorted({index for by_model in by_source.values() for index in by_model}, key=scores.label)
+    order, left_out = scores.choose(order, is_named=bool(models), warn=warn)
+    by_source = {
+        source: shown
+        for source, by_model in by_source.items()
+        if (shown := {index: dated for index, dated in by_model.items() if index in order})
+    }
     days = np.concatenate([dated.days for by_model in by_source.values() for dated in by_model.values()])
     width = _bin_days(float(days.max() - days.min()))
     figure, panel_axes = panels(
         "Bits per byte before and after each model's cutoff",
         f"documents by date, {_bin_words(width)} together, each source by itself; counted from the model's "
         f"published cutoff, else from its release; policy {policy}; bands: 95 % intervals over clusters of "
-        "documents" + (f"; not shown, for neither is known: {', '.join(undated)}" if undated else ""),
+        f"documents{clause('not shown, for neither is known', undated)}{left_out}",
         num_panels=len(by_source),
         most_lines=max(map(len, by_source.values())),
         least_height=4.4 if len(by_source) == 1 else 3.2,
     )
-    order = sorted({index for by_model in by_source.values() for index in by_model}, key=scores.label)
     first, last = (end / _DAYS_PER_MONTH for end in (min(0.0, days.min()), max(0.0, days.max())))
     room = 0.05 * max(last - first, 1.0)
-    label = "" if anchor is None else f" minus those of {scores.label(anchor)}"
+    label = "" if anchor is None else f" minus those of\n{short(scores.label(anchor))}"
     for axes, (source, by_model) in zip(panel_axes, by_source.items(), strict=True):
         curves = {index: _binned(by_model[index], width) for index in order if index in by_model}
         axes.set_xlim(first - room, last + room)
-        _draw_panel(axes, scores, curves, order)
-        axes.set_title(source, loc="left", fontweight="bold", pad=14)
+        _draw_panel(axes, scores, curves)
+        axes.set_title(short(source), loc="left", fontweight="bold", pad=14)
         axes.set_ylabel(BITS_AXIS.replace("byte", f"byte{label}", 1))
     return figure
 
 
-def _draw_panel(
-    axes: Axes, scores: Scores, curves: Mapping[int, Sequence[_Point]], order: Sequence[int]
-) -> None:
-    """A source: a line per model, in the style of its place among all models."""
+def _draw_panel(axes: Axes, scores: Scores, curves: Mapping[int, Sequence[_Point]]) -> None:
+    """A source: a line per model."""
     for index, curve in curves.items():
-        _draw_curve(axes, curve, order.index(index))
+        _draw_curve(axes, curve, scores.style(index), scores.label(index))
     _mark_cutoff(axes)
     axes.set_xlabel("months from the model's cutoff to the document")
     ends = [
-        PointLabel(
-            curve[-1].x,
-            curve[-1].bits_per_byte,
-            scores.label(index),
-            line_style(order.index(index))["color"],
-        )
+        EndLabel(curve[-1].bits_per_byte, scores.label(index), scores.style(index)["color"], curve[-1].x)
         for index, curve in curves.items()
     ]
-    lines = [[(point.x, point.bits_per_byte) for point in curve] for curve in curves.values()]
-    label_points(axes, ends, lines=[*lines, [(0.0, y) for y in axes.get_ylim()]])
+    label_ends(axes, ends)
 
 
 def _dated_by_source(
@@ -237,8 +237,12 @@ def _binned(dated: _Dated, width: float) -> list[_Point]:
     return points
 
 
-def _draw_curve(axes: Axes, curve: Sequence[_Point], place: int) -> None:
-    style = line_style(place)
+def _draw_curve(axes: Axes, curve: Sequence[_Point], style: LineStyle, label: str) -> None:
+    for point in curve:
+        ends = (point.low, point.high) if np.isfinite(point.low) else (None, None)
+        subject = f"{point.x:+.1f} months from the cutoff".replace("-", "−")
+        number = Estimate(point.bits_per_byte, *ends)
+        record(axes, Mark(label, subject, point.x, point.bits_per_byte, number, style["color"]))
     xs = [point.x for point in curve]
     lows, highs = [point.low for point in curve], [point.high for point in curve]
     axes.plot(xs, [point.bits_per_byte for point in curve], **style)

@@ -10,7 +10,7 @@ from evalkit.analysis.aggregates import check_aggregate
 from evalkit.analysis.estimates import Estimate
 from evalkit.errors import UsageError
 from evalkit.plots import edges
-from evalkit.plots.frame import BLUE, FAINT, LABEL_SIZE, RED, frame, ink, styled
+from evalkit.plots.frame import FAINT, LABEL_SIZE, TEXT, LineStyle, Mark, frame, record, styled
 from evalkit.plots.scores import (
     Scores,
     Source,
@@ -22,8 +22,6 @@ from evalkit.plots.scores import (
     silent,
     with_reference,
 )
-
-_TIE = "#888888"
 
 
 @styled
@@ -74,7 +72,7 @@ def differences(
     figure, [axes] = frame(
         f"Paired differences from {anchor_label}",
         f"{scores.conditions(aggregate)}; 95 % intervals over resampled clusters of documents; "
-        "small marks: single corpora; grey: a tie, the interval contains 0"
+        "small marks: single corpora; hollow: a tie, the interval contains 0"
         f"{f'; {edges.LEGEND}' if has_arrows else ''}"
         f"{marks_legend({scores.mark(index, view.corpora) for index in order})}",
         height=0.9 + 0.3 * len(rivals),
@@ -82,7 +80,12 @@ def differences(
     for row, (index, gap) in enumerate(gaps.items()):
         if gap is not None:
             singles = _singles(scores, index, anchor) if len(view.corpora) > 1 else []
-            _draw_row(axes, row, gap, singles, limits)
+            label, style = scores.label(index), scores.style(index)
+            _draw_row(axes, row, gap, singles, limits, style)
+            subject = f"minus {scores.label(anchor)}"
+            record(
+                axes, Mark(label, subject, limits.pinned(gap.value), row, gap, style["color"], False, True)
+            )
     _prepare_axes(axes, limits, [scores.marked_label(index, view.corpora) for index in rivals])
     axes.set_xlabel(f"bits per byte minus those of {anchor_label}; below 0 is better")
     return figure
@@ -116,9 +119,16 @@ def _singles(scores: Scores, index: int, anchor: int) -> list[float]:
     return [gap.value for gap in gaps if gap is not None]
 
 
-def _draw_row(axes: Axes, row: int, gap: Estimate, singles: Sequence[float], limits: edges.Limits) -> None:
+def _draw_row(
+    axes: Axes,
+    row: int,
+    gap: Estimate,
+    singles: Sequence[float],
+    limits: edges.Limits,
+    style: LineStyle,
+) -> None:
     """A difference with its interval, those of single corpora as small marks, and its numbers."""
-    color = {-1: BLUE, 0: _TIE, 1: RED}[gap.sign]
+    color = style["color"]
     side = limits.side(gap.value)
     if singles:
         axes.plot(
@@ -127,7 +137,16 @@ def _draw_row(axes: Axes, row: int, gap: Estimate, singles: Sequence[float], lim
     if gap.low is not None and gap.high is not None:
         axes.plot([gap.low, gap.high], [row, row], color=color, linewidth=2.4, solid_capstyle="round")
     marker = edges.SIDEWAYS_MARKERS.get(side, "o")
-    axes.plot([limits.pinned(gap.value)], [row], marker=marker, color=color, markersize=5, clip_on=not side)
+    face = color if gap.sign else "white"
+    axes.plot(
+        [limits.pinned(gap.value)],
+        [row],
+        marker=marker,
+        color=color,
+        markerfacecolor=face,
+        markersize=5,
+        clip_on=not side,
+    )
     axes.text(
         1.02,
         row,
@@ -135,7 +154,7 @@ def _draw_row(axes: Axes, row: int, gap: Estimate, singles: Sequence[float], lim
         transform=axes.get_yaxis_transform(),
         va="center",
         fontsize=LABEL_SIZE,
-        color=ink(color),
+        color=TEXT if gap.sign else FAINT,
     )
 
 

@@ -3,7 +3,6 @@
 import functools
 import gc
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.results import Results
 from evalkit.errors import ScoringError, UsageError
 from evalkit.plots.frame import figure_bytes
+from evalkit.plots.lines import LOWEST, model_order
 from evalkit.plots.registry import Plot, find_plot, find_plots
 from evalkit.plots.scores import Source, results_of, silent
 from evalkit.scoring.policy import DEFAULT_POLICY
@@ -78,7 +78,7 @@ def draw_all(
     return figures
 
 
-_WHICH = {"models": "lowest in bits per byte beside the others of their corpora", "corpora": "newest"}
+_WHICH = {"models": LOWEST.removeprefix("the "), "corpora": "newest"}
 
 
 def _narrowing(results: Results, policy: str, plot: Plot) -> dict[str, tuple[str, ...]]:
@@ -95,18 +95,11 @@ def _narrowing(results: Results, policy: str, plot: Plot) -> dict[str, tuple[str
 @functools.lru_cache(maxsize=2)
 def _ordered(results: Results, policy: str) -> dict[str, tuple[str, ...]]:
     """Names of the models under a policy and of the corpora, those that are shown first in front."""
-    gaps: dict[str, list[float]] = {}
-    for corpus in results.corpora:
-        rates = {
-            index: cell.bits_per_byte
-            for index, cell in corpus.cells.items()
-            if results.configurations[index].policy in (policy, None) and cell.bits_per_byte > 0
-        }
-        mean = math.fsum(rates.values()) / max(1, len(rates))
-        for index, rate in rates.items():
-            gaps.setdefault(results.configurations[index].model, []).append(math.log(rate / mean))
+    model_of = {row.label: row.model for row in results.configurations if row.policy in (policy, None)}
     by_date = sorted(results.corpora, key=lambda corpus: corpus.facts.date_to or "", reverse=True)
     return {
-        "models": tuple(sorted(gaps, key=lambda name: (math.fsum(gaps[name]) / len(gaps[name]), name))),
+        "models": tuple(
+            dict.fromkeys(model_of[label] for label in model_order(results) if label in model_of)
+        ),
         "corpora": tuple(corpus.label for corpus in by_date),
     }

@@ -4,10 +4,13 @@ Compressors need two or three times the bits of a language model. Axes with room
 language models a few percent of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from matplotlib.axes import Axes
+
 from evalkit.analysis.estimates import Estimate
+from evalkit.plots.frame import LineStyle
 
 ARROWS = {-1: "↓", 1: "↑"}
 MARKERS = {-1: "v", 1: "^"}
@@ -47,3 +50,36 @@ def limits_of(estimates: Iterable[Estimate], *, margin: float = _MARGIN) -> Limi
     low, high = min(ends), max(ends)
     room = margin * (high - low) or 0.05 * abs(high) or 1.0
     return Limits(low - room, high + room)
+
+
+def pin_line(
+    axes: Axes,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    limits: Limits,
+    style: LineStyle,
+    *,
+    upwards: int = 1,
+) -> bool:
+    """Draw a compressor's line as marks, of which those beyond an axis are arrows at its edge, if any is.
+
+    Args:
+        axes: where.
+        xs: places along the other axis.
+        ys: its numbers.
+        limits: of the vertical axis.
+        style: of the line.
+        upwards: 1 for an axis that grows upwards, -1 for one that grows downwards.
+    """
+    if not any(map(limits.side, ys)):
+        return False
+    for x, y in zip(xs, ys, strict=True):
+        marker = MARKERS.get(upwards * limits.side(y), style["marker"])
+        axes.plot([x], [limits.pinned(y)], color=style["color"], marker=marker, clip_on=False)
+    return True
+
+
+def pinned_suffix(value: float, limits: Limits, text: str, *, upwards: int = 1) -> str:
+    """Behind a name an arrow and its number as a text, where that is beyond the axis; else nothing."""
+    side = upwards * limits.side(value)
+    return f" {ARROWS[side]} {text}" if side else ""

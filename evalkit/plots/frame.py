@@ -6,10 +6,9 @@ cells give the same bytes with the same matplotlib.
 
 import functools
 import io
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypedDict
+from typing import NamedTuple, ParamSpec, TypedDict
 
 import matplotlib.style
 import numpy as np
@@ -19,9 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from evalkit.analysis.estimates import Estimate
 from evalkit.cells.object_store import check_is_local
 from evalkit.errors import UsageError
 from evalkit.files import atomic_write
+from evalkit.plots.settling import broken, settle
+from evalkit.terminal import printable
 
 STYLE = str(Path(__file__).with_name("evalkit.mplstyle"))
 BLUE, RED, GREEN, YELLOW, CYAN, PURPLE, GREY = (
@@ -34,10 +36,12 @@ BLUE, RED, GREEN, YELLOW, CYAN, PURPLE, GREY = (
     "#BBBBBB",
 )
 """Paul Tol's bright colours."""
-COLORS = (BLUE, RED, GREEN, YELLOW, CYAN, PURPLE)
+COLORS = (BLUE, RED, GREEN, YELLOW, CYAN, PURPLE, "#222255", "#FFAABB")
+"""Of models, with one of his dark and one of his pale colours: any two of these are as far from each other,
+for people with any of the common colour-vision deficiencies, as any two of the bright ones."""
 _Dashes = str | tuple[int, tuple[float, ...]]
 _DASHES: tuple[_Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "d")
 SUFFIXES = (".svg", ".png", ".pdf")
 TEXT, FAINT = "#333333", "#666666"
 LABEL_SIZE = 8.0
@@ -53,8 +57,33 @@ _METADATA: dict[str, dict[str, None]] = {
 P = ParamSpec("P")
 
 
+class Mark(NamedTuple):
+    """A number that a figure shows, and where: for who reads it by pointer, by keyboard or as a table."""
+
+    series: str
+    """Whose number it is: a model, a run, a source."""
+    subject: str
+    """Which of its numbers: a month, a corpus, a position."""
+    x: float
+    """Where it stands, as `y`, in the units of its axes."""
+    y: float
+    number: Estimate
+    """The number with its interval, in the units of the axis along which it lies."""
+    color: str
+    is_joined: bool = True
+    """Whether a line leads to it from the one before of the same series."""
+    is_sideways: bool = False
+    """Whether the number lies along the x axis."""
+
+
 class NotebookFigure(Figure):
-    """A figure that notebooks show without pyplot."""
+    """A figure that notebooks show without pyplot, with the numbers that it shows."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # matplotlib's own arguments
+        self.marks: list[tuple[Axes, Mark]] = []
+        self.legend_top = 1.0
+        """Where a legend begins, as a share of the height."""
 
     def _repr_png_(self) -> bytes:
         return figure_bytes(self, ".png")
@@ -69,6 +98,12 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
             return function(*args, **kwargs)
 
     return wrapped
+
+
+def record(axes: Axes, *marks: Mark) -> None:
+    """Keep what a figure of `frame` shows beside the figure; of others nothing is kept."""
+    if isinstance(axes.figure, NotebookFigure):
+        axes.figure.marks.extend((axes, mark) for mark in marks)
 
 
 def check_file(path: Path) -> None:
@@ -101,22 +136,9 @@ def figure_bytes(figure: Figure, suffix: str) -> bytes:
     """The file of a figure; ``suffix`` is one of `SUFFIXES`."""
     buffer = io.BytesIO()
     with matplotlib.style.context(["default", STYLE]):
-        _freeze_layout(figure)
+        settle(figure)
         figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
     return buffer.getvalue()
-
-
-def _freeze_layout(figure: Figure) -> None:
-    """Keep axes where the layout puts them, to a millionth of the figure.
-
-    Its solver goes through constraints in the order of their addresses: the last digits differ between calls.
-    """
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        for axes in figure.axes:
-            x0, y0, width, height = (round(float(part), 6) for part in axes.get_position().bounds)
-            axes.set_position((x0, y0, width, height))
 
 
 def frame(
@@ -129,7 +151,8 @@ def frame(
     num_columns: int = 1,
     sharex: bool = False,
     height_ratios: Sequence[float] | None = None,
-) -> tuple[Figure, list[Axes]]:
+    num_legend_rows: int = 0,
+) -> tuple["NotebookFigure", list[Axes]]:
     """A figure with its subject above it, and its axes, row by row.
 
     Args:
@@ -141,13 +164,17 @@ def frame(
         num_columns: of axes.
         sharex: whether all axes have the same x axis.
         height_ratios: of the rows; None: all alike.
+        num_legend_rows: for which there is room under the heading, at `NotebookFigure.legend_top`.
     """
-    lines = _wrapped(subtitle, width)
-    title_lines = textwrap.wrap(title, int(width * POINTS_PER_INCH / (0.66 * _TITLE_SIZE))) or [""]
+    max_width = 0.97 * (width - 0.24) * POINTS_PER_INCH  # letters on a screen are a little wider
+    lines = broken(printable(subtitle), LABEL_SIZE, max_width)
+    title_lines = broken(printable(title), _TITLE_SIZE, max_width, "bold")
     below = 0.34 + 0.2 * (len(title_lines) - 1)
-    heading = below + 0.02 + 0.16 * len(lines)
+    above_legend = below + 0.02 + 0.16 * len(lines)
+    heading = above_legend + 0.18 * num_legend_rows
     total = height + heading
     figure = NotebookFigure(figsize=(width, total), layout="constrained")
+    figure.legend_top = 1 - above_legend / total
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=(0, 0, 1, 1 - heading / total), w_pad=0.08, h_pad=0.06)
@@ -176,11 +203,6 @@ def frame(
     return figure, list(axes.flat)
 
 
-def _wrapped(text: str, width: float) -> list[str]:
-    # DejaVu Sans's letters are 0.58 of its size wide, on average.
-    return textwrap.wrap(text, int(width * POINTS_PER_INCH / (0.56 * LABEL_SIZE))) or [""]
-
-
 def ink(color: str) -> str:
     """A colour dark enough to be read as text on white: contrast 4.5 (WCAG 2.2, success criterion 1.4.3)."""
     rgb = np.array(to_rgb(color))
@@ -189,12 +211,21 @@ def ink(color: str) -> str:
     return to_hex(tuple(rgb))
 
 
+def shade(color: str, place: int, count: int) -> str:
+    """The n-th of some shades of a colour, from two thirds of it to half of it and half white."""
+    rgb = np.array(to_rgb(color))
+    if count < 2:
+        return to_hex(tuple(rgb))
+    ends = (rgb * 2 / 3, (rgb + 1) / 2)
+    return to_hex(tuple(ends[0] + (ends[1] - ends[0]) * place / (count - 1)))
+
+
 def _luminance(rgb: NDArray[np.float64]) -> float:
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-MAX_LINES = 24
+MAX_LINES = len(COLORS) * len(_DASHES)
 """As many as have a style of their own; see `line_style`."""
 
 
@@ -213,3 +244,8 @@ def line_style(index: int) -> LineStyle:
         "linestyle": _DASHES[index // len(COLORS) % len(_DASHES)],
         "marker": MARKERS[index % len(MARKERS)],
     }
+
+
+def source_style(index: int) -> LineStyle:
+    """The same of the n-th source of texts, which has no colour: colours are models'."""
+    return line_style(index) | {"color": TEXT, "linestyle": _DASHES[index % len(_DASHES)]}

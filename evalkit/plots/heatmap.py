@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evalkit.analysis.estimates import Estimate
 from evalkit.errors import UsageError
-from evalkit.plots.frame import LABEL_SIZE, TEXT, frame, styled
-from evalkit.plots.labels import short
+from evalkit.plots.frame import LABEL_SIZE, TEXT, Mark, frame, record, styled
+from evalkit.plots.names import short
 from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 _MAX_COLUMNS_WITH_NUMBERS = 24
@@ -37,6 +38,8 @@ class _Table(NamedTuple):
     """``[R][C]``: see `evalkit.analysis.cutoff.MARKS`."""
     corpora: list[str]
     models: list[str]
+    colors: list[str]
+    """Of the models."""
 
 
 @styled
@@ -67,7 +70,8 @@ def heatmap(
     if num_columns < 2:
         raise UsageError(f"{name_of(results)}: a heat map needs two models or more on the same corpora")
     # Room for the longest of each, where 20 letters do not suffice.
-    below, beside = (0.07 * max(0, max(map(len, texts)) - 20) for texts in (table.models, table.corpora))
+    longest = [max(len(short(name)) for name in names) for names in (table.models, table.corpora)]
+    below, beside = (0.07 * max(0, length - 20) for length in longest)
     is_beyond = np.abs(table.percent) > table.bound * (1 + 1e-9)  # False where there is no cell
     figure, [axes] = frame(
         "Where each model is better or worse than the others",
@@ -82,6 +86,7 @@ def heatmap(
         table.percent, cmap="RdBu_r", vmin=-table.bound, vmax=table.bound, edgecolors="white", linewidth=1
     )
     _prepare_axes(axes, table)
+    _record(axes, table)
     if num_columns <= _MAX_COLUMNS_WITH_NUMBERS:
         _write_numbers(axes, table)
     sides = (bool((is_beyond & (table.percent < 0)).any()), bool((is_beyond & (table.percent > 0)).any()))
@@ -114,8 +119,9 @@ def _table(scores: Scores) -> _Table:
         percent[:, order],
         bound,
         [[scores.mark(columns[column], [row]) for column in order] for row in range(len(values))],
-        [short(corpus.label) for corpus in scores.results.corpora],
-        [short(scores.label(columns[column])) for column in order],
+        [corpus.label for corpus in scores.results.corpora],
+        [scores.label(columns[column]) for column in order],
+        [scores.style(columns[column])["color"] for column in order],
     )
 
 
@@ -125,14 +131,22 @@ def _prepare_axes(axes: Axes, table: _Table) -> None:
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_yticks(np.arange(len(table.corpora)) + 0.5, table.corpora)
+    axes.set_yticks(np.arange(len(table.corpora)) + 0.5, list(map(short, table.corpora)))
     axes.set_xticks(
         np.arange(len(table.models)) + 0.5,
-        table.models,
+        list(map(short, table.models)),
         rotation=40,
         ha="right",
         rotation_mode="anchor",
     )
+
+
+def _record(axes: Axes, table: _Table) -> None:
+    for row, column in np.ndindex(*table.values.shape):
+        if np.isfinite(table.values[row, column]):
+            number = Estimate(float(table.values[row, column]), None, None)
+            model, color = table.models[column], table.colors[column]
+            record(axes, Mark(model, table.corpora[row], column + 0.5, row + 0.5, number, color, False))
 
 
 def _write_numbers(axes: Axes, table: _Table) -> None:

@@ -6,13 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from evalkit.plots.frame import LABEL_SIZE, POINTS_PER_INCH, ink
+from evalkit.plots.names import MAX_COLUMNS, short
+from evalkit.plots.settling import arrange, text_width
 
-_MAX_LABEL = 44
-_LETTER_WIDTH = 0.62
-"""Of a letter in DejaVu Sans, generously, in units of its size."""
+_LINE_HEIGHT = 1.4
+"""From one name to the next below it, in units of their size."""
+_MAX_SHARE = 0.45
+"""Of a panel's width, for the names at its right."""
+_LEAST_COLUMNS = 10
+"""However narrow a panel is."""
 
 
 class EndLabel(NamedTuple):
@@ -24,6 +30,8 @@ class EndLabel(NamedTuple):
     color: str
     x: float | None = None
     """Where the line ends; None: at the right edge."""
+    suffix: str = ""
+    """Behind the name, however short that is cut."""
 
 
 class PointLabel(NamedTuple):
@@ -86,39 +94,30 @@ class _Placement(NamedTuple):
     box: _Box
 
 
-def short(name: str, mark: str = "") -> str:
-    """A name with its middle left out where it is too long for a label: paths differ at their ends.
+def label_ends(axes: Axes, labels: Sequence[EndLabel], *, size: float = LABEL_SIZE) -> list[Artist]:
+    """Names to the right of the axes, as close to their lines' ends as they can be without touching.
 
-    Args:
-        name: of a model, a corpus or the like.
-        mark: put behind it.
+    They stay beside the axes, above the names of ticks; where there are more than have room, those in front
+    are written. Returns the texts and the lines that lead to them.
     """
-    room = _MAX_LABEL - len(mark)
-    if len(name) > room:
-        end = room - room // 2
-        name = f"{name[: room - end - 1]}…{name[-end:]}"
-    return f"{name}{mark}"
-
-
-def label_ends(axes: Axes, labels: Sequence[EndLabel], *, size: float = LABEL_SIZE) -> None:
-    """Names to the right of the axes, as close to their lines' ends as they can be without touching."""
+    artists: list[Artist] = []
     if not labels:
-        return
+        return artists
     figure = axes.figure
     figure.draw_without_rendering()  # type: ignore[union-attr]
     height = axes.get_window_extent().height / figure.dpi * POINTS_PER_INCH
+    gap = size * _LINE_HEIGHT / height
+    written = labels[: int(1 / gap) + 1]
     to_axes = axes.transData + axes.transAxes.inverted()
-    order = sorted(range(len(labels)), key=lambda index: labels[index].y)
-    if axes.yaxis_inverted():
-        order.reverse()
-    line_ends = [float(to_axes.transform((1.0, labels[index].y))[1]) for index in order]
-    for index, place in zip(order, spread(line_ends, size * 1.25 / height), strict=True):
-        label = labels[index]
-        end = to_axes.transform((1.0 if label.x is None else label.x, label.y))
-        start = 1.0 if label.x is None else float(end[0])
-        axes.plot(
-            [start, 1.015, 1.035],
-            [float(end[1]), place, place],
+    ends = [to_axes.transform((1.0 if label.x is None else label.x, label.y)) for label in written]
+    order = sorted(range(len(written)), key=lambda index: (float(ends[index][1]), written[index].text))
+    places = spread([float(ends[index][1]) for index in order], gap, 0.0, 1.0)
+    max_width = _MAX_SHARE * _panel_width(axes)
+    for index, place in zip(order, places, strict=True):
+        label, (x, y) = written[index], ends[index]
+        artists += axes.plot(
+            [1.0 if label.x is None else float(x), 1.015, 1.035],
+            [float(y), place, place],
             color=label.color,
             linewidth=0.6,
             alpha=0.7,
@@ -127,20 +126,50 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel], *, size: float = LABEL_SI
             transform=axes.transAxes,
             clip_on=False,
         )
-        axes.text(
+        text = axes.text(
             1.045,
             place,
-            short(label.text),
+            fitted(label, size, max_width),
             color=ink(label.color),
             fontsize=size,
             ha="left",
             va="center",
             transform=axes.transAxes,
         )
+        artists.append(text)
+    return artists
 
 
-def spread(places: Sequence[float], gap: float) -> list[float]:
-    """The rising places nearest to the rising ones given, in squares, no two closer than a gap."""
+def _panel_width(axes: Axes) -> float:
+    """Of a panel with everything beside its axes, in typographic points."""
+    spec = axes.get_subplotspec()
+    num_columns = spec.get_gridspec().ncols if spec else 1
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure.get_figwidth() / num_columns * POINTS_PER_INCH
+
+
+def fitted(label: EndLabel, size: float, max_width: float) -> str:
+    """A name no wider than so many points."""
+    text = short(label.text, label.suffix)
+    for max_columns in range(MAX_COLUMNS - 2, _LEAST_COLUMNS, -2):
+        if text_width(text, size) <= max_width:
+            break
+        text = short(label.text, label.suffix, max_columns=max_columns)
+    return text
+
+
+def spread(
+    places: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf
+) -> list[float]:
+    """The rising places nearest to the rising ones given, in squares, no two closer than a gap.
+
+    Args:
+        places: rising.
+        gap: between two.
+        low: the least place; there must be room for all between it and ``high``.
+        high: the greatest.
+    """
     # With the gaps taken off, that is isotonic regression: pool adjacent violators.
     blocks: list[list[float]] = []  # mean, count
     for index, place in enumerate(places):
@@ -150,7 +179,8 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
             before = blocks[-1]
             before[0] = (before[0] * before[1] + mean * count) / (before[1] + count)
             before[1] += count
-    flat = [mean for mean, count in blocks for _ in range(int(count))]
+    end = max(low, high - gap * (len(places) - 1))
+    flat = [min(max(mean, low), end) for mean, count in blocks for _ in range(int(count))]
     return [mean + index * gap for index, mean in enumerate(flat)]
 
 
@@ -159,11 +189,41 @@ def label_points(
     points: Sequence[PointLabel],
     *,
     lines: Sequence[Sequence[tuple[float, float]]] = (),
+    ends: Sequence[EndLabel] = (),
     size: float = LABEL_SIZE,
-) -> None:
-    """Names beside points, each where it covers the least of the points, of earlier names and of lines."""
-    figure = axes.figure
-    figure.draw_without_rendering()  # type: ignore[union-attr]
+) -> int:
+    """Names beside points, each where it covers none of the points, of earlier names and of lines.
+
+    Where there is no such place for a name it stands at the right, together with those of ``ends``, as by
+    `label_ends`. Returns how many have no room there either.
+    """
+    at_right: list[PointLabel] = []
+    while True:
+        labels = [*ends, *(EndLabel(point.y, point.text, point.color, point.x) for point in at_right)]
+        artists = label_ends(axes, labels, size=size)
+        edge = axes.get_xlim()[1]
+        leaders = [[(point.x, point.y), (edge, point.y)] for point in at_right]
+        placed, crowded = _place(axes, points, at_right, [*lines, *leaders], size)
+        if not crowded:
+            for point, placement in placed:
+                _annotate(axes, point, short(point.text), placement, size)
+            return len(labels) - len(artists) // 2
+        for artist in artists:  # with more names at the right the axes are narrower
+            artist.remove()
+        at_right += crowded
+
+
+def _place(
+    axes: Axes,
+    points: Sequence[PointLabel],
+    at_right: Sequence[PointLabel],
+    lines: Sequence[Sequence[tuple[float, float]]],
+    size: float,
+) -> tuple[list[tuple[PointLabel, _Placement]], list[PointLabel]]:
+    """Where names may stand that are not at the right, and the points for whose names there is no place."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    arrange(figure)
     scale = figure.dpi / POINTS_PER_INCH
     pixels = [axes.transData.transform((point.x, point.y)) for point in points]
     extent = axes.get_window_extent()
@@ -173,21 +233,24 @@ def label_points(
         corners = [axes.transData.transform(corner) for corner in line]
         for start, end in itertools.pairwise(corners):
             taken.add([_around(px, py, 2 * scale, 3 * scale) for px, py in np.linspace(start, end, 60)])
+    placed: list[tuple[PointLabel, _Placement]] = []
+    crowded: list[PointLabel] = []
     # From the right, where names have least room.
     for point, (px, py) in sorted(
         zip(points, pixels, strict=True), key=lambda point_pixels: point_pixels[1][0], reverse=True
     ):
-        name = short(point.text)
-        width, height = _LETTER_WIDTH * size * len(name) * scale, 1.15 * size * scale
-        best: tuple[float, _Placement] | None = None
-        for rank, placement in enumerate(_placements(px, py, width, height, scale)):
-            cost = taken.overlap(placement.box) + rank
-            cost += 3 * (width * height - placement.box.overlap(inside))
-            if best is None or cost < best[0]:
-                best = (cost, placement)
-        assert best is not None
-        taken.add([best[1].box])
-        _annotate(axes, point, name, best[1], size)
+        if point in at_right:
+            continue
+        width, height = 1.03 * text_width(short(point.text), size) * scale, _LINE_HEIGHT * size * scale
+        for placement in _placements(px, py, width, height, scale):
+            is_inside = placement.box.overlap(inside) > (1 - 1e-9) * width * height
+            if is_inside and taken.overlap(placement.box) == 0:
+                taken.add([placement.box])
+                placed.append((point, placement))
+                break
+        else:
+            crowded.append(point)
+    return placed, crowded
 
 
 def _around(x: float, y: float, half_width: float, half_height: float) -> _Box:

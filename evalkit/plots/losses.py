@@ -1,6 +1,6 @@
 """The plot of losses by kind: which classes of bytes make the differences between models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,8 +18,18 @@ from evalkit.analysis.results import Results
 from evalkit.analysis.texts import texts_at_hand
 from evalkit.errors import UsageError
 from evalkit.plots import edges
-from evalkit.plots.frame import FAINT, LABEL_SIZE, frame, line_style, styled
-from evalkit.plots.labels import short
+from evalkit.plots.frame import (
+    FAINT,
+    LABEL_SIZE,
+    POINTS_PER_INCH,
+    LineStyle,
+    Mark,
+    NotebookFigure,
+    frame,
+    record,
+    styled,
+)
+from evalkit.plots.names import short
 from evalkit.plots.scores import (
     Scores,
     Source,
@@ -32,8 +42,13 @@ from evalkit.plots.scores import (
     silent,
     with_reference,
 )
+from evalkit.plots.settling import text_width
 
 AXES_SHOWN = ("kind", "copies", "nesting")
+_HANDLE_WIDTH = 40
+"""Of a line in the legend and the room beside it, in typographic points."""
+_WIDTH = 7.2
+"""Of the figure, in inches."""
 LEAST_SHARE = 0.001
 """Of the bytes: smaller classes are left out."""
 
@@ -64,48 +79,66 @@ def losses(
     Raises:
         UsageError: a name is unknown, or there are no two models with token bits on texts at hand.
     """
-    names = with_reference(models, reference)
+    chosen_names = with_reference(models, reference)
     read = results_of(results, warn)
-    scores = load_scores(read, corpora=corpora, models=names, policy=policy, warn=warn)
+    scores = load_scores(read, corpora=corpora, models=chosen_names, policy=policy, warn=warn)
     chosen = _chosen(scores, read, policy, warn)
     anchor = chosen.configurations[0]
     if reference is not None:
         anchor = find_configuration(scores, reference, chosen.configurations)
     rivals = [index for index in chosen.configurations if index != anchor]
+    rivals, left_out = scores.choose(rivals, is_named=bool(models), warn=warn)
     whole = chosen.classes[0]
     parts = [
         part
         for part in chosen.classes
         if part.axis in ("", *AXES_SHOWN) and part.gaps and part.num_bytes >= LEAST_SHARE * whole.num_bytes
     ]
-    marks = {scores.mark(index, [chosen.corpus]) for index in chosen.configurations}
+    marks = {scores.mark(index, [chosen.corpus]) for index in [anchor, *rivals]}
     anchor_label = scores.marked_label(anchor, [chosen.corpus])
+    names = [scores.marked_label(rival, [chosen.corpus]) for rival in rivals]
+    widest = _HANDLE_WIDTH + max(text_width(name, LABEL_SIZE) for name in names)
+    num_columns = max(1, int(_WIDTH * POINTS_PER_INCH / widest))
     figure, [axes] = frame(
         f"Losses by kind: differences from {anchor_label}",
         f"{scores.results.corpora[chosen.corpus].label}: {whole.num_bytes:,} bytes in "
         f"{chosen.num_documents:,} documents; policy {policy}; classes of {LEAST_SHARE:.1%} of the bytes and "
         "more; 95 % intervals over clusters of documents, of each class by itself; filled: clear of 0 also "
-        f"when all classes are looked at together{marks_legend(marks)}",
-        height=1.2 + 0.23 * len(parts) + 0.16 * len(rivals),
+        f"when all classes are looked at together{marks_legend(marks)}{left_out}",
+        width=_WIDTH,
+        height=1.2 + 0.23 * len(parts) + 0.03 * len(rivals) * len(parts),
+        num_legend_rows=-(-len(rivals) // num_columns),
     )
     for place, rival in enumerate(rivals):
         offset = (place - (len(rivals) - 1) / 2) * 0.7 / max(1, len(rivals))
+        style, label = scores.style(rival), scores.label(rival)
         for row, part in enumerate(parts):
-            _draw_gap(axes, row + offset, _gap(part, rival, anchor), place)
+            gap = _gap(part, rival, anchor)
+            _draw_gap(axes, row + offset, gap, style)
+            mark = Mark(label, part.name, gap[0].value, row + offset, gap[0], style["color"], False, True)
+            record(axes, mark)
     _prepare_axes(axes, parts, whole, [_gap(part, rival, anchor)[0] for part in parts for rival in rivals])
     axes.set_xlabel(f"bits per byte minus those of\n{anchor_label}; below 0 is better")
-    _label(axes, [scores.marked_label(rival, [chosen.corpus]) for rival in rivals])
+    _label(figure, dict(zip(names, map(scores.style, rivals), strict=True)), num_columns)
     return figure
 
 
-def _label(axes: Axes, names: Sequence[str]) -> None:
-    """Say above the axes which model has which colour."""
+def _label(figure: NotebookFigure, styles: Mapping[str, LineStyle], num_columns: int) -> None:
+    """Say under the heading which model has which colour."""
     handles = [
         Line2D([], [], color=style["color"], marker=style["marker"], linewidth=1.6)
-        for style in map(line_style, range(len(names)))
+        for style in styles.values()
     ]
-    legend = axes.legend(handles, names, ncols=2, fontsize=LABEL_SIZE, frameon=False, loc="lower left")
-    legend.set_bbox_to_anchor((0, 1))
+    figure.legend(
+        handles,
+        list(styles),
+        ncols=num_columns,
+        fontsize=LABEL_SIZE,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(0, figure.legend_top),
+        borderaxespad=0,
+    ).set_in_layout(False)
 
 
 def _chosen(scores: Scores, read: Results, policy: str, warn: Warn) -> CorpusLosses:
@@ -148,9 +181,8 @@ def _gap(part: ClassLosses, rival: int, anchor: int) -> tuple[Estimate, bool]:
     return gap.difference.negated(), gap.is_clear
 
 
-def _draw_gap(axes: Axes, height: float, gap: tuple[Estimate, bool], place: int) -> None:
+def _draw_gap(axes: Axes, height: float, gap: tuple[Estimate, bool], style: LineStyle) -> None:
     estimate, is_clear = gap
-    style = line_style(place)
     color = style["color"]
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [height] * 2, color=color, linewidth=1.6)

@@ -12,10 +12,15 @@ from evalkit.analysis.months import Chain, chain_months
 from evalkit.analysis.results import Results
 from evalkit.errors import unknown_name
 from evalkit.plots import edges
-from evalkit.plots.frame import BITS_AXIS, FAINT, TEXT, LineStyle, frame, line_style, styled
-from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.frame import BITS_AXIS, FAINT, LineStyle, Mark, frame, record, source_style, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.lines import choose_lines, model_order, model_styles
+from evalkit.plots.names import clause, short
 from evalkit.plots.panels import place_of, time_axis
 from evalkit.plots.scores import Source, Warn, all_readings, marks_legend, results_of, silent
+
+_MOST_NAMED = 6
+"""Anchors whose names stand in the heading."""
 
 
 @styled
@@ -49,7 +54,8 @@ def months(
     for name in models:
         if not any(_is_called(label, name) for label in labels):
             raise unknown_name("model", name, labels, f"In the chains there are: {', '.join(labels)}.")
-    shown = [label for label in labels if not models or any(_is_called(label, name) for name in models)]
+    labels = [label for label in labels if not models or any(_is_called(label, name) for name in models)]
+    shown, not_shown = choose_lines(labels, model_order(read), is_named=bool(models), warn=warn)
     ties = sorted({label for chain in chains for month in chain.months for label in month.anchors})
     compressors = {row.label for row in read.configurations if row.policy is None}
     marks = [_marks(read, chain) for chain in chains]
@@ -57,10 +63,10 @@ def months(
     has_arrows = any(panel.has_arrows() for panel in panels)
     figure, (drift, *levels) = frame(
         "What months did to the texts, and what is left for the models",
-        f"each source chained by itself, by {', '.join(ties)}; policy {policy}; bands and bars: 95 % "
+        f"each source chained by itself, by {_some(ties)}; policy {policy}; bands and bars: 95 % "
         f"intervals; thin: levels as measured{f'; {edges.LEGEND}' if has_arrows else ''}"
-        f"{marks_legend({mark for by_label in marks for mark in by_label.values()})}"
-        + (f"; one month alone, or no anchor: {', '.join(left_out)}" if left_out else ""),
+        f"{marks_legend({mark for panel in panels for mark in panel.shown_marks()})}"
+        f"{clause('one month alone, or no anchor', list(left_out))}{not_shown}",
         height=1.8 + sum(max(2.6, 0.8 + 0.17 * len(panel.labels)) for panel in panels),
         num_rows=1 + len(panels),
         sharex=True,
@@ -70,8 +76,9 @@ def months(
     time_axis(levels[-1], days, "when the texts were published (the middle of a month's corpora)")
     _draw_drifts(drift, chains)
     span = (max(days) - min(days)).days
+    styles = model_styles(read)
     for axes, panel in zip(levels, panels, strict=True):
-        _draw_panel(axes, panel, [shown.index(label) for label in panel.labels], span)
+        _draw_panel(axes, panel, styles, span)
     return figure
 
 
@@ -83,6 +90,10 @@ class _Panel(NamedTuple):
     compressors: set[str]
     limits: edges.Limits
     marks: Mapping[str, str]
+
+    def shown_marks(self) -> set[str]:
+        """What stands behind the names that are shown."""
+        return {self.marks.get(label, "") for label in self.labels}
 
     def has_arrows(self) -> bool:
         """Whether a compressor's level is beyond the axis."""
@@ -123,6 +134,11 @@ def _marks(results: Results, chain: Chain) -> dict[str, str]:
     }
 
 
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(map(short, names[:_MOST_NAMED]))}{more}"
+
+
 def _is_called(label: str, name: str) -> bool:
     """Whether a row has this label, or is a configuration of the model of this name."""
     return label == name or label.startswith(f"{name} · ")
@@ -131,12 +147,13 @@ def _is_called(label: str, name: str) -> bool:
 def _draw_drifts(axes: Axes, chains: Sequence[Chain]) -> None:
     ends = []
     for index, chain in enumerate(chains):
-        style = line_style(index)
-        if len(chains) == 1:
-            style["color"] = TEXT
+        style = source_style(index)
         xs = [place_of(month.day) for month in chain.months]
         percent = [100 * (month.drift.value - 1) for month in chain.months]
         axes.plot(xs, percent, **style)
+        for month, x, y in zip(chain.months, xs, percent, strict=True):
+            number = Estimate(y, *(end and 100 * (end - 1) for end in (month.drift.low, month.drift.high)))
+            record(axes, Mark(chain.source, month.month, x, y, number, style["color"]))
         axes.fill_between(
             xs,
             [100 * ((month.drift.low or month.drift.value) - 1) for month in chain.months],
@@ -145,21 +162,21 @@ def _draw_drifts(axes: Axes, chains: Sequence[Chain]) -> None:
             alpha=0.12,
             linewidth=0,
         )
-        ends.append(EndLabel(percent[-1], short(chain.source), style["color"], xs[-1]))
+        ends.append(EndLabel(percent[-1], chain.source, style["color"], xs[-1]))
     axes.axhline(0, color=FAINT, linewidth=0.8)
     axes.set_ylabel("harder texts, %\n(bits of the anchors)")
     label_ends(axes, ends)
 
 
-def _draw_panel(axes: Axes, panel: _Panel, styles: Sequence[int], span: int) -> None:
+def _draw_panel(axes: Axes, panel: _Panel, styles: Mapping[str, LineStyle], span: int) -> None:
     axes.set_ylim(*panel.limits)
-    axes.set_title(panel.chain.source, loc="left", fontweight="bold")
+    axes.set_title(short(panel.chain.source), loc="left", fontweight="bold")
     axes.set_ylabel(f"chained {BITS_AXIS}")
     ends = []
-    for label, index in zip(panel.labels, styles, strict=True):
+    for place, label in enumerate(panel.labels):
         # Side by side, where bars would cover each other.
-        shift = 0.004 * span * ((index % 5) - 2) if len(panel.labels) > 1 else 0.0
-        ends.append(_draw_model(axes, panel, label, line_style(index), shift))
+        shift = 0.004 * span * ((place % 5) - 2) if len(panel.labels) > 1 else 0.0
+        ends.append(_draw_model(axes, panel, label, styles[label], shift))
     label_ends(axes, ends)
 
 
@@ -169,18 +186,16 @@ def _draw_model(axes: Axes, panel: _Panel, label: str, style: LineStyle, shift: 
     chained = [month.chained[label] for month in scored]
     xs = [place_of(month.day) + shift for month in scored]
     color, limits = style["color"], panel.limits
-    name = short(label, panel.marks.get(label, ""))
-    if label in panel.compressors and any(limits.side(level.value) for level in chained):
-        sides = [limits.side(level.value) for level in chained]
-        for x, level, side in zip(xs, chained, sides, strict=True):
-            marker = edges.MARKERS.get(side, style["marker"])
-            axes.plot([x], [limits.pinned(level.value)], color=color, marker=marker, clip_on=False)
-        last = chained[-1].value
-        text = f"{name} {edges.ARROWS[sides[-1]]} {last:.2f}" if sides[-1] else name
-        return EndLabel(limits.pinned(last), text, color, xs[-1])
-    axes.plot(xs, [level.value for level in chained], **style)
+    mark = panel.marks.get(label, "")
+    for month, level, x in zip(scored, chained, xs, strict=True):
+        record(axes, Mark(label, month.month, x, limits.pinned(level.value), level, color))
+    values = [level.value for level in chained]
+    if label in panel.compressors and edges.pin_line(axes, xs, values, limits, style):
+        suffix = mark + edges.pinned_suffix(values[-1], limits, f"{values[-1]:.2f}")
+        return EndLabel(limits.pinned(values[-1]), label, color, xs[-1], suffix)
+    axes.plot(xs, values, **style)
     axes.plot(xs, [month.levels[label].value for month in scored], color=color, linewidth=0.7, alpha=0.6)
     for x, level in zip(xs, chained, strict=True):
         if level.low is not None and level.high is not None:
             axes.plot([x, x], [level.low, level.high], color=color, linewidth=1.1, alpha=0.7)
-    return EndLabel(chained[-1].value, name, color, xs[-1])
+    return EndLabel(chained[-1].value, label, color, xs[-1], mark)

@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evalkit.analysis.aggregates import check_aggregate
 from evalkit.analysis.estimates import Estimate
 from evalkit.errors import UsageError
 from evalkit.plots import edges
-from evalkit.plots.frame import BITS_AXIS, COLORS, GREY, frame, styled
-from evalkit.plots.labels import EndLabel, PointLabel, label_ends, label_points, short
+from evalkit.plots.frame import BITS_AXIS, FAINT, Mark, frame, record, styled
+from evalkit.plots.labels import EndLabel, PointLabel, label_points
+from evalkit.plots.names import short
 from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
 _SIZE_AT_END = re.compile(r"[-_ ]\d+(\.\d+)?[bm]\b.*", re.IGNORECASE)
@@ -27,6 +28,8 @@ class _Model(NamedTuple):
     label: str
     family: str
     color: str
+    name: str
+    """Without the mark of what it may have read."""
 
 
 @styled
@@ -70,9 +73,11 @@ def parameters(
     has_arrows = any(limits.side(levels[index].value) for index in compressors)
     figure, [axes] = frame(
         "What size buys: bits per byte against parameters",
-        f"{scores.conditions(aggregate)}; bars: 95 % intervals; grey: the lowest at that size or below"
+        f"{scores.conditions(aggregate)}; bars: 95 % intervals; thin: families; broad: the lowest "
+        "at that size or below"
         f"{marks_legend({scores.mark(index, scores.view.corpora) for index in levels})}"
         f"{f'; {edges.LEGEND}' if has_arrows else ''}{_left_out(scores, levels, warn)}",
+        height=max(4.4, min(10.0, 0.8 + 0.15 * len(levels))),
     )
     sizes = [point.size for point in points]
     end = max(sizes) * 1.6
@@ -82,35 +87,47 @@ def parameters(
     families = [[point for point in points if point.family == name] for name in _names(points)]
     for members in families:
         _draw_family(axes, members)
-    _draw_compressors(axes, {scores.label(index): levels[index].value for index in compressors}, limits)
-    _label_models(axes, families, list(_stairs(frontier, end)))
+    ends = [_draw_compressor(axes, scores, index, levels[index], limits) for index in compressors]
+    _label_models(axes, families, list(_stairs(frontier, end)), ends, warn)
     return figure
 
 
 def _label_models(
-    axes: Axes, families: Sequence[Sequence[_Model]], stairs: Sequence[tuple[float, float]]
+    axes: Axes,
+    families: Sequence[Sequence[_Model]],
+    stairs: Sequence[tuple[float, float]],
+    ends: Sequence[EndLabel],
+    warn: Warn,
 ) -> None:
-    """Names beside the points, clear of the families' lines and of the frontier's."""
+    """Names beside the points, clear of the families' lines and of the frontier's, else at the right."""
     lines = [[(float(point.size), point.level.value) for point in members] for members in families]
     points = [
         PointLabel(point.size, point.level.value, point.label, point.color)
         for members in families
         for point in members
     ]
-    label_points(axes, points, lines=[*lines, stairs])
+    bars = [
+        [(float(point.size), point.level.low), (float(point.size), point.level.high)]
+        for members in families
+        for point in members
+        if point.level.low is not None and point.level.high is not None
+    ]
+    num_unnamed = label_points(axes, points, lines=[*lines, *bars, stairs], ends=ends)
+    if num_unnamed:
+        warn(f"{num_unnamed} of the models have no room for their names; --models draws fewer")
 
 
-def _draw_compressors(axes: Axes, values: Mapping[str, float], limits: edges.Limits) -> None:
-    """A level line each, or an arrow at the edge beyond which it lies, with its number."""
-    ends = []
-    for label, value in values.items():
-        side = limits.side(value)
-        if side:
-            label = f"{short(label)} {edges.ARROWS[side]} {value:.2f}"
-        else:
-            axes.axhline(value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-        ends.append(EndLabel(limits.pinned(value), label, GREY))
-    label_ends(axes, ends)
+def _draw_compressor(
+    axes: Axes, scores: Scores, index: int, level: Estimate, limits: edges.Limits
+) -> EndLabel:
+    """A level line, or an arrow at the edge beyond which it lies, with its number; returns its name."""
+    label, color = scores.label(index), scores.style(index)["color"]
+    suffix = edges.pinned_suffix(level.value, limits, f"{level.value:.2f}")
+    if not limits.side(level.value):
+        axes.axhline(level.value, color=color, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    end = axes.get_xlim()[1]
+    record(axes, Mark(label, "compressor", end, limits.pinned(level.value), level, color, is_joined=False))
+    return EndLabel(limits.pinned(level.value), label, color, None, suffix)
 
 
 def _left_out(scores: Scores, levels: Mapping[int, Estimate], warn: Warn) -> str:
@@ -133,7 +150,7 @@ def _left_out(scores: Scores, levels: Mapping[int, Estimate], warn: Warn) -> str
 
 
 def _points(scores: Scores, levels: Mapping[int, Estimate]) -> list[_Model]:
-    """The models whose size is known, from small to large; families' colours repeat after six."""
+    """The models whose size is known, from small to large."""
     sizes = {
         index: int(size)
         for index in levels
@@ -141,14 +158,14 @@ def _points(scores: Scores, levels: Mapping[int, Estimate]) -> list[_Model]:
     }
     order = sorted(sizes, key=lambda index: (sizes[index], scores.label(index)))
     family_of = {index: _SIZE_AT_END.sub("", scores.label(index)) for index in order}
-    families = sorted(set(family_of.values()))
     return [
         _Model(
             sizes[index],
             levels[index],
             scores.marked_label(index, scores.view.corpora),
             family_of[index],
-            COLORS[families.index(family_of[index]) % len(COLORS)],
+            scores.style(index)["color"],
+            scores.label(index),
         )
         for index in order
     ]
@@ -175,8 +192,9 @@ def _prepare_axes(axes: Axes, sizes: tuple[float, float], limits: edges.Limits) 
     axes.set_ylabel(BITS_AXIS)
     counts = FuncFormatter(lambda value, _: short_count(value))
     axes.xaxis.set_major_formatter(counts)
-    if sizes[1] / sizes[0] < 10:  # else the powers of ten are enough
-        axes.xaxis.set_minor_formatter(counts)
+    # Less than two powers of ten are too few names.
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+    axes.xaxis.set_minor_formatter(counts if sizes[1] / sizes[0] < 100 else NullFormatter())
 
 
 def _draw_frontier(axes: Axes, frontier: Sequence[tuple[float, float]], end: float) -> None:
@@ -193,19 +211,20 @@ def _draw_frontier(axes: Axes, frontier: Sequence[tuple[float, float]], end: flo
 
 def _draw_family(axes: Axes, members: Sequence[_Model]) -> None:
     sizes, values = [point.size for point in members], [point.level.value for point in members]
-    color = members[0].color
-    axes.plot(sizes, values, color=color, linewidth=1, zorder=2)
+    axes.plot(sizes, values, color=FAINT, linewidth=0.7, zorder=2)
     for size, point in zip(sizes, members, strict=True):
+        number, subject = point.level, f"{short_count(size)} parameters"
+        record(axes, Mark(point.name, subject, size, number.value, number, point.color, is_joined=False))
         if point.level.low is not None and point.level.high is not None:
             axes.plot(
                 [size, size],
                 [point.level.low, point.level.high],
-                color=color,
+                color=point.color,
                 linewidth=1.1,
                 alpha=0.75,
                 zorder=2,
             )
-    axes.plot(sizes, values, color=color, linestyle="", marker="o", zorder=3)
+        axes.plot([size], [point.level.value], color=point.color, linestyle="", marker="o", zorder=3)
 
 
 def _stairs(frontier: Sequence[tuple[float, float]], end: float) -> Iterator[tuple[float, float]]:

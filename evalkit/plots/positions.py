@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.positions import EDGES, PositionBits, position_curve, position_differences
 from evalkit.analysis.results import ScoredCorpus
 from evalkit.errors import UsageError
-from evalkit.plots.frame import BITS_AXIS, FAINT, frame, line_style, styled
-from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots.frame import BITS_AXIS, LineStyle, Mark, frame, record, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.names import short
 from evalkit.plots.scores import (
     Scores,
     Source,
@@ -67,25 +69,27 @@ def positions(
     if by_context:
         configurations.sort(key=lambda index: _context(scores, index))
     anchor = _anchor(scores, number, configurations, reference)
-    curves = _curves(corpus, configurations, anchor, is_long, edges)
+    chosen, left_out = scores.choose(configurations, is_named=bool(models), warn=warn, first=[anchor])
+    curves = _curves(corpus, chosen, anchor, is_long, edges)
     title, note = _words(scores, configurations, anchor)
     figure, [axes] = frame(
         title,
         f"{corpus.label}: the {is_long.sum():,} of {len(corpus.ids):,} documents of {edges[-1]:,} bytes "
         f"and more; policy {policy}; {note}bands: 95 % intervals over clusters of documents"
-        f"{marks_legend({scores.mark(index, [number]) for index in configurations})}",
+        f"{marks_legend({scores.mark(index, [number]) for index in chosen})}{left_out}",
+        height=max(4.4, 0.8 + 0.17 * len(chosen)),
     )
     axes.set_xscale("log", base=2)
     ends = []
-    for place, (index, curve) in enumerate(curves.items()):
-        _draw_curve(axes, curve, place)
-        name, color = _name(scores, index, number, by_context), line_style(place)["color"]
+    for index, curve in curves.items():
+        name, color = _name(scores, index, number, by_context), scores.style(index)["color"]
+        _draw_curve(axes, curve, scores.style(index), name if by_context else scores.label(index))
         ends.append(EndLabel(curve[-1].bits_per_byte, name, color, _center(curve[-1])))
     _prepare_axes(axes, edges, _center(next(iter(curves.values()))[0]))
     if len(configurations) > 1:
-        axes.axhline(0, color=FAINT, linewidth=0.9)
+        axes.axhline(0, color=scores.style(anchor)["color"], linewidth=0.9)
         name = _name(scores, anchor, number, by_context)
-        ends.append(EndLabel(0.0, name, FAINT))
+        ends.append(EndLabel(0.0, name, scores.style(anchor)["color"]))
         axes.set_ylabel(_difference_words(name, by_context))
     label_ends(axes, ends)
     return figure
@@ -233,8 +237,12 @@ def _center(point: PositionBits) -> float:
     return float(np.sqrt(max(point.first_byte, point.end_byte / 4) * point.end_byte))
 
 
-def _draw_curve(axes: Axes, curve: Sequence[PositionBits], place: int) -> None:
-    style = line_style(place)
+def _draw_curve(axes: Axes, curve: Sequence[PositionBits], style: LineStyle, name: str) -> None:
+    color = style["color"]
+    for point in curve:
+        number = Estimate(point.bits_per_byte, *(point.interval or (None, None)))
+        subject = f"bytes {point.first_byte:,} to {point.end_byte:,}"
+        record(axes, Mark(name, subject, _center(point), point.bits_per_byte, number, color))
     axes.plot([_center(point) for point in curve], [point.bits_per_byte for point in curve], **style)
     band = [(_center(point), point.interval) for point in curve if point.interval]
     axes.fill_between(

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -14,8 +14,10 @@ from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.months import UNDATED, middle_of
 from evalkit.analysis.rankings import Choice, View
 from evalkit.errors import UsageError
-from evalkit.plots.frame import LineStyle, line_style, styled
-from evalkit.plots.labels import EndLabel, label_ends, short
+from evalkit.plots import edges
+from evalkit.plots.frame import LineStyle, Mark, record, styled
+from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.names import clause, short
 from evalkit.plots.panels import panels, place_of, time_axis
 from evalkit.plots.scores import Scores, Source, Warn, load_scores, marks_legend, name_of, silent
 
@@ -72,22 +74,27 @@ def ranks(
     left_out = [source for source in by_source if source not in drawn]
     for source in left_out:
         warn(f"{source} is left out: it has no two months with two models in common")
-    marks = {months.mark(scores, index) for months in drawn.values() for index in months.common}
+    everyone = list(dict.fromkeys(index for months in drawn.values() for index in months.common))
+    shown, not_shown = scores.choose(everyone, is_named=bool(models), warn=warn)
+    marks = {
+        months.mark(scores, index) for months in drawn.values() for index in months.common if index in shown
+    }
+    has_arrows = any(months.has_arrows(scores, shown) for months in drawn.values())
     figure, panel_axes = panels(
         "How stable ranks are from month to month",
         f"rank by bits per byte among the models that were scored in every month of a source; policy "
         f"{policy}; bars: rank intervals, from one more than are surely better (95 %, paired) to all but "
         f"those surely worse{marks_legend(marks)}"
-        + (f"; one month or one model alone: {', '.join(left_out)}" if left_out else ""),
+        f"{clause('one month or one model alone', left_out)}"
+        f"{f'; {edges.LEGEND}' if has_arrows else ''}{not_shown}",
         num_panels=len(drawn),
-        most_lines=max(len(months.common) for months in drawn.values()),
+        most_lines=max(len(months.ranked(shown)) for months in drawn.values()),
         max_columns=1 if len(drawn) < 3 else 2,
     )
-    everyone = sorted({index for months in drawn.values() for index in months.common})
     days = [day for months in drawn.values() for day in months.days]
     for axes, (source, months) in zip(panel_axes, drawn.items(), strict=True):
-        _draw_panel(axes, scores, months, everyone, days)
-        axes.set_title(source, loc="left", fontweight="bold")
+        _draw_panel(axes, scores, months, months.ranked(shown), days)
+        axes.set_title(short(source), loc="left", fontweight="bold")
     return figure
 
 
@@ -106,6 +113,24 @@ class _RankedMonths(NamedTuple):
     def counts(self) -> tuple[int, int]:
         """How many months, and how many models in common."""
         return len(self.views), len(self.common)
+
+    def ranked(self, models: Collection[int]) -> list[int]:
+        """Those of the models that have ranks here, the best of the last month first."""
+        return [index for index in self.common if index in models]
+
+    def limits(self, scores: Scores, models: Collection[int]) -> edges.Limits:
+        """Of the ranks of these models, which language models set where there are some."""
+        rows = scores.results.configurations
+        shown = self.ranked(models)
+        setting = [index for index in shown if rows[index].policy is not None] or shown
+        ends = [end for month in self.ranks for index in setting for end in month.spans[index]]
+        ends += [round(month.ranks[index]) for month in self.ranks for index in setting]
+        return edges.Limits(min(ends) - 0.5, max(ends) + 0.5)
+
+    def has_arrows(self, scores: Scores, models: Collection[int]) -> bool:
+        """Whether a compressor's rank is beyond the axis."""
+        limits = self.limits(scores, models)
+        return any(limits.side(month.ranks[index]) for month in self.ranks for index in self.ranked(models))
 
     def mark(self, scores: Scores, index: int) -> str:
         """What stands behind a model's name."""
@@ -128,20 +153,29 @@ def _ranked_months(scores: Scores, source: str, aggregate: str) -> _RankedMonths
 
 
 def _draw_panel(
-    axes: Axes, scores: Scores, months: _RankedMonths, everyone: Sequence[int], days: Sequence[dt.date]
+    axes: Axes, scores: Scores, months: _RankedMonths, shown: Sequence[int], days: Sequence[dt.date]
 ) -> None:
     span = (max(days) - min(days)).days
+    limits = months.limits(scores, shown)
+    axes.set_ylim(limits.high, limits.low)
     ends = []
-    for place, index in enumerate(months.common):
-        style = line_style(everyone.index(index))
+    for place, index in enumerate(shown):
+        style = scores.style(index)
         shift = 0.004 * span * (place % 5 - 2)  # side by side where bars cross
         xs = [place_of(day) + shift for day in months.days]
-        name = short(scores.label(index), months.mark(scores, index))
-        ends.append(EndLabel(months.ranks[-1].ranks[index], name, style["color"], xs[-1]))
-        _draw_model(axes, xs, months.ranks, index, style)
-    axes.set_ylim(len(months.common) + 0.5, 0.5)
+        last = months.ranks[-1].ranks[index]
+        suffix = months.mark(scores, index) + edges.pinned_suffix(last, limits, f"{last:g}", upwards=-1)
+        label = scores.label(index)
+        ends.append(EndLabel(limits.pinned(last), label, style["color"], xs[-1], suffix))
+        _draw_model(axes, xs, months.ranks, index, style, limits)
+        for view, month, x in zip(months.views, months.ranks, xs, strict=True):
+            rank, (low, high) = month.ranks[index], month.spans[index]
+            subject = scores.results.corpora[view.corpora[0]].month
+            number = Estimate(rank, low, high)
+            record(axes, Mark(label, subject, x, limits.pinned(rank), number, style["color"]))
     time_axis(axes, days, "when the texts were published (the middle of a month's corpora)")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(len(months.common), 12)))
+    num_ranks = round(limits.high - limits.low)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(num_ranks, 12)))
     axes.set_ylabel("rank, 1 is best")
     axes.grid(axis="x", visible=False)
     label_ends(axes, ends)
@@ -165,9 +199,17 @@ def _ranks(levels: Mapping[int, Estimate]) -> dict[int, float]:
 
 
 def _draw_model(
-    axes: Axes, xs: Sequence[float], months: Sequence[_MonthlyRanks], index: int, style: LineStyle
+    axes: Axes,
+    xs: Sequence[float],
+    months: Sequence[_MonthlyRanks],
+    index: int,
+    style: LineStyle,
+    limits: edges.Limits,
 ) -> None:
-    axes.plot(xs, [month.ranks[index] for month in months], **style, linewidth=1.3)
+    ranks = [month.ranks[index] for month in months]
+    if edges.pin_line(axes, xs, ranks, limits, style, upwards=-1):
+        return
+    axes.plot(xs, ranks, **style, linewidth=1.3)
     for x, month in zip(xs, months, strict=True):
         low, high = month.spans[index]
         if low < high:

@@ -22,7 +22,6 @@ from evalkit.plots.curve import curve
 from evalkit.plots.cutoffs import MAX_MODELS, cutoffs
 from evalkit.plots.dates import dates
 from evalkit.plots.differences import differences
-from evalkit.plots.frame import MAX_LINES
 from evalkit.plots.heatmap import heatmap
 from evalkit.plots.losses import losses
 from evalkit.plots.months import months
@@ -31,8 +30,6 @@ from evalkit.plots.positions import positions
 from evalkit.plots.ranks import ranks
 from evalkit.plots.speed import speed
 
-MAX_COLORS = 6
-"""As many as can be told apart without their names beside them; see `evalkit.plots.frame.COLORS`."""
 MAX_ROWS = 60
 """As many names as stand below or beside one another."""
 MAX_PANELS = 15
@@ -53,7 +50,8 @@ class Plot:
     """Takes results (`evalkit.plots.scores.Source`) and options by name, of those of ``evalkit plot`` what it
     needs, and ``warn``. Raises UsageError where the results do not allow it."""
     max_models: int | None = None
-    """How many a site's plot shows at most: those that are best, relative to their corpora; None: all."""
+    """How many a site's plot shows at most: those that are best, relative to their corpora; None: all.
+    Plots of lines bound them by themselves (`evalkit.plots.lines.choose_lines`), wherever they are shown."""
     max_corpora: int | None = None
     """Likewise, the newest."""
 
@@ -65,20 +63,18 @@ BUILT_IN = (
         "positions",
         "Paired differences along documents, of cells of --token-bits.",
         positions,
-        MAX_LINES,
     ),
-    Plot("losses", "Paired differences by kind of text, of cells of --token-bits.", losses, MAX_COLORS),
+    Plot("losses", "Paired differences by kind of text, of cells of --token-bits.", losses),
     Plot(
         "context-gain",
         "What longer contexts gain on the same text, of cells of --context-gain.",
         context_gain,
-        MAX_LINES,
     ),
-    Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates, MAX_LINES),
+    Plot("dates", "Bits per byte along documents' dates, from each model's cutoff.", dates),
     Plot("cutoffs", "Until when models have read: bits beside a panel's, by month.", cutoffs, MAX_MODELS),
     Plot("differences", "Paired differences from a model, with intervals.", differences, MAX_ROWS),
-    Plot("ranks", "Ranks from month to month.", ranks, MAX_LINES),
-    Plot("months", "Months chained by anchors: what the texts did, what the models did.", months, MAX_LINES),
+    Plot("ranks", "Ranks from month to month.", ranks),
+    Plot("months", "Months chained by anchors: what the texts did, what the models did.", months),
     Plot("curve", "Bits per byte along training runs, with fitted laws.", curve, None, MAX_PANELS),
     Plot("speed", "Speed, of benchmarks and cells.", speed, MAX_ROWS),
 )

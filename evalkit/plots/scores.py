@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
@@ -14,7 +14,9 @@ from evalkit.analysis.results import Results, ScoredCorpus, read_results
 from evalkit.analysis.sources import sources_of
 from evalkit.errors import UsageError, unknown_name
 from evalkit.models.catalog import load_catalog
-from evalkit.plots.labels import short
+from evalkit.plots.frame import LineStyle
+from evalkit.plots.lines import choose_lines, model_order, model_styles
+from evalkit.plots.names import short
 
 Warn = Callable[[str], None]
 
@@ -71,6 +73,10 @@ class Scores:
     policy: str
     sources: tuple[str, ...]
     """Of each corpus of the results; see `evalkit.analysis.sources.sources_of`."""
+    styles: Mapping[str, LineStyle]
+    """Of all models' labels, whichever are shown; see `evalkit.plots.lines.model_styles`."""
+    order: tuple[str, ...]
+    """Labels of all models; see `evalkit.plots.lines.model_order`."""
     newer_only: bool = False
     """Whether the view is of the corpora alone that are newer than every model, where there are some."""
 
@@ -105,6 +111,26 @@ class Scores:
     def label(self, configuration: int) -> str:
         """The name of a row."""
         return self.results.configurations[configuration].label
+
+    def style(self, configuration: int) -> LineStyle:
+        """How a model is drawn: alike in every plot of the same results."""
+        return self.styles[self.label(configuration)]
+
+    def choose(
+        self, configurations: Sequence[int], *, is_named: bool, warn: Warn, first: Sequence[int] = ()
+    ) -> tuple[list[int], str]:
+        """The models that have a line, and what the figure's conditions say of the others.
+
+        Args:
+            configurations: all that could be drawn.
+            is_named: whether somebody said which are to be drawn; else the lowest have a line.
+            warn: told if not all have one.
+            first: those that have one in any case.
+        """
+        label_of = {self.label(index): index for index in configurations}
+        order = [*(self.label(index) for index in first), *self.order]
+        chosen = choose_lines(label_of, order, is_named=is_named, warn=warn)
+        return [label_of[name] for name in chosen.names], chosen.note
 
     @functools.cached_property
     def readings(self) -> list[dict[int, Reading]]:
@@ -190,11 +216,12 @@ def _scores(
 ) -> Scores:
     """Computed once for plots in a row that show the same, and held no longer; as of `load_scores`."""
     source_of = dict(zip([corpus.key for corpus in results.corpora], sources_of(results), strict=True))
+    styles, order = model_styles(results), model_order(results)
     results = narrowed(results, corpora, models, policy, place)
     sources = tuple(source_of[corpus.key] for corpus in results.corpora)
     together = ("all",) * len(sources)
     board = compute(results, sources if by_source else together)
-    return Scores(results, board, policy, sources)
+    return Scores(results, board, policy, sources, styles, order)
 
 
 def find_configuration(scores: Scores, name: str, among: Sequence[int]) -> int:

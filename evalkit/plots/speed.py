@@ -8,12 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.results import Results, read_results
 from evalkit.analysis.speeds import Benchmarks, Ratio, Throughput, read_benchmarks, throughputs
 from evalkit.cells.object_store import copied_folder, is_url
 from evalkit.errors import UsageError, unknown_name
-from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, frame, styled
-from evalkit.plots.labels import short
+from evalkit.plots import edges
+from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, Mark, frame, record, styled
+from evalkit.plots.lines import model_styles
+from evalkit.plots.names import short
 from evalkit.plots.scores import Source, Warn, name_of, silent
 
 _MOST_LETTERS = 46
@@ -39,7 +42,7 @@ def speed(
     Raises:
         UsageError: a name is unknown, or nothing says how fast anything was.
     """
-    measured, speeds = _read(results, benchmarks, warn)
+    measured, speeds, scored = _read(results, benchmarks, warn)
     known_names = sorted({speed.model for speed in speeds})
     for name in models:
         if name not in known_names:
@@ -59,37 +62,55 @@ def speed(
         else "How fast operators are beside their peers"
         if ratios
         else "How fast models read",
-        _subtitle(measured.machine, fastest),
+        _subtitle(measured.machine, fastest) + _beyond(fastest, scored),
         height=sum(heights),
         num_rows=len(heights),
         height_ratios=heights,
     )
     if ratios:
         _draw_ratios(axes[0], ratios)
-    if fastest:
-        _draw_throughputs(axes[-1], fastest)
+    if scored is not None and fastest:
+        _draw_throughputs(axes[-1], fastest, scored)
     return figure
 
 
-def _read(source: Source, benchmarks: Path | None, warn: Warn) -> tuple[Benchmarks, list[Throughput]]:
+def _read(
+    source: Source, benchmarks: Path | None, warn: Warn
+) -> tuple[Benchmarks, list[Throughput], Results | None]:
     """What a source says of speed; of a folder, whether it holds cells, benchmarks or both."""
     if isinstance(source, Results):
         cells = [cell.path for cell in (*source.cells, *source.probes)]
-        return read_benchmarks(benchmarks or source.folder, cells, warn=warn), throughputs(source)
+        return read_benchmarks(benchmarks or source.folder, cells, warn=warn), throughputs(source), source
     place = Path(source)
     if is_url(source):
         place = copied_folder(os.fspath(source), tell=warn)
     if not place.is_dir():
-        return read_benchmarks(place, warn=warn), []
+        return read_benchmarks(place, warn=warn), [], None
     try:
         results = read_results(place, warn=silent)
     except UsageError:  # no cell at all
-        return read_benchmarks(benchmarks or place, warn=warn), []
-    measured, speeds = _read(results, benchmarks, warn)
+        return read_benchmarks(benchmarks or place, warn=warn), [], None
+    measured, speeds, _ = _read(results, benchmarks, warn)
     for skipped in results.left_out:
         if place / skipped.path not in measured.files:
             warn(f"left out: {skipped.path} {skipped.reason}")
-    return measured, speeds
+    return measured, speeds, results
+
+
+def _limits(fastest: Sequence[Throughput], scored: Results) -> edges.Limits:
+    """Of the axis of speeds, which language models set where there are some."""
+    compressors = {row.model for row in scored.configurations if row.policy is None}
+    speeds = [speed.bytes_per_s for speed in fastest if speed.model not in compressors]
+    speeds = speeds or [speed.bytes_per_s for speed in fastest]
+    return edges.Limits(min(speeds) / 1.5, max(speeds) * 1.5)
+
+
+def _beyond(fastest: Sequence[Throughput], scored: Results | None) -> str:
+    """What arrows are, if there are some."""
+    if scored is None or not fastest:
+        return ""
+    limits = _limits(fastest, scored)
+    return f"; {edges.LEGEND}" if any(limits.side(speed.bytes_per_s) for speed in fastest) else ""
 
 
 def _subtitle(machine: str, fastest: Sequence[Throughput]) -> str:
@@ -152,11 +173,18 @@ def _draw_ratios(axes: Axes, ratios: Sequence[Ratio]) -> None:
     )
 
 
-def _draw_throughputs(axes: Axes, speeds: Sequence[Throughput]) -> None:
+def _draw_throughputs(axes: Axes, speeds: Sequence[Throughput], scored: Results) -> None:
+    styles, limits = model_styles(scored), _limits(speeds, scored)
     for row, speed in enumerate(speeds):
-        axes.plot([speed.bytes_per_s], [row], marker="o", color=BLUE)
+        x, side = limits.pinned(speed.bytes_per_s), limits.side(speed.bytes_per_s)
+        color = styles[speed.model]["color"]
+        marker = edges.SIDEWAYS_MARKERS.get(side, "o")
+        axes.plot([x], [row], marker=marker, color=color, clip_on=not side)
+        number = Estimate(speed.bytes_per_s, None, None)
+        record(axes, Mark(speed.model, speed.corpus, x, row, number, color, False, True))
         _write_beside(axes, row, _rate(speed.bytes_per_s, digits=3))
     axes.set_xscale("log")
+    axes.set_xlim(*limits)
     axes.set_yticks(range(len(speeds)), [short(speed.model) for speed in speeds])
     axes.set_ylim(-0.6, len(speeds) - 0.4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _rate(value, digits=12)))

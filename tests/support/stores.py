@@ -164,8 +164,18 @@ def score_small_store(folder: Path) -> list[Corpus]:
     return corpora
 
 
-def write_synthetic_store(folder: Path, *, num_models: int, num_corpora: int, num_documents: int) -> None:
-    """Cells in the schema of real ones, without a model: too many to be scored in a test."""
+def write_synthetic_store(
+    folder: Path,
+    *,
+    num_models: int,
+    num_corpora: int,
+    num_documents: int,
+    names: Sequence[str] | None = None,
+) -> None:
+    """Cells in the schema of real ones, without a model: too many to be scored in a test.
+
+    Models are called ``model-00`` and so on, or by ``names``.
+    """
     rng = np.random.default_rng(7)
     for corpus in range(num_corpora):
         num_bytes = rng.integers(500, 6000, num_documents)
@@ -187,6 +197,7 @@ def write_synthetic_store(folder: Path, *, num_models: int, num_corpora: int, nu
                 bits=bits[:, model],
                 clusters=clusters,
                 interval=interval,
+                name=None if names is None else names[model],
             )
 
 
@@ -199,14 +210,16 @@ def _write_cell(
     bits: Any,
     clusters: Sequence[str],
     interval: tuple[float, float],
+    name: str | None = None,
 ) -> None:
     digests = [hashlib.sha256(f"{corpus} {number}".encode()).hexdigest() for number in range(len(bits))]
     ids = [digest[:16] for digest in digests]
-    name, month = f"model-{model:02}", f"{2026 + corpus // 60}-{1 + corpus // 5 % 12:02}"
+    folder_name, month = f"model-{model:02}", f"{2026 + corpus // 60}-{1 + corpus // 5 % 12:02}"
     corpus_name = f"source{corpus % 5}-{month}"
     lines = "".join(f"{document_id} {digest}\n" for document_id, digest in zip(ids, digests, strict=True))
     key = hashlib.sha256(f"{model} {corpus}".encode()).hexdigest()[:24]
-    path = folder / corpus_name / name / f"{key}.json"
+    name = name or folder_name
+    path = folder / corpus_name / folder_name / f"{key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     count = len(ids)
     table = pa.table(

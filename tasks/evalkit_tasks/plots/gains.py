@@ -6,11 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.task_gains import Gain, gain_of
 from evalkit.cells.schema import TaskCell
 from evalkit.errors import UsageError
-from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, line_style, styled
+from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, Mark, record, styled
 from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.lines import choose_lines, model_styles
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
@@ -35,25 +37,28 @@ def heuristic_gain(
     Raises:
         UsageError: no model was asked a task, or a name is not among them.
     """
+    read = results_of(results, warn)
+    cells, styles = _asked(read, tasks, models, warn), model_styles(read)
+    names = [cell.model.name or "" for cell in cells]
+    lines = choose_lines(names, [*styles], is_named=bool(models), warn=warn)
     by_panel: dict[str, list[TaskCell]] = {}
-    for cell in _asked(results, tasks, models, warn):
+    for cell in (cell for cell in cells if (cell.model.name or "") in lines.names):
         by_panel.setdefault(f"{cell.task.name}: {cell.task.method}", []).append(cell)
     figure, axes = panels(
         "What models track beyond the best fixed heuristic",
         "accuracy less that of a guess or of the best heuristic that follows no state, whichever is better, "
         "in points of percent, by the number of operations, higher is better (heuristics are chosen on other "
-        "items than they are judged on, a constant answer among them); bars: 95 % intervals over items",
+        "items than they are judged on, a constant answer among them); bars: 95 % intervals over items"
+        f"{lines.note}",
         num_panels=len(by_panel),
         most_lines=max(map(len, by_panel.values())),
     )
-    all_models = dict.fromkeys(cell.model.name or "" for cells in by_panel.values() for cell in cells)
-    styles = {name: line_style(number) for number, name in enumerate(all_models)}
-    for panel, (title, cells) in zip(axes, by_panel.items(), strict=True):
-        buckets = list(dict.fromkeys(bucket for cell in cells for bucket in _gains(cell)))
+    for panel, (title, of_panel) in zip(axes, by_panel.items(), strict=True):
+        buckets = list(dict.fromkeys(bucket for cell in of_panel for bucket in _gains(cell)))
         panel.axhline(0, color=TEXT, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1.5)
         ends = []
-        for number, cell in enumerate(cells):
-            shift = 0.1 * (number - (len(cells) - 1) / 2)
+        for number, cell in enumerate(of_panel):
+            shift = min(0.1, 0.8 / len(of_panel)) * (number - (len(of_panel) - 1) / 2)
             ends.append(_draw_gains(panel, cell, buckets, shift, styles[cell.model.name or ""]))
         panel.set_xticks(range(len(buckets)), buckets)
         panel.set_xlim(-0.5, len(buckets) - 0.5)
@@ -103,10 +108,14 @@ def _draw_gains(
         marker=style["marker"],
         linewidth=1.3,
     )
+    name = cell.model.name or "unnamed model"
+    for place, bucket, gain in zip(places, _gains(cell), gains, strict=True):
+        number = Estimate(100 * gain.value, *(end and 100 * end for end in (gain.low, gain.high)))
+        record(panel, Mark(name, f"{bucket} operations", place, gain.value, number, color))
     for place, gain in zip(places, gains, strict=True):
         if gain.low is not None and gain.high is not None:
             panel.plot([place, place], [gain.low, gain.high], color=color, linewidth=1.0, alpha=0.7)
-    return EndLabel(gains[-1].value, cell.model.name or "unnamed model", color, places[-1])
+    return EndLabel(gains[-1].value, name, color, places[-1])
 
 
 heuristic_gain_plot = Plot(

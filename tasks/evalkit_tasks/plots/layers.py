@@ -6,14 +6,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from evalkit.analysis.estimates import Estimate
 from evalkit.displayed import counted
 from evalkit.errors import UsageError
-from evalkit.plots.frame import LABEL_SIZE, LineStyle, styled
+from evalkit.plots.frame import LABEL_SIZE, LineStyle, Mark, record, styled
 from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.lines import choose_lines
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
-from evalkit.plots.scores import Source, Warn, name_of, silent
-from evalkit_tasks.plots.probes import network_styles, read_experiments, title_panel
+from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
+from evalkit_tasks.plots.probes import MOST_RIGHT, network_styles, read_experiments, title_panel
 from evalkit_tasks.training.experiments import NO_SWEEP, SOLVED_ACCURACY, Experiment
 from evalkit_tasks.training.protocols import LayerCurve, LayerPoint, layer_curves
 
@@ -44,10 +46,15 @@ def min_layers(
     Raises:
         UsageError: no trained probe, no network with several numbers of layers, or an unknown name.
     """
-    experiments = read_experiments(results, tasks, models, warn)
+    read = results_of(results, warn)
+    experiments = read_experiments(read, tasks, models, warn)
     curves = layer_curves(experiments)
     if not curves:
         raise UsageError(f"{name_of(results)}: {NO_SWEEP}")
+    styles, names = network_styles(read), [curve.model for curve in curves]
+    lines = choose_lines(names, [*styles], is_named=bool(models), warn=warn, which=MOST_RIGHT)
+    not_drawn = _not_drawn(experiments, curves)
+    curves = [curve for curve in curves if curve.model in lines.names]
     by_task: dict[str, list[LayerCurve]] = {}
     for curve in curves:
         by_task.setdefault(curve.task, []).append(curve)
@@ -56,11 +63,10 @@ def min_layers(
         f"layers at which {SOLVED_ACCURACY:.0%} of the test strings of the trained length have every answer "
         "right, lower is better; line: the median seed, dots: each seed; hollow, between two numbers: more "
         "than were tried; at the right above: the class of the task's language"
-        + _not_drawn(experiments, curves),
+        f"{not_drawn}{lines.note}",
         num_panels=len(by_task),
         most_lines=max(map(len, by_task.values())),
     )
-    styles = network_styles([experiment.model for experiment in experiments])
     for panel, (task, of_task) in zip(axes, by_task.items(), strict=True):
         gap = _GAP * _span(of_task)
         top = max(
@@ -95,6 +101,9 @@ def _draw_curve(panel: Axes, curve: LayerCurve, style: LineStyle, shift: float, 
     heights = [_height(point, point.layers) + shift for point in curve.points]
     panel.plot(lengths, heights, color=color, linestyle=style["linestyle"], linewidth=1.4)
     for point, height in zip(curve.points, heights, strict=True):
+        subject = f"strings of {point.train_length:,} letters"
+        fewest = Estimate(_height(point, point.layers), None, None)
+        record(panel, Mark(curve.model, subject, point.train_length, height, fewest, color))
         face = "white" if point.layers is None else color
         panel.plot([point.train_length], [height], marker=style["marker"], color=color, markerfacecolor=face)
         for number, layers in enumerate(sorted(point.seeds, key=lambda layers: _height(point, layers))):

@@ -1,22 +1,23 @@
 """The plot of accuracy against length: how far beyond its training each network tracks a state."""
 
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import median
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from evalkit.analysis.estimates import Estimate
 from evalkit.displayed import counted
 from evalkit.errors import UsageError
-from evalkit.plots.frame import FAINT, LABEL_SIZE, LineStyle, styled
+from evalkit.plots.frame import FAINT, LABEL_SIZE, LineStyle, Mark, record, styled
 from evalkit.plots.labels import EndLabel, label_ends
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
-from evalkit.plots.scores import Source, Warn, silent
+from evalkit.plots.scores import Source, Warn, results_of, silent
 from evalkit_tasks.metrics import NOT_SCORED
-from evalkit_tasks.plots.probes import network_styles, read_experiments, title_panel
+from evalkit_tasks.plots.probes import choose_networks, network_styles, reach, read_experiments, title_panel
 from evalkit_tasks.training.experiments import Experiment
 from evalkit_tasks.training.tasks.catalog import get_task
 
@@ -46,7 +47,9 @@ def probe_lengths(
     Raises:
         UsageError: no trained probe, or a name is not among them.
     """
-    experiments = read_experiments(results, tasks, models, warn)
+    read = results_of(results, warn)
+    experiments = read_experiments(read, tasks, models, warn)
+    experiments, left_out = choose_networks(experiments, is_named=bool(models), warn=warn)
     by_task: dict[str, list[Experiment]] = {}
     for experiment in experiments:
         by_task.setdefault(experiment.spec.task, []).append(experiment)
@@ -57,11 +60,12 @@ def probe_lengths(
         "share of test strings with every answer right, higher is better; lines: median of seeds, bands: "
         "from the worst seed to the best; upright: the longest string in training; dashed: what guessing and "
         "the best constant answer get; at the right above: the class of the task's language"
-        + (f"; not drawn: {counted(num_left, 'training')} {_LEFT_OUT}" if num_left else ""),
+        + (f"; not drawn: {counted(num_left, 'training')} {_LEFT_OUT}" if num_left else "")
+        + left_out,
         num_panels=len(drawn),
         most_lines=max(map(len, drawn.values())) + 2,
     )
-    styles = network_styles([experiment.model for experiment in experiments])
+    styles = network_styles(read)
     for panel, (task, of_task) in zip(axes, drawn.items(), strict=True):
         ends = [_draw_accuracies(panel, line, styles[line.model]) for line in of_task]
         panel.axvline(of_task[0].spec.train_length, color=FAINT, linewidth=0.8, alpha=0.6)
@@ -87,8 +91,7 @@ def _comparable(experiments: Sequence[Experiment]) -> list[Experiment]:
 
 def _reach(experiment: Experiment) -> tuple[float, int]:
     """How good it is over all lengths, and of equals how few its layers are."""
-    accuracies = [median(experiment.sequence_accuracies(test)) for test in experiment.length_tests]
-    return fmean(accuracies), -experiment.spec.num_layers
+    return reach(experiment), -experiment.spec.num_layers
 
 
 def _draw_accuracies(panel: Axes, experiment: Experiment, style: LineStyle) -> EndLabel:
@@ -100,8 +103,12 @@ def _draw_accuracies(panel: Axes, experiment: Experiment, style: LineStyle) -> E
     panel.fill_between(
         lengths, list(map(min, seeds)), list(map(max, seeds)), color=style["color"], alpha=0.15, linewidth=0
     )
-    name = f"{experiment.model}, {counted(experiment.spec.num_layers, 'layer')}"
-    return EndLabel(medians[-1], name, style["color"], lengths[-1])
+    suffix = f", {counted(experiment.spec.num_layers, 'layer')}"
+    for length, accuracy, values in zip(lengths, medians, seeds, strict=True):
+        number = Estimate(accuracy, min(values), max(values))
+        subject = f"strings of {length:,} letters"
+        record(panel, Mark(experiment.model, subject, length, accuracy, number, style["color"]))
+    return EndLabel(medians[-1], experiment.model, style["color"], lengths[-1], suffix)
 
 
 def _draw_guessing(panel: Axes, experiments: Sequence[Experiment]) -> list[EndLabel]:

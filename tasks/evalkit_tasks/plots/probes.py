@@ -1,20 +1,25 @@
 """What the plots of probes share: the cells they are about, networks' colours, a task's badge."""
 
 from collections.abc import Sequence
+from statistics import fmean, median
 from typing import TypeVar
 
 from matplotlib.axes import Axes
 
+from evalkit.analysis.results import Results
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.schema import TaskCell
 from evalkit.errors import UsageError, unknown_name
 from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, line_style
+from evalkit.plots.lines import choose_lines
 from evalkit.plots.scores import Source, Warn, name_of, results_of
 from evalkit_tasks.training.experiments import Experiment, group_experiments
 from evalkit_tasks.training.theory_rows import theory_of_task
 
 _Cell = TypeVar("_Cell", ProbeCell, TaskCell)
 
+MOST_RIGHT = "the networks that are right most often"
+"""Which are shown where not all are."""
 _BADGES = {"aperiodic": "#DDEBDD", "solvable": "#DCE6F2", "non-solvable": "#F8DDE1", "unknown": "#EEEEEE"}
 """The colours of the classes of languages."""
 
@@ -59,9 +64,39 @@ def chosen_cells(
     ]
 
 
-def network_styles(models: Sequence[str]) -> dict[str, LineStyle]:
-    """Of each network the line by which it is recognised in every panel."""
-    return {model: line_style(number) for number, model in enumerate(dict.fromkeys(models))}
+def network_styles(results: Results) -> dict[str, LineStyle]:
+    """Of each network the line by which it is recognised in every panel of every plot of these results."""
+    experiments = group_experiments(cell for cell in results.probes if isinstance(cell, ProbeCell))
+    return {network: line_style(place) for place, network in enumerate(_by_reach(experiments))}
+
+
+def choose_networks(
+    experiments: Sequence[Experiment], *, is_named: bool, warn: Warn
+) -> tuple[list[Experiment], str]:
+    """The experiments of the networks that have a line, and what the conditions say of the others."""
+    chosen = choose_lines(
+        (experiment.model for experiment in experiments),
+        _by_reach(experiments),
+        is_named=is_named,
+        warn=warn,
+        which=MOST_RIGHT,
+    )
+    return [experiment for experiment in experiments if experiment.model in chosen.names], chosen.note
+
+
+def reach(experiment: Experiment) -> float:
+    """How good it is over all lengths of its test strings."""
+    return fmean(median(experiment.sequence_accuracies(test)) for test in experiment.length_tests)
+
+
+def _by_reach(experiments: Sequence[Experiment]) -> list[str]:
+    """Networks, the one in front whose best experiments are right most often, in the mean of its tasks."""
+    best: dict[str, dict[str, float]] = {}
+    for experiment in experiments:
+        if experiment.length_tests:
+            by_task, task = best.setdefault(experiment.model, {}), experiment.spec.task
+            by_task[task] = max(reach(experiment), by_task.get(task, 0.0))
+    return sorted(best, key=lambda model: (-fmean(best[model].values()), model))
 
 
 def title_panel(panel: Axes, task: str) -> None:

@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evalkit.analysis.estimates import Estimate
 from evalkit.displayed import counted
 from evalkit.errors import UsageError
-from evalkit.plots.frame import LABEL_SIZE, TEXT, frame, styled
-from evalkit.plots.labels import short
+from evalkit.plots.frame import LABEL_SIZE, TEXT, Mark, frame, record, styled
+from evalkit.plots.names import short
 from evalkit.plots.registry import Plot
-from evalkit.plots.scores import Source, Warn, name_of, silent
-from evalkit_tasks.plots.probes import read_experiments
+from evalkit.plots.scores import Source, Warn, name_of, results_of, silent
+from evalkit_tasks.plots.probes import network_styles, read_experiments
 from evalkit_tasks.training.experiments import Experiment
 from evalkit_tasks.training.networks.architectures import ARCHITECTURES
 from evalkit_tasks.training.protocols import under_one_protocol
@@ -48,7 +49,9 @@ def probe_heatmap(
     Raises:
         UsageError: no trained probe, fewer than two networks or tasks under one protocol, or an unknown name.
     """
-    experiments = read_experiments(results, tasks, models, warn)
+    read = results_of(results, warn)
+    styles = network_styles(read)
+    experiments = read_experiments(read, tasks, models, warn)
     drawn = under_one_protocol(experiments)
     names = {experiment.spec.task for experiment in drawn}
     all_tasks = [
@@ -84,6 +87,11 @@ def probe_heatmap(
             panel, of_multiple.multiple, all_models, [f"{task}, T {lengths[task]}" for task in all_tasks]
         )
         _write_numbers(panel, of_multiple)
+        for row, column in np.argwhere(np.isfinite(of_multiple.values)).tolist():
+            number = Estimate(float(of_multiple.values[row, column]), None, None)
+            color = styles[all_models[row]]["color"]
+            mark = Mark(all_models[row], all_tasks[column], column + 0.5, row + 0.5, number, color, False)
+            record(panel, mark)
         bar = figure.colorbar(mesh, ax=panel, pad=0.02, aspect=max(8, 2 * len(all_models)), shrink=0.95)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)

@@ -105,6 +105,23 @@ def test_colours_of_the_heat_map_tell_language_models_apart(cells: Path) -> None
     assert "compressors further off than any language model" in texts_of(figure)
 
 
+def test_ranks_and_speeds_have_room_for_language_models(cells: Path) -> None:
+    for axes in plots.ranks(cells).axes:
+        assert axes.get_ylim() == (2.5, 0.5)
+        arrows = [line for line in axes.lines if line.get_marker() == "v" and not line.get_clip_on()]
+        assert [line.get_ydata()[0] for line in arrows] == [2.5] * 6  # three compressors, two months
+    assert "xz ↓ " in texts_of(plots.ranks(cells))
+    results = read_results(cells, warn=pytest.fail)
+    of_models = ("small", "large")
+    rates = {
+        name: max(cell.metrics.bytes_per_s for cell in results.cells if cell.model.name == name)
+        for name in of_models
+    }
+    assert plots.speed(results).axes[0].get_xlim() == pytest.approx(
+        (min(rates.values()) / 1.5, max(rates.values()) * 1.5)
+    )
+
+
 @pytest.mark.parametrize("name", ["differences", "heatmap", "months"])
 def test_compressors_alone_set_their_axes(name: str, cells: Path) -> None:
     text = texts_of(plots.draw(name, cells, models=["xz", "zstd", "brotli"]))

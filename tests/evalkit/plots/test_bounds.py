@@ -14,7 +14,8 @@ from evalkit.plots.drawing import draw, draw_all
 from evalkit.plots.frame import MAX_LINES, figure_bytes, line_style
 from evalkit.plots.heatmap import heatmap
 from evalkit.plots.labels import _Box, _Boxes
-from evalkit.plots.registry import BUILT_IN, Plot, PlotTable
+from evalkit.plots.lines import MOST_LINES
+from evalkit.plots.registry import Plot, PlotTable
 from evalkit.plots.scores import Source
 from evalkit.stats import resampled_ratios
 from tests.support.stores import write_synthetic_store
@@ -68,25 +69,23 @@ def test_a_figure_is_gone_before_the_next_is_drawn(tmp_path: Path, monkeypatch: 
     assert num_alive == [0, 0, 0]
 
 
-def test_lines_are_as_many_as_have_a_style_and_only_scatter_plots_are_without_bound() -> None:
+def test_lines_differ_and_the_first_have_colours_of_their_own() -> None:
     styles = [tuple(line_style(number).values()) for number in range(MAX_LINES + 1)]
     assert len(set(styles[:MAX_LINES])) == MAX_LINES and styles[MAX_LINES] in styles[:MAX_LINES]
-    # The lines of a curve are runs, of which it counts the models itself.
-    assert [plot.name for plot in BUILT_IN if plot.max_models is None] == ["parameters", "curve"]
+    assert len({line_style(number)["color"] for number in range(MOST_LINES)}) == MOST_LINES == 8
 
 
-def test_a_curve_has_as_many_runs_as_have_a_style(tmp_path: Path) -> None:
+def test_a_curve_has_as_many_runs_as_have_a_colour_or_are_named(tmp_path: Path) -> None:
     corpus = corpus_of_lengths(np.full(6, 100))
-    for number in range(MAX_LINES + 2):
+    for number in range(MOST_LINES + 2):
         for step in (1, 2):
             write_checkpoint(tmp_path, f"run{number}", step, corpus, np.full(6, 100.0 + number))
     told: list[str] = []
-    figure = curve(tmp_path, warn=told.append)
-    [axes] = figure.axes
-    assert len([line for line in axes.lines if line.get_marker() not in ("", "None")]) == MAX_LINES
-    assert told == [
-        f"{MAX_LINES} of {MAX_LINES + 2} runs are drawn, the lowest in the end; --runs draws others"
-    ]
+    names = [f"run{number}" for number in range(MOST_LINES + 2)]
+    for runs, num_lines in (((), MOST_LINES), (names, len(names))):
+        [axes] = curve(tmp_path, runs=runs, warn=told.append).axes
+        assert len([line for line in axes.lines if line.get_marker() not in ("", "None")]) == num_lines
+    assert told == [f"{MOST_LINES} of {len(names)} runs: the lowest in the end; --runs draws others"]
 
 
 def test_a_law_is_drawn_where_it_was_fitted(tmp_path: Path) -> None:
