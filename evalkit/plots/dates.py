@@ -47,6 +47,10 @@ class _Dated(NamedTuple):
     clusters: list[str]
 
 
+_BySource = dict[str, dict[int, _Dated]]
+"""By source and configuration."""
+
+
 class _Point(NamedTuple):
     """The documents of some successive days."""
 
@@ -96,11 +100,7 @@ def dates(
         )
     order = sorted({index for by_model in by_source.values() for index in by_model}, key=scores.label)
     order, left_out = scores.choose(order, is_named=bool(models), warn=warn)
-    by_source = {
-        source: shown
-        for source, by_model in by_source.items()
-        if (shown := {index: dated for index, dated in by_model.items() if index in order})
-    }
+    by_source = _narrowed(by_source, order)
     days = np.concatenate([dated.days for by_model in by_source.values() for dated in by_model.values()])
     width = _bin_days(float(days.max() - days.min()))
     figure, panel_axes = panels(
@@ -124,6 +124,15 @@ def dates(
     return figure
 
 
+def _narrowed(by_source: Mapping[str, Mapping[int, _Dated]], order: Sequence[int]) -> _BySource:
+    """Those of some models, without sources that have none of them."""
+    shown = {
+        source: {index: dated for index, dated in by_model.items() if index in order}
+        for source, by_model in by_source.items()
+    }
+    return {source: by_model for source, by_model in shown.items() if by_model}
+
+
 def _draw_panel(axes: Axes, scores: Scores, curves: Mapping[int, Sequence[_Point]]) -> None:
     """A source: a line per model."""
     for index, curve in curves.items():
@@ -137,14 +146,12 @@ def _draw_panel(axes: Axes, scores: Scores, curves: Mapping[int, Sequence[_Point
     label_ends(axes, ends)
 
 
-def _dated_by_source(
-    scores: Scores, anchor: int | None, warn: Warn
-) -> tuple[dict[str, dict[int, _Dated]], list[str]]:
+def _dated_by_source(scores: Scores, anchor: int | None, warn: Warn) -> tuple[_BySource, list[str]]:
     """The dated documents of each source and language model but the anchor, and which models have no date."""
     catalog = load_catalog()
     corpora = scores.results.corpora
     days_of = {corpus.key: _document_days(corpus, warn) for corpus in corpora}
-    by_source: dict[str, dict[int, _Dated]] = {}
+    by_source: _BySource = {}
     undated: list[str] = []
     for index, row in enumerate(scores.results.configurations):
         if row.policy is None or index == anchor:

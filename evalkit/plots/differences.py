@@ -53,19 +53,17 @@ def differences(
         UsageError: a name is unknown, or there is nothing to compare with.
     """
     check_aggregate(aggregate)
-    names = with_reference(models, reference)
+    models, newer_only = with_reference(models, reference), not all_corpora
     scores = load_scores(
-        results, corpora=corpora, models=names, policy=policy, newer_only=not all_corpora, warn=warn
+        results, corpora=corpora, models=models, policy=policy, newer_only=newer_only, warn=warn
     )
-    view = scores.view
-    order = view.order(aggregate)
+    view, order = scores.view, scores.view.order(aggregate)
     anchor = order[0] if reference is None else find_configuration(scores, reference, order)
     rivals = [index for index in order if index != anchor]
     anchor_label = scores.marked_label(anchor, view.corpora)
     if not rivals:
-        raise UsageError(
-            f"{name_of(results)}: only {scores.label(anchor)} is left; a difference needs two models"
-        )
+        label = scores.label(anchor)
+        raise UsageError(f"{name_of(results)}: only {label} is left; a difference needs two models")
     gaps = {index: view.pairs[aggregate].difference(index, anchor) for index in rivals}
     limits = _limits(scores, gaps, anchor)
     has_arrows = any(gap is not None and limits.side(gap.value) for gap in gaps.values())
@@ -80,12 +78,10 @@ def differences(
     for row, (index, gap) in enumerate(gaps.items()):
         if gap is not None:
             singles = _singles(scores, index, anchor) if len(view.corpora) > 1 else []
-            label, style = scores.label(index), scores.style(index)
-            _draw_row(axes, row, gap, singles, limits, style)
-            subject = f"minus {scores.label(anchor)}"
-            record(
-                axes, Mark(label, subject, limits.pinned(gap.value), row, gap, style["color"], False, True)
-            )
+            _draw_row(axes, row, gap, singles, limits, scores.style(index))
+            names = scores.label(index), f"minus {scores.label(anchor)}"
+            x, color = limits.pinned(gap.value), scores.style(index)["color"]
+            record(axes, Mark(*names, x, row, gap, color, False, True))
     _prepare_axes(axes, limits, [scores.marked_label(index, view.corpora) for index in rivals])
     axes.set_xlabel(f"bits per byte minus those of {anchor_label}; below 0 is better")
     return figure

@@ -79,13 +79,11 @@ def losses(
     Raises:
         UsageError: a name is unknown, or there are no two models with token bits on texts at hand.
     """
-    chosen_names = with_reference(models, reference)
-    read = results_of(results, warn)
-    scores = load_scores(read, corpora=corpora, models=chosen_names, policy=policy, warn=warn)
+    read, some = results_of(results, warn), with_reference(models, reference)
+    scores = load_scores(read, corpora=corpora, models=some, policy=policy, warn=warn)
     chosen = _chosen(scores, read, policy, warn)
-    anchor = chosen.configurations[0]
-    if reference is not None:
-        anchor = find_configuration(scores, reference, chosen.configurations)
+    able = chosen.configurations
+    anchor = able[0] if reference is None else find_configuration(scores, reference, able)
     rivals = [index for index in chosen.configurations if index != anchor]
     rivals, left_out = scores.choose(rivals, is_named=bool(models), warn=warn)
     whole = chosen.classes[0]
@@ -97,8 +95,7 @@ def losses(
     marks = {scores.mark(index, [chosen.corpus]) for index in [anchor, *rivals]}
     anchor_label = scores.marked_label(anchor, [chosen.corpus])
     names = [scores.marked_label(rival, [chosen.corpus]) for rival in rivals]
-    widest = _HANDLE_WIDTH + max(text_width(name, LABEL_SIZE) for name in names)
-    num_columns = max(1, int(_WIDTH * POINTS_PER_INCH / widest))
+    num_columns = _num_columns(names)
     figure, [axes] = frame(
         f"Losses by kind: differences from {anchor_label}",
         f"{scores.results.corpora[chosen.corpus].label}: {whole.num_bytes:,} bytes in "
@@ -111,16 +108,18 @@ def losses(
     )
     for place, rival in enumerate(rivals):
         offset = (place - (len(rivals) - 1) / 2) * 0.7 / max(1, len(rivals))
-        style, label = scores.style(rival), scores.label(rival)
-        for row, part in enumerate(parts):
-            gap = _gap(part, rival, anchor)
-            _draw_gap(axes, row + offset, gap, style)
-            mark = Mark(label, part.name, gap[0].value, row + offset, gap[0], style["color"], False, True)
-            record(axes, mark)
-    _prepare_axes(axes, parts, whole, [_gap(part, rival, anchor)[0] for part in parts for rival in rivals])
+        _draw_rival(axes, {part.name: _gap(part, rival, anchor) for part in parts}, offset, scores, rival)
+    gaps = [_gap(part, rival, anchor)[0] for part in parts for rival in rivals]
+    _prepare_axes(axes, parts, whole, gaps)
     axes.set_xlabel(f"bits per byte minus those of\n{anchor_label}; below 0 is better")
     _label(figure, dict(zip(names, map(scores.style, rivals), strict=True)), num_columns)
     return figure
+
+
+def _num_columns(names: Sequence[str]) -> int:
+    """Of the legend."""
+    widest = _HANDLE_WIDTH + max(text_width(name, LABEL_SIZE) for name in names)
+    return max(1, int(_WIDTH * POINTS_PER_INCH / widest))
 
 
 def _label(figure: NotebookFigure, styles: Mapping[str, LineStyle], num_columns: int) -> None:
@@ -179,6 +178,17 @@ def _gap(part: ClassLosses, rival: int, anchor: int) -> tuple[Estimate, bool]:
         return gap.difference, gap.is_clear
     gap = part.gaps[anchor, rival]
     return gap.difference.negated(), gap.is_clear
+
+
+def _draw_rival(
+    axes: Axes, gaps: Mapping[str, tuple[Estimate, bool]], offset: float, scores: Scores, rival: int
+) -> None:
+    """A model's differences by class, each a little beside its row."""
+    style, label = scores.style(rival), scores.label(rival)
+    for row, (name, gap) in enumerate(gaps.items()):
+        _draw_gap(axes, row + offset, gap, style)
+        value = gap[0].value
+        record(axes, Mark(label, name, value, row + offset, gap[0], style["color"], False, True))
 
 
 def _draw_gap(axes: Axes, height: float, gap: tuple[Estimate, bool], style: LineStyle) -> None:

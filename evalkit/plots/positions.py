@@ -66,8 +66,7 @@ def positions(
     is_long = corpus.num_bytes >= edges[-1]
     configurations = _able(scores, corpus, with_tokens, is_long, warn)
     by_context = _are_contexts(scores, configurations)
-    if by_context:
-        configurations.sort(key=lambda index: _context(scores, index))
+    configurations.sort(key=lambda index: _context(scores, index) if by_context else 0.0)
     anchor = _anchor(scores, number, configurations, reference)
     chosen, left_out = scores.choose(configurations, is_named=bool(models), warn=warn, first=[anchor])
     curves = _curves(corpus, chosen, anchor, is_long, edges)

@@ -63,14 +63,7 @@ def ranks(
         source: months for source, months in by_source.items() if len(months.views) > 1 < len(months.common)
     }
     if not drawn:
-        counts = "; ".join(
-            f"{source}: {months.counts[0]} months and {months.counts[1]} such models"
-            for source, months in by_source.items()
-        )
-        raise UsageError(
-            f"{name_of(results)}: ranks over months need two models or more that were scored on every "
-            f"corpus of two months or more of one source; there are, {counts}"
-        )
+        raise UsageError(f"{name_of(results)}: {_too_few(by_source)}")
     left_out = [source for source in by_source if source not in drawn]
     for source in left_out:
         warn(f"{source} is left out: it has no two months with two models in common")
@@ -96,6 +89,17 @@ def ranks(
         _draw_panel(axes, scores, months, months.ranked(shown), days)
         axes.set_title(short(source), loc="left", fontweight="bold")
     return figure
+
+
+def _too_few(by_source: Mapping[str, "_RankedMonths"]) -> str:
+    counts = "; ".join(
+        f"{source}: {months.counts[0]} months and {months.counts[1]} such models"
+        for source, months in by_source.items()
+    )
+    return (
+        "ranks over months need two models or more that were scored on every corpus of two months or more of "
+        f"one source; there are, {counts}"
+    )
 
 
 class _RankedMonths(NamedTuple):

@@ -69,15 +69,8 @@ def min_layers(
     )
     for panel, (task, of_task) in zip(axes, by_task.items(), strict=True):
         gap = _GAP * _span(of_task)
-        top = max(
-            2.0,
-            *(
-                _height(point, layers)
-                for curve in of_task
-                for point in curve.points
-                for layers in point.seeds
-            ),
-        )
+        points = [point for curve in of_task for point in curve.points]
+        top = max(2.0, *(_height(point, layers) for point in points for layers in point.seeds))
         ends = [
             # Lines that would lie on each other are side by side.
             _draw_curve(

@@ -1,6 +1,6 @@
 """The plot of tasks by networks: scaled accuracy under one protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -87,11 +87,7 @@ def probe_heatmap(
             panel, of_multiple.multiple, all_models, [f"{task}, T {lengths[task]}" for task in all_tasks]
         )
         _write_numbers(panel, of_multiple)
-        for row, column in np.argwhere(np.isfinite(of_multiple.values)).tolist():
-            number = Estimate(float(of_multiple.values[row, column]), None, None)
-            color = styles[all_models[row]]["color"]
-            mark = Mark(all_models[row], all_tasks[column], column + 0.5, row + 0.5, number, color, False)
-            record(panel, mark)
+        _record(panel, of_multiple, {name: styles[name]["color"] for name in all_models}, all_tasks)
         bar = figure.colorbar(mesh, ax=panel, pad=0.02, aspect=max(8, 2 * len(all_models)), shrink=0.95)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
@@ -143,6 +139,16 @@ def _prepare(panel: Axes, multiple: int, models: Sequence[str], tasks: Sequence[
     )
     times = "strings of the trained length" if multiple == 1 else f"strings {multiple} times as long"
     panel.set_title(times, loc="left", fontweight="bold")
+
+
+def _record(panel: Axes, of_multiple: _Map, colors: Mapping[str, str], tasks: Sequence[str]) -> None:
+    """Keep the numbers; ``colors`` are the networks', in the order of their rows."""
+    for row, (name, color) in enumerate(colors.items()):
+        for column, task in enumerate(tasks):
+            value = float(of_multiple.values[row, column])
+            if np.isfinite(value):
+                number = Estimate(value, None, None)
+                record(panel, Mark(name, task, column + 0.5, row + 0.5, number, color, False))
 
 
 def _write_numbers(panel: Axes, of_multiple: _Map) -> None:
