@@ -189,4 +189,4 @@ def test_every_step_is_a_command_that_exists() -> None:
                 or "GITHUB_OUTPUT" in step["run"]
                 or "gh issue" in step["run"]
             )
-    assert num_commands == 7
+    assert num_commands == 8

@@ -8,7 +8,7 @@ import contextlib
 import math
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ TOKEN_TOLERANCE = 1e-4
 """Relative: bits of tokens are kept in float32."""
 STORY_COLUMNS = ("story_id", "language")
 """Which only cells have whose corpora have stories in several languages."""
-_TOKEN_COLUMNS = {"token_bits", "token_ends"}
+TOKEN_COLUMNS = {"token_bits", "token_ends"}
 _LATER_COLUMNS = ("published_at", *STORY_COLUMNS)
 """Which older cells do not have."""
 _LEAST_BITS = -1e-3  # of a document: log-softmax in float32 may give a probability a little above 1
@@ -66,7 +66,7 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
         schema = read_schema(path)
     _check_schema(schema, has_tokens=cell.documents.token_bits)
     has_choices = CHOICE_COLUMNS[0] in schema.names
-    table = read_rows(path, set(schema.names) - _TOKEN_COLUMNS)
+    table = read_rows(path, set(schema.names) - TOKEN_COLUMNS)
     if table.num_rows != cell.corpus.num_documents:
         raise FieldError(f"it has {table.num_rows} rows, and corpus.num_documents is another number")
     for name in ("id", "sha256", "cluster", "num_bytes"):
@@ -93,10 +93,38 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
     if cell.documents.token_bits:
         start = 0
         with _readable():
-            for batch in bounded_batches(path, _TOKEN_COLUMNS):  # all tokens of a cell may not fit in memory
+            for batch in bounded_batches(path, TOKEN_COLUMNS):  # all tokens of a cell may not fit in memory
                 _check_tokens(columns, start, batch)
                 start += batch.num_rows
     return columns
+
+
+class ParquetSettings(TypedDict, total=False):
+    """Of pyarrow's writer."""
+
+    compression: str
+    use_dictionary: list[str]
+    column_encoding: dict[str, str]
+
+
+def parquet_settings(names: Collection[str]) -> ParquetSettings:
+    """How pyarrow is to write a cell's rows: tokens, nearly all of a file, in half of the room by default.
+
+    Ends are written as their differences, the bytes of bits apart from each other, which compresses both.
+
+    Args:
+        names: of the columns.
+    """
+    if TOKEN_COLUMNS.isdisjoint(names):
+        return {"compression": "zstd"}
+    return {
+        "compression": "zstd",
+        "use_dictionary": sorted(set(names) - TOKEN_COLUMNS),
+        "column_encoding": {
+            "token_bits.list.element": "BYTE_STREAM_SPLIT",
+            "token_ends.list.element": "DELTA_BINARY_PACKED",
+        },
+    }
 
 
 def read_rows(path: Path, columns: Collection[str] | None = None) -> "pa.Table":

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from evalkit.cells import files as cell_files
 from evalkit.cells.choices import choice_columns
+from evalkit.cells.environment_schema import Environment
 from evalkit.cells.keys import (
     accepted,
     cell_model_parts,
@@ -49,7 +50,6 @@ from evalkit.cells.schema import (
     CellProof,
     CellTotals,
     CorpusCell,
-    Environment,
     LossyDocument,
     content_of,
 )
@@ -230,12 +230,23 @@ def _parsed(spec: CellSpec, token_bits: bool, path: Path, content: Mapping[str, 
 
 def _cell_parts(cell: CorpusCell, spec: CellSpec) -> dict[str, object]:
     """What `CellSpec.parts` were when the cell was computed, if it was one of the same policy."""
+    by_ids = spec.policy == cell.policy.name and spec.policy in spec.identity.policy_prefixes
+    return cell_parts(cell, prefix_by_ids=by_ids)
+
+
+def cell_parts(cell: CorpusCell, *, prefix_by_ids: bool) -> dict[str, object]:
+    """What the key of a cell is a digest of.
+
+    Args:
+        cell: as it was read.
+        prefix_by_ids: whether its policy's protocol says by ids what is read before a document, which no
+            cell says.
+    """
     policy = cell.policy
-    by_ids = spec.policy == policy.name and spec.policy in spec.identity.policy_prefixes
     ids, chunk_ids = policy.prefix_ids or (), policy.chunk_prefix_ids or ()
     return {
         **cell_model_parts(cell.model, policy.planned_rule or policy.prefix_rule, policy.context_limit),
-        **(protocol_prefix_parts(ids, chunk_ids) if by_ids else {}),
+        **(protocol_prefix_parts(ids, chunk_ids) if prefix_by_ids else {}),
         **context_prefix_parts(policy.context_prefix_ids),
         "policy": policy.name,
         "corpus": cell.corpus.sha256,

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from evalkit.cells.environment_schema import Environment
 from evalkit.cells.rows import write_rows
-from evalkit.cells.schema import Environment
 from evalkit.corpora.document import Document
 from evalkit.corpora.parquet import read_table
 from evalkit.errors import disk_error, first_line

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from evalkit.cells.schema import CellModel, Environment, TaskCellModel
+from evalkit.cells.environment_schema import Environment
+from evalkit.cells.schema import CellModel, TaskCellModel
 from evalkit.dates import last_day
 from evalkit.environment import environment, torch_environment
 from evalkit.errors import ModelError

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.cells import files as cell_files
-from evalkit.cells.columns import STORY_COLUMNS, DocumentColumns, read_columns, read_rows
+from evalkit.cells.columns import STORY_COLUMNS, DocumentColumns, parquet_settings, read_columns, read_rows
 from evalkit.cells.policy_schema import ContextCut
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
 from evalkit.cells.schema import (
@@ -283,7 +283,7 @@ def _write(cell: CorpusCell, corpus: Corpus, path: Path) -> CorpusCell:
     def write_rows(parquet: Path) -> None:
         import pyarrow.parquet as pq
 
-        pq.write_table(rows, parquet, compression="zstd")
+        pq.write_table(rows, parquet, **parquet_settings(rows.column_names))
 
     def content(parquet_sha256: str) -> dict[str, object]:
         documents = dataclasses.replace(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from evalkit.cells.columns import parquet_settings
 from evalkit.cells.renewal import said_columns
 from evalkit.scoring.documents import DocumentScore
 
@@ -51,11 +52,11 @@ def write_rows(
     }
     table = pa.table(columns)
     if not token_bits:
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, **parquet_settings(table.column_names))
         return
     schema = table.schema.append(pa.field("token_bits", pa.list_(pa.float32())))
     schema = schema.append(pa.field("token_ends", pa.list_(pa.int64())))
-    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(sink, schema, **parquet_settings(schema.names)) as writer:
         for start, end in _row_groups(scores):
             columns_of_rows = [*table.slice(start, end - start).columns, *_token_columns(scores[start:end])]
             writer.write_table(pa.table(columns_of_rows, schema=schema))

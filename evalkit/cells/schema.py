@@ -6,7 +6,8 @@
 | `TaskCell` | `task` | what one model answered to one task |
 | `ProbeCell` | `trained-probe` | how far one network, trained on one task, generalizes |
 
-The last is in `evalkit.cells.probe_schema`, a cell's policy in `evalkit.cells.policy_schema`.
+The last is in `evalkit.cells.probe_schema`, a cell's policy in `evalkit.cells.policy_schema`, what it was
+computed on in `evalkit.cells.environment_schema`.
 
 Fields are named as in the file and are all in it, but where `evalkit.fields` says otherwise;
 `evalkit.cells.reading` reads them, and refuses a file with a field more, or less, or of another type.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.environment_schema import Environment
 from evalkit.cells.policy_schema import CellPolicy, ContextCut, Fact
 from evalkit.displayed import Displayed, Record
 from evalkit.fields import JsonValue, Mark, Scalar, to_json
@@ -29,44 +31,6 @@ from evalkit.tasks import SummaryRow
 
 COMPRESSION_RATE_PERCENT_PER_BPB = 12.5
 """One bit per byte is an eighth of the text: the number that Uncheatable Eval prints."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GitState:
-    """The checkout that evalkit ran from."""
-
-    commit: str
-    dirty: bool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TorchEnvironment:
-    """What torch computed on."""
-
-    device: str
-    gpu: str | None
-    cuda: str | None
-    num_threads: int
-    cpu_capability: str
-    cpu_float32_gemm: str
-    wkv7_cpu: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Environment:
-    """What a cell was computed on; see `evalkit.environment`."""
-
-    evalkit: str
-    git: GitState | None
-    """None for an installed package."""
-    python: str
-    platform: str
-    cpu: str
-    num_cpus: int | None
-    packages: Mapping[str, str]
-    """Versions by name."""
-    torch: Annotated[TorchEnvironment | None, Mark.FLAT]
-    """None where torch took no part: a compressor's."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -199,6 +163,8 @@ class CellDocuments:
     """Documents in tokens that the tokenizer would not give; None for a compressor and in older cells."""
     token_bits: bool
     """Whether the rows have the bits of every token."""
+    token_bits_removed: Annotated[str | None, Mark.MAY_BE_ABSENT] = None
+    """The day on which they were taken out to save room; see `evalkit.cells.pruning`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

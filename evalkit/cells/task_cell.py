@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.environment_schema import Environment
 from evalkit.cells.keys import (
     accepted,
     cell_model_parts,
@@ -22,7 +23,7 @@ from evalkit.cells.keys import (
 )
 from evalkit.cells.provenance import task_cell_model
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of
-from evalkit.cells.schema import CellItems, CellTask, Environment, TaskCell, content_of
+from evalkit.cells.schema import CellItems, CellTask, TaskCell, content_of
 from evalkit.files import slug
 from evalkit.models.protocol import ModelIdentity
 from evalkit.tasks import EvalTask, TaskOutcome

@@ -172,6 +172,16 @@ def backfill_command(
     show(f"{num_cells} cells, {num_scored} of them scored now")
 
 
+@app.command("prune")
+def prune_command(config: _Config = _DEFAULT) -> None:
+    """Take the bits of tokens out of older windows' cells, as `token_bits_windows` of the file says."""
+    from evalkit.refresh.config import read_config
+    from evalkit.refresh.token_bits import prune
+
+    num_freed = prune(read_config(config), tell=show, today=dt.datetime.now(dt.UTC).date())
+    show(f"{num_freed / 1e6:,.1f} MB of token bits taken out")
+
+
 @app.command("site")
 def site_command(config: _Config = _DEFAULT, output: _Site = Path("site"), docs: DocsOption = None) -> None:
     """Build the site of all cells, with the plots."""
@@ -242,6 +252,7 @@ def refresh_command(
         "crawl": lambda: crawl_command(config, date),
         "publish": lambda: _publish(config, date),
         "score": lambda: score_command(config, date, hardware),
+        "prune": lambda: prune_command(config),
     }
     if commit:
         steps["commit"] = lambda: commit_command(config, date, push)

@@ -1,4 +1,4 @@
-"""The leaderboard's refresh, in steps that can be run again: fetch, crawl, publish, score, site, commit.
+"""The leaderboard's refresh, in steps that can be run again.
 
 ``leaderboard.toml`` says of what (`evalkit.refresh.config`); the window follows from the day, so that every
 step of one refresh, and a refresh that is repeated, means the same corpora. Each step does what is missing:
@@ -10,6 +10,7 @@ step of one refresh, and a refresh that is repeated, means the same corpora. Eac
   document (address, date, license, digest; no text), and ``<results>/cells/<name>/`` the
   manifest for the site; their texts go to the dataset repository (`evalkit.refresh.dataset`);
 * score: the published ones, into ``<results>/cells``; backfill: a new model on those of all windows;
+* prune: older windows' cells lose the bits of tokens (`evalkit.refresh.token_bits`);
 * site: from all cells, with the plots;
 * commit: what is new in the results.
 """

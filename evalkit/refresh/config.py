@@ -16,12 +16,15 @@ from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 WINDOWS = ("half-month", "month")
 _MAX_DELAY_DAYS = 366
+DEFAULT_TOKEN_BITS_WINDOWS = 6
+"""A quarter of a year in half-months."""
 _KEYS = {
     "title": str,
     "address": str,
     "results": str,
     "policies": list,
     "token_bits": bool,
+    "token_bits_windows": int,
     "window": str,
     "delay_days": int,
     "contact": str,
@@ -68,6 +71,8 @@ class LeaderboardConfig:
     """Folder of ``cells`` and ``corpora``."""
     policies: tuple[str, ...]
     token_bits: bool
+    token_bits_windows: int
+    """How many of a source's newest windows keep the bits of tokens; 0: all do."""
     window: str
     """``half-month`` or ``month``."""
     delay_days: int
@@ -124,6 +129,7 @@ def read_config(path: Path) -> LeaderboardConfig:
         results=path.parent / content.get("results", "results"),
         policies=_strings(content, "policies", str(path)) or (DEFAULT_POLICY,),
         token_bits=content.get("token_bits", True),
+        token_bits_windows=content.get("token_bits_windows", DEFAULT_TOKEN_BITS_WINDOWS),
         window=content.get("window", WINDOWS[0]),
         delay_days=content.get("delay_days", 2),
         models=_strings(models, "always", f"{path}, models"),
@@ -184,6 +190,10 @@ def _check_values(config: LeaderboardConfig, path: Path) -> None:
         raise unknown_name("window", config.window, WINDOWS, f"{path} may say {' or '.join(WINDOWS)}.")
     if not 0 <= config.delay_days <= _MAX_DELAY_DAYS:
         raise UsageError(f"{path}: delay_days must be from 0 to {_MAX_DELAY_DAYS}")
+    if config.token_bits_windows < 0:
+        raise UsageError(
+            f"{path}: token_bits_windows must be 0, for all, or how many windows keep token bits"
+        )
     for policy in config.policies:
         if policy not in POLICIES:
             raise unknown_name("policy", policy, POLICIES, f"{path} may say {', '.join(POLICIES)}.")

@@ -20,6 +20,7 @@ from evalkit.locks import LOCK_NAME
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
 from evalkit.refresh.corpora import published_names
 from evalkit.refresh.dataset import all_published, fetch
+from evalkit.refresh.token_bits import without_token_bits
 from evalkit.runner.claims import CLAIM_SUFFIX
 from evalkit.runner.journal import RUN_SUFFIX
 from evalkit.runner.options import RunOptions
@@ -152,13 +153,18 @@ def _score(
             except ModelError as error:
                 problems.append(str(error))
         located = locate_models(reachable, options.load_options) if reachable else []
-    for policy in config.policies if located and corpora else ():
-        try:
-            results.append(
-                run(located, corpora, policy=policy, token_bits=config.token_bits, options=options)
-            )
-        except EvalkitError as error:
-            problems.append(f"policy {policy}: {error}")
+    bare = without_token_bits(config)
+    parts = [
+        (token_bits, chosen)
+        for token_bits in (True, False)
+        if (chosen := [corpus for corpus in corpora if (corpus.name not in bare) is token_bits])
+    ]
+    for policy in config.policies if located else ():
+        for token_bits, chosen in parts:
+            try:
+                results.append(run(located, chosen, policy=policy, token_bits=token_bits, options=options))
+            except EvalkitError as error:
+                problems.append(f"policy {policy}: {error}")
     failures = [failure for result in results for failure in result.failures]
     if failures:
         first = failures[0]

@@ -63,6 +63,10 @@ class CorpusPage(NamedTuple):
     """None where no story stands in several languages."""
     audit: Audit | None
     """None where it was not audited."""
+    num_pruned: int
+    """Models whose bits of tokens were taken out to save room."""
+    pruned_on: str | None
+    """The last day on which that was done."""
 
 
 def corpus_page(pages: Pages, index: int) -> CorpusPage:
@@ -72,6 +76,7 @@ def corpus_page(pages: Pages, index: int) -> CorpusPage:
     num_input = None
     if manifest is not None:
         num_input = manifest.num_documents + sum(manifest.num_dropped.values())
+    pruned = [day for cell in corpus.cells.values() if (day := cell.documents.token_bits_removed)]
     return CorpusPage(
         corpus=pages.column(index),
         facts=corpus.facts,
@@ -82,6 +87,8 @@ def corpus_page(pages: Pages, index: int) -> CorpusPage:
         sections=_sections(pages, index),
         parallel=_parallel(pages, index),
         audit=background.audit,
+        num_pruned=len(pruned),
+        pruned_on=max(pruned, default=None),
     )
 
 

@@ -63,9 +63,15 @@ def write_explorer(
         labels = [model.label for model in models.values()]
         num_opened = len(exploration[0].opened)
         explored.append(ExploredCorpus(pages.column(index), labels[:MAX_LABELS], len(labels), num_opened))
-    writer.page("explorer.html", "explorer.html", corpora=explored)
+    shown = {corpus.head.index for corpus in explored}
+    pruned = [
+        pages.column(index)
+        for index, corpus in enumerate(pages.results.corpora)
+        if index not in shown and any(cell.documents.token_bits_removed for cell in corpus.cells.values())
+    ]
+    writer.page("explorer.html", "explorer.html", corpora=explored, pruned=pruned)
     writer.page("explorer/document.html", "document.html", ["tokens.js", "document.js"])
-    return {corpus.head.index for corpus in explored}
+    return shown
 
 
 def _models(pages: Pages, exploration: Exploration) -> dict[int, ExploredModel]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.cells import files as cell_files
+from evalkit.cells.environment_schema import Environment
 from evalkit.cells.keys import check_parts
 from evalkit.cells.object_store import copied_folder, is_url
 from evalkit.cells.probe_schema import (
@@ -35,7 +36,7 @@ from evalkit.cells.probe_schema import (
     is_length,
 )
 from evalkit.cells.reading import cell_of, check_kind, checked_cell_of, read_cell
-from evalkit.cells.schema import Environment, content_of
+from evalkit.cells.schema import content_of
 from evalkit.fields import from_json
 from evalkit.files import slug
 from evalkit_tasks.metrics import ItemScores, accuracy_entries, length_at_share, summary

@@ -161,6 +161,7 @@ COMMANDS: dict[tuple[str, ...], Lines] = {
     ("leaderboard", "fetch"): _REFRESH,
     ("leaderboard", "init"): lambda folder: [[EVIL, "--contact", "me@uni-x.edu"], ["--contact", EVIL]],
     ("leaderboard", "months"): _REFRESH,
+    ("leaderboard", "prune"): _REFRESH,
     ("leaderboard", "publish"): _REFRESH,
     ("leaderboard", "refresh"): _REFRESH,
     ("leaderboard", "score"): _REFRESH,

@@ -48,6 +48,7 @@ COMMANDS = {
         "fetch",
         "init",
         "months",
+        "prune",
         "publish",
         "refresh",
         "score",
