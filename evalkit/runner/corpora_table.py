@@ -6,7 +6,7 @@ from typing import TextIO
 from rich.table import Table
 
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CellCorpus, CorpusCell
-from evalkit.runner.ranking import RunResult
+from evalkit.runner.ranking import RankedModel, RunResult
 from evalkit.runner.unaudited import unaudited_notes
 from evalkit.stats import Interval
 from evalkit.terminal import console_for
@@ -49,11 +49,12 @@ def _table(result: RunResult) -> Table:
         row = ["–" if ranked.bits_per_byte is None else f"{rank}{ranked.mark}", ranked.model]
         row += [_cell(ranked.cells.get(corpus), marks) for corpus in result.corpora]
         if several:
-            row.append(_number(ranked.bits_per_byte, ranked.interval) + ranked.mark)
+            row.append(_average(ranked, len(result.counted)))
         if is_part:
             row.append(_number(ranked.bits_per_byte_of_all, ranked.interval_of_all))
         rate = ranked.bits_per_byte and COMPRESSION_RATE_PERCENT_PER_BPB * ranked.bits_per_byte
-        row.append("failed" if rate is None else f"{rate:.2f}")
+        missing = "–" if ranked.partial else "failed"
+        row.append(missing if rate is None else f"{rate:.2f}")
         seconds = sum(cell.seconds for cell in cells)
         row.append(_speed([cell.totals.num_tokens for cell in cells], seconds, unit=1))
         row.append(_speed([cell.totals.num_bytes for cell in cells], seconds, unit=1000))
@@ -72,6 +73,14 @@ def _cell(cell: CorpusCell | None, marks: Mapping[int, str]) -> str:
     mark += "✓" if cell.proof else ""
     mark += "⚠" if cell.failed_audit else ""
     return _number(cell.bits_per_byte, cell.metrics.interval) + mark + marks[id(cell)]
+
+
+def _average(ranked: RankedModel, num_corpora: int) -> str:
+    """The macro average; of a model that lacks some of the corpora that over the others, which says so."""
+    if ranked.partial is None:
+        return _number(ranked.bits_per_byte, ranked.interval) + ranked.mark
+    part = f"{ranked.mark} {ranked.partial.num_corpora} of {num_corpora}"
+    return _number(ranked.partial.bits_per_byte, ranked.partial.interval) + part
 
 
 def _number(value: float | None, interval: Interval | None) -> str:

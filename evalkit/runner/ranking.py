@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from evalkit.analysis.cutoff import (
     DatedDocuments,
@@ -23,6 +24,14 @@ from evalkit.runner.plan import Failure
 from evalkit.stats import Interval
 
 
+class PartialAverage(NamedTuple):
+    """A macro average over those of the counted corpora that a model has: it compares with no other's."""
+
+    bits_per_byte: float
+    interval: Interval | None
+    num_corpora: int
+
+
 @dataclasses.dataclass(frozen=True)
 class RankedModel:
     """A model's place in the ranking."""
@@ -39,6 +48,8 @@ class RankedModel:
     bits_per_byte_of_all: float | None = None
     """The same average over all corpora of the run."""
     interval_of_all: Interval | None = None
+    partial: PartialAverage | None = None
+    """Where counted corpora are missing and others are not."""
 
     def to_json(self) -> dict[str, str | float | None]:
         """The place as strict JSON can hold it."""
@@ -50,6 +61,8 @@ class RankedModel:
             "bits_per_byte_macro_high": self.interval.high if self.interval else None,
             "compression_rate_percent_macro": rate,
             "bits_per_byte_macro_of_all_corpora": self.bits_per_byte_of_all,
+            "bits_per_byte_macro_partial": self.partial.bits_per_byte if self.partial else None,
+            "num_corpora_partial": self.partial.num_corpora if self.partial else None,
             "mark": self.mark,
         }
 
@@ -130,8 +143,9 @@ class RunResult(Displayed):
             for cell, reading in self.readings()
             if cell.model.name == model and cell.corpus.name in self.counted
         ]
-        mark = combined(exposures).mark if mean is not None else ""
-        return RankedModel(model, mean, interval, cells, mark, mean_of_all, interval_of_all)
+        mark = combined(exposures).mark if exposures else ""
+        partial = None if mean is not None else _partial_average(cells, self.counted)
+        return RankedModel(model, mean, interval, cells, mark, mean_of_all, interval_of_all, partial)
 
     def readings(self) -> list[tuple[CorpusCell, Reading]]:
         """Whether each cell's model can have read its corpus in training, as far as dates tell."""
@@ -158,6 +172,12 @@ class RunResult(Displayed):
             "cells": [{"file": str(cell.path), **content_of(cell)} for cell in self.cells],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
         }
+
+
+def _partial_average(cells: Mapping[str, CorpusCell], corpora: Sequence[str]) -> PartialAverage | None:
+    scored = [corpus for corpus in corpora if corpus in cells]
+    mean, interval = _average(cells, scored) if scored else (None, None)
+    return None if mean is None else PartialAverage(mean, interval, len(scored))
 
 
 def _average(cells: Mapping[str, CorpusCell], corpora: Sequence[str]) -> tuple[float | None, Interval | None]:
