@@ -97,8 +97,7 @@ dates are UTC, `extractor` is what made the text out of the page. `corpus.json` 
 _COLLECTION_TEMPLATE = """\
 # {{ repo }}
 
-Corpora of a leaderboard in bits per byte: dated documents of one window each, published after the models \
-that are measured on them.
+Corpora of a leaderboard in bits per byte: dated documents, of one source and one window each.
 
 COMMIT stands for the commit of this repository, 40 hex digits. A published corpus does not change; more \
 come with time.

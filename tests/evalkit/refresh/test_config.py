@@ -51,6 +51,8 @@ def test_the_projects_own_leaderboard_names_models_that_exist() -> None:
         (("delay_days = 2", 'policies = ["documnt"]'), "unknown policy 'documnt'. Did you mean document"),
         (("[models]", "[gates]\nmax_overlap = 1\n[models]"), "Did you mean max_overlap_rate"),
         (("[models]", "[models"), "is not TOML"),
+        (("delay_days = 2", "dataset = 'me'"), "leaderboard.toml: dataset 'me' is not the name of a dataset"),
+        (("delay_days = 2", "token_bits_windows = -1"), "token_bits_windows must be 0, for all, or"),
         (
             ('source = "down"', 'source = "down"\ncorpora = ["cs", "cs"]'),
             "each once: cs, cs",
