@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.results import Results
 from evalkit.errors import ScoringError, UsageError
-from evalkit.plots.frame import figure_bytes
+from evalkit.plots.fonts import warning
+from evalkit.plots.frame import NotebookFigure, figure_bytes
 from evalkit.plots.lines import LOWEST, model_order
+from evalkit.plots.marks import csv_of, placed_marks
 from evalkit.plots.registry import Plot, find_plot, find_plots
 from evalkit.plots.scores import Source, results_of, silent
 from evalkit.scoring.policy import DEFAULT_POLICY
@@ -49,6 +51,7 @@ def draw_all(
     policy = read.policies[0]
     possible_options = {"policy": policy, "anchors": tuple(anchors), "benchmarks": benchmarks}
     table = find_plots()
+    characters: set[str] = set()
     for problem in table.broken.values():
         tell(problem)
     figures = []
@@ -61,12 +64,16 @@ def draw_all(
             count, all_names = len(names), len(_ordered(read, policy)[kind])
             tell(f"plot {name}: {count} of {all_names} {kind} are shown, the {_WHICH[kind]}")
         try:
-            figure = plot.draw(read, **options)
+            figure = plot.draw(read, **options, **({"warn": silent} if "warn" in accepted else {}))
         except (UsageError, ScoringError) as error:  # e.g. one month alone makes no ranks over months
             tell(f"no plot {name}: {error}")
             continue
+        characters |= set(figure.lacking if isinstance(figure, NotebookFigure) else ())
         title, conditions = (" ".join(text.get_text().split()) for text in figure.texts[:2])
         files = {suffix: figure_bytes(figure, suffix) for suffix in (".svg", ".png")}
+        marks = placed_marks(figure) if isinstance(figure, NotebookFigure) else None
+        if marks is not None:
+            files[".csv"] = csv_of(marks)
         # A figure is a knot of references, and its canvas may hold 40 MB: without this, several wait to go.
         del figure
         gc.collect()
@@ -74,7 +81,9 @@ def draw_all(
         chosen += [f"--{kind} {','.join(names)}" for kind, names in narrowed.items()]
         for kind, names in narrowed.items():
             conditions += f"; {len(names)} of {len(_ordered(read, policy)[kind])} {kind}: the {_WHICH[kind]}"
-        figures.append(SiteFigure(name, title, conditions, files, " ".join(chosen)))
+        figures.append(SiteFigure(name, title, conditions, files, " ".join(chosen), marks))
+    if characters:
+        tell(warning(sorted(characters)))
     return figures
 
 

@@ -4,9 +4,12 @@ Figures are made without pyplot, so that nothing of a user's own matplotlib sess
 cells give the same bytes with the same matplotlib.
 """
 
+import contextlib
 import functools
 import io
-from collections.abc import Callable, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypedDict
 
@@ -22,6 +25,7 @@ from evalkit.analysis.estimates import Estimate
 from evalkit.cells.object_store import check_is_local
 from evalkit.errors import UsageError
 from evalkit.files import atomic_write
+from evalkit.plots.fonts import DEFAULT_FAMILY, characters_of, fallback_families, lacking, warning
 from evalkit.plots.settling import broken, settle
 from evalkit.terminal import printable
 
@@ -74,6 +78,8 @@ class Mark(NamedTuple):
     """Whether a line leads to it from the one before of the same series."""
     is_sideways: bool = False
     """Whether the number lies along the x axis."""
+    per_unit: float = 1.0
+    """How many of the number's units are one of the axis's."""
 
 
 class NotebookFigure(Figure):
@@ -82,6 +88,10 @@ class NotebookFigure(Figure):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # matplotlib's own arguments
         self.marks: list[tuple[Axes, Mark]] = []
+        self.families: tuple[str, ...] = ()
+        """Fonts for what the style's own lacks."""
+        self.lacking: list[str] = []
+        """Characters that no installed font has."""
         self.legend_top = 1.0
         """Where a legend begins, as a share of the height."""
 
@@ -94,10 +104,45 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.style.context(["default", STYLE]):
-            return function(*args, **kwargs)
+        with _style():
+            figure = function(*args, **kwargs)
+        characters = lacking(characters_of(figure))
+        if not characters or not isinstance(figure, NotebookFigure):
+            return figure
+        families, warn = fallback_families(characters), kwargs.get("warn", warnings.warn)
+        if "warn" in kwargs:
+            kwargs["warn"] = _no_warning
+        if families:  # once more, for letters of another font have other widths
+            with _style(families):
+                figure = function(*args, **kwargs)
+        assert isinstance(figure, NotebookFigure)
+        figure.families = families
+        figure.lacking = lacking(characters, families)
+        if figure.lacking:
+            assert callable(warn)
+            warn(warning(figure.lacking))
+        return figure
 
     return wrapped
+
+
+def _no_warning(_: str) -> None:
+    """What was told at the first drawing."""
+
+
+@contextlib.contextmanager
+def _style(families: Sequence[str] = ()) -> Iterator[None]:
+    """Evalkit's style, with fonts for what its own lacks, and without a warning of matplotlib's by letter."""
+    fonts = {"font.family": [DEFAULT_FAMILY, *families]}
+    logger = logging.getLogger("matplotlib.font_manager")  # which tells of every face that a family lacks
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with matplotlib.style.context(["default", STYLE, fonts]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def record(axes: Axes, *marks: Mark) -> None:
@@ -135,7 +180,7 @@ def save(figure: Figure, path: Path) -> None:
 def figure_bytes(figure: Figure, suffix: str) -> bytes:
     """The file of a figure; ``suffix`` is one of `SUFFIXES`."""
     buffer = io.BytesIO()
-    with matplotlib.style.context(["default", STYLE]):
+    with _style(figure.families if isinstance(figure, NotebookFigure) else ()):
         settle(figure)
         figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
     return buffer.getvalue()

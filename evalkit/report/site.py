@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evalkit.analysis.current import with_current_records
 from evalkit.analysis.document_dates import dates_of
 from evalkit.analysis.estimates import NUM_NEIGHBORS
-from evalkit.analysis.figures import SiteFigure
+from evalkit.analysis.figures import FigureMarks, SiteFigure
 from evalkit.analysis.rankings import Leaderboard, compute
 from evalkit.analysis.results import Results
 from evalkit.analysis.site_listing import SITE_LISTING
@@ -24,7 +24,7 @@ from evalkit.report.placing import check_output, placed
 from evalkit.report.preview import checked_address
 from evalkit.report.sources import Background, find_backgrounds
 from evalkit.report.training_page import training_of
-from evalkit.report.writer import Provenance, Writer
+from evalkit.report.writer import Provenance, Writer, shown_fields
 from evalkit.version import __version__
 
 
@@ -183,7 +183,14 @@ def _write_figures(writer: Writer, figures: Sequence[SiteFigure]) -> None:
         for suffix, data in figure.files.items():
             writer.bytes(f"plots/{figure.name}{suffix}", data)
     if figures:
-        writer.page("plots.html", "plots.html", figures=figures)
+        writer.page("plots.html", "plots.html", ["plots.js"], figures=figures)
+        marks = {figure.name: _marks_data(figure.marks) for figure in figures if figure.marks is not None}
+        writer.data("data/plots.js", shown_fields(marks))
+
+
+def _marks_data(marks: FigureMarks) -> dict[str, object]:
+    panels = [panel._asdict() for panel in marks.panels]
+    return {**marks._asdict(), "panels": panels, "marks": [mark._asdict() for mark in marks.marks]}
 
 
 def _provenance(results: Results, warn: Callable[[str], None]) -> Provenance:

@@ -111,7 +111,7 @@ def _draw_gains(
     name = cell.model.name or "unnamed model"
     for place, bucket, gain in zip(places, _gains(cell), gains, strict=True):
         number = Estimate(100 * gain.value, *(end and 100 * end for end in (gain.low, gain.high)))
-        record(panel, Mark(name, f"{bucket} operations", place, gain.value, number, color))
+        record(panel, Mark(name, f"{bucket} operations", place, gain.value, number, color, per_unit=100))
     for place, gain in zip(places, gains, strict=True):
         if gain.low is not None and gain.high is not None:
             panel.plot([place, place], [gain.low, gain.high], color=color, linewidth=1.0, alpha=0.7)

@@ -763,6 +763,44 @@ def test_plots_are_seen(page: Page, small: Small) -> None:
     assert page.url.endswith("/plots/parameters.png")
 
 
+def test_plots_tell_their_numbers(browser: Browser, page: Page, small: Small) -> None:
+    with new_context(browser, java_script_enabled=False) as context:
+        plain = context.new_page()
+        plain.goto(url(small.site, "plots.html"))
+        expect(plain.locator("#differences img")).to_be_visible()
+        assert plain.locator(".series, #tip:visible").count() == 0
+    page.goto(url(small.site, "plots.html"))
+    figure = read_data(small.site, "data/plots.js")["differences"]
+    plot, tip = page.locator("#differences .plot"), page.locator("#tip")
+    plot.scroll_into_view_if_needed()
+    expect(page.locator("#differences .series button")).to_have_count(len(figure["series"]))
+    mark = next(mark for mark in figure["marks"] if mark["ends"] is not None)
+    name, color = figure["series"][mark["series"]]
+    box = plot.locator("svg.marks").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * mark["x"], box["y"] + box["height"] * mark["y"])
+    expect(tip).to_contain_text(name)
+    for number in ("value", "low", "high"):
+        expect(tip).to_contain_text(f"{abs(mark[number]):.3g}"[:4])
+    expect(tip).to_contain_text("below 0 is better")
+    page.mouse.move(0, 0)
+    expect(tip).to_be_hidden()
+    button = page.locator("#differences .series button").nth(mark["series"])
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    assert plot.locator(f"svg.marks circle[fill='{color}']").count() == 1
+    assert plot.locator("svg.marks rect").count() == 1  # the others are veiled
+    button.click()
+    expect(plot.locator("svg.marks *")).to_have_count(0)
+    plot.focus()
+    page.keyboard.press("ArrowDown")
+    expect(tip).to_contain_text(figure["series"][0][0])
+    page.keyboard.press("ArrowDown")
+    expect(tip).to_contain_text(figure["series"][1][0])
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+
+
 @pytest.mark.slow
 def test_a_large_store_loads_fast(page: Page, large: Large) -> None:
     session = page.context.new_cdp_session(page)
