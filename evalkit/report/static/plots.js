@@ -19,7 +19,7 @@
   function describe(figure, mark) {
     const title = figure.panels[mark.panel].title;
     const interval = mark.low === null ? "" : ` [${digits(mark.low)}, ${digits(mark.high)}]`;
-    const parts = [element("b", {}, figure.series[mark.series][0]), `\n${title ? `${title}, ` : ""}${mark.subject}\n${digits(mark.value)}${interval}`];
+    const parts = [element("bdi", {}, element("b", {}, figure.series[mark.series][0])), `\n${title ? `${title}, ` : ""}${mark.subject}\n${digits(mark.value)}${interval}`];
     if (mark.unit) parts.push("\n", element("small", {}, mark.unit));
     return parts;
   }
@@ -41,7 +41,7 @@
     function legendButton(name, color, place) {
       const swatch = shape("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" });
       swatch.append(shape("circle", { cx: 6, cy: 6, r: 5, fill: color }));
-      const button = element("button", { type: "button", "aria-pressed": "false" }, swatch, name);
+      const button = element("button", { type: "button", "aria-pressed": "false" }, swatch, element("bdi", {}, name));
       button.addEventListener("click", () => {
         if (!chosen.delete(place)) chosen.add(place);
         button.setAttribute("aria-pressed", String(chosen.has(place)));
