@@ -361,7 +361,7 @@ def _corpus(
     documents = rows.documents(newest)
     bits = np.full((len(documents.ids), num_configurations), math.nan)
     for configuration, cell in cells.items():
-        bits[:, configuration] = rows.total_bits(cell)
+        bits[:, configuration] = rows.take_total_bits(cell)
     # Of a version without the column; other cells may have it.
     dated = (rows.documents(cell).published_at for cell in (newest, *cells.values()))
     days = next((days for days in dated if days is not None), None) or [None] * len(documents.ids)

@@ -36,9 +36,9 @@ class SharedRows:
         """What a cell says of its documents; the bits are of any cell that says the same."""
         return self._variant_of[cell.path]
 
-    def total_bits(self, cell: CorpusCell) -> NDArray[np.float64]:
-        """What a cell's documents cost, ``[D]``."""
-        return self._bits[cell.path]
+    def take_total_bits(self, cell: CorpusCell) -> NDArray[np.float64]:
+        """What a cell's documents cost, ``[D]``; once, as it is not kept here any longer."""
+        return self._bits.pop(cell.path)
 
     def disagreeing(self) -> list[Path]:
         """The cells that give documents other lengths than most cells of the same texts do."""

@@ -15,7 +15,7 @@ import io
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ class PartialCell:
         warn: Callable[[str], None],
         interval_s: float = PARTIAL_INTERVAL_S,
         clock: Callable[[], float] = time.perf_counter,
+        places: Container[int] | None = None,
     ) -> None:
         """Take up what an earlier run has finished.
 
@@ -84,12 +85,14 @@ class PartialCell:
             warn: gets a line for what is taken up, and for what is not.
             interval_s: between two writings.
             clock: tells seconds.
+            places: of the documents that are taken up; None: of all.
 
         Raises:
             OSError: the folder cannot be looked at.
         """
         self._folder, self._documents, self._spool = partial_folder(cell), documents, spool
         self._warn, self._interval_s, self._clock = warn, interval_s, clock
+        self._places: Container[int] = range(len(documents)) if places is None else places
         of_run = strict_json({"environment": to_json(environment), "prefix": prefix and list(prefix)})
         self._origin = hashlib.sha256(of_run.encode()).hexdigest()[:16]
         self._scores: dict[int, DocumentScore] = {}
@@ -173,7 +176,7 @@ class PartialCell:
                 problems.append(f"{path.name}: {first_line(error)}")
         for problem in problems:
             self._warn(f"{self._folder}: {problem}; its documents are scored again")
-        if self._scores:
+        if 0 < len(self._scores) < len(self._documents):
             self._warn(f"{len(self._scores)} of {len(self._documents)} documents were finished before")
 
     def _read_part(self, path: Path) -> None:
@@ -190,9 +193,13 @@ class PartialCell:
         if hashlib.sha256(content).hexdigest()[:_NUM_DIGITS] != digest:
             raise ValueError("is not what was written")
         rows = read_table(content).to_pylist()
-        scores = {row["place"]: _score(row, self._documents, self._spool) for row in rows}
+        scores = {
+            row["place"]: _score(row, self._documents, self._spool)
+            for row in rows
+            if row["place"] in self._places
+        }
         self._scores.update(scores)
-        self._seconds += sum(row["seconds"] for row in rows)
+        self._seconds += sum(row["seconds"] for row in rows if row["place"] in self._places)
 
 
 def _score(row: Mapping[str, Any], documents: Sequence[Document], spool: TokenSpool | None) -> DocumentScore:

@@ -16,6 +16,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from evalkit.files import TEMPORARY_SUFFIX, create
 
@@ -92,6 +93,40 @@ def claimed(cell: Path, *, heartbeat_s: float = HEARTBEAT_S) -> Iterator[bool]:
         heart.join()
         if _text(path) == text:
             path.unlink(missing_ok=True)
+
+
+class HeldClaim(NamedTuple):
+    """A claim of this process without a thread that touches it: `touch` is to be called."""
+
+    path: Path
+    text: str
+
+    def touch(self) -> None:
+        """Say that the work goes on, where the claim stands still."""
+        with contextlib.suppress(OSError):  # as in `_beat`
+            if _text(self.path) == self.text:
+                os.utime(self.path)
+
+    def release(self) -> None:
+        """Let go of the cell."""
+        with contextlib.suppress(OSError):  # it becomes stale
+            if _text(self.path) == self.text:
+                self.path.unlink(missing_ok=True)
+
+
+def hold(cell: Path) -> HeldClaim | None:
+    """Claim a cell until it is released; None: another run is at work on it.
+
+    Args:
+        cell: its JSON file.
+
+    Raises:
+        OSError: its folder cannot be written.
+    """
+    path = claim_path(cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**process_of(os.getpid()), "token": uuid.uuid4().hex})
+    return HeldClaim(path, text) if _create(path, text) else None
 
 
 def _create(path: Path, text: str) -> bool:

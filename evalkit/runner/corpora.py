@@ -1,11 +1,13 @@
 """`run`: models on corpora."""
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import os
 import time
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.audit.records import kept_fault
@@ -13,9 +15,9 @@ from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.partial import PartialCell
 from evalkit.cells.proofs import add_proof, has_proof, proof_of
 from evalkit.cells.provenance import cell_environment
-from evalkit.cells.schema import CorpusCell
+from evalkit.cells.schema import CorpusCell, Environment
 from evalkit.coding.proof import check_decodable, check_no_contexts, check_shows_distributions
-from evalkit.corpora.document import check_limit
+from evalkit.corpora.document import Document, check_limit
 from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
 from evalkit.errors import UsageError
@@ -24,15 +26,17 @@ from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
 from evalkit.models.prefixes import CHEAPEST, Prefix, prefix_under
 from evalkit.models.protocol import Codec, Model, TokenModel
+from evalkit.runner import parts
 from evalkit.runner.loop import score_missing
 from evalkit.runner.options import RunOptions, listed
-from evalkit.runner.plan import PlannedCell, places_of_run, planned_cell, work_of
+from evalkit.runner.plan import PartScored, PlannedCell, places_of_run, planned_cell, work_of
 from evalkit.runner.ranking import RunResult
-from evalkit.runner.reporter import Reporter
+from evalkit.runner.reporter import Reporter, Silent
 from evalkit.runner.unaudited import unaudited_models
 from evalkit.scoring.choices import choice_costs, with_choices
-from evalkit.scoring.documents import score_documents
+from evalkit.scoring.documents import score_documents, score_part
 from evalkit.scoring.mode_finder import PrefixCost, cheapest, prefix_costs, read_prefix_texts
+from evalkit.scoring.parts import Part, places_of_part
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits, check_reads_contexts
 from evalkit.scoring.tokens import TokenSpool
 
@@ -83,7 +87,7 @@ def run(
     check_prefix_fits(policy, options.load_options.prefix)
     for name in (os.fspath(corpus) for corpus in corpora if not isinstance(corpus, Corpus)):
         check_corpus_name(name)
-    with _uncollected():
+    with _seldom_collected():
         located_models = locate_models(models, options.load_options)
         loaded = _load_corpora(corpora, options.reporter)
         _check_contexts(loaded, policy, prove)
@@ -112,15 +116,14 @@ def _of_shard(
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without looks for garbage: they would go through all documents and cells of a plan, again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
+def _seldom_collected() -> Iterator[None]:
+    """With few looks for garbage: they go through all documents and cells of a plan, again and again."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        gc.set_threshold(*thresholds)
 
 
 def _check_request(policy: str, limit: int | None, num_proven: int) -> None:
@@ -199,7 +202,7 @@ def _planned(
     located: LocatedModel, spec: CellSpec, num_parts: int, options: RunOptions, num_proven: int
 ) -> PlannedCell[CorpusCell]:
     corpus, key = spec.corpus, spec.key()
-    return planned_cell(
+    planned = planned_cell(
         located,
         corpus.name,
         num_parts,
@@ -209,6 +212,14 @@ def _planned(
         functools.partial(_score, spec, num_proven),
         options,
         work_of(located, corpus.num_bytes),
+    )
+    num_most_parts = min(num_parts, corpus.num_bytes // parts.LEAST_PART_BYTES)
+    if num_most_parts < 2 or planned.cell is not None:
+        return planned
+    return dataclasses.replace(
+        planned,
+        num_most_parts=num_most_parts,
+        score_part=functools.partial(_score_part, spec, num_proven),
     )
 
 
@@ -229,10 +240,84 @@ def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -
         check_shows_distributions(model)
         if (finished := _find(spec, spec.key(), 0, options)) is not None:  # it lacks nothing but this
             return add_proof(finished, proof_of(model, spec, num_proven, finished.policy.prefix_ids))
+    begun = _begin(spec, model, options)
+    started_s = time.perf_counter()
+    try:
+        scores = score_documents(
+            model,
+            begun.documents,
+            spec.policy,
+            spool=begun.spool,
+            progress=options.reporter.advance,
+            prefix=begun.prefix,
+            log=begun.log,
+            num_workers=options.workers,
+        )
+    except BaseException:
+        begun.log.write()
+        raise
+    seconds = max(begun.log.seconds + time.perf_counter() - started_s, _LEAST_S)
+    failed_audit = kept_fault(options.folder, spec.identity)
+    identity = with_loaded_details(spec.identity, model)
+    spec = spec._replace(identity=identity, failed_audit=failed_audit)
+    mark_corpus_scored(spec.corpus)
+    prefix = begun.prefix
+    proof = proof_of(model, spec, num_proven, prefix.ids if prefix else None) if num_proven else None
+    return write_cell(
+        spec,
+        scores[: len(spec.corpus.documents)],
+        options.folder,
+        seconds=seconds,
+        prefix=prefix,
+        environment=begun.environment,
+        tried=begun.tried,
+        proof=proof,
+        choices=choice_costs(spec.corpus.documents, scores),
+    )
+
+
+def _score_part(spec: CellSpec, num_proven: int, part: Part, model: Model, options: RunOptions) -> PartScored:
+    """Score a part of a cell, and write the cell where all others are finished."""
+    begun = _begin(spec, model, options, part)
+    try:
+        score_part(
+            model,
+            begun.documents,
+            spec.policy,
+            part,
+            spool=begun.spool,
+            progress=options.reporter.advance,
+            prefix=begun.prefix,
+            log=begun.log,
+            num_workers=options.workers,
+        )
+    finally:
+        begun.log.write()
+    # Of those that end at one time, each has written before it looks: one sees all.
+    if not spec.path(options.folder).exists():
+        silent = dataclasses.replace(options, reporter=Silent())
+        if len(_begin(spec, model, silent).log.scores) == len(begun.documents):
+            _score(spec, num_proven, model, silent)
+    return PartScored()
+
+
+class _Begun(NamedTuple):
+    """What the scoring of a cell goes by."""
+
+    environment: Environment
+    prefix: Prefix | None
+    tried: Sequence[PrefixCost]
+    spool: TokenSpool | None
+    documents: Sequence[Document]
+    """Of the corpus, and what else is scored for their choices."""
+    log: PartialCell
+
+
+def _begin(spec: CellSpec, model: Model, options: RunOptions, part: Part | None = None) -> _Begun:
     environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
     prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
     spool = TokenSpool(options.folder) if spec.token_bits else None
-    num_documents, documents = len(spec.corpus.documents), with_choices(spec.corpus.documents)
+    documents = with_choices(spec.corpus.documents)
     log = PartialCell(
         spec.path(options.folder),
         documents,
@@ -241,39 +326,9 @@ def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -
         spool=spool,
         warn=options.reporter.message,
         interval_s=options.checkpoint_s,
+        places=None if part is None else places_of_part(documents, part),
     )
-    started_s = time.perf_counter()
-    try:
-        scores = score_documents(
-            model,
-            documents,
-            spec.policy,
-            spool=spool,
-            progress=options.reporter.advance,
-            prefix=prefix,
-            log=log,
-            num_workers=options.workers,
-        )
-    except BaseException:
-        log.write()
-        raise
-    seconds = max(log.seconds + time.perf_counter() - started_s, _LEAST_S)
-    failed_audit = kept_fault(options.folder, spec.identity)
-    identity = with_loaded_details(spec.identity, model)
-    spec = spec._replace(identity=identity, failed_audit=failed_audit)
-    mark_corpus_scored(spec.corpus)
-    proof = proof_of(model, spec, num_proven, prefix.ids if prefix else None) if num_proven else None
-    return write_cell(
-        spec,
-        scores[:num_documents],
-        options.folder,
-        seconds=seconds,
-        prefix=prefix,
-        environment=environment,
-        tried=tried,
-        proof=proof,
-        choices=choice_costs(spec.corpus.documents, scores),
-    )
+    return _Begun(environment, prefix, tried, spool, documents, log)
 
 
 def _prefix(model: TokenModel, spec: CellSpec) -> tuple[Prefix, Sequence[PrefixCost]]:

@@ -14,7 +14,8 @@ from evalkit.models.model_files import read_ahead
 from evalkit.runner.claims import is_claimed
 from evalkit.runner.one_model import failure_of, finished, score_model
 from evalkit.runner.options import RunOptions, check_writable
-from evalkit.runner.plan import Busy, Failure, PlannedCell, plan_lines
+from evalkit.runner.parts import CutCells
+from evalkit.runner.plan import Busy, Failure, PartScored, PlannedCell, plan_lines
 from evalkit.runner.reporter import Beating
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Schedule(Generic[CellT]):
         self._num_scored = 0
         self._has_told_of_waiting = False
         self._num_processes, self._least_work = 1, 0.0
+        self._cut: CutCells[CellT] = CutCells()
 
     def share_out(self, num_processes: int) -> None:
         """Give out the largest models first, and no process more than an equal share of what is left.
@@ -70,6 +72,9 @@ class Schedule(Generic[CellT]):
         The pieces become smaller towards the end, so that all processes end at about the same time, but not
         so small that models are loaded for ever (guided self-scheduling, Polychronopoulos and Kuck 1987).
         """
+        share = sum(map(_work, self._groups)) / num_processes
+        if self._remote is None or self._options.engine != "ray":  # parts are kept on the machine that scored
+            self._groups = [self._cut.cut(group, share) for group in self._groups]
         for group in self._groups:
             group.sort(key=lambda cell: cell.work, reverse=True)
         self._groups.sort(key=_work, reverse=True)
@@ -121,9 +126,16 @@ class Schedule(Generic[CellT]):
         return least
 
     def settle(
-        self, cell: PlannedCell[CellT], outcome: CellT | Failure | Busy, *, is_scored: bool = False
+        self,
+        cell: PlannedCell[CellT],
+        outcome: CellT | Failure | Busy | PartScored,
+        *,
+        is_scored: bool = False,
     ) -> None:
         """Take what came of a cell; one that another run is at work on comes again."""
+        if isinstance(outcome, PartScored) or cell.whole is not None:
+            self._settle_part(cell, outcome)
+            return
         if isinstance(outcome, Busy):
             self.put_back([cell])
             return
@@ -135,8 +147,23 @@ class Schedule(Generic[CellT]):
         self._num_scored += is_scored
         tell_outcome(cell, outcome, self._options, is_scored=is_scored)
 
+    def _settle_part(self, cell: PlannedCell[CellT], outcome: object) -> None:
+        """Take what came of a part; with the last one the cell has an outcome, or comes again as a whole."""
+        assert cell.whole is not None
+        assert isinstance(outcome, PartScored | Failure)
+        of_whole = self._cut.settle(cell, outcome)
+        if isinstance(of_whole, Failure):
+            self.settle(cell.whole, of_whole)
+        elif of_whole is not None:
+            written = finished(cell.whole, self._options)
+            if written is None:  # the machines differed, or its last documents were finished at one time
+                self.put_back([cell.whole])
+            else:
+                self.settle(cell.whole, written, is_scored=not isinstance(written, Failure))
+
     def put_back(self, cells: Sequence[PlannedCell[CellT]]) -> None:
         """Take back a model's cells that have no outcome."""
+        cells = [cell for cell in cells if not self._cut.is_over(cell)]
         if not cells:
             return
         for group in self._groups:
@@ -151,10 +178,17 @@ class Schedule(Generic[CellT]):
 
     def beat(self) -> None:
         """Say that the cells that were given out are being worked on; to be called now and then."""
+        self._cut.beat()
         if self._remote is not None:
             self._remote.beat(warn=self._options.reporter.message)
 
+    def let_go(self) -> None:
+        """Let others have what was claimed for its parts; all processes have ended."""
+        self._cut.let_go_of_all()
+
     def _is_claimed(self, cell: PlannedCell[CellT]) -> bool:
+        if self._cut.holds(cell):
+            return False
         return is_claimed(cell.path) or (self._remote is not None and self._remote.is_refused(cell.path))
 
     def _claimed(self, cells: list[PlannedCell[CellT]]) -> list[PlannedCell[CellT]]:
@@ -177,9 +211,11 @@ class Schedule(Generic[CellT]):
     def _take_finished(self) -> None:
         for group in self._groups:
             for cell in list(group):
-                if (self._remote or cell.path.exists()) and (
-                    outcome := finished(cell, self._options)
-                ) is not None:
+                if (
+                    cell.whole is None
+                    and (self._remote or cell.path.exists())
+                    and (outcome := finished(cell, self._options)) is not None
+                ):
                     self.settle(cell, outcome)
                     group.remove(cell)
         self._groups = [group for group in self._groups if group]

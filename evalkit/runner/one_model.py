@@ -10,7 +10,7 @@ from evalkit.models.allocator import return_freed_memory
 from evalkit.models.protocol import Model, ModelIdentity, TokenModel
 from evalkit.runner.claims import claimed
 from evalkit.runner.options import RunOptions
-from evalkit.runner.plan import Busy, Failure, PlannedCell
+from evalkit.runner.plan import Busy, Failure, PartScored, PlannedCell
 from evalkit.scoring.workers import WorkerEndedError
 
 CellT = TypeVar("CellT", covariant=True)
@@ -22,7 +22,7 @@ class BrokenProcessError(ScoringError):
 
 def score_model(
     cells: Sequence[PlannedCell[CellT]], options: RunOptions, *, is_alone: bool = False
-) -> Iterator[tuple[CellT | Failure | Busy, bool]]:
+) -> Iterator[tuple[CellT | Failure | Busy | PartScored, bool]]:
     """Load a model and score its cells.
 
     Args:
@@ -81,8 +81,11 @@ def _audit(model: TokenModel, identity: ModelIdentity, options: RunOptions) -> N
 
 def _score_claimed(
     model: Model, planned: PlannedCell[CellT], options: RunOptions, is_alone: bool
-) -> tuple[CellT | Failure | Busy, bool]:
+) -> tuple[CellT | Failure | Busy | PartScored, bool]:
     try:
+        if planned.part is not None:  # the run has claimed the whole
+            outcome = _score_cell(model, planned, options)
+            return outcome, False
         with claimed(planned.path) as is_ours:
             if not is_ours:
                 return Busy(), False
@@ -103,7 +106,9 @@ def _score_claimed(
         return failure_of(planned, error, options), False
 
 
-def _score_cell(model: Model, planned: PlannedCell[CellT], options: RunOptions) -> CellT | Failure:
+def _score_cell(
+    model: Model, planned: PlannedCell[CellT], options: RunOptions
+) -> CellT | Failure | PartScored:
     options.reporter.start(planned.model, planned.subject, planned.num_parts)
     try:
         return planned.score(model, options)

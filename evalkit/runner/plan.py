@@ -12,11 +12,16 @@ from evalkit.models.protocol import Model
 from evalkit.runner.claims import remove_stale_claim
 from evalkit.runner.options import RunOptions
 from evalkit.runner.shards import Work, places_of_shard
+from evalkit.scoring.parts import Part
 
 CellT = TypeVar("CellT", covariant=True)
 
 _FEW_PARAMETERS = 1_000_000
 """Of what has none, or does not say: a compressor, a model on a server."""
+
+
+class PartScored:
+    """What came of a part of a cell: its documents lie beside it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +41,22 @@ class PlannedCell(Generic[CellT]):
     """The finished cell."""
     find: Callable[[RunOptions], CellT | None]
     """Looks for the finished cell again: another run or process may have scored it."""
-    score: Callable[[Model, RunOptions], CellT]
-    """Scores a model, tells the options' reporter how far it is, and writes the cell's files."""
+    score: Callable[[Model, RunOptions], CellT | PartScored]
+    """Scores a model, tells the options' reporter how far it is, and writes the cell's files; of a
+    part see `score_part`."""
     work: float = 1.0
     """How much there is to do beside other cells, in whatever unit."""
     problem: ScoringError | None = None
     """Why it is not scored: what lies in its place can be neither read nor moved aside."""
+    score_part: Callable[[Part, Model, RunOptions], PartScored] | None = None
+    """Scores a part of it, which is kept beside the cell, and writes the cell where nothing lacks then; None:
+    it has no parts."""
+    num_most_parts: int = 1
+    """Into so many parts it may be cut."""
+    part: Part | None = None
+    """Which part of a cell this is; None: the whole."""
+    whole: "PlannedCell[CellT] | None" = None
+    """The cell that this is a part of."""
 
     @property
     def model(self) -> str:

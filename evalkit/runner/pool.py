@@ -15,7 +15,7 @@ from evalkit.errors import DiskError
 from evalkit.runner.loop import Schedule
 from evalkit.runner.one_model import BrokenProcessError, finished, score_model, told_failure
 from evalkit.runner.options import RunOptions
-from evalkit.runner.plan import Busy, Failure, PlannedCell
+from evalkit.runner.plan import Busy, Failure, PartScored, PlannedCell
 from evalkit.runner.reporter import CellProgress, Reporter
 
 CellT = TypeVar("CellT", covariant=True)
@@ -102,6 +102,7 @@ def score_with(engine: Engine, schedule: Schedule[CellT], options: RunOptions) -
         _Pool(engine, schedule, options).run()
     finally:
         engine.stop()
+        schedule.let_go()
 
 
 @dataclasses.dataclass
@@ -166,9 +167,11 @@ class _Pool(Generic[CellT]):
     def _settle(self, worker: _Worker[CellT], said: Settled) -> None:
         cell = worker.open.pop(said.place)
         worker.current = None
-        outcome: CellT | Failure | Busy | None = said.failure
+        outcome: CellT | Failure | Busy | PartScored | None = said.failure
         if said.is_busy:
             outcome = Busy()
+        elif outcome is None and cell.part is not None:
+            outcome = PartScored()
         elif outcome is None:
             outcome = finished(cell, self._options)
         if outcome is None:

@@ -18,8 +18,10 @@ from evalkit.errors import UsageError, first_line
 from evalkit.extras import check_extra
 from evalkit.runner.claims import HEARTBEAT_S
 from evalkit.runner.options import RunOptions
+from evalkit.runner.parts import part_of
 from evalkit.runner.plan import PlannedCell
 from evalkit.runner.pool import STOP_PATIENCE_S, Message, Settled, Stopped, serve
+from evalkit.scoring.parts import Part
 
 if TYPE_CHECKING:
     from ray import ObjectRefGenerator
@@ -118,7 +120,7 @@ class RayEngine:
             max_retries=0,
             scheduling_strategy="SPREAD",
         )
-        places = [self._places[id(cell)] for cell in cells]
+        places = [(self._places[id(cell.whole or cell)], cell.part) for cell in cells]
         self._num_started += 1
         self._streams[self._num_started] = task.remote(self._plan, places, self._sent_options())
         return self._num_started
@@ -179,12 +181,14 @@ class RayEngine:
         return replace(self._options, reporter=Silent(), journal=None, workers=1)
 
 
-def stream(plan: Sequence[PlannedCell[Any]], places: Sequence[int], options: RunOptions) -> Iterator[Message]:
+def stream(
+    plan: Sequence[PlannedCell[Any]], places: Sequence[tuple[int, Part | None]], options: RunOptions
+) -> Iterator[Message]:
     """Score a model's cells in a process of Ray's, and say what comes of them.
 
     Args:
         plan: all cells of the run.
-        places: of the model's cells in it.
+        places: of the model's cells in it, and which part of each; None: the whole.
         options: of the run.
 
     Yields:
@@ -193,7 +197,7 @@ def stream(plan: Sequence[PlannedCell[Any]], places: Sequence[int], options: Run
     messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     is_over = threading.Event()
 
-    cells = [plan[place] for place in places]
+    cells = [plan[place] if part is None else part_of(plan[place], part) for place, part in places]
 
     def send(message: Message) -> None:
         if is_over.is_set():

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from evalkit.scoring.batch_costs import ScoredBatch, scored_batches
 from evalkit.scoring.batches import Piece
 from evalkit.scoring.encoding import EncodedDocument, encode_document
 from evalkit.scoring.log import NoLog, ScoreLog
+from evalkit.scoring.parts import Part, longest_first, places_of_part
 from evalkit.scoring.policy import HARNESS_POLICY, check_request_fits, windows
 from evalkit.scoring.tokens import Tokens, TokenSpool
 from evalkit.scoring.workers import num_suited_workers
@@ -100,22 +101,66 @@ def score_documents(
     log = log or NoLog()
     if isinstance(model, TokenModel):
         scoring = _Scoring(model, documents, policy, prefix, spool=spool, log=log)
-        return _score_tokens(scoring, progress, num_suited_workers(model, documents, num_workers))
+        _compute(scoring, progress, num_suited_workers(model, documents, num_workers))
+        return [scoring.scores[index] for index in range(len(scoring.scores))]
     return _score_codec(model, documents, progress, log)
 
 
+def score_part(
+    model: Model,
+    documents: Sequence[Document],
+    policy: str,
+    part: Part,
+    *,
+    log: ScoreLog,
+    spool: TokenSpool | None = None,
+    progress: Callable[[Progress], None],
+    prefix: Prefix | None = None,
+    num_workers: int | None = None,
+) -> None:
+    """Score the documents of one part, each with the bits that `score_documents` gives it; ``log`` is told.
+
+    Args:
+        model: see `score_documents`, as the next ones.
+        documents: all of them.
+        policy: likewise.
+        part: whose documents are scored.
+        log: likewise.
+        spool: likewise.
+        progress: called now and then; it counts the part's documents.
+        prefix: likewise.
+        num_workers: likewise.
+
+    Raises:
+        ScoringError: as by `score_documents`.
+    """
+    places = places_of_part(documents, part)
+    if not isinstance(model, TokenModel):
+        _score_codec(model, documents, progress, log, places)
+        return
+    scoring = _Scoring(model, documents, policy, prefix, spool=spool, log=log, places=places)
+    of_part = [documents[place] for place in places]
+    _compute(scoring, progress, num_suited_workers(model, of_part, num_workers))
+
+
 def _score_codec(
-    model: Codec, documents: Sequence[Document], progress: Callable[[Progress], None], log: ScoreLog
+    model: Codec,
+    documents: Sequence[Document],
+    progress: Callable[[Progress], None],
+    log: ScoreLog,
+    places: Collection[int] | None = None,
 ) -> list[DocumentScore]:
     scores = []
     started = time.perf_counter() - log.seconds
-    num_bytes, total_bits, all_bytes = 0, 0.0, sum(document.num_bytes for document in documents)
+    places = range(len(documents)) if places is None else places
+    num_bytes, total_bits, all_bytes = 0, 0.0, sum(documents[place].num_bytes for place in places)
     if any(document.context for document in documents):
         raise ScoringError(
             f"{model.identity.name}: a compressor has nothing to read a context with; give documents with a "
             "context to language models only"
         )
-    for place, document in enumerate(documents):
+    for place in sorted(places):
+        document = documents[place]
         score = log.scores.get(place)
         if score is None:
             score = DocumentScore(document, None, 8.0 * model.code_length_bytes(document.data))
@@ -152,7 +197,10 @@ class _Scoring:
         *,
         spool: TokenSpool | None,
         log: ScoreLog,
+        places: frozenset[int] | None = None,
     ) -> None:
+        """``places``: of the documents that are scored, where others come into batches with them alone."""
+        self._places = frozenset(range(len(documents))) if places is None else places
         self._model, self._documents = model, documents
         self._policy, self._spool, self._log = policy, spool, log
         self._prefix = prefix or prefix_under(model, policy)
@@ -160,26 +208,29 @@ class _Scoring:
         self._before_context = prefix_under(model, WITH_CONTEXT) if is_harness else self._prefix
         self._opened: dict[int, _Open] = {}
         self._num_bytes, self._num_lossy_bytes, self._total_bits = 0, 0, 0.0
-        self._all_bytes = sum(document.num_bytes for document in documents)
+        self._all_bytes = sum(documents[place].num_bytes for place in self._places)
         self._started_s = time.perf_counter()
         self._seconds_before = log.seconds
         self._num_positions = 0
         self._num_computed: int | None = 0
         self.scores: dict[int, DocumentScore] = {}
-        for place, score in log.scores.items():
-            self._count(place, score)
+        for place in log.scores.keys() & self._places:
+            self._count(place, log.scores[place])
 
     def pieces(self) -> Iterator[Piece]:
         """The windows of all documents, the longest document first, each encoded when its turn comes."""
         self._check_requests_fit()
-        order = sorted(range(len(self._documents)), key=lambda index: -self._documents[index].num_read_bytes)
-        for index in order:
+        if len(self.scores) == len(self._places):
+            return
+        for index in longest_first(self._documents):
             document = self._documents[index]
             if index in self.scores and self.scores[index].lossy is not None:
                 continue
             try:
                 encoding = self._encode(document)
             except LossyTextError as error:
+                if index not in self._places:
+                    continue
                 self._finish(index, DocumentScore(document, None, None, lossy=str(error)))
                 continue
             prefix = self._before_context if len(encoding.context) else self._prefix
@@ -191,7 +242,7 @@ class _Scoring:
                 chunk_prefix=prefix.chunk_ids,
                 context=encoding.context,
             )
-            if index not in self.scores:
+            if index in self._places and index not in self.scores:
                 self._opened[index] = _Open(
                     encoding.ends, np.full(len(encoding.ids), np.nan), len(cut), len(cut), encoding.is_literal
                 )
@@ -217,7 +268,11 @@ class _Scoring:
     def batches(self, num_workers: int) -> Iterator[ScoredBatch]:
         """The batches of `pieces`; see `scored_batches`."""
         return scored_batches(
-            self._model, self._documents, self.pieces(), self._log.scores, num_workers=num_workers
+            self._model,
+            self._documents,
+            self.pieces(),
+            self._log.scores.keys() | (set(range(len(self._documents))) - self._places),
+            num_workers=num_workers,
         )
 
     def add(self, batch: ScoredBatch) -> None:
@@ -241,7 +296,7 @@ class _Scoring:
         done_bytes = float(self._num_bytes + self._num_lossy_bytes)
         for index, state in self._opened.items():
             done_bytes += self._documents[index].num_bytes * (1 - state.num_windows_left / state.num_windows)
-        is_done = len(self.scores) == len(self._documents)
+        is_done = len(self.scores) == len(self._places)
         elapsed_s = time.perf_counter() - self._started_s
         return Progress(
             len(self.scores),
@@ -269,9 +324,7 @@ class _Scoring:
             self._num_lossy_bytes += score.document.num_bytes
 
 
-def _score_tokens(
-    scoring: _Scoring, progress: Callable[[Progress], None], num_workers: int
-) -> list[DocumentScore]:
+def _compute(scoring: _Scoring, progress: Callable[[Progress], None], num_workers: int) -> None:
     last = None
     for batch in scoring.batches(num_workers):
         scoring.add(batch)
@@ -279,7 +332,6 @@ def _score_tokens(
         progress(last)
     if last is not None and last.done < 1:  # the last documents had nothing to score
         progress(scoring.progress())
-    return [scoring.scores[index] for index in range(len(scoring.scores))]
 
 
 def _close(document: Document, state: _Open, spool: TokenSpool | None) -> DocumentScore:

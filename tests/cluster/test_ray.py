@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.runner import parts
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
@@ -59,3 +60,18 @@ def test_two_workers_of_which_one_is_killed_write_the_cells_of_one_machine(
     assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
     assert not [path for path in (tmp_path / "ray").rglob(".*") if path.name != "."]
     assert processes_of_ray() == []
+
+
+def test_a_corpus_is_cut_into_parts_of_which_one_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(parts, "LEAST_PART_BYTES", 4000)
+    killer = Killer()
+    options = RunOptions(output=tmp_path / "ray", engine="ray", processes=2, reporter=killer, checkpoint_s=0)
+    result = run(MODELS[:1], [CORPUS], options=options)
+    assert (result.num_scored, result.failures, killer.num_killed) == (1, (), 1)
+    assert any("part " in line and "another goes on there" in line for line in killer.lines)
+    assert run(MODELS[:1], [CORPUS], options=RunOptions(output=tmp_path / "local")).num_scored == 1
+    assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
+    assert not [path for path in (tmp_path / "ray").rglob(".*") if path.name != "."]

@@ -58,7 +58,7 @@ def test_a_process_elsewhere_writes_the_cells_and_says_so(tmp_path: Path) -> Non
         options=RunOptions(output=tmp_path / "local"),
     )
     plan, options = sent(RunOptions(output=tmp_path / "ray", engine="ray"))
-    said = [*stream(plan, [2, 3], options), *stream(plan, [0, 1], options)]
+    said = [*stream(plan, [(2, None), (3, None)], options), *stream(plan, [(0, None), (1, None)], options)]
     assert [message for message in said if isinstance(message, Settled)] == [
         Settled(place, None, False, True) for place in (0, 1, 0, 1)
     ]
@@ -85,7 +85,7 @@ def test_a_process_that_is_to_end_keeps_what_is_finished(
         return nats(*arguments, **named)  # type: ignore[arg-type]
 
     score.nats = slow  # type: ignore[method-assign, assignment]
-    messages = stream(plan, [0, 1], options)
+    messages = stream(plan, [(0, None), (1, None)], options)
     num_advanced = 0
     for message in messages:
         num_advanced += isinstance(message, Told) and message.method == "advance"
