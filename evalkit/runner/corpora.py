@@ -12,10 +12,11 @@ from typing import NamedTuple
 from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.audit.records import kept_fault
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
+from evalkit.cells.environment_schema import Environment
 from evalkit.cells.partial import PartialCell
 from evalkit.cells.proofs import add_proof, has_proof, proof_of
 from evalkit.cells.provenance import cell_environment
-from evalkit.cells.schema import CorpusCell, Environment
+from evalkit.cells.schema import CorpusCell
 from evalkit.coding.proof import check_decodable, check_no_contexts, check_shows_distributions
 from evalkit.corpora.document import Document, check_limit
 from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
