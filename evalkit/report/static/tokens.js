@@ -156,6 +156,15 @@ function tokenView(text, tip, scaleNode, onSelect = () => {}) {
     target.style.minHeight = "";
   }
 
+  // All of a text is printed, however long it is.
+  addEventListener("beforeprint", () => {
+    if (shown) shown.blocks.forEach((block, index) => fillBlock(text.children[index], block));
+  });
+  addEventListener("afterprint", () => {
+    observer.disconnect();
+    for (const target of text.children) observer.observe(target);
+  });
+
   function fill(at) {
     observer.disconnect();
     hideTip();

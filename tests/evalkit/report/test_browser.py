@@ -508,7 +508,8 @@ def test_explore_more_models_than_have_passages_of_their_own(
     monkeypatch.setattr("evalkit.report.explorer.MAX_ALL_PAIRS", 4)  # losses of 14 models take their time
     monkeypatch.setattr("evalkit.report.explorer.NUM_NEIGHBORS", 1)
     monkeypatch.setattr("evalkit.report.explorer_pages.MAX_LABELS", 3)
-    corpus = make_corpus("many", _documents(1, 8, source="x", license="MIT"))
+    long = make_document("of words a line\n" * 900, source="x", license="MIT", title="long")
+    corpus = make_corpus("many", [*_documents(1, 8, source="x", license="MIT"), long])
     save_corpus(corpus)
     models = [
         Counted(f"m{number}", "the of text " * number, 1, refuses="7: " if number == 4 else "\uffff")
@@ -534,6 +535,16 @@ def test_explore_more_models_than_have_passages_of_their_own(
     expect(page.locator("#text s").first).to_be_visible()
     expect(page.get_by_label("against")).to_have_value(keys[4])
     expect(page.get_by_label("Model A").locator("option")).to_have_count(5)
+    number = [document.title for document in corpus.documents].index("long")
+    page.goto(url(tmp_path / "site", f"explorer/document.html#d=many/{number}"))
+    expect(page.locator("#title")).to_have_text("long")
+    expect(page.locator("#text s").first).to_be_visible()
+    last = page.locator("#text .block").last
+    expect(last).to_be_empty()  # it is far from the window
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#text").inner_text().replace("↵", "").split() == long.text.split()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(last).to_be_empty()
     page.goto(url(tmp_path / "site", "explorer.html"))
     expect(page.locator(".cards small")).to_contain_text("and 2 more")
 
@@ -710,6 +721,17 @@ def test_the_table_is_seen_at_once_and_names_stay_in_view(browser: Browser, smal
         for name in ("rank", "model", "headline"):
             box = row.locator(f".{name}").bounding_box()
             assert box and 0 <= box["x"] < box["x"] + box["width"] < 300, name
+        page.set_viewport_size({"width": 1040, "height": 700})  # A4 on its side
+        page.emulate_media(media="print")
+        for path in ("index.html#month=all&corpora=all", "models/bytes.html", "compare.html"):
+            page.goto(url(small.site, path))
+            expect(page.locator("table").first).to_be_visible()
+            widths = page.locator(".scroll").evaluate_all(
+                "(all) => all.map((one) => [one.scrollWidth, one.clientWidth])"
+            )
+            assert widths and all(needed <= there for needed, there in widths), path
+        months = page.goto(url(small.site, "models/bytes.html")) and page.locator("details.month table")
+        assert months.count() == 3 and all(table.bounding_box()["height"] > 50 for table in months.all())
 
 
 def test_hostile_content_is_inert(page: Page, small: Small) -> None:
