@@ -176,9 +176,17 @@ def backfill_command(
 def prune_command(config: _Config = _DEFAULT) -> None:
     """Take the bits of tokens out of older windows' cells, as `token_bits_windows` of the file says."""
     from evalkit.refresh.config import read_config
+    from evalkit.refresh.unattended import only_refresh
+
+    settings = read_config(config)
+    with only_refresh(settings):  # what others are about to count on is not taken out under their hands
+        _prune(settings)
+
+
+def _prune(settings: "LeaderboardConfig") -> None:
     from evalkit.refresh.token_bits import prune
 
-    num_freed = prune(read_config(config), tell=show, today=dt.datetime.now(dt.UTC).date())
+    num_freed = prune(settings, tell=show, today=dt.datetime.now(dt.UTC).date())
     show(f"{num_freed / 1e6:,.1f} MB of token bits taken out")
 
 
@@ -252,7 +260,7 @@ def refresh_command(
         "crawl": lambda: crawl_command(config, date),
         "publish": lambda: _publish(config, date),
         "score": lambda: score_command(config, date, hardware),
-        "prune": lambda: prune_command(config),
+        "prune": lambda: _prune(settings),
     }
     if commit:
         steps["commit"] = lambda: commit_command(config, date, push)

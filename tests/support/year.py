@@ -149,6 +149,7 @@ def steps_of_year(*, quick: bool) -> Iterator[Step]:
         if window == LOCKED:
             with path_lock(config.corpora_folder):
                 yield step(window, *refresh)
+                yield step(window, "prune")
         if not quick:
             yield step(window, *refresh)
             continue

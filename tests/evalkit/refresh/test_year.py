@@ -50,8 +50,9 @@ def test_each_failure_costs_itself(board: Year) -> None:
     assert board.outcomes[year.KILLED, "refresh"][0] == -9
     code, _, said = board.outcomes[year.KILLED, "score"]
     assert "1 of 3 cells done, 2 to score" in said  # what was finished when it was killed is not scored again
-    code, _, said = board.outcomes[year.LOCKED, "refresh"]
-    assert code == 1 and "another refresh of results is running" in said
+    for command in ("refresh", "prune"):
+        code, _, said = board.outcomes[year.LOCKED, command]
+        assert code == 1 and "another refresh of results is running" in said
     scored = [outcome for (_, command), outcome in board.outcomes.items() if command == "score"]
     assert len(scored) == 6
     for code, _, said in scored:
