@@ -211,7 +211,10 @@ def main() -> None:
     folder = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    with serve({"gated/model": {}}) as hub, sources_installed(folder):
+    with (
+        serve({"gated/model": {"config.json": b"{}", "model.safetensors": b"0"}}) as hub,
+        sources_installed(folder),
+    ):
         # Before anything imports the hub's client, which reads them then.
         os.environ |= {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(folder / "hub")}
         os.environ["EVALKIT_CORPORA"] = str(folder / "corpora")
