@@ -70,11 +70,13 @@ class Schedule(Generic[CellT]):
         """Give out the largest models first, and no process more than an equal share of what is left.
 
         The pieces become smaller towards the end, so that all processes end at about the same time, but not
-        so small that models are loaded for ever (guided self-scheduling, Polychronopoulos and Kuck 1987).
+        so small that models are loaded for ever (guided self-scheduling, Polychronopoulos and Kuck 1987). A
+        cell that is more than an equal share of all is cut into parts, where it is large enough.
         """
         share = sum(map(_work, self._groups)) / num_processes
         if self._remote is None or self._options.engine != "ray":  # parts are kept on the machine that scored
-            self._groups = [self._cut.cut(group, share) for group in self._groups]
+            claim = self._remote.claim if self._remote is not None else lambda _: True
+            self._groups = [self._cut.cut(group, share, claim) for group in self._groups]
         for group in self._groups:
             group.sort(key=lambda cell: cell.work, reverse=True)
         self._groups.sort(key=_work, reverse=True)

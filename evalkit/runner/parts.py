@@ -9,7 +9,8 @@ are parts of it.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from evalkit.runner.claims import HeldClaim, hold
@@ -52,8 +53,20 @@ class CutCells(Generic[CellT]):
         """Numbers of the parts without an outcome, by `id` of the cell."""
         self._claims: dict[int, HeldClaim] = {}
 
-    def cut(self, cells: Iterable[PlannedCell[CellT]], share: float) -> list[PlannedCell[CellT]]:
-        """The cells, those in parts that are more work than a share and that nobody else is at work on."""
+    def cut(
+        self,
+        cells: Iterable[PlannedCell[CellT]],
+        share: float,
+        claim_elsewhere: Callable[[Path], bool] = lambda _: True,
+    ) -> list[PlannedCell[CellT]]:
+        """The cells, those in parts that are more work than a share and that nobody else is at work on.
+
+        Args:
+            cells: without an outcome.
+            share: as much work as each process gets.
+            claim_elsewhere: claims a cell where its folder is not all that other runs look at; whether it is
+                claimed now.
+        """
         pieces = []
         for cell in cells:
             num_parts = min(math.ceil(_PARTS_PER_SHARE * cell.work / share), cell.num_most_parts)
@@ -61,10 +74,7 @@ class CutCells(Generic[CellT]):
             if cell.score_part is None or num_parts < 2 or cell.work <= share * (1 + 1e-9):
                 pieces.append(cell)
                 continue
-            try:
-                claim = hold(cell.path)
-            except OSError:  # its folder cannot be written, as will be told when it is scored
-                claim = None
+            claim = _claim(cell.path, claim_elsewhere)
             if claim is None:
                 pieces.append(cell)
                 continue
@@ -116,3 +126,15 @@ class CutCells(Generic[CellT]):
         """Say that the cells are being worked on."""
         for claim in self._claims.values():
             claim.touch()
+
+
+def _claim(path: Path, claim_elsewhere: Callable[[Path], bool]) -> HeldClaim | None:
+    """Claim a cell that nobody has finished or is at work on; None where somebody has or is."""
+    try:
+        claim = hold(path)
+    except OSError:  # its folder cannot be written, as will be told when it is scored
+        return None
+    if claim is not None and (path.exists() or not claim_elsewhere(path)):
+        claim.release()
+        return None
+    return claim

@@ -96,6 +96,7 @@ def test_a_cell_that_another_run_has_is_not_cut_nor_one_that_is_a_share(tmp_path
     assert parts.CutCells().cut([cell], cell.work / 3) == [cell]
     claim.touch()
     claim.release()
+    assert parts.CutCells().cut([cell], cell.work / 3, lambda _: False) == [cell]
     cut = parts.CutCells[Any]()
     pieces = cut.cut([cell], cell.work / 2)
     assert [piece.subject for piece in pieces] == [f"large, part {number} of 4" for number in (1, 2, 3, 4)]
