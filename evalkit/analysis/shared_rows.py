@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis.spool import Load, Spool
 from evalkit.cells.columns import DocumentColumns
 from evalkit.cells.schema import CorpusCell
 
@@ -16,7 +17,8 @@ class SharedRows:
     def __init__(self) -> None:
         self._variants: dict[str, list[DocumentColumns]] = {}
         self._variant_of: dict[Path, DocumentColumns] = {}
-        self._bits: dict[Path, NDArray[np.float64]] = {}
+        self._spool = Spool()
+        self._load_bits: dict[Path, Load] = {}
         self._corpus_of: dict[Path, str] = {}
 
     def add(self, cell: CorpusCell, columns: DocumentColumns) -> None:
@@ -30,7 +32,7 @@ class SharedRows:
             variant = columns
         self._variant_of[cell.path] = variant
         self._corpus_of[cell.path] = cell.corpus.sha256
-        self._bits[cell.path] = columns.total_bits
+        self._load_bits[cell.path] = self._spool.keep(columns.total_bits)
 
     def documents(self, cell: CorpusCell) -> DocumentColumns:
         """What a cell says of its documents; the bits are of any cell that says the same."""
@@ -38,7 +40,7 @@ class SharedRows:
 
     def take_total_bits(self, cell: CorpusCell) -> NDArray[np.float64]:
         """What a cell's documents cost, ``[D]``; once, as it is not kept here any longer."""
-        return self._bits.pop(cell.path)
+        return self._load_bits.pop(cell.path)()
 
     def disagreeing(self) -> list[Path]:
         """The cells that give documents other lengths than most cells of the same texts do."""

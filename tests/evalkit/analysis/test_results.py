@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from evalkit.analysis import spool
 from evalkit.analysis.results import Results, read_results
 from evalkit.cells.files import content_sha256
 from evalkit.files import strict_json
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
+from tests.support.cells import corpus_content, write_cell_files
 from tests.support.toys import TEXTS, BigramModel, corpus_of
 
 
@@ -64,3 +67,14 @@ def test_one_row_for_one_prefix_in_whatever_words(tmp_path: Path) -> None:
         "bigram · prefix token:256",
         "bigram · prefix token:7",
     ]
+
+
+def test_bits_beyond_what_memory_is_to_hold_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cell_files(tmp_path / "toy" / "rwkv7" / "cell.json", corpus_content())
+    [held] = read_results(tmp_path, warn=pytest.fail).corpora
+    monkeypatch.setattr(spool, "LIMIT_BYTES", 0)
+    [spooled] = read_results(tmp_path, warn=pytest.fail).corpora
+    assert np.array_equal(held.bits, spooled.bits, equal_nan=True)
+    assert spooled.bits[0, 0] == 300.125
