@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evalkit.analysis.current import with_current_records
 from evalkit.analysis.document_dates import dates_of
 from evalkit.analysis.estimates import NUM_NEIGHBORS
-from evalkit.analysis.figures import FigureMarks, SiteFigure
+from evalkit.analysis.figures import FigureMarks, PlacedMark, SiteFigure
 from evalkit.analysis.rankings import Leaderboard, compute
 from evalkit.analysis.results import Results
 from evalkit.analysis.site_listing import SITE_LISTING
@@ -26,6 +26,9 @@ from evalkit.report.sources import Background, find_backgrounds
 from evalkit.report.training_page import training_of
 from evalkit.report.writer import Provenance, Writer, shown_fields
 from evalkit.version import __version__
+
+_NUM_DIGITS = 6
+"""Of a plot's numbers on its page; its CSV file has all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,8 +192,19 @@ def _write_figures(writer: Writer, figures: Sequence[SiteFigure]) -> None:
 
 
 def _marks_data(marks: FigureMarks) -> dict[str, object]:
+    """Numbers with the digits that a page shows; rows without their fields' names, which are long."""
     panels = [panel._asdict() for panel in marks.panels]
-    return {**marks._asdict(), "panels": panels, "marks": [mark._asdict() for mark in marks.marks]}
+    units = list(dict.fromkeys(mark.unit for mark in marks.marks))
+    rows = [
+        [units.index(part) if name == "unit" else _rounded(part) for name, part in mark._asdict().items()]
+        for mark in marks.marks
+    ]
+    data = {"panels": panels, "units": units, "fields": PlacedMark._fields, "marks": rows}
+    return {**marks._asdict(), **data}
+
+
+def _rounded(part: object) -> object:
+    return float(f"{part:.{_NUM_DIGITS}g}") if isinstance(part, float) else part
 
 
 def _provenance(results: Results, warn: Callable[[str], None]) -> Provenance:

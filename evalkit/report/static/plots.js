@@ -20,7 +20,8 @@
     const title = figure.panels[mark.panel].title;
     const interval = mark.low === null ? "" : ` [${digits(mark.low)}, ${digits(mark.high)}]`;
     const parts = [element("bdi", {}, element("b", {}, figure.series[mark.series][0])), `\n${title ? `${title}, ` : ""}${mark.subject}\n${digits(mark.value)}${interval}`];
-    if (mark.unit) parts.push("\n", element("small", {}, mark.unit));
+    const unit = figure.units[mark.unit];
+    if (unit) parts.push("\n", element("small", {}, unit));
     return parts;
   }
 
@@ -125,6 +126,9 @@
   }
 
   load("data/plots.js").then((figures) => {
-    for (const [name, figure] of Object.entries(figures)) prepare(document.getElementById(name), figure);
+    for (const [name, figure] of Object.entries(figures)) {
+      const marks = figure.marks.map((row) => Object.fromEntries(figure.fields.map((field, place) => [field, row[place]])));
+      prepare(document.getElementById(name), { ...figure, marks });
+    }
   }).catch(complain);
 })();

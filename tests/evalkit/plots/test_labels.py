@@ -1,5 +1,7 @@
 """Names of any kind stand on nothing, a model has one colour in every plot, and eight have lines."""
 
+import dataclasses
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from evalkit_tasks.plots.probes import network_styles
 from tests.support.cells import probe_content, task_content, write_cell_files
+from tests.support.dated import World, dated_results
 from tests.support.figures import Collision, collisions
 from tests.support.stores import Counted, _documents, write_synthetic_store
 from tests.support.toys import BigramModel, corpus_of
@@ -92,8 +95,6 @@ ROWS = {"parameters", "heatmap", "differences", "speed", "probe-heatmap"}
 NUM_SERIES = {**dict.fromkeys(ROWS, 10), "differences": 9, "positions": 7}
 """The model that others are compared with has no number of its own."""
 NETWORKS = {"probe-lengths", "min-layers", "probe-heatmap"}
-UNTESTED = {"cutoffs"}
-"""Its lines are sources."""
 
 
 @pytest.mark.parametrize("write", STORES, ids=lambda write: write.__name__.removeprefix("write_"))
@@ -120,7 +121,25 @@ def test_names_collide_with_nothing_and_colours_are_the_models(
 
 def test_every_plot_is_measured() -> None:
     measured = {name for names in STORES.values() for name in names}
-    assert measured | UNTESTED == set(plots.find_plots().plots)
+    assert measured | {"cutoffs"} == set(plots.find_plots().plots)
+
+
+def test_a_panel_of_cutoffs_has_its_models_colour_and_days_as_far_apart_as_they_are() -> None:
+    world = World(num_months=12, documents_per_month=25, step=0.1, num_panel=3)
+    results = dated_results(world, dt.date(2023, 5, 20), seed=5)
+    rows = [
+        dataclasses.replace(row, label=name, model=name, facts=dataclasses.replace(row.facts, name=name))
+        for row, name in zip(results.configurations, NAMES, strict=False)
+    ]
+    corpora = [corpus for place, corpus in enumerate(results.corpora) if place not in (2, 3)]
+    results = dataclasses.replace(results, configurations=tuple(rows), corpora=tuple(corpora))
+    figure = plots.cutoffs(results)
+    assert isinstance(figure, NotebookFigure) and collisions(figure) == []
+    styles = model_styles(results)
+    by_panel = {axes: mark.color for axes, mark in figure.marks}
+    assert sorted(by_panel.values()) == sorted(styles[name]["color"].lower() for name in NAMES[:4])
+    days = np.diff([mark.x for axes, mark in figure.marks if axes is figure.axes[0]])
+    assert 85 < days.max() < 100 and days.min() > 25  # two months are missing
 
 
 def test_what_collides_is_seen() -> None:

@@ -796,7 +796,8 @@ def test_plots_tell_their_numbers(browser: Browser, page: Page, small: Small) ->
     plot, tip = page.locator("#differences .plot"), page.locator("#tip")
     plot.scroll_into_view_if_needed()
     expect(page.locator("#differences .series button")).to_have_count(len(figure["series"]))
-    mark = next(mark for mark in figure["marks"] if mark["ends"] is not None)
+    marks = [dict(zip(figure["fields"], row, strict=True)) for row in figure["marks"]]
+    mark = next(mark for mark in marks if mark["ends"] is not None)
     name, color = figure["series"][mark["series"]]
     box = plot.locator("svg.marks").bounding_box()
     assert box
