@@ -139,7 +139,7 @@ def test_a_panel_of_cutoffs_has_its_models_colour_and_days_as_far_apart_as_they_
     by_panel = {axes: mark.color for axes, mark in figure.marks}
     assert sorted(by_panel.values()) == sorted(styles[name]["color"].lower() for name in NAMES[:4])
     days = np.diff([mark.x for axes, mark in figure.marks if axes is figure.axes[0]])
-    assert 85 < days.max() < 100 and days.min() > 25  # two months are missing
+    assert days.max() > 85 and days.min() > 20 and np.sort(days)[-2] < 40  # two months are missing
 
 
 def test_what_collides_is_seen() -> None:
