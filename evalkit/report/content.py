@@ -107,6 +107,10 @@ def _write_board(writer: Writer, pages: Pages, losses: Mapping[int, Collection[i
     return front
 
 
+_MARKS_ON_CARD = {"†": "† may have read it in training", "?": "? not known"}
+"""In few words; pages say them in full."""
+
+
 def _card(pages: Pages, front: FrontPage, title: str) -> bytes:
     """The picture of the board as it opens."""
     month = f" of {front.month}" if front.month else ""
@@ -116,14 +120,20 @@ def _card(pages: Pages, front: FrontPage, title: str) -> bytes:
     if (opening := pages.opening) is not None:
         levels = opening.view.levels[HEADLINE]
         rows = [
-            CardRow(rank_text(opening.ranks[index]), pages.row(index).label, levels[index])
+            CardRow(
+                rank_text(opening.ranks[index]) + pages.mark(index, opening.view.corpora),
+                pages.row(index).label,
+                levels[index],
+            )
             for index in opening.order[:MAX_ROWS]
         ]
+    marks = "".join(row.rank for row in rows)
+    meanings = [words for mark, words in _MARKS_ON_CARD.items() if mark in marks]
     return card(
         title,
         f"bits per byte on dated text{month}, lower is better",
         rows,
-        f"{models}, {corpora}, policy {front.policy}",
+        "; ".join([f"{models}, {corpora}, policy {front.policy}", *meanings]),
     )
 
 
