@@ -326,6 +326,11 @@ def _check(fingerprint: Fingerprint) -> None:
         raise FieldError("it is of other texts than those of this version of evalkit")
     if missing := TOLERANCES.keys() - fingerprint.tolerances.keys():
         raise FieldError(f"its tolerances lack {', '.join(sorted(missing))}")
+    for dtype, nats in fingerprint.tolerances.items():
+        if not 0 <= nats < np.inf:
+            raise FieldError(f"its tolerance of {dtype} is {nats:g}, not 0 or more")
+    if not fingerprint.sections:
+        raise FieldError("it has the costs of no section")
     if unknown := {fault.fault for fault in fingerprint.faults} - FAULTS.keys():
         raise FieldError(
             f"it has faults that this version of evalkit does not know: {', '.join(sorted(unknown))}"

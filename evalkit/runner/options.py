@@ -158,9 +158,16 @@ def check_writable(output: Path) -> None:
     """Refuse an output folder that cannot be written, before hours of work find out.
 
     Raises:
-        UsageError: a file cannot be made in it.
+        UsageError: a file cannot be made in it, or its name is no UTF-8, which Parquet's writer needs.
     """
     check_is_local(output, "the output folder")
+    try:
+        str(output.absolute()).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the output folder {output} has a byte in its name that is no UTF-8, so that no Parquet file "
+            "can be written there; give another with --output"
+        ) from error
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):

@@ -12,7 +12,7 @@ from evalkit.analysis.rank_intervals import rank_intervals
 from evalkit.terminal import show
 
 NUM_DOCUMENTS = 50
-NUM_CORPORA = 300
+NUM_CORPORA = 150
 SPREADS = {4: (0.5, 1.0, 2.0, 4.0), 8: (0.5, 1.0, 2.0, 4.0), 16: (1.0, 2.0)}
 """By how many runs there are."""
 POPULATIONS = ("normal", "uniform", "heavy tails", "two groups")
@@ -29,12 +29,12 @@ def true_levels(population: str, num_runs: int, rng: np.random.Generator) -> NDA
     return np.where(rng.random(num_runs) < 0.5, -1.0, 1.0) + 0.1 * rng.standard_normal(num_runs)
 
 
-def coverage(population: str, num_runs: int, spread: float) -> float:
+def coverage(population: str, num_runs: int, spread: float, *, num_corpora: int = NUM_CORPORA) -> float:
     """The share of runs whose true rank is in its interval."""
     rng = np.random.default_rng(0)
     names = [str(place) for place in range(NUM_DOCUMENTS)]
     num_held = 0
-    for _ in range(NUM_CORPORA):
+    for _ in range(num_corpora):
         truth = spread * true_levels(population, num_runs, rng)
         errors = np.sqrt(NUM_DOCUMENTS) * rng.standard_normal((NUM_DOCUMENTS, num_runs))
         documents = truth + errors + 30 * rng.standard_normal((NUM_DOCUMENTS, 1))
@@ -42,7 +42,7 @@ def coverage(population: str, num_runs: int, spread: float) -> float:
         intervals = rank_intervals(rows[:, 0], rows[:, 1:] - rows[:, :1], NUM_DOCUMENTS)
         ranks = truth.argsort().argsort() + 1
         num_held += sum(low <= rank <= high for (low, high), rank in zip(intervals, ranks, strict=True))
-    return num_held / (NUM_CORPORA * num_runs)
+    return num_held / (num_corpora * num_runs)
 
 
 def main() -> None:

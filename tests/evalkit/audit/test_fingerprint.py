@@ -202,6 +202,11 @@ def test_lists_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         (dataclasses.replace(fingerprint, tolerances={"float32": 0.1}), "its tolerances lack 4-bit, 8-bit"),
         (dataclasses.replace(fingerprint, faults=(new_fault,)), "does not know: a new one"),
         (
+            dataclasses.replace(fingerprint, tolerances=fingerprint.tolerances | {"8-bit": -1.0}),
+            "its tolerance of 8-bit is -1, not 0 or more",
+        ),
+        (dataclasses.replace(fingerprint, sections=()), "it has the costs of no section"),
+        (
             dataclasses.replace(fingerprint, probe=Probe(ids=(), nats=()), faults=()),
             "its probe has no tokens",
         ),

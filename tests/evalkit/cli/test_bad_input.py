@@ -137,6 +137,10 @@ def output_is_a_file(folder: Path) -> Request:
     return Request({"--output": folder / "file"}, 2, ("cannot write to the output folder", "--output"))
 
 
+def output_that_is_no_utf8(folder: Path) -> Request:
+    return Request({"--output": folder / "r\udcfa"}, 2, ("is no UTF-8", "--output"))
+
+
 def config_with_an_unknown_key(folder: Path) -> Request:
     Path("evalkit.toml").write_text('[models.mine]\nloader = "hf"\ntarget = "a/b"\nlicence = "MIT"\n')
     return Request({}, 2, ("evalkit.toml, model mine: unknown key 'licence'", "Did you mean license"))
@@ -197,6 +201,7 @@ REQUESTS: dict[str, Callable[[Path], Request]] = {
     "wrong vocabulary": wrong_vocabulary,
     "unwritable output": unwritable_output,
     "output is a file": output_is_a_file,
+    "output is no UTF-8": output_that_is_no_utf8,
     "unknown key": config_with_an_unknown_key,
     "no TOML": config_that_is_no_toml,
     "plug-in": plugin_that_cannot_identify,
