@@ -2,11 +2,10 @@
 
 import itertools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Tick
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -27,11 +26,10 @@ class Collision(NamedTuple):
 def collisions(figure: Figure) -> list[Collision]:
     """Texts on texts, on the marks of data or on their ends, and beyond the figure's edges."""
     settle(figure)
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()
     texts = _texts(figure)
     # Of an annotation, whose own extent has its arrow in it, the text.
-    boxes = [(text, Text.get_window_extent(text, canvas.get_renderer())) for text in texts]
+    boxes = [(text, Text.get_window_extent(text)) for text in texts]
     found = [
         Collision(first.get_text(), second.get_text())
         for (first, box), (second, other_box) in itertools.combinations(boxes, 2)

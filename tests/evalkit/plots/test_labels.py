@@ -42,12 +42,12 @@ NAMES = [
 
 
 def write_months(folder: Path) -> None:
-    write_synthetic_store(folder, num_models=10, num_corpora=6, num_documents=12, names=NAMES)
+    write_synthetic_store(folder, num_models=10, num_corpora=6, num_documents=6, names=NAMES)
 
 
 def write_tokens(folder: Path) -> None:
     corpus = corpus_of(
-        [document.text * 3 for document in _documents(5, 6, source="toy")], "long", date="2026-03-02"
+        [document.text * 3 for document in _documents(5, 4, source="toy")], "long", date="2026-03-02"
     )
     models = [
         Counted(name, "the of and text 12\n" * (place + 1), 1 + place % 3, released="2025-12-31")
@@ -68,7 +68,7 @@ def write_training(folder: Path) -> None:
     lengths = np.arange(100, 900, 80)
     corpus = corpus_of_lengths(lengths)
     for place, name in enumerate(NAMES):
-        for step in (1, 4, 16):
+        for step in (1, 16):
             bits = lengths * (1.0 + step**-0.5 + 0.003 * place)
             write_checkpoint(folder, name.replace("/", ":").replace("\n", " "), step, corpus, bits)
 
