@@ -27,6 +27,7 @@ from evalkit.corpora.store import (
     store_folder,
     verify_corpus,
 )
+from evalkit.corpora.tables import document_columns, document_of, document_row, documents_of
 from evalkit.dates import utc_date
 from evalkit.errors import CorpusError, UsageError
 from evalkit.files import TEMPORARY_SUFFIX, strict_json
@@ -542,3 +543,17 @@ def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(CorpusError, match=r"corpus sample: .*file/sample cannot be written: Not a directory"):
         save_corpus(corpus_of("a"), tmp_path / "file")
+
+
+def test_documents_of_a_table_are_those_that_its_rows_make() -> None:
+    """Of several pieces, of a slice, with null, with letters of several bytes, and with choices."""
+    documents = [
+        make_document("a text", source="s", title="ein Titel", published_at="2026-10-01"),
+        make_document("文字 é", source="s", url="https://a.b/c", license="CC0-1.0"),
+        make_document("", source="s", id="empty"),
+        make_document("b", source="é", context="which?", choices=["a", "b"]),
+    ]
+    schema = pa.schema(document_columns())
+    table = pa.Table.from_pylist([document_row(document) for document in documents], schema=schema)
+    for part in (table, table.slice(1, 2), pa.concat_tables([table.slice(3), table.slice(0, 1)]), table[:0]):
+        assert documents_of(part) == [document_of(row) for row in part.to_pylist()]
