@@ -109,20 +109,14 @@ class Leaderboard:
 
     @property
     def default(self) -> Choice:
-        """What the page shows first, under the default policy: the newest month with several corpora.
-
-        Where most months have a single one (a source that comes once a month, corpora put together by hand),
-        months are no windows, and it is all of them.
-        """
+        """What the page shows first: of the default policy, the month that `opening_month` finds, or all."""
         policy = self.results.policies[0]
-        num_corpora = {
-            choice.month: len(view.corpora)
+        sources_by_month = {
+            choice.month: [self.sources[corpus] for corpus in view.corpora]
             for choice, view in self.views.items()
-            if choice[:2] == (policy, None) and choice.month not in (None, UNDATED)
+            if choice[:2] == (policy, None) and choice.month is not None and choice.month != UNDATED
         }
-        windows = [month for month, number in num_corpora.items() if month is not None and number > 1]
-        is_by_window = len(num_corpora) > 1 and 2 * len(windows) >= len(num_corpora)
-        return Choice(policy, None, max(windows) if is_by_window else None)
+        return Choice(policy, None, opening_month(sources_by_month))
 
     def counted(self, choice: Choice) -> Counted | None:
         """The corpora that are counted of a choice, unless a reader asks for all; None: it has no corpora."""
@@ -167,6 +161,25 @@ def newer_corpora(corpora: Sequence[int], dates: Dates, cutoffs: Sequence[Cutoff
     """Those of the corpora that are newer than every model with one of these cutoffs."""
     latest = latest_day(cutoffs)
     return tuple(corpus for corpus in corpora if is_newer_than(dates.earliest[corpus], latest))
+
+
+def opening_month(sources_by_month: Mapping[str, Sequence[str]]) -> str | None:
+    """The month that a board opens with: the newest of which at least half of the sources have a corpus.
+
+    A month in which most sources failed, or have not been crawled yet, does not stand for the board.
+
+    Args:
+        sources_by_month: of each month the sources of its corpora; one with two windows stands there twice.
+
+    Returns:
+        None where most months have a single corpus (a source that comes once a month, corpora put together
+        by hand): there months are no windows.
+    """
+    num_windows = sum(len(sources) > 1 for sources in sources_by_month.values())
+    if len(sources_by_month) < 2 or 2 * num_windows < len(sources_by_month):
+        return None
+    num_sources = {month: len(set(sources)) for month, sources in sources_by_month.items()}
+    return max(month for month, number in num_sources.items() if 2 * number >= max(num_sources.values()))
 
 
 def compute(results: Results, sources: Sequence[str], dates: Dates | None = None) -> Leaderboard:

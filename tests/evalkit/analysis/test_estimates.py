@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evalkit.analysis.estimates import DocumentBits, levels, macro_interval, sums_together
-from evalkit.analysis.rankings import compute
+from evalkit.analysis.rankings import compute, opening_month
 from evalkit.analysis.results import read_results
 from evalkit.cells.reading import read_corpus_cell
 from evalkit.runner.corpora import run
@@ -88,3 +88,22 @@ def test_corpora_are_drawn_independently_and_models_together() -> None:
     single = levels("macro", [first], [0])[0]
     assert both.half_width is not None and single.half_width is not None
     assert both.half_width / single.half_width == pytest.approx(2**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (["news news", "news news", "news"], "2026-03"),  # half-months: the newest is half over
+        (["news law arxiv", "news law arxiv", "law"], "2026-02"),  # two sources failed
+        (["news law arxiv", "news law arxiv", "law news"], "2026-03"),
+        (["news", "news", "news"], None),
+        (["news law", "law", "news", "law"], None),
+        (["news law"], None),
+        ([], None),
+    ],
+)
+def test_a_board_opens_with_the_newest_month_of_most_sources(
+    sources: list[str], expected: str | None
+) -> None:
+    by_month = {f"2026-{number:02}": names.split() for number, names in enumerate(sources, 1)}
+    assert opening_month(by_month) == expected
