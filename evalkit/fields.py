@@ -336,7 +336,7 @@ def _quick_value(hint: _Hint) -> Callable[[Any], object]:
         return functools.partial(_read_any, readers, type(None) in arguments)
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return functools.partial(_read_list, _quick_value(arguments[0]))
-    if origin is not None and origin is not tuple and issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return functools.partial(_read_mapping, _quick_value(arguments[1]))
     if dataclasses.is_dataclass(hint):
         cls: _Hint = hint

@@ -59,7 +59,7 @@ def test_paid_bytes_cost_what_paid_tokens_do(tokens: list[tuple[int | None, int]
 def test_a_passage_that_is_paid_for_in_part_is_nobodys_cheapest() -> None:
     costs = np.ones((400, 2))
     costs[300, 0] = NAN
-    windows = cut(3, b"a" * 400, costs)
+    windows = cut(3, b"a" * 400, [costs[:, 0], costs[:, 1]])
     assert windows.starts.tolist() == [0, 80, 160]
     assert windows.bits[:, 1].tolist() == [240, 240, 240]
     assert windows.bits[0].tolist() == [240, 240] and np.isnan(windows.bits[1:, 0]).all()

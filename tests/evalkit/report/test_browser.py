@@ -370,7 +370,8 @@ def test_any_sources_together_have_the_numbers_of_their_corpora(page: Page, smal
     page.get_by_label("en", exact=True).check()
     expect(page.locator("#leaderboard thead .corpus")).to_have_text([re.compile("free-2026-10")])
     page.get_by_role("button", name="Reset").click()
-    assert "#" not in page.url and not page.locator("[name=source]:checked, [name=language]:checked").count()
+    page.wait_for_function("!location.href.includes('#')")
+    assert not page.locator("[name=source]:checked, [name=language]:checked").count()
 
 
 def test_compressors_do_not_set_the_axis_of_the_dots(page: Page, tmp_path: Path) -> None:
