@@ -1,6 +1,6 @@
 """A completions server on this machine, in the manner of vLLM or SGLang, and what may be wrong with one.
 
-The costs are those of the checkpoint of llama-nano, computed by transformers itself from one forward pass
+The costs are those of a small Llama of bytes, computed by transformers itself from one forward pass
 over the whole prompt. The format is that of vLLM's ``entrypoints/openai/completion/serving.py`` and of
 SGLang's ``entrypoints/openai/serving_completions.py``, as of October 2026.
 """
@@ -9,17 +9,15 @@ import functools
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-import evalkit
+from tests.support.byte_llama import byte_llama
 from tests.support.hub_server import HubHandler, HubServer
 
-NANO = Path(evalkit.__file__).parent / "embedded" / "llama-nano"
-MODEL = "tiny/llama-nano"
+MODEL = "tiny/byte-llama"
 CONTEXT_LENGTH = 514
 """So that evalkit reads 512 positions, as the checkpoint itself does."""
 
@@ -57,7 +55,7 @@ def _network() -> Any:
     import torch
     import transformers
 
-    return transformers.AutoModelForCausalLM.from_pretrained(NANO, dtype=torch.float32).eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(byte_llama(), dtype=torch.float32).eval()
 
 
 def next_logprobs(ids: Sequence[int]) -> NDArray[np.float64]:
@@ -76,7 +74,7 @@ def token_text(token: int) -> str:
 
 
 class CompletionsServer(HubServer):
-    """Serves llama-nano on a port of its own."""
+    """Serves the Llama of bytes on a port of its own."""
 
     def __init__(self, manner: Manner = Manner()) -> None:  # noqa: B008  a constant
         super().__init__(_Handler)
@@ -95,7 +93,7 @@ class CompletionsServer(HubServer):
 
     @property
     def spec(self) -> str:
-        return f"openai:{self.url}/v1?tokenizer={NANO}#{MODEL}"
+        return f"openai:{self.url}/v1?tokenizer={byte_llama()}#{MODEL}"
 
     def count(self, body: dict[str, Any]) -> int:
         """Write a request down; how many there were."""
@@ -233,7 +231,7 @@ class LlamaCppManner(NamedTuple):
 
 
 class LlamaCppServer(CompletionsServer):
-    """Serves llama-nano as llama.cpp's server does, as of October 2026: ``tools/server/README.md``."""
+    """Serves it as llama.cpp's server does, as of October 2026: ``tools/server/README.md``."""
 
     def __init__(self, manner: LlamaCppManner = LlamaCppManner()) -> None:  # noqa: B008  a constant
         super().__init__()

@@ -24,15 +24,14 @@ from evalkit.files import atomic_write
 from evalkit.models.catalog import load_catalog, resolve_spec
 from evalkit.models.gguf.dequantise import read_tensor
 from evalkit.models.gguf.parts import names_of_parts, read_parts
+from evalkit.models.gguf.vocabulary import add_vocabulary
 from evalkit.models.rwkv7.checkpoint import read_tensors
-from evalkit.models.rwkv7.tokenizer import WORLD_VOCAB_SIZE, world_token_bytes
 from evalkit.terminal import show
 
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType, GGUFWriter
 
 _UNTOUCHED = re.compile(r"conv1d|shortconv\.conv|lerp|ssm_a|rope_f")
-_CONTROL, _NORMAL, _UNUSED = 3, 1, 5
 Named = tuple[str, NDArray[np.float32]]
 
 
@@ -112,25 +111,8 @@ def _write_rwkv7(source: str, kind: "GGMLQuantizationType", target: Path) -> Non
     for key, size in sizes.items():
         writer.add_uint32(f"rwkv7.{key}", size)
     writer.add_float32("rwkv7.attention.layer_norm_epsilon", 1e-5)
-    tokens, types = _vocabulary(vocab_size)
-    writer.add_tokenizer_model("rwkv")
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
+    add_vocabulary(writer, entry, path, vocab_size)
     _write(writer, _llama_cpp_tensors(official, num_layers), kind)
-
-
-def _vocabulary(vocab_size: int) -> tuple[list[str], list[int]]:
-    """Texts and types of all tokens, World's or bytes', as llama.cpp's converter writes them."""
-    if vocab_size == WORLD_VOCAB_SIZE:
-        of_world = world_token_bytes()
-        tokens = ["<s>", *(repr(of_world[index])[2:-1] for index in range(1, len(of_world) + 1))]
-        types = [_CONTROL, *[_NORMAL] * len(of_world)]
-    else:
-        tokens = [repr(bytes([byte]))[2:-1] for byte in range(256)]
-        types = [_NORMAL] * 256
-    num_unused = vocab_size - len(tokens)
-    tokens += [f"[PAD{len(tokens) + index}]" for index in range(num_unused)]
-    return tokens, types + [_UNUSED] * num_unused
 
 
 def _llama_cpp_tensors(official: dict[str, NDArray[np.float32]], num_layers: int) -> Iterator[Named]:

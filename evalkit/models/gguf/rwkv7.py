@@ -9,7 +9,8 @@ from torch import Tensor
 from evalkit.errors import ModelError
 from evalkit.models.gguf.dequantise import read_tensor
 from evalkit.models.gguf.header import Header
-from evalkit.models.gguf.tokenizer import CONTROL, UNUSED, token_types
+from evalkit.models.gguf.tokenizer import CONTROL, UNUSED, read_tokenizer, token_types
+from evalkit.models.hf.prefixes import tokenizer_start
 from evalkit.models.rwkv7.checkpoint import build_network, network_shape
 from evalkit.models.rwkv7.layouts import official_layout
 from evalkit.models.rwkv7.network import GROUP_NORM_EPS, RWKV7
@@ -20,6 +21,7 @@ from evalkit.models.rwkv7.tokenizer import (
     decode_world,
     encode_bytes,
     encode_world,
+    tokenizer_of_transformers,
     world_token_bytes,
 )
 
@@ -89,14 +91,14 @@ def load_network(header: Header, *, dtype: torch.dtype, device: torch.device) ->
 
 
 def read_vocabulary(header: Header, vocab_size: int) -> RWKVTokenizer:
-    """World or bytes, whichever the file's tokens are, one by one.
+    """World or bytes, whichever the file's tokens are, one by one; or what other models of GGUF have.
 
     Raises:
-        ModelError: they are neither.
+        ModelError: they are none of these.
     """
-    kind = header.text("tokenizer.ggml.model")
-    if kind != "rwkv":
-        raise ModelError(f"{header.path}: evalkit reads RWKV-7 with a vocabulary of kind rwkv, not {kind!r}")
+    if header.text("tokenizer.ggml.model") != "rwkv":
+        tokenizer = read_tokenizer(header)
+        return tokenizer_of_transformers(tokenizer, tokenizer_start(tokenizer), vocab_size, str(header.path))
     texts = header.strings("tokenizer.ggml.tokens")
     types = token_types(header, len(texts))
     tokens = {
@@ -112,7 +114,7 @@ def read_vocabulary(header: Header, vocab_size: int) -> RWKVTokenizer:
         return RWKVTokenizer("rwkv-world-20230424", encode_world, decode_world, (0,))
     raise ModelError(
         f"{header.path}: its {len(tokens)} tokens are neither RWKV World's nor bytes; evalkit reads no other "
-        "vocabulary of RWKV-7 from GGUF"
+        "vocabulary of kind rwkv"
     )
 
 

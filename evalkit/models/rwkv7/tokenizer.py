@@ -14,13 +14,16 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from evalkit.errors import LossyTextError, ModelError, first_line
-from evalkit.models.document_start import default_prefix
+from evalkit.models.document_start import TokenizerStart, default_prefix
 from evalkit.models.protocol import Encoding
+
+if TYPE_CHECKING:
+    import transformers
 
 WORLD_VOCAB_SIZE = 65536
 
@@ -96,17 +99,28 @@ def tokenizer_of_files(folder: Path, vocab_size: int, name: str) -> RWKVTokenize
         ModelError: it cannot be read, or has more tokens than the model has rows.
     """
     from evalkit.models.hf.prefixes import tokenizer_start
-    from evalkit.models.hf.token_bytes import TokenBytes
     from evalkit.models.hf.tokenizer_files import read_tokenizer
 
     tokenizer = read_tokenizer(folder, name, trust_remote_code=False)
+    return tokenizer_of_transformers(tokenizer, tokenizer_start(tokenizer, folder), vocab_size, name)
+
+
+def tokenizer_of_transformers(
+    tokenizer: "transformers.PreTrainedTokenizerBase", start: TokenizerStart, vocab_size: int, name: str
+) -> RWKVTokenizer:
+    """A tokenizer of transformers for a model of ``vocab_size`` rows; ``start`` is what it says of itself.
+
+    Raises:
+        ModelError: it has more tokens than the model has rows; the message starts with ``name``.
+    """
+    from evalkit.models.hf.token_bytes import TokenBytes
+
     token_bytes = TokenBytes(tokenizer, name)
     if token_bytes.num_ids > vocab_size:
         raise ModelError(
             f"{name}: wrong vocabulary: the tokenizer has ids up to {token_bytes.num_ids - 1}, "
             f"the model {vocab_size} rows"
         )
-    start = tokenizer_start(tokenizer, folder)
     return RWKVTokenizer(
         "tokenizer.json",
         token_bytes.encode,

@@ -20,6 +20,7 @@ from evalkit.scoring.documents import score_documents
 from evalkit.scoring.encoding import encode_document
 from evalkit.scoring.policy import windows
 from tests.support import gguf_files
+from tests.support.byte_llama import byte_llama
 from tests.support.completions_server import CompletionsServer
 from tests.support.hub_server import serving
 from tests.support.llamacpp_server import llamacpp_server
@@ -123,7 +124,7 @@ def test_a_file_costs_the_same_by_every_loader(tmp_path: Path) -> None:
 
 def test_a_served_checkpoint_costs_what_it_costs_here() -> None:
     with serving(CompletionsServer()) as server:
-        assert bits_of(server.spec) == pytest.approx(bits_of("llama-nano"), rel=1e-5)
+        assert bits_of(server.spec) == pytest.approx(bits_of(f"hf:{byte_llama()}"), rel=1e-5)
 
 
 def test_rwkv7_costs_the_same_from_a_gguf_file(tmp_path: Path) -> None:

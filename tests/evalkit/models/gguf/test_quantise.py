@@ -1,19 +1,26 @@
 """Making quantised files: what is in them, against the tests' own writer of the same formats."""
 
+import json
 import sys
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
+from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
 
 from evalkit.errors import ModelError, UsageError
 from evalkit.models.catalog import load_catalog
 from evalkit.models.gguf.header import read_header
 from evalkit.models.gguf.quantise import main, quantise
+from evalkit.models.loading import load_model
 from evalkit.models.rwkv7.checkpoint import read_tensors
+from evalkit.models.rwkv7.model import RWKV7Model
 from tests.support.gguf_files import random_model, write_parts, write_rwkv7
-from tests.support.rwkv7_files import save_official
+from tests.support.rwkv7_files import random_tensors, save_official
 
 KIND = gguf.GGMLQuantizationType.Q4_1
 
@@ -65,6 +72,41 @@ def test_an_rwkv7_checkpoint_is_written_as_llama_cpps_converter_writes_it(
     assert set(ours) - set(theirs) == {"general.name"}
     for key, value in theirs.items():
         np.testing.assert_array_equal(np.asarray(ours[key]), np.asarray(value), err_msg=key)
+
+
+def test_a_vocabulary_of_its_own_comes_along(tmp_path: Path) -> None:
+    """Until now a checkpoint with a tokenizer.json was written with the tokens of bytes."""
+    texts = ["the cat sat on the mat, naïve\n"] * 9
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(texts, BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False))
+    tokenizer.add_special_tokens([AddedToken("<|start|>", special=True)])
+    num_tokens = tokenizer.get_vocab_size()
+    tensors = random_tensors(vocab_size=num_tokens + 4, num_channels=64, num_layers=2)
+    save_file(tensors, tmp_path / "model.safetensors")
+    packaged = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|start|>", eos_token="<|start|>"
+    )
+    packaged.save_pretrained(tmp_path)
+    spec = f"rwkv7:{tmp_path / 'model.safetensors'}"
+    quantise(spec, "F16", tmp_path / "ours.gguf")
+    loaded = [load_model(name, device="cpu") for name in (spec, f"gguf:{tmp_path / 'ours.gguf'}")]
+    assert all(isinstance(model, RWKV7Model) for model in loaded)
+    assert loaded[0].prefix == loaded[1].prefix == (num_tokens - 1,)
+    for text in (texts[0], "", "\0 <|start|>  Ωé"):
+        original, written = (model.encode(text) for model in loaded)
+        np.testing.assert_array_equal(written.ids, original.ids)
+        np.testing.assert_array_equal(written.ends, original.ends)
+    ids = loaded[0].encode(texts[0]).ids.tolist()
+    assert len(ids) < 20
+    np.testing.assert_allclose(*(model.nats([ids])[0] for model in loaded), atol=0.02)
+    settings = json.loads((tmp_path / "tokenizer.json").read_text())
+    settings["pre_tokenizer"]["use_regex"] = False
+    (tmp_path / "tokenizer.json").write_text(json.dumps(settings))
+    with pytest.raises(UsageError, match=r"tokenizer.json is not GPT-2's way to cut a text"):
+        quantise(spec, "F16", tmp_path / "other.gguf")
 
 
 def test_what_cannot_be_quantised_is_refused(tmp_path: Path) -> None:

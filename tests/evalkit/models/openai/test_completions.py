@@ -18,7 +18,8 @@ from evalkit.errors import EvalkitError, ModelError, UsageError
 from evalkit.models.loading import load_model, locate_models
 from evalkit.models.protocol import LoadOptions, TokenModel
 from evalkit.scoring.documents import score_documents
-from tests.support.completions_server import MODEL, NANO, CompletionsServer, Costs, Manner
+from tests.support.byte_llama import byte_llama
+from tests.support.completions_server import MODEL, CompletionsServer, Costs, Manner
 from tests.support.hub_server import serving
 
 TEXTS = ("The harbour opened at ten.\n" * 40, "naïve 漢字 🙂 <|start|>", "x")
@@ -50,7 +51,7 @@ def bits(model: TokenModel, policy: str = "document") -> list[float]:
 def test_scores_are_those_of_the_model_itself(owner: str) -> None:
     """Also of documents longer than the context, which are cut by the policy as ever."""
     with serving(CompletionsServer(Manner(owner=owner, context_length=302))) as server:
-        served, local = load(server.spec), load("llama-nano", max_context=300)
+        served, local = load(server.spec), load(f"hf:{byte_llama()}", max_context=300)
         assert served.context_limit == 300
         for policy in ("document", "uncheatable", "lm-eval"):
             expected = bits(local, policy)
@@ -72,13 +73,13 @@ def test_what_a_cell_says(tmp_path: Path) -> None:
     assert identity.context_limit == 512
     assert {"server": "vllm 0.11.0", "target": MODEL}.items() <= identity.details.items()
     assert "127.0.0.1" not in json.dumps(dataclasses.asdict(loaded), default=str)
-    assert loaded.details["probe_nats"] == pytest.approx(334.438, abs=0.01)
+    assert loaded.details["probe_nats"] == pytest.approx(1199.361, abs=0.01)
     assert moved.config_sha256 != identity.config_sha256  # another server may have other weights
 
 
 def test_a_model_that_is_not_named_is_the_only_one() -> None:
     with serving(CompletionsServer()) as server:
-        unnamed = f"openai:{server.url}/v1?tokenizer={NANO}"
+        unnamed = f"openai:{server.url}/v1?tokenizer={byte_llama()}"
         assert locate_models([unnamed], LoadOptions())[0].identity.name == f"openai:{MODEL}"
         with pytest.raises(UsageError, match=rf"unknown model 'llama'.*has: {MODEL}"):
             locate_models([f"{unnamed}#llama"], LoadOptions())
@@ -282,7 +283,7 @@ def test_a_server_that_knows_no_extensions_is_asked_without() -> None:
     refused = ("return_token_ids", "return_tokens_as_token_ids", "add_special_tokens")
     with serving(CompletionsServer(Manner(owner="proxy", unknown_fields=refused))) as server:
         served = load(server.spec)
-        assert bits(served) == pytest.approx(bits(load("llama-nano", max_context=512)), rel=1e-6)
+        assert bits(served) == pytest.approx(bits(load(f"hf:{byte_llama()}", max_context=512)), rel=1e-6)
         assert not set(refused) & server.bodies[-1].keys()
 
 
@@ -299,7 +300,9 @@ def test_the_key_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_pa
         # A file that lies in the working folder names a server, and gets no key.
         catalog = tmp_path / "evalkit.toml"
         target = f"{server.url}/v1#{MODEL}"
-        catalog.write_text(f'[models.mine]\nloader = "openai"\ntarget = "{target}"\ntokenizer = "{NANO}"\n')
+        catalog.write_text(
+            f'[models.mine]\nloader = "openai"\ntarget = "{target}"\ntokenizer = "{byte_llama()}"\n'
+        )
         with pytest.raises(ModelError, match="HTTP 401: Unauthorized: None"):
             locate_models(["mine"], LoadOptions(), config_path=catalog)
         for key in ("two words", "line\n", "schlüssel"):
@@ -312,9 +315,8 @@ def test_the_key_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_catalog_names_a_server(tmp_path: Path) -> None:
     with serving(CompletionsServer()) as server:
         catalog = tmp_path / "evalkit.toml"
-        table = (
-            f'[models.mine]\nloader = "openai"\ntarget = "{server.url}/v1#{MODEL}"\ntokenizer = "{NANO}"\n'
-        )
+        table = f'[models.mine]\nloader = "openai"\ntarget = "{server.url}/v1#{MODEL}"\n'
+        table += f'tokenizer = "{byte_llama()}"\n'
         catalog.write_text(f'{table}knowledge_cutoff = "2025-01"\nprefix = "none"\n')
         [located] = locate_models(["mine"], LoadOptions(), config_path=catalog)
         assert (located.identity.name, located.identity.prefix) == ("mine", "none")

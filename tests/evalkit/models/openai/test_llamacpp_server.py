@@ -13,7 +13,8 @@ from evalkit.errors import ModelError
 from evalkit.models.loading import load_model, locate_models
 from evalkit.models.protocol import LoadOptions, TokenModel
 from evalkit.scoring.documents import score_documents
-from tests.support.completions_server import NANO, LlamaCppManner, LlamaCppServer
+from tests.support.byte_llama import byte_llama
+from tests.support.completions_server import LlamaCppManner, LlamaCppServer
 from tests.support.gguf_files import random_model
 from tests.support.hub_server import serving
 from tests.support.llamacpp_server import llamacpp_server
@@ -72,7 +73,7 @@ def test_what_a_cell_says(url: str) -> None:
 
 def test_no_other_tokenizer(url: str) -> None:
     with pytest.raises(ModelError, match="cuts texts itself; leave the tokenizer out"):
-        load(f"openai:{url}/v1?tokenizer={NANO}")
+        load(f"openai:{url}/v1?tokenizer={byte_llama()}")
 
 
 def test_a_request_for_each_token_and_as_many_at_a_time_as_slots() -> None:
@@ -85,7 +86,7 @@ def test_a_request_for_each_token_and_as_many_at_a_time_as_slots() -> None:
         assert len(server.bodies) - num_asked == 6 + 2
         assert {body["id_slot"] for body in server.bodies} == {0, 1}
         assert server.most_at_once <= 2
-        local = load("llama-nano")
+        local = load(f"hf:{byte_llama()}")
         for cost, own in zip(costs, local.nats([[97], [98, 99], [100], [0xC3, 0xA9]]), strict=True):
             np.testing.assert_allclose(cost, own, atol=1e-4)
 

@@ -11,7 +11,7 @@ from transformers.cli.serve import Serve
 
 from evalkit.errors import ModelError
 from evalkit.models.loading import load_model
-from tests.support.completions_server import NANO
+from tests.support.byte_llama import byte_llama
 
 
 class _ServeOnSocket(Serve):
@@ -27,7 +27,7 @@ class _ServeOnSocket(Serve):
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", tmp_path)  # lists what is there
-    server = _ServeOnSocket(str(NANO), non_blocking=True, device="cpu")
+    server = _ServeOnSocket(str(byte_llama()), non_blocking=True, device="cpu")
     try:
         yield f"http://127.0.0.1:{server.socket.getsockname()[1]}/v1"
     finally:
@@ -41,4 +41,4 @@ def test_it_takes_no_ids_and_tells_no_costs(url: str) -> None:
     with pytest.raises(
         ModelError, match=r"takes no prompt of token ids .* HTTP 400: prompt must be a string"
     ):
-        load_model(f"openai:{url}?tokenizer={NANO}#{NANO}", max_context=100)
+        load_model(f"openai:{url}?tokenizer={byte_llama()}#{byte_llama()}", max_context=100)
