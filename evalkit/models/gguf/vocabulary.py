@@ -47,17 +47,17 @@ def _add_built_in(writer: "GGUFWriter", vocab_size: int) -> None:
 
 def _add_bpe(writer: "GGUFWriter", path: Path, vocab_size: int) -> None:
     """BPE over bytes that cuts texts as GPT-2 does, from a ``tokenizer.json``."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    cut, model = content["pre_tokenizer"] or {}, content["model"]
+    tokenizer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    cut, model = tokenizer["pre_tokenizer"] or {}, tokenizer["model"]
     cuts_as_gpt2 = cut.get("type") == "ByteLevel" and cut.get("use_regex", True)
-    is_plain = not (cut.get("add_prefix_space") or content["normalizer"] or model.get("ignore_merges"))
+    is_plain = not (cut.get("add_prefix_space") or tokenizer["normalizer"] or model.get("ignore_merges"))
     if model["type"] != "BPE" or not (cuts_as_gpt2 and is_plain):
         raise UsageError(
             f"{path} is not GPT-2's way to cut a text; only that, RWKV World and bytes are written for RWKV-7"
         )
     texts: dict[int, str] = {index: text for text, index in model["vocab"].items()}
     kinds = dict.fromkeys(texts, NORMAL)
-    for token in content["added_tokens"]:
+    for token in tokenizer["added_tokens"]:
         texts[token["id"]] = token["content"]
         kinds[token["id"]] = CONTROL if token["special"] else USER_DEFINED
     num_tokens = max(texts) + 1

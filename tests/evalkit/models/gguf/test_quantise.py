@@ -81,7 +81,9 @@ def test_a_vocabulary_of_its_own_comes_along(tmp_path: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator(texts, BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False))
+    tokenizer.train_from_iterator(
+        texts, BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False)
+    )
     tokenizer.add_special_tokens([AddedToken("<|start|>", special=True)])
     num_tokens = tokenizer.get_vocab_size()
     tensors = random_tensors(vocab_size=num_tokens + 4, num_channels=64, num_layers=2)
