@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.corpora.collection import download_corpora, push_corpora, read_collection
-from evalkit.corpora.document import Corpus
+from evalkit.corpora.document import Corpus, Manifest
 from evalkit.corpora.folder import MANIFEST_FILE, read_manifest_file
 from evalkit.corpora.gates import PROFILE_FILE
 from evalkit.corpora.published import dataset_corpus, read_dataset
@@ -128,9 +128,7 @@ def _stored_from(
 ) -> Corpus | None:
     """The corpus of a downloaded folder, stored as far as its texts are there; None: no text is."""
     dataset = read_dataset(folder)
-    published, problems = read_manifest_file(config.corpora_folder / name)
-    if published is None or problems:
-        raise CorpusError(f"{config.corpora_folder / name / MANIFEST_FILE}: {problems[0]}")
+    published = _published(config, name)
     if (dataset.manifest.name, dataset.manifest.sha256) != (name, published.sha256):
         raise CorpusError(
             f"{origin} is {dataset.manifest.name} {dataset.manifest.sha256[:16]}, not the corpus that was "
@@ -150,6 +148,15 @@ def _stored_from(
     return corpus
 
 
+def _published(config: LeaderboardConfig, name: str) -> Manifest:
+    """The manifest by which a corpus was published."""
+    folder = config.corpora_folder / name
+    manifest, problems = read_manifest_file(folder)
+    if manifest is None or problems:
+        raise CorpusError(f"{folder / MANIFEST_FILE}: {problems[0]}")
+    return manifest
+
+
 def _is_pushed(config: LeaderboardConfig, name: str) -> bool:
     path = config.corpora_folder / name / RECORD_FILE
     try:
@@ -166,9 +173,7 @@ def _loaded(config: LeaderboardConfig, names: Sequence[str], problems: list[str]
     for name in names:
         try:
             corpus = load_corpus(name)
-            published, faults = read_manifest_file(config.corpora_folder / name)
-            if published is None or faults:
-                raise CorpusError(f"{config.corpora_folder / name / MANIFEST_FILE}: {faults[0]}")
+            published = _published(config, name)
             if corpus.sha256 != published.sha256:
                 raise CorpusError(
                     f"{store_folder() / name} holds other documents ({corpus.sha256[:16]}) than were "
