@@ -22,12 +22,12 @@ def add_vocabulary(writer: "GGUFWriter", entry: "CatalogEntry", path: Path, voca
         ModelError: its tokenizer cannot be read.
         UsageError: its tokenizer is none that GGUF has a name for here.
     """
+    tokenizer_of(entry, path, vocab_size)  # what evalkit does not read is not written
     if entry.tokenizer:
         _add_bpe(writer, tokenizer_place(entry.tokenizer, entry.name).folder / "tokenizer.json", vocab_size)
     elif is_built_in(vocab_size):
         _add_built_in(writer, vocab_size)
     else:
-        tokenizer_of(entry, path, vocab_size)  # what evalkit does not read is not written
         folder = path if path.is_dir() else path.parent
         _add_bpe(writer, folder / "tokenizer.json", vocab_size)
 
@@ -48,16 +48,16 @@ def _add_built_in(writer: "GGUFWriter", vocab_size: int) -> None:
 def _add_bpe(writer: "GGUFWriter", path: Path, vocab_size: int) -> None:
     """BPE over bytes that cuts texts as GPT-2 does, from a ``tokenizer.json``."""
     tokenizer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    cut, model = tokenizer["pre_tokenizer"] or {}, tokenizer["model"]
+    cut, model = tokenizer.get("pre_tokenizer") or {}, tokenizer["model"]
     cuts_as_gpt2 = cut.get("type") == "ByteLevel" and cut.get("use_regex", True)
-    is_plain = not (cut.get("add_prefix_space") or tokenizer["normalizer"] or model.get("ignore_merges"))
-    if model["type"] != "BPE" or not (cuts_as_gpt2 and is_plain):
+    is_plain = not (cut.get("add_prefix_space") or tokenizer.get("normalizer") or model.get("ignore_merges"))
+    if model.get("type", "BPE") != "BPE" or not (cuts_as_gpt2 and is_plain):
         raise UsageError(
             f"{path} is not GPT-2's way to cut a text; only that, RWKV World and bytes are written for RWKV-7"
         )
     texts: dict[int, str] = {index: text for text, index in model["vocab"].items()}
     kinds = dict.fromkeys(texts, NORMAL)
-    for token in tokenizer["added_tokens"]:
+    for token in tokenizer.get("added_tokens", ()):
         texts[token["id"]] = token["content"]
         kinds[token["id"]] = CONTROL if token["special"] else USER_DEFINED
     num_tokens = max(texts) + 1
