@@ -16,8 +16,6 @@ from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 WINDOWS = ("half-month", "month")
 _MAX_DELAY_DAYS = 366
-DEFAULT_TOKEN_BITS_WINDOWS = 6
-"""A quarter of a year in half-months."""
 _KEYS = {
     "title": str,
     "address": str,
@@ -72,7 +70,7 @@ class LeaderboardConfig:
     policies: tuple[str, ...]
     token_bits: bool
     token_bits_windows: int
-    """How many of a source's newest windows keep the bits of tokens; 0: all do."""
+    """How many of a source's newest windows keep the bits of tokens; 0, as by default: all do."""
     window: str
     """``half-month`` or ``month``."""
     delay_days: int
@@ -129,7 +127,7 @@ def read_config(path: Path) -> LeaderboardConfig:
         results=path.parent / content.get("results", "results"),
         policies=_strings(content, "policies", str(path)) or (DEFAULT_POLICY,),
         token_bits=content.get("token_bits", True),
-        token_bits_windows=content.get("token_bits_windows", DEFAULT_TOKEN_BITS_WINDOWS),
+        token_bits_windows=content.get("token_bits_windows", 0),
         window=content.get("window", WINDOWS[0]),
         delay_days=content.get("delay_days", 2),
         models=_strings(models, "always", f"{path}, models"),

@@ -30,7 +30,8 @@ from evalkit.models.targets import expand_spec
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow, SourceConfig
 from evalkit.spreadsheets import spreadsheet_rows
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+"""In the name of a window's corpus: its first."""
 _DOCUMENT_FIELDS = (
     "id",
     "url",
@@ -246,11 +247,11 @@ def _document_row(document: Document) -> dict[str, str | int | None]:
 
 def _older_corpora(name: str, tell: Callable[[str], None]) -> list[Corpus]:
     """The store's corpora that are called alike but for an earlier day, whole or in part, oldest first."""
-    day = _DAY.search(name)
+    day = DAY.search(name)
     if day is None:
         return []
     pattern = re.compile(
-        re.escape(name[: day.start()]) + _DAY.pattern + re.escape(name[day.end() :]) + "(-partial)?"
+        re.escape(name[: day.start()]) + DAY.pattern + re.escape(name[day.end() :]) + "(-partial)?"
     )
     names = [stored for stored in list_corpora() if pattern.fullmatch(stored) and stored < name]
     older = []

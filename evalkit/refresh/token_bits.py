@@ -1,7 +1,6 @@
 """Which windows keep the bits of tokens, and taking them out of the others' cells."""
 
 import datetime as dt
-import re
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -9,9 +8,8 @@ from evalkit.analysis.results import json_files
 from evalkit.cells.pruning import prune_token_bits
 from evalkit.errors import EvalkitError, ScoringError
 from evalkit.refresh.config import LeaderboardConfig
+from evalkit.refresh.corpora import DAY
 from evalkit.refresh.dataset import all_published
-
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def without_token_bits(config: LeaderboardConfig) -> frozenset[str]:
@@ -26,7 +24,7 @@ def without_token_bits(config: LeaderboardConfig) -> frozenset[str]:
         return frozenset()
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        alike[_DAY.sub("", name, count=1)].append(name)
+        alike[DAY.sub("", name, count=1)].append(name)
     return frozenset(name for group in alike.values() for name in sorted(group)[: -config.token_bits_windows])
 
 

@@ -8,6 +8,7 @@ from evalkit.analysis.rankings import Leaderboard
 from evalkit.analysis.results import ScoredCorpus
 from evalkit.cells.schema import content_of
 from evalkit.corpora.licenses import may_republish
+from evalkit.displayed import counted
 from evalkit.files import strict_json
 from evalkit.models.catalog import CatalogEntry
 from evalkit.report import explorer_data
@@ -114,7 +115,6 @@ _MARKS_ON_CARD = {"†": "† may have read it in training", "?": "? not known"}
 def _card(pages: Pages, front: FrontPage, title: str) -> bytes:
     """The picture of the board as it opens."""
     month = f" of {front.month}" if front.month else ""
-    models = "1 model" if front.num_models == 1 else f"{front.num_models} models"
     corpora = "1 corpus" if len(front.columns) == 1 else f"{len(front.columns)} corpora"
     rows = []
     if (opening := pages.opening) is not None:
@@ -133,7 +133,7 @@ def _card(pages: Pages, front: FrontPage, title: str) -> bytes:
         title,
         f"bits per byte on dated text{month}, lower is better",
         rows,
-        "; ".join([f"{models}, {corpora}, policy {front.policy}", *meanings]),
+        "; ".join([f"{counted(front.num_models, 'model')}, {corpora}, policy {front.policy}", *meanings]),
     )
 
 

@@ -1,12 +1,15 @@
 """What leaderboard.toml may say, and which window a day means."""
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
 
 import pytest
 
+from evalkit.corpora.gates import PROFILE_FILE
 from evalkit.errors import UsageError
 from evalkit.refresh.config import last_window, read_config
+from evalkit.refresh.token_bits import without_token_bits
 from tests.support.leaderboard import CONFIG
 from tests.support.toys import ROOT
 
@@ -28,6 +31,17 @@ def test_the_last_window(today: str, kind: str, since: str, until: str, tmp_path
     path.write_text(CONFIG.replace("half-month", kind))
     window = last_window(read_config(path), dt.date.fromisoformat(today))
     assert (window.since.isoformat(), window.until.isoformat()) == (since, until)
+
+
+def test_nothing_is_taken_out_of_a_board_whose_file_does_not_say_so(tmp_path: Path) -> None:
+    (tmp_path / "leaderboard.toml").write_text(CONFIG)
+    config = dataclasses.replace(read_config(tmp_path / "leaderboard.toml"), token_bits=True)
+    for name in ("toy-2026-01-01", "toy-2026-01-16"):
+        (config.corpora_folder / name).mkdir(parents=True)
+        (config.corpora_folder / name / PROFILE_FILE).write_text("{}")
+    kept_by_default = without_token_bits(config)
+    newest_only = without_token_bits(dataclasses.replace(config, token_bits_windows=1))
+    assert (kept_by_default, newest_only) == (frozenset(), {"toy-2026-01-01"})
 
 
 def test_the_projects_own_leaderboard_names_models_that_exist() -> None:
