@@ -693,10 +693,11 @@ def test_pages_are_accessible_and_as_wide_as_the_screen(
         assert (sum(map(int, ground)) > 3 * 128) == (scheme == "light")
         assert not complaints.found
     if axe is None:
-        pytest.skip("no axe-core (`make test` installs it by npm): only the widths were looked at")
+        pytest.skip(NO_AXE)
 
 
 AXE = Path(sys.prefix) / "node_modules" / "axe-core" / "axe.min.js"
+NO_AXE = "no axe-core (`make test` installs it by npm): only the widths were looked at"
 RUN_AXE = """async () => (await axe.run()).violations.map((rule) =>
     [rule.id, rule.nodes.map((node) => `${node.target}: ${node.failureSummary}`)])"""
 
