@@ -62,9 +62,13 @@ def readings(
     """
     corpus = results.corpora[number]
     documents = dated_documents(corpus.facts, corpus.digests, corpus.published_at, texts)
+    read = dict.fromkeys(corpus.cells, documents)
+    for index, part in corpus.part_cells.items():
+        days = tuple(documents.published_at[place] for place in part.places)
+        read[index] = documents._replace(published_at=days)
     return {
-        index: reading_of_model(cell.model, documents, catalog, cell.is_of_a_compressor)
-        for index, cell in corpus.cells.items()
+        index: reading_of_model(cell.model, read[index], catalog, cell.is_of_a_compressor)
+        for index, cell in corpus.all_cells.items()
     }
 
 

@@ -42,7 +42,12 @@ def narrowed(
     for corpus in results.corpora:
         cells = {new_index[index]: cell for index, cell in corpus.cells.items() if index in new_index}
         if cells and (not corpora or corpus.name in corpora or corpus.label in corpora):
-            remaining.append(dataclasses.replace(corpus, bits=corpus.bits[:, rows], cells=cells))
+            parts = {
+                new_index[index]: part for index, part in corpus.part_cells.items() if index in new_index
+            }
+            remaining.append(
+                dataclasses.replace(corpus, bits=corpus.bits[:, rows], cells=cells, part_cells=parts)
+            )
     if not remaining:
         raise UsageError(f"{place}: no cell of these models on these corpora under the policy {policy}")
     return dataclasses.replace(

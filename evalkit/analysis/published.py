@@ -10,7 +10,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from evalkit.analysis.results import ModelConfiguration, Results
+from evalkit.analysis.configurations import ModelConfiguration
+from evalkit.analysis.results import Results
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB
 from evalkit.models.catalog import CatalogEntry
 

@@ -8,7 +8,7 @@ gave one, ``origin_sha256`` of GGUF files is the same for all that were made of 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from evalkit.analysis.results import ModelConfiguration
+from evalkit.analysis.configurations import ModelConfiguration
 from evalkit.cells.schema import CellModel
 
 _WHOLE_BITS = {"float64": 64.0, "float32": 32.0, "float16": 16.0, "bfloat16": 16.0}

@@ -97,7 +97,7 @@ class Leaderboard:
     sources: tuple[str, ...]
     """A label per corpus."""
     levels: tuple[dict[int, Estimate], ...]
-    """Per corpus, by model: bits per byte."""
+    """Per corpus, by model: bits per byte; also of those scored on some of its documents only."""
     pairs: tuple[PairTable, ...]
     """Per corpus."""
     views: dict[Choice, View]
@@ -124,7 +124,7 @@ class Leaderboard:
         if view is None:
             return None
         rows = self.results.configurations
-        shown = {index for corpus in view.corpora for index in self.results.corpora[corpus].cells}
+        shown = {index for corpus in view.corpora for index in self.results.corpora[corpus].all_cells}
         models = [index for index in sorted(shown) if rows[index].policy == choice.policy]
         cutoffs = [self.dates.cutoffs[index] for index in models]
         newer = newer_corpora(view.corpora, self.dates, cutoffs)
@@ -145,12 +145,13 @@ class Leaderboard:
         return any(table.near_only for table in self.pairs)
 
     def best(self, corpus: int, configurations: Sequence[int]) -> set[int]:
-        """The best of these models on a corpus and all that are not told apart from it."""
+        """The best of these models on a whole corpus and all that are not told apart from it."""
         corpus_levels = self.levels[corpus]
         scored = [index for index in configurations if index in corpus_levels]
-        if not scored:
+        whole = [index for index in scored if index in self.results.corpora[corpus].cells]
+        if not whole:
             return set()
-        leader = min(scored, key=lambda index: (corpus_levels[index].value, index))
+        leader = min(whole, key=lambda index: (corpus_levels[index].value, index))
         gaps = {index: self.difference(corpus, index, leader) for index in scored if index != leader}
         # A difference without interval is no tie: nothing is known of it.
         ties = {index for index, gap in gaps.items() if gap and gap.low is not None and gap.sign == 0}
@@ -277,7 +278,7 @@ def _partial_levels(
 def _numbers_alone(results: Results, corpus: ScoredCorpus) -> tuple[dict[int, Estimate], PairTable]:
     """A corpus by itself: levels of all models, and the differences of those compared under each policy."""
     sums = [resampled_sums(corpus, stream=ALONE)]
-    corpus_levels = levels("micro", sums, sorted(corpus.cells))
+    corpus_levels = levels("micro", sums, sorted(corpus.all_cells))
     pairs: dict[tuple[int, int], Estimate] = {}
     near_only = []
     for policy in results.policies:

@@ -2,34 +2,31 @@
 
 import dataclasses
 import functools
-import hashlib
 import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis.configurations import ModelConfiguration, configurations_of, unique
 from evalkit.analysis.manifests import Manifests, find_manifests
+from evalkit.analysis.part_cells import PartCell, parts_of
 from evalkit.analysis.shared_rows import SharedRows
 from evalkit.analysis.site_listing import SITE_LISTING, read_listing
 from evalkit.cells.object_store import copied_folder, is_url
-from evalkit.cells.policy_schema import CellPolicy
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.reading import read_checked_cell
 from evalkit.cells.renewal import newest_of_each
-from evalkit.cells.schema import CellCorpus, CellModel, CorpusCell, TaskCell
+from evalkit.cells.schema import CellCorpus, CorpusCell, TaskCell
 from evalkit.corpora.audit import AUDIT_FILE
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import slug
-from evalkit.models.prefixes import rule_of
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
 
 _MANIFEST = "manifest.json"
-_MAX_KEY = 200  # file systems know names of 255 bytes, and endings are added
 
 UNDATED = "undated"
 """Stands for the month of a corpus without dates."""
@@ -42,28 +39,6 @@ class LeftOut:
     path: str
     """Relative to the results."""
     reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfiguration:
-    """A model in one configuration: a row of the leaderboard."""
-
-    key: str
-    """Unique, and fit for a file name."""
-    label: str
-    model: str
-    """The model's name; several configurations may share it."""
-    policy: str | None
-    """None for a compressor, which knows no policy."""
-    facts: CellModel
-    """What its newest cell says of the model."""
-    settings: CellPolicy
-    """What its newest cell says of the policy."""
-
-    @property
-    def num_parameters(self) -> int | None:
-        """All weights; None where nobody said, or there are none."""
-        return self.facts.num_parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,13 +59,15 @@ class ScoredCorpus:
     num_bytes: NDArray[np.int64]
     """``[D]``."""
     bits: NDArray[np.float64]
-    """``[D, K]`` for K configurations; NaN where there is no cell, or a document could not be represented."""
+    """``[D, K]`` for K configurations; NaN where no cell has the document, or it could not be represented."""
     cells: dict[int, CorpusCell]
     """By configuration."""
     story_ids: tuple[str | None, ...] = ()
     """What documents share that say the same in several languages; empty in a corpus without stories."""
     languages: tuple[str | None, ...] = ()
     """Of each document, where there are `story_ids`."""
+    part_cells: dict[int, PartCell] = dataclasses.field(default_factory=dict)
+    """By configuration, of those without a cell in `cells`: over some of the documents only."""
 
     @property
     def name(self) -> str:
@@ -101,6 +78,11 @@ class ScoredCorpus:
     def sha256(self) -> str:
         """The corpus's digest."""
         return self.facts.sha256
+
+    @property
+    def all_cells(self) -> dict[int, CorpusCell]:
+        """By configuration: `cells`, and those over some of the documents only."""
+        return self.cells | {index: part.cell for index, part in self.part_cells.items()}
 
     @property
     def month(self) -> str:
@@ -206,128 +188,6 @@ def json_files(results: Path) -> list[Path]:
     ]
 
 
-class _Signature(NamedTuple):
-    """What makes two cells of one model one row: the key without corpus and library's generation."""
-
-    model: str
-    policy: str | None
-    dtype: str
-    context_limit: int | None
-    prefix: str
-    revision: str | None
-    weights: str
-    tokenizer: str
-    config: str | None
-    """None where there was none, and in older cells."""
-    scorer: int
-    loader: str
-
-    def distinctions(self) -> list[str]:
-        """In words, from what a reader understands first."""
-        return [
-            self.dtype,
-            f"context ≤ {self.context_limit}" if self.context_limit else "no context limit",
-            f"prefix {self.prefix}",
-            f"revision {str(self.revision)[:8]}",
-            f"weights {self.weights[:8]}",
-            f"tokenizer {self.tokenizer[:8]}",
-            f"config {self.config[:8] if self.config else 'not stated'}",
-            f"scorer {self.scorer}",
-            f"loader {self.loader}",
-        ]
-
-
-def _prefix(policy: CellPolicy) -> str:
-    """The ids, in whatever words a rule said them: older cells have ``default`` where newer ones have ids."""
-    words = policy.prefix_rule if policy.prefix_ids is None else rule_of(policy.prefix_ids)
-    return f"{words} before every chunk" if policy.chunk_prefix_ids else words
-
-
-def _signature(cell: CorpusCell) -> _Signature:
-    model, policy = cell.model, cell.policy
-    return _Signature(
-        model.name,
-        None if cell.is_of_a_compressor else policy.name,
-        model.dtype,
-        policy.context_limit,
-        _prefix(policy),
-        model.revision,
-        model.weights_sha256,
-        model.tokenizer_sha256,
-        model.config_sha256,
-        cell.scorer_version,
-        model.loader,
-    )
-
-
-def _signatures(cells: Sequence[CorpusCell]) -> dict[Path, _Signature]:
-    """By path; a cell that does not say its config goes with the only one that the others say."""
-    stated: dict[_Signature, set[str | None]] = {}
-    for cell in cells:
-        signature = _signature(cell)
-        stated.setdefault(signature._replace(config=None), set()).add(signature.config)
-    signatures = {}
-    for cell in cells:
-        signature = _signature(cell)
-        configs = stated[signature._replace(config=None)] - {None}
-        if signature.config is None and len(configs) == 1:
-            signature = signature._replace(config=next(iter(configs)))
-        signatures[cell.path] = signature
-    return signatures
-
-
-def configurations_of(cells: Sequence[CorpusCell]) -> tuple[tuple[ModelConfiguration, ...], dict[Path, int]]:
-    """The rows that cells make, and which row each is of, by its path."""
-    signatures = _signatures(cells)
-    newest: dict[_Signature, CorpusCell] = {}
-    for cell in sorted(cells, key=lambda cell: (cell.created, str(cell.path))):
-        newest[signatures[cell.path]] = cell
-    order = sorted(newest, key=lambda signature: tuple(str(part) for part in signature))
-    namesakes: dict[tuple[str, str | None], list[list[str]]] = {}
-    for signature in order:
-        namesakes.setdefault((signature.model, signature.policy), []).append(signature.distinctions())
-    keys: set[str] = set()
-    configurations = []
-    for signature in order:
-        name, policy = signature.model, signature.policy
-        rivals = namesakes[name, policy]
-        differing = [
-            word
-            for place, word in enumerate(signature.distinctions())
-            if len({rival[place] for rival in rivals}) > 1
-        ]
-        label = " · ".join([name, *differing])
-        suffix = "" if policy in (None, DEFAULT_POLICY) else f" {policy}"
-        cell = newest[signature]
-        configurations.append(
-            ModelConfiguration(
-                key=unique(slug(label + suffix), keys),
-                label=label,
-                model=name,
-                policy=policy,
-                facts=cell.model,
-                settings=cell.policy,
-            )
-        )
-    index = {signature: number for number, signature in enumerate(order)}
-    return tuple(configurations), {cell.path: index[signatures[cell.path]] for cell in cells}
-
-
-def unique(key: str, taken: set[str]) -> str:
-    """The key, or with a number behind it where it is taken (letter case aside); it is taken then.
-
-    Of a key too long for a file name the end is replaced by a digest.
-    """
-    if len(key) > _MAX_KEY:
-        key = f"{key[: _MAX_KEY - 9]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    numbered, number = key, 1
-    while numbered.lower() in taken:
-        number += 1
-        numbered = f"{key}-{number}"
-    taken.add(numbered.lower())
-    return numbered
-
-
 def _corpora(
     cells: Sequence[CorpusCell],
     rows: SharedRows,
@@ -337,31 +197,54 @@ def _corpora(
     groups: dict[tuple[str, str], list[CorpusCell]] = {}
     for cell in cells:
         groups.setdefault((cell.corpus.name, cell.corpus.sha256), []).append(cell)
-    names = Counter(name for name, _ in groups)
+    parts = parts_of(groups, rows)
+    inside = {part.key for part in parts.values()}
+    names = Counter(key[0] for key in groups if key not in inside)
     keys: set[str] = set()
     corpora = []
     for (name, sha256), members in sorted(groups.items()):
-        chosen: dict[int, CorpusCell] = {}
-        for cell in sorted(members, key=lambda cell: (cell.created, str(cell.path)), reverse=True):
-            first = chosen.setdefault(configuration_of[cell.path], cell)
-            of_same_library = cell.model.numerics == first.model.numerics
-            if of_same_library and cell.documents.token_bits and not first.documents.token_bits:
-                chosen[configuration_of[cell.path]] = (
-                    cell  # the same numbers, and those of the tokens besides
-                )
+        if (name, sha256) in inside:
+            continue
+        chosen = _chosen(members, configuration_of)
+        part_cells = {}
+        if part := parts.get((name, sha256)):
+            part_cells = {
+                configuration: PartCell(cell, part.places)
+                for configuration, cell in _chosen(groups[part.key], configuration_of).items()
+                if configuration not in chosen
+            }
         label = name if names[name] == 1 else f"{name} @ {sha256[:8]}"
-        corpora.append(_corpus(unique(slug(label), keys), label, chosen, rows, num_configurations))
+        key = unique(slug(label), keys)
+        corpora.append(_corpus(key, label, chosen, part_cells, rows, num_configurations))
     return tuple(corpora)
 
 
+def _chosen(cells: Sequence[CorpusCell], configuration_of: dict[Path, int]) -> dict[int, CorpusCell]:
+    """The newest cell of each configuration; of those with the same numbers one with the bits of tokens."""
+    chosen: dict[int, CorpusCell] = {}
+    for cell in sorted(cells, key=lambda cell: (cell.created, str(cell.path)), reverse=True):
+        first = chosen.setdefault(configuration_of[cell.path], cell)
+        of_same_library = cell.model.numerics == first.model.numerics
+        if of_same_library and cell.documents.token_bits and not first.documents.token_bits:
+            chosen[configuration_of[cell.path]] = cell
+    return chosen
+
+
 def _corpus(
-    key: str, label: str, cells: dict[int, CorpusCell], rows: SharedRows, num_configurations: int
+    key: str,
+    label: str,
+    cells: dict[int, CorpusCell],
+    part_cells: dict[int, PartCell],
+    rows: SharedRows,
+    num_configurations: int,
 ) -> ScoredCorpus:
     newest = max(cells.values(), key=lambda cell: (cell.created, str(cell.path)))
     documents = rows.documents(newest)
     bits = np.full((len(documents.ids), num_configurations), math.nan)
     for configuration, cell in cells.items():
         bits[:, configuration] = rows.take_total_bits(cell)
+    for configuration, part in part_cells.items():
+        bits[part.places, configuration] = rows.take_total_bits(part.cell)
     # Of a version without the column; other cells may have it.
     dated = (rows.documents(cell).published_at for cell in (newest, *cells.values()))
     days = next((days for days in dated if days is not None), None) or [None] * len(documents.ids)
@@ -379,4 +262,5 @@ def _corpus(
         num_bytes=documents.num_bytes,
         bits=bits,
         cells=dict(sorted(cells.items())),
+        part_cells=dict(sorted(part_cells.items())),
     )

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from evalkit.analysis.results import ModelConfiguration, Results
+from evalkit.analysis.configurations import ModelConfiguration
+from evalkit.analysis.results import Results
 from evalkit.cells.schema import CellModel
 from evalkit.errors import UsageError, unknown_name
 from evalkit.models.checkpoints import count_of, read_name

@@ -57,14 +57,14 @@ def table_command(
 def _print_cells(results: "Results", *, as_json: bool) -> None:
     rows = [
         {
-            "corpus": corpus.label,
+            "corpus": cell.corpus.name if index in corpus.part_cells else corpus.label,
             "model": results.configurations[index].label,
             "policy": cell.policy.name if cell.totals.num_tokens is not None else None,
             "prefix": cell.policy.prefix,
             "bits_per_byte": cell.bits_per_byte,
         }
         for corpus in results.corpora
-        for index, cell in sorted(corpus.cells.items(), key=lambda item: item[1].bits_per_byte)
+        for index, cell in sorted(corpus.all_cells.items(), key=lambda item: item[1].bits_per_byte)
     ]
     if as_json:
         show_json({"cells": rows})

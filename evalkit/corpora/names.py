@@ -8,6 +8,8 @@ from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX
 from evalkit.errors import UsageError, did_you_mean
 from evalkit.near_paths import near_paths
 
+PARTIAL_ENDING = "-partial"
+"""Ends the name of a corpus of those documents of another one whose texts could be had."""
 _HUB_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/([^/?#]+/[^/?#]+).*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 

@@ -19,6 +19,7 @@ from evalkit.corpora.document import (
     is_the_stored_text,
     make_corpus,
 )
+from evalkit.corpora.names import PARTIAL_ENDING
 from evalkit.corpora.parquet import check_rows
 from evalkit.corpora.readers import HUB_PREFIX, parse_hub_id
 from evalkit.corpora.tables import (
@@ -139,7 +140,7 @@ def dataset_corpus(
     """
     original = dataset.manifest
     corpus = make_corpus(
-        f"{original.name}-partial" if missing else original.name,
+        f"{original.name}{PARTIAL_ENDING}" if missing else original.name,
         [documents[position] for position in sorted(documents)],
         description=original.description,
         date_from=original.date_from,

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from evalkit.analysis.configurations import configurations_of
 from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import reading_of_cell
-from evalkit.analysis.results import configurations_of
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
 from evalkit.exports.selection import distinct, model_folders

@@ -13,9 +13,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from evalkit.analysis.configurations import configurations_of, unique
 from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import reading_of_cell
-from evalkit.analysis.results import configurations_of, unique
 from evalkit.cells.schema import CellModel, CorpusCell
 from evalkit.errors import UsageError
 from evalkit.exports.selection import corpus_ids, distinct, model_folders

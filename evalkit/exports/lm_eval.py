@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from evalkit.analysis.configurations import configurations_of
 from evalkit.analysis.cutoff import Reading
 from evalkit.analysis.document_dates import reading_of_cell
-from evalkit.analysis.results import configurations_of
 from evalkit.cells.schema import CorpusCell
 from evalkit.exports.selection import corpus_ids, distinct, model_folders
 from evalkit.exports.tables import prefix_columns

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalkit.analysis.results import Results, configurations_of, unique
+from evalkit.analysis.configurations import configurations_of, unique
+from evalkit.analysis.results import Results
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
 from evalkit.exports.writing import Warn, silent

@@ -22,6 +22,7 @@ from evalkit.corpora.gates import (
 )
 from evalkit.corpora.incomplete import incomplete_text, lacks
 from evalkit.corpora.licenses import may_republish
+from evalkit.corpora.names import PARTIAL_ENDING
 from evalkit.corpora.store import Corpus, Document, list_corpora, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError, EvalkitError, ModelError
 from evalkit.files import atomic_write
@@ -251,7 +252,7 @@ def _older_corpora(name: str, tell: Callable[[str], None]) -> list[Corpus]:
     if day is None:
         return []
     pattern = re.compile(
-        re.escape(name[: day.start()]) + DAY.pattern + re.escape(name[day.end() :]) + "(-partial)?"
+        re.escape(name[: day.start()]) + DAY.pattern + re.escape(name[day.end() :]) + f"({PARTIAL_ENDING})?"
     )
     names = [stored for stored in list_corpora() if pattern.fullmatch(stored) and stored < name]
     older = []

@@ -12,6 +12,7 @@ from evalkit.corpora.collection import download_corpora, push_corpora, read_coll
 from evalkit.corpora.document import Corpus, Manifest
 from evalkit.corpora.folder import MANIFEST_FILE, read_manifest_file
 from evalkit.corpora.gates import PROFILE_FILE
+from evalkit.corpora.names import PARTIAL_ENDING
 from evalkit.corpora.published import dataset_corpus, read_dataset
 from evalkit.corpora.store import list_corpora, load_corpus, save_corpus, store_folder
 from evalkit.errors import CorpusError, EvalkitError
@@ -20,7 +21,7 @@ from evalkit.refresh.config import LeaderboardConfig
 
 RECORD_FILE = "dataset.json"
 """Beside a published corpus's manifest: in which repository it is, and by which commit to pin it."""
-_WITHHELD = "may not be published, fetched by `evalkit corpora rebuild`"
+_WITHHELD = "whose licences do not let their texts be published"
 
 
 class FetchedCorpora(NamedTuple):
@@ -119,7 +120,7 @@ def lacking(config: LeaderboardConfig) -> list[str]:
     return [
         name
         for name in all_published(config)
-        if name not in stored_names and f"{name}-partial" not in stored_names
+        if name not in stored_names and f"{name}{PARTIAL_ENDING}" not in stored_names
     ]
 
 
@@ -128,15 +129,15 @@ def _stored_from(
 ) -> Corpus | None:
     """The corpus of a downloaded folder, stored as far as its texts are there; None: no text is."""
     dataset = read_dataset(folder)
-    published = _published(config, name)
-    if (dataset.manifest.name, dataset.manifest.sha256) != (name, published.sha256):
+    stated = published(config, name)
+    if (dataset.manifest.name, dataset.manifest.sha256) != (name, stated.sha256):
         raise CorpusError(
             f"{origin} is {dataset.manifest.name} {dataset.manifest.sha256[:16]}, not the corpus that was "
-            f"published, {published.sha256[:16]}"
+            f"published, {stated.sha256[:16]}"
         )
     if dataset.withheld:
         tell(
-            f"{name}: {len(dataset.documents)} of {published.num_documents} texts may be published; "
+            f"{name}: {len(dataset.documents)} of {stated.num_documents} texts may be published; "
             f"`evalkit corpora rebuild {origin}` fetches the others from where they were published"
         )
     if not dataset.documents:
@@ -148,7 +149,7 @@ def _stored_from(
     return corpus
 
 
-def _published(config: LeaderboardConfig, name: str) -> Manifest:
+def published(config: LeaderboardConfig, name: str) -> Manifest:
     """The manifest by which a corpus was published."""
     folder = config.corpora_folder / name
     manifest, problems = read_manifest_file(folder)
@@ -173,11 +174,11 @@ def _loaded(config: LeaderboardConfig, names: Sequence[str], problems: list[str]
     for name in names:
         try:
             corpus = load_corpus(name)
-            published = _published(config, name)
-            if corpus.sha256 != published.sha256:
+            stated = published(config, name)
+            if corpus.sha256 != stated.sha256:
                 raise CorpusError(
                     f"{store_folder() / name} holds other documents ({corpus.sha256[:16]}) than were "
-                    f"published ({published.sha256[:16]})"
+                    f"published ({stated.sha256[:16]})"
                 )
         except EvalkitError as error:
             problems.append(f"{name}: {error}")

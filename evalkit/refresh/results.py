@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalkit.cells.partial import PARTIAL_SUFFIX
+from evalkit.corpora.names import PARTIAL_ENDING
 from evalkit.corpora.store import Corpus, list_corpora, load_corpus, store_folder
 from evalkit.errors import (
     CorpusError,
@@ -19,7 +20,7 @@ from evalkit.files import TEMPORARY_SUFFIX, sweep
 from evalkit.locks import LOCK_NAME
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
 from evalkit.refresh.corpora import published_names
-from evalkit.refresh.dataset import all_published, fetch
+from evalkit.refresh.dataset import all_published, fetch, published
 from evalkit.refresh.token_bits import without_token_bits
 from evalkit.runner.claims import CLAIM_SUFFIX
 from evalkit.runner.journal import RUN_SUFFIX
@@ -79,14 +80,15 @@ def backfill(
     tell: Callable[[str], None],
     reporter: Reporter | None = None,
 ) -> tuple[int, int]:
-    """Score models on every corpus that was ever published and whose texts are at hand.
+    """Score models on every corpus that was ever published, as far as its texts are at hand.
 
-    Texts that are not in the store are fetched from the dataset repository, where the file names one.
+    Texts that are not in the store are fetched from the dataset repository, where the file names one. Of a
+    corpus whose texts may be published in part only these documents are scored, as ``NAME-partial``.
 
     Args:
         config: which policies.
         models: names; they need not be in the file.
-        tell: told of what was fetched, and of the corpora whose texts are not in the store.
+        tell: told of what was fetched, and of the corpora and documents whose texts are not in the store.
         reporter: who is told of the cells; None: nobody.
 
     Returns:
@@ -104,7 +106,11 @@ def backfill(
         fetch_problems.append(str(error))
         tell(str(error))
     stored_names = set(list_corpora())
-    absent = [name for name in names if name not in stored_names]
+    at_hand = {
+        name: next((part for part in (name, f"{name}{PARTIAL_ENDING}") if part in stored_names), None)
+        for name in names
+    }
+    absent = [name for name, part in at_hand.items() if part is None]
     if absent:
         tell(f"not in {store_folder()}, and so not scored: {', '.join(absent)}")
     if len(absent) == len(names):
@@ -112,7 +118,14 @@ def backfill(
             f"of the {len(names)} corpora published in {config.corpora_folder} none is in {store_folder()}; "
             "say with $EVALKIT_CORPORA where their texts are, or with dataset in leaderboard.toml"
         )
-    corpora, problems = _readable([name for name in names if name in stored_names])
+    corpora, problems = _readable([name for name in at_hand.values() if name is not None])
+    for corpus in corpora:
+        if corpus.name.endswith(PARTIAL_ENDING):
+            whole = published(config, corpus.name.removesuffix(PARTIAL_ENDING))
+            tell(
+                f"{whole.name}: scored on {len(corpus.documents)} of {whole.num_documents} documents, those "
+                "whose texts are at hand; no aggregate counts these cells"
+            )
     return _score(config, models, corpora, [*fetch_problems, *problems], reporter)
 
 

@@ -2,10 +2,11 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from evalkit.analysis.results import json_files
 from evalkit.cells.pruning import prune_token_bits
+from evalkit.corpora.names import PARTIAL_ENDING
 from evalkit.errors import EvalkitError, ScoringError
 from evalkit.refresh.config import LeaderboardConfig
 from evalkit.refresh.corpora import DAY
@@ -13,19 +14,24 @@ from evalkit.refresh.dataset import all_published
 
 
 def without_token_bits(config: LeaderboardConfig) -> frozenset[str]:
-    """The published corpora whose cells do not keep the bits of tokens, by what the file says.
+    """The published corpora, and their parts, whose cells keep no bits of tokens, by what the file says.
 
     Of corpora that are called alike but for their day the newest ``token_bits_windows`` keep them.
     """
-    names = all_published(config)
+    names = _older(all_published(config), config)
+    return frozenset(names) | {f"{name}{PARTIAL_ENDING}" for name in names}
+
+
+def _older(names: Sequence[str], config: LeaderboardConfig) -> Sequence[str]:
+    """Those that are not among the windows that keep the bits of tokens."""
     if not config.token_bits:
-        return frozenset(names)
+        return names
     if config.token_bits_windows == 0:
-        return frozenset()
+        return ()
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         alike[DAY.sub("", name, count=1)].append(name)
-    return frozenset(name for group in alike.values() for name in sorted(group)[: -config.token_bits_windows])
+    return [name for group in alike.values() for name in sorted(group)[: -config.token_bits_windows]]
 
 
 def prune(config: LeaderboardConfig, *, tell: Callable[[str], None], today: dt.date) -> int:

@@ -162,11 +162,14 @@ def _write_corpus(writer: Writer, pages: Pages, index: int, *, is_explored: bool
         has_losses=has_losses,
         **page._asdict(),
     )
-    for configuration, cell in corpus.cells.items():
+    for configuration, cell in corpus.all_cells.items():
         path = cell_file(cell, corpus, pages.results.configurations[configuration].key)
         writer.text(path, strict_json(content_of(cell)))
-    texts = pages.backgrounds[index].corpus
-    labels = [explorer_data.label_of(document) for document in texts.documents] if texts else _labels(corpus)
+    documents = pages.backgrounds[index].documents
+    labels = [
+        label if document is None else explorer_data.label_of(document)
+        for label, document in zip(_labels(corpus), documents or [None] * len(corpus.ids), strict=True)
+    ]
     writer.data(
         f"data/documents/{corpus.key}.js",
         {
@@ -177,7 +180,7 @@ def _write_corpus(writer: Writer, pages: Pages, index: int, *, is_explored: bool
                     None if math.isnan(bits) else round(bits, 4)
                     for bits in corpus.bits[:, configuration].tolist()
                 ]
-                for configuration in corpus.cells
+                for configuration in corpus.all_cells
             },
         },
     )

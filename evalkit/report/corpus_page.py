@@ -111,7 +111,7 @@ def _parallel(pages: Pages, index: int) -> ParityTable | None:
 
 
 def _sections(pages: Pages, corpus: int) -> list[PolicySection]:
-    board, cells = pages.board, pages.results.corpora[corpus].cells
+    board, cells = pages.board, pages.results.corpora[corpus].all_cells
     policy_of = {index: pages.results.configurations[index].policy for index in cells}
     models = {index for index, policy in policy_of.items() if policy}
     sections: list[PolicySection] = []

@@ -5,7 +5,7 @@ the form that the pages' scripts read.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -14,9 +14,8 @@ from evalkit.analysis import passages
 from evalkit.analysis.byte_costs import byte_costs
 from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.cells.files import read_rows
-from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.licenses import may_republish
-from evalkit.corpora.store import Corpus, Document
+from evalkit.corpora.store import Document
 from evalkit.scoring.tokens import Tokens
 
 _Key = TypeVar("_Key")
@@ -67,9 +66,15 @@ class Exploration:
 class TokenReader:
     """Tokens of a corpus's documents by configuration, read from the cells."""
 
-    def __init__(self, cells: dict[int, CorpusCell]) -> None:
+    def __init__(self, corpus: ScoredCorpus, configurations: Sequence[int]) -> None:
         self._columns = {}
-        for configuration, cell in cells.items():
+        self._row_of = {
+            configuration: {int(place): row for row, place in enumerate(part.places)}
+            for configuration, part in corpus.part_cells.items()
+        }
+        cells = corpus.all_cells
+        for configuration in configurations:
+            cell = cells[configuration]
             table = read_rows(
                 cell.path.with_suffix(".parquet"),
                 ["token_bits", "token_ends"],
@@ -85,19 +90,20 @@ class TokenReader:
     def tokens(self, configuration: int, document: int) -> Tokens:
         """Of one document; no tokens where the model could not represent it."""
         offsets, bits, ends = self._columns[configuration]
-        part = slice(offsets[document], offsets[document + 1])
+        row = self._row_of[configuration][document] if configuration in self._row_of else document
+        part = slice(offsets[row], offsets[row + 1])
         return Tokens(bits[part], ends[part])
 
 
 def explore(
-    results: Results, number: int, texts: Corpus, *, num_documents: int
+    results: Results, number: int, documents: Mapping[int, Document], *, num_documents: int
 ) -> tuple[Exploration, TokenReader] | None:
     """Explore a corpus; None where no model kept the bits of its tokens.
 
     Args:
         results: all cells.
         number: index of the corpus.
-        texts: the same documents with their texts.
+        documents: those whose texts are at hand, by place; the others are not explored.
         num_documents: how many can be opened at most.
     """
     corpus = results.corpora[number]
@@ -105,30 +111,32 @@ def explore(
     if not configurations:
         return None
     pairs = _pairs(results, configurations)
-    reader = TokenReader({index: corpus.cells[index] for index in configurations})
+    reader = TokenReader(corpus, configurations)
     is_scored = ~np.isnan(corpus.bits[:, configurations])
     windows = []
-    for index in np.flatnonzero(is_scored.any(axis=1)).tolist():
+    for index in [index for index in sorted(documents) if is_scored[index].any()]:
         costs = (
             byte_costs(*reader.tokens(model, index)) if can_represent else None
             for model, can_represent in zip(configurations, is_scored[index], strict=True)
         )
-        windows.append(passages.cut(index, texts.documents[index].data, costs))
-    lists, shown = _choose_passages(windows, configurations, pairs, texts.documents)
+        windows.append(passages.cut(index, documents[index].data, costs))
+    lists, shown = _choose_passages(windows, configurations, pairs, documents)
     exploration = Exploration(
         corpus=number,
         configurations=tuple(configurations),
         pairs=pairs,
         passages=tuple(shown),
         lists=lists,
-        opened=tuple(_opened(corpus, configurations, [passage.document for passage in shown], num_documents)),
+        opened=tuple(
+            _opened(corpus, configurations, documents, [passage.document for passage in shown], num_documents)
+        ),
     )
     return exploration, reader
 
 
 def _with_tokens(results: Results, corpus: ScoredCorpus) -> list[int]:
     """The configurations that kept the bits of tokens: by policy, then from the lowest bits per byte."""
-    cells = {index: cell for index, cell in corpus.cells.items() if cell.documents.token_bits}
+    cells = {index: cell for index, cell in corpus.all_cells.items() if cell.documents.token_bits}
     return sorted(
         cells,
         key=lambda index: (
@@ -161,7 +169,7 @@ def _choose_passages(
     parts: Sequence[passages.Windows],
     configurations: Sequence[int],
     pairs: Sequence[tuple[int, int]],
-    documents: Sequence[Document],
+    documents: Mapping[int, Document],
 ) -> tuple[PassageLists, list[Passage]]:
     """The lists, and the passages that any of them names; none where there is no document."""
     if not parts:
@@ -199,7 +207,7 @@ def _renumbered(indices_by_key: dict[_Key, list[int]], place_of: dict[int, int])
 
 
 def _passage(
-    windows: passages.Windows, index: int, column_of: dict[int, int], documents: Sequence[Document]
+    windows: passages.Windows, index: int, column_of: dict[int, int], documents: Mapping[int, Document]
 ) -> Passage:
     document = int(windows.documents[index])
     start, end = int(windows.starts[index]), int(windows.ends[index])
@@ -215,11 +223,15 @@ def _passage(
 
 
 def _opened(
-    corpus: ScoredCorpus, configurations: Sequence[int], with_passages: Sequence[int], num_documents: int
+    corpus: ScoredCorpus,
+    configurations: Sequence[int],
+    at_hand: Collection[int],
+    with_passages: Sequence[int],
+    num_documents: int,
 ) -> list[int]:
     """The documents that can be opened: those with passages first, then those the models differ on most."""
     rates = corpus.bits[:, configurations] / corpus.num_bytes[:, None]
-    is_scored = ~np.isnan(rates).all(axis=1)
+    is_scored = ~np.isnan(rates).all(axis=1) & np.isin(np.arange(len(rates)), list(at_hand))
     spread = np.zeros(len(rates))
     spread[is_scored] = np.nanmax(rates[is_scored], axis=1) - np.nanmin(rates[is_scored], axis=1)
     counts = np.bincount(np.asarray(with_passages, dtype=np.int64), minlength=len(rates))

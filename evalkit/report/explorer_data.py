@@ -4,7 +4,7 @@ A text is shown where its license allows it; of other documents the site holds d
 of longer stretches.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -67,14 +67,14 @@ def coarse_data(tokens: Tokens) -> dict[str, object]:
 
 
 def exploration_data(
-    exploration: Exploration, key_of: Callable[[int], str], documents: Sequence[Document]
+    exploration: Exploration, key_of: Callable[[int], str], documents: Mapping[int, Document]
 ) -> dict[str, object]:
     """What the script of the corpus's explorer page needs.
 
     Args:
         exploration: of the corpus.
         key_of: a configuration's key.
-        documents: of the corpus.
+        documents: of the corpus, those whose texts are at hand, by place.
     """
 
     def pair_key(pair: tuple[int, int]) -> str:

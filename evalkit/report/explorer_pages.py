@@ -1,11 +1,13 @@
 """The explorer's pages: what there is to explore, a page per corpus, and the data of documents."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.results import ScoredCorpus
-from evalkit.corpora.document import Corpus, Document
+from evalkit.analysis.texts import SomeTexts
+from evalkit.corpora.document import Document
+from evalkit.corpora.incomplete import reasons_text
 from evalkit.report.explorer import Exploration, TokenReader, explore
 from evalkit.report.explorer_data import (
     coarse_data,
@@ -18,6 +20,7 @@ from evalkit.report.pages import ColumnHead, Pages
 from evalkit.report.writer import Writer, shown_deep, shown_fields
 
 MAX_LABELS = 8
+MAX_IDS = 200
 
 
 class ExploredCorpus(NamedTuple):
@@ -28,6 +31,15 @@ class ExploredCorpus(NamedTuple):
     """Of its models: the first `MAX_LABELS`."""
     num_models: int
     num_opened: int
+
+
+class LeftOutTexts(NamedTuple):
+    """The documents of a corpus that its page cannot show."""
+
+    num_documents: int
+    reasons: str
+    ids: list[str]
+    """The first `MAX_IDS`."""
 
 
 class ExploredModel(NamedTuple):
@@ -51,15 +63,16 @@ def write_explorer(
     """
     explored: list[ExploredCorpus] = []
     for index, background in enumerate(pages.backgrounds):
-        if background.corpus is None or not num_documents:
+        documents = {
+            place: document for place, document in enumerate(background.documents) if document is not None
+        }
+        if not documents or not num_documents:
             continue
-        exploration = explore(pages.results, index, background.corpus, num_documents=num_documents)
+        exploration = explore(pages.results, index, documents, num_documents=num_documents)
         if exploration is None:
             continue
         models = _models(pages, exploration[0])
-        _write_exploration(
-            writer, pages, *exploration, background.corpus, models, has_losses=index in with_losses
-        )
+        _write_exploration(writer, pages, *exploration, documents, models, has_losses=index in with_losses)
         labels = [model.label for model in models.values()]
         num_opened = len(exploration[0].opened)
         explored.append(ExploredCorpus(pages.column(index), labels[:MAX_LABELS], len(labels), num_opened))
@@ -85,14 +98,13 @@ def _write_exploration(
     pages: Pages,
     exploration: Exploration,
     reader: TokenReader,
-    texts: Corpus,
+    documents: Mapping[int, Document],
     models: dict[int, ExploredModel],
     *,
     has_losses: bool,
 ) -> None:
     """A corpus's page, its data, and the data of its documents that can be opened."""
     corpus = pages.results.corpora[exploration.corpus]
-    documents = texts.documents
     data = exploration_data(exploration, lambda index: models[index].key, documents)
     configurations = [model._asdict() for model in models.values()]
     writer.data(f"data/explorer/{corpus.key}.js", shown_deep({**data, "configurations": configurations}))
@@ -113,8 +125,18 @@ def _write_exploration(
         documents=[(index, documents[index], label_of(documents[index])) for index in exploration.opened],
         bits=corpus.bits,
         num_documents=len(corpus.ids),
+        left_out=_left_out(corpus, pages.backgrounds[exploration.corpus].part),
         passage_labels=[label_of(documents[passage.document]) for passage in exploration.passages],
     )
+
+
+def _left_out(corpus: ScoredCorpus, part: SomeTexts | None) -> LeftOutTexts | None:
+    """What a corpus's page says of the documents whose texts are not at hand; None: all are."""
+    if part is None:
+        return None
+    absent = zip(corpus.ids, part.documents, strict=True)
+    ids = [document_id for document_id, document in absent if document is None]
+    return LeftOutTexts(len(ids), reasons_text(part.reasons), ids[:MAX_IDS])
 
 
 def _write_document(

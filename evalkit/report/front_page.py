@@ -122,7 +122,8 @@ def front_page(pages: Pages) -> FrontPage:
         policy=board.default.policy,
         month=board.default.month,
         updated=max(
-            (cell.created[:10] for corpus in results.corpora for cell in corpus.cells.values()), default=None
+            (cell.created[:10] for corpus in results.corpora for cell in corpus.all_cells.values()),
+            default=None,
         ),
         by_month=_by_month(pages, [row.head.index for row in rows]),
         optional_columns=OPTIONAL_COLUMNS,
@@ -174,7 +175,7 @@ def _rows(pages: Pages, view: View, possible: View) -> list[BoardRow]:
         if configuration.policy in (policy, None)
     ]
     ranked = view.order(HEADLINE)
-    scored = set().union(*(results.corpora[corpus].cells for corpus in possible.corpora))
+    scored = set().union(*(results.corpora[corpus].all_cells for corpus in possible.corpora))
     unranked = [index for index in compared if index in scored and index not in ranked]
     ranks = view.ranks(HEADLINE, ranked)
     places = {kind: decimals(level.half_width for level in view.levels[kind].values()) for kind in AGGREGATES}
@@ -230,8 +231,11 @@ def _board_cell(pages: Pages, corpus: int, configuration: int, best: set[int]) -
     cell = pages.cell(corpus, configuration)
     if cell is None:
         return None
-    lowest = min(pages.board.level(corpus, index).value for index in best)
-    return BoardCell(cell, heat(cell.level.value, lowest), configuration in best)
+    whole = pages.results.corpora[corpus].cells
+    levels = [pages.board.level(corpus, index).value for index in best if index in whole]
+    # A level over other documents is not above or below the best.
+    is_heated = bool(levels) and configuration in whole
+    return BoardCell(cell, heat(cell.level.value, min(levels)) if is_heated else 0, configuration in best)
 
 
 def cell_links(pages: Pages) -> list[dict[str, list[str]]]:
@@ -239,7 +243,7 @@ def cell_links(pages: Pages) -> list[dict[str, list[str]]]:
     return [
         {
             str(configuration): [cell.href, cell.marks, cell.title]
-            for configuration in corpus.cells
+            for configuration in corpus.all_cells
             if (cell := pages.cell(number, configuration)) is not None
         }
         for number, corpus in enumerate(pages.results.corpora)

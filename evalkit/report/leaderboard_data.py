@@ -40,6 +40,7 @@ def leaderboard_data(
         "default_month": board.default.month,
         "optional_columns": [column._asdict() for column in OPTIONAL_COLUMNS],
         "levels": [_levels(levels) for levels in board.levels],
+        "in_part": [sorted(corpus.part_cells) for corpus in board.results.corpora],
         "pairs": (_nested(pairs) for pairs in board.pairs),
         "choices": [[*choice, number_of[id(view)]] for choice, view in board.views.items()],
         "views": ({"policy": policy, **_view(view)} for (policy, _), view in views.items()),

@@ -135,7 +135,7 @@ def model_page(pages: Pages, name: str, losses: Mapping[int, Collection[int]]) -
 
 
 def _section(pages: Pages, index: int, losses: Mapping[int, Collection[int]]) -> ConfigurationSection:
-    columns = [column for column in pages.columns() if index in pages.results.corpora[column.index].cells]
+    columns = [column for column in pages.columns() if index in pages.results.corpora[column.index].all_cells]
     corpora = [column.index for column in columns]
     heads = _heads_of_rivals(pages, index, corpora)
     rivals = _rivals(pages, index, corpora, heads)
@@ -224,7 +224,7 @@ def _heads_of_rivals(pages: Pages, index: int, corpora: Sequence[int]) -> list[R
 def _num_comparable(pages: Pages, index: int, corpora: Sequence[int]) -> int:
     """How many models of the same policy, or of none, share one of these corpora."""
     rows = pages.results.configurations
-    scored = set().union(*(pages.results.corpora[corpus].cells for corpus in corpora)) - {index}
+    scored = set().union(*(pages.results.corpora[corpus].all_cells for corpus in corpora)) - {index}
     policy = rows[index].policy
     return sum(policy is None or rows[rival].policy in (policy, None) for rival in scored)
 

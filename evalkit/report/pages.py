@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.aggregates import HEADLINE
+from evalkit.analysis.configurations import unique
 from evalkit.analysis.cutoff import Reading, combined
 from evalkit.analysis.document_dates import readings
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.rankings import Choice, Leaderboard, View
-from evalkit.analysis.results import UNDATED, ScoredCorpus, unique
+from evalkit.analysis.results import UNDATED, ScoredCorpus
 from evalkit.analysis.sources import main_language
 from evalkit.audit.records import audit_of_cell
 from evalkit.audit.result import ModelAudit
@@ -262,16 +263,17 @@ class Pages:
 
     def audit(self, configuration: int) -> ModelAudit | None:
         """The newest audit of a language model's load; None where there is none, or it is a compressor."""
-        cells = (corpus.cells.get(configuration) for corpus in self.results.corpora)
+        cells = (corpus.all_cells.get(configuration) for corpus in self.results.corpora)
         cell = next(cell for cell in cells if cell is not None)
         return None if cell.is_of_a_compressor else audit_of_cell(self._audits, cell)
 
     def cell(self, corpus: int, configuration: int) -> TableCell | None:
         """One number of a table; None where there is no cell."""
         scored = self.results.corpora[corpus]
-        cell = scored.cells.get(configuration)
+        cell = scored.all_cells.get(configuration)
         if cell is None:
             return None
+        is_part = configuration in scored.part_cells
         level = self.board.level(corpus, configuration)
         reading = self._readings[corpus][configuration]
         places = self._places[corpus]
@@ -281,12 +283,18 @@ class Pages:
             href=cell_file(cell, scored, self.results.configurations[configuration].key),
             value=number(level.value, places),
             half_width=None if level.half_width is None else number(level.half_width, places),
-            marks=("*" if cell.documents.num_lossy else "")
+            marks=("*" if cell.documents.num_lossy or is_part else "")
             + ("‡" if cell.documents.num_literal else "")
             + ("✓" if cell.proof else "")
             + ("⚠" if failed_audit else "")
             + reading.exposure.mark,
-            title="; ".join([*_notes(cell, level, reading), *_audit_notes(cell, failed_audit, audit)]),
+            title="; ".join(
+                [
+                    *_notes(cell, level, reading),
+                    *([_part_note(cell, scored)] if is_part else []),
+                    *_audit_notes(cell, failed_audit, audit),
+                ]
+            ),
             reading=reading,
             totals=cell.totals,
             metrics=cell.metrics,
@@ -324,6 +332,15 @@ def _notes(cell: CorpusCell, level: Estimate, reading: Reading) -> list[str]:
     if reading.exposure.mark:
         notes.append(reading.text)
     return notes
+
+
+def _part_note(cell: CorpusCell, corpus: ScoredCorpus) -> str:
+    """Why a number is over fewer documents than the others of its column."""
+    return (
+        f"over {cell.corpus.num_documents:,} of {len(corpus.ids):,} documents: the texts of the others were "
+        "not at hand; differences are over the documents that both models were scored on, and no aggregate "
+        "counts this number"
+    )
 
 
 def _audit_notes(cell: CorpusCell, failed_audit: str | None, audit: ModelAudit | None) -> list[str]:

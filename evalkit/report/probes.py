@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evalkit.analysis.results import unique
+from evalkit.analysis.configurations import unique
 from evalkit.analysis.task_gains import gain_of
 from evalkit.analysis.task_notes import TaskNotes, task_notes
 from evalkit.analysis.task_pairs import PairedAccuracy, paired_accuracies

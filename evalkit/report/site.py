@@ -135,7 +135,7 @@ def _built(output: Path, results: Results, files: Collection[str], num_explored:
         output,
         num_files=len(files) + 1,
         num_bytes=sum((output / name).stat().st_size for name in (*files, SITE_LISTING)),
-        num_cells=sum(len(corpus.cells) for corpus in results.corpora) + len(results.probes),
+        num_cells=sum(len(corpus.all_cells) for corpus in results.corpora) + len(results.probes),
         num_models=len({configuration.model for configuration in results.configurations}),
         num_corpora=len(results.corpora),
         num_explored=num_explored,
@@ -208,13 +208,13 @@ def _rounded(part: object) -> object:
 
 
 def _provenance(results: Results, warn: Callable[[str], None]) -> Provenance:
-    states = [cell.environment.git for corpus in results.corpora for cell in corpus.cells.values()]
+    states = [cell.environment.git for corpus in results.corpora for cell in corpus.all_cells.values()]
     commits = {git.commit[:12] + (" with changes" if git.dirty else "") for git in states if git is not None}
     return Provenance(
         version=__version__,
         git=environment()["git"],
         scored_at=sorted(commits),
-        num_cells=sum(len(corpus.cells) for corpus in results.corpora) + len(results.probes),
+        num_cells=sum(len(corpus.all_cells) for corpus in results.corpora) + len(results.probes),
         corpora=[(corpus.label, corpus.sha256) for corpus in results.corpora],
         left_out=results.left_out,
         audits=tuple(audits_in(results.folder, warn=warn)),

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.analysis.results import Results, ScoredCorpus
-from evalkit.analysis.texts import texts_at_hand
+from evalkit.analysis.texts import SomeTexts, some_texts_at_hand, texts_at_hand
 from evalkit.corpora.audit import AUDIT_FILE, Audit, read_audit
-from evalkit.corpora.document import UNKNOWN, Corpus, Manifest
+from evalkit.corpora.document import UNKNOWN, Corpus, Document, Manifest
+from evalkit.corpora.incomplete import reasons_text
 from evalkit.corpora.store import store_folder
 from evalkit.errors import CorpusError
 
@@ -18,9 +19,18 @@ class Background(NamedTuple):
 
     manifest: Manifest | None
     corpus: Corpus | None
-    """With its texts; None where they are not at hand or not needed."""
+    """With its texts; None where they are not all at hand or not needed."""
     audit: Audit | None = None
     """Of these very texts; None where nobody kept one."""
+    part: SomeTexts | None = None
+    """Where some of the texts are not at hand: the others."""
+
+    @property
+    def documents(self) -> Sequence[Document | None]:
+        """In the order of the cells, None where the text is not at hand; empty where none is."""
+        if self.corpus is not None:
+            return self.corpus.documents
+        return self.part.documents if self.part is not None else ()
 
     @property
     def languages(self) -> dict[str, int]:
@@ -54,14 +64,23 @@ def find_backgrounds(
         has_token_bits = any(cell.documents.token_bits for cell in scored.cells.values())
         corpus = texts_at_hand(results, number, corpora, load=has_token_bits)
         manifest = corpus.manifest if corpus else results.manifests.manifest(number)
-        if corpus is None and has_token_bits:
+        part = some_texts_at_hand(results, number, corpora) if corpus is None and has_token_bits else None
+        if part is not None:
+            num_missing = part.documents.count(None)
+            warn(
+                f"{scored.label}: the explorer lacks {num_missing:,} of {len(scored.ids):,} documents, whose "
+                f"texts are not at hand: {reasons_text(part.reasons)}"
+            )
+        elif corpus is None and has_token_bits:
             warn(
                 f"{scored.label}: its texts are not at hand, so it is not in the explorer; "
                 "name the corpus or its file with --corpora"
             )
-        backgrounds.append(Background(manifest, corpus, _audit(scored, results.folder, warn)))
+        backgrounds.append(Background(manifest, corpus, _audit(scored, results.folder, warn), part))
+    digests = {scored.sha256 for scored in results.corpora}
+    digests |= {background.part.sha256 for background in backgrounds if background.part}
     for corpus in corpora:
-        if corpus.sha256 not in {scored.sha256 for scored in results.corpora}:
+        if corpus.sha256 not in digests:
             warn(f"--corpora {corpus.name}: no cell is of this text (sha256 {corpus.sha256[:12]})")
     return backgrounds
 

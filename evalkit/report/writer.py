@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     import jinja2
 
 _STYLE = "style.css"
-LOSSY_MARK = "some documents left out, for the model's tokens do not decode to their bytes"
+LOSSY_MARK = (
+    "some documents left out, for the model's tokens do not decode to their bytes or their texts were not at "
+    "hand"
+)
 PROOF_MARK = "documents of it were coded by the model and decoded again to the last bit"
 AUDIT_MARK = "the model failed its audit, and was scored all the same"
 LITERAL_MARK = (

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.analysis.results import ModelConfiguration, Results, ScoredCorpus
+from evalkit.analysis.configurations import ModelConfiguration
+from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.cells.reading import cell_of
 from evalkit.cells.schema import CorpusCell
 from tests.support.cells import corpus_content

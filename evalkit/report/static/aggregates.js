@@ -27,7 +27,7 @@ function decodedSums(sums) {
 // A view as the site's data have it, of two corpora or more; an aggregate is computed when it is looked at.
 // `corpora`: their indices; `sums`: those of each, decoded; `configurations`: the models that are put side by side.
 function computedView(data, corpora, sums, configurations) {
-  const scored = (model) => corpora.map((corpus, place) => model in data.levels[corpus] ? place : -1).filter((place) => place >= 0);
+  const scored = (model) => corpora.map((corpus, place) => hasWhole(data, corpus, model) ? place : -1).filter((place) => place >= 0);
   const whole = configurations.filter((model) => scored(model).length === corpora.length);
   const aggregates = {};
   for (const kind of Object.keys(KINDS)) {

@@ -91,10 +91,15 @@ function markOf(cells, row, corpora) {
   return ["†", "?"].find((mark) => marks.includes(mark)) || null;
 }
 
+// Whether a model was scored on a whole corpus: aggregates are over such corpora alone.
+function hasWhole(data, corpus, row) {
+  return row in data.levels[corpus] && !data.in_part[corpus].includes(Number(row));
+}
+
 // Over how many of a view's corpora a model's aggregate is, where it lacks some; as `part_text` in
 // evalkit/report/front_page.py.
 function partText(data, view, row) {
-  const numScored = view.corpora.filter((corpus) => row in data.levels[corpus]).length;
+  const numScored = view.corpora.filter((corpus) => hasWhole(data, corpus, row)).length;
   return numScored < view.corpora.length ? `${numScored} of ${view.corpora.length}` : "";
 }
 

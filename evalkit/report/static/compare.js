@@ -109,7 +109,7 @@
       const won = gaps.filter((row) => row.gap < 0);
       document.getElementById("documents-summary").textContent =
         `${data.configurations[a].label} costs fewer bits on ${commas(won.length)} of ${commas(gaps.length)} documents.` +
-        (numLeftOut ? ` ${commas(numLeftOut)} that one of the two cannot represent are left out.` : "");
+        (numLeftOut ? ` ${commas(numLeftOut)} that one of the two cannot represent, or was not scored on, are left out.` : "");
       document.getElementById("won-heading").textContent = `${data.configurations[a].label} gains most`;
       document.getElementById("lost-heading").textContent = `${data.configurations[a].label} loses most`;
       document.getElementById("won").replaceChildren(list(won.slice(0, NUM_DOCUMENTS), "Won"));

@@ -109,8 +109,9 @@
   function bestOf(corpus, shown) {
     const levels = data.levels[corpus];
     const scored = shown.filter((index) => index in levels);
-    if (!scored.length) return { value: null, tied: new Set() };
-    const leader = scored.reduce((a, b) => levels[b][0] < levels[a][0] ? b : a);
+    const whole = scored.filter((index) => hasWhole(data, corpus, index));
+    if (!whole.length) return { value: null, tied: new Set() };
+    const leader = whole.reduce((a, b) => levels[b][0] < levels[a][0] ? b : a);
     const tied = new Set([leader]);
     for (const index of scored) {
       const gap = index === leader ? null : difference(data.pairs[corpus], index, leader, unpaired(levels));
@@ -262,7 +263,7 @@
     const places = data.corpora[corpus].decimals;
     const factor = chosen.unit === "rate" ? 12.5 : 1;
     const digits = chosen.unit === "rate" ? Math.max(2, places - 1) : places;
-    const heat = best.value > 0 ? HEAT_LIMITS.filter((limit) => level[0] / best.value - 1 > limit).length : 0;
+    const heat = best.value > 0 && hasWhole(data, corpus, row) ? HEAT_LIMITS.filter((limit) => level[0] / best.value - 1 > limit).length : 0;
     const node = element("td", { class: `cell h${heat}${best.tied.has(row) ? " best" : ""}`, "data-corpus": corpus });
     if (minus !== null) {
       const gap = row === minus ? null : difference(data.pairs[corpus], row, minus, unpaired(data.levels[corpus]));
@@ -337,7 +338,7 @@
       table.push([configuration.label, configuration.policy, ...(ranks.get(row) || [null, null]),
         ...data.optional_columns.map(({ name }) => name === "size" ? configuration.num_parameters : configuration[name]),
         ...(aggregate.levels[row] || aggregate.partial[row] || [null, null, null]),
-        columns.filter((corpus) => row in data.levels[corpus]).length, columns.length,
+        columns.filter((corpus) => hasWhole(data, corpus, row)).length, columns.length,
         ...columns.flatMap((corpus) => data.levels[corpus][row] || [null, null, null])]);
     }
     return table.map((line) => line.map(text).join(",") + "\r\n").join("");

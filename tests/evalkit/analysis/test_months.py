@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalkit.analysis.configurations import ModelConfiguration
 from evalkit.analysis.months import Month, chain_months, months_json, months_lines, read_months
-from evalkit.analysis.results import ModelConfiguration, Results, ScoredCorpus
+from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.cells.reading import cell_of
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError

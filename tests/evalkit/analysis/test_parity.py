@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalkit.analysis.configurations import ModelConfiguration
 from evalkit.analysis.parity import corpus_parity
-from evalkit.analysis.results import ModelConfiguration, Results, ScoredCorpus, read_results
+from evalkit.analysis.results import Results, ScoredCorpus, read_results
 from evalkit.cells.reading import read_checked_cell
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import make_corpus, make_document

@@ -41,7 +41,7 @@ def test_nothing_is_taken_out_of_a_board_whose_file_does_not_say_so(tmp_path: Pa
         (config.corpora_folder / name / PROFILE_FILE).write_text("{}")
     kept_by_default = without_token_bits(config)
     newest_only = without_token_bits(dataclasses.replace(config, token_bits_windows=1))
-    assert (kept_by_default, newest_only) == (frozenset(), {"toy-2026-01-01"})
+    assert (kept_by_default, newest_only) == (frozenset(), {"toy-2026-01-01", "toy-2026-01-01-partial"})
 
 
 def test_the_projects_own_leaderboard_names_models_that_exist() -> None:

@@ -165,7 +165,7 @@ def test_texts_are_pushed_once_and_only_where_their_license_allows(board: Board)
 
 def test_a_machine_without_texts_knows_the_past_and_scores_a_new_model_on_it(board: Board) -> None:
     code, out, err = board.done["backfilled"]
-    assert (code, out) == (0, "2 cells, 2 of them scored now\n"), err
+    assert (code, out) == (0, "4 cells, 4 of them scored now\n"), err
     identifier = f"hub:me/board/papers-2026-10-01@{commit_of(board, 'toy-2026-10-01')}"
     assert f"papers-2026-10-01: 8 of 12 texts may be published; `evalkit corpora rebuild {identifier}`" in err
     assert board.done["fetched"][:2] == (0, "0 corpora fetched, 0 in part\n")
@@ -179,7 +179,8 @@ def test_a_machine_without_texts_knows_the_past_and_scores_a_new_model_on_it(boa
         if document.license == "CC-BY-4.0"
     )
     scored = {path.parts[-3] for path in (board.folder / "results" / "cells").glob("*/zstd/*.json")}
-    assert scored == {"toy-2026-10-01", "toy-2026-11-01"}
+    assert scored == {"toy-2026-10-01", "toy-2026-11-01", *(f"papers-2026-{m}-01-partial" for m in (10, 11))}
+    assert "papers-2026-10-01: scored on 8 of 12 documents" in err
 
 
 def test_what_is_there_is_never_replaced_and_what_is_damaged_costs_itself_only(board: Board) -> None:

@@ -8,8 +8,9 @@ import gguf
 import pytest
 
 from evalkit.analysis.compare import compare_cells, comparison_lines
+from evalkit.analysis.configurations import ModelConfiguration
 from evalkit.analysis.quantisation import quantised_models, stored_weights
-from evalkit.analysis.results import ModelConfiguration, read_results
+from evalkit.analysis.results import read_results
 from evalkit.cells.schema import CorpusCell
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
