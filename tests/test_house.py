@@ -38,6 +38,7 @@ FLOORS = {
             "contact",
             "displayed",
             "extras",
+            "fonts",
             "hub_errors",
             "isolation",
             "near_paths",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.results import Results
 from evalkit.errors import ScoringError, UsageError
-from evalkit.plots.fonts import warning
+from evalkit.fonts import warning
 from evalkit.plots.frame import NotebookFigure, figure_bytes
 from evalkit.plots.lines import LOWEST, model_order
 from evalkit.plots.marks import csv_of, placed_marks

@@ -25,7 +25,7 @@ from evalkit.analysis.estimates import Estimate
 from evalkit.cells.object_store import check_is_local
 from evalkit.errors import UsageError
 from evalkit.files import atomic_write
-from evalkit.plots.fonts import DEFAULT_FAMILY, characters_of, fallback_families, lacking, warning
+from evalkit.fonts import DEFAULT_FAMILY, characters_of, fallback_families, lacking, warning
 from evalkit.plots.settling import broken, settle
 from evalkit.terminal import printable
 

@@ -59,7 +59,7 @@ def write(
     pages = Pages(board, backgrounds, catalog, writer.audits)
     losses = write_losses(writer, pages)
     explored = write_explorer(writer, pages, num_documents, losses)
-    front = _write_board(writer, pages, losses)
+    front = _write_board(writer, pages, losses, warn)
     for name, key in pages.model_keys.items():
         writer.page(f"models/{key}.html", "model.html", **model_page(pages, name, losses)._asdict())
     for index in range(len(board.results.corpora)):
@@ -90,14 +90,16 @@ def write(
     return len(explored)
 
 
-def _write_board(writer: Writer, pages: Pages, losses: Mapping[int, Collection[int]]) -> FrontPage:
+def _write_board(
+    writer: Writer, pages: Pages, losses: Mapping[int, Collection[int]], warn: Callable[[str], None]
+) -> FrontPage:
     """The leaderboard, its numbers, and its picture."""
     board = pages.board
     front = front_page(pages)
     scripts = ["aggregates.js", "leaderboard.js"]
     quantised = quantisation_table(pages)
     writer.page("index.html", "leaderboard.html", scripts, **front._asdict(), quantised=quantised)
-    writer.bytes(CARD_FILE, _card(pages, front, writer.title))
+    writer.bytes(CARD_FILE, _card(pages, front, writer.title, warn))
     data = leaderboard_data(board, pages.rows(), pages.columns(), pages.sources)
     writer.data(
         "data/leaderboard.js", shown_fields({**data, "cells": cell_links(pages), "losses": _by_text(losses)})
@@ -112,7 +114,7 @@ _MARKS_ON_CARD = {"†": "† may have read it in training", "?": "? not known"}
 """In few words; pages say them in full."""
 
 
-def _card(pages: Pages, front: FrontPage, title: str) -> bytes:
+def _card(pages: Pages, front: FrontPage, title: str, warn: Callable[[str], None]) -> bytes:
     """The picture of the board as it opens."""
     month = f" of {front.month}" if front.month else ""
     corpora = "1 corpus" if len(front.columns) == 1 else f"{len(front.columns)} corpora"
@@ -134,6 +136,7 @@ def _card(pages: Pages, front: FrontPage, title: str) -> bytes:
         f"bits per byte on dated text{month}, lower is better",
         rows,
         "; ".join([f"{counted(front.num_models, 'model')}, {corpora}, policy {front.policy}", *meanings]),
+        warn=warn,
     )
 
 

@@ -1,14 +1,16 @@
 """What programs show of a link to the site: a picture with its title and the head of the board.
 
 Drawn by Pillow in a font that comes with matplotlib, so that the same board gives the same bytes wherever the
-same versions are installed. What that font has no signs for (Chinese, Japanese, Korean) is drawn as boxes.
+same versions are installed. What that font lacks (Chinese, Japanese, Korean) is drawn in an installed font
+that has it; where none has, `UNKNOWN_CHARACTER` stands for it and a line says which package to install.
 """
 
 import functools
 import io
+import itertools
 import re
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +30,7 @@ _MARGIN = 64
 _PAGE, _TEXT, _MUTED, _LINE, _ACCENT = "#fcfcfa", "#1b1c1f", "#63666d", "#dcdcd5", "#0b5aa8"
 _ROWS_TOP, _ROW_HEIGHT = 200, 58
 _MODEL_LEFT, _VALUE_RIGHT, _AXIS_LEFT = 164, 860, 900
+UNKNOWN_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _MOST_CHARACTERS = 100
 """Of a text that is measured; more never fit."""
 
@@ -62,7 +65,14 @@ def checked_address(text: str, place: str) -> str:
     return text if text.endswith("/") else f"{text}/"
 
 
-def card(title: str, heading: str, rows: Sequence[CardRow], footer: str) -> bytes:
+def card(
+    title: str,
+    heading: str,
+    rows: Sequence[CardRow],
+    footer: str,
+    *,
+    warn: Callable[[str], None] = lambda _: None,
+) -> bytes:
     """The picture as PNG, `WIDTH` by `HEIGHT`.
 
     Args:
@@ -70,9 +80,16 @@ def card(title: str, heading: str, rows: Sequence[CardRow], footer: str) -> byte
         heading: what the numbers are.
         rows: the head of the board; more than `MAX_ROWS` are left out.
         footer: what they are over.
+        warn: told of the characters that no installed font has.
     """
     from PIL import Image, ImageDraw
 
+    from evalkit.fonts import files_of_lacking, warning
+
+    texts = [title, heading, footer, *(text for row in rows[:MAX_ROWS] for text in (row.rank, row.label))]
+    files = files_of_lacking(visible("".join(texts)), _own_file(is_bold=False))
+    if undrawable := [character for character, file in files.items() if file is None]:
+        warn(f"the site's picture: {warning(undrawable, UNKNOWN_CHARACTER)}")
     image = Image.new("RGB", (WIDTH, HEIGHT), _PAGE)
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, WIDTH, 12), fill=_ACCENT)
@@ -119,19 +136,61 @@ def _write(
     anchor: str = "lm",
 ) -> None:
     """A line of text beside a point; what does not fit the width is cut off, and three dots say so."""
-    font = _font(size, is_bold=is_bold)
+    from evalkit.fonts import files_of_lacking
+
+    own_file = _own_file(is_bold=is_bold)
     line = visible(" ".join(text.split()))
     shown = line[:_MOST_CHARACTERS]
-    while shown and font.getlength(shown + "…" * (shown != line)) > width:
+    files = files_of_lacking(shown, own_file)
+    while _length(runs := _runs(shown + "…" * (shown != line), files, own_file), size) > width and shown:
         shown = shown[:-1]
-    draw.text(place, shown + "…" * (shown != line), fill=color, font=font, anchor=anchor)
+    x, y = float(place[0]), place[1]
+    own_font = _font(own_file, size)
+    if len(runs) < 2 and all(run.file == own_file for run in runs):
+        draw.text((x, y), "".join(run.text for run in runs), fill=color, font=own_font, anchor=anchor)
+        return
+    ascent, descent = own_font.getmetrics()
+    if anchor.startswith("r"):
+        x -= _length(runs, size)
+    for run in runs:
+        font = _font(run.file, size)
+        draw.text((x, y + (ascent - descent) / 2), run.text, fill=color, font=font, anchor="ls")
+        x += font.getlength(run.text)
+
+
+class _Run(NamedTuple):
+    """Characters side by side that one font has."""
+
+    text: str
+    file: str
+
+
+def _runs(text: str, files: Mapping[str, str | None], own_file: str) -> list[_Run]:
+    """A text cut by the fonts of its characters; `UNKNOWN_CHARACTER` in place of those that have none.
+
+    Args:
+        text: what is written.
+        files: of `files_of_lacking`.
+        own_file: of all other characters.
+    """
+    drawable = "".join(UNKNOWN_CHARACTER if files.get(c, own_file) is None else c for c in text)
+    by_file = itertools.groupby(drawable, lambda character: files.get(character) or own_file)
+    return [_Run("".join(characters), file) for file, characters in by_file]
+
+
+def _length(runs: Sequence[_Run], size: int) -> float:
+    return sum(_font(run.file, size).getlength(run.text) for run in runs)
+
+
+def _own_file(*, is_bold: bool) -> str:
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if is_bold else "DejaVuSans.ttf"
+    return str(Path(matplotlib.get_data_path(), "fonts", "ttf", name))
 
 
 @functools.cache
-def _font(size: int, *, is_bold: bool) -> "FreeTypeFont":
-    import matplotlib
+def _font(file: str, size: int) -> "FreeTypeFont":
     from PIL import ImageFont
 
-    name = "DejaVuSans-Bold.ttf" if is_bold else "DejaVuSans.ttf"
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf", name)
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)

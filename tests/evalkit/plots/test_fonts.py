@@ -10,8 +10,8 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
+from evalkit import fonts
 from evalkit.analysis.results import read_results
-from evalkit.plots import fonts
 from evalkit.plots.drawing import draw_all
 from evalkit.plots.frame import NotebookFigure, figure_bytes, frame, styled
 from evalkit.plots.heatmap import heatmap

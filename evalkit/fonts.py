@@ -1,4 +1,4 @@
-"""Fonts for names in scripts that the font of the plots does not have."""
+"""Fonts for names in scripts that the font of plots and pictures does not have."""
 
 import functools
 import unicodedata
@@ -40,11 +40,31 @@ def characters_of(figure: Figure) -> set[str]:
 
 def lacking(characters: Iterable[str], families: Sequence[str] = ()) -> list[str]:
     """The characters that neither `DEFAULT_FAMILY` nor one of more families has, if they show anything."""
-    seen = {c for c in characters if not c.isspace() and unicodedata.category(c) not in ("Cc", "Cf")}
-    seen -= _SELECTORS
+    seen = _visible(characters)
     for family in (DEFAULT_FAMILY, *families):
         seen -= {character for character in seen if ord(character) in _codes(family)}
     return sorted(seen)
+
+
+def files_of_lacking(characters: Iterable[str], own_file: str) -> dict[str, str | None]:
+    """For each of these characters that a font's file lacks, the file of an installed font that has it.
+
+    None where no installed font has it. What shows nothing needs no font.
+    """
+    lacking_in_file = sorted(c for c in _visible(characters) if ord(c) not in _codes_of_file(own_file))
+    if not lacking_in_file:
+        return {}
+    places = {family: place for place, family in enumerate(_families())}
+    files = [
+        (places[font.family], "Regular" not in font.file, font.file)
+        for font in _installed()
+        if font.family in places
+    ]
+    in_order = [file for *_, file in sorted(files)]
+    return {
+        character: next((file for file in in_order if ord(character) in _codes_of_file(file)), None)
+        for character in lacking_in_file
+    }
 
 
 def fallback_families(characters: Iterable[str]) -> tuple[str, ...]:
@@ -61,14 +81,19 @@ def fallback_families(characters: Iterable[str]) -> tuple[str, ...]:
     return tuple(families)
 
 
-def warning(characters: Sequence[str]) -> str:
-    """A line that says which characters no installed font has, and what to install."""
+def warning(characters: Sequence[str], drawn_as: str = "boxes") -> str:
+    """A line that says which characters no installed font has, how they are drawn, and what to install."""
     packages = ", ".join(sorted({_package(character) for character in characters}))
     more = f" and {len(characters) - _MAX_NAMED} more" if len(characters) > _MAX_NAMED else ""
     return (
-        f"no installed font has {' '.join(characters[:_MAX_NAMED])}{more}, which are drawn as boxes; install "
-        f"fonts that have them (Debian's packages: {packages}) and draw again"
+        f"no installed font has {' '.join(characters[:_MAX_NAMED])}{more}, which are drawn as {drawn_as}; "
+        f"install fonts that have them (Debian's packages: {packages}) and draw again"
     )
+
+
+def _visible(characters: Iterable[str]) -> set[str]:
+    seen = {c for c in characters if not c.isspace() and unicodedata.category(c) not in ("Cc", "Cf")}
+    return seen - _SELECTORS
 
 
 def _package(character: str) -> str:
