@@ -152,6 +152,11 @@ class Worker:
 
     def _start(self) -> Connection:
         """A new child, ready for calls."""
+        if sys.platform == "win32":
+            raise EvalkitError(
+                "what may take any time or memory is read in a process of its own with limits of both, which "
+                "Windows does not have; use Linux, macOS or WSL for this file"
+            )
         ours, theirs = socket.socketpair()
         with theirs:
             self._search_path = list(sys.path)
@@ -262,7 +267,7 @@ def _done(task: _Task) -> _Answer:
         answer = _Answer(reason=f"failed with {type(error).__name__}")
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    peak_share = _peak_bytes() / task.limits.max_memory_bytes
+    peak_share = process_peak_bytes() / task.limits.max_memory_bytes
     # C libraries whose allocation failed say that the input is malformed.
     is_error = answer.error is not None or answer.reason is not None
     if answer.reason == _EXHAUSTED or (is_error and peak_share > _EXHAUSTED_SHARE):
@@ -280,7 +285,7 @@ def _limit_memory(max_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, hard))
 
 
-def _peak_bytes() -> int:
+def process_peak_bytes() -> int:
     """The most memory that the process has held so far."""
     if sys.platform == "linux":  # where ru_maxrss counts what the parent held when it started the child
         status = Path("/proc/self/status").read_text(encoding="ascii")

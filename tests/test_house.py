@@ -103,8 +103,12 @@ NUM_LINES = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, 
 
 # What Python has on POSIX alone, and evalkit.locks guards.
 POSIX = {
-    "fcntl", "grp", "pty", "pwd", "resource", "termios", "os.fork", "os.getuid", "os.O_NOCTTY", 
-    "os.O_NOFOLLOW", "os.O_NONBLOCK", "signal.SIGALRM", "signal.SIGHUP", "signal.SIGKILL", "signal.SIGPROF",
+    "fcntl", "grp", "pty", "pwd", "resource", "termios", "os.fork", "os.geteuid", "os.getuid", "os.killpg",
+    "os.mkfifo", "os.O_CLOEXEC", "os.O_DIRECTORY", "os.O_NOCTTY", "os.O_NOFOLLOW", "os.O_NONBLOCK",
+    "os.posix_fadvise", "os.register_at_fork", "os.sched_getaffinity", "os.setsid", "os.statvfs",
+    "os.sysconf", "os.uname", "select.epoll", "select.poll", "signal.pthread_sigmask", "signal.setitimer",
+    "signal.SIGALRM", "signal.SIGHUP", "signal.SIGKILL", "signal.SIGPROF", "signal.SIGUSR1", "socket.AF_UNIX",
+    "time.tzset",
 }  # fmt: skip
 
 

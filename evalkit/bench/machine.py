@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from evalkit.errors import UsageError
+from evalkit.isolation import process_peak_bytes
 
 _AMD_CORES = (
     (25, range(0x10, 0x20), "Zen 4"),
@@ -119,9 +120,7 @@ def peak_memory_bytes(device: torch.device, run: Callable[[], object]) -> int:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:  # another system, or not allowed
         run()
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return process_peak_bytes()
     run()
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     mark = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import socket
+import sys
 import tempfile
 import threading
 import uuid
@@ -26,6 +27,8 @@ HEARTBEAT_S = 30.0
 """How often a claim is touched."""
 STALE_S = 300.0
 """A claim that was not touched for so long is nobody's."""
+_CAN_ASK_OF_PROCESSES = sys.platform != "win32"
+"""There the signal 0, by which others ask for a process, is Ctrl-C for all of its console."""
 
 
 def claim_path(cell: Path) -> Path:
@@ -187,12 +190,14 @@ def _is_stale(path: Path, text: str) -> bool:
 
 
 def runs_here(process: Mapping[str, object]) -> bool | None:
-    """Whether a process of this machine is there still; None for another machine's.
+    """Whether a process of this machine is there still; None for another machine's, and on Windows.
 
     Args:
         process: what `process_of` gave.
     """
-    return process == process_of(process["pid"]) if process["host"] == _host() else None
+    if not _CAN_ASK_OF_PROCESSES or process["host"] != _host():
+        return None
+    return process == process_of(process["pid"])
 
 
 def age_s(path: Path) -> float:
@@ -222,9 +227,9 @@ def _host() -> str:
 def process_of(pid: object) -> dict[str, object]:
     """What a file says of a process of this machine.
 
-    ``started`` tells it from a later one of the same id; None: it is gone.
+    ``started`` tells it from a later one of the same id; None: it is gone, or nobody can tell.
     """
-    if not isinstance(pid, int):
+    if not isinstance(pid, int) or not _CAN_ASK_OF_PROCESSES:
         return {"host": _host(), "pid": pid, "started": None}
     try:
         # The name of the program, in parentheses, may have blanks in it.

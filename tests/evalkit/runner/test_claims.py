@@ -127,6 +127,20 @@ def test_of_other_machines_claims_the_last_touch_tells(text: str) -> None:
     assert list(HERE.parent.iterdir()) == []
 
 
+def test_on_windows_no_process_is_asked_for_and_the_last_touch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal 0, which does nothing elsewhere, is Ctrl-C there, for the very process that claims, too."""
+    monkeypatch.setattr(claims, "_CAN_ASK_OF_PROCESSES", False)
+    monkeypatch.setattr(os, "kill", lambda pid, number: pytest.fail(f"signal {number} to {pid}"))
+    with claimed(HERE) as is_ours:
+        assert is_ours and is_claimed(HERE)
+        text = claim_path(HERE).read_text()
+        assert json.loads(text)["pid"] == os.getpid()
+    write_claim(text, STALE_S / 2)
+    assert is_claimed(HERE)
+    write_claim(text, STALE_S * 2)
+    assert not is_claimed(HERE)
+
+
 def test_a_claim_that_took_the_place_of_a_stale_one_is_put_back() -> None:
     path = write_claim("the new one", 0)
     claims._set_aside(path, "the stale one")
