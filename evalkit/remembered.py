@@ -17,6 +17,8 @@ CHECKED_CELLS = "checked-cells-1"
 is checked: what was checked by other rules is checked again."""
 CHECKED_CORPORA = "checked-corpora-1"
 """The same of stored corpora and `evalkit.corpora.folder`."""
+KNOWN_CELLS = "known-cells-1"
+"""The same of finished cells beside what is said of their corpora, and `evalkit.cells.known`."""
 _MAX_BYTES = 16 << 20
 
 
@@ -24,15 +26,15 @@ def was_checked(memory: str, sha256: str) -> bool:
     """Whether what has this digest has passed the checks.
 
     Args:
-        memory: `CHECKED_CELLS` or `CHECKED_CORPORA`.
+        memory: `CHECKED_CELLS`, `CHECKED_CORPORA` or `KNOWN_CELLS`.
         sha256: the digest.
     """
-    return sha256 in _digests(cache_dir(), memory)
+    return sha256 in _digests(_folder(os.environ.get("EVALKIT_CACHE")), memory)
 
 
 def remember_checked(memory: str, sha256: str) -> None:
     """Remember that what has this digest has passed the checks; arguments are those of `was_checked`."""
-    folder = cache_dir()
+    folder = _folder(os.environ.get("EVALKIT_CACHE"))
     if sha256 in _digests(folder, memory):
         return
     _digests(folder, memory).add(sha256)
@@ -44,6 +46,12 @@ def remember_checked(memory: str, sha256: str) -> None:
             os.write(handle, f"{sha256}\n".encode())
         finally:
             os.close(handle)
+
+
+@functools.cache
+def _folder(_configured: str | None) -> Path:
+    """`cache_dir`, asked once and not for each of thousands of cells."""
+    return cache_dir()
 
 
 @functools.cache

@@ -33,7 +33,7 @@ FOLDERS = {
 FLOORS = {
     "evalkit": (
         {"locks"},
-        {"dates", "errors", "fields", "files", "spreadsheets", "stats", "version"},
+        {"dates", "errors", "fields", "files", "lazy", "spreadsheets", "stats", "version"},
         {
             "contact",
             "displayed",

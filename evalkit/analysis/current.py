@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.analysis.scored_rows import RowSpool
 from evalkit.cells.columns import DocumentColumns
 from evalkit.cells.renewal import cluster_of, corpus_facts, renewed_cell, said_columns, says_the_same
 from evalkit.corpora.document import Corpus
@@ -22,7 +23,7 @@ def with_current_records(
         warn: told of each corpus that says something else than its cells, or cannot be read.
     """
     by_digest = {corpus.sha256: corpus for corpus in corpora}
-    current = []
+    current, spool = [], RowSpool()
     for number, scored in enumerate(results.corpora):
         corpus = by_digest.get(scored.sha256) or _stored(results, number, warn)
         if corpus is None or _is_current(scored, corpus):
@@ -32,7 +33,7 @@ def with_current_records(
             f"{scored.label}: its documents have other clusters, dates, licenses or titles now than its "
             "cells say; intervals and notes are made anew of the same bits"
         )
-        current.append(_renewed(scored, corpus))
+        current.append(_renewed(scored, corpus, spool))
     if all(new is old for new, old in zip(current, results.corpora, strict=True)):
         return results
     renewed = dataclasses.replace(results, corpora=tuple(current))
@@ -60,7 +61,7 @@ def _is_current(scored: ScoredCorpus, corpus: Corpus) -> bool:
     return says_the_same(scored.facts, scored.titles, scored.clusters, days, corpus)
 
 
-def _renewed(scored: ScoredCorpus, corpus: Corpus) -> ScoredCorpus:
+def _renewed(scored: ScoredCorpus, corpus: Corpus, spool: RowSpool) -> ScoredCorpus:
     cells = {}
     for configuration, cell in scored.cells.items():
         columns = DocumentColumns(
@@ -76,13 +77,12 @@ def _renewed(scored: ScoredCorpus, corpus: Corpus) -> ScoredCorpus:
         )
         cells[configuration] = renewed_cell(cell, corpus, columns)
     documents, said = corpus.documents, said_columns(corpus.documents)
-    return dataclasses.replace(
-        scored,
-        facts=corpus_facts(corpus, None),
+    renewed = dataclasses.replace(scored, facts=corpus_facts(corpus, None), cells=cells)
+    return renewed.with_rows(
+        spool,
         titles=tuple(document.title for document in documents),
         clusters=tuple(cluster_of(document) for document in documents),
         published_at=tuple(document.published_at for document in documents),
         story_ids=tuple(said.get("story_id", ())),
         languages=tuple(said.get("language", ())),
-        cells=cells,
     )

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.analysis.scored_rows import RowSpool
 from evalkit.errors import UsageError, unknown_name
 
 
@@ -39,15 +40,15 @@ def narrowed(
     ]
     new_index = {index: number for number, index in enumerate(rows)}
     remaining: list[ScoredCorpus] = []
+    spool = RowSpool()
     for corpus in results.corpora:
         cells = {new_index[index]: cell for index, cell in corpus.cells.items() if index in new_index}
         if cells and (not corpora or corpus.name in corpora or corpus.label in corpora):
             parts = {
                 new_index[index]: part for index, part in corpus.part_cells.items() if index in new_index
             }
-            remaining.append(
-                dataclasses.replace(corpus, bits=corpus.bits[:, rows], cells=cells, part_cells=parts)
-            )
+            chosen = corpus.with_rows(spool, bits=corpus.bits[:, rows])
+            remaining.append(dataclasses.replace(chosen, cells=cells, part_cells=parts))
     if not remaining:
         raise UsageError(f"{place}: no cell of these models on these corpora under the policy {policy}")
     return dataclasses.replace(

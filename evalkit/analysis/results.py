@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from evalkit.analysis.configurations import ModelConfiguration, configurations_of, unique
 from evalkit.analysis.manifests import Manifests, find_manifests
 from evalkit.analysis.part_cells import PartCell, parts_of
+from evalkit.analysis.scored_rows import LoadRows, RowSpool, ScoredRows
 from evalkit.analysis.shared_rows import SharedRows
 from evalkit.analysis.site_listing import SITE_LISTING, read_listing
 from evalkit.cells.object_store import copied_folder, is_url
@@ -49,25 +51,61 @@ class ScoredCorpus:
     label: str
     facts: CellCorpus
     """What the cells say of it."""
-    ids: tuple[str, ...]
-    digests: tuple[str, ...]
-    """SHA-256 of each document."""
-    titles: tuple[str | None, ...]
-    clusters: tuple[str, ...]
-    published_at: tuple[str | None, ...]
-    """When each document was published, as far as the cells say it."""
-    num_bytes: NDArray[np.int64]
-    """``[D]``."""
-    bits: NDArray[np.float64]
-    """``[D, K]`` for K configurations; NaN where no cell has the document, or it could not be represented."""
+    load_rows: LoadRows
+    """Gives what is known of its documents: of many corpora that is not in memory all the time."""
     cells: dict[int, CorpusCell]
     """By configuration."""
-    story_ids: tuple[str | None, ...] = ()
-    """What documents share that say the same in several languages; empty in a corpus without stories."""
-    languages: tuple[str | None, ...] = ()
-    """Of each document, where there are `story_ids`."""
     part_cells: dict[int, PartCell] = dataclasses.field(default_factory=dict)
     """By configuration, of those without a cell in `cells`: over some of the documents only."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """As `ScoredRows` has them, as all of the following."""
+        return self.load_rows().ids
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each document."""
+        return self.load_rows().digests
+
+    @property
+    def titles(self) -> tuple[str | None, ...]:
+        """Of each document."""
+        return self.load_rows().titles
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """What documents share that are not independent draws."""
+        return self.load_rows().clusters
+
+    @property
+    def published_at(self) -> tuple[str | None, ...]:
+        """When each document was published, as far as the cells say it."""
+        return self.load_rows().published_at
+
+    @property
+    def num_bytes(self) -> NDArray[np.int64]:
+        """``[D]``."""
+        return self.load_rows().num_bytes
+
+    @property
+    def bits(self) -> NDArray[np.float64]:
+        """``[D, K]``; NaN where no cell has the document, or it could not be represented."""
+        return self.load_rows().bits
+
+    @property
+    def story_ids(self) -> tuple[str | None, ...]:
+        """What documents share that say the same in several languages; empty in a corpus without stories."""
+        return self.load_rows().story_ids
+
+    @property
+    def languages(self) -> tuple[str | None, ...]:
+        """Of each document, where there are `story_ids`."""
+        return self.load_rows().languages
+
+    def with_rows(self, spool: RowSpool, **changes: Any) -> "ScoredCorpus":
+        """The same corpus with other `ScoredRows` in some fields, which a spool keeps."""
+        return dataclasses.replace(self, load_rows=spool.keep(self.load_rows()._replace(**changes)))
 
     @property
     def name(self) -> str:
@@ -201,7 +239,7 @@ def _corpora(
     inside = {part.key for part in parts.values()}
     names = Counter(key[0] for key in groups if key not in inside)
     keys: set[str] = set()
-    corpora = []
+    corpora, spool = [], RowSpool()
     for (name, sha256), members in sorted(groups.items()):
         if (name, sha256) in inside:
             continue
@@ -214,8 +252,16 @@ def _corpora(
                 if configuration not in chosen
             }
         label = name if names[name] == 1 else f"{name} @ {sha256[:8]}"
-        key = unique(slug(label), keys)
-        corpora.append(_corpus(key, label, chosen, part_cells, rows, num_configurations))
+        corpora.append(
+            ScoredCorpus(
+                key=unique(slug(label), keys),
+                label=label,
+                facts=_newest(chosen).corpus,
+                load_rows=spool.keep(_rows(chosen, part_cells, rows, num_configurations)),
+                cells=dict(sorted(chosen.items())),
+                part_cells=dict(sorted(part_cells.items())),
+            )
+        )
     return tuple(corpora)
 
 
@@ -230,15 +276,17 @@ def _chosen(cells: Sequence[CorpusCell], configuration_of: dict[Path, int]) -> d
     return chosen
 
 
-def _corpus(
-    key: str,
-    label: str,
+def _newest(cells: dict[int, CorpusCell]) -> CorpusCell:
+    return max(cells.values(), key=lambda cell: (cell.created, str(cell.path)))
+
+
+def _rows(
     cells: dict[int, CorpusCell],
     part_cells: dict[int, PartCell],
     rows: SharedRows,
     num_configurations: int,
-) -> ScoredCorpus:
-    newest = max(cells.values(), key=lambda cell: (cell.created, str(cell.path)))
+) -> ScoredRows:
+    newest = _newest(cells)
     documents = rows.documents(newest)
     bits = np.full((len(documents.ids), num_configurations), math.nan)
     for configuration, cell in cells.items():
@@ -246,12 +294,8 @@ def _corpus(
     for configuration, part in part_cells.items():
         bits[part.places, configuration] = rows.take_total_bits(part.cell)
     # Of a version without the column; other cells may have it.
-    dated = (rows.documents(cell).published_at for cell in (newest, *cells.values()))
-    days = next((days for days in dated if days is not None), None) or [None] * len(documents.ids)
-    return ScoredCorpus(
-        key=key,
-        label=label,
-        facts=newest.corpus,
+    days = rows.published_at((newest, *cells.values())) or [None] * len(documents.ids)
+    return ScoredRows(
         ids=tuple(documents.ids),
         digests=tuple(documents.digests),
         titles=tuple(documents.titles),
@@ -261,6 +305,4 @@ def _corpus(
         languages=tuple(documents.languages or ()),
         num_bytes=documents.num_bytes,
         bits=bits,
-        cells=dict(sorted(cells.items())),
-        part_cells=dict(sorted(part_cells.items())),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-LIMIT_BYTES = 64 * 2**20
+LIMIT_BYTES = 4 * 2**20
 """How much of all arrays together is kept in memory."""
 
 Load = Callable[[], NDArray[np.float64]]
@@ -41,3 +41,29 @@ class Spool:
         self._file.seek(start)
         self._file.readinto(array.data.cast("B"))  # `read` would hold it twice
         return array
+
+
+class ByteSpool:
+    """Keeps bytes; beyond the limit they lie in a file without a name."""
+
+    def __init__(self) -> None:
+        self._num_bytes = 0
+        self._file = tempfile.SpooledTemporaryFile(max_size=1, prefix="evalkit-")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+
+    def keep(self, content: bytes) -> Callable[[], bytes]:
+        """Keep bytes; returns what gives them back.
+
+        Raises:
+            OSError: there is no room for them.
+        """
+        self._num_bytes += len(content)
+        if self._num_bytes <= LIMIT_BYTES:
+            return functools.partial(bytes, content)
+        start = self._file.seek(0, 2)
+        self._file.write(content)
+        return functools.partial(self._load, start, len(content))
+
+    def _load(self, start: int, num_bytes: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(num_bytes)

@@ -13,7 +13,6 @@ import dataclasses
 import datetime as dt
 import functools
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +31,7 @@ from evalkit.cells.keys import (
     key_of,
     protocol_prefix_parts,
 )
+from evalkit.cells.known import names_in, remember_known
 from evalkit.cells.partial import partial_folder, remove_partial
 from evalkit.cells.policy_schema import CellPolicy, TriedPrefix
 from evalkit.cells.provenance import cell_model, check_identity
@@ -120,16 +120,12 @@ class CellSpec(NamedTuple):
 
     def folder(self, output: Path) -> Path:
         """Where the cell's files lie."""
-        return _folder(output, self.corpus.name, self.identity.name)
+        # As one text: of thousands of cells in a plan joining paths takes longer than their keys.
+        return Path(f"{output}/{slug(self.corpus.name)}/{slug(self.identity.name)}")
 
     def path(self, output: Path, *, token_bits: bool | None = None) -> Path:
         """The cell's JSON file."""
         return self.folder(output) / f"{self.key(token_bits=token_bits)}.json"
-
-
-@functools.lru_cache(maxsize=1024)
-def _folder(output: Path, corpus: str, model: str) -> Path:
-    return Path(output, slug(corpus), slug(model))
 
 
 def find_cell(
@@ -163,7 +159,7 @@ def find_cell(
     """
     check_identity(spec.identity)  # what is wrong with it is told before anything is scored
     folder = spec.folder(output)
-    names = _names_in(folder)
+    names = names_in(folder)
     is_swept = not any(name.endswith(TEMPORARY_SUFFIX) for name in names)
     for token_bits in ((True,) if spec.token_bits else (False, True)) if names else ():
         is_of_spec = key is not None and token_bits == spec.token_bits
@@ -184,7 +180,10 @@ def find_cell(
         if cells := [cell for cell in candidates if cell is not None]:
             if not dry_run and partial_folder(path).name in names:
                 remove_partial(path)  # of a run that was killed between the cell's writing and its end
-            return _named(current_cell(cells, spec.corpus, path, warn=warn, dry_run=dry_run), spec)
+            current = current_cell(cells, spec.corpus, path, warn=warn, dry_run=dry_run)
+            if is_of_spec and current is cells[0]:
+                remember_known(path.stem, spec.corpus, current)
+            return _named(current, spec)
     return _of_versions(spec, output, warn=warn, dry_run=dry_run) if accept_versions else None
 
 
@@ -201,20 +200,6 @@ def _of_versions(
             path = cell.path.with_stem(cell.path.stem.partition("-")[0])
             return _named(current_cell([cell], spec.corpus, path, warn=warn, dry_run=dry_run), spec)
     return None
-
-
-def _names_in(folder: Path) -> set[str]:
-    """What lies in the folder of a cell.
-
-    Raises:
-        ScoringError: it cannot be read.
-    """
-    try:
-        return set(os.listdir(folder))  # noqa: PTH208  there are thousands of cells in a plan
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-    except OSError as error:
-        raise cell_files.unreadable(folder, error) from error
 
 
 def _parsed(spec: CellSpec, token_bits: bool, path: Path, content: Mapping[str, object]) -> CorpusCell:

@@ -40,6 +40,9 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON")
 
 
+_STATED_DIGEST = re.compile(rb'\n  "sha256": "([0-9a-f]{64})",(?=\n)')
+_SMALL_BYTES = 1 << 18
+
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
@@ -203,7 +206,7 @@ def write(
                 _move_aside(path)
             with atomic_write(parquet) as temporary:
                 write_rows(temporary)
-                parquet_sha256 = _parquet_digest(temporary)
+                parquet_sha256 = rows_sha256(temporary)
             write_content(path, content_of(parquet_sha256))
         written: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     return written
@@ -272,7 +275,7 @@ def _read(path: Path) -> dict[str, object]:
 def _check_digest(parquet: Path, sha256: object) -> None:
     if not parquet.is_file():
         raise _DamageError(f"has lost {parquet.name}")
-    if _parquet_digest(parquet) != sha256:
+    if rows_sha256(parquet) != sha256:
         raise _DamageError(f"does not fit {parquet.name}")
 
 
@@ -294,11 +297,16 @@ def _is_as_digested(text: bytes, content: Mapping[str, object]) -> bool:
     A file as `write_content` writes it has the digested text but for a line.
     """
     stated = content.get("sha256")
-    digested = re.sub(rb'\n  "sha256": "[0-9a-f]{64}",(?=\n)', b"", text)
-    has_surrogates = b"\\ud" in text or b"\\uD" in text  # which have no UTF-8, as taking the digest tells
-    if hashlib.sha256(digested).hexdigest() == stated and not has_surrogates:
-        return True
-    return stated == content_sha256(content)
+    return stated is not None and (stated == digest_in_place(text) or stated == content_sha256(content))
+
+
+def digest_in_place(text: bytes) -> str | None:
+    """The digest that a cell's JSON states and has; None where it has another, or is written another way."""
+    stated = _STATED_DIGEST.search(text)
+    if stated is None or b"\\ud" in text or b"\\uD" in text:  # lone surrogates have no UTF-8
+        return None
+    sha256 = hashlib.sha256(text[: stated.start()] + text[stated.end() :]).hexdigest()
+    return sha256 if sha256.encode() == stated[1] else None
 
 
 def content_sha256(content: Mapping[str, object]) -> str:
@@ -345,7 +353,15 @@ def _is_there(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def _parquet_digest(path: Path) -> str:
-    # Not `files.file_sha256`, which remembers: a disk's error leaves a file's time as it was.
-    with path.open("rb", buffering=0) as file:
+def rows_sha256(path: str | os.PathLike[str]) -> str:
+    """Digest of a cell's Parquet file, anew each time: a disk's error leaves a file's time as it was.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  there are thousands of cells in a plan
+        content = file.read(_SMALL_BYTES)
+        if len(content) < _SMALL_BYTES:  # a buffer costs as much as these bytes do
+            return hashlib.sha256(content + file.readall()).hexdigest()
+        file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()

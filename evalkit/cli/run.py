@@ -306,7 +306,7 @@ def _print_results(
     from evalkit.runner.corpora_table import print_result
     from evalkit.runner.tasks_table import print_task_result
 
-    curves = gain_curves(result.cells) if result else []
+    curves = gain_curves(result.cells) if result and (as_json or not dry_run) else []
     if as_json:
         content = result.to_json() if result else {}
         if curves:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.corpora.digests import context_cluster, document_sha256, texts_sha256
+from evalkit.corpora.lazy_documents import may_have_conditions
 from evalkit.corpora.repositories import repository_of_url
 from evalkit.dates import utc_date
 from evalkit.displayed import Displayed, Record, counted
@@ -147,7 +148,8 @@ class Manifest:
 class Corpus(Displayed):
     """Documents in their order, and the manifest that describes them. Built by `make_corpus`."""
 
-    documents: tuple[Document, ...]
+    documents: Sequence[Document]
+    """A tuple, or of a stored corpus what reads them at the first look."""
     manifest: Manifest
 
     def headline(self) -> str:
@@ -179,7 +181,7 @@ class Corpus(Displayed):
     @functools.cached_property
     def has_contexts(self) -> bool:
         """Whether any document has a context."""
-        return any(document.context for document in self.documents)
+        return may_have_conditions(self.documents) and any(document.context for document in self.documents)
 
     @property
     def date_from(self) -> str | None:
@@ -200,7 +202,7 @@ class Corpus(Displayed):
         check_limit(num_documents)
         if num_documents >= len(self.documents):
             return self
-        documents = self.documents[:num_documents]
+        documents = tuple(self.documents[:num_documents])
         manifest = dataclasses.replace(
             self.manifest, **counts(documents)._asdict(), parquet_file=None, parquet_sha256=None
         )
@@ -364,7 +366,7 @@ class Counts(NamedTuple):
     records_sha256: str
 
 
-def counts(documents: tuple[Document, ...]) -> Counts:
+def counts(documents: Sequence[Document]) -> Counts:
     """What of a corpus follows from its documents, its digest among it."""
     return Counts(
         sources=dict(Counter(document.source for document in documents)),

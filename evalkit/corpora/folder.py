@@ -10,6 +10,7 @@ of its name, until it is scored: from then on cells name it.
 
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +25,10 @@ from evalkit.corpora.document import (
     document_problems,
     is_the_stored_text,
 )
+from evalkit.corpora.lazy_documents import LazyDocuments
 from evalkit.corpora.parquet import read_table
 from evalkit.corpora.tables import (
+    CONDITIONAL_FIELDS,
     columns_of,
     document_columns,
     document_row,
@@ -146,13 +149,15 @@ def read_folder(folder: Path) -> tuple[Corpus | None, list[str]]:
     # Of all that the checks look at: the manifest, and the file by its digest.
     checked = hashlib.sha256(f"{digest} {manifest}".encode(errors="backslashreplace")).hexdigest()
     is_as_stored = not problems and manifest.records_sha256 is not None
-    passed_before = is_as_stored and was_checked(CHECKED_CORPORA, checked)
+    if is_as_stored and was_checked(CHECKED_CORPORA, checked):
+        load = functools.partial(_load_again, folder.absolute() / file_name, digest)
+        has_conditions = not _column_names(content).isdisjoint(CONDITIONAL_FIELDS)
+        lazy = LazyDocuments(manifest.num_documents, manifest.num_bytes, load, has_conditions=has_conditions)
+        return Corpus(lazy, manifest), []
     try:
-        documents = _documents(content, is_safe=passed_before)
+        documents = _documents(content, is_safe=False)
     except CorpusError as error:
         return None, [*problems, f"{file_name}: {error}"]
-    if passed_before:
-        return Corpus(documents, manifest), []
     corpus, more_problems = _checked(Corpus(documents, manifest), file_name)
     if is_as_stored and not more_problems:
         remember_checked(CHECKED_CORPORA, checked)
@@ -194,6 +199,28 @@ def _parquet(corpus: Corpus) -> bytes:
     )
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def _column_names(content: bytes) -> set[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return set(pq.read_schema(pa.BufferReader(content)).names)
+
+
+def _load_again(path: Path, sha256: str) -> tuple[Document, ...]:
+    """The documents of a stored file that has passed all checks.
+
+    Raises:
+        CorpusError: it is not there anymore, or not what it was.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"corpus {path.parent}: {path.name} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise CorpusError(f"corpus {path.parent}: {path.name} was changed while it was in use; run again")
+    return _documents(content, is_safe=True)
 
 
 def _documents(content: bytes, *, is_safe: bool) -> tuple[Document, ...]:

@@ -6,13 +6,16 @@ import functools
 import gc
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from evalkit.analysis.cutoff import DatedDocuments
 from evalkit.analysis.document_dates import documents_of_corpus
 from evalkit.audit.records import kept_fault
 from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
 from evalkit.cells.environment_schema import Environment
+from evalkit.cells.known import is_known_cell
 from evalkit.cells.partial import PartialCell
 from evalkit.cells.proofs import add_proof, has_proof, proof_of
 from evalkit.cells.provenance import cell_environment
@@ -20,8 +23,10 @@ from evalkit.cells.schema import CorpusCell
 from evalkit.coding.proof import check_decodable, check_no_contexts, check_shows_distributions
 from evalkit.corpora.document import Document, check_limit
 from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
+from evalkit.corpora.lazy_documents import may_have_conditions
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
 from evalkit.errors import UsageError
+from evalkit.lazy import LazyMapping
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
@@ -92,9 +97,9 @@ def run(
         located_models = locate_models(models, options.load_options)
         loaded = _load_corpora(corpora, options.reporter)
         _check_contexts(loaded, policy, prove)
-        specs = planned_specs(located_models, loaded, policy, limit, token_bits)
-        specs = _of_shard(specs, options)
+        specs = _of_shard(planned_specs(located_models, loaded, policy, limit, token_bits), options)
         planned = planned_cells(specs, options, prove)
+        _read_documents(specs, planned, options)
     result = score_missing(planned, options)
     scored = {spec.corpus.name: spec.corpus for _, spec in specs}
     return RunResult(
@@ -104,9 +109,24 @@ def run(
         cells=result.cells,
         failures=result.failures,
         num_scored=result.num_scored,
-        documents={name: documents_of_corpus(corpus) for name, corpus in scored.items()},
-        unaudited=unaudited_models((located for located, _ in specs), result.cells, options),
+        documents=_days_of(scored),
+        unaudited=unaudited_models(result.first_cells, options),
     )
+
+
+def _days_of(corpora: Mapping[str, Corpus]) -> Mapping[str, DatedDocuments]:
+    return LazyMapping({name: functools.partial(documents_of_corpus, of) for name, of in corpora.items()})
+
+
+def _read_documents(
+    specs: Sequence[tuple[LocatedModel, CellSpec]],
+    planned: Sequence[PlannedCell[CorpusCell]],
+    options: RunOptions,
+) -> None:
+    """Read what is to be scored: processes that are made of this one share it, as far as it stays."""
+    missing = (spec.corpus for (_, spec), cell in zip(specs, planned, strict=True) if cell.finished is None)
+    for corpus in {id(corpus): corpus for corpus in missing if not options.dry_run}.values():
+        next(iter(corpus.documents), None)
 
 
 def _of_shard(
@@ -193,7 +213,10 @@ def planned_cells(
 ) -> list[PlannedCell[CorpusCell]]:
     """What is there of cells, and how those are scored that are not; arguments are those of `run`."""
     corpora = {id(spec.corpus): spec.corpus for _, spec in specs}  # each once: there are more cells
-    num_parts = {key: len(with_choices(corpus.documents)) for key, corpus in corpora.items()}
+    num_parts = {
+        key: len(with_choices(of.documents) if may_have_conditions(of.documents) else of.documents)
+        for key, of in corpora.items()
+    }
     return [
         _planned(located, spec, num_parts[id(spec.corpus)], options, num_proven) for located, spec in specs
     ]
@@ -202,20 +225,21 @@ def planned_cells(
 def _planned(
     located: LocatedModel, spec: CellSpec, num_parts: int, options: RunOptions, num_proven: int
 ) -> PlannedCell[CorpusCell]:
-    corpus, key = spec.corpus, spec.key()
+    corpus, key, folder = spec.corpus, spec.key(), spec.folder(options.folder)
     planned = planned_cell(
         located,
         corpus.name,
         num_parts,
         f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
-        spec.folder(options.folder) / f"{key}.json",
+        Path(f"{folder}/{key}.json"),
         functools.partial(_find, spec, key, num_proven),
         functools.partial(_score, spec, num_proven),
         options,
         work_of(located, corpus.num_bytes),
+        functools.partial(is_known_cell, spec, folder, key) if num_proven == 0 else None,
     )
     num_most_parts = min(num_parts, corpus.num_bytes // parts.LEAST_PART_BYTES)
-    if num_most_parts < 2 or planned.cell is not None:
+    if num_most_parts < 2 or planned.finished is not None:
         return planned
     return dataclasses.replace(
         planned,

@@ -4,12 +4,14 @@ Other runs may be at work on the same folder: what they have claimed comes last,
 """
 
 import dataclasses
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from evalkit.errors import ScoringError
-from evalkit.models.loading import import_loaders
+from evalkit.lazy import LazySequence, same
+from evalkit.models.loading import LocatedModel, import_loaders
 from evalkit.models.model_files import read_ahead
 from evalkit.runner.claims import is_claimed
 from evalkit.runner.one_model import failure_of, finished, score_model
@@ -43,8 +45,11 @@ class Scored(NamedTuple, Generic[CellT]):
 class LoopResult(Generic[CellT]):
     """What there is after a run."""
 
-    cells: tuple[CellT, ...]
-    """In the order of the plan, without those that failed or were only planned."""
+    cells: Sequence[CellT]
+    """In the order of the plan, without those that failed or were only planned; those that were finished
+    before are read when somebody looks at them."""
+    first_cells: Sequence[tuple[LocatedModel, Callable[[], CellT]]]
+    """The models that have one of these, and what gives the first that each has."""
     failures: tuple[Failure, ...]
     num_scored: int
     """Cells that this run computed; the others were finished before."""
@@ -245,7 +250,7 @@ def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) ->
         UsageError: something is to be scored, and the output folder cannot be written.
         DiskError: it cannot be written anymore: no cell after this would be kept either.
     """
-    missing = [cell for cell in planned if cell.cell is None]
+    missing = [cell for cell in planned if cell.finished is None]
     if missing and not options.dry_run:
         check_writable(options.folder)
     if options.journal is not None:
@@ -266,12 +271,16 @@ def score_missing(planned: Sequence[PlannedCell[CellT]], options: RunOptions) ->
         outcomes |= scored.outcomes
         num_scored = scored.num_scored
     failures = tuple(outcome for outcome in outcomes.values() if isinstance(outcome, Failure))
-    finished = (outcomes.get(id(cell)) if cell.cell is None else cell.cell for cell in planned)
+    readers = [(cell, cell.finished or _reader(outcomes.get(id(cell)))) for cell in planned]
+    cells = [(cell.located, give) for cell, give in readers if give is not None]
+    first_cells = {id(located): (located, give) for located, give in reversed(cells)}
     return LoopResult(
-        tuple(cell for cell in finished if cell is not None and not isinstance(cell, Failure)),
-        failures,
-        num_scored,
+        LazySequence(give for _, give in cells), tuple(first_cells.values())[::-1], failures, num_scored
     )
+
+
+def _reader(outcome: CellT | Failure | None) -> Callable[[], CellT] | None:
+    return None if outcome is None or isinstance(outcome, Failure) else functools.partial(same, outcome)
 
 
 def tell_outcome(

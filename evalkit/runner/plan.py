@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from evalkit.errors import ScoringError
+from evalkit.lazy import same
 from evalkit.models.loading import LocatedModel
 from evalkit.models.protocol import Model
 from evalkit.runner.claims import remove_stale_claim
@@ -15,6 +17,7 @@ from evalkit.runner.shards import Work, places_of_shard
 from evalkit.scoring.parts import Part
 
 CellT = TypeVar("CellT", covariant=True)
+T = TypeVar("T")
 
 _FEW_PARAMETERS = 1_000_000
 """Of what has none, or does not say: a compressor, a model on a server."""
@@ -37,8 +40,8 @@ class PlannedCell(Generic[CellT]):
     """How much there is to do, in words."""
     path: Path
     """The finished cell's JSON file."""
-    cell: CellT | None
-    """The finished cell."""
+    finished: Callable[[], CellT] | None
+    """Gives the finished cell; None: it is to be scored."""
     find: Callable[[RunOptions], CellT | None]
     """Looks for the finished cell again: another run or process may have scored it."""
     score: Callable[[Model, RunOptions], CellT | PartScored]
@@ -124,6 +127,7 @@ def planned_cell(
     score: Callable[[Model, RunOptions], CellT],
     options: RunOptions,
     work: float = 1.0,
+    is_known: Callable[[], bool] | None = None,
 ) -> PlannedCell[CellT]:
     """A cell of the plan; one whose files cannot be read is one that will fail, and the others go on.
 
@@ -137,9 +141,10 @@ def planned_cell(
         score: see `PlannedCell`.
         options: of the run.
         work: see `PlannedCell`.
+        is_known: a quick look, whether `find` would find it; it is asked when somebody wants the cell.
     """
     problem: ScoringError | None = None
-    cell = None
+    finished: Callable[[], CellT] | None = None
     if located.problem is not None:
         size = f"will fail: {located.problem}"
     else:
@@ -148,18 +153,28 @@ def planned_cell(
                 options.remote.fetch(path)
                 if not options.dry_run:
                     options.remote.store_rest(path)
-            cell = find(options)
-            if cell is not None and not options.dry_run:
+            if is_known is not None and is_known():
+                finished = functools.partial(_read_again, find, options, path)
+            elif (cell := find(options)) is not None:
+                finished = functools.partial(same, cell)
+            if finished is not None and not options.dry_run:
                 with contextlib.suppress(OSError):  # it only takes space, and the folder may be read-only
                     remove_stale_claim(path)
         except ScoringError as error:
             size, problem = f"will fail: {error}", error
-    return PlannedCell(located, subject, num_parts, size, path, cell, find, score, work, problem)
+    return PlannedCell(located, subject, num_parts, size, path, finished, find, score, work, problem)
+
+
+def _read_again(find: Callable[[RunOptions], T | None], options: RunOptions, path: Path) -> T:
+    cell = find(options)
+    if cell is None:
+        raise ScoringError(f"{path} was there when the run began, and is not there now; run again")
+    return cell
 
 
 def plan_lines(planned: Sequence[PlannedCell[CellT]]) -> list[str]:
     """What a run will do: the counts, then a line per cell that is to be scored."""
-    missing = [cell for cell in planned if cell.cell is None]
+    missing = [cell for cell in planned if cell.finished is None]
     num_done = len(planned) - len(missing)
     return [
         f"{num_done} of {len(planned)} cells done, {len(missing)} to score",

@@ -6,6 +6,7 @@ process ended twice has failed; what its first attempt has finished is on disk, 
 """
 
 import dataclasses
+import itertools
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -143,7 +144,8 @@ class _Pool(Generic[CellT]):
     def _start(self, cells: list[PlannedCell[CellT]]) -> None:
         used = {worker.slot for worker in self._workers.values()}
         num_slots = self._engine.num_slots()
-        slot = next(number for number in range(num_slots) if number not in used)
+        # Machines may have gone since their number was asked for.
+        slot = next(number for number in itertools.count() if number not in used)
         number = self._engine.start(cells, slot)
         reporter = self._options.reporter if num_slots == 1 else self._options.reporter.lane()
         self._workers[number] = _Worker(cells, slot, reporter, dict(enumerate(cells)))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from evalkit.analysis.cutoff import (
     DatedDocuments,
+    Exposure,
     Reading,
     combined,
     earliest_day,
@@ -74,7 +75,8 @@ class RunResult(Displayed):
     corpora: tuple[str, ...]
     models: tuple[str, ...]
     policy: str
-    cells: tuple[CorpusCell, ...]
+    cells: Sequence[CorpusCell]
+    """Those that were finished before are read when somebody looks at them."""
     failures: tuple[Failure, ...]
     num_scored: int
     """Cells that this run computed; the others were finished before."""
@@ -131,24 +133,32 @@ class RunResult(Displayed):
 
     def ranking(self) -> list[RankedModel]:
         """Models by macro average, lowest first; those with a missing corpus come last."""
-        ranking = [self._ranked(model) for model in self.models]
+        cells: dict[str, dict[str, CorpusCell]] = {model: {} for model in self.models}
+        exposures: dict[str, list[Exposure]] = {model: [] for model in self.models}
+        for cell, reading in self.readings():
+            if cell.model.name not in cells:
+                continue
+            cells[cell.model.name][cell.corpus.name] = cell
+            if cell.corpus.name in self.counted:
+                exposures[cell.model.name].append(reading.exposure)
+        ranking = [self._ranked(model, cells[model], exposures[model]) for model in self.models]
         return sorted(ranking, key=lambda ranked: (ranked.bits_per_byte is None, ranked.bits_per_byte))
 
-    def _ranked(self, model: str) -> RankedModel:
-        cells = {cell.corpus.name: cell for cell in self.cells if cell.model.name == model}
+    def _ranked(self, model: str, cells: dict[str, CorpusCell], exposures: Sequence[Exposure]) -> RankedModel:
         mean, interval = _average(cells, self.counted)
-        mean_of_all, interval_of_all = _average(cells, self.corpora)
-        exposures = [
-            reading.exposure
-            for cell, reading in self.readings()
-            if cell.model.name == model and cell.corpus.name in self.counted
-        ]
+        mean_of_all, interval_of_all = mean, interval
+        if self.counted != self.corpora:
+            mean_of_all, interval_of_all = _average(cells, self.corpora)
         mark = combined(exposures).mark if exposures else ""
         partial = None if mean is not None else _partial_average(cells, self.counted)
         return RankedModel(model, mean, interval, cells, mark, mean_of_all, interval_of_all, partial)
 
     def readings(self) -> list[tuple[CorpusCell, Reading]]:
         """Whether each cell's model can have read its corpus in training, as far as dates tell."""
+        return self._readings
+
+    @functools.cached_property
+    def _readings(self) -> list[tuple[CorpusCell, Reading]]:
         catalog = load_catalog()
         return [
             (

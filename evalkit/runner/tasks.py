@@ -30,7 +30,7 @@ from evalkit.tasks import EvalTask, TaskOptions, default_date, make_tasks
 class TaskRunResult(Displayed):
     """What a run over tasks found finished, and what it scored."""
 
-    cells: tuple[TaskCell, ...]
+    cells: Sequence[TaskCell]
     """In the order of the tasks, for each the models in theirs."""
     failures: tuple[Failure, ...]
     num_scored: int
@@ -99,7 +99,7 @@ def run_tasks(
     pairs = [pairs[place] for place in places_of_run(works, options)]
     planned = [_planned(located, task, options) for located, task in pairs]
     result = score_missing(planned, options)
-    unaudited = unaudited_models((located for located, _ in pairs), result.cells, options)
+    unaudited = unaudited_models(result.first_cells, options)
     return TaskRunResult(result.cells, result.failures, result.num_scored, unaudited)
 
 

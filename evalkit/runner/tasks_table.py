@@ -30,7 +30,7 @@ def print_task_result(result: TaskRunResult, stream: TextIO) -> None:
         console.print(f"FAILED {failure.model} on {failure.subject}: {failure.reason}")
 
 
-def _table(cells: tuple[TaskCell, ...]) -> Table:
+def _table(cells: Sequence[TaskCell]) -> Table:
     names = dict.fromkeys(name for cell in cells for row in cell.summary for name in row.further)
     further = [name for name in names if name not in ENTRIES]
     table = Table(title="accuracy in % (95 % interval)", box=None, header_style="bold", pad_edge=False)

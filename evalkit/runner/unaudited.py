@@ -1,6 +1,6 @@
 """Models with cells of which nobody has looked whether their loads are right."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from evalkit.audit.records import kept_audit
 from evalkit.cells.schema import CorpusCell, TaskCell
@@ -12,21 +12,24 @@ from evalkit.runner.options import RunOptions
 
 
 def unaudited_models(
-    located_models: Iterable[LocatedModel], cells: Iterable[CorpusCell | TaskCell], options: RunOptions
+    first_cells: Iterable[tuple[LocatedModel, Callable[[], CorpusCell | TaskCell]]], options: RunOptions
 ) -> tuple[str, ...]:
     """The language models, by name, that have cells and no kept audit; those of the package are left out.
 
     Args:
-        located_models: of a run.
-        cells: what it came to.
+        first_cells: the models of a run that have cells, and what gives the first that each has.
         options: of the run.
     """
-    with_tokens = {
-        cell.model.name for cell in cells if isinstance(cell, TaskCell) or not cell.is_of_a_compressor
-    }
-    identities = {located.identity.name: located.identity for located in located_models}
-    named = {name: of for name, of in identities.items() if name in with_tokens - set(EMBEDDED_MODELS)}
-    return tuple(name for name, identity in named.items() if not _has_audit(identity, options))
+    named = {located.identity.name: (located.identity, give) for located, give in first_cells}
+    return tuple(
+        name
+        for name, (identity, give) in named.items()
+        if name not in EMBEDDED_MODELS and not _has_audit(identity, options) and _has_tokens(give())
+    )
+
+
+def _has_tokens(cell: CorpusCell | TaskCell) -> bool:
+    return isinstance(cell, TaskCell) or not cell.is_of_a_compressor
 
 
 def _has_audit(identity: ModelIdentity, options: RunOptions) -> bool:

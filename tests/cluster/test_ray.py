@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,22 @@ class Killer(Silent):
 
     def advance(self, progress: object) -> None:
         if not self.num_killed:
-            os.kill(min(processes_of_ray()), signal.SIGKILL)
+            self.kill()
             self.num_killed += 1
+
+    def kill(self) -> None:
+        os.kill(min(processes_of_ray()), signal.SIGKILL)
+
+
+class MachineKiller(Killer):
+    """Kills one of a cluster's machines, with all that runs there."""
+
+    def __init__(self, cluster: Any, machine: Any) -> None:
+        super().__init__()
+        self.cluster, self.machine = cluster, machine
+
+    def kill(self) -> None:
+        self.cluster.remove_node(self.machine, allow_graceful=False)
 
 
 def processes_of_ray() -> list[int]:
@@ -73,5 +88,32 @@ def test_a_corpus_is_cut_into_parts_of_which_one_is_killed(
     assert (result.num_scored, result.failures, killer.num_killed) == (1, (), 1)
     assert any("part " in line and "another goes on there" in line for line in killer.lines)
     assert run(MODELS[:1], [CORPUS], options=RunOptions(output=tmp_path / "local")).num_scored == 1
+    assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
+    assert not [path for path in (tmp_path / "ray").rglob(".*") if path.name != "."]
+
+
+def test_of_two_machines_one_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own way to have several on one: each with processes, resources and a life of its own."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        killer = MachineKiller(cluster, cluster.add_node(num_cpus=1))
+        cluster.wait_for_nodes()
+        options = RunOptions(
+            output=tmp_path / "ray",
+            engine="ray",
+            address=cluster.address,
+            processes=2,
+            reporter=killer,
+            checkpoint_s=0,
+        )
+        result = run(MODELS, [CORPUS], options=options)
+    finally:
+        cluster.shutdown()
+    assert (result.num_scored, result.failures, killer.num_killed) == (2, (), 1)
+    assert sum("was lost" in line and "another goes on there" in line for line in killer.lines) == 1
+    assert run(MODELS, [CORPUS], options=RunOptions(output=tmp_path / "local")).num_scored == 2
     assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
     assert not [path for path in (tmp_path / "ray").rglob(".*") if path.name != "."]

@@ -4,11 +4,14 @@ Documents come in clusters that share an effect and have skewed sizes, as sites 
 intervals are those of the leaderboard and of ``evalkit compare``.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
 from evalkit.analysis.estimates import Estimate, differences, resampled_sums
 from evalkit.analysis.results import ScoredCorpus
+from evalkit.analysis.scored_rows import ScoredRows
 from evalkit.stats import percentile_interval, resampled_ratios
 
 NUM_DRAWS = 1000
@@ -32,14 +35,17 @@ def draw_corpus(seed: int) -> ScoredCorpus:
         key="c",
         label="c",
         facts={},
-        ids=ids,
-        digests=ids,
-        titles=(None,) * count,
-        published_at=(None,) * count,
-        clusters=names,
-        num_bytes=num_bytes.astype(np.int64),
-        bits=bits,
         cells=dict.fromkeys(range(3)),  # type: ignore[arg-type]
+        load_rows=functools.partial(
+            ScoredRows,
+            ids=ids,
+            digests=ids,
+            titles=(None,) * count,
+            published_at=(None,) * count,
+            clusters=names,
+            num_bytes=num_bytes.astype(np.int64),
+            bits=bits,
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from evalkit.analysis.configurations import ModelConfiguration
 from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.analysis.scored_rows import ScoredRows
 from evalkit.cells.reading import cell_of
 from evalkit.cells.schema import CorpusCell
 from tests.support.cells import corpus_content
@@ -113,12 +115,15 @@ def _corpus(
             date_to=last.isoformat(),
             sources={"simulated": count},
         ),
-        ids=ids,
-        digests=ids,
-        titles=(None,) * count,
-        clusters=tuple(f"{site}" for site in sites.tolist()),
-        published_at=tuple(dt.date.fromordinal(int(day)).isoformat() for day in days),
-        num_bytes=num_bytes,
-        bits=np.exp(logs),
         cells=dict.fromkeys(range(len(names)), cell),
+        load_rows=functools.partial(
+            ScoredRows,
+            ids=ids,
+            digests=ids,
+            titles=(None,) * count,
+            clusters=tuple(f"{site}" for site in sites.tolist()),
+            published_at=tuple(dt.date.fromordinal(int(day)).isoformat() for day in days),
+            num_bytes=num_bytes,
+            bits=np.exp(logs),
+        ),
     )

@@ -9,6 +9,7 @@ import pytest
 from evalkit.analysis.effective_cutoff import EffectiveCutoff, effective_cutoff, month_points
 from evalkit.analysis.effective_cutoff_text import cutoff_json, cutoff_lines
 from evalkit.analysis.results import Results
+from evalkit.analysis.scored_rows import RowSpool
 from evalkit.errors import UsageError
 from evalkit.files import strict_json
 from tests.support.dated import World, dated_results
@@ -117,8 +118,7 @@ def test_too_little_is_said_to_be_so(results: Results) -> None:
         results,
         corpora=tuple(
             dataclasses.replace(
-                corpus,
-                published_at=(None,) * len(corpus.ids),
+                corpus.with_rows(RowSpool(), published_at=(None,) * len(corpus.ids)),
                 facts=dataclasses.replace(corpus.facts, date_from=None, date_to=None, sources=None),
             )
             for corpus in results.corpora
@@ -139,7 +139,7 @@ def test_documents_dated_by_the_month_are_enough(results: Results) -> None:
     by_month = dataclasses.replace(
         results,
         corpora=tuple(
-            dataclasses.replace(corpus, published_at=(None,) * len(corpus.ids)) for corpus in results.corpora
+            corpus.with_rows(RowSpool(), published_at=(None,) * len(corpus.ids)) for corpus in results.corpora
         ),
     )
     cutoff = of(by_month)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import pytest
 from evalkit.analysis.configurations import ModelConfiguration
 from evalkit.analysis.months import Month, chain_months, months_json, months_lines, read_months
 from evalkit.analysis.results import Results, ScoredCorpus
+from evalkit.analysis.scored_rows import ScoredRows
 from evalkit.cells.reading import cell_of
 from evalkit.cells.schema import CorpusCell
 from evalkit.errors import UsageError
@@ -46,13 +48,16 @@ def store_of(scored: dict[str, list[str]], *, noise: float = 0.0, num_documents:
                 month,
                 month,
                 dataclasses.replace(CELL.corpus, name=month, sha256=digest, date_from=f"{month}-01"),
-                ids,
-                ids,
-                (None,) * num_documents,
-                ids,
-                (None,) * num_documents,
-                num_bytes,
-                np.where([name in here for name in names], bits, np.nan),
+                functools.partial(
+                    ScoredRows,
+                    ids,
+                    ids,
+                    (None,) * num_documents,
+                    ids,
+                    (None,) * num_documents,
+                    num_bytes,
+                    np.where([name in here for name in names], bits, np.nan),
+                ),
                 {names.index(name): None for name in here},  # type: ignore[misc]
             )
         )

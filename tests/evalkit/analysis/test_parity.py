@@ -1,5 +1,6 @@
 """Bits per story and language: what parallel text is for."""
 
+import functools
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from evalkit.analysis.configurations import ModelConfiguration
 from evalkit.analysis.parity import corpus_parity
 from evalkit.analysis.results import Results, ScoredCorpus, read_results
+from evalkit.analysis.scored_rows import ScoredRows
 from evalkit.cells.reading import read_checked_cell
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.store import make_corpus, make_document
@@ -30,16 +32,19 @@ def results_of(*rows: Row) -> Results:
         key="c",
         label="c",
         facts=None,  # type: ignore[arg-type]
-        ids=ids,
-        digests=ids,
-        titles=(None,) * len(ids),
-        clusters=("everything",) * len(ids),
-        published_at=(None,) * len(ids),
-        num_bytes=np.array(num_bytes),
-        bits=np.array(bits)[:, None],
         cells={0: None},  # type: ignore[dict-item]
-        story_ids=story_ids,
-        languages=languages,
+        load_rows=functools.partial(
+            ScoredRows,
+            ids=ids,
+            digests=ids,
+            titles=(None,) * len(ids),
+            clusters=("everything",) * len(ids),
+            published_at=(None,) * len(ids),
+            num_bytes=np.array(num_bytes),
+            bits=np.array(bits)[:, None],
+            story_ids=story_ids,
+            languages=languages,
+        ),
     )
     model = ModelConfiguration("m", "m", "m", None, None, None)  # type: ignore[arg-type]
     return Results((model,), (scored,), (), ())

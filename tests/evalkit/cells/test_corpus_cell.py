@@ -291,6 +291,9 @@ def test_a_damaged_cell_is_moved_aside_and_scored_again(
 ) -> None:
     models, told = [BigramModel("a"), BigramModel("b", 1)], Told()
     assert run(models, [CORPUS], options=RunOptions(output=tmp_path)).num_scored == 2
+    found = run(models, [CORPUS], options=RunOptions(output=tmp_path))
+    known = run(models, [CORPUS], options=RunOptions(output=tmp_path))  # by the bytes of the files
+    assert found.cells == known.cells
     other, cell = cell_files(tmp_path)
     before = json.loads(cell.read_text())
     others = snapshot(other.parent)

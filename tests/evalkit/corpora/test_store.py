@@ -2,6 +2,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import pickle
 import platform
 import subprocess
 import sys
@@ -240,6 +241,21 @@ def test_a_stored_corpus_comes_back_the_same(tmp_path: Path) -> None:
     assert load_corpus(folder).documents == corpus.documents  # by path as well
     assert verify_corpus("sample", tmp_path) == []
     assert parquet_of(folder).name == f"documents-{loaded.manifest.parquet_sha256[:16]}.parquet"  # type: ignore[index]
+
+
+def test_documents_that_passed_the_checks_are_read_at_the_first_look(tmp_path: Path) -> None:
+    corpus = corpus_of(*AWKWARD_TEXTS)
+    folder = save_corpus(corpus, tmp_path)
+    load_corpus("sample", store=tmp_path)
+    loaded, unread = (load_corpus("sample", store=tmp_path) for _ in range(2))
+    assert (loaded.documents[-1], loaded.documents[:2]) == (corpus.documents[-1], corpus.documents[:2])
+    parquet_of(folder).write_bytes(b"")
+    assert (len(unread.documents), unread.has_contexts) == (len(AWKWARD_TEXTS), False)
+    assert pickle.loads(pickle.dumps(loaded)) == loaded
+    with pytest.raises(
+        CorpusError, match=r"documents-.*\.parquet was changed while it was in use; run again"
+    ):
+        list(unread.documents)
 
 
 def test_datasets_reads_the_stored_file(tmp_path: Path) -> None:

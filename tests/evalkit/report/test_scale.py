@@ -1,5 +1,6 @@
 """What a report takes grows with the cells and no faster: counted in reads and bytes, not in seconds."""
 
+import dataclasses
 import json
 import sys
 import tracemalloc
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 
 from evalkit import stats
-from evalkit.analysis import spool
+from evalkit.analysis import scored_rows, spool
 from evalkit.analysis.aggregates import AGGREGATES
+from evalkit.analysis.configurations import _Signature
 from evalkit.analysis.estimates import ALONE, Estimate, aggregate, differences, resampled_sums, sums_together
 from evalkit.analysis.pair_table import PairTable
 from evalkit.analysis.rankings import Leaderboard, compute
-from evalkit.analysis.results import Results, _Signature, read_results
+from evalkit.analysis.results import Results, read_results
+from evalkit.analysis.scored_rows import RowSpool, ScoredRows
 from evalkit.plots.registry import find_plot
 from evalkit.report import build_site
 from tests.support.stores import write_synthetic_store
@@ -81,6 +84,7 @@ def test_the_numbers_of_many_corpora_take_no_more_memory_than_those_of_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "LIMIT_BYTES", 0)
+    monkeypatch.setattr(scored_rows, "_RECENT_BYTES", 0)
     few, many = store(tmp_path / "few", 4), store(tmp_path / "many", 14)
     peaks = [
         peak_bytes(lambda results=results: compute(results, ["a"] * len(results.corpora)))
@@ -97,7 +101,11 @@ def test_numbers_are_the_same_from_memory_and_from_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = store(tmp_path / "runs", 6)
-    results.corpora[1].bits[3:9, 2] = np.nan  # a model that cannot represent everything
+    bits = results.corpora[1].bits.copy()
+    bits[3:9, 2] = np.nan  # a model that cannot represent everything
+    corpora = list(results.corpora)
+    corpora[1] = corpora[1].with_rows(RowSpool(), bits=bits)
+    results = dataclasses.replace(results, corpora=tuple(corpora))
     boards = []
     for limit in (2**40, 0):
         monkeypatch.setattr(spool, "LIMIT_BYTES", limit)
@@ -185,6 +193,29 @@ def test_sums_are_dropped_with_the_last_who_needs_them() -> None:
         np.testing.assert_array_equal(load(), array)
     assert {path.name for path in Path("/tmp").glob("evalkit-*")} == before
     assert sums_together([]) == []
+
+
+def test_rows_of_many_corpora_are_in_memory_one_corpus_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "LIMIT_BYTES", 0)
+    monkeypatch.setattr(scored_rows, "_RECENT_BYTES", 0)
+
+    def rows_of(number: int) -> ScoredRows:
+        ids = tuple(f"{number} {place:050}" for place in range(200))
+        bits = np.full((200, 3), float(number))
+        bits[number, 1] = np.nan
+        return ScoredRows(ids, ids, (None, *ids[1:]), ids, ids, np.arange(200), bits, ids, ids[::-1])
+
+    keeper, kept = RowSpool(), []
+
+    def keep_and_look() -> None:
+        kept.extend(keeper.keep(rows_of(number)) for number in range(40))
+        assert {len(load().ids) for load in kept} == {200}
+
+    # Ids are 40 x 200 x 100 bytes, and unpacked they stand in six columns; two corpora are there at a time.
+    assert peak_bytes(keep_and_look) < 600_000
+    for number in (7, 0, 39):
+        for loaded, made in zip(kept[number](), rows_of(number), strict=True):
+            np.testing.assert_array_equal(loaded, made)
 
 
 def test_a_sites_plots_share_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
