@@ -67,8 +67,8 @@ ray: $(VENV)/.installed-dev  ## start a Ray cluster here, kill one of its worker
 kills: $(VENV)/.installed-dev  ## kill -9 runs and their processes at 100 random moments; prints docs/cluster.md's table
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.cluster.kills
 
-year: $(VENV)/.installed-dev  ## refresh a made-up leaderboard for a year in which much goes wrong, minutes of a core; its site is in build/year/site
-	rm -rf build/year
+year: $(VENV)/.installed-dev  ## refresh a made-up leaderboard for a year in which much goes wrong, minutes of a core, and on from where it was cut short; its site is in build/year/site
+	[ ! -e build/year/finished ] || rm -rf build/year
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.year build/year > /dev/null
 
 makespan: $(VENV)/.installed-dev  ## schedule 8,000 cells on 64 GPUs that fail, on a clock that is made up; prints docs/cluster.md's table

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.listing import ListingCommand, chosen_options
-from evalkit.cli.parsing import ResultsArgument
+from evalkit.cli.parsing import DEFAULT_OUTPUT, ResultsArgument
 from evalkit.terminal import show
 
 
@@ -22,11 +22,11 @@ class ExportCommand(ListingCommand):
 
 
 def export_command(
-    results: ResultsArgument,
     format_name: Annotated[str, typer.Option("--format", help="One of the formats above.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write; for formats of several files a folder.")
     ],
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     documents: Annotated[
         bool, typer.Option("--documents", help="csv, parquet: a row per document instead of per cell.")
     ] = False,

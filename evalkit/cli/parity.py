@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.parsing import JsonOption, ResultsArgument
+from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, ResultsArgument
 from evalkit.terminal import show, show_json
 
 
 def parity_command(
-    results: ResultsArgument,
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     reference: Annotated[
         str | None,
         typer.Option("--reference", help="Language to compare with; by default that of most shared stories."),

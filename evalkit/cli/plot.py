@@ -7,6 +7,7 @@ import typer
 
 from evalkit.cli.listing import ListingCommand, chosen_options
 from evalkit.cli.parsing import (
+    DEFAULT_OUTPUT,
     CommaLists,
     PanelOption,
     SomeCorporaOption,
@@ -33,13 +34,13 @@ class PlotCommand(ListingCommand):
 
 def plot_command(
     name: Annotated[str, typer.Argument(help="One of the plots above.")],
-    results: Annotated[
-        str, typer.Argument(help="Folder of cells, also of a store; for speed also a benchmark's JSON file.")
-    ],
     output: Annotated[
         list[Path],
         typer.Option("--output", "-o", help="File to write: .svg, .png or .pdf; several times for several."),
     ],
+    results: Annotated[
+        str, typer.Argument(help="Folder of cells, also of a store; for speed also a benchmark's JSON file.")
+    ] = str(DEFAULT_OUTPUT),
     corpora: SomeCorporaOption = None,
     models: SomeModelsOption = None,
     tasks: Annotated[CommaLists, typer.Option("--tasks", help="Probes: only these, by commas.")] = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.parsing import CommaLists, ResultsArgument, comma_list, joined
+from evalkit.cli.parsing import DEFAULT_OUTPUT, CommaLists, ResultsArgument, comma_list, joined
 from evalkit.terminal import show
 
 DocsOption = Annotated[
@@ -15,7 +15,7 @@ DocsOption = Annotated[
 
 
 def report_command(
-    results: ResultsArgument,
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the site; a site there is replaced.")
     ] = Path("site"),

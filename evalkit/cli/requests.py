@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.parsing import JsonOption, ResultsArgument, StoreOption
+from evalkit.cli.parsing import DEFAULT_OUTPUT, JsonOption, ResultsArgument, StoreOption
 from evalkit.displayed import counted
 from evalkit.terminal import show, show_json
 
@@ -81,7 +81,7 @@ def export(
 
 @app.command("accuracy")
 def accuracy(
-    results: ResultsArgument,
+    results: ResultsArgument = str(DEFAULT_OUTPUT),
     as_json: JsonOption = False,
 ) -> None:
     """Print how often models hold the right choice for the likeliest, for cells of corpora with choices."""

@@ -1,7 +1,8 @@
 """A year of a leaderboard: 24 windows, two sources, 12 models and what goes wrong in a year, all made up.
 
 ``python -m tests.support.year FOLDER`` refreshes it window by window, to look at; ``--quick``, for tests,
-runs the steps of a refresh but the site, and leaves some windows to the backfill. Texts are in the store when
+runs the steps of a refresh but the site, and leaves some windows to the backfill. A year that was cut short
+goes on with the window that it was in. Texts are in the store when
 a refresh looks for them, but where a source is down. What commands said is printed, a line of JSON each.
 """
 
@@ -131,8 +132,8 @@ def store_texts(config: LeaderboardConfig, day: dt.date, sources: tuple[str, ...
         save_corpus(make_corpus(window.corpus(source), documents, **days))
 
 
-def steps_of_year(*, quick: bool) -> Iterator[Step]:
-    """The commands of a year, in the folder that this is called in."""
+def steps_of_year(*, quick: bool, first_window: int = 0) -> Iterator[Step]:
+    """The commands of a year from a window on, in the folder that this is called in."""
 
     def step(window: int, *arguments: str) -> Step:
         return Step(window, arguments, run_cli("leaderboard", *arguments))
@@ -140,6 +141,8 @@ def steps_of_year(*, quick: bool) -> Iterator[Step]:
     for window, day in enumerate(DAYS):
         late = (*BACKFILLED[2:], *NOT_BACKFILLED) if window >= LATE else ()
         config = write_config([*EARLY_MODELS, "year:gated" if quick else GATED, *late])
+        if window < first_window:
+            continue
         both = window not in DOWN and not (quick and abs(window - DOWN[0]) > 2)
         store_texts(config, day, SOURCES_OF_TEXT[: 1 + both])
         date = ("--date", day.isoformat())
@@ -188,7 +191,7 @@ def sources_installed(folder: Path) -> Iterator[None]:
 
     plugin = folder / "plugin"
     info = plugin / "year_of_tests-1.0.dist-info"
-    info.mkdir(parents=True)
+    info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: year-of-tests\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[evalkit.crawlers]\ntoy = year_sources:toy\ndown = year_sources:down\n"
@@ -218,9 +221,13 @@ def main() -> None:
         # Before anything imports the hub's client, which reads them then.
         os.environ |= {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(folder / "hub")}
         os.environ["EVALKIT_CORPORA"] = str(folder / "corpora")
-        for step in steps_of_year(quick=options.quick):
+        reached = Path("window.txt")
+        first_window = int(reached.read_text()) if reached.exists() else 0
+        for step in steps_of_year(quick=options.quick, first_window=first_window):
             print(json.dumps(step), flush=True)
+            reached.write_text(str(step.window))  # of which there may be more
             gc.freeze()  # what was imported is looked through for garbage after every model
+        Path("finished").touch()
 
 
 if __name__ == "__main__":
