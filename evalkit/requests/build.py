@@ -163,18 +163,26 @@ def _solved(
 
 def _request(place: str, part: Part, template: _Template) -> _Request:
     choices = tuple(filled(template.continuation, values, place) for values in part.continuations)
-    return _Request(filled(template.context, part.values, place), choices, part.gold)
+    context, right = filled(template.context, part.values, place), choices[part.gold]
+    for text in (context, *choices):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"{place}: {text[:40]!r} holds a lone surrogate, half of a character of UTF-16, which has no "
+                "UTF-8 form; repair it where the file is made"
+            ) from error
+    if choices.count(right) > 1 and all(choices):
+        raise CorpusError(f"{place}: the right answer {right!r} stands twice among the choices")
+    return _Request(context, choices, part.gold)
 
 
 def _document(file: TaskFile, before: str, request: _Request, cluster: str | None) -> Document | None:
     """A document; None where one of its continuations is empty."""
     if not all(request.choices):
         return None
-    text = request.choices[request.gold]
-    if request.choices.count(text) > 1:
-        raise CorpusError(f"{file.name}: the right answer {text!r} stands twice among the choices")
     return make_document(
-        text,
+        request.choices[request.gold],
         source=file.source or UNKNOWN,
         context=before + request.context,
         choices=request.choices if len(request.choices) > 1 else None,

@@ -1,6 +1,7 @@
 """The file that says how a data set's rows become contexts and continuations: TOML or YAML."""
 
 import dataclasses
+import datetime
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,7 +96,7 @@ def load_task(path: Path) -> LoadedTask:
             raise UsageError(f"{path}: it has more than {_MOST_BYTES:,} bytes, which no task file needs")
         text = plain_file_text(path)
         content = parse_toml(text) if path.suffix.lower() == ".toml" else _parse_yaml(text)
-        file = from_json(TaskFile, content)
+        file = from_json(TaskFile, _dates_as_text(content))
     except FieldError as error:
         raise UsageError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
@@ -111,10 +112,32 @@ def load_task(path: Path) -> LoadedTask:
     return LoadedTask(file, path.parent, hashlib.sha256(text.encode("utf-8")).hexdigest())
 
 
+def _dates_as_text(content: object) -> object:
+    """Both languages make of a date without quotes something else than of one with them."""
+    if not isinstance(content, Mapping):
+        return content
+    return {
+        name: value.isoformat() if isinstance(value, datetime.date) else value
+        for name, value in content.items()
+    }
+
+
 def _parse_yaml(text: str) -> object:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Refuses a name that is said twice, of which YAML takes the last."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+            seen = set()
+            for name, _ in node.value:
+                if isinstance(name, yaml.ScalarNode) and name.value in seen:
+                    raise ValueError(f"{name.value!r} stands twice, again in line {name.start_mark.line + 1}")
+                seen.add(name.value if isinstance(name, yaml.ScalarNode) else name)
+            mapping: dict[object, object] = super().construct_mapping(node, deep)
+            return mapping
+
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(first_line(error)) from error

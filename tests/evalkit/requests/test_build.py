@@ -156,7 +156,18 @@ def test_solved_examples_stand_before_questions_and_what_has_no_answer_is_counte
             CorpusError,
             "'gold' is 'Z'",
         ),
-        ({"question": 1, "choices": ["a", "a"], "gold": 0}, {"kind": "choices"}, CorpusError, "stands twice"),
+        (
+            {"question": 1, "choices": ["a", "a"], "gold": 0},
+            {"kind": "choices"},
+            CorpusError,
+            "line 1: the right answer ' a' stands twice",
+        ),
+        (
+            {"question": "\ud800", "choices": ["a", "b"], "gold": 0},
+            {"kind": "choices"},
+            CorpusError,
+            "holds a lone surrogate",
+        ),
         ({"text": "a b"}, {"kind": "cloze", "limit": 0}, UsageError, "limit is 0"),
         ({"text": "a b"}, {"kind": "cloze", "shot": {}}, UsageError, "shot is unknown"),
     ],
@@ -167,3 +178,17 @@ def test_what_is_no_task_or_no_row_of_one_is_refused_in_a_line(
     with pytest.raises(error) as raised:
         build(tmp_path, [row], **fields)
     assert message in str(raised.value)
+
+
+TASK = "name: set\nkind: choices\ndata:\n  path: rows.jsonl\n"
+
+
+def test_a_task_file_says_each_thing_once_and_dates_with_quotes_or_without(tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(TASK + "date_from: 2026-11-01\ndate_to: '2026-11-02'\n", encoding="utf-8")
+    task = load_task(path).file
+    assert (task.date_from, task.date_to) == ("2026-11-01", "2026-11-02")
+    for text, line in ((TASK + "name: other\n", 5), (TASK + "  path: other.jsonl\n", 5)):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match=f"stands twice, again in line {line}"):
+            load_task(path)
