@@ -27,6 +27,7 @@ from evalkit.files import fits_memory
 from evalkit.models.lanes import lane_reader
 from evalkit.models.protocol import Model, ModelIdentity
 from evalkit.scoring.policy import DEFAULT_POLICY
+from evalkit.version import __version__
 
 _LANE_TOKENS = 4096
 _MOST_LANES = 32
@@ -174,6 +175,7 @@ def _cut(ids: Ids, lengths: Sequence[int]) -> list[Ids]:
 def _numerics(model: Model, digest: str) -> Numerics:
     device = str(getattr(model, "device", "cpu")).split(":")[0]
     versions = [f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES]
+    versions.insert(0, f"evalkit {__version__}")
     capability = torch.backends.cpu.get_cpu_capability()
     processor = torch.cuda.get_device_name() if device == "cuda" else f"{environment()['cpu']}, {capability}"
     return Numerics(device, torch.get_num_threads(), digest, processor, ", ".join(versions))

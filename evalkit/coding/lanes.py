@@ -24,6 +24,8 @@ from evalkit.models.lanes import LaneReader
 _PIECE_POSITIONS = 512
 _LARGEST_PIECE = 64
 """Tokens of a row: the trial reads as many one by one."""
+_LEAST_FILLED = 0.25
+"""Of a last piece; what is less is read one by one."""
 _LOGITS_AT_ONCE = 2**25
 _NUM_PROBED = 3
 
@@ -35,7 +37,7 @@ class LaneCode(NamedTuple):
     ideal_bits: float
     """What the tokens cost by the model's own distributions."""
     piece_tokens: int
-    """How many tokens of a row the encoder read at once; 1 where only that gives a decoder's bits."""
+    """How many tokens of a row the encoder read at once at most; 1 where only that gives a decoder's bits."""
 
 
 def encode_lanes(reader: LaneReader, layout: Layout, lanes: Sequence[Ids]) -> LaneCode:
@@ -49,13 +51,25 @@ def encode_lanes(reader: LaneReader, layout: Layout, lanes: Sequence[Ids]) -> La
     Raises:
         ScoringError: the model's logits are not finite, or the policy does not fit it.
     """
+    planned = rounds(layout)
+    piece_lengths = _piece_lengths(reader, planned)
+    code = _encoded(reader, layout, lanes, planned, piece_lengths)
+    if code.piece_tokens > 1 and not reader.may_read_ahead:  # by more keys than the trial had
+        code = _encoded(reader, layout, lanes, planned, [1] * len(planned))
+    return code
+
+
+def _encoded(
+    reader: LaneReader,
+    layout: Layout,
+    lanes: Sequence[Ids],
+    planned: Sequence[Round],
+    piece_lengths: Sequence[int],
+) -> LaneCode:
     encoder = TokenEncoder()
-    smallest_piece = _LARGEST_PIECE
-    for windows in rounds(layout):
-        piece_tokens = _piece_tokens(reader, len(windows), windows[0].num_targets)
-        smallest_piece = min(smallest_piece, piece_tokens)
+    for windows, piece_tokens in zip(planned, piece_lengths, strict=True):
         _Encoding(reader, windows, layout.prefix, lanes, encoder).read_targets().run(piece_tokens)
-    return LaneCode(encoder.words(), encoder.ideal_bits, smallest_piece)
+    return LaneCode(encoder.words(), encoder.ideal_bits, max(piece_lengths, default=1))
 
 
 def decode_lanes(reader: LaneReader, layout: Layout, words: bytes) -> list[Ids]:
@@ -82,41 +96,52 @@ class _Round(Generic[CoderT]):
         self, reader: LaneReader, windows: Round, prefix: Sequence[int], lanes: Sequence[Ids], coder: CoderT
     ) -> None:
         self._reader = reader
-        self._contexts = np.stack([context_ids(window, lanes[window.lane], prefix) for window in windows])
+        contexts = np.stack([context_ids(window, lanes[window.lane], prefix) for window in windows])
         self._lengths = np.array([window.num_targets for window in windows])
         self._num_steps = int(self._lengths.max())
-        # ``[R, longest]``: what a row has not is read as 0, and never coded.
-        self._targets = np.zeros((len(windows), self._num_steps), np.int64)
+        # What a row has not is read as 0, and never coded; a last piece may reach past all targets.
+        later = np.zeros((len(windows), self._num_steps + _LARGEST_PIECE), np.int64)
+        self._ids, self._num_context = np.hstack((contexts, later)), contexts.shape[1]
+        self._targets = self._ids[:, self._num_context :]
         self._windows, self._lanes = windows, lanes
         self._coder: CoderT = coder
 
     def run(self, piece_tokens: int) -> None:
         """Code all targets, reading so many tokens of each row at once."""
-        num_coded = 0
-        if self._contexts.shape[1]:
-            predictors = self._reader.start(torch.from_numpy(self._contexts))[:, None]
-            num_coded = self._code(predictors, 0)
-        else:
+        if not self._num_context:
             self._code_first()
-            num_coded = 1
-            if num_coded < self._num_steps:
-                predictors = self._reader.start(torch.from_numpy(self._targets[:, :1]))[:, None]
-                num_coded = self._code(predictors, 1)
-        while num_coded < self._num_steps:
-            # Never more than there is to read, which may fill the model's context.
-            num_read = piece_tokens if self._num_steps - num_coded >= piece_tokens else 1
-            piece = self._targets[:, num_coded - 1 : num_coded - 1 + num_read]
-            num_coded = self._code(self._reader.read(torch.from_numpy(piece.copy())), num_coded)
+            if self._num_steps == 1:
+                return
+        # Without the context's last token, so that what is left to read fills pieces.
+        num_read = max(1, self._num_context - 1)
+        predictors = self._reader.start(self._read_ids(0, num_read))[:, None]
+        if num_read >= self._num_context:
+            self._code(predictors, num_read)
+        last = self._num_context + self._num_steps - 1
+        while num_read < last:
+            num_tokens = piece_tokens if self._fills(num_read, last, piece_tokens) else 1
+            predictors = self._reader.read(self._read_ids(num_read, num_read + num_tokens))
+            self._code(predictors, num_read + 1)
+            num_read += num_tokens
 
-    def _code(self, predictors: Tensor, time: int) -> int:
-        """Code the targets that predictors ``[R, T, C]`` predict, from a time on; the time after them."""
+    def _read_ids(self, first: int, end: int) -> Tensor:
+        return torch.from_numpy(self._ids[:, first:end].copy())
+
+    def _fills(self, num_read: int, last: int, piece_tokens: int) -> bool:
+        """Whether what is left fills a piece, or enough of it where the model's context has room."""
+        limit = self._reader.model.context_limit
+        has_room = limit is None or num_read + piece_tokens <= limit
+        return last - num_read >= piece_tokens * (_LEAST_FILLED if has_room else 1)
+
+    def _code(self, predictors: Tensor, num_read: int) -> None:
+        """Code the targets that predictors ``[R, T, C]`` predict, the first after so many ids."""
+        time = num_read - self._num_context
         for weights in _weights(self._reader, predictors):
             num_rows = len(self._lengths)
             num_times = len(weights.of_tokens) // num_rows
             times = time + np.arange(num_times)
             self._code_weights(weights, times, (self._lengths[None, :] > times[:, None]))
             time += num_times
-        return time
 
     def _code_first(self) -> None:
         """Nothing precedes the first token, so that every token is as likely."""
@@ -142,7 +167,8 @@ class _Encoding(_Round[TokenEncoder]):
         for time, at_time, is_coded_at in zip(
             times, weights.split(len(self._windows)), is_coded, strict=True
         ):
-            self._coder.code(at_time.rows(is_coded_at), self._targets[is_coded_at, time])
+            if is_coded_at.any():
+                self._coder.code(at_time.rows(is_coded_at), self._targets[is_coded_at, time])
 
 
 class _Decoding(_Round[TokenDecoder]):
@@ -164,11 +190,23 @@ def _weights(reader: LaneReader, predictors: Tensor) -> Iterator[Weights]:
         yield token_weights(reader.model.logits(part.transpose(0, 1).flatten(0, 1)))
 
 
-def _piece_tokens(reader: LaneReader, num_rows: int, num_steps: int) -> int:
-    """How many tokens of each row can be read at once with the bits of one by one."""
-    piece_tokens = min(_LARGEST_PIECE, _PIECE_POSITIONS // num_rows)
-    if piece_tokens < 2 or num_steps < 2 * piece_tokens or not reader.may_read_ahead:
-        return 1
+def _piece_lengths(reader: LaneReader, planned: Sequence[Round]) -> list[int]:
+    """How many tokens of each row of each round can be read at once with the bits of one by one."""
+    lengths, tried = [], dict[int, bool]()
+    for windows in planned:
+        num_rows = len(windows)
+        piece_tokens = min(_LARGEST_PIECE, _PIECE_POSITIONS // num_rows)
+        if piece_tokens < 2 or windows[0].num_targets < 2 * piece_tokens or not reader.may_read_ahead:
+            lengths.append(1)
+            continue
+        if num_rows not in tried:
+            tried[num_rows] = _gives_same_bits(reader, num_rows, piece_tokens)
+        lengths.append(piece_tokens if tried[num_rows] else 1)
+    return lengths
+
+
+def _gives_same_bits(reader: LaneReader, num_rows: int, piece_tokens: int) -> bool:
+    """Whether a piece gives the bits of one by one, and so does what is read after it."""
     ids = _trial_ids(reader, num_rows, piece_tokens + 2)
     start, piece, after = ids[:, :1], ids[:, 1:-1], ids[:, -1:]
     reader.start(start)
@@ -176,14 +214,13 @@ def _piece_tokens(reader: LaneReader, num_rows: int, num_steps: int) -> int:
     reader.start(start)
     steps = [reader.read(token) for token in torch.split(ids[:, 1:], 1, dim=1)]
     one_by_one = [weights for step in steps for weights in _weights(reader, step)]
-    agree = torch.equal(
+    return torch.equal(
         torch.cat([weights.of_tokens for weights in at_once]),
         torch.cat([weights.of_tokens for weights in one_by_one]),
     ) and np.array_equal(
         np.concatenate([weights.of_groups for weights in at_once]),
         np.concatenate([weights.of_groups for weights in one_by_one]),
     )
-    return piece_tokens if agree else 1
 
 
 def numerics_digest(reader: LaneReader, num_rows: int) -> str:

@@ -34,7 +34,10 @@ class LaneReader(Protocol):
     """Reads rows of equal length side by side; the same calls in the same shapes give the same bits."""
 
     may_read_ahead: bool
-    """Whether a piece may give the bits that its tokens give one by one; whoever relies on it tries it."""
+    """Whether a piece may give the bits that its tokens give one by one; whoever relies on it tries it.
+
+    It becomes false where a piece is seen to give others; what was read ahead is then not to be relied upon.
+    """
 
     @property
     def model(self) -> DecodingModel:

@@ -23,7 +23,7 @@ _NUM_TRIED_BEFORE = 7
 """Tokens of the trial that go into the cache; the rest is read from it."""
 _NUM_REPEATED = 5
 """Pieces of the trial of `hidden_in_pieces`."""
-_NO_SUCH_CACHE = (
+NO_SUCH_CACHE = (
     AttributeError,
     IndexError,
     KeyError,
@@ -114,9 +114,9 @@ def reads_in_pieces(model: "transformers.PreTrainedModel", ids: Sequence[int]) -
     whole = hidden_at_head(model, row)
     try:
         pieces = hidden_in_pieces(model, row, len(ids))
-    except _NO_SUCH_CACHE:
+    except NO_SUCH_CACHE:
         return False
-    return _agree(pieces, whole)
+    return agree(pieces, whole)
 
 
 def carries_state(model: "transformers.PreTrainedModel", ids: Sequence[int]) -> bool:
@@ -136,14 +136,15 @@ def carries_state(model: "transformers.PreTrainedModel", ids: Sequence[int]) -> 
         # Two rows of different lengths, as a branching has them: one cache serves both, the shorter is
         # padded.
         rows = branch_hidden(model, reading, [second_piece, second_piece[:2]])
-    except _NO_SUCH_CACHE:
+    except NO_SUCH_CACHE:
         return False  # read from the start each time, slower and as right
     before = _NUM_TRIED_BEFORE
     expected = torch.cat((whole[before - 1 :], whole[before : before + 2]))
-    return _agree(torch.cat((reading.hidden[None], rows[0], rows[1, :2])), expected)
+    return agree(torch.cat((reading.hidden[None], rows[0], rows[1, :2])), expected)
 
 
-def _agree(pieces: Tensor, whole: Tensor) -> bool:
+def agree(pieces: Tensor, whole: Tensor) -> bool:
+    """Whether two ways to read a text give the same but for roundings, ``[..., C]`` each."""
     if pieces.shape != whole.shape:
         return False
     # Another order of the same sums is off by a few roundings of the largest values; a cache that was not

@@ -1,6 +1,5 @@
 """Models of transformers reading rows of texts side by side; see `evalkit.models.lanes`."""
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,14 +7,15 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from evalkit.models.hf.cache import advance
+from evalkit.models.hf.cache import NO_SUCH_CACHE, advance, agree
 from evalkit.models.hf.model import HfModel
-from evalkit.models.hf.steps import as_steps, may_read_as_steps
+from evalkit.models.hf.steps import KEY_BLOCK, as_steps, may_read_as_steps
 
 if TYPE_CHECKING:
     import transformers
 
-_FEWEST_POSITIONS = 64
+_NUM_TRIED = 7
+"""Tokens of the trial."""
 
 
 class HfLanes:
@@ -26,11 +26,9 @@ class HfLanes:
         self.model = model
         self._network: transformers.PreTrainedModel = model.network
         self._cache = self._new_cache()
-        self.may_read_ahead = (
-            bool(self._cache.layers)
-            and all(type(layer) is GrowingLayer for layer in self._cache.layers)
-            and may_read_as_steps(self._network)
-        )
+        self._gave_same_bits: dict[object, bool] = {}
+        self._is_by_steps = self._may_go_by_steps()
+        self.may_read_ahead = self._is_by_steps
 
     def start(self, contexts: Tensor) -> Tensor:
         """See `LaneReader.start`."""
@@ -42,9 +40,31 @@ class HfLanes:
 
     def read(self, ids: Tensor) -> Tensor:
         """See `LaneReader.read`."""
-        is_piece = ids.shape[1] > 1 and self.may_read_ahead
-        with as_steps(self._network) if is_piece else contextlib.nullcontext():
-            return self._read(ids)
+        return self._read_by_steps(ids) if self._is_by_steps else self._read(ids)
+
+    def _read_by_steps(self, ids: Tensor) -> Tensor:
+        for layer in self._cache.layers:
+            layer.gives_whole_blocks = True
+        with as_steps(self._network, self._cache.get_seq_length(), self._gave_same_bits):
+            predictors = self._read(ids)
+        self.may_read_ahead = all(self._gave_same_bits.values())
+        return predictors
+
+    def _may_go_by_steps(self) -> bool:
+        """Whether the attention of `as_steps` is the model's own."""
+        layers = self._cache.layers
+        if not layers or any(type(layer) is not GrowingLayer for layer in layers):
+            return False
+        if not may_read_as_steps(self._network):
+            return False
+        ids = torch.arange(_NUM_TRIED)[None] % self.model.vocab_size
+        self.start(ids[:, :1])
+        try:
+            steps = self._read_by_steps(ids[:, 1:])
+        except NO_SUCH_CACHE:
+            return False
+        self._cache = self._new_cache()
+        return agree(steps, self._read(ids)[:, 1:])
 
     @torch.inference_mode()
     def _read(self, ids: Tensor) -> Tensor:
@@ -60,6 +80,9 @@ class HfLanes:
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
     """transformers' growing cache of one layer, which copies all of it for a token only when it doubles."""
 
+    gives_whole_blocks = False
+    """Of keys, with zeros where nothing was read yet."""
+
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
@@ -74,11 +97,17 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyp
         for room, states in zip(self._room, (key_states, value_states), strict=True):
             room[:, :, start:stop] = states
         self.keys, self.values = (room[:, :, :stop] for room in self._room)
-        return self.keys, self.values
+        if not self.gives_whole_blocks:
+            return self.keys, self.values
+        keys, values = (room[:, :, : _whole_blocks(stop)] for room in self._room)
+        return keys, values
 
 
 def _with_room(states: Tensor, num_positions: int) -> Tensor:
-    size = (*states.shape[:2], max(num_positions, _FEWEST_POSITIONS), states.shape[3])
-    larger = states.new_empty(size)
+    larger = states.new_zeros((*states.shape[:2], _whole_blocks(num_positions), states.shape[3]))
     larger[:, :, : states.shape[2]] = states
     return larger
+
+
+def _whole_blocks(num_positions: int) -> int:
+    return -(-num_positions // KEY_BLOCK) * KEY_BLOCK

@@ -1,14 +1,19 @@
-"""Attention of many queries that is computed one query at a time, as a decoder's is.
+"""Attention that gives a query the same bits, however many queries are computed with it.
 
 A text that is read at once gives every query the same numbers as one that is read token by token, but not the
-same bits: torch sums the scores of a matrix of queries in another order than those of one. Where bits matter,
-the matrix products before and after attention can still take many tokens at once.
+same bits: torch sums the scores of a matrix of queries in another order than those of one or two, and
+over another number of keys. So every query goes with three others at least, a decoder's only one with
+copies of itself, and over keys in whole blocks, with a mask over those that it does not see. The sums then go
+one way, which is tried on every shape that is relied upon.
+
+Shape legend: R = rows, H = heads, T = tokens of a piece, K = keys, N = channels of a head.
 """
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +21,9 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     import transformers
 
+KEY_BLOCK = 64
+"""Keys are read in so many at a time; a cache of such steps has room for whole blocks."""
+_FEWEST_QUERIES = 4
 _STEPS = "evalkit_steps_"
 
 
@@ -30,18 +38,24 @@ def may_read_as_steps(model: "transformers.PreTrainedModel") -> bool:
 
 
 @contextlib.contextmanager
-def as_steps(model: "transformers.PreTrainedModel") -> Iterator[None]:
-    """Within, the queries of a piece attend one by one, each to the keys up to its own.
+def as_steps(
+    model: "transformers.PreTrainedModel", num_before: int, gave_same_bits: dict[object, bool]
+) -> Iterator[None]:
+    """Within, a piece's tokens get the bits that they get one by one.
 
     Args:
-        model: of which `may_read_as_steps` is true; its cache keeps all keys.
+        model: of which `may_read_as_steps` is true; its cache gives whole blocks of keys, see `KEY_BLOCK`,
+            zeros where nothing was read yet.
+        num_before: tokens that were read before the piece.
+        gave_same_bits: by shape, whether a query that was computed alone has the bits that it has with the
+            rest of its piece; the shapes of this piece are added.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
     config = model.config.get_text_config(decoder=True)
     before, kind = config._attn_implementation, _kind(config)
     assert kind is not None
-    AttentionInterface.register(_STEPS + kind, _attend_with(kind))
+    AttentionInterface.register(_STEPS + kind, _attend_with(kind, num_before, gave_same_bits))
     AttentionMaskInterface.register(_STEPS + kind, _no_mask)
     config._attn_implementation = _STEPS + kind
     try:
@@ -56,12 +70,12 @@ def _kind(config: "transformers.PreTrainedConfig") -> str | None:
 
 
 def _no_mask(**_: object) -> None:
-    """A single query that sees every key needs none."""
+    """Attention makes its own."""
 
 
-def _attend_with(kind: str) -> Callable[..., tuple[Tensor, object]]:
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
+def _attend_with(
+    kind: str, num_before: int, gave_same_bits: dict[object, bool]
+) -> Callable[..., tuple[Tensor, object]]:
     def attend(
         module: nn.Module,
         query: Tensor,
@@ -71,15 +85,69 @@ def _attend_with(kind: str) -> Callable[..., tuple[Tensor, object]]:
         *args: object,
         **settings: object,
     ) -> tuple[Tensor, object]:
-        attend_once: Callable[..., tuple[Tensor, object]] = sdpa_attention_forward
+        attend_once: Callable[..., tuple[Tensor, object]] = _sdpa
         if kind == "eager":
             attend_once = sys.modules[type(module).__module__].eager_attention_forward
-        num_before = key.shape[2] - query.shape[2]
+
+        def attended(first: int, end: int, num_keys: int) -> Tensor:
+            """Outputs ``[R, T, H, N]`` of some queries by so many keys."""
+            part = query[:, :, first:end]
+            copies = part[:, :, -1:].expand(-1, -1, max(0, _FEWEST_QUERIES - part.shape[2]), -1)
+            part = torch.cat((part, copies), dim=2)
+            mask = _mask(num_before + first, end - first, part.shape[2], num_keys, query.dtype, query.device)
+            keys = slice(num_keys)
+            parts = part, key[:, :, keys], value[:, :, keys], mask
+            return attend_once(module, *parts, *args, **settings)[0][:, : end - first]
+
         outputs = []
-        for place in range(query.shape[2]):
-            keys = slice(num_before + place + 1)
-            parts = query[:, :, place : place + 1], key[:, :, keys], value[:, :, keys], None
-            outputs.append(attend_once(module, *parts, *args, **settings)[0])
+        for first, end, num_keys in _key_blocks(num_before, query.shape[2]):
+            outputs.append(attended(first, end, num_keys))
+            shape = (tuple(query.shape), tuple(key.shape[:2]), value.shape[3], end - first, num_keys)
+            if end - first > 1 and shape not in gave_same_bits:
+                alone = attended(end - 1, end, num_keys)
+                gave_same_bits[shape] = torch.equal(outputs[-1][:, -1:], alone)
         return torch.cat(outputs, dim=1), None
 
     return attend
+
+
+def _key_blocks(num_before: int, num_tokens: int) -> Iterator[tuple[int, int, int]]:
+    """The queries of a piece, first and end, by how many whole blocks of keys hold those that they see."""
+    first = 0
+    while first < num_tokens:
+        num_keys = (num_before + first) // KEY_BLOCK * KEY_BLOCK + KEY_BLOCK
+        end = min(num_tokens, num_keys - num_before)
+        yield first, end, num_keys
+        first = end
+
+
+@functools.lru_cache(maxsize=8)  # every layer asks for the same
+def _mask(
+    first: int, num_places: int, num_queries: int, num_keys: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """What is added to scores, ``[1, 1, num_queries, num_keys]``; queries past the places are copies."""
+    places = first + torch.arange(num_queries, device=device).clamp(max=num_places - 1)
+    mask = torch.zeros(num_queries, num_keys, dtype=dtype, device=device)
+    hidden = torch.arange(num_keys, device=device) > places[:, None]
+    return mask.masked_fill_(hidden, -torch.inf)[None, None]
+
+
+def _sdpa(
+    _: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    *,
+    scaling: float | None = None,
+    **settings: Any,
+) -> tuple[Tensor, None]:
+    """Attention of torch, ``[R, T, H, N]``; heads that share keys are queries of one; none is copied."""
+    if any(settings.get(name) is not None for name in ("position_bias", "softcap")):
+        raise NotImplementedError("attention that adds to its scores")
+    num_rows, num_heads, num_queries = query.shape[:3]
+    num_key_heads = key.shape[1]
+    rows = query.reshape(num_rows, num_key_heads, num_heads // num_key_heads * num_queries, -1)
+    masks = mask.repeat(1, 1, num_heads // num_key_heads, 1)
+    attended = torch.nn.functional.scaled_dot_product_attention(rows, key, value, masks, scale=scaling)
+    return attended.reshape(num_rows, num_heads, num_queries, -1).transpose(1, 2), None

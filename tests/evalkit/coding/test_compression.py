@@ -12,9 +12,10 @@ import torch
 from evalkit.coding import lanes
 from evalkit.coding.compression import check_model, compress_bytes, decompress_bytes
 from evalkit.coding.container import read_container
+from evalkit.coding.rounds import Layout
 from evalkit.corpora.store import make_document
 from evalkit.errors import CorpusError, ModelError, ScoringError
-from evalkit.models.lanes import DecodingModel
+from evalkit.models.lanes import DecodingModel, LaneReader, lane_reader
 from evalkit.models.loading import load_model
 from evalkit.scoring.documents import score_documents
 from tests.faults.coded_files import ByteBigram
@@ -52,7 +53,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("models") / "llama"
     tokenizer = tiny_models.sentencepiece_tokenizer(space="prepend", adds_bos=True)
-    model = tiny_models.random_model("llama", tokenizer.get_vocab_size(), max_position_embeddings=48)
+    model = tiny_models.random_model("llama", tokenizer.get_vocab_size(), max_position_embeddings=100)
     tiny_models.save_checkpoint(folder, model, tiny_models.as_fast(tokenizer))
     return load_model(f"hf:{folder}", device="cpu")
 
@@ -117,6 +118,31 @@ def test_a_text_takes_the_bits_that_its_score_says(
         assert 8 * compressed.num_code_bytes == pytest.approx(score.total_bits, rel=2e-3, abs=8 * 16)
     assert 8 * compressed.num_code_bytes == pytest.approx(compressed.ideal_bits, rel=2e-3, abs=8 * 16)
     assert compressed.num_lanes == num_lanes and compressed.num_stored_bytes == 0
+
+
+class FewKeys:
+    """Reads ahead as long as few keys are read, and then sees other bits than one by one."""
+
+    def __init__(self, reader: LaneReader) -> None:
+        self.reader = reader
+        self.model, self.start = reader.model, reader.start
+        self.may_read_ahead, self.num_pieces = True, 0
+
+    def read(self, ids: torch.Tensor) -> torch.Tensor:
+        self.num_pieces += ids.shape[1] > 1
+        self.may_read_ahead = self.num_pieces < 3
+        predictors = self.reader.read(ids)
+        return predictors if self.may_read_ahead or ids.shape[1] == 1 else -predictors
+
+
+def test_what_reads_other_bits_ahead_is_read_one_by_one() -> None:
+    reader = FewKeys(lane_reader(ByteBigram()))
+    ids = np.frombuffer(TEXT.encode()[:60], np.uint8).astype(np.int64)
+    layout = Layout((60,), "document", (), None, 1)
+    assert lanes.encode_lanes(reader, layout, [ids]) == lanes.encode_lanes(
+        lane_reader(ByteBigram()), layout, [ids]
+    )
+    assert reader.num_pieces > 3
 
 
 def test_any_flipped_bit_and_any_cut_is_refused(tiny_rwkv7: Any) -> None:
