@@ -9,7 +9,7 @@ import functools
 import statistics
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -35,6 +35,7 @@ from evalkit.scoring.policy import DEFAULT_POLICY
 T = TypeVar("T")
 
 _STRINGS_AT_ONCE = 128
+_DOCUMENTS_AT_ONCE = 32
 _STRINGS_PER_FILE = 100
 _ENWIK8_BYTES, _ENWIK9_BYTES = 10**8, 10**9
 
@@ -146,35 +147,51 @@ def bench_compression(
     )
 
 
-def try_hostile_bytes(model_name: str, count: int) -> int:
+def try_hostile_bytes(
+    model_name: str, count: int, *, skip: int = 0, tell: Callable[[int], None] | None = None
+) -> int:
     """Code and decode so many hostile strings; how many tokens they have.
 
     Side by side, for one by one they would take hours; every hundredth is a file of its own as well.
+
+    Args:
+        model_name: a catalog name or ``LOADER:TARGET``.
+        count: of all strings.
+        skip: so many, the shortest, that came back before.
+        tell: called with how many have come back, those that were skipped among them.
 
     Raises:
         ScoringError: one did not come back.
     """
     model = load_model(model_name)
-    decoding = lane_reader(model).model
     strings = sorted(hostile_bytes(count), key=len)
     num_tokens = 0
-    for first in range(0, count, _STRINGS_AT_ONCE):
+    for first in range(skip, count, _STRINGS_AT_ONCE):
         batch = strings[first : first + _STRINGS_AT_ONCE]
-        parts = [take_apart(data, decoding) for data in batch]
-        lengths = tuple(len(part.ids) for part in parts)
-        limit = decoding.context_limit
-        layout = Layout(lengths, DEFAULT_POLICY, tuple(decoding.prefix), limit, _STRINGS_AT_ONCE)
-        code = encode_lanes(lane_reader(model), layout, [part.ids for part in parts])
-        lanes = decode_lanes(lane_reader(model), layout, code.words)
-        for data, part, ids in zip(batch, parts, lanes, strict=True):
-            if put_together(part._replace(ids=ids), decoding) != data:
-                raise ScoringError(f"{model_name}: {data!r} came back as other bytes")
-        num_tokens += sum(lengths)
-    for data in strings[::_STRINGS_PER_FILE]:
-        container = read_container(compress_bytes(data, model).content, "a string")
-        if decompress_bytes(container, model, "a string") != data:
-            raise ScoringError(f"{model_name}: {data!r} came back as other bytes")
+        num_tokens += _try_side_by_side(model, batch)
+        for place in range(
+            -(-first // _STRINGS_PER_FILE) * _STRINGS_PER_FILE, first + len(batch), _STRINGS_PER_FILE
+        ):
+            container = read_container(compress_bytes(strings[place], model).content, "a string")
+            if decompress_bytes(container, model, "a string") != strings[place]:
+                raise ScoringError(f"{model_name}: {strings[place]!r} came back as other bytes")
+        if tell is not None:
+            tell(first + len(batch))
     return num_tokens
+
+
+def _try_side_by_side(model: Model, strings: Sequence[bytes]) -> int:
+    """Code and decode strings in one code; how many tokens they have."""
+    decoding = lane_reader(model).model
+    parts = [take_apart(data, decoding) for data in strings]
+    lengths = tuple(len(part.ids) for part in parts)
+    layout = Layout(lengths, DEFAULT_POLICY, tuple(decoding.prefix), decoding.context_limit, _STRINGS_AT_ONCE)
+    code = encode_lanes(lane_reader(model), layout, [part.ids for part in parts])
+    lanes = decode_lanes(lane_reader(model), layout, code.words)
+    for data, part, ids in zip(strings, parts, lanes, strict=True):
+        if put_together(part._replace(ids=ids), decoding) != data:
+            raise ScoringError(f"{model.identity.name}: {data!r} came back as other bytes")
+    return sum(lengths)
 
 
 def try_damage(model_name: str) -> int:
@@ -198,8 +215,22 @@ def try_damage(model_name: str) -> int:
     return len(damaged)
 
 
-def try_documents(model_name: str, corpus: str, count: int) -> Decoded:
+def try_documents(
+    model_name: str,
+    corpus: str,
+    count: int,
+    *,
+    skip: int = 0,
+    tell: Callable[[int], None] | None = None,
+) -> Decoded:
     """Code and decode the first documents of a corpus.
+
+    Args:
+        model_name: a catalog name or ``LOADER:TARGET``.
+        corpus: name or path.
+        count: of all documents.
+        skip: so many that came back before.
+        tell: called with how many have come back, those that were skipped among them.
 
     Raises:
         UsageError: the corpus has fewer.
@@ -208,7 +239,19 @@ def try_documents(model_name: str, corpus: str, count: int) -> Decoded:
     documents = load_corpus(corpus).documents[:count]
     if len(documents) < count:
         raise UsageError(f"{corpus} has {len(documents)} documents, fewer than {count}; give fewer")
-    return decode_again(load_model(model_name), documents, DEFAULT_POLICY)
+    model = load_model(model_name)
+    total = Decoded(0, 0, 0, 0.0)
+    for first in range(skip, count, _DOCUMENTS_AT_ONCE):
+        decoded = decode_again(model, documents[first : first + _DOCUMENTS_AT_ONCE], DEFAULT_POLICY)
+        total = Decoded(
+            total.num_documents + decoded.num_documents,
+            total.num_bytes + decoded.num_bytes,
+            total.num_code_bytes + decoded.num_code_bytes,
+            total.ideal_bits + decoded.ideal_bits,
+        )
+        if tell is not None:
+            tell(min(first + _DOCUMENTS_AT_ONCE, count))
+    return total
 
 
 def published_codes() -> list[PublishedCode]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.parsing import JsonOption
-from evalkit.terminal import show, show_json
+from evalkit.terminal import complain, show, show_json
 
 
 def bench_compress_command(
@@ -24,12 +24,16 @@ def bench_compress_command(
     num_documents: Annotated[
         int, typer.Option("--documents", help="Instead: code and decode so many documents.", min=0)
     ] = 0,
+    skip: Annotated[
+        int, typer.Option("--skip", help="Of --hostile or --documents: so many came back before.", min=0)
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Time real compression beside scoring, and its size beside xz, zstd, brotli and published figures.
 
     With --hostile also every bit of a small file is flipped and every cut of it made; with --documents the
-    first documents of the corpus are coded and decoded. Either fails where a byte does not come back.
+    first documents of the corpus are coded and decoded. Either fails where a byte does not come back, and
+    says on its way how many have, where --skip goes on.
     """
     from evalkit.bench.compression import (
         bench_compression,
@@ -44,13 +48,19 @@ def bench_compress_command(
 
     if as_json and (num_hostile or num_documents):
         raise UsageError("--json goes with neither --hostile nor --documents, which print a line")
+    if skip and (skip >= (num_hostile or num_documents) or (num_hostile and num_documents)):
+        raise UsageError("--skip leaves out some of --hostile or --documents; give one of them, and fewer")
     use_threads(num_threads)
+
+    def tell(num_back: int) -> None:
+        complain(f"{model}: {num_back:,} have come back; --skip {num_back} goes on from here")
+
     if num_hostile:
-        num_tokens = try_hostile_bytes(model, num_hostile)
-        show(f"{model}: {num_hostile:,} hostile strings came back, {num_tokens:,} tokens")
+        num_tokens = try_hostile_bytes(model, num_hostile, skip=skip, tell=tell)
+        show(f"{model}: {num_hostile - skip:,} hostile strings came back, {num_tokens:,} tokens")
         show(f"{model}: {try_damage(model):,} damaged files, every flipped bit and every cut, were refused")
     if num_documents:
-        decoded = try_documents(model, corpus, num_documents)
+        decoded = try_documents(model, corpus, num_documents, skip=skip, tell=tell)
         show(
             f"{model}: {decoded.num_documents} documents of {corpus}, {decoded.num_bytes:,} bytes, came back "
             f"from {decoded.num_code_bytes:,} of code ({decoded.ideal_bits / 8:,.1f} by the distributions)"

@@ -125,7 +125,7 @@ def _dates_as_text(content: object) -> object:
 def _parse_yaml(text: str) -> object:
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml is untyped
         """Refuses a name that is said twice, of which YAML takes the last."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:

@@ -7,6 +7,7 @@ from evalkit.bench.compression import (
     CompressionBench,
     compression_lines,
     published_codes,
+    try_hostile_bytes,
 )
 from evalkit.bench.hostile_bytes import hostile_bytes
 from tests.support.rwkv7_files import TINY
@@ -47,6 +48,14 @@ def test_hostile_strings_are_the_same_everywhere_and_of_every_kind() -> None:
     assert 100 < sum(valid) < 300
 
 
+def test_hostile_strings_go_on_where_they_were_left() -> None:
+    told: list[int] = []
+    num_tokens = try_hostile_bytes(f"rwkv7:{TINY}", 9, tell=told.append)
+    assert told == [9]
+    shortest = sorted(hostile_bytes(9), key=len)[:3]
+    assert num_tokens - try_hostile_bytes(f"rwkv7:{TINY}", 9, skip=3) <= sum(map(len, shortest))
+
+
 def test_the_command_decodes_documents_and_refuses_what_it_cannot(tmp_path: Path) -> None:
     texts = write_texts(tmp_path / "texts.json", ["Ein Text.\n", "zwei", "a third one"])
     arguments = ("bench", "compress", "--corpus", texts, "--documents")
@@ -55,5 +64,8 @@ def test_the_command_decodes_documents_and_refuses_what_it_cannot(tmp_path: Path
     assert "fewer than 4" in run_cli(*arguments, "4", "--model", f"rwkv7:{TINY}").stderr
     # A compressor has code of its own, and no distributions to code hostile strings by.
     assert "came back from 37 of code" in run_cli(*arguments, "3", "--model", "xz").stdout
+    rest = run_cli(*arguments, "3", "--skip", "1", "--model", "xz")
+    assert "2 documents" in rest.stdout and "3 have come back; --skip 3 goes on from here" in rest.stderr
+    assert "give one of them, and fewer" in run_cli(*arguments, "3", "--skip", "3", "--model", "xz").stderr
     refused = run_cli("bench", "compress", "--hostile", "3", "--model", "xz")
     assert "does not show the distribution" in refused.stderr

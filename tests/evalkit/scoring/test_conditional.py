@@ -80,11 +80,13 @@ def test_requests_cost_what_the_harness_makes_of_them(adds_bos: bool, tmp_path: 
     assert nats == pytest.approx(expected, rel=1e-6)
 
 
-def test_requests_of_rwkv7_cost_what_the_harness_makes_of_them() -> None:
+@pytest.mark.parametrize("loader", ["rwkv7", "gguf"])
+def test_requests_by_other_loaders_cost_what_the_harness_makes_of_them(loader: str, tmp_path: Path) -> None:
     from evalkit.exports.harness_model import EvalkitLM
 
+    path = TINY if loader == "rwkv7" else gguf_files.random_model(tmp_path / "model.gguf", "llama")
     harness = EvalkitLM(
-        f"rwkv7:{TINY}", device="cpu", dtype="float32", max_length=MAX_LENGTH, prefix="token:0"
+        f"{loader}:{path}", device="cpu", dtype="float32", max_length=MAX_LENGTH, prefix="token:0"
     )
     scores = score_documents(harness.model, conditional(*FORMATS.values()), "lm-eval")
     nats = [score.total_bits * math.log(2) for score in scores if score.total_bits is not None]
