@@ -1,7 +1,6 @@
 """How cells are computed and where they go; which cells they are is said beside it."""
 
 import dataclasses
-import functools
 import os
 import sys
 import tempfile
@@ -97,14 +96,14 @@ class RunOptions:
     journal: Journal | None = None
     """Keeps how far the run is, for `evalkit status`; None: nobody does."""
 
-    @functools.cached_property
+    @property
     def folder(self) -> Path:
         """The folder of the result cells; processes elsewhere have another working directory."""
         if self.remote is not None:
             return self.remote.folder
         return Path(self.output).absolute() if self.engine == "ray" else Path(self.output)
 
-    @functools.cached_property
+    @property
     def remote(self) -> RemoteFolder | None:
         """The folder of an object store that the cells go to; None where that is one of this machine."""
         return remote_folder(os.fspath(self.output)) if is_url(self.output) else None
