@@ -7,7 +7,7 @@ from evalkit.analysis.aggregates import AGGREGATES, HEADLINE
 from evalkit.analysis.rankings import Choice, Counted, View
 from evalkit.report.pages import ColumnHead, Pages, RowHead, SourceHead, TableCell
 from evalkit.report.published_page import ShownTable, scored_here
-from evalkit.report.shown import ShownEstimate, estimate, heat, part_text, rank_text
+from evalkit.report.shown import NUM_HEAT_STEPS, ShownEstimate, estimate, heat, part_text, rank_text
 from evalkit.report.text import decimals
 
 MAX_MONTHS = 12
@@ -233,9 +233,10 @@ def _board_cell(pages: Pages, corpus: int, configuration: int, best: set[int]) -
         return None
     whole = pages.results.corpora[corpus].cells
     levels = [pages.board.level(corpus, index).value for index in best if index in whole]
-    # A level over other documents is not above or below the best.
+    # A level over other documents is not above or below the best, and has no tint.
     is_heated = bool(levels) and configuration in whole
-    return BoardCell(cell, heat(cell.level.value, min(levels)) if is_heated else 0, configuration in best)
+    step = heat(cell.level.value, min(levels)) if is_heated else NUM_HEAT_STEPS - 1
+    return BoardCell(cell, step, configuration in best)
 
 
 def cell_links(pages: Pages) -> list[dict[str, list[str]]]:

@@ -8,6 +8,8 @@ from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB
 from evalkit.report.text import decimals, number, signed
 
 _HEAT_LIMITS = (0.01, 0.05, 0.15, 0.4)
+NUM_HEAT_STEPS = len(_HEAT_LIMITS) + 1
+"""The last of which has no tint."""
 _VERDICTS = {-1: "better", 0: "tie", 1: "worse"}
 
 

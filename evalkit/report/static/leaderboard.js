@@ -263,7 +263,7 @@
     const places = data.corpora[corpus].decimals;
     const factor = chosen.unit === "rate" ? 12.5 : 1;
     const digits = chosen.unit === "rate" ? Math.max(2, places - 1) : places;
-    const heat = best.value > 0 && hasWhole(data, corpus, row) ? HEAT_LIMITS.filter((limit) => level[0] / best.value - 1 > limit).length : 0;
+    const heat = !hasWhole(data, corpus, row) ? HEAT_LIMITS.length : best.value > 0 ? HEAT_LIMITS.filter((limit) => level[0] / best.value - 1 > limit).length : 0;
     const node = element("td", { class: `cell h${heat}${best.tied.has(row) ? " best" : ""}`, "data-corpus": corpus });
     if (minus !== null) {
       const gap = row === minus ? null : difference(data.pairs[corpus], row, minus, unpaired(data.levels[corpus]));

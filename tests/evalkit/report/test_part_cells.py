@@ -104,6 +104,9 @@ def test_no_aggregate_counts_a_part(parted: Parted) -> None:
     assert alone.configurations == (0, 1) and alone.level("macro", 2) is None
     data = read_data(parted.site, "data/leaderboard.js")
     assert data["in_part"] == [[], [2, 3]]
+    front = lxml.html.parse(parted.site / "index.html")
+    tints = front.xpath("//table[@id='leaderboard']/tbody/tr/td[@data-corpus='1']/@class")
+    assert [tint.split()[1] for tint in tints] == ["h0", "h1", "h4", "h4"]  # the last has none
     page = lxml.html.parse(parted.site / "corpora" / "papers-2026-10-01.html")
     (row,) = page.xpath("//tr[@data-configuration='2']")
     assert row.xpath("string(.//td/sup)").startswith("*")
