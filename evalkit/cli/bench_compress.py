@@ -1,6 +1,7 @@
 """``evalkit bench compress``: a model's code beside its score and beside other compressors."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -35,13 +36,7 @@ def bench_compress_command(
     first documents of the corpus are coded and decoded. Either fails where a byte does not come back, and
     says on its way how many have, where --skip goes on.
     """
-    from evalkit.bench.compression import (
-        bench_compression,
-        compression_lines,
-        try_damage,
-        try_documents,
-        try_hostile_bytes,
-    )
+    from evalkit.bench.compression import bench_compression, compression_lines
     from evalkit.bench.machine import use_threads
     from evalkit.environment import environment, torch_environment
     from evalkit.errors import UsageError
@@ -51,20 +46,10 @@ def bench_compress_command(
     if skip and (skip >= (num_hostile or num_documents) or (num_hostile and num_documents)):
         raise UsageError("--skip leaves out some of --hostile or --documents; give one of them, and fewer")
     use_threads(num_threads)
-
-    def tell(num_back: int) -> None:
-        complain(f"{model}: {num_back:,} have come back; --skip {num_back} goes on from here")
-
     if num_hostile:
-        num_tokens = try_hostile_bytes(model, num_hostile, skip=skip, tell=tell)
-        show(f"{model}: {num_hostile - skip:,} hostile strings came back, {num_tokens:,} tokens")
-        show(f"{model}: {try_damage(model):,} damaged files, every flipped bit and every cut, were refused")
+        _try_hostile(model, num_hostile, skip)
     if num_documents:
-        decoded = try_documents(model, corpus, num_documents, skip=skip, tell=tell)
-        show(
-            f"{model}: {decoded.num_documents} documents of {corpus}, {decoded.num_bytes:,} bytes, came back "
-            f"from {decoded.num_code_bytes:,} of code ({decoded.ideal_bits / 8:,.1f} by the distributions)"
-        )
+        _try_documents(model, corpus, num_documents, skip)
     if num_hostile or num_documents:
         return
     result = bench_compression(model, corpus, num_bytes=num_bytes, num_lanes=num_lanes, num_rounds=num_rounds)
@@ -74,3 +59,26 @@ def bench_compress_command(
     else:
         for line in compression_lines(result):
             show(line)
+
+
+def _try_hostile(model: str, count: int, skip: int) -> None:
+    from evalkit.bench.compression import try_damage, try_hostile_bytes
+
+    num_tokens = try_hostile_bytes(model, count, skip=skip, tell=_teller(model))
+    show(f"{model}: {count - skip:,} hostile strings came back, {num_tokens:,} tokens")
+    show(f"{model}: {try_damage(model):,} damaged files, every flipped bit and every cut, were refused")
+
+
+def _try_documents(model: str, corpus: str, count: int, skip: int) -> None:
+    from evalkit.bench.compression import try_documents
+
+    decoded = try_documents(model, corpus, count, skip=skip, tell=_teller(model))
+    show(
+        f"{model}: {decoded.num_documents} documents of {corpus}, {decoded.num_bytes:,} bytes, came back "
+        f"from {decoded.num_code_bytes:,} of code ({decoded.ideal_bits / 8:,.1f} by the distributions)"
+    )
+
+
+def _teller(model: str) -> Callable[[int], None]:
+    """What says how many have come back, and how to go on from there."""
+    return lambda count: complain(f"{model}: {count:,} have come back; --skip {count} goes on from here")
