@@ -6,20 +6,23 @@ r"""Model cards of the embedded models: measured after training, shown by ``eval
         --data wikipedia_english_20240601to20240615.json …
 
 takes the trained models into the package and scores them, beside the classical compressors, on what was
-held out of each set and on ``python-stdlib``. The held-out documents stay in the corpus store, as
-``held-out-NAME``; beside their cells lies their manifest.
+held out of each set and on ``python-stdlib``. Documents that are near-duplicates of one that was trained on
+(`evalkit.corpora.duplicates`) are left out, and counted. The held-out documents stay in the corpus
+store, as ``held-out-NAME``; beside their cells lies their manifest.
 """
 
 import argparse
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evalkit.analysis.compare import compare_cells
 from evalkit.analysis.positions import position_curve
 from evalkit.cells.schema import CorpusCell
+from evalkit.corpora.duplicates import find_repeated
+from evalkit.corpora.stdlib import NAME as STDLIB
 from evalkit.corpora.store import Corpus, load_corpus, make_corpus, make_document, save_corpus
 from evalkit.embedded.card_schema import (
     Beside,
@@ -53,8 +56,23 @@ def read_card(model_path: Path) -> Card | None:
     return card_of(path) if path.is_file() else None
 
 
-def held_out_corpus(data: DataSet) -> Corpus:
-    """The documents of a set that were never trained on, as a corpus.
+def unread_documents(
+    sets: Sequence[DataSet], more_texts: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """By name, the held-out texts of each set and the other texts, without near-duplicates of what was read.
+
+    Args:
+        sets: what was trained on, and what was held out.
+        more_texts: by the name of their corpus.
+    """
+    texts = {data.name: data.held_out for data in sets} | dict(more_texts)
+    everything = [text for group in texts.values() for text in group]
+    matches = iter(find_repeated(everything, (text for data in sets for text in data.trained)))
+    return {name: [text for text in group if next(matches) is None] for name, group in texts.items()}
+
+
+def held_out_corpus(data: DataSet, unread: Sequence[str]) -> Corpus:
+    """Those of a set's held-out documents that repeat nothing that was trained on, as a corpus.
 
     Of a set named ``wikipedia_english_20240601to20240615``, ``wikipedia_english`` is the source, and the
     corpus is called ``held-out-wikipedia-english-2024-06-01``.
@@ -63,14 +81,17 @@ def held_out_corpus(data: DataSet) -> Corpus:
     if dates := re.fullmatch(r"(.+)_(\d{4})(\d{2})(\d{2})to\d{8}", data.name):
         source, first_day = dates[1], f"-{dates[2]}-{dates[3]}-{dates[4]}"
     documents = [
-        make_document(text, source=source, published_at=data.date, license=data.license)
-        for text in data.held_out
+        make_document(text, source=source, published_at=data.date, license=data.license) for text in unread
     ]
+    num_repeated = len(data.held_out) - len(unread)
     return make_corpus(
         f"held-out-{slug(source).replace('_', '-')}{first_day}",
         documents,
-        description=f"the last {len(documents)} documents of {data.name}, held out when the embedded models "
-        "were trained",
+        description=f"of the last {len(data.held_out)} documents of {data.name}, held out when the embedded "
+        f"models were trained, the {len(documents)} that repeat nothing that was trained on"
+        if num_repeated
+        else f"the last {len(documents)} documents of {data.name}, held out when the embedded models were "
+        "trained",
         provenance={"sha256": str(data.describe()["sha256"])},
     )
 
@@ -87,7 +108,7 @@ def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dic
 
     options = RunOptions(output=output, reporter=reporter_for(sys.stderr))
     cells: dict[str, dict[str, CorpusCell]] = {}
-    for corpora, token_bits in ((held_out, False), ([load_corpus("python-stdlib")], True)):
+    for corpora, token_bits in ((held_out, False), ([load_corpus(STDLIB)], True)):
         result = run([*names, *CODECS], corpora, token_bits=token_bits, options=options)
         if result.failures:
             raise EvalkitError(f"{result.failures[0].model}: {result.failures[0].reason}")
@@ -96,7 +117,13 @@ def score(names: Sequence[str], held_out: Sequence[Corpus], output: Path) -> dic
     return cells
 
 
-def card(name: str, training: Training, weights: Path, cells: dict[str, dict[str, CorpusCell]]) -> Card:
+def card(
+    name: str,
+    training: Training,
+    weights: Path,
+    cells: dict[str, dict[str, CorpusCell]],
+    num_repeated: Mapping[str, int],
+) -> Card:
     """Everything that the card of one model says.
 
     Args:
@@ -104,6 +131,7 @@ def card(name: str, training: Training, weights: Path, cells: dict[str, dict[str
         training: the facts that the recipe wrote.
         weights: the checkpoint.
         cells: by model and corpus, of this model, its rivals and the compressors.
+        num_repeated: near-duplicates of what was trained on, by corpus.
     """
     scores = []
     for corpus, cell in cells[name].items():
@@ -120,7 +148,7 @@ def card(name: str, training: Training, weights: Path, cells: dict[str, dict[str
                 beside={model: _beside(cell, rival) for model, rival in rivals.items()},
             )
         )
-    [longest] = [cell for corpus, cell in cells[name].items() if corpus == "python-stdlib"]
+    [longest] = [cell for corpus, cell in cells[name].items() if corpus == STDLIB]
     points = [
         CardPosition(
             first_byte=point.first_byte,
@@ -137,6 +165,7 @@ def card(name: str, training: Training, weights: Path, cells: dict[str, dict[str
         knowledge_cutoff=max(data.date for data in training.data),
         license="Apache-2.0",
         training=training,
+        num_repeated=num_repeated,
         scores=tuple(scores),
         positions=CardPositions(
             corpus=longest.corpus.name, min_bytes=POSITION_EDGES[-1], bits_per_byte=tuple(points)
@@ -168,6 +197,11 @@ def card_lines(card: Card) -> Iterator[str]:
         )
         for package, facts in (data.packages or {}).items():
             yield f"    {package} {facts.version}: {facts.num_bytes:,} bytes, {facts.license}"
+    repeated = sum(card.num_repeated.values())
+    by_corpus = ", ".join(f"{count} of {corpus}" for corpus, count in card.num_repeated.items() if count)
+    yield f"near-duplicates of what was read, left out of what is scored: {repeated}" + (
+        f" ({by_corpus})" if by_corpus else ""
+    )
     yield ""
     yield "bits per byte ± 95 % interval, and on how many documents it is better than"
     for score in card.scores:
@@ -199,7 +233,11 @@ def _training_lines(training: Training) -> Iterator[str]:
     yield f"  command          {training.command}"
     yield (
         f"  read             {training.num_bytes_read:,} bytes in {recipe.num_steps:,} steps of "
-        f"{recipe.rows_per_step} rows of {recipe.row_tokens}, seed {recipe.seed}, "
+        f"{recipe.tokens_per_step:,} tokens of a vocabulary of {recipe.vocab_size:,}"
+    )
+    yield (
+        f"  rows             of {recipe.short_row_tokens:,} tokens in the first "
+        f"{recipe.num_short_steps:,} steps, then of {recipe.row_tokens:,}; seed {recipe.seed}, "
         f"products in {recipe.products}"
     )
     sweep = ", ".join(
@@ -250,14 +288,23 @@ def main() -> None:
         shutil.copytree(folder / "model", FOLDER / name, dirs_exist_ok=True)
         for file in ("curve.csv", "curve.png"):
             shutil.copyfile(folder / file, FOLDER / name / file)
-    held_out = [held_out_corpus(data) for data in load_sets(arguments.data, arguments.data_license)]
+    sets = load_sets(arguments.data, arguments.data_license)
+    stdlib = [document.text for document in load_corpus(STDLIB).documents]
+    unread = unread_documents(sets, {STDLIB: stdlib})
+    if len(unread[STDLIB]) < len(stdlib):
+        raise EvalkitError(f"{len(stdlib) - len(unread[STDLIB])} documents of {STDLIB} are among the data")
+    held_out = [held_out_corpus(data, unread[data.name]) for data in sets]
+    num_repeated = {
+        corpus.name: len(data.held_out) - len(corpus.documents)
+        for data, corpus in zip(sets, held_out, strict=True)
+    }
     stored = [save_corpus(corpus) for corpus in held_out]
     cells = score(list(facts), held_out, arguments.output)
     for folder in stored:
         shutil.copyfile(folder / "manifest.json", arguments.output / folder.name / "manifest.json")
     for name, training in facts.items():
         with atomic_write(FOLDER / name / CARD_NAME) as temporary:
-            content = card(name, training, FOLDER / name / "model.safetensors", cells)
+            content = card(name, training, FOLDER / name / "model.safetensors", cells, num_repeated)
             temporary.write_text(strict_json(to_json(content)), encoding="utf-8")
         show(f"{name}: {FOLDER / name / CARD_NAME}")
 

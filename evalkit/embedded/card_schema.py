@@ -20,8 +20,14 @@ class Recipe:
     data_sha256: str
     learning_rate: float
     num_steps: int
-    rows_per_step: int
+    num_passes: int
+    """How often each document could be read."""
+    tokens_per_step: int
+    short_row_tokens: int
+    num_short_steps: int
+    """The first steps, whose rows were short; then they had `row_tokens`."""
     row_tokens: int
+    vocab_size: int
     products: str
     """The type in which matrices were multiplied."""
     seed: int
@@ -148,6 +154,8 @@ class Card:
     knowledge_cutoff: str
     license: str
     training: Training
+    num_repeated: Mapping[str, int]
+    """Near-duplicates of what was trained on, left out of what is scored; by corpus."""
     scores: tuple[CardScore, ...]
     positions: CardPositions
 

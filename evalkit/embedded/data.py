@@ -20,15 +20,17 @@ import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.corpora.importers import dates_of_file_name
+from evalkit.embedded.vocabulary import document_ids
 from evalkit.errors import CorpusError, UsageError
 
-START_ID = 256
-"""Stands before every document; the other 256 ids are the bytes."""
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 HELD_OUT_FRACTION = 0.05
 MIN_FILE_BYTES, MAX_FILE_BYTES = 1000, 60_000
@@ -155,17 +157,21 @@ def code(packages: dict[str, dict[str, str]] | None = None) -> DataSet:
     )
 
 
-def byte_ids(text: str) -> NDArray[np.int16]:
-    """A document as ids: `START_ID`, then its bytes."""
-    data = np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int16)
-    return np.concatenate((np.array([START_ID], np.int16), data))
+def token_stream(
+    sets: Sequence[DataSet], seed: int, num_passes: int, tokenizer: "Tokenizer"
+) -> NDArray[np.int16]:
+    """All documents to train on as ids, one after the other; every pass in an order of its own.
 
-
-def token_stream(sets: Sequence[DataSet], seed: int) -> NDArray[np.int16]:
-    """All documents to train on, in an order drawn with the seed, one after the other."""
-    documents = [text for data in sets for text in data.trained]
-    order = np.random.default_rng(seed).permutation(len(documents))
-    return np.concatenate([byte_ids(documents[index]) for index in order])
+    Args:
+        sets: whose held-out documents are left out.
+        seed: draws the orders.
+        num_passes: how often each document is read.
+        tokenizer: see `evalkit.embedded.vocabulary`.
+    """
+    documents = document_ids(tokenizer, [text for data in sets for text in data.trained])
+    rng = np.random.default_rng(seed)
+    orders = np.concatenate([rng.permutation(len(documents)) for _ in range(num_passes)])
+    return np.concatenate([documents[index] for index in orders])
 
 
 def _packages() -> dict[str, dict[str, str]]:

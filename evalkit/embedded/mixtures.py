@@ -24,9 +24,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from evalkit.embedded.data import START_ID, byte_ids
-from evalkit.embedded.networks import VOCAB_SIZE, byte_tokenizer
-from evalkit.embedded.train import learning_rate_factor
+from evalkit.embedded.training import learning_rate_factor
+from evalkit.embedded.vocabulary import byte_vocabulary, document_ids, of_transformers, start_id
 from evalkit.errors import EvalkitError
 from evalkit.files import atomic_write
 from evalkit.models.hf.quiet import quiet
@@ -139,15 +138,16 @@ def build_network(seed: int) -> "transformers.LlamaForCausalLM":
     import transformers
 
     torch.manual_seed(seed)
+    start = start_id(byte_vocabulary())
     config = transformers.LlamaConfig(
-        vocab_size=VOCAB_SIZE,
+        vocab_size=start + 1,
         hidden_size=64,
         intermediate_size=192,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=ROW_TOKENS,
-        bos_token_id=START_ID,
-        eos_token_id=START_ID,
+        bos_token_id=start,
+        eos_token_id=start,
         tie_word_embeddings=False,
     )
     return transformers.LlamaForCausalLM(config)
@@ -155,7 +155,7 @@ def build_network(seed: int) -> "transformers.LlamaForCausalLM":
 
 def stream_of(texts: Texts) -> NDArray[np.int16]:
     """The documents to read, one after the other, as ids."""
-    return np.concatenate([byte_ids(text) for text in texts.read])
+    return np.concatenate(document_ids(byte_vocabulary(), texts.read))
 
 
 def rows_of(share: float, streams: Sequence[NDArray[np.int16]], rng: np.random.Generator) -> torch.Tensor:
@@ -171,7 +171,7 @@ def save_checkpoint(network: "transformers.PreTrainedModel", state: dict[str, fl
     """Write a folder of transformers, the state of the training last."""
     with quiet():
         network.save_pretrained(folder)
-        byte_tokenizer().save_pretrained(folder)
+        of_transformers(byte_vocabulary(), ROW_TOKENS).save_pretrained(folder)
     with atomic_write(folder / "trainer_state.json") as temporary:
         temporary.write_text(json.dumps(state) + "\n", encoding="utf-8")
 

@@ -1,10 +1,10 @@
-"""The networks that the recipe trains, behind one interface: build, loss, optimiser groups, save.
+"""The networks that the recipe trains, behind one interface: build, loss, optimisers, save.
 
 The two have the same width, depth, vocabulary and, to 1 %, number of parameters.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,28 +13,26 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from evalkit.embedded.data import START_ID
+from evalkit.embedded.optimiser import Muon
+from evalkit.embedded.vocabulary import VOCAB_SIZE, of_transformers
 from evalkit.errors import unknown_name
 from evalkit.files import atomic_write
-from evalkit.models.rwkv7.init import ParameterGroup, initialise, parameter_groups
+from evalkit.models.rwkv7.init import initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape, State
 from evalkit_kernels import linear
 from evalkit_kernels.linear import use_in
 
 if TYPE_CHECKING:
-    import transformers
+    from tokenizers import Tokenizer
 
-VOCAB_SIZE = START_ID + 1
 NUM_CHANNELS, NUM_LAYERS, HEAD_SIZE = 192, 5, 64
-ROW_TOKENS = 512
-"""Length of a training row, and the context of the Transformer."""
+ROW_TOKENS = 2048
+"""Length of the longest training row, and the context of the Transformer."""
+_WEIGHT_DECAY = 0.1
 
 
 class Trained(Protocol):
-    """A network in training, and how Adam is set for it."""
-
-    beta2: float
-    eps: float
+    """A network in training, and what is set for it."""
 
     @property
     def network(self) -> nn.Module:
@@ -54,8 +52,8 @@ class Trained(Protocol):
         """
         ...
 
-    def groups(self, learning_rate: float) -> list[ParameterGroup]:
-        """Parameter groups for Adam(W)."""
+    def optimisers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+        """Muon for the matrices inside of the layers, AdamW for all else, both at the peak."""
         ...
 
     def carried(self) -> tuple[Tensor, ...] | None:
@@ -66,8 +64,8 @@ class Trained(Protocol):
         """Go on from what `carried` returned."""
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write the checkpoint in float16, in the format that evalkit's loaders read."""
+    def save(self, folder: Path, tokenizer: "Tokenizer") -> None:
+        """Write the checkpoint in float16, in the format that evalkit's loaders read, with its vocabulary."""
         ...
 
 
@@ -78,13 +76,11 @@ class Rwkv7Nano:
     the network meets states that have read more than one row.
     """
 
-    beta2, eps, weight_decay = 0.99, 1e-18, 0.1
-
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, vocab_size: int = VOCAB_SIZE) -> None:
         layer = LayerShape(
-            decay_rank=32, gate_rank=32, value_rank=16, learning_rate_rank=32, ffn_width=4 * NUM_CHANNELS
+            decay_rank=32, gate_rank=32, value_rank=16, learning_rate_rank=32, ffn_width=3 * NUM_CHANNELS
         )
-        self.network = RWKV7(NetworkShape(VOCAB_SIZE, NUM_CHANNELS, HEAD_SIZE, (layer,) * NUM_LAYERS))
+        self.network = RWKV7(NetworkShape(vocab_size, NUM_CHANNELS, HEAD_SIZE, (layer,) * NUM_LAYERS))
         initialise(self.network, seed)
         self._state: State | None = None
 
@@ -100,9 +96,17 @@ class Rwkv7Nano:
             self._state = State(*(part.detach() for part in after))
         return _nats(linear(hidden, self.network.head.weight), ids)
 
-    def groups(self, learning_rate: float) -> list[ParameterGroup]:
-        """The groups of RWKV-7's authors."""
-        return parameter_groups(self.network, learning_rate, self.weight_decay)
+    def optimisers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+        """Muon, and AdamW with the groups of RWKV-7's authors."""
+        matrices = _matrices(self.network.blocks.parameters(), smallest_side=NUM_CHANNELS)
+        taken = {id(matrix) for matrix in matrices}
+        groups = parameter_groups(self.network, learning_rate, _WEIGHT_DECAY)
+        for group in groups:
+            group["params"] = [x for x in group["params"] if id(x) not in taken]
+        return [
+            Muon(matrices, learning_rate, _WEIGHT_DECAY),
+            torch.optim.AdamW([{**group} for group in groups], betas=(0.9, 0.99), eps=1e-18),
+        ]
 
     def carried(self) -> tuple[Tensor, ...] | None:
         """The state after the last row, or None before the first."""
@@ -112,31 +116,28 @@ class Rwkv7Nano:
         """Go on from a state that `carried` returned."""
         self._state = None if carried is None else State(*carried)
 
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` in float16, with the official tensor names."""
-        weights = {name: _half(weight) for name, weight in self.network.state_dict().items()}
-        with atomic_write(folder / "model.safetensors") as temporary:
-            save_file(weights, temporary, metadata={"format": "pt"})
+    def save(self, folder: Path, tokenizer: "Tokenizer") -> None:
+        """Write ``model.safetensors`` in float16 with the official tensor names, and ``tokenizer.json``."""
+        _save_weights(self.network, folder)
+        of_transformers(tokenizer, ROW_TOKENS).save_pretrained(folder)
 
 
 class LlamaNano:
     """A Llama (RoPE, SwiGLU, RMSNorm) of transformers, initialised as GPT-2's authors scale residuals."""
 
-    beta2, eps, weight_decay = 0.99, 1e-8, 0.1
-
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, vocab_size: int = VOCAB_SIZE) -> None:
         import transformers
 
         torch.manual_seed(seed)
         self.config = transformers.LlamaConfig(
-            vocab_size=VOCAB_SIZE,
+            vocab_size=vocab_size,
             hidden_size=NUM_CHANNELS,
-            intermediate_size=592,
+            intermediate_size=464,
             num_hidden_layers=NUM_LAYERS,
             num_attention_heads=NUM_CHANNELS // HEAD_SIZE,
             max_position_embeddings=ROW_TOKENS,
-            bos_token_id=START_ID,
-            eos_token_id=START_ID,
+            bos_token_id=vocab_size - 1,
+            eos_token_id=vocab_size - 1,
             tie_word_embeddings=False,
             rms_norm_eps=1e-5,
         )
@@ -151,16 +152,18 @@ class LlamaNano:
         """Nats of every id but the first of each row, ``[B, T]``; attention sees its row alone."""
         return _nats(self.network(input_ids=ids[:, :-1], use_cache=False).logits, ids)
 
-    def groups(self, learning_rate: float) -> list[ParameterGroup]:
-        """Two groups for Adam(W): matrices decay, norms do not."""
-        parameters = list(self.network.parameters())
+    def optimisers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+        """Muon, and AdamW, in which embedding and head decay and norms do not."""
+        matrices = _matrices(self.network.model.layers.parameters(), smallest_side=NUM_CHANNELS)
+        outside = [self.network.model.embed_tokens.weight, self.network.lm_head.weight]
+        norms = [x for x in self.network.parameters() if x.dim() == 1]
+        groups = [
+            {"params": outside, "lr": learning_rate, "weight_decay": _WEIGHT_DECAY},
+            {"params": norms, "lr": learning_rate, "weight_decay": 0.0},
+        ]
         return [
-            {
-                "params": [x for x in parameters if x.dim() == 2],
-                "lr": learning_rate,
-                "weight_decay": self.weight_decay,
-            },
-            {"params": [x for x in parameters if x.dim() != 2], "lr": learning_rate, "weight_decay": 0.0},
+            Muon(matrices, learning_rate, _WEIGHT_DECAY),
+            torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-8),
         ]
 
     def carried(self) -> tuple[Tensor, ...] | None:
@@ -170,42 +173,24 @@ class LlamaNano:
     def carry(self, carried: tuple[Tensor, ...] | None) -> None:
         """Nothing is carried."""
 
-    def save(self, folder: Path) -> None:
-        """Write an ordinary folder of transformers, weights in float16, with a tokenizer."""
-        weights = {name: _half(weight) for name, weight in self.network.state_dict().items()}
-        with atomic_write(folder / "model.safetensors") as temporary:
-            save_file(weights, temporary, metadata={"format": "pt"})
+    def save(self, folder: Path, tokenizer: "Tokenizer") -> None:
+        """Write an ordinary folder of transformers, weights in float16, with the tokenizer."""
+        _save_weights(self.network, folder)
         config = json.loads(self.config.to_json_string()) | {"dtype": "float16"}
         config["architectures"] = ["LlamaForCausalLM"]
         config.pop("transformers_version", None)
         with atomic_write(folder / "config.json") as temporary:
             temporary.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-        byte_tokenizer().save_pretrained(folder)
+        of_transformers(tokenizer, ROW_TOKENS).save_pretrained(folder)
 
 
-def byte_tokenizer() -> "transformers.PreTrainedTokenizerFast":
-    """A tokenizer whose ids are the bytes, and `START_ID` before a document."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    symbols = bytes_to_unicode()
-    tokenizer = Tokenizer(models.BPE(vocab={symbols[byte]: byte for byte in range(256)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken("<|start|>", special=True)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|start|>", eos_token="<|start|>", model_max_length=ROW_TOKENS
-    )
-
-
-NETWORKS: dict[str, Callable[[int], "Rwkv7Nano | LlamaNano"]] = {
+NETWORKS: dict[str, Callable[[int, int], "Rwkv7Nano | LlamaNano"]] = {
     "rwkv7-nano": Rwkv7Nano,
     "llama-nano": LlamaNano,
 }
 
 
-def build(name: str, seed: int) -> Trained:
+def build(name: str, seed: int, vocab_size: int = VOCAB_SIZE) -> Trained:
     """A network by its model's name, freshly initialised.
 
     Raises:
@@ -213,12 +198,23 @@ def build(name: str, seed: int) -> Trained:
     """
     if name not in NETWORKS:
         raise unknown_name("embedded model", name, NETWORKS, f"Known: {', '.join(NETWORKS)}.")
-    return NETWORKS[name](seed)
+    return NETWORKS[name](seed, vocab_size)
 
 
 def _nats(logits: Tensor, ids: Tensor) -> Tensor:
     targets = ids[:, 1:].long()
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
+
+
+def _matrices(parameters: Iterable[Tensor], smallest_side: int) -> list[Tensor]:
+    """Those of two dimensions; low-rank factors are not among them."""
+    return [x for x in parameters if x.dim() == 2 and min(x.shape) >= smallest_side]
+
+
+def _save_weights(network: nn.Module, folder: Path) -> None:
+    weights = {name: _half(weight) for name, weight in network.state_dict().items()}
+    with atomic_write(folder / "model.safetensors") as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
 
 
 def _half(weight: Tensor) -> Tensor:

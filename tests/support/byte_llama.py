@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from evalkit.embedded.networks import byte_tokenizer
+from evalkit.embedded.vocabulary import byte_vocabulary, of_transformers
 
 CONTEXT, VOCAB_SIZE, START_ID = 512, 257, 256
 
@@ -40,5 +40,5 @@ def byte_llama() -> Path:
         with torch.no_grad():
             network.lm_head.weight[0xC0:] *= 0.1  # as in text, nothing above is ever the likeliest
         network.save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    of_transformers(byte_vocabulary(), CONTEXT).save_pretrained(folder)
     return folder
