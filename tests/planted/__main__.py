@@ -19,7 +19,15 @@ from evalkit.audit.diagnosis import diagnose
 from evalkit.audit.fingerprint import fingerprint_of, read_fingerprint
 from tests.faults.tables import write
 from tests.planted.good import good_loads
-from tests.planted.ports import FAULTS, RWKV7_FAULTS, Logits, Port, rwkv7_logits, transformers_logits
+from tests.planted.ports import (
+    FAULTS,
+    RWKV7_FAULTS,
+    Logits,
+    Port,
+    rwkv7_logits,
+    transformers_logits,
+    vocabulary_of,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
 
@@ -48,14 +56,14 @@ def plant() -> Iterator[Caught]:
     """Every fault of adapters in both kinds of models, every fault of RWKV-7 in it."""
     subjects: list[tuple[str, Logits, str, str, str | None, int | None]] = []
     honest = {"rwkv7-nano": rwkv7_logits(), "llama-nano": transformers_logits()}
-    limits = {"rwkv7-nano": None, "llama-nano": 512}
+    limits = {"rwkv7-nano": None, "llama-nano": 2048}
     for fault, name in FAULTS.items():
         subjects += [(fault, logits, of, name, fault, limits[of]) for of, logits in honest.items()]
     for fault, name in RWKV7_FAULTS.items():
         subjects.append((fault, rwkv7_logits(fault), "rwkv7-nano", name, None, None))
     for fault, logits, of, name, port_fault, limit in subjects:
         started_s = time.perf_counter()
-        port = Port(logits, f"port of {of}", port_fault, limit)
+        port = Port(logits, f"port of {of}", port_fault, limit, vocabulary_of(of))
         audit = audit_model(port, extent="short")
         diagnosis = diagnose(fingerprint_of(port, compared=()), read_fingerprint(of), audit)
         checks = ", ".join(check.name for check in audit.failures)

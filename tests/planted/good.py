@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,7 @@ def _nano_tensors() -> dict[str, Tensor]:
 
 def _hub_layout(folder: Path) -> TokenModel:
     save_fla_folder(folder / "nano", _nano_tensors())
+    _copy_vocabulary(folder / "nano")
     return _token_model(f"rwkv7:{folder / 'nano'}")
 
 
@@ -86,7 +88,13 @@ def _rounded(folder: Path) -> TokenModel:
             scale = (blocks.abs().amax(1, keepdim=True) / 127).half().float()
             tensors[name] = (torch.round(blocks / scale.clamp_min(1e-12)) * scale).view(tensor.shape)
     torch.save(tensors, folder / "rounded.pth")
+    _copy_vocabulary(folder)
     return _token_model(f"rwkv7:{folder / 'rounded.pth'}")
+
+
+def _copy_vocabulary(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(NANO / "rwkv7-nano" / name, folder / name)
 
 
 def _smollm2(_: Path) -> TokenModel:

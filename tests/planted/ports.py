@@ -9,16 +9,15 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from evalkit.audit.texts import plain_text
+from evalkit.embedded.vocabulary import byte_lengths, byte_vocabulary, start_id
 from evalkit.models.protocol import Encoding, ModelIdentity
 from tests.planted import rwkv7
 
 NANO = Path(str(importlib.resources.files("evalkit.embedded")))
-START = 256
-"""The document start of both networks; the other tokens are bytes."""
-
 FAULTS: dict[str, str] = {
     "BOS doubled": "prefix doubled",
     "BOS missing": "prefix missing",
@@ -52,6 +51,11 @@ def rwkv7_logits(fault: str | None = None, path: Path = NANO / "rwkv7-nano/model
     return rwkv7.Rwkv7Port(rwkv7.tensors_of(path), fault).logits
 
 
+def vocabulary_of(name: str) -> Tokenizer:
+    """That of an embedded model."""
+    return Tokenizer.from_file(str(NANO / name / "tokenizer.json"))
+
+
 def transformers_logits(folder: Path = NANO / "llama-nano") -> Logits:
     """Plain transformers."""
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
@@ -67,22 +71,30 @@ def counted_logits() -> Logits:
     table = torch.from_numpy(np.log(counts)).float() + noise
 
     def logits(ids: Tensor) -> Tensor:
-        return table[ids] + older[torch.nn.functional.pad(ids, (1, -1), value=START)]
+        return table[ids] + older[torch.nn.functional.pad(ids, (1, -1), value=256)]
 
     return logits
 
 
 class Port:
-    """A `TokenModel` of bytes over anything that gives logits."""
+    """A `TokenModel` over anything that gives logits; of bytes, unless a vocabulary is given."""
 
-    vocab_size = 257
-    prefix: tuple[int, ...] = (START,)
     policy_prefixes: Mapping[str, tuple[int, ...]] = {}
     tokens_per_batch = 1 << 14
 
     def __init__(
-        self, logits: Logits, name: str, fault: str | None = None, context_limit: int | None = None
+        self,
+        logits: Logits,
+        name: str,
+        fault: str | None = None,
+        context_limit: int | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
+        self.tokenizer = tokenizer or byte_vocabulary()
+        self.byte_lengths = byte_lengths(self.tokenizer)
+        self.vocab_size = self.tokenizer.get_vocab_size()
+        self.start = start_id(self.tokenizer)
+        self.prefix: tuple[int, ...] = (self.start,)
         self.logits_of = logits
         self.fault = fault
         self.context_limit = context_limit
@@ -91,22 +103,25 @@ class Port:
             loader="port",
             revision=None,
             weights_sha256=name,
-            tokenizer_sha256="bytes",
-            prefix=f"token:{START}",
+            tokenizer_sha256=f"{self.vocab_size} tokens",
+            prefix=f"token:{self.start}",
             dtype="float32",
             context_limit=context_limit,
         )
-        self.order = np.arange(256)
+        self.order = np.arange(self.start)
         if fault == "wrong vocabulary order":
-            self.order[32:127] = 32 + np.random.default_rng(0).permutation(95)
+            # In byte-level vocabularies Ġ is the space.
+            printable = [self.tokenizer.token_to_id(symbol) for symbol in ("Ġ", *map(chr, range(33, 127)))]
+            self.order[printable] = np.random.default_rng(0).permutation(printable)
 
     def encode(self, text: str) -> Encoding:
-        data = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
-        ends = np.arange(1, len(data) + 1)
+        ids = np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
+        ends = np.cumsum(self.byte_lengths[ids])
         if self.fault == "a tokenizer that drops a byte":
-            kept = (data != 13) | (np.arange(len(data)) == len(data) - 1)
-            data, ends = data[kept], ends[kept]
-        return Encoding(self.order[data], ends)
+            [carriage_return] = self.tokenizer.encode("\r", add_special_tokens=False).ids
+            kept = (ids != carriage_return) | (np.arange(len(ids)) == len(ids) - 1)
+            ids, ends = ids[kept], ends[kept]
+        return Encoding(self.order[ids], ends)
 
     def nats(
         self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
@@ -129,7 +144,7 @@ class Port:
 
     def _context(self, context: Sequence[int]) -> list[int]:
         if self.fault == "BOS doubled":
-            return [START, *context]
+            return [self.start, *context]
         return list(context[1:] if self.fault == "BOS missing" else context)
 
     def _costs(self, logits: Tensor, targets: list[int], first: int) -> NDArray[np.float32]:

@@ -101,7 +101,8 @@ def test_cells_say_their_sources_and_languages(tmp_path: Path) -> None:
 
 def test_manifests_say_the_sources_of_older_cells() -> None:
     results = read_results(ROOT / "results" / "cells", warn=lambda _: None)
-    assert all(corpus.facts.sources is None for corpus in results.corpora)
+    for corpus in results.corpora:  # as they were before cells said it themselves
+        object.__setattr__(corpus.facts, "sources", None)
     labels = dict(zip([corpus.label for corpus in results.corpora], sources_of(results), strict=True))
     assert labels["held-out-wikipedia-english-2024-07-01"] == "wikipedia_english"
     assert labels["held-out-wikipedia-french-2024-08-01"] == "wikipedia_french"

@@ -41,7 +41,8 @@ def test_right_models_pass_and_the_result_is_kept(name: str, tmp_path: Path) -> 
     results = {check.name: check for check in audit.checks}
     assert results["probabilities sum to 1"].measured < 1e-6
     assert results["the future changes nothing"].measured < 1e-4
-    assert results["a text is no surprise"].measured < 0.4
+    # Of ln 2048 nats a token: about 2 bits a byte, and 2.5 bytes a token.
+    assert 0.4 < results["a text is no surprise"].measured < 0.6
     content = json.loads(json.dumps(audit.to_json()))
     assert audit_of(content) == audit
 

@@ -26,7 +26,7 @@ from evalkit.errors import ModelError, UsageError
 from evalkit.models.loading import load_model
 from evalkit.models.protocol import TokenModel
 from evalkit.models.rwkv7.model import RWKV7Model
-from tests.planted.ports import NANO, RWKV7_FAULTS, Port, counted_logits, rwkv7_logits
+from tests.planted.ports import NANO, RWKV7_FAULTS, Port, counted_logits, rwkv7_logits, vocabulary_of
 from tests.planted.rwkv7 import Rwkv7Port, tensors_of
 from tests.support.rwkv7_files import TINY
 from tests.support.toys import run_cli
@@ -73,7 +73,8 @@ def test_shipped_files_are_small_and_their_costs_add_up() -> None:
 def test_without_a_departure_the_equations_are_the_networks() -> None:
     model = load_model("rwkv7-nano")
     assert isinstance(model, RWKV7Model)
-    ids = torch.tensor([256, *b"def add(first, second):\n    return first + second\n"])
+    text = "def add(first, second):\n    return first + second\n"
+    ids = torch.tensor([*model.prefix, *model.encode(text).ids])
     with torch.inference_mode():
         expected, _ = model.network(ids[None])
         hidden = hidden_with(model.network, ids)
@@ -85,7 +86,8 @@ def test_without_a_departure_the_equations_are_the_networks() -> None:
 @pytest.mark.parametrize("fault", [None, *RWKV7_FAULTS])
 def test_faults_of_rwkv7_are_named_by_what_the_probe_costs(fault: str | None) -> None:
     fingerprint = read_fingerprint("rwkv7-nano")
-    measured = costing(fingerprint, probe_nats(Port(rwkv7_logits(fault), "port"), fingerprint))
+    port = Port(rwkv7_logits(fault), "port", tokenizer=vocabulary_of("rwkv7-nano"))
+    measured = costing(fingerprint, probe_nats(port, fingerprint))
     diagnosis = diagnose(measured, fingerprint)
     assert diagnosis.fault == (None if fault is None else RWKV7_FAULTS[fault])
     assert diagnosis.passed == (fault is None)
@@ -132,7 +134,7 @@ def test_patterns_name_what_no_known_fault_explains() -> None:
     assert fault(expected + late * 0.8 * expected) == "context is lost"
     assert fault(expected + (np.arange(len(expected)) < 6) * 20 * expected) == "another prefix"
     assert fault(expected + 5 * expected) == "vocabulary order"
-    assert fault(expected, prefix_ids=(256, 256)) == "prefix doubled"
+    assert fault(expected, prefix_ids=(2047, 2047)) == "prefix doubled"
     assert fault(expected, prefix_ids=()) == "prefix missing"
     assert fault(expected, prefix_ids=(10,)) == "another prefix"
 

@@ -18,6 +18,7 @@ from evalkit.errors import ModelError, ScoringError
 from evalkit.models.lanes import lane_reader
 from evalkit.models.protocol import Encoding
 from tests.faults.coded_files import ByteBigram
+from tests.support.byte_llama import byte_llama
 from tests.support.toys import BigramModel, identity, run_cli
 
 TOKENS = (b"", b"a", b"b", b"ab", b"ba", b"aba", b"bab", b"abab")
@@ -139,9 +140,9 @@ def test_a_context_leaves_room_for_the_longest_spelling() -> None:
 
 
 def test_the_command_prints_the_bound_of_a_corpus(tmp_path: Path) -> None:
-    """rwkv7-nano reads bytes, which nothing is lost to."""
+    """Of a model that reads bytes, to which nothing is lost."""
     (tmp_path / "notes.txt").write_text("Rain on the grain road.")
-    arguments = ("audit", "rwkv7-nano", "--tokenization-bound", str(tmp_path / "notes.txt"))
+    arguments = ("audit", f"hf:{byte_llama()}", "--tokenization-bound", str(tmp_path / "notes.txt"))
     printed = json.loads(run_cli(*arguments, "--json").stdout)
     assert printed["schema_version"] == 1 and printed["interval"] is None
     assert (printed["num_bytes"], printed["num_tokens"], printed["lost_bits_per_byte"]) == (23, 23, 0)

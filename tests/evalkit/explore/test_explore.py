@@ -16,20 +16,20 @@ import torch
 import evalkit
 from evalkit.corpora.store import make_corpus, make_document
 from evalkit.errors import ScoringError, UsageError
-from evalkit.explore.reading import MAX_TEXT_BYTES, predictions, read
+from evalkit.explore.reading import MAX_TEXT_BYTES, Predictions, predictions, read
 from evalkit.explore.sampling import Sampling, sample
 from evalkit.explore.server import ExploreServer
 from evalkit.models.loading import load_model
 from evalkit.models.protocol import TokenModel
 from tests.support.toys import PATIENCE_S, BigramModel, command_line, run_cli
 
-# Longer than llama-nano's context of 512 tokens, so that its window slides.
 TEXT = "".join(f"def square_{number}(x):\n    return x * x  # é {number}\n" for number in range(14))
 
 
 @pytest.fixture(scope="module")
 def nanos() -> list[TokenModel]:
-    models = [load_model(name, device="cpu") for name in ("rwkv7-nano", "llama-nano")]
+    """The embedded models; the Llama with a context so short that its window slides."""
+    models = [load_model("rwkv7-nano", device="cpu"), load_model("llama-nano", device="cpu", max_context=128)]
     return [model for model in models if isinstance(model, TokenModel)]
 
 
@@ -41,10 +41,13 @@ def test_bits_are_those_of_a_run(nanos: list[TokenModel], tmp_path: Path) -> Non
     for model in nanos:
         [cell] = [cell for cell in ran.cells if cell.model.name == model.identity.name]
         reading = read(model, TEXT)
-        assert reading.num_bytes == len(TEXT.encode()) > 512
+        assert reading.num_bytes == len(TEXT.encode())
+        ends = [0, *model.encode(TEXT).ends.tolist()]
+        num_tokens = len(ends) - 1
+        assert num_tokens > 150
         assert reading.total_bits / reading.num_bytes == pytest.approx(cell.bits_per_byte, rel=1e-6)
         assert float(reading.tokens.bits.sum()) == pytest.approx(reading.total_bits, rel=1e-5)
-        for token in (0, 1, 300, 520, reading.num_bytes - 1):
+        for token in (0, 1, 100, 140, num_tokens - 1):
             likely = predictions(model, TEXT, token)
             assert -math.log2(likely.probability) == pytest.approx(reading.tokens.bits[token], abs=2e-3)
             shares = [part.probability for part in likely.likeliest]
@@ -52,26 +55,30 @@ def test_bits_are_those_of_a_run(nanos: list[TokenModel], tmp_path: Path) -> Non
             places = [place for place, part in enumerate(likely.likeliest, 1) if part.is_texts_own]
             assert places == ([likely.rank] if likely.rank <= 10 else [])
             if places:
-                assert likely.likeliest[places[0] - 1].data == TEXT.encode()[token : token + 1]
+                assert likely.likeliest[places[0] - 1].data == TEXT.encode()[ends[token] : ends[token + 1]]
     assert read(nanos[0], "").total_bits == 0
+
+
+def next_predictions(model: TokenModel, text: str) -> Predictions:
+    """Of the token after a text."""
+    ids = model.encode(text).ids.tolist()
+    assert model.encode(text + "~").ids.tolist()[:-1] == ids  # ~ is a token by itself
+    return predictions(model, text + "~", len(ids))
 
 
 def test_a_continuation_is_drawn_from_the_predictions(nanos: list[TokenModel]) -> None:
     for model in nanos:
         text = "def square("
-        greedy = sample(model, text, Sampling(4, 0, 0)).data.decode()
-        for place in range(4):
-            longer = text + greedy[:place] + "~"
-            likely = predictions(model, longer, len(longer) - 1).likeliest[0]
-            assert likely.data == greedy[place].encode()
+        greedy = sample(model, text, Sampling(4, 0, 0)).data
+        first = next_predictions(model, text).likeliest[0].data
+        assert greedy.startswith(first) and sample(model, text, Sampling(1, 0, 0)).data == first
         warm = [sample(model, text, Sampling(12, 1.0, seed)) for seed in (3, 3, 4)]
         assert warm[0] == warm[1] != warm[2]
         assert sample(model, text, Sampling(12, 1.0, 3), is_stopped=lambda: True).num_tokens == 0
     long = TEXT * 2  # read in pieces
-    likely = predictions(nanos[0], long + "~", len(long.encode())).likeliest[0]
-    assert sample(nanos[0], long, Sampling(1, 0, 0)).data == likely.data
-    # As many as the context holds beside what is drawn: the last 508 bytes.
     rwkv, llama = nanos
+    assert sample(rwkv, long, Sampling(1, 0, 0)).data == next_predictions(rwkv, long).likeliest[0].data
+    # As many as the context of 128 holds beside what is drawn: the last 124 tokens.
     tail = ("import os\n" * 51)[:508]
     sampling = Sampling(4, 0, 0)
     assert sample(llama, "~" * 500 + tail, sampling) == sample(llama, tail, sampling)
@@ -86,9 +93,9 @@ def test_logits_that_are_no_numbers_are_told_of(
     nanos: list[TokenModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for broken in (math.nan, math.inf):
-        monkeypatch.setattr(nanos[0], "logits", lambda inputs, broken=broken: torch.full((1, 257), broken))
+        monkeypatch.setattr(nanos[0], "logits", lambda inputs, broken=broken: torch.full((1, 2048), broken))
         for ask_model in (
-            lambda: predictions(nanos[0], "abc", 1),
+            lambda: predictions(nanos[0], "abc", 0),
             lambda: sample(nanos[0], "a", Sampling(1, 1, 0)),
         ):
             with pytest.raises(ScoringError, match="a logit of rwkv7-nano is no number"):
@@ -96,13 +103,12 @@ def test_logits_that_are_no_numbers_are_told_of(
 
 
 def test_drawn_as_often_as_likely(nanos: list[TokenModel]) -> None:
-    """150 bytes at a temperature of 2: within five standard deviations of the softmax of half the logits."""
-    text = "import os\n\ndef main(path)"
-    likely = predictions(nanos[0], text + "~", len(text)).likeliest
-    drawn = [sample(nanos[0], text, Sampling(1, 2.0, seed)).data for seed in range(150)]
-    first, second = likely[:2]
-    # Of two tokens the ratio of their shares at temperature 2 is the square root of that at 1.
-    share = math.sqrt(first.probability) / (math.sqrt(first.probability) + math.sqrt(second.probability))
+    """150 tokens at a temperature of 1/2: within five standard deviations of the square of probabilities."""
+    text = "def read(self"
+    drawn = [sample(nanos[0], text, Sampling(1, 0.5, seed)).data for seed in range(150)]
+    first, second = next_predictions(nanos[0], text).likeliest[:2]
+    # Of two tokens the ratio of their shares at temperature 1/2 is the square of that at 1.
+    share = first.probability**2 / (first.probability**2 + second.probability**2)
     num_first, num_second = drawn.count(first.data), drawn.count(second.data)
     num_both = num_first + num_second
     assert num_both > 100 and num_second > 10

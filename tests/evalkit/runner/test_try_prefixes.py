@@ -124,12 +124,12 @@ def test_the_command_prints_a_table_and_writes_nothing(tmp_path: Path) -> None:
     rows = {tuple(line.split()[:-2]): line.split() for line in lines[2:5]}
     values = [float(line.split()[-2 if "+" in line or "-0" in line else -1]) for line in lines[2:5]]
     assert values == sorted(values)
-    assert any("<|start|> (bos, token:256)" in line and line.startswith("*") for line in lines), rows
+    assert any("<|start|> (bos, token:2047)" in line and line.startswith("*") for line in lines), rows
     assert snapshot(tmp_path) == before
     as_json = run_cli(*words, "--json", "--prefix", "token:7,8")
     trials = json.loads(as_json.stdout)["prefixes"]
     assert [trial["ids"] for trial in trials if trial["is_used"]] == [[7, 8]]
-    assert [256] in [trial["ids"] for trial in trials]
+    assert [2047] in [trial["ids"] for trial in trials]
     assert snapshot(tmp_path) == before
     for option in (["--policy", "lm-eval"], ["--token-bits"], ["--dry-run"], ["--tasks", "state-tracking"]):
         refused = run_cli(*words, *option)

@@ -19,8 +19,16 @@ from tests.support.gguf_files import stored_type, write_rwkv7
 from tests.support.nasty_texts import nasty_texts
 from tests.support.rwkv7_files import TINY, random_tensors
 
-NANO = Path(__file__).parents[4] / "evalkit" / "embedded" / "rwkv7-nano" / "model.safetensors"
 TEXT = "def read(path):\n    with open(path) as file:\n        return file.read()  # whole\n" * 2
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that reads bytes after a start, of three layers and random weights in float16."""
+    path = tmp_path_factory.mktemp("small") / "small.pth"
+    tensors = random_tensors(vocab_size=257, num_channels=128, num_layers=3, head_size=64)
+    torch.save({name: tensor.half() for name, tensor in tensors.items()}, path)
+    return path
 
 
 def official_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -34,14 +42,14 @@ def nats(spec: str, text: str = TEXT) -> NDArray[np.float32]:
     return model.nats([model.encode(text).ids.tolist()])[0]
 
 
-def test_whole_numbers_come_back_to_the_last_bit(tmp_path: Path) -> None:
+def test_whole_numbers_come_back_to_the_last_bit(small: Path, tmp_path: Path) -> None:
     path = write_rwkv7(
-        tmp_path / "nano.gguf",
-        official_tensors(NANO),
+        tmp_path / "small.gguf",
+        official_tensors(small),
         quantisation=gguf.GGMLQuantizationType.F16,
         world=False,
     )
-    np.testing.assert_array_equal(nats(f"gguf:{path}"), nats("rwkv7-nano"))
+    np.testing.assert_array_equal(nats(f"gguf:{path}"), nats(f"rwkv7:{small}"))
     path = write_rwkv7(tmp_path / "tiny.gguf", official_tensors(TINY), world=False)
     np.testing.assert_array_equal(nats(f"gguf:{path}"), nats(f"rwkv7:{TINY}"))
 
@@ -64,12 +72,13 @@ def rounded_tensors(
     return rounded
 
 
-@pytest.mark.parametrize("path", [NANO, TINY], ids=["nano", "tiny"])
+@pytest.mark.parametrize("is_tiny", [False, True], ids=["small", "tiny"])
 @pytest.mark.parametrize("quantisation", ["Q8_0", "Q4_1"])
 def test_quantised_is_the_original_with_quantised_weights(
-    tmp_path: Path, quantisation: str, path: Path
+    small: Path, tmp_path: Path, quantisation: str, is_tiny: bool
 ) -> None:
     """The error is that of the rounded weights, and nothing else."""
+    path = TINY if is_tiny else small
     official = official_tensors(path)
     kind = gguf.GGMLQuantizationType[quantisation]
     gguf_path = write_rwkv7(tmp_path / "model.gguf", official, quantisation=kind, world=False)
@@ -80,9 +89,9 @@ def test_quantised_is_the_original_with_quantised_weights(
     assert 1e-6 < error < {"Q8_0": 0.002, "Q4_1": 0.2}[quantisation]
 
 
-def test_equals_llama_cpp(tmp_path: Path) -> None:
+def test_equals_llama_cpp(small: Path, tmp_path: Path) -> None:
     """llama.cpp has the constant exp(-1/2) to six digits."""
-    path = write_rwkv7(tmp_path / "model.gguf", official_tensors(NANO), world=False)
+    path = write_rwkv7(tmp_path / "model.gguf", official_tensors(small), world=False)
     ids = list(TEXT.encode())
     ours = load_model(f"gguf:{path}")
     assert isinstance(ours, TokenModel)
@@ -117,8 +126,8 @@ def test_worlds_vocabulary_is_the_files(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_rwkv7_as_it_is_known_is_refused(
-    tmp_path: Path, extra: dict[str, object], message: str
+    small: Path, tmp_path: Path, extra: dict[str, object], message: str
 ) -> None:
-    path = write_rwkv7(tmp_path / "model.gguf", official_tensors(NANO), world=False, extra=extra)
+    path = write_rwkv7(tmp_path / "model.gguf", official_tensors(small), world=False, extra=extra)
     with pytest.raises(ModelError, match=message):
         load_model(f"gguf:{path}")

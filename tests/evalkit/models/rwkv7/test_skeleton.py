@@ -5,6 +5,7 @@ import sys
 
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
 from evalkit.models.rwkv7.skeleton import network_skeleton
+from tests.support.rwkv7_files import TINY
 
 
 def test_a_skeleton_has_the_networks_shapes_and_no_values() -> None:
@@ -16,10 +17,10 @@ def test_a_skeleton_has_the_networks_shapes_and_no_values() -> None:
     assert all(parameter.is_meta for parameter in skeleton.parameters())
 
 
-def test_the_embedded_model_is_loaded_without_torchs_compiler() -> None:
+def test_a_model_that_needs_no_tokenizer_file_is_loaded_without_torchs_compiler() -> None:
     code = (
         "import sys, evalkit.models.loading as loading\n"
-        "loading.load_model('rwkv7-nano', device='cpu')\n"
+        f"loading.load_model('rwkv7:{TINY}', device='cpu')\n"
         "heavy = {'torch._dynamo', 'sympy', 'pandas', 'transformers'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or None)"
     )
