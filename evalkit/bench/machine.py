@@ -81,7 +81,10 @@ ENGINES: dict[str, Engine] = {"torch": F.linear} | ({"oneDNN": onednn_linear} if
 
 def gemm_gflops(dtype: torch.dtype, device: torch.device) -> float:
     """The best rate of a few products of the sizes of a small model's, with torch's present threads."""
-    engines = ENGINES.values() if device.type == "cpu" else [F.linear]
+    engines: list[Engine] = [F.linear]
+    # oneDNN has no product in bfloat16 where the processor has no instructions for it.
+    if device.type == "cpu" and (dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        engines = list(ENGINES.values())
     best = 0.0
     with torch.inference_mode():
         for num_rows, num_inputs, num_outputs in _PRODUCTS:

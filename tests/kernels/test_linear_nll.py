@@ -311,7 +311,8 @@ def test_sums_over_the_vocabulary_are_less_biased_than_torchs() -> None:
     """Where a model is sure of a token, torch loses the many small terms beside the large one.
 
     All errors have one direction, so that they add up over a text: with 49,152 columns 8e-6 nats a token in
-    float32 (measured on AVX-512), and 4e-7 in blocks. Two float32 loops over a text agree to no better.
+    float32 (measured on AVX-512), and 4e-7 in blocks. Two float32 loops over a text agree to no better. Where
+    vectors have 8 numbers and not 16, each of them sums twice as many terms: 1.8e-5 and 1.4e-6 (AVX2).
     """
     torch.manual_seed(0)
     vocab_size, num_channels, num_rows = 49152, 64, 128
@@ -326,7 +327,8 @@ def test_sums_over_the_vocabulary_are_less_biased_than_torchs() -> None:
         "torch": (-logits.log_softmax(-1).gather(-1, targets[:, None])[:, 0].double() - exact).mean().item(),
         "blocks": (linear_nll(hidden, weight, targets).double() - exact).mean().item(),
     }
-    assert abs(biases["blocks"]) < 1e-6, biases
+    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    assert abs(biases["blocks"]) < (1e-6 if has_avx512 else 2e-6), biases
     assert abs(biases["torch"]) > 3 * abs(biases["blocks"]), biases
 
 
