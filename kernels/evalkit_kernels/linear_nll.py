@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from evalkit_kernels.linear import linear, padded_num_rows
+from evalkit_kernels.log_sum import log_sum_exp
 
 BACKENDS = ("auto", "reference", "torch", "triton")
 
@@ -275,13 +276,7 @@ def _block_statistics(
     logits = _logits_(product, bias, softcap, scale)
     # Out of the same logits that are summed, so that rounding never gives a probability above one.
     target_logit = logits.gather(1, targets.clamp(0, logits.shape[1] - 1)[:, None]).squeeze(1)
-    # The largest log-probability is -ln sum(exp(logits - maximum)) to the last bit, and log_softmax takes
-    # half the time of logsumexp on a CPU.
-    maximum = logits.amax(1)
-    log_sum = maximum.double() if logits.device.type != "mps" else maximum
-    log_softmax = torch.log_softmax(logits, 1, out=scratch[: logits.numel()].view_as(logits))
-    log_sum = log_sum - log_softmax.amax(1)
-    return log_sum.masked_fill(maximum == -torch.inf, -torch.inf), target_logit
+    return log_sum_exp(logits, scratch), target_logit
 
 
 def _backward_blocked(

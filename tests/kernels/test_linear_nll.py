@@ -307,15 +307,16 @@ def test_the_product_is_the_product() -> None:
     assert torch.allclose(leaf.grad, x.sum((0, 1)).expand(33, 48), rtol=1e-4, atol=1e-4)  # type: ignore[arg-type]
 
 
-def test_sums_over_the_vocabulary_are_less_biased_than_torchs() -> None:
+@pytest.mark.parametrize("num_rows", [16, 128])
+def test_sums_over_the_vocabulary_are_less_biased_than_torchs(num_rows: int) -> None:
     """Where a model is sure of a token, torch loses the many small terms beside the large one.
 
     All errors have one direction, so that they add up over a text: with 49,152 columns 8e-6 nats a token in
-    float32 (measured on AVX-512), and 4e-7 in blocks. Two float32 loops over a text agree to no better. Where
-    vectors have 8 numbers and not 16, each of them sums twice as many terms: 1.8e-5 and 1.4e-6 (AVX2).
+    float32 (measured on AVX-512), and 4e-7 in blocks. Two float32 loops over a text agree to no better. The
+    fewer rows, the longer the blocks, which no sum may be for that.
     """
     torch.manual_seed(0)
-    vocab_size, num_channels, num_rows = 49152, 64, 128
+    vocab_size, num_channels = 49152, 64
     hidden = torch.randn(num_rows, num_channels)
     targets = torch.randperm(vocab_size)[:num_rows]
     weight = 0.25 * torch.randn(vocab_size, num_channels)
@@ -327,8 +328,7 @@ def test_sums_over_the_vocabulary_are_less_biased_than_torchs() -> None:
         "torch": (-logits.log_softmax(-1).gather(-1, targets[:, None])[:, 0].double() - exact).mean().item(),
         "blocks": (linear_nll(hidden, weight, targets).double() - exact).mean().item(),
     }
-    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    assert abs(biases["blocks"]) < (1e-6 if has_avx512 else 2e-6), biases
+    assert abs(biases["blocks"]) < 1e-6, biases
     assert abs(biases["torch"]) > 3 * abs(biases["blocks"]), biases
 
 

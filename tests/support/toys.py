@@ -23,6 +23,8 @@ from evalkit.models.catalog import CatalogEntry
 from evalkit.models.protocol import Encoding, LoadOptions, ModelIdentity
 
 ROOT = Path(__file__).parents[2]
+OLDER_CELLS = ROOT / "tests" / "data" / "older-cells"
+"""Cells of schema 1 that were published once, of earlier embedded models and of compressors."""
 
 TEXTS = [
     "The stake is paid in bits.\n",

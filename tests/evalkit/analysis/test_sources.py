@@ -13,7 +13,7 @@ from evalkit.corpora.store import make_corpus, make_document
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from tests.evalkit.analysis.test_months import store_of
-from tests.support.toys import ROOT
+from tests.support.toys import OLDER_CELLS
 
 Counts = Mapping[str, int] | None
 
@@ -100,13 +100,10 @@ def test_cells_say_their_sources_and_languages(tmp_path: Path) -> None:
 
 
 def test_manifests_say_the_sources_of_older_cells() -> None:
-    results = read_results(ROOT / "results" / "cells", warn=lambda _: None)
-    for corpus in results.corpora:  # as they were before cells said it themselves
-        object.__setattr__(corpus.facts, "sources", None)
+    results = read_results(OLDER_CELLS, warn=lambda _: None)
+    assert all(corpus.facts.sources is None for corpus in results.corpora)
     labels = dict(zip([corpus.label for corpus in results.corpora], sources_of(results), strict=True))
     assert labels["held-out-wikipedia-english-2024-07-01"] == "wikipedia_english"
     assert labels["held-out-wikipedia-french-2024-08-01"] == "wikipedia_french"
-    manifest = json.loads(
-        (ROOT / "results" / "cells" / "held-out-python-packages" / "manifest.json").read_bytes()
-    )
+    manifest = json.loads((OLDER_CELLS / "held-out-python-packages" / "manifest.json").read_bytes())
     assert [labels["held-out-python-packages"]] == list(manifest["sources"])
