@@ -21,7 +21,7 @@ def plot_curve(path: Path, model: str, points: Sequence[dict[str, float]], names
     Args:
         path: of the file.
         model: for the title.
-        points: of the curve, as `evalkit.embedded.train.train` makes them.
+        points: of the curve, as `evalkit.embedded.training.train` makes them.
         names: of the held-out texts in the points, beside ``train``.
     """
     import matplotlib
