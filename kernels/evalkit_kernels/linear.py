@@ -33,12 +33,18 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     Returns:
         ``[..., C_out]``, in ``x``'s dtype.
     """
-    if not (x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu" and onednn_is_faster()):
+    is_cpu = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
+    if not is_cpu or not onednn_is_faster() or is_stacked(x) or is_stacked(weight):
         return F.linear(x, weight).to(x.dtype)  # autocast would leave its own
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         product: Tensor = _Linear.apply(x, weight)  # type: ignore[no-untyped-call]
         return product
     return _padded_onednn(x, weight)
+
+
+def is_stacked(x: Tensor) -> bool:
+    """Whether a tensor stands for those of several networks at a time, within `torch.func.vmap`."""
+    return torch._C._functorch.is_batchedtensor(x)
 
 
 def use_in(model: nn.Module) -> None:

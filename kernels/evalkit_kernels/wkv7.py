@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from evalkit_kernels import wkv7_cpu, wkv7_triton
+from evalkit_kernels.linear import is_stacked
 from evalkit_kernels.wkv7_chunked import wkv7_chunked
 
 BACKENDS = ("auto", "reference", "torch", "cpu", "triton")
@@ -80,6 +81,11 @@ def wkv7(
     inputs = (r, log_decay, k, v, a, b)
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
+    if any(map(is_stacked, (*inputs, state))):
+        if cu_seqlens is not None:
+            raise ValueError("packed sequences have no form for torch.func.vmap; give them in rows")
+        y, state = _Stacked.apply(backend, *inputs, state)  # type: ignore[no-untyped-call]
+        return y, state
     if backend == "auto":
         backend = choose_backend(*inputs, state)
     elif reason := cannot_serve(backend, *inputs, state):
@@ -94,6 +100,31 @@ def wkv7(
         lengths = _lengths(cu_seqlens, num_batch, num_tokens)
         y, state = _packed(compute, wide_inputs, state, lengths)
     return y.to(r.dtype), state
+
+
+class _Stacked(torch.autograd.Function):
+    """`wkv7` of several networks at a time, within `torch.func.vmap`: their rows are rows of one batch."""
+
+    @staticmethod
+    def forward(backend: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        return wkv7(*tensors, backend=backend)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        raise NotImplementedError("only within torch.func.vmap, where autograd follows what it calls")
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], backend: str, *tensors: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        num_networks: int = info.batch_size
+        rows = [
+            (x.expand(num_networks, *x.shape) if dim is None else x.movedim(dim, 0)).flatten(0, 1)
+            for x, dim in zip(tensors, in_dims[1:], strict=True)
+        ]
+        y, state = wkv7(*rows, backend=backend)
+        apart = (num_networks, rows[0].shape[0] // num_networks)
+        return (y.view(*apart, *y.shape[1:]), state.view(*apart, *state.shape[1:])), (0, 0)
 
 
 def choose_backend(*tensors: Tensor) -> str:

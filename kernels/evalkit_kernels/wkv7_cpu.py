@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evalkit_kernels.linear import is_stacked
 from evalkit_kernels.native_library import NativeLibrary, native_library
 
 MAX_HEAD_SIZE = 128
@@ -132,6 +133,7 @@ def serves(*tensors: Tensor, head_size: int = 16, gradient: bool = False) -> boo
             for x in tensors
         )
         and (gradient or not needs_gradient(*tensors))
+        and not any(map(is_stacked, tensors))
         and available()
     )
 

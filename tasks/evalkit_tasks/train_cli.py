@@ -41,7 +41,8 @@ _SuiteOption = Annotated[
     str | None,
     typer.Option(
         "--suite",
-        help="A named set of cells: quick, tracking or paper; --task, --model and --seeds take a part of it.",
+        help="A named set of cells: quick, tracking, tracking-small or paper; --task, --model and --seeds "
+        "take a part of it.",
     ),
 ]
 _LayersOption = Annotated[

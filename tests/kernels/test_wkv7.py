@@ -150,6 +150,31 @@ def test_the_backward_pass_does_not_pass_through_the_loop() -> None:
     assert names <= {"_ChunkedBackward", "torch::autograd::AccumulateGrad", "ToCopyBackward0"}
 
 
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
+def test_several_networks_at_a_time_get_what_each_gets_alone(backend: str) -> None:
+    """Within `torch.func.vmap`, gradients too; one input and the state are the same for all."""
+    if backend == "cpu" and not wkv7_cpu.available():
+        pytest.skip(wkv7_cpu.status())
+    networks = [random_inputs(head_size=16, num_tokens=20, seed=seed) for seed in range(3)]
+    inputs = [torch.stack(parts).float() for parts in zip(*networks, strict=True)]
+    inputs[0] = inputs[0][0].movedim(0, 1)  # of all networks, and later not the first dimension
+    state = torch.randn(2, 3, 16, 16)
+    tensors = [x.requires_grad_() for x in (*inputs, state)]
+
+    def of_one(r: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        return wkv7(r.movedim(1, 0), *rest, backend=backend)
+
+    together = torch.func.vmap(of_one, in_dims=(None, 0, 0, 0, 0, 0, None))(*tensors)
+    alone = [of_one(tensors[0], *(x[row] for x in tensors[1:6]), state) for row in range(3)]
+    for ours, theirs in zip(together, zip(*alone, strict=True), strict=True):
+        assert relative_error(ours, torch.stack(theirs).double()) < 1e-6
+    weights = torch.randn_like(together[0])
+    ours = torch.autograd.grad((together[0] * weights).sum() + together[1].sum(), tensors)
+    losses = [(y * w).sum() + after.sum() for (y, after), w in zip(alone, weights, strict=True)]
+    for gradient, exact in zip(ours, torch.autograd.grad(sum(losses), tensors), strict=True):
+        assert relative_error(gradient, exact.double()) < 1e-5
+
+
 @pytest.mark.parametrize("backend", ["auto", "torch", "reference", "cpu"])
 def test_packed_sequences_are_sequences_of_their_own(backend: str) -> None:
     lengths = [5, 0, 33, 1, 16, 0]

@@ -22,7 +22,7 @@ from evalkit_tasks.training.experiments import group_experiments
 from evalkit_tasks.training.networks.architectures import ARCHITECTURES
 from evalkit_tasks.training.published import compare, published
 from evalkit_tasks.training.spec import check_spec
-from evalkit_tasks.training.suites import quick_claims, suite_specs
+from evalkit_tasks.training.suites import SMALL_TASKS, quick_claims, suite_specs
 from evalkit_tasks.training.tasks.catalog import task_names
 
 FAST = {
@@ -381,11 +381,27 @@ def test_a_bad_request_is_a_line_and_trains_nothing(tmp_path, arguments, message
 
 
 def test_every_cell_of_a_suite_can_be_trained():
-    for suite in ("quick", "tracking", "paper"):
+    for suite in ("quick", "tracking", "tracking-small", "paper"):
         specs = suite_specs(suite)
         assert len({spec.key() for spec in specs}) == len(specs)
-        for spec in {(s.task, s.model, s.negative_eigenvalues): s for s in specs}.values():
+        tasks = {(s.task, s.labels, s.train_length): s for s in specs}
+        networks = {(s.model, s.negative_eigenvalues): s for s in specs}
+        for spec in {*tasks.values(), *networks.values()}:
             check_spec(spec)
+
+
+def test_the_small_suite_goes_task_by_task_over_the_networks_that_theory_speaks_of_and_then_over_the_others():
+    specs = suite_specs("tracking-small")
+    names = list(dict.fromkeys((s.task, s.model, s.negative_eigenvalues) for s in specs))
+    assert len(specs) == 3 * len(names) and set(names) == {
+        (task, model, eigenvalues)
+        for task in SMALL_TASKS
+        for model, architecture in ARCHITECTURES.items()
+        for eigenvalues in architecture.eigenvalues
+    }
+    assert [task for task, *_ in names[:88]] == [task for task in SMALL_TASKS for _ in range(8)]
+    assert names[:2] == [("parity", "rwkv7", "full"), ("parity", "rwkv7", "off")]
+    assert names[:8] == [("parity", model, eigenvalues) for _, model, eigenvalues in names[80:88]]
 
 
 def test_a_claim_needs_every_seed(tmp_path):

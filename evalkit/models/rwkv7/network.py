@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evalkit_kernels import linear, wkv7, wkv7_cpu
+from evalkit_kernels.linear import is_stacked
 from evalkit_kernels.wkv7_cpu import squared_relu, token_shift
 
 LOG_DECAY_BOUND = -math.exp(-0.5)
@@ -331,7 +332,7 @@ def _fused(backend: str, head_size: int, *tensors: Tensor) -> bool:
     x = tensors[0]
     if not (backend == "triton" or (backend == "auto" and x.is_cuda)) or wkv7_cpu.needs_gradient(*tensors):
         return False
-    if importlib.util.find_spec("triton") is None:  # what follows imports it
+    if any(map(is_stacked, tensors)) or importlib.util.find_spec("triton") is None:  # what follows imports it
         return False
     from evalkit_kernels import time_mix_triton
 

@@ -1,6 +1,7 @@
 """Named sets of cells: ``quick`` checks published claims on a CPU, ``paper`` is for a GPU.
 
-``tracking`` is every network on ten tasks under one protocol, for a night of two cores.
+``tracking`` is every network on ten tasks under one protocol, for a night of two cores; ``tracking-small``
+has fewer steps and shorter strings, in an order in which what is done at any time says something.
 """
 
 import dataclasses
@@ -190,7 +191,7 @@ TRACKING_TASKS = {
 """The tasks of ``tracking``, and the letters of their longest strings in training."""
 
 TRACKING_STOP_ACCURACY = 0.99
-"""At which a training of ``tracking`` ends."""
+"""At which a training of ``tracking`` or ``tracking-small`` ends."""
 
 
 def _tracking() -> Iterator[TrainSpec]:
@@ -219,8 +220,64 @@ def _tracking() -> Iterator[TrainSpec]:
             )
 
 
+SMALL_TASKS = {
+    "parity": 16,
+    "s3": 8,
+    "a5": 8,
+    "modular-arithmetic": 16,
+    "flip-flop": 32,
+    "mqar:4:64": 32,
+    "dyck-2-3": 16,
+    "s5": 8,
+    "s5-4tokens": 32,
+    "z60": 8,
+    "a4xz5": 8,
+}
+"""The tasks of ``tracking-small`` in their order, and the letters of their longest strings in training."""
+
+_FIRST_NETWORKS = (
+    ("rwkv7", "full"),
+    ("rwkv7", "off"),
+    ("deltanet", "full"),
+    ("gated-deltanet", "full"),
+    ("deltaproduct-2", "full"),
+    ("mamba2", "off"),
+    ("transformer-rope", "off"),
+    ("lstm", "off"),
+)
+"""Of ``tracking-small``: all tasks are trained with these before any is with another."""
+
+
+def _tracking_small() -> Iterator[TrainSpec]:
+    """``tracking`` with half the steps, half the patience and strings of 8 letters for groups.
+
+    Networks, learning rates, seeds and bounds are those of ``tracking``, and were fixed before anything was
+    trained.
+    """
+    networks = [
+        (model, eigenvalues)
+        for model, architecture in ARCHITECTURES.items()
+        for eigenvalues in architecture.eigenvalues
+    ]
+    later_networks = [network for network in networks if network not in _FIRST_NETWORKS]
+    for trained_together in (_FIRST_NETWORKS, later_networks):
+        for (task, length), (model, eigenvalues), seed in itertools.product(
+            SMALL_TASKS.items(), trained_together, range(3)
+        ):
+            spec = TrainSpec(task, model, 2, seed, eigenvalues, train_length=length)
+            yield dataclasses.replace(
+                spec,
+                num_steps=1000,
+                batch_size=32,
+                learning_rates=LEARNING_RATES,
+                stop_accuracy=TRACKING_STOP_ACCURACY,
+                patience=250,
+            )
+
+
 SUITES: dict[str, Callable[[], Iterable[TrainSpec]]] = {
     "quick": _quick,
     "tracking": _tracking,
+    "tracking-small": _tracking_small,
     "paper": _paper,
 }

