@@ -8,6 +8,7 @@ marked, or by an option. A column ``context`` beside a ``text`` may be anything,
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from evalkit.corpora.choices import CHOICES_COLUMN, gold_place, read_choices
 from evalkit.corpora.readers import type_name
 from evalkit.errors import CorpusError
 
@@ -16,13 +17,12 @@ _CONTINUATION_COLUMNS = ("continuation", "completion")
 _CONTEXT_COLUMNS = ("context", "prompt")
 _QUESTION_COLUMN = "question"
 """Is a context beside choices only."""
-_CHOICES_COLUMN = "choices"
 _GOLD_COLUMNS = ("gold", "answer", "label")
 CONDITIONAL_COLUMNS = (
     *_CONTINUATION_COLUMNS,
     *_CONTEXT_COLUMNS,
     _QUESTION_COLUMN,
-    _CHOICES_COLUMN,
+    CHOICES_COLUMN,
     *_GOLD_COLUMNS,
 )
 """What may say the text of a row, and what stands before it."""
@@ -61,7 +61,7 @@ def row_text(place: str, fields: Mapping[str, object], named: NamedColumns, *, i
     """
     names = (named.text,) if named.text else (*_TEXT_COLUMNS, *_CONTINUATION_COLUMNS)
     column = next((name for name in names if name in fields), None)
-    if column is None and not named.text and fields.get(_CHOICES_COLUMN) is not None:
+    if column is None and not named.text and fields.get(CHOICES_COLUMN) is not None:
         return _chosen(place, fields, named)
     if column is None:
         text_names = repr(named.text) if named.text else "'text' or 'content'"
@@ -71,13 +71,13 @@ def row_text(place: str, fields: Mapping[str, object], named: NamedColumns, *, i
         )
     context_column = _context_column(place, fields, named, column, is_our_table=is_our_table)
     is_pair = not named.text and column in _CONTINUATION_COLUMNS
-    choices = fields.get(_CHOICES_COLUMN) if is_our_table or is_pair else None
+    choices = fields.get(CHOICES_COLUMN) if is_our_table or is_pair else None
     return RowText(
         _text(place, column, fields[column]),
         column,
         _context(place, context_column, fields),
         context_column,
-        None if choices is None else _choices(place, choices),
+        None if choices is None else read_choices(place, choices).texts,
     )
 
 
@@ -98,43 +98,20 @@ def _context_column(
 
 def _chosen(place: str, fields: Mapping[str, object], named: NamedColumns) -> RowText:
     """The right one of a row's choices, behind its question."""
-    choices = _choices(place, fields[_CHOICES_COLUMN])
-    gold_column = next((name for name in _GOLD_COLUMNS if fields.get(name) is not None), None)
-    if gold_column is None:
+    choices = read_choices(place, fields[CHOICES_COLUMN])
+    gold_column = next((name for name in _GOLD_COLUMNS if fields.get(name) is not None), "gold")
+    gold = gold_place(place, gold_column, fields.get(gold_column), choices)
+    if gold is None:
         raise CorpusError(
-            f"{place}: no choice is marked as the right one; 'gold' says which: its place, from 0 on, or its "
-            "text"
+            f"{place}: no choice is marked as the right one; 'gold' says which: its place, from 0 on, its "
+            "letter, its label or its text"
         )
-    gold = fields[gold_column]
-    if isinstance(gold, int) and not isinstance(gold, bool) and 0 <= gold < len(choices):
-        text = choices[gold]
-    elif isinstance(gold, str) and gold in choices:
-        text = gold
-    else:
-        raise CorpusError(
-            f"{place}: {gold_column!r} is {gold!r}, neither the place of one of {len(choices)} choices, "
-            "from 0 on, nor the text of one"
-        )
-    if choices.count(text) > 1:
+    text = choices.texts[gold]
+    if choices.texts.count(text) > 1:
         raise CorpusError(f"{place}: the right choice {text!r} stands twice among the choices")
     columns = (*_CONTEXT_COLUMNS, _QUESTION_COLUMN)
     column = named.context or next((name for name in columns if name in fields), None)
-    return RowText(text, _CHOICES_COLUMN, _context(place, column, fields), column, choices)
-
-
-def _choices(place: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(choice, str) and choice for choice in value):
-        raise CorpusError(f"{place}: {_CHOICES_COLUMN!r} is {_described(value)}, not a list of texts")
-    if len(value) < 2:
-        raise CorpusError(f"{place}: {_CHOICES_COLUMN!r} has {len(value)}; at least two are needed to choose")
-    return tuple(value)
-
-
-def _described(value: object) -> str:
-    if not isinstance(value, list | tuple):
-        return type_name(value)
-    kinds = {"an empty text" if choice == "" else type_name(choice) for choice in value}
-    return f"a list of {' and '.join(sorted(kinds))}"
+    return RowText(text, CHOICES_COLUMN, _context(place, column, fields), column, choices.texts)
 
 
 def _context(place: str, column: str | None, fields: Mapping[str, object]) -> str | None:

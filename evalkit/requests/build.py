@@ -97,6 +97,12 @@ def _check_names(file: TaskFile, kind: Kind) -> None:
         if name not in names:
             raise unknown_name("column", name, names, f"Kind {file.kind} reads {', '.join(names)}.")
 
+    if file.choices and ("choices" not in names or len(file.choices) < 2):
+        raise UsageError(
+            f"choices has {len(file.choices)} for the kind {file.kind}; give two or more, and the kind "
+            "choices"
+        )
+
 
 def _columns(file: TaskFile, kind: Kind) -> dict[str, list[str]]:
     """The columns of the data for each that the kind reads; several are put together to a list."""
@@ -121,7 +127,11 @@ def _rows(
     )
     for place, fields in rows:
         row: dict[str, object] = {**fields, **file.values}
+        if file.choices:
+            row["choices"] = {"text": [*file.choices.values()], "label": [*file.choices]}
         for name, sources in columns.items():
+            if name == "choices" and file.choices:
+                continue
             missing = [source for source in sources if source not in fields]
             if missing and name in kind.columns and "translation" not in fields:
                 among = ", ".join(sorted(fields)) or "no columns"

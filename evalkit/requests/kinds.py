@@ -5,15 +5,15 @@ To add one, write the function that makes `Part`s of a row, and its line.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from evalkit.corpora.choices import gold_place, read_choices
 from evalkit.corpora.readers import type_name
 from evalkit.errors import CorpusError
 from evalkit.requests.task_file import TaskFile
 
 _LAST_WORD = re.compile(r"^(.*\S)(\s+\S+)\s*$", re.DOTALL)
-_NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
 class Part(NamedTuple):
@@ -51,59 +51,16 @@ def _text(place: str, row: Row, name: str) -> str:
     return value
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _choice_texts(place: str, value: object) -> tuple[list[str], list[str]]:
-    """The choices, and their labels where they have any: lists of texts, or ARC's pair of lists."""
-    labels: object = []
-    texts = value
-    if isinstance(value, Mapping) and {"text", "label"} <= value.keys():
-        texts, labels = value["text"], value["label"]
-    if not isinstance(texts, list) or not isinstance(labels, list) or not all(map(_is_text, texts)):
-        raise CorpusError(f"{place}: 'choices' is {type_name(value)}, not a list of texts")
-    if len(texts) < 2:
-        raise CorpusError(f"{place}: 'choices' has {len(texts)}; at least two are needed to choose")
-    return texts, [str(label) for label in labels]
-
-
-def gold_place(
-    place: str, value: object, choices: Sequence[str], labels: Sequence[str], first_number: int
-) -> int | None:
-    """Which choice is the right one: by its label, text, number or letter; None where the row does not say.
-
-    Labels come first, for a choice may read as the label of another one: ``3`` labelled ``1``, ``1`` labelled
-    ``3``.
-
-    Raises:
-        CorpusError: it names no choice.
-    """
-    if value is None or value == "":
-        return None
-    if str(value) in labels:
-        return labels.index(str(value))
-    if isinstance(value, str) and choices.count(value) == 1:
-        return choices.index(value)
-    if value in (-1, "-1"):  # as test sets have it whose answers are not told
-        return None
-    number = value if isinstance(value, int) else None
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        number = int(value)
-    if isinstance(value, str) and re.fullmatch("[A-Z]", value.strip()):
-        number = ord(value.strip()) - ord("A") + first_number
-    if number is None or isinstance(value, bool) or not 0 <= number - first_number < len(choices):
-        raise CorpusError(
-            f"{place}: 'gold' is {value!r}, neither text, label, number (from {first_number} on) nor letter "
-            f"of one of {len(choices)} choices"
-        )
-    return number - first_number
-
-
 def _choices(place: str, row: Row, task: TaskFile) -> list[Part]:
-    texts, labels = _choice_texts(place, row.get("choices"))
-    gold = gold_place(place, row.get("gold"), texts, labels, task.gold_from)
-    return [] if gold is None else [Part(row, tuple({**row, "choice": text} for text in texts), gold)]
+    choices = read_choices(place, row.get("choices"), may_be_empty=True)
+    if "gold" not in row and choices.marked is None:
+        among = ", ".join(sorted(row.keys() - task.values.keys()))
+        raise CorpusError(
+            f"{place}: no 'gold' among {among}; [columns] gold = … in the task file names it, or a choice is "
+            "marked as the right one"
+        )
+    gold = gold_place(place, "gold", row.get("gold"), choices, task.gold_from)
+    return [] if gold is None else [Part(row, tuple({**row, "choice": text} for text in choices.texts), gold)]
 
 
 def _cloze(place: str, row: Row, task: TaskFile) -> list[Part]:
@@ -117,12 +74,14 @@ def _cloze(place: str, row: Row, task: TaskFile) -> list[Part]:
     if not blank:
         raise CorpusError(f"{place}: 'text' has no blank {task.blank!r}")
     stem = before.rstrip()  # the white space is the answer's, as tokenizers have it
-    choices = [_text(place, row, "answer")] if row.get("options") is None else None
-    gold: int | None = 0
-    if choices is None:
-        choices, labels = _choice_texts(place, row["options"])
-        gold = gold_place(place, row.get("answer"), choices, labels, task.gold_from)
-    answers = tuple({**row, "answer": before[len(stem) :] + text, "after": after} for text in choices)
+    texts: tuple[str, ...]
+    gold: int | None
+    if row.get("options") is None:
+        texts, gold = (_text(place, row, "answer"),), 0
+    else:
+        choices = read_choices(place, row["options"], may_be_empty=True)
+        texts, gold = choices.texts, gold_place(place, "answer", row.get("answer"), choices, task.gold_from)
+    answers = tuple({**row, "answer": before[len(stem) :] + text, "after": after} for text in texts)
     return [] if gold is None else [Part({**row, "before": stem}, answers, gold)]
 
 
@@ -218,8 +177,8 @@ def _as_json(place: str, name: str, value: object) -> str:
 KINDS: Mapping[str, Kind] = {
     "choices": Kind(
         "multiple choice: a question, a list of answers, which one is right",
-        ("question", "choices", "gold"),
-        (),
+        ("question", "choices"),
+        ("gold",),
         "Question: {question}\nAnswer:",
         " {choice}",
         _choices,

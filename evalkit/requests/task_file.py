@@ -50,6 +50,8 @@ class TaskFile:
     """What the columns are called that the kind reads, where their names are others; several by commas."""
     values: Annotated[Mapping[str, str], Mark.MAY_BE_ABSENT] = dataclasses.field(default_factory=dict)
     """Constants for the templates."""
+    choices: Annotated[Mapping[str, str], Mark.MAY_BE_ABSENT] = dataclasses.field(default_factory=dict)
+    """The choices of every row by what says the right one, where the data has none of its own."""
     context: Annotated[str | None, Mark.MAY_BE_ABSENT] = None
     """Template; None: the kind's own."""
     continuation: Annotated[str | None, Mark.MAY_BE_ABSENT] = None

@@ -37,6 +37,13 @@ def write(folder: Path, *rows: object) -> Path:
         ({"question": "a", "choices": CHOICES, "gold": 1}, {}, ("a", " green", tuple(CHOICES))),
         ({"context": "a", "choices": CHOICES, "answer": " red"}, {}, ("a", " red", tuple(CHOICES))),
         ({"choices": CHOICES, "label": 0}, {}, (None, " blue", tuple(CHOICES))),
+        ({"question": "a", "choices": CHOICES, "answer": "C"}, {}, ("a", " red", tuple(CHOICES))),
+        ({"question": "a", "choices": CHOICES, "label": 2.0}, {}, ("a", " red", tuple(CHOICES))),
+        (
+            {"question": "a", "choices": [{"text": text, "gold": text == " red"} for text in CHOICES]},
+            {},
+            ("a", " red", tuple(CHOICES)),
+        ),
     ],
 )
 def test_rows_say_what_stands_before_a_text(
@@ -55,9 +62,9 @@ def test_rows_say_what_stands_before_a_text(
             "'prompt' is a list, not a text; evalkit requests",
         ),
         ({"question": "a", "choices": CHOICES}, "line 1: no choice is marked as the right one"),
-        ({"question": "a", "choices": CHOICES, "gold": 3}, "'gold' is 3, neither the place of one of 3"),
-        ({"question": "a", "choices": CHOICES, "gold": True}, "'gold' is True, neither the place"),
-        ({"question": "a", "choices": CHOICES, "gold": -1}, "'gold' is -1, neither the place"),
+        ({"question": "a", "choices": CHOICES, "gold": 3}, "'gold' is 3, neither text, label, number"),
+        ({"question": "a", "choices": CHOICES, "gold": True}, "'gold' is True, neither text, label"),
+        ({"question": "a", "choices": CHOICES, "gold": -1}, "line 1: no choice is marked as the right one"),
         ({"question": "a", "choices": [" a", 2], "gold": 0}, "'choices' is a list of a number and a text"),
         ({"question": "a", "choices": [" a", ""], "gold": 0}, "a list of a text and an empty text"),
         ({"question": "a", "choices": [" a"], "gold": 0}, "'choices' has 1; at least two"),

@@ -50,6 +50,40 @@ def build(folder: Path, rows: list[object], **fields: object) -> Corpus:
             ("Question: 1-2?\nAnswer:", [" 1", "* -1"]),
         ),
         (
+            {"question": "q?", "choices": {"choices": ["a", "b", "c"], "labels": [0, 1, 0]}},  # TruthfulQA
+            {"kind": "choices"},
+            ("Question: q?\nAnswer:", [" a", "* b", " c"]),
+        ),
+        (
+            {
+                "question": "q?",
+                "choices": [{"text": "a", "label": "A"}, {"text": "b", "label": "B"}],
+                "key": "B",
+            },
+            {"kind": "choices", "columns": {"gold": "key"}},
+            ("Question: q?\nAnswer:", [" a", "* b"]),
+        ),
+        (
+            {"question": "q?", "choices": [{"text": "a", "correct": False}, {"text": "b", "correct": True}]},
+            {"kind": "choices"},
+            ("Question: q?\nAnswer:", [" a", "* b"]),
+        ),
+        (
+            {"passage": "p", "question": "q?", "answer": True},  # BoolQ
+            {"kind": "choices", "columns": {"gold": "answer"}, "choices": {"false": "no", "true": "yes"}},
+            ("Question: q?\nAnswer:", [" no", "* yes"]),
+        ),
+        (
+            {"premise": "p", "hypothesis": "h", "label": 2.0},  # a table that lacks a label elsewhere
+            {
+                "kind": "choices",
+                "columns": {"gold": "label", "question": "premise"},
+                "choices": {"0": "True", "1": "Neither", "2": "False"},
+                "context": "{premise} {hypothesis}:",
+            },
+            ("p h:", [" True", " Neither", "* False"]),
+        ),
+        (
             {"ctx": "A dog", "a": "barks.", "b": "flies.", "label": "0"},
             {
                 "kind": "choices",
@@ -126,6 +160,14 @@ def test_solved_examples_stand_before_questions_and_what_has_no_answer_is_counte
     [
         (ARC, {"kind": "chois"}, UsageError, "unknown kind 'chois'. Did you mean choices"),
         (ARC, {"kind": "choices"}, CorpusError, "line 1: no 'gold' among answerKey, choices, question"),
+        (ARC, {"kind": "choices", "choices": {"A": "a"}}, UsageError, "choices has 1 for the kind choices"),
+        (ARC, {"kind": "cloze", "choices": {"A": "a", "B": "b"}}, UsageError, "and the kind choices"),
+        (
+            {"question": "q", "choices": {"choices": ["a", "b"], "labels": [1, 1]}},
+            {"kind": "choices"},
+            CorpusError,
+            "line 1: 2 choices are marked as right",
+        ),
         (ARC, {"kind": "choices", "columns": {"gol": "x"}}, UsageError, "unknown column 'gol'"),
         (ARC, {"kind": "choices", "context": "{question.x}"}, UsageError, "is no name of a value"),
         (ARC, {"kind": "choices", "context": "{"}, UsageError, "a brace that is text is written twice"),
