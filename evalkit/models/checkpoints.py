@@ -1,18 +1,27 @@
 """Checkpoints of a training run: at which step each was saved, of which run, and in which order.
 
 A step comes from ``trainer_state.json``, where the Trainer of transformers wrote one, else from the name:
-``step-1000``, ``checkpoint-500``, ``iter_0001000``, ``rwkv-7.pth``, ``stage1-step1000-tokens4B``, ``1000``.
+``step-1000``, ``checkpoint-500``, ``iter_0001000``, ``ep1-ba5000``, ``rwkv-7.pth``,
+``stage1-step1000-tokens4B``, ``1000``.
 """
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.files import parse_json
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
-_NUMBER = r"[-_=]?0*(\d{1,18})([kmbt]?)(?![a-z0-9])"
-_STEP_WORDS = ("(?:global[-_]?)?steps?", "checkpoint", "ckpt", "iter(?:ation)?s?", "epochs?")
+_NUMBER = r"[-_=]?0*(\d{1,18}(?:\.\d{1,9}(?=[kmbt]))?)([kmbt]?)(?![a-z0-9])"
+_STEP_WORDS = (
+    "(?:global[-_]?)?steps?",
+    "checkpoint",
+    "ckpt",
+    "iter(?:ation)?s?",
+    "ba(?:tch)?",
+    "ep(?:och)?s?",
+)
 _STEPS = [re.compile(rf"(?<![a-z]){word}{_NUMBER}", re.IGNORECASE) for word in _STEP_WORDS]
 """The surest first: ``epoch=3-step=1000`` is at step 1000."""
 _TOKENS = re.compile(rf"(?<![a-z])tokens?{_NUMBER}", re.IGNORECASE)
@@ -22,7 +31,9 @@ _RWKV = re.compile(r"rwkv-(\d{1,18}|init|final)", re.IGNORECASE)
 _BEFORE_TRAINING = {"init", "initial"}
 _SUFFIXES = {".pth", ".pt", ".bin", ".safetensors", ".gguf", ".ckpt"}
 _GENERIC_FOLDERS = re.compile(
-    r"(?:checkpoints?|ckpts?|out(?:puts?)?|models?|weights|saved?|runs?|logs|hf|train(?:ing)?)", re.IGNORECASE
+    r"(?:checkpoints?|ckpts?|snapshots?|steps?|epochs?|out(?:puts?)?|results?|artifacts?|models?|weights|saved?"
+    r"|runs?|logs|hf|train(?:ing)?)",
+    re.IGNORECASE,
 )
 """Names of folders that say nothing of the run."""
 _SEED = re.compile(r"(?:seed|s)[-_=]?\d+", re.IGNORECASE)
@@ -87,7 +98,7 @@ def read_name(name: str) -> CheckpointName:
 
 
 def _number(match: re.Match[str]) -> int:
-    return int(match[1]) * _UNITS[match[2].lower()]
+    return round(Decimal(match[1]) * _UNITS[match[2].lower()])  # 2.5T to the last token
 
 
 def checkpoint_facts(path: Path | None, target: str, revision: str | None) -> CheckpointFacts | None:

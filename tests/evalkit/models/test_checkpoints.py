@@ -28,6 +28,8 @@ from tests.support.rwkv7_files import save_official
         ("epoch=3-step=1000", (1000, None, "")),
         ("step-10k", (10_000, None, "")),
         ("run-a_step-20", (20, None, "run-a")),
+        ("TinyLlama-1.1B-step-1195k-token-2.5T", (1_195_000, 25 * 10**11, "TinyLlama-1.1B")),
+        ("ep1-ba5000", (5000, None, "")),  # LLM Foundry
         ("rwkv-7", (7, None, "")),
         ("rwkv-init", (0, None, "")),
         ("1000", (1000, None, "")),
@@ -66,6 +68,8 @@ def test_what_lies_around_a_checkpoint(tmp_path: Path) -> None:
     assert checkpoint_facts(final, "", None) == CheckpointFacts("run-a", 30, 4096, 1.5e15)
     rwkv = tmp_path / "L2-D32" / "out" / "rwkv-5.pth"
     assert checkpoint_facts(rwkv, "", None) == CheckpointFacts("L2-D32", 5, None, None)
+    snapshot = Path("/runs/nano/snapshots/step-5")
+    assert checkpoint_facts(snapshot, "", None) == CheckpointFacts("nano", 5, None, None)
     olmo = checkpoint_facts(None, "owner/olmo", "stage1-step1000-tokens4B")
     assert olmo == CheckpointFacts("owner/olmo@stage1", 1000, 4 * 10**9, None)
     assert checkpoint_facts(None, "owner/olmo", "main") is None
