@@ -13,6 +13,7 @@ Ranks are whole numbers, of which no interval has exactly 95 %: taken is the one
 to that, so that intervals hold the true rank in about 95 % of cases and not in more.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,33 @@ def rank_intervals(values: Array, deviations: Array, num_clusters: int) -> list[
     np.put_along_axis(ranks, order, np.arange(num_levels)[:, None], axis=0)
     shares = np.stack([(ranks == rank).mean(axis=1) for rank in range(num_levels)], axis=1)
     return [_interval(row) for row in shares]
+
+
+def document_deviations(samples: Array, num_clusters: int) -> Array:
+    """Draws of what levels may be off by for the documents' sake, ``[K, R]``, as `rank_intervals` takes them.
+
+    Ranks go by the spread of the draws alone. So they are as wide as a normal distribution has to be to reach
+    as far as Student's at the end of an interval; and resamples vary less than samples do, as in
+    `evalkit.stats.tails`.
+
+    Args:
+        samples: ``[K, 1 + R]``: levels as measured, and resampled.
+        num_clusters: in each resample.
+    """
+    factor = math.sqrt(num_clusters / (num_clusters - 1)) * student_reach(num_clusters - 1)
+    return np.asarray(factor * (samples[:, 1:] - samples[:, :1]))
+
+
+def student_reach(size: int) -> float:
+    """How much further Student's distribution reaches than the normal one, at the end of an interval.
+
+    Args:
+        size: degrees of freedom.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    share = (1 + CONFIDENCE) / 2
+    return float(stdtrit(size, share) / ndtri(share))
 
 
 def _interval(shares: Array) -> RankInterval:

@@ -28,7 +28,12 @@ from numpy.typing import NDArray
 from evalkit.analysis.aggregates import HEADLINE, Array
 from evalkit.analysis.curves import Subject, scored_checkpoints, subjects
 from evalkit.analysis.estimates import Estimate, estimates, fewest_clusters, level_samples
-from evalkit.analysis.rank_intervals import RankInterval, rank_intervals
+from evalkit.analysis.rank_intervals import (
+    RankInterval,
+    document_deviations,
+    rank_intervals,
+    student_reach,
+)
 from evalkit.analysis.results import Results
 from evalkit.analysis.training_runs import TrainingRun, training_runs
 from evalkit.errors import UsageError
@@ -287,25 +292,14 @@ def _with_training(recipes: _Recipes) -> Array:
 def _errors(recipes: _Recipes, num_clusters: int) -> Array:
     """Draws of what the levels may be off by, ``[K, R]``, by documents and by training.
 
-    Ranks go by the spread of the draws alone, so that each part is as wide as the interval of a normal
-    distribution has to be to reach as far as Student's.
+    Both as wide as `document_deviations` says.
     """
-    samples = recipes.samples
-    factor = math.sqrt(num_clusters / (num_clusters - 1)) * _reach(num_clusters - 1)
-    errors = factor * (samples[:, 1:] - samples[:, :1])
+    errors = document_deviations(recipes.samples, num_clusters)
     if recipes.degrees is not None:
         rng = np.random.default_rng([SEED, _STREAM])
-        spread = np.sqrt(recipes.training_variances) * _reach(recipes.degrees)
+        spread = np.sqrt(recipes.training_variances) * student_reach(recipes.degrees)
         errors = errors + spread[:, None] * rng.standard_normal(errors.shape)
     return np.asarray(errors)
-
-
-def _reach(size: int) -> float:
-    """How much further Student's distribution reaches than the normal one, at the end of an interval."""
-    from scipy.special import ndtri, stdtrit
-
-    share = (1 + CONFIDENCE) / 2
-    return float(stdtrit(size, share) / ndtri(share))
 
 
 def _document_errors(samples: Array, num_clusters: int) -> NDArray[np.float64]:

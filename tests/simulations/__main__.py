@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.estimates import resampled_columns
-from evalkit.analysis.rank_intervals import rank_intervals
+from evalkit.analysis.rank_intervals import document_deviations, rank_intervals
 from evalkit.terminal import show
 
 NUM_DOCUMENTS = 50
@@ -39,7 +39,7 @@ def coverage(population: str, num_runs: int, spread: float, *, num_corpora: int 
         errors = np.sqrt(NUM_DOCUMENTS) * rng.standard_normal((NUM_DOCUMENTS, num_runs))
         documents = truth + errors + 30 * rng.standard_normal((NUM_DOCUMENTS, 1))
         rows = resampled_columns(documents / NUM_DOCUMENTS, names, stream=0)
-        intervals = rank_intervals(rows[:, 0], rows[:, 1:] - rows[:, :1], NUM_DOCUMENTS)
+        intervals = rank_intervals(rows[:, 0], document_deviations(rows, NUM_DOCUMENTS), NUM_DOCUMENTS)
         ranks = truth.argsort().argsort() + 1
         num_held += sum(low <= rank <= high for (low, high), rank in zip(intervals, ranks, strict=True))
     return num_held / (num_corpora * num_runs)
