@@ -66,13 +66,16 @@ def torch_environment(device: str) -> dict[str, object]:
     }
 
 
+@functools.cache
 def _version(package: str) -> str | None:
+    """Asked once: it is the state at the start, and each answer parses a package's whole metadata."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
+@functools.cache
 def _cpu_name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

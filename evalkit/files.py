@@ -33,11 +33,13 @@ _TICK_NS = 2_000_000_000
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, survives_crash: bool = True) -> Iterator[Path]:
     """A temporary path; what is written there takes the place of ``path`` at once, or not at all.
 
     The data reach the disk before the name does, so that a crash at any moment leaves either the old
-    state or the new one. Costs one fsync of the file and one of the folder. Where ``path`` is a link, the
+    state or the new one. Costs one fsync of the file and one of the folder, which are left out where
+    ``survives_crash`` is False: for what is worth nothing after the system has crashed, and whose readers
+    take broken content for none. Where ``path`` is a link, the
     file that it leads to is replaced and the link stays. Only files are replaced: what is written for a
     pipe, a terminal or another device is copied into it when it is whole.
 
@@ -64,11 +66,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
     with _locked_temporary(target) as temporary, naming(target):
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if survives_crash:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.chmod(mode)
         temporary.replace(target)
-    _sync_names(target.parent)
+    if survives_crash:
+        _sync_names(target.parent)
 
 
 def _sync_names(folder: Path) -> None:
@@ -370,7 +374,8 @@ def file_sha256(path: Path) -> str:
     with real.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if was_settled and file_stamp(real) == stamp:
-        with contextlib.suppress(OSError), atomic_write(memory) as temporary:  # else hashed again next time
+        # Else it is hashed again next time.
+        with contextlib.suppress(OSError), atomic_write(memory, survives_crash=False) as temporary:
             temporary.write_text(f"{remembered}\n{digest}")
     return digest
 

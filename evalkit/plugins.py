@@ -1,5 +1,8 @@
 """What other packages bring under a group of entry points, each name at most once."""
 
+import functools
+import os
+import sys
 from collections.abc import Collection
 from importlib.metadata import EntryPoint, entry_points
 
@@ -18,7 +21,9 @@ def plugin(group: str, name: str, builtin_names: Collection[str] = ()) -> EntryP
         UsageError: two packages bring something under this name, or one something in place of evalkit's own.
     """
     first = None
-    for point in entry_points(group=group, name=name):
+    for point in _points(group, _import_folders()):
+        if point.name != name:
+            continue
         if name in builtin_names:
             raise UsageError(
                 f"{_package(point)} brings {point.value} under the name {name!r} of {group}, which is one of "
@@ -32,6 +37,24 @@ def plugin(group: str, name: str, builtin_names: Collection[str] = ()) -> EntryP
             )
         first = first or point
     return first
+
+
+def _import_folders() -> tuple[tuple[str, int], ...]:
+    """Where packages are imported from, and when something was last installed or removed there."""
+    return tuple((folder, _changed_ns(folder or ".")) for folder in sys.path)
+
+
+def _changed_ns(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116  asked for every model of a plan
+    except OSError:
+        return 0
+
+
+@functools.lru_cache(maxsize=16)
+def _points(group: str, _: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """All of a group, kept while nothing is installed: each look reads what every package says of itself."""
+    return tuple(entry_points(group=group))
 
 
 def _package(point: EntryPoint) -> str:

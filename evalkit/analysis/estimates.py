@@ -18,10 +18,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.aggregates import AGGREGATES, HEADLINE, Array
+from evalkit.analysis.aggregates import AGGREGATES, Array
 from evalkit.analysis.spool import Load, Spool
-from evalkit.cells.schema import CorpusCell
-from evalkit.stats import Interval, resampled_ratios, row_quantiles, tails
+from evalkit.stats import resampled_ratios, row_quantiles, tails
 
 DECIMALS = 6
 """To which numbers are rounded before anything is printed or called a tie."""
@@ -32,7 +31,8 @@ ALONE = 0
 NUM_NEIGHBORS = 32
 """On either side in rank: with whom each of many models is paired, so that pairs grow as cells do."""
 
-_MODELS_AT_ONCE = 128
+MODELS_AT_ONCE = 128
+"""Whose resamples are in memory together."""
 
 Pairs = Mapping[tuple[int, int], "Estimate"]
 """First minus second, by two model configurations; each pair in one of its two orders."""
@@ -224,32 +224,6 @@ def levels(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> di
     return dict(zip(configurations, estimates(samples, fewest_clusters(sums)), strict=True))
 
 
-def macro_interval(cells: Sequence[CorpusCell]) -> Interval | None:
-    """The interval of a model's macro average over its cells of several corpora; of one cell, that cell's.
-
-    Args:
-        cells: of one model, each of another corpus, in any order.
-
-    Raises:
-        ScoringError: a cell's rows are missing or damaged.
-    """
-    if len(cells) == 1:
-        return cells[0].metrics.interval
-    documents = []
-    for cell in sorted(cells, key=lambda cell: (cell.corpus.name, cell.corpus.sha256)):
-        rows = cell.rows()
-        documents.append(
-            DocumentBits(
-                cell.corpus.sha256,
-                [row.cluster for row in rows],
-                np.array([row.num_bytes for row in rows], np.int64),
-                np.array([[row.total_bits] for row in rows], np.float64),  # None becomes NaN
-            )
-        )
-    estimate = levels(HEADLINE, sums_together(documents), [0])[0]
-    return None if estimate.low is None or estimate.high is None else Interval(estimate.low, estimate.high)
-
-
 def fewest_clusters(sums: Sequence[Sums]) -> int:
     """Of any corpus: what decides how wide an interval over several must be, to be on the safe side."""
     return min(corpus.num_clusters for corpus in sums)
@@ -258,8 +232,8 @@ def fewest_clusters(sums: Sequence[Sums]) -> int:
 def level_samples(kind: str, sums: Sequence[Sums], configurations: Sequence[int]) -> Array:
     """The aggregate of each model, each over the documents it could represent: ``[N, 1 + R]``."""
     # Some models at a time: a step of an aggregate holds several arrays as large as its result.
-    starts = range(0, len(configurations), _MODELS_AT_ONCE)
-    blocks = (configurations[start : start + _MODELS_AT_ONCE] for start in starts)
+    starts = range(0, len(configurations), MODELS_AT_ONCE)
+    blocks = (configurations[start : start + MODELS_AT_ONCE] for start in starts)
     return np.concatenate([_block_samples(kind, sums, block) for block in blocks])
 
 
@@ -313,8 +287,8 @@ def _pairings(num_models: int, values: Array | None) -> Iterator[tuple[int, list
         values: by which they are ranked, where only neighbors are paired; None: all are.
     """
     for place, partners in _partners(num_models, values):
-        for start in range(0, len(partners), _MODELS_AT_ONCE):
-            yield place, partners[start : start + _MODELS_AT_ONCE]
+        for start in range(0, len(partners), MODELS_AT_ONCE):
+            yield place, partners[start : start + MODELS_AT_ONCE]
 
 
 def _partners(num_models: int, values: Array | None) -> Iterator[tuple[int, list[int]]]:

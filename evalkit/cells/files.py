@@ -41,6 +41,7 @@ def _refuse_constant(name: str) -> object:
 
 
 _STATED_DIGEST = re.compile(rb'\n  "sha256": "([0-9a-f]{64})",(?=\n)')
+_NO_DIGEST = "0" * 64
 _SMALL_BYTES = 1 << 18
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
@@ -214,9 +215,14 @@ def write(
 
 def write_content(path: Path, content: dict[str, object]) -> None:
     """Write a cell's JSON with its digest, whole or not at all, by whoever has locked the folder."""
-    content["sha256"] = content_sha256(content)
+    content["sha256"] = _NO_DIGEST  # JSON is made once: a file has the digested text but for a line
+    text = strict_json(content).encode()
+    line = _STATED_DIGEST.search(text)
+    assert line is not None, "what a cell says ends in its totals"
+    digest = _sha256_without(text, line)
+    content["sha256"] = digest
     with atomic_write(path) as temporary:
-        temporary.write_text(strict_json(content), encoding="utf-8")
+        temporary.write_bytes(text[: line.start(1)] + digest.encode() + text[line.end(1) :])
 
 
 class _DamageError(Exception):
@@ -305,8 +311,12 @@ def digest_in_place(text: bytes) -> str | None:
     stated = _STATED_DIGEST.search(text)
     if stated is None or b"\\ud" in text or b"\\uD" in text:  # lone surrogates have no UTF-8
         return None
-    sha256 = hashlib.sha256(text[: stated.start()] + text[stated.end() :]).hexdigest()
+    sha256 = _sha256_without(text, stated)
     return sha256 if sha256.encode() == stated[1] else None
+
+
+def _sha256_without(text: bytes, line: re.Match[bytes]) -> str:
+    return hashlib.sha256(text[: line.start()] + text[line.end() :]).hexdigest()
 
 
 def content_sha256(content: Mapping[str, object]) -> str:

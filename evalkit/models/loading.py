@@ -20,6 +20,7 @@ wrong key. What `load` returns has the members of `evalkit.models.protocol.Token
 that is needed once takes no loader: give the object itself to ``evalkit.run(models=[...])``.
 """
 
+import contextlib
 import dataclasses
 import importlib
 from collections.abc import Callable, Iterable, Sequence
@@ -195,7 +196,8 @@ def import_loaders(models: Iterable[LocatedModel]) -> None:
     Where a model was remembered (`evalkit.models.remembered_identities`), nothing of it was imported yet.
     """
     for loader in sorted({located.identity.loader for located in models} & _BUILT_IN.keys()):
-        importlib.import_module(_BUILT_IN[loader])
+        with contextlib.suppress(EvalkitError):  # what is wrong with it fails the model's own cells
+            _loader(loader)
 
 
 def _locate(entry: CatalogEntry, options: LoadOptions) -> LocatedModel:

@@ -114,7 +114,7 @@ def remember(entry: CatalogEntry, options: LoadOptions, origin: str, remembered:
     ]
     content = json.dumps([origin, identity, remembered.facts], default=dict)
     try:
-        with atomic_write(_memory(entry, options)) as temporary:
+        with atomic_write(_memory(entry, options), survives_crash=False) as temporary:
             temporary.write_text(content, encoding="utf-8")
     except OSError:  # else it is asked again next time
         return

@@ -4,11 +4,14 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalkit.files import parse_json
+from evalkit.files import FileStamp, file_stamp, is_settled, parse_json
 from evalkit.models.packed_weights import StoredTensor, num_packed_parameters
 from evalkit.models.stored_tensors import problem_of_stored
+
+if TYPE_CHECKING:
+    import torch
 
 _NAMES = {
     "F64": "float64",
@@ -35,6 +38,8 @@ _MASK = re.compile(r"(?:^|\.)(?:attn|attention)\.bias$")
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000
 """The safetensors format's own limit."""
+_NOTED: dict[tuple[Path, FileStamp], list[StoredTensor]] = {}
+"""See `note_tensors`: of the last file."""
 
 
 class WeightSummary(NamedTuple):
@@ -152,6 +157,19 @@ def safetensors_header(path: Path) -> SafetensorsHeader:
     return SafetensorsHeader(entries, _LENGTH_BYTES + length + num_data_bytes)
 
 
+def note_tensors(path: Path, tensors: "Mapping[str, torch.Tensor]") -> None:
+    """Keep what a file that torch wrote holds, where it was read just now: to read it again takes as long.
+
+    Args:
+        path: the file.
+        tensors: all of it, mapped and not changed yet.
+    """
+    stamp = file_stamp(path)
+    if is_settled(stamp):
+        _NOTED.clear()
+        _NOTED[path, stamp] = list(_stored(tensors))
+
+
 def _pickled(path: Path) -> Iterator[StoredTensor]:
     """The tensors of a file that torch wrote, mapped and not read."""
     import pickle
@@ -159,6 +177,9 @@ def _pickled(path: Path) -> Iterator[StoredTensor]:
 
     import torch
 
+    if (noted := _NOTED.get((path, file_stamp(path)))) is not None:
+        yield from noted
+        return
     if not zipfile.is_zipfile(path):  # the format of before 2020 can only be read whole
         return
     try:
@@ -168,6 +189,11 @@ def _pickled(path: Path) -> Iterator[StoredTensor]:
     tensors = {name: tensor for name, tensor in loaded.items() if isinstance(tensor, torch.Tensor)}
     if problem := problem_of_stored(tensors, path.stat().st_size):
         raise ValueError(problem)
+    yield from _stored(tensors)
+
+
+def _stored(tensors: "Mapping[str, torch.Tensor]") -> Iterator[StoredTensor]:
+    """Tensors of one file, each once."""
     seen = set()
     for name, tensor in tensors.items():
         if not isinstance(name, str):

@@ -210,7 +210,7 @@ class Journal:
         )
         text = strict_json(to_json(self._status))
         # What is told of a run is not worth the run.
-        with contextlib.suppress(OSError), atomic_write(self._path) as temporary:
+        with contextlib.suppress(OSError), atomic_write(self._path, survives_crash=False) as temporary:
             temporary.write_text(text, encoding="utf-8")
         if self._remote is not None:
             self._remote.publish(self._path.name, text, warn=self.message)

@@ -5,6 +5,7 @@ The processes are forks of this one, with all that it has imported and read.
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import FrameType
 from typing import Any
 
+from evalkit.environment import environment
 from evalkit.runner.claims import HEARTBEAT_S
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PlannedCell
@@ -35,6 +37,7 @@ class Forks:
 
     def __init__(self, options: RunOptions) -> None:
         """Take the options of a run."""
+        _import_for_forks()
         self._options, self._gpus = options, _gpus(options)
         self._connections: dict[int, Connection] = {}
 
@@ -53,6 +56,7 @@ class Forks:
         with warnings.catch_warnings():
             # Python 3.12 warns of threads; those that imports start (OpenBLAS) are made for it.
             warnings.simplefilter("ignore", DeprecationWarning)
+            gc.freeze()  # what both have is not looked through for garbage in the fork, nor copied for that
             pid = os.fork()
         if pid == 0:
             code = 1
@@ -69,6 +73,7 @@ class Forks:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)
+        gc.unfreeze()
         theirs.close()
         self._connections[pid] = ours
         return pid
@@ -109,6 +114,15 @@ class Forks:
                 os.waitpid(pid, 0)
                 connection.close()
             self._connections = {}
+
+
+def _import_for_forks() -> None:
+    """Import and find out here, once, what each fork would for itself: half a second of every model."""
+    import pyarrow as pa
+    import scipy.special  # noqa: F401  of intervals
+
+    pa.array([""])  # the first one imports pandas, where that is installed
+    environment()
 
 
 def _has_ended(connection: Connection) -> bool:

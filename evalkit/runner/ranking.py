@@ -17,7 +17,7 @@ from evalkit.analysis.cutoff import (
     latest_day,
 )
 from evalkit.analysis.document_dates import cutoff_of_model, reading_of_model
-from evalkit.analysis.estimates import macro_interval
+from evalkit.analysis.macro_averages import macro_intervals
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CorpusCell, content_of
 from evalkit.displayed import Displayed, Record, counted
 from evalkit.models.catalog import load_catalog
@@ -141,17 +141,16 @@ class RunResult(Displayed):
             cells[cell.model.name][cell.corpus.name] = cell
             if cell.corpus.name in self.counted:
                 exposures[cell.model.name].append(reading.exposure)
-        ranking = [self._ranked(model, cells[model], exposures[model]) for model in self.models]
+        averages = _averages(cells, self.counted)
+        averages_of_all = averages if self.counted == self.corpora else _averages(cells, self.corpora)
+        ranking = []
+        for model in self.models:
+            mean, interval = averages[model]
+            mark = combined(exposures[model]).mark if exposures[model] else ""
+            partial = None if mean is not None else _partial_average(cells[model], self.counted)
+            of_all = averages_of_all[model]
+            ranking.append(RankedModel(model, mean, interval, cells[model], mark, *of_all, partial))
         return sorted(ranking, key=lambda ranked: (ranked.bits_per_byte is None, ranked.bits_per_byte))
-
-    def _ranked(self, model: str, cells: dict[str, CorpusCell], exposures: Sequence[Exposure]) -> RankedModel:
-        mean, interval = _average(cells, self.counted)
-        mean_of_all, interval_of_all = mean, interval
-        if self.counted != self.corpora:
-            mean_of_all, interval_of_all = _average(cells, self.corpora)
-        mark = combined(exposures).mark if exposures else ""
-        partial = None if mean is not None else _partial_average(cells, self.counted)
-        return RankedModel(model, mean, interval, cells, mark, mean_of_all, interval_of_all, partial)
 
     def readings(self) -> list[tuple[CorpusCell, Reading]]:
         """Whether each cell's model can have read its corpus in training, as far as dates tell."""
@@ -186,13 +185,30 @@ class RunResult(Displayed):
 
 def _partial_average(cells: Mapping[str, CorpusCell], corpora: Sequence[str]) -> PartialAverage | None:
     scored = [corpus for corpus in corpora if corpus in cells]
-    mean, interval = _average(cells, scored) if scored else (None, None)
+    mean, interval = _averages({"": cells}, scored)[""]
     return None if mean is None else PartialAverage(mean, interval, len(scored))
 
 
-def _average(cells: Mapping[str, CorpusCell], corpora: Sequence[str]) -> tuple[float | None, Interval | None]:
-    """A model's macro average over corpora with its interval; None where a corpus is missing."""
-    if not all(corpus in cells for corpus in corpora):
-        return None, None
-    members = [cells[corpus] for corpus in corpora]
-    return math.fsum(cell.bits_per_byte for cell in members) / len(members), macro_interval(members)
+def _averages(
+    cells: Mapping[str, Mapping[str, CorpusCell]], corpora: Sequence[str]
+) -> dict[str, tuple[float | None, Interval | None]]:
+    """Models' macro averages over corpora with their intervals; None where a corpus is missing, or all are.
+
+    Args:
+        cells: by model and corpus.
+        corpora: their names.
+    """
+    members = {
+        model: [of_model[corpus] for corpus in corpora]
+        for model, of_model in cells.items()
+        if corpora and all(corpus in of_model for corpus in corpora)
+    }
+    intervals = dict(zip(members, macro_intervals(list(members.values())), strict=True))
+    return {
+        model: (_mean(members[model]), intervals[model]) if model in members else (None, None)
+        for model in cells
+    }
+
+
+def _mean(cells: Sequence[CorpusCell]) -> float:
+    return math.fsum(cell.bits_per_byte for cell in cells) / len(cells)

@@ -72,13 +72,17 @@ def resident_kilobytes(pid: int) -> int:
     return int(next((line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")), 0))
 
 
+def children_cpu_s() -> float:
+    """CPU time of all processes that have ended, and of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def timed(name: str, command: list[str]) -> str:
     """Run a command; what it printed."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started_s = time.monotonic()
+    before_s, started_s = children_cpu_s(), time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu_s = children_cpu_s() - before_s
     show(f"{name}: exit code {done.returncode}, {time.monotonic() - started_s:.1f} s, {cpu_s:.1f} s of CPU")
     if done.returncode:
         show(done.stderr[-2000:])
@@ -87,6 +91,7 @@ def timed(name: str, command: list[str]) -> str:
 
 def score(command: list[str], output: Path, num_cells: int, *, stop_at: int | None) -> None:
     """Run until all is scored, or interrupt when so many cells are there; tells of the memory on the way."""
+    before_s, num_before = children_cpu_s(), sum(1 for _ in output.glob("*/*/*.json"))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     told, seen = 0, {}
     while process.poll() is None:
@@ -99,7 +104,10 @@ def score(command: list[str], output: Path, num_cells: int, *, stop_at: int | No
         if stop_at is not None and num_written >= stop_at:
             process.send_signal(signal.SIGINT)
             process.wait()
-    show(f"run: exit code {process.returncode}, MB by cells: {seen}")
+    num_scored, cpu_s = sum(1 for _ in output.glob("*/*/*.json")) - num_before, children_cpu_s() - before_s
+    show(
+        f"run: exit code {process.returncode}, {num_scored} cells, {cpu_s:.1f} s of CPU, MB by cells: {seen}"
+    )
 
 
 def main() -> None:

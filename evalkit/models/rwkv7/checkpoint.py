@@ -26,6 +26,7 @@ from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, N
 from evalkit.models.rwkv7.settings import NormEpsilons, apply_epsilons, check_sizes, read_settings, tie_head
 from evalkit.models.rwkv7.skeleton import network_skeleton
 from evalkit.models.stored_tensors import problem_of_stored
+from evalkit.models.weight_headers import note_tensors
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -136,6 +137,8 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
             raise ModelError(f"{path}: entry {name!r} is a {type(value).__name__}, not a tensor")
     if problem := problem_of_stored(loaded, path.stat().st_size):
         raise ModelError(f"{path}: {problem}; fetch the file again")
+    if is_zip_start:
+        note_tensors(path, loaded)
     return dict(loaded)
 
 
