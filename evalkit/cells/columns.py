@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evalkit.cells.choices import CHOICE_COLUMNS, check_choices, choice_types
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.digests import texts_sha256
-from evalkit.corpora.parquet import bounded_batches, read_schema, read_table
+from evalkit.corpora.parquet import checked_file, read_table
 from evalkit.dates import last_day
 from evalkit.errors import first_line
 from evalkit.fields import FieldError
@@ -61,12 +61,12 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
         FieldError: they cannot be read, or are not what the cell says.
         OSError: the file cannot be read.
     """
-    path = cell.path.with_suffix(".parquet")
     with _readable():
-        schema = read_schema(path)
-    _check_schema(schema, has_tokens=cell.documents.token_bits)
-    has_choices = CHOICE_COLUMNS[0] in schema.names
-    table = read_rows(path, set(schema.names) - TOKEN_COLUMNS)
+        file = checked_file(cell.path.with_suffix(".parquet"))
+    _check_schema(file.schema, has_tokens=cell.documents.token_bits)
+    has_choices = CHOICE_COLUMNS[0] in file.schema.names
+    with _readable():
+        table = file.table(set(file.schema.names) - TOKEN_COLUMNS)
     if table.num_rows != cell.corpus.num_documents:
         raise FieldError(f"it has {table.num_rows} rows, and corpus.num_documents is another number")
     for name in ("id", "sha256", "cluster", "num_bytes"):
@@ -93,7 +93,7 @@ def read_columns(cell: CorpusCell) -> DocumentColumns:
     if cell.documents.token_bits:
         start = 0
         with _readable():
-            for batch in bounded_batches(path, TOKEN_COLUMNS):  # all tokens of a cell may not fit in memory
+            for batch in file.batches(TOKEN_COLUMNS):  # all tokens of a cell may not fit in memory
                 _check_tokens(columns, start, batch)
                 start += batch.num_rows
     return columns

@@ -118,10 +118,16 @@ class CellSpec(NamedTuple):
         """What the key has for a prefix that is found by trying `candidates`."""
         return search_rule(self.candidates, self.prefix_texts or read_prefix_texts())
 
+    def folder_name(self, output: Path) -> str:
+        """Where the cell's files lie.
+
+        A text: of thousands of cells in a plan the paths take longer to make than the keys.
+        """
+        return f"{output}/{slug(self.corpus.name)}/{slug(self.identity.name)}"
+
     def folder(self, output: Path) -> Path:
-        """Where the cell's files lie."""
-        # As one text: of thousands of cells in a plan joining paths takes longer than their keys.
-        return Path(f"{output}/{slug(self.corpus.name)}/{slug(self.identity.name)}")
+        """The same as a path."""
+        return Path(self.folder_name(output))
 
     def path(self, output: Path, *, token_bits: bool | None = None) -> Path:
         """The cell's JSON file."""

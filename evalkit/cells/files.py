@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
+from evalkit.cells.small_files import small_content
 from evalkit.corpora.parquet import bounded_batches, read_table
 from evalkit.errors import ScoringError, first_line
 from evalkit.fields import FieldError
@@ -42,7 +43,6 @@ def _refuse_constant(name: str) -> object:
 
 _STATED_DIGEST = re.compile(rb'\n  "sha256": "([0-9a-f]{64})",(?=\n)')
 _NO_DIGEST = "0" * 64
-_SMALL_BYTES = 1 << 18
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
@@ -369,9 +369,8 @@ def rows_sha256(path: str | os.PathLike[str]) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  there are thousands of cells in a plan
-        content = file.read(_SMALL_BYTES)
-        if len(content) < _SMALL_BYTES:  # a buffer costs as much as these bytes do
-            return hashlib.sha256(content + file.readall()).hexdigest()
-        file.seek(0)
+    content = small_content(path)
+    if content is not None:
+        return hashlib.sha256(content).hexdigest()
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from evalkit.cells import files as cell_files
 from evalkit.cells.provenance import check_identity
 from evalkit.cells.schema import CorpusCell
+from evalkit.cells.small_files import small_content
 from evalkit.corpora.document import Corpus
 from evalkit.files import TEMPORARY_SUFFIX
 from evalkit.remembered import KNOWN_CELLS, remember_checked, was_checked
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from evalkit.cells.corpus_cell import CellSpec
 
 
-def is_known_cell(spec: "CellSpec", folder: Path, key: str) -> bool:
+def is_known_cell(spec: "CellSpec", folder: str, key: str) -> bool:
     """Whether `find_cell` is known to find a cell, by the bytes of its files.
 
     Where there is more of it than its two files, or something that a killed writer has left, that is for a
@@ -30,7 +31,7 @@ def is_known_cell(spec: "CellSpec", folder: Path, key: str) -> bool:
 
     Args:
         spec: the cell.
-        folder: its `CellSpec.folder`.
+        folder: its `CellSpec.folder_name`.
         key: of the spec.
 
     Raises:
@@ -42,19 +43,17 @@ def is_known_cell(spec: "CellSpec", folder: Path, key: str) -> bool:
     of_cell = [name for name in names if key in name or name.endswith(TEMPORARY_SUFFIX)]
     if len(of_cell) != 2 or f"{key}.json" not in names or f"{key}.parquet" not in names:
         return False
-    # As texts: a path of its own for each of thousands of cells costs as much as reading it.
-    content, parquet = f"{folder}/{key}.json", f"{folder}/{key}.parquet"
-    if not (os.path.isfile(content) and os.path.isfile(parquet)):  # noqa: PTH113  a pipe would never end
-        return False
     try:
-        with open(content, "rb", buffering=0) as file:  # noqa: PTH123
-            known_by = _known_by(key, spec.corpus, file.readall(), cell_files.rows_sha256(parquet))
+        text = small_content(f"{folder}/{key}.json")
+        if text is None or spec.corpus.manifest.records_sha256 is None:
+            return False
+        parquet_sha256 = cell_files.rows_sha256(f"{folder}/{key}.parquet")
     except OSError:  # the closer look tells of it
         return False
-    return spec.corpus.manifest.records_sha256 is not None and was_checked(KNOWN_CELLS, known_by)
+    return was_checked(KNOWN_CELLS, _known_by(key, spec.corpus, text, parquet_sha256))
 
 
-def names_in(folder: Path) -> set[str]:
+def names_in(folder: str | Path) -> set[str]:
     """What lies in the folder of a cell.
 
     Raises:
@@ -65,7 +64,7 @@ def names_in(folder: Path) -> set[str]:
     except (FileNotFoundError, NotADirectoryError):
         return set()
     except OSError as error:
-        raise cell_files.unreadable(folder, error) from error
+        raise cell_files.unreadable(Path(folder), error) from error
 
 
 def remember_known(key: str, corpus: Corpus, cell: CorpusCell) -> None:

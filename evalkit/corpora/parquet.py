@@ -31,6 +31,8 @@ _MOST_GROWTH = 200
 _CPU_S_PER_BYTE = 1e-6
 _CHILD_BYTES = 2 << 30
 """For what it has imported, and what the library sets apart."""
+_READ_BYTES = 1 << 20
+"""A file of so many bytes is read into memory, once for its pages' headers and for its rows."""
 _BYTES_PER_VALUE = 12
 """Of a number, and of what says in which list it is."""
 
@@ -48,6 +50,118 @@ class _Bounds(NamedTuple):
     """Of pages of these columns: a text can be as long."""
     metadata: "pq.FileMetaData"
     """The table of contents."""
+    schema: "pa.Schema"
+    """The columns."""
+
+
+class _Leaf(NamedTuple):
+    """A column that holds values."""
+
+    path: str
+    is_flat: bool
+    """A row has one value of it."""
+    is_text: bool
+    value_bytes: int
+    """That a value takes in memory, without those of a text."""
+
+
+def _leaves(metadata: "pq.FileMetaData") -> list[_Leaf]:
+    columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    return [
+        _Leaf(
+            path := column.path,
+            column.name == path,
+            column.physical_type == "BYTE_ARRAY",
+            max(_BYTES_PER_VALUE, column.length or 0),
+        )
+        for column in columns
+    ]
+
+
+class CheckedFile(NamedTuple):
+    """A file that can be read: its rows are as many as a file of its size can hold."""
+
+    source: Path | bytes
+    """The file, or its content: a small one is read once."""
+    bounds: _Bounds
+
+    @property
+    def schema(self) -> "pa.Schema":
+        """Its columns."""
+        return self.bounds.schema
+
+    def table(self, columns: Collection[str] | None = None) -> "pa.Table":
+        """Its rows; see `read_table`."""
+        import pyarrow as pa
+
+        names = self._names(columns)
+        if self._is_bounded():
+            with _opened(self.source, metadata=self.bounds.metadata) as file:
+                return _validated(file.read(columns=names, use_threads=False))
+        return pa.Table.from_batches(self._counted_batches(names))
+
+    def batches(
+        self, columns: Collection[str] | None = None, *, max_rows: int = _BATCH_ROWS
+    ) -> "Iterator[pa.RecordBatch]":
+        """Some rows after others, at most that many at a time; see `read_table`."""
+        names = self._names(columns)
+        if not self._is_bounded():
+            yield from self._counted_batches(names, max_rows)
+            return
+        with _opened(self.source, metadata=self.bounds.metadata) as file:
+            settings = {"batch_size": max_rows, "columns": names, "use_threads": False}
+            yield from map(_validated, file.iter_batches(**settings))
+
+    def check_rows(self) -> None:
+        """Unpack the rows if nothing else says how many bytes they are; see `check_rows`."""
+        if not self._is_bounded():
+            for _ in self._counted_batches(None):
+                pass
+
+    def _names(self, columns: Collection[str] | None) -> list[str]:
+        return [field.name for field in self.schema if columns is None or field.name in columns]
+
+    def _is_bounded(self) -> bool:
+        """Whether the headers of its pages say that its rows are no more than it can hold."""
+        return self.bounds.num_flat_bytes <= _most_bytes(self.source)
+
+    def _counted_batches(
+        self, names: list[str] | None, max_rows: int = _BATCH_ROWS
+    ) -> "Iterator[pa.RecordBatch]":
+        """Some rows after others, whose texts are read as dictionaries first: in these each stands once."""
+        import pyarrow as pa
+
+        num_rows = max(1, min(max_rows, _SMALL_BYTES // 8 // max(1, self.bounds.largest_delta_bytes)))
+        count = _Count(self.source, _most_bytes(self.source))
+        texts = [
+            leaf.path
+            for leaf in _leaves(self.bounds.metadata)
+            if leaf.is_text and leaf.is_flat and leaf.path not in self.bounds.delta_columns
+        ]
+        with _opened(self.source, read_dictionary=texts) as file:
+            for batch in file.iter_batches(batch_size=num_rows, columns=names, use_threads=False):
+                count.add(batch)
+                fields = [self.schema.field(name) for name in batch.schema.names]
+                arrays = [
+                    column if column.type == field.type else column.dictionary_decode().cast(field.type)
+                    for column, field in zip(batch.columns, fields, strict=True)
+                ]
+                yield _validated(pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)))
+
+
+def checked_file(source: Path | bytes) -> CheckedFile:
+    """A file of which the headers of all pages were read, before any page is unpacked.
+
+    Args:
+        source: the file, or its content.
+
+    Raises:
+        ValueError: its rows are more than a file of its size can hold, in a line that says so.
+        pyarrow.ArrowException, OSError: the file is none of Parquet, or damaged.
+    """
+    if isinstance(source, Path) and source.is_file() and source.stat().st_size <= _READ_BYTES:
+        source = source.read_bytes()
+    return CheckedFile(source, _checked_bounds(source))
 
 
 def read_table(source: Path | bytes, columns: Collection[str] | None = None) -> "pa.Table":
@@ -61,35 +175,14 @@ def read_table(source: Path | bytes, columns: Collection[str] | None = None) -> 
         ValueError: it is more, in a line that says so.
         pyarrow.ArrowException, OSError: the file is none of Parquet, or damaged.
     """
-    import pyarrow as pa
-
-    bounds = _checked_bounds(source)
-    with _opened(source, metadata=bounds.metadata) as file:
-        names = [field.name for field in file.schema_arrow if columns is None or field.name in columns]
-        if bounds.num_flat_bytes <= _most_bytes(source):
-            return _validated(file.read(columns=names, use_threads=False))
-    return pa.Table.from_batches(_counted_batches(source, names, bounds))
-
-
-def read_schema(source: Path | bytes) -> "pa.Schema":
-    """The columns of a file; errors are those of `read_table`."""
-    _checked_bounds(source)
-    with _opened(source) as file:
-        return file.schema_arrow
+    return checked_file(source).table(columns)
 
 
 def bounded_batches(
     source: Path | bytes, columns: Collection[str] | None = None, *, max_rows: int = _BATCH_ROWS
 ) -> "Iterator[pa.RecordBatch]":
     """Some rows after others, at most that many at a time; see `read_table`."""
-    bounds = _checked_bounds(source)
-    with _opened(source, metadata=bounds.metadata) as file:
-        names = [field.name for field in file.schema_arrow if columns is None or field.name in columns]
-        if bounds.num_flat_bytes <= _most_bytes(source):
-            settings = {"batch_size": max_rows, "columns": names, "use_threads": False}
-            yield from map(_validated, file.iter_batches(**settings))
-            return
-    yield from _counted_batches(source, names, bounds, max_rows)
+    yield from checked_file(source).batches(columns, max_rows=max_rows)
 
 
 def check_rows(source: Path | bytes) -> None:
@@ -99,37 +192,7 @@ def check_rows(source: Path | bytes) -> None:
         ValueError: they are, in a line that says so.
         pyarrow.ArrowException, OSError: the file is none of Parquet, or damaged.
     """
-    bounds = _checked_bounds(source)
-    if bounds.num_flat_bytes > _most_bytes(source):
-        for _ in _counted_batches(source, None, bounds):
-            pass
-
-
-def _counted_batches(
-    source: Path | bytes, names: list[str] | None, bounds: _Bounds, max_rows: int = _BATCH_ROWS
-) -> "Iterator[pa.RecordBatch]":
-    """Some rows after others, whose texts are read as dictionaries first: in these each stands once."""
-    import pyarrow as pa
-
-    num_rows = max(1, min(max_rows, _SMALL_BYTES // 8 // max(1, bounds.largest_delta_bytes)))
-    count = _Count(source, _most_bytes(source))
-    with _opened(source) as file:
-        schema = file.schema_arrow
-        leaves = [file.schema.column(index) for index in range(len(file.schema.names))]
-    texts = [
-        leaf.path
-        for leaf in leaves
-        if leaf.physical_type == "BYTE_ARRAY" and _is_flat(leaf) and leaf.path not in bounds.delta_columns
-    ]
-    with _opened(source, read_dictionary=texts) as file:
-        for batch in file.iter_batches(batch_size=num_rows, columns=names, use_threads=False):
-            count.add(batch)
-            fields = [schema.field(name) for name in batch.schema.names]
-            arrays = [
-                column if column.type == field.type else column.dictionary_decode().cast(field.type)
-                for column, field in zip(batch.columns, fields, strict=True)
-            ]
-            yield _validated(pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)))
+    checked_file(source).check_rows()
 
 
 def _validated(rows: Rows) -> Rows:
@@ -182,10 +245,6 @@ class _Count:
             )
 
 
-def _is_flat(leaf: "pq.ColumnSchema") -> bool:
-    return bool(leaf.name == leaf.path)
-
-
 def _num_bytes(source: Path | bytes) -> int:
     return len(source) if isinstance(source, bytes) else source.stat().st_size
 
@@ -229,7 +288,7 @@ def _checked_bounds(source: Path | bytes) -> _Bounds:
     """
     num_bytes, most_bytes = _num_bytes(source), _most_bytes(source)
     with _opened(source) as file:
-        metadata = file.metadata
+        metadata, schema = file.metadata, file.schema_arrow
     if metadata.num_rows > max(_FEW_ROWS, num_bytes):
         raise ValueError(
             f"it has {metadata.num_rows:,} rows in {num_bytes:,} bytes: it was made to fill memory"
@@ -241,10 +300,10 @@ def _checked_bounds(source: Path | bytes) -> _Bounds:
         pages, dictionary_bytes = list(column_pages), 0
         for page in pages:
             num_plain_bytes += page.num_plain_bytes
-            num_array_bytes += page.num_values * max(_BYTES_PER_VALUE, leaf.length or 0)
+            num_array_bytes += page.num_values * leaf.value_bytes
             if page.encoding is None:
                 dictionary_bytes = max(dictionary_bytes, page.num_plain_bytes)
-            num_value_bytes[_is_flat(leaf)] += _most_value_bytes(page, leaf, dictionary_bytes)
+            num_value_bytes[leaf.is_flat] += _most_value_bytes(page, leaf, dictionary_bytes)
         if any(page.encoding == DELTA_BYTE_ARRAY for page in pages):
             largest_bytes = max(page.num_plain_bytes for page in pages)
             delta_columns[leaf.path] = max(largest_bytes, delta_columns.get(leaf.path, 0))
@@ -263,17 +322,16 @@ def _checked_bounds(source: Path | bytes) -> _Bounds:
         frozenset(delta_columns),
         max(delta_columns.values(), default=0),
         metadata,
+        schema,
     )
     if bounds.num_nested_bytes > most_bytes:
         _count_apart(source)
     return bounds
 
 
-def _columns(
-    source: Path | bytes, metadata: "pq.FileMetaData"
-) -> "Iterator[tuple[pq.ColumnSchema, Iterator[Page]]]":
+def _columns(source: Path | bytes, metadata: "pq.FileMetaData") -> Iterator[tuple[_Leaf, Iterator[Page]]]:
     """The columns of every row group, and the pages of each."""
-    leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    leaves = _leaves(metadata)
     with _content(source) as content:
         for columns in read_columns(content):
             if len(columns) != len(leaves):
@@ -281,13 +339,13 @@ def _columns(
             yield from zip(leaves, columns, strict=True)
 
 
-def _most_value_bytes(page: Page, leaf: "pq.ColumnSchema", dictionary_bytes: int) -> int:
+def _most_value_bytes(page: Page, leaf: _Leaf, dictionary_bytes: int) -> int:
     """What the values of a page can take."""
     if page.encoding == DELTA_BYTE_ARRAY:
         return page.num_values * max(_BYTES_PER_VALUE, page.num_plain_bytes)
-    if page.encoding in DICTIONARY_ENCODINGS and leaf.physical_type == "BYTE_ARRAY":
+    if page.encoding in DICTIONARY_ENCODINGS and leaf.is_text:
         return page.num_values * max(_BYTES_PER_VALUE, dictionary_bytes)
-    return max(page.num_plain_bytes, page.num_values * max(_BYTES_PER_VALUE, leaf.length or 0))
+    return max(page.num_plain_bytes, page.num_values * leaf.value_bytes)
 
 
 def _num_decoded_bytes(column: "pa.Array") -> int:

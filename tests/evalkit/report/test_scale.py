@@ -76,8 +76,8 @@ def test_each_file_of_a_cell_is_opened_as_often_however_many_there_are(
         counts = {path: count for path, count in opened.items() if path.startswith(f"{folder}/")}
         jsons = [count for path, count in counts.items() if path.endswith(".json")]
         tables = [count for path, count in counts.items() if path.endswith(".parquet")]
-        # The JSON once; the table for its digest, for its bounds and for its rows.
-        assert jsons == [1] * (NUM_MODELS * num_corpora) and tables == [3] * (NUM_MODELS * num_corpora)
+        # The JSON once; the table for its digest and for its rows.
+        assert jsons == [1] * (NUM_MODELS * num_corpora) and tables == [2] * (NUM_MODELS * num_corpora)
 
 
 def test_the_numbers_of_many_corpora_take_no_more_memory_than_those_of_few(
