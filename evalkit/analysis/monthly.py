@@ -2,6 +2,7 @@
 
 import datetime as dt
 import functools
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from evalkit.dates import first_day, last_day
 MAX_WINDOW_DAYS = 31
 """A document is dated by the days on which it can have been published, if they are no more: its own day, a
 month, or a short window of its corpus."""
+_UNDATED = (-1, -1)
+_DIGEST_BYTES = 16
 
 
 class DatedRows(NamedTuple):
@@ -25,7 +28,8 @@ class DatedRows(NamedTuple):
     """``[D]``: on which each can have been published, as `datetime.date.toordinal` counts them."""
     last_days: NDArray[np.int64]
     """``[D]``."""
-    clusters: tuple[str, ...]
+    clusters: NDArray[np.int64]
+    """``[D]``: the number of each one's cluster, in the order of their names."""
     num_bytes: NDArray[np.int64]
     bits: Array
     """``[D, 1 + K]``: the model's, then those of the panel."""
@@ -43,13 +47,21 @@ class MonthlyDocuments(NamedTuple):
     """Per month."""
 
 
+class _Span(NamedTuple):
+    """Where the documents of a corpus are among the places."""
+
+    number: int
+    """Of the corpus."""
+    start: int
+    end: int
+
+
 class _Places(NamedTuple):
     """The dated documents of corpora, each once."""
 
-    numbers: NDArray[np.int64]
-    """``[D]``: index of the corpus."""
+    spans: tuple[_Span, ...]
     places: NDArray[np.int64]
-    """``[D]``: of the document in it."""
+    """``[D]``: of the document in its corpus."""
     first_days: NDArray[np.int64]
     last_days: NDArray[np.int64]
     num_undated: int
@@ -64,43 +76,57 @@ def dated_rows(results: Results, corpora: Sequence[int], rows: Sequence[int]) ->
         rows: the model's, then those of the panel.
     """
     dated = _dated_places(results, tuple(corpora))
-    scored = [results.corpora[number] for number in corpora]
-    inside = [dated.places[dated.numbers == number] for number in corpora]
-    bits = np.concatenate([corpus.bits[at][:, rows] for corpus, at in zip(scored, inside, strict=True)])
-    num_bytes = np.concatenate([corpus.num_bytes[at] for corpus, at in zip(scored, inside, strict=True)])
-    clusters = [corpus.clusters[place] for corpus, at in zip(scored, inside, strict=True) for place in at]
+    num_documents = len(dated.places)
+    bits, num_bytes = np.empty((num_documents, len(rows))), np.empty(num_documents, np.int64)
+    numbers = np.empty(num_documents, np.int64)
+    number_of: dict[str, int] = {}
+    for number, start, end in dated.spans:
+        corpus, at = results.corpora[number], dated.places[start:end]
+        # What strings take is many times what numbers do, and a corpus's are not kept.
+        bits[start:end], num_bytes[start:end] = corpus.bits[at][:, rows], corpus.num_bytes[at]
+        of_corpus = corpus.clusters
+        numbers[start:end] = [number_of.setdefault(of_corpus[place], len(number_of)) for place in at.tolist()]
+    names = sorted(number_of)
+    in_order = np.empty(len(names), np.int64)
+    in_order[[number_of[name] for name in names]] = np.arange(len(names))
     is_paid = np.logical_and.reduce(bits > 0, axis=1)
-    return DatedRows(
-        dated.first_days[is_paid],
-        dated.last_days[is_paid],
-        tuple(clusters[place] for place in np.flatnonzero(is_paid)),
-        num_bytes[is_paid],
-        bits[is_paid],
-        dated.num_undated,
-        int(len(is_paid) - is_paid.sum()),
-    )
+    first_days, last_days, clusters = dated.first_days, dated.last_days, in_order[numbers]
+    num_unpaid = int(num_documents - is_paid.sum())
+    if num_unpaid:
+        first_days, last_days, clusters = first_days[is_paid], last_days[is_paid], clusters[is_paid]
+        num_bytes, bits = num_bytes[is_paid], bits[is_paid]
+    return DatedRows(first_days, last_days, clusters, num_bytes, bits, dated.num_undated, num_unpaid)
 
 
 @functools.lru_cache(maxsize=16)
 def _dated_places(results: Results, corpora: tuple[int, ...]) -> _Places:
     """The documents by corpus and place, in this order; kept, for a site asks for every model."""
-    digests: set[str] = set()
-    rows: list[tuple[int, int, int, int]] = []
-    num_undated = 0
+    digests, days, lengths = bytearray(), [], []
     for number in corpora:
         corpus = results.corpora[number]
         dates = dated_documents(corpus.facts, corpus.digests, corpus.published_at)
-        for place, (digest, day) in enumerate(zip(corpus.digests, dates.published_at, strict=True)):
-            if digest in digests:
-                continue
-            digests.add(digest)
-            span = _span(day or dates.date_from, day or dates.date_to)
-            if span is None:
-                num_undated += 1
-            else:
-                rows.append((number, place, *span))
-    numbers, places, first_days, last_days = np.array(rows, np.int64).reshape(-1, 4).T
-    return _Places(numbers, places, first_days, last_days, num_undated)
+        spans = [
+            _span(day or dates.date_from, day or dates.date_to) or _UNDATED for day in dates.published_at
+        ]
+        # Digests of digests, for a cell may say anything: in an array, where strings would fill memory.
+        for digest in corpus.digests:
+            digests += hashlib.blake2b(digest.encode(), digest_size=_DIGEST_BYTES).digest()
+        days.append(np.array(spans, np.int32).reshape(-1, 2))
+        lengths.append(len(spans))
+    _, firsts = np.unique(np.frombuffer(digests, f"S{_DIGEST_BYTES}"), return_index=True)
+    firsts.sort()
+    first_days, last_days = np.concatenate(days)[firsts].T.astype(np.int64)
+    is_dated = first_days != _UNDATED[0]
+    firsts = firsts[is_dated]
+    starts = np.cumsum([0, *lengths])
+    bounds = np.searchsorted(firsts, starts).tolist()
+    return _Places(
+        tuple(map(_Span, corpora, bounds, bounds[1:])),
+        firsts - np.repeat(starts[:-1], np.diff(bounds)),
+        first_days[is_dated],
+        last_days[is_dated],
+        int(len(is_dated) - is_dated.sum()),
+    )
 
 
 def num_months(results: Results, corpora: Sequence[int]) -> int:
@@ -134,7 +160,7 @@ def monthly_documents(rows: DatedRows) -> MonthlyDocuments:
     """
     middles = (rows.first_days + rows.last_days) // 2
     names = np.array(_months(middles), str)
-    months = sorted(set(names.tolist()))
+    months = np.unique(names).tolist()
     values, squares, days, shares, counts = [], [], [], [], []
     scatter = possible = 0.0
     for month in months:
@@ -144,7 +170,7 @@ def monthly_documents(rows: DatedRows) -> MonthlyDocuments:
         values.append(float(np.log(totals[0]) - np.log(totals[1:]).mean()))
         # To first order: what each document adds to the value, and with which weight.
         parts = bits / totals
-        _, cluster_of = np.unique([rows.clusters[place] for place in inside], return_inverse=True)
+        _, cluster_of = np.unique(rows.clusters[inside], return_inverse=True)
         effects = np.bincount(cluster_of, weights=parts[:, 0] - parts[:, 1:].mean(axis=1))
         weights = np.bincount(cluster_of, weights=parts[:, 1:].mean(axis=1))
         squares.append(float(weights @ weights))
