@@ -63,6 +63,7 @@ class OpenStore(NamedTuple):
 
     def find(self) -> dict[str, Mapping[str, Any]]:
         """All files below it, by path relative to it, with what the store says of each; one listing."""
+        self.files.invalidate_cache()  # the hub's client keeps listings whatever it is told
         try:
             listing: dict[str, Mapping[str, Any]] = self.files.find(self.root, detail=True)
         except FileNotFoundError:  # nothing is there yet

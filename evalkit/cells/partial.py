@@ -73,6 +73,7 @@ class PartialCell:
         interval_s: float = PARTIAL_INTERVAL_S,
         clock: Callable[[], float] = time.perf_counter,
         places: Container[int] | None = None,
+        written: Callable[[Path], None] = lambda _: None,
     ) -> None:
         """Take up what an earlier run has finished.
 
@@ -86,6 +87,7 @@ class PartialCell:
             interval_s: between two writings.
             clock: tells seconds.
             places: of the documents that are taken up; None: of all.
+            written: is told of each file that was written.
 
         Raises:
             OSError: the folder cannot be looked at.
@@ -93,6 +95,7 @@ class PartialCell:
         self._folder, self._documents, self._spool = partial_folder(cell), documents, spool
         self._warn, self._interval_s, self._clock = warn, interval_s, clock
         self._places: Container[int] = range(len(documents)) if places is None else places
+        self._written = written
         of_run = strict_json({"environment": to_json(environment), "prefix": prefix and list(prefix)})
         self._origin = hashlib.sha256(of_run.encode()).hexdigest()[:16]
         self._scores: dict[int, DocumentScore] = {}
@@ -160,8 +163,10 @@ class PartialCell:
         sink = io.BytesIO()
         write_rows(sink, scores, token_bits=self._spool is not None, further=further)
         digest = hashlib.sha256(sink.getbuffer()).hexdigest()[:_NUM_DIGITS]
-        with atomic_write(self._folder / f"{self._origin}-{digest}{_PART_SUFFIX}") as temporary:
+        path = self._folder / f"{self._origin}-{digest}{_PART_SUFFIX}"
+        with atomic_write(path) as temporary:
             temporary.write_bytes(sink.getbuffer())
+        self._written(path)
 
     def _read_all(self) -> None:
         if not self._folder.is_dir():

@@ -225,7 +225,7 @@ def planned_cells(
 def _planned(
     located: LocatedModel, spec: CellSpec, num_parts: int, options: RunOptions, num_proven: int
 ) -> PlannedCell[CorpusCell]:
-    corpus, key, folder = spec.corpus, spec.key(), spec.folder(options.folder)
+    corpus, key, folder = spec.corpus, spec.key(), spec.folder_name(options.folder)
     planned = planned_cell(
         located,
         corpus.name,
@@ -319,11 +319,17 @@ def _score_part(spec: CellSpec, num_proven: int, part: Part, model: Model, optio
     finally:
         begun.log.write()
     # Of those that end at one time, each has written before it looks: one sees all.
-    if not spec.path(options.folder).exists():
-        silent = dataclasses.replace(options, reporter=Silent())
-        if len(_begin(spec, model, silent).log.scores) == len(begun.documents):
-            _score(spec, num_proven, model, silent)
+    silent = dataclasses.replace(options, reporter=Silent())
+    path = spec.path(options.folder)
+    if options.is_elsewhere and options.remote is not None:
+        options.remote.fetch(path, again=True)
+    if not path.exists() and len(_begin(spec, model, silent).log.scores) == len(begun.documents):
+        _score(spec, num_proven, model, silent)
     return PartScored()
+
+
+def _nobody(_path: Path) -> None:
+    """Is told, and does nothing."""
 
 
 class _Begun(NamedTuple):
@@ -343,15 +349,20 @@ def _begin(spec: CellSpec, model: Model, options: RunOptions, part: Part | None 
     prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
     spool = TokenSpool(options.folder) if spec.token_bits else None
     documents = with_choices(spec.corpus.documents)
+    path, warn = spec.path(options.folder), options.reporter.message
+    exchange = options.remote if options.is_elsewhere else None
+    if exchange is not None:
+        exchange.documents.fetch(path, warn=warn)
     log = PartialCell(
-        spec.path(options.folder),
+        path,
         documents,
         environment=environment,
         prefix=prefix,
         spool=spool,
-        warn=options.reporter.message,
+        warn=warn,
         interval_s=options.checkpoint_s,
         places=None if part is None else places_of_part(documents, part),
+        written=_nobody if exchange is None else functools.partial(exchange.documents.store, warn=warn),
     )
     return _Begun(environment, prefix, tried, spool, documents, log)
 

@@ -79,7 +79,7 @@ class Schedule(Generic[CellT]):
         cell that is more than an equal share of all is cut into parts, where it is large enough.
         """
         share = sum(map(_work, self._groups)) / num_processes
-        if self._remote is None or self._options.engine != "ray":  # parts are kept on the machine that scored
+        if self._remote is None or self._options.engine != "ray" or self._remote.documents.are_kept:
             claim = self._remote.claim if self._remote is not None else lambda _: True
             self._groups = [self._cut.cut(group, share, claim) for group in self._groups]
         for group in self._groups:

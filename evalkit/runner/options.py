@@ -1,6 +1,7 @@
 """How cells are computed and where they go; which cells they are is said beside it."""
 
 import dataclasses
+import functools
 import os
 import sys
 import tempfile
@@ -87,6 +88,9 @@ class RunOptions:
     """Where models are scored: ``local``, or ``ray``: on the machines of a Ray cluster."""
     address: str | None = None
     """Where a Ray cluster is: ``HOST:PORT``, or ``auto`` for this machine's; None: one is started."""
+    is_elsewhere: bool = False
+    """This is a process of Ray's, and the cells go to an object store: what is finished of a cell goes there
+    as well, where processes of other machines take it up."""
     shard: Shard | None = None
     """Which part of the plan is this run's; None: all of it."""
     debug: bool = False
@@ -101,7 +105,7 @@ class RunOptions:
         """The folder of the result cells; processes elsewhere have another working directory."""
         if self.remote is not None:
             return self.remote.folder
-        return Path(self.output).absolute() if self.engine == "ray" else Path(self.output)
+        return _folder(os.fspath(self.output), is_absolute=self.engine == "ray")
 
     @property
     def remote(self) -> RemoteFolder | None:
@@ -152,6 +156,12 @@ class RunOptions:
                 raise UsageError("--address is that of a Ray cluster; give --engine ray too")
         elif self.device.startswith("cuda:"):
             raise UsageError(f"--device {self.device} is a GPU of one machine; give cuda with --engine ray")
+
+
+@functools.lru_cache(maxsize=16)
+def _folder(output: str, *, is_absolute: bool) -> Path:
+    """A path, made once: each of thousands of cells in a plan asks for it."""
+    return Path(output).absolute() if is_absolute else Path(output)
 
 
 def check_writable(output: Path) -> None:

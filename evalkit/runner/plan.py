@@ -160,6 +160,8 @@ def planned_cell(
             if finished is not None and not options.dry_run:
                 with contextlib.suppress(OSError):  # it only takes space, and the folder may be read-only
                     remove_stale_claim(path)
+                if options.remote is not None:
+                    options.remote.documents.remove(path, only_first=True, warn=options.reporter.message)
         except ScoringError as error:
             size, problem = f"will fail: {error}", error
     return PlannedCell(located, subject, num_parts, size, path, finished, find, score, work, problem)

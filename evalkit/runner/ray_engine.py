@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.errors import UsageError, first_line
@@ -122,7 +123,8 @@ class RayEngine:
         )
         places = [(self._places[id(cell.whole or cell)], cell.part) for cell in cells]
         self._num_started += 1
-        self._streams[self._num_started] = task.remote(self._plan, places, self._sent_options())
+        folder = self._options.folder
+        self._streams[self._num_started] = task.remote(self._plan, places, self._sent_options(), folder)
         return self._num_started
 
     def wait(self) -> Sequence[int]:
@@ -178,11 +180,23 @@ class RayEngine:
         from evalkit.runner.reporter import Silent
 
         # Forks of a process that talks to Ray would not go on.
-        return replace(self._options, reporter=Silent(), journal=None, workers=1)
+        has_store = self._options.remote is not None
+        return replace(
+            self._options,
+            # The working directory there is another.
+            output=self._options.output if has_store else self._options.folder,
+            reporter=Silent(),
+            journal=None,
+            workers=1,
+            is_elsewhere=has_store,
+        )
 
 
 def stream(
-    plan: Sequence[PlannedCell[Any]], places: Sequence[tuple[int, Part | None]], options: RunOptions
+    plan: Sequence[PlannedCell[Any]],
+    places: Sequence[tuple[int, Part | None]],
+    options: RunOptions,
+    folder: Path,
 ) -> Iterator[Message]:
     """Score a model's cells in a process of Ray's, and say what comes of them.
 
@@ -190,6 +204,7 @@ def stream(
         plan: all cells of the run.
         places: of the model's cells in it, and which part of each; None: the whole.
         options: of the run.
+        folder: of the result cells where the plan was made; with an object store, another than here.
 
     Yields:
         What `evalkit.runner.pool.serve` sends.
@@ -197,13 +212,16 @@ def stream(
     messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     is_over = threading.Event()
 
-    cells = [plan[place] if part is None else part_of(plan[place], part) for place, part in places]
+    cells = [
+        _moved(plan[place] if part is None else part_of(plan[place], part), folder, options)
+        for place, part in places
+    ]
 
     def send(message: Message) -> None:
         if is_over.is_set():
             raise KeyboardInterrupt
-        if isinstance(message, Settled) and message.is_scored and options.remote is not None:
-            options.remote.store(cells[message.place].path)  # the folder here is none of the plan's machine
+        if isinstance(message, Settled) and options.is_elsewhere:
+            _store(cells[message.place], message, options)
         messages.put(message)
 
     def work() -> None:
@@ -227,6 +245,22 @@ def stream(
     finally:
         is_over.set()
         thread.join(STOP_PATIENCE_S)
+
+
+def _moved(cell: PlannedCell[Any], folder: Path, options: RunOptions) -> PlannedCell[Any]:
+    """A cell of a plan that was made where the results lie in another folder."""
+    from dataclasses import replace
+
+    return replace(cell, path=options.folder / cell.path.relative_to(folder))
+
+
+def _store(cell: PlannedCell[Any], settled: Settled, options: RunOptions) -> None:
+    """Store a cell that was scored on this machine, or of which this machine has finished the last part."""
+    assert options.remote is not None
+    is_ours = settled.is_scored or (cell.part is not None and settled.failure is None and cell.path.exists())
+    if is_ours:
+        options.remote.store(cell.path)
+        options.remote.documents.remove(cell.path, warn=lambda _: None)
 
 
 def _import_ray() -> Any:

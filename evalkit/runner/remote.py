@@ -28,6 +28,7 @@ from evalkit.cells.object_store import OpenStore, open_store, store_problems
 from evalkit.errors import ScoringError, first_line
 from evalkit.files import atomic_write, cache_dir
 from evalkit.runner.claims import HEARTBEAT_S, STALE_S, claim_path, process_of, runs_here
+from evalkit.runner.remote_documents import RemoteDocuments
 
 _WITH_CLAIMS = ("s3", "s3a", "memory")
 """Stores that create a file only where there is none, by fsspec's ``mode="create"``."""
@@ -60,6 +61,7 @@ class RemoteFolder:
         self._beaten_s = time.monotonic()
         self._published_s = -math.inf
         self._has_warned = False
+        self.documents = RemoteDocuments(self)
 
     def fetch(self, cell: Path, *, again: bool = False) -> None:
         """Bring what the store has of a cell's model and corpus.
@@ -72,14 +74,14 @@ class RemoteFolder:
             UsageError: the store cannot be read.
         """
         with store_problems(self.url):
-            names = self._names(cell.parent) if again else self._listing.get(self._key(cell.parent), set())
+            names = self._names(cell.parent) if again else self._listing.get(self.key(cell.parent), set())
             synced = self._synced(cell.parent)
             for name in synced - names:
                 (cell.parent / name).unlink(missing_ok=True)
             missing = {name for name in names if not (cell.parent / name).exists()}
             for name in sorted(missing, key=_json_last):
                 with atomic_write(cell.parent / name) as temporary:
-                    self._files.get_file(self._key(cell.parent / name), str(temporary))
+                    self.files.get_file(self.key(cell.parent / name), str(temporary))
             self._write_synced(cell.parent, synced, names)
 
     def store(self, cell: Path) -> None:
@@ -119,15 +121,15 @@ class RemoteFolder:
 
     def _store(self, path: Path) -> None:
         parquet, content = path.with_suffix(".parquet"), path.read_bytes()
-        self._files.put_file(str(parquet), self._key(parquet))
+        self.files.put_file(str(parquet), self.key(parquet))
         # Where another run has finished it since we looked, that one stays, unless our rows came over its.
-        if not self._create(self._key(path), content) and not self._is_whole(path):
-            self._files.pipe_file(self._key(path), content)
+        if not self._create(self.key(path), content) and not self._is_whole(path):
+            self.files.pipe_file(self.key(path), content)
 
     def _create(self, key: str, content: bytes) -> bool:
         """Write a file where there is none; False where there is one."""
         try:
-            self._files.pipe_file(key, content, mode="create")
+            self.files.pipe_file(key, content, mode="create")
         except FileExistsError:
             return False
         except OSError as error:  # S3's own name for it
@@ -139,9 +141,7 @@ class RemoteFolder:
     def _is_whole(self, path: Path) -> bool:
         """Whether the cell in the store is what was written."""
         try:
-            content, rows = (
-                self._files.cat_file(self._key(of)) for of in (path, path.with_suffix(".parquet"))
-            )
+            content, rows = (self.files.cat_file(self.key(of)) for of in (path, path.with_suffix(".parquet")))
         except FileNotFoundError:
             return False
         return cell_files.is_whole(content, rows)
@@ -154,8 +154,8 @@ class RemoteFolder:
         Raises:
             UsageError: the store cannot be written.
         """
-        key = self._key(claim_path(cell))
-        if key in self._claims or self._protocol not in _WITH_CLAIMS:
+        key = self.key(claim_path(cell))
+        if key in self._claims or self.protocol not in _WITH_CLAIMS:
             return True
         text = json.dumps({**process_of(os.getpid()), "token": uuid.uuid4().hex})
         with store_problems(self.url):
@@ -166,18 +166,18 @@ class RemoteFolder:
                 if not self._is_stale(key):
                     break
                 with contextlib.suppress(FileNotFoundError):
-                    self._files.rm_file(key)
+                    self.files.rm_file(key)
         self._refused_s[key] = time.monotonic()
         return False
 
     def is_refused(self, cell: Path) -> bool:
         """Whether another run had claimed a cell a moment ago."""
-        refused_s = self._refused_s.get(self._key(claim_path(cell)))
+        refused_s = self._refused_s.get(self.key(claim_path(cell)))
         return refused_s is not None and time.monotonic() - refused_s < _REFUSED_S
 
     def release(self, cell: Path, *, warn: Callable[[str], None]) -> None:
         """Let go of a cell; a claim that cannot be removed becomes stale, and ``warn`` is told once."""
-        self._release(self._key(claim_path(cell)), warn)
+        self._release(self.key(claim_path(cell)), warn)
 
     def release_all(self, *, warn: Callable[[str], None]) -> None:
         """Let go of all cells; see `release`."""
@@ -186,21 +186,21 @@ class RemoteFolder:
 
     def _release(self, key: str, warn: Callable[[str], None]) -> None:
         if self._claims.pop(key, None) is not None:
-            with self._passing(warn):
-                self._files.rm_file(key)
+            with self.passing(warn):
+                self.files.rm_file(key)
 
     def beat(self, *, warn: Callable[[str], None]) -> None:
         """Touch the claims, where it is time to; ``warn`` is told of the first that cannot be."""
         if time.monotonic() - self._beaten_s >= HEARTBEAT_S:
             self._beaten_s = time.monotonic()
             for key, text in self._claims.items():
-                with self._passing(warn):
-                    self._files.pipe_file(key, text.encode())
+                with self.passing(warn):
+                    self.files.pipe_file(key, text.encode())
 
     def _is_stale(self, key: str) -> bool:
         """Whether a claim's process has gone, or it was not touched for minutes by the store's clock."""
         try:
-            claim = json.loads(self._files.cat_file(key))
+            claim = json.loads(self.files.cat_file(key))
             is_alive = runs_here({name: claim[name] for name in ("host", "pid", "started")})
             if is_alive is not None:
                 return not is_alive
@@ -213,9 +213,9 @@ class RemoteFolder:
     def _age_s(self, key: str) -> float:
         """Seconds since a file was written, by the store's clock; infinite where it is gone."""
         probe = f"{self._root}/.evalkit.clock"
-        self._files.pipe_file(probe, b"")
+        self.files.pipe_file(probe, b"")
         try:
-            age: dt.timedelta = self._files.modified(probe) - self._files.modified(key)
+            age: dt.timedelta = self.files.modified(probe) - self.files.modified(key)
         except FileNotFoundError:
             return math.inf
         return age.total_seconds()
@@ -227,17 +227,17 @@ class RemoteFolder:
 
         Nothing is written to stores where every writing is a commit.
         """
-        if self._protocol in _WITH_CLAIMS and time.monotonic() - self._published_s >= HEARTBEAT_S:
+        if self.protocol in _WITH_CLAIMS and time.monotonic() - self._published_s >= HEARTBEAT_S:
             self._published_s = time.monotonic()
-            with self._passing(warn, _UNTOLD):
-                self._files.pipe_file(f"{self._root}/{name}", content.encode())
+            with self.passing(warn, _UNTOLD):
+                self.files.pipe_file(f"{self._root}/{name}", content.encode())
 
     def withdraw(self, name: str, *, warn: Callable[[str], None]) -> None:
         """Remove the file that says how far a run is; it has ended."""
         if math.isfinite(self._published_s):
             self._published_s = -math.inf
-            with self._passing(warn, _UNTOLD), contextlib.suppress(FileNotFoundError):
-                self._files.rm_file(f"{self._root}/{name}")
+            with self.passing(warn, _UNTOLD), contextlib.suppress(FileNotFoundError):
+                self.files.rm_file(f"{self._root}/{name}")
 
     def withdraw_dead(
         self, suffix: str, is_alive: Callable[[bytes], bool | None], *, warn: Callable[[str], None]
@@ -249,14 +249,14 @@ class RemoteFolder:
             is_alive: says of a file's content whether its run is at work; None: that cannot be known here.
             warn: told once of a failure.
         """
-        if self._protocol not in _WITH_CLAIMS:
+        if self.protocol not in _WITH_CLAIMS:
             return
-        with self._passing(warn, _UNTOLD), contextlib.suppress(FileNotFoundError):
-            for key in self._files.ls(self._root, detail=False):
+        with self.passing(warn, _UNTOLD), contextlib.suppress(FileNotFoundError):
+            for key in self.files.ls(self._root, detail=False):
                 if key.endswith(suffix):
-                    alive = is_alive(self._files.cat_file(key))
+                    alive = is_alive(self.files.cat_file(key))
                     if alive is False or (alive is None and self._age_s(key) > STALE_S):
-                        self._files.rm_file(key)
+                        self.files.rm_file(key)
 
     # --- the store ---
 
@@ -265,7 +265,8 @@ class RemoteFolder:
         return open_store(self.url)
 
     @property
-    def _files(self) -> Any:
+    def files(self) -> Any:
+        """The store's file system, as fsspec has it."""
         return self._store_folder.files
 
     @property
@@ -273,33 +274,44 @@ class RemoteFolder:
         return self._store_folder.root
 
     @property
-    def _protocol(self) -> str:
+    def protocol(self) -> str:
+        """What the address begins with."""
         return self.url.partition("://")[0]
 
     @functools.cached_property
+    def first_keys(self) -> list[str]:
+        """The names of all files as they were at the beginning: one listing for all cells."""
+        return self.keys(self._root)
+
+    @functools.cached_property
     def _listing(self) -> dict[str, set[str]]:
-        """Names of cells' files by folder, as they were at the beginning: one listing for all cells."""
+        """Names of cells' files by folder."""
         by_folder: dict[str, set[str]] = {}
-        for key in self._find(self._root):
+        for key in self.first_keys:
             folder, _, name = key.rpartition("/")
-            by_folder.setdefault(folder, set()).add(name)
+            if _is_of_cell(name):
+                by_folder.setdefault(folder, set()).add(name)
         return by_folder
 
     def _names(self, folder: Path) -> set[str]:
-        return {key.rpartition("/")[2] for key in self._find(self._key(folder))}
+        names = (key.rpartition("/")[2] for key in self.keys(self.key(folder)))
+        return {name for name in names if _is_of_cell(name)}
 
-    def _find(self, key: str) -> list[str]:
+    def keys(self, key: str) -> list[str]:
+        """The names of the files below one, as the store has them now; none where nothing is there yet."""
+        self.files.invalidate_cache()  # the hub's client keeps listings whatever it is told
         try:
-            keys: list[str] = self._files.find(key)
+            keys: list[str] = self.files.find(key)
         except FileNotFoundError:  # nothing is there yet
             return []
-        return [key for key in keys if _is_of_cell(key.rpartition("/")[2])]
+        return keys
 
-    def _key(self, path: Path) -> str:
+    def key(self, path: Path) -> str:
+        """The name in the store of a file below `folder`."""
         return f"{self._root}/{path.relative_to(self.folder).as_posix()}"
 
     @contextlib.contextmanager
-    def _passing(self, warn: Callable[[str], None], cost: str = _COST_OF_CLAIMS) -> Iterator[None]:
+    def passing(self, warn: Callable[[str], None], cost: str = _COST_OF_CLAIMS) -> Iterator[None]:
         """What costs time and no cell, as a network's break does: it is told once, and the run goes on."""
         try:
             yield

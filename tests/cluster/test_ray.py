@@ -1,7 +1,9 @@
 """A Ray cluster on this machine, which takes more CPU than a test should: `make ray` starts it."""
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from evalkit.runner import parts
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
+from tests.support.object_stores import s3_server, stored
 from tests.support.toys import corpus_of, numbers
 
 pytestmark = [
@@ -19,6 +22,7 @@ pytestmark = [
 ]
 CORPUS = corpus_of([f"text {number}: " + "abc def " * (7 * number % 90) for number in range(120)])
 MODELS = ("rwkv7-nano", "llama-nano")
+MACHINES = ("first", "second")
 
 
 class Killer(Silent):
@@ -92,15 +96,35 @@ def test_a_corpus_is_cut_into_parts_of_which_one_is_killed(
     assert not [path for path in (tmp_path / "ray").rglob(".*") if path.name != "."]
 
 
-def test_of_two_machines_one_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's own way to have several on one: each with processes, resources and a life of its own."""
+@contextlib.contextmanager
+def two_machines(tmp_path: Path) -> Iterator[tuple[Any, Any]]:
+    """Ray's own way to have several on one: each with processes, resources, and here a cache of its own.
+
+    Yields:
+        The cluster, and its second machine.
+    """
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster()
     try:
-        killer = MachineKiller(cluster, cluster.add_node(num_cpus=1))
+        machines = [
+            cluster.add_node(
+                num_cpus=1,
+                include_dashboard=False,
+                env_vars={"EVALKIT_CACHE": str(tmp_path / name)},
+            )
+            for name in MACHINES
+        ]
         cluster.wait_for_nodes()
+        yield cluster, machines[1]
+    finally:
+        cluster.shutdown()
+
+
+def test_of_two_machines_one_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with two_machines(tmp_path) as (cluster, machine):
+        killer = MachineKiller(cluster, machine)
         options = RunOptions(
             output=tmp_path / "ray",
             engine="ray",
@@ -110,10 +134,27 @@ def test_of_two_machines_one_is_killed(tmp_path: Path, monkeypatch: pytest.Monke
             checkpoint_s=0,
         )
         result = run(MODELS, [CORPUS], options=options)
-    finally:
-        cluster.shutdown()
     assert (result.num_scored, result.failures, killer.num_killed) == (2, (), 1)
     assert sum("was lost" in line and "another goes on there" in line for line in killer.lines) == 1
     assert run(MODELS, [CORPUS], options=RunOptions(output=tmp_path / "local")).num_scored == 2
     assert numbers(tmp_path / "ray") == numbers(tmp_path / "local")
     assert not [path for path in (tmp_path / "ray").rglob(".*") if path.name != "."]
+
+
+def test_two_machines_that_share_nothing_but_a_bucket_finish_a_cell_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(parts, "LEAST_PART_BYTES", 4000)
+    killer = Killer()
+    with s3_server(monkeypatch) as url, two_machines(tmp_path) as (cluster, _):
+        options = RunOptions(
+            output=url, engine="ray", address=cluster.address, processes=2, reporter=killer, checkpoint_s=0
+        )
+        result = run(MODELS[:1], [CORPUS], options=options)
+        assert (result.num_scored, result.failures, killer.num_killed) == (1, (), 1)
+        assert any("part " in line and "another goes on there" in line for line in killer.lines)
+        assert [name.rpartition(".")[2] for name in stored(url)] == ["json", "parquet"]
+        assert all((tmp_path / name / "remote").is_dir() for name in MACHINES)
+        assert run(MODELS[:1], [CORPUS], options=RunOptions(output=tmp_path / "local")).num_scored == 1
+        assert numbers(options.folder) == numbers(tmp_path / "local")

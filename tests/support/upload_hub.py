@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import urllib.parse
 
 from tests.support.hub_server import HubHandler, HubServer, git_blob_id, serving
 
@@ -49,11 +50,10 @@ class _Handler(HubHandler):
             info = {"_id": "1", "id": repo, "sha": commit, "siblings": siblings, "tags": []}
             return self.answer(200, info)
         if kind == "tree":
-            entries = [
-                {"type": "file", "path": name, "size": len(data), "oid": git_blob_id(data)}
-                for name, data in files.items()
-            ]
-            return self.answer(200, entries)
+            folder = "".join(f"{part}/" for part in route[2:])
+            entries = _entries(files, folder, is_recursive="recursive=true" in self.path.lower())
+            is_there = entries or not folder
+            return self.answer(200, entries) if is_there else self.answer(404, error="EntryNotFound")
         name = "/".join(route[2:])
         if kind != "resolve" or name not in files:
             return self.answer(404, error="EntryNotFound")
@@ -87,6 +87,10 @@ class _Handler(HubHandler):
                 for file in json.loads(body)["files"]
             ]
             return self.answer(200, {"files": files})
+        if path.endswith("/paths-info/main"):
+            paths = urllib.parse.parse_qs(body.decode())["paths"]
+            entries = _entries(states[-1][1], "", is_recursive=True)
+            return self.answer(200, [entry for entry in entries if entry["path"] in paths])
         assert path.endswith("/commit/main")
         files = dict(states[-1][1])
         for line in body.splitlines():
@@ -95,6 +99,8 @@ class _Handler(HubHandler):
                 if operation["value"].get("parentCommit", states[-1][0]) != states[-1][0]:
                     return self.answer(412)
                 self.server.messages.append(operation["value"]["summary"])
+            elif operation["key"] == "deletedFile":
+                del files[operation["value"]["path"]]
             else:
                 assert operation["key"] == "file"
                 files[operation["value"]["path"]] = base64.b64decode(operation["value"]["content"])
@@ -102,3 +108,17 @@ class _Handler(HubHandler):
         states.append((commit, files))
         url = f"{self.server.url}/datasets/{repo}/commit/{commit}"
         return self.answer(200, {"success": True, "commitOid": commit, "commitUrl": url})
+
+
+def _entries(files: dict[str, bytes], folder: str, *, is_recursive: bool) -> list[dict[str, object]]:
+    """What lies in a folder, ``""`` for all of it; with all that is in its folders, or without."""
+    entries: dict[str, dict[str, object]] = {}
+    for name, data in files.items():
+        if not name.startswith(folder):
+            continue
+        *parents, _ = name.removeprefix(folder).split("/")
+        for depth in range(len(parents)):
+            path = folder + "/".join(parents[: depth + 1])
+            entries[path] = {"type": "directory", "path": path, "size": 0, "oid": git_blob_id(path.encode())}
+        entries[name] = {"type": "file", "path": name, "size": len(data), "oid": git_blob_id(data)}
+    return [entry for path, entry in entries.items() if is_recursive or "/" not in path.removeprefix(folder)]

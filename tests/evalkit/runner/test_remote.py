@@ -21,7 +21,9 @@ from evalkit.runner.options import RunOptions
 from evalkit.runner.ranking import RunResult
 from evalkit.runner.remote import RemoteFolder, remote_folder
 from evalkit.runner.reporter import Silent
+from tests.support.object_stores import memory_store, s3_server, stored
 from tests.support.toys import BigramModel, corpus_of, numbers
+from tests.support.upload_hub import TOKEN, UploadHub, serve
 
 CORPUS = corpus_of([f"text {number}: " + "abc " * (3 * number % 17) for number in range(12)])
 OTHER = corpus_of(["another text", "and one more"], "other")
@@ -37,12 +39,8 @@ class Lines(Silent):
 
 @pytest.fixture
 def memory() -> Iterator[str]:
-    """An address in memory, where nothing lies before and after."""
-    files = fsspec.filesystem("memory")
-    yield "memory://bucket/runs"
-    files.store.clear()
-    files.pseudo_dirs[:] = [""]
-    remote_folder.cache_clear()
+    with memory_store() as url:
+        yield url
 
 
 def forget(url: str) -> None:
@@ -57,32 +55,10 @@ def score(url: str, names: tuple[str, ...] = ("bigram",), **fields: Any) -> RunR
     )
 
 
-def stored(url: str) -> list[str]:
-    files, root = fsspec.core.url_to_fs(url)
-    return sorted(key.removeprefix(root).strip("/") for key in files.find(root))
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
-    try:
-        yield "s3://bucket/some/runs"
-    finally:
-        server.stop()
-        remote_folder.cache_clear()
+    with s3_server(monkeypatch) as url:
+        yield url
 
 
 @pytest.mark.filterwarnings("ignore")  # of botocore and the server
@@ -110,6 +86,42 @@ def test_cells_go_to_s3_and_are_taken_up_from_there(bucket: str, tmp_path: Path)
     assert theirs.claim(again.cells[0].path)
     theirs.release_all(warn=pytest.fail)
     assert stored(bucket) == sorted(cells)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[UploadHub]:
+    with serve() as server:
+        server.datasets["me/results"] = [("0" * 40, {})]
+        at = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", at)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
+    remote_folder.cache_clear()
+
+
+def test_cells_go_to_a_dataset_repository_and_are_taken_up_from_there(hub: UploadHub, tmp_path: Path) -> None:
+    """By the hub's own client, which remembers what a folder held unless it is told to look again."""
+    url = "hf://datasets/me/results/runs"
+    first = score(url)
+    assert (first.num_scored, first.failures) == (2, ())
+    score(str(tmp_path))
+    assert numbers(remote_folder(url).folder) == numbers(tmp_path)
+    cells = {f"runs/{path.relative_to(tmp_path).as_posix()}" for path in tmp_path.rglob("[!.]*.*")}
+    assert set(hub.files("me/results")) == cells
+    [cell, _] = first.cells
+    theirs = RemoteFolder(url)
+    theirs.fetch(cell.path, again=True)
+    files = {name: data for name, data in hub.files("me/results").items() if cell.path.stem not in name}
+    hub.datasets["me/results"].append(("1" * 40, files))  # somebody removes a cell
+    theirs.fetch(cell.path, again=True)
+    assert not cell.path.exists()
+    forget(url)
+    again = score(url)
+    assert (again.num_scored, len(again.cells), set(hub.files("me/results"))) == (1, 2, cells)
+    assert numbers(read_results(url, warn=lambda _: None).folder) == numbers(tmp_path)
+    assert folder_status(url) == (2, [])
 
 
 def test_a_bucket_out_of_reach_is_told_before_anything_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
