@@ -14,9 +14,6 @@ from evalkit.models.hf.steps import KEY_BLOCK, as_steps, may_read_as_steps
 if TYPE_CHECKING:
     import transformers
 
-_NUM_TRIED = 7
-"""Tokens of the trial."""
-
 
 class HfLanes:
     """A `LaneReader`: the keys and values of every row, or its states."""
@@ -57,7 +54,8 @@ class HfLanes:
             return False
         if not may_read_as_steps(self._network):
             return False
-        ids = torch.arange(_NUM_TRIED)[None] % self.model.vocab_size
+        # Of ordinary text: at ids that no text has, some models make ten times as much of a rounding.
+        ids = torch.tensor([self.model.probe_ids])
         self.start(ids[:, :1])
         try:
             steps = self._read_by_steps(ids[:, 1:])

@@ -149,7 +149,7 @@ class HfModel:
                 f"the model's head {self.vocab_size} rows"
             )
         check_in_vocabulary([prefix, *policy_prefixes.values()], self.vocab_size, identity.name)
-        ids = _probe_ids(token_bytes)
+        ids = self.probe_ids = _probe_ids(token_bytes)
         with torch.inference_mode(), self.computing():
             self._head = understand_head(model, ids, identity.name)
             is_bounded = bound_attention(model, ids)
@@ -243,7 +243,7 @@ class HfModel:
     def _continues(self) -> bool:
         """Whether a long text may be read in pieces, tried at the first."""
         may_cut = not (self._tables.switches or self._reads_alone) and reads_far_back(self._model.config)
-        return may_cut and hf_reading.reads_in_pieces(self._model, _probe_ids(self._token_bytes))
+        return may_cut and hf_reading.reads_in_pieces(self._model, self.probe_ids)
 
     def _check_company(self, ids: list[int]) -> None:
         """Read rows one by one where a row's costs depend on its neighbors.
@@ -281,7 +281,7 @@ class HfModel:
         if self._tables.within(self.context_limit) or chooses_tokens(self._model.config):
             return False
         with torch.inference_mode(), self.computing():
-            return hf_reading.carries_state(self._model, _probe_ids(self._token_bytes))
+            return hf_reading.carries_state(self._model, self.probe_ids)
 
     @torch.inference_mode()
     def read_on(self, ids: Sequence[int], reading: HfReading | None = None) -> HfReading:

@@ -145,6 +145,17 @@ def test_what_reads_other_bits_ahead_is_read_one_by_one() -> None:
     assert reader.num_pieces > 3
 
 
+def test_reading_ahead_is_tried_on_ordinary_text(tiny_llama: Any) -> None:
+    """Not on ids that no text has, at which some models make much of roundings."""
+    embeddings = tiny_llama.network.get_input_embeddings().weight.data
+    unknown = embeddings[0].clone()
+    embeddings[0] = torch.nan
+    try:
+        assert lane_reader(tiny_llama).may_read_ahead
+    finally:
+        embeddings[0] = unknown
+
+
 def test_any_flipped_bit_and_any_cut_is_refused(tiny_rwkv7: Any) -> None:
     content = compress_bytes(b"All of it or nothing.", tiny_rwkv7).content
     source = random.Random(3)
