@@ -1,6 +1,6 @@
 """What is built into a distribution besides its files: the native loop of a wheel, and README's addresses.
 
-With ``EVALKIT_PREBUILT=1`` a wheel has the library of `wkv7_cpu.c` for every kind of processor of this
+With ``EVALKIT_PREBUILT=1`` a wheel has the library of the native loops for every kind of processor of this
 machine's family, and is one for this platform; else it is for every platform and compiles at first use. The
 address of the repository is what GitHub Actions says it is; built elsewhere, README keeps its relative links.
 """

@@ -50,7 +50,7 @@ def torch_environment(device: str) -> dict[str, object]:
     import torch
 
     from evalkit.models.devices import resolve_device
-    from evalkit_kernels import wkv7_cpu
+    from evalkit_kernels import native_calls
     from evalkit_kernels.linear import onednn_is_faster
 
     resolved = resolve_device(device)
@@ -62,7 +62,7 @@ def torch_environment(device: str) -> dict[str, object]:
         "num_threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpu_float32_gemm": "oneDNN" if onednn_is_faster() else "MKL",
-        "wkv7_cpu": wkv7_cpu.status(),
+        "wkv7_cpu": native_calls.status(),
     }
 
 

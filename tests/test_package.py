@@ -75,6 +75,7 @@ def test_the_source_distribution_has_the_packages_and_no_results() -> None:
     builder = SdistBuilder(str(ROOT))
     names = {file.distribution_path for file in builder.recurse_included_files()}
     assert {"hatch_build.py", "README.md", "LICENSE", "evalkit/version.py"} <= names
+    assert {f"kernels/evalkit_kernels/{name}" for name in ("attention_cpu.c", "native_loops.h")} <= names
     assert {"kernels/evalkit_kernels/wkv7_cpu.c", "crawlers/evalkit_crawlers/cli.py"} <= names
     assert "evalkit/embedded/rwkv7-nano/model.safetensors" in names
     assert not [name for name in names if name.startswith(("results/", "tests/", ".", "site/"))]

@@ -110,9 +110,9 @@ def _replace(watch: Stopwatch) -> None:
         if module_name in sys.modules:
             owner = getattr(sys.modules[module_name], class_name)
             owner.nats = _watched_nats(watch, owner.nats)
-    from evalkit_kernels import wkv7_cpu
+    from evalkit_kernels import native_calls
 
-    wkv7_cpu._run = _watched_native(watch, wkv7_cpu._run)
+    native_calls.run = _watched_native(watch, native_calls.run)
     with watch.during(LOOKING):
         _watched_nats(watch, _first_operator)()
 

@@ -1,4 +1,4 @@
-"""The library of `wkv7_cpu.c`: the one that a wheel brings for this processor, or one compiled here and kept.
+"""The library of the native loops: what a wheel brings for this processor, or what is compiled here and kept.
 
 Imports nothing that has to be installed: what builds wheels (`hatch_build.py`) loads this file by itself.
 """
@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-SOURCE = Path(__file__).with_name("wkv7_cpu.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("wkv7_cpu.c", "attention_cpu.c"))
+_HEADER = Path(__file__).with_name("native_loops.h")
 # Apple's compiler has the processor that it runs on under another option.
 _PROCESSOR = "-mcpu=native" if platform.machine() == "arm64" else "-march=native"
 FLAGS = ("-O3", _PROCESSOR, "-shared", "-fPIC")
@@ -66,7 +67,7 @@ def native_library(capability: str) -> NativeLibrary:
 
 def prebuilt_path(machine: str, capability: str) -> Path:
     """Where a wheel has the library for a machine (`platform.machine()`) and a name in `ARCHITECTURES`."""
-    return SOURCE.with_name("prebuilt") / f"wkv7_cpu-{machine}-{capability}.so"
+    return _HEADER.with_name("prebuilt") / f"native_loops-{machine}-{capability}.so"
 
 
 def find_compiler() -> tuple[str, ...] | None:
@@ -78,13 +79,13 @@ def find_compiler() -> tuple[str, ...] | None:
 
 
 def compile_library(compiler: Sequence[str], flags: Sequence[str], product: Path) -> None:
-    """Compile the source.
+    """Compile the sources.
 
     Raises:
         subprocess.CalledProcessError, subprocess.TimeoutExpired: the compiler failed.
         OSError: it cannot be started.
     """
-    _output([*compiler, *flags, "-o", str(product), str(SOURCE)])
+    _output([*compiler, *flags, "-o", str(product), *map(str, SOURCES)])
 
 
 def _load(compiler: Sequence[str]) -> ctypes.CDLL:
@@ -100,7 +101,7 @@ def _load(compiler: Sequence[str]) -> ctypes.CDLL:
     folder = (Path(root) if root else user_cache_path("evalkit", appauthor=False)) / "native"
     if not root and not folder.is_absolute():
         folder = Path(os.devnull, "native")  # a user without a home: no folder can be made there
-    path = folder / f"wkv7_cpu-{_build_key(compiler)}.so"
+    path = folder / f"native_loops-{_build_key(compiler)}.so"
     if path.is_file():
         return ctypes.CDLL(str(path))
     with contextlib.ExitStack() as stack:
@@ -125,7 +126,8 @@ def _build_key(compiler: Sequence[str]) -> str:
     if cpuinfo.is_file():
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
         cpu |= {line for line in lines if line.startswith(("model", "cpu family", "flags", "Features"))}
-    parts = (SOURCE.read_text(encoding="utf-8"), *compiler, *FLAGS, version, *sorted(cpu))
+    sources = [path.read_text(encoding="utf-8") for path in (_HEADER, *SOURCES)]
+    parts = (*sources, *compiler, *FLAGS, version, *sorted(cpu))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 

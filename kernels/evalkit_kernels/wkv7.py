@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evalkit_kernels import wkv7_cpu, wkv7_triton
+from evalkit_kernels import native_calls, wkv7_cpu, wkv7_triton
 from evalkit_kernels.linear import is_stacked
 from evalkit_kernels.wkv7_chunked import wkv7_chunked
 
@@ -166,7 +166,7 @@ def cannot_serve(backend: str, *tensors: Tensor) -> str | None:
         return (
             "it takes float32 or 16-bit CPU tensors, with a head size that is a "
             f"multiple of 16 up to {wkv7_cpu.MAX_HEAD_SIZE}, and needs a C compiler; this is {r.dtype} on "
-            f"{r.device}, head size {head_size}, {wkv7_cpu.status()}"
+            f"{r.device}, head size {head_size}, {native_calls.status()}"
         )
     return None
 

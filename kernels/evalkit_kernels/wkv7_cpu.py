@@ -3,42 +3,30 @@
 Shape legend: B = batch, T = time, H = heads, N = head size, C = H N channels.
 
 Nothing here is needed for a result: every function has a twin in torch that serves where no C compiler is
-at hand, where a gradient is wanted, and for other dtypes. `status` says which of the two it is.
+at hand, where a gradient is wanted, and for other dtypes. `native_calls.status` says which of the two it is.
 """
 
 import ctypes
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from evalkit_kernels import native_calls
 from evalkit_kernels.linear import is_stacked
-from evalkit_kernels.native_library import NativeLibrary, native_library
+from evalkit_kernels.native_calls import INT, POINTER, Operand, available, operands, pointers, rows
 
 MAX_HEAD_SIZE = 128
 _PIECE_TOKENS = 16
 """``PIECE_TOKENS``: tokens between the states that the gradient keeps."""
-_PARALLEL_SIZE = 1 << 15
-"""Below this many elements a second thread costs more than it saves."""
-
-
-_POINTER, _INT = ctypes.c_void_p, ctypes.c_int64
-
-
-class _Operand(ctypes.Structure):
-    """``struct operand``: a ``[B, T, H, N]`` tensor with its strides."""
-
-    _fields_ = (("data", _POINTER), ("batch", _INT), ("time", _INT), ("head", _INT))
-
 
 _SIZES = (
-    ("num_batch", _INT),
-    ("num_tokens", _INT),
-    ("num_heads", _INT),
-    ("head_size", _INT),
-    ("next_piece", _INT),
+    ("num_batch", INT),
+    ("num_tokens", INT),
+    ("num_heads", INT),
+    ("head_size", INT),
+    ("next_piece", INT),
 )
 
 
@@ -46,10 +34,10 @@ class _Wkv7(ctypes.Structure):
     """``struct wkv7``."""
 
     _fields_ = (
-        ("inputs", _Operand * 6),
-        ("state_before", _POINTER),
-        ("state_after", _POINTER),
-        ("y", _POINTER),
+        ("inputs", Operand * 6),
+        ("state_before", POINTER),
+        ("state_after", POINTER),
+        ("y", POINTER),
         *_SIZES,
     )
 
@@ -58,15 +46,15 @@ class _Wkv7Backward(ctypes.Structure):
     """``struct wkv7_backward``."""
 
     _fields_ = (
-        ("inputs", _Operand * 6),
-        ("d_y", _Operand),
-        ("state_before", _POINTER),
-        ("d_state_after", _POINTER),
-        ("d_inputs", _POINTER * 6),
-        ("d_state_before", _POINTER),
-        ("scratch", _POINTER),
+        ("inputs", Operand * 6),
+        ("d_y", Operand),
+        ("state_before", POINTER),
+        ("d_state_after", POINTER),
+        ("d_inputs", POINTER * 6),
+        ("d_state_before", POINTER),
+        ("scratch", POINTER),
         *_SIZES,
-        ("next_scratch", _INT),
+        ("next_scratch", INT),
     )
 
 
@@ -74,11 +62,11 @@ class _TimeMix(ctypes.Structure):
     """``struct time_mix``."""
 
     _fields_ = (
-        ("inputs", _Operand * 8),
-        ("parameters", _POINTER * 8),
-        ("state_before", _POINTER),
-        ("state_after", _POINTER),
-        ("out", _POINTER),
+        ("inputs", Operand * 8),
+        ("parameters", POINTER * 8),
+        ("state_before", POINTER),
+        ("state_after", POINTER),
+        ("out", POINTER),
         *_SIZES,
         ("log_decay_bound", ctypes.c_float),
         ("norm_eps", ctypes.c_float),
@@ -89,32 +77,22 @@ class _TokenShift(ctypes.Structure):
     """``struct token_shift``."""
 
     _fields_ = (
-        ("h", _POINTER),
-        ("shift", _POINTER),
-        ("mixes", ctypes.POINTER(_POINTER)),
-        ("outputs", ctypes.POINTER(_POINTER)),
-        ("num_mixes", _INT),
-        ("num_batch", _INT),
-        ("num_tokens", _INT),
-        ("num_channels", _INT),
-        ("next_piece", _INT),
+        ("h", POINTER),
+        ("shift", POINTER),
+        ("mixes", ctypes.POINTER(POINTER)),
+        ("outputs", ctypes.POINTER(POINTER)),
+        ("num_mixes", INT),
+        ("num_batch", INT),
+        ("num_tokens", INT),
+        ("num_channels", INT),
+        ("next_piece", INT),
     )
 
 
 class _SquaredRelu(ctypes.Structure):
     """``struct squared_relu``."""
 
-    _fields_ = (("data", _POINTER), ("size", _INT), ("next_piece", _INT))
-
-
-def status() -> str:
-    """What serves: ``native (cc -O3 ...)``, ``native (prebuilt for ...)``, or ``torch: `` and why."""
-    return _native().origin
-
-
-def available() -> bool:
-    """Whether the library is, or can be, compiled and loaded here."""
-    return _native().library is not None
+    _fields_ = (("data", POINTER), ("size", INT), ("next_piece", INT))
 
 
 def serves(*tensors: Tensor, head_size: int = 16, gradient: bool = False) -> bool:
@@ -160,14 +138,14 @@ class _Wkv7Cpu(torch.autograd.Function):
     def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(*tensors)
         *inputs, state = tensors
-        return _wkv7_forward([_rows(x) for x in inputs], state.contiguous())
+        return _wkv7_forward([rows(x) for x in inputs], state.contiguous())
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_y: Tensor, d_state_after: Tensor) -> tuple[Tensor, ...]:
         *inputs, state = ctx.saved_tensors
         return _wkv7_backward(
-            [_rows(x) for x in inputs], state.contiguous(), _rows(d_y), d_state_after.contiguous()
+            [rows(x) for x in inputs], state.contiguous(), rows(d_y), d_state_after.contiguous()
         )
 
 
@@ -175,8 +153,8 @@ def _wkv7_forward(inputs: Sequence[Tensor], state: Tensor) -> tuple[Tensor, Tens
     r = inputs[0]
     y = torch.empty(r.shape)
     state_after = torch.empty(state.shape)
-    arguments = _Wkv7(_operands(inputs, 6), state.data_ptr(), state_after.data_ptr(), y.data_ptr(), *r.shape)
-    _run("evalkit_wkv7", r.numel(), arguments)
+    arguments = _Wkv7(operands(inputs, 6), state.data_ptr(), state_after.data_ptr(), y.data_ptr(), *r.shape)
+    native_calls.run("evalkit_wkv7", r.numel(), arguments)
     return y, state_after
 
 
@@ -191,16 +169,16 @@ def _wkv7_backward(
     num_states = -(-num_tokens // _PIECE_TOKENS) + _PIECE_TOKENS + 2
     scratch = torch.empty(torch.get_num_threads(), num_states * head_size**2 + (num_tokens + 1) * head_size)
     arguments = _Wkv7Backward(
-        _operands(inputs, 6),
-        _operands([d_y], 1)[0],
+        operands(inputs, 6),
+        operands([d_y], 1)[0],
         state.data_ptr(),
         d_state_after.data_ptr(),
-        _pointers(d_inputs, 6),
+        pointers(d_inputs, 6),
         d_state.data_ptr(),
         scratch.data_ptr(),
         *r.shape,
     )
-    _run("evalkit_wkv7_backward", r.numel(), arguments)
+    native_calls.run("evalkit_wkv7_backward", r.numel(), arguments)
     return (*d_inputs, d_state)
 
 
@@ -240,14 +218,14 @@ def time_mix_cpu(
     num_batch, num_tokens, _ = r.shape
     num_heads, head_size = state.shape[1:3]
     inputs = [r, decay_logit, k, v, rate_logit, gate, *(residual or ())]
-    inputs = [_rows(x.view(num_batch, num_tokens, num_heads, head_size)) for x in inputs]
+    inputs = [rows(x.view(num_batch, num_tokens, num_heads, head_size)) for x in inputs]
     parameters = [x.contiguous() for x in parameters]
     state = state.contiguous()
     out = torch.empty(r.shape)
     state_after = torch.empty(state.shape)
     arguments = _TimeMix(
-        _operands(inputs, 8),
-        _pointers(parameters, 8),
+        operands(inputs, 8),
+        pointers(parameters, 8),
         state.data_ptr(),
         state_after.data_ptr(),
         out.data_ptr(),
@@ -258,7 +236,7 @@ def time_mix_cpu(
         log_decay_bound=log_decay_bound,
         norm_eps=norm_eps,
     )
-    _run("evalkit_time_mix", r.numel(), arguments)
+    native_calls.run("evalkit_time_mix", r.numel(), arguments)
     return out, state_after
 
 
@@ -282,12 +260,12 @@ def token_shift(h: Tensor, shift: Tensor, mixes: Sequence[Tensor]) -> list[Tenso
     arguments = _TokenShift(
         h.data_ptr(),
         shift.data_ptr(),
-        _pointers(mixes, len(mixes)),
-        _pointers(outputs, len(mixes)),
+        pointers(mixes, len(mixes)),
+        pointers(outputs, len(mixes)),
         len(mixes),
         *h.shape,
     )
-    _run("evalkit_token_shift", h.numel(), arguments)
+    native_calls.run("evalkit_token_shift", h.numel(), arguments)
     return outputs
 
 
@@ -295,68 +273,9 @@ def squared_relu(x: Tensor) -> Tensor:
     """``relu(x) ** 2``; overwrites ``x`` where the native loop serves, so give it what nobody else reads."""
     if not (_serves_float32(x) and x.is_contiguous()):
         return torch.relu(x).square()
-    _run("evalkit_squared_relu", x.numel(), _SquaredRelu(x.data_ptr(), x.numel()))
+    native_calls.run("evalkit_squared_relu", x.numel(), _SquaredRelu(x.data_ptr(), x.numel()))
     return x
 
 
 def _serves_float32(*tensors: Tensor) -> bool:
     return all(x.dtype == torch.float32 for x in tensors) and serves(*tensors)
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def _operands(tensors: Sequence[Tensor], count: int) -> ctypes.Array[_Operand]:
-    """``struct operand[count]``; those that are missing at the end have no data."""
-    return (_Operand * count)(*(_Operand(x.data_ptr(), *x.stride()[:3]) for x in tensors))
-
-
-def _pointers(tensors: Sequence[Tensor], count: int) -> ctypes.Array[ctypes.c_void_p]:
-    return (_POINTER * count)(*(x.data_ptr() for x in tensors))
-
-
-def _run(function: str, size: int, arguments: ctypes.Structure) -> None:
-    """Run a native function in as many threads as torch uses; they deal out its pieces among themselves.
-
-    The threads are torch's own: those of another pool would compete with these, which keep their cores
-    busy for milliseconds after every operator. ctypes releases the interpreter's lock meanwhile.
-    """
-    library = _native().library
-    if library is None:
-        raise RuntimeError(status())
-    parallel = _openmp_parallel()
-    num_threads = torch.get_num_threads()
-    if parallel is None or num_threads == 1 or size < _PARALLEL_SIZE:
-        library[function](ctypes.byref(arguments))
-    else:
-        parallel(library[function], ctypes.byref(arguments), num_threads, 0)
-
-
-@functools.cache
-def _openmp_parallel() -> Any:
-    """``GOMP_parallel(function, data, num_threads, flags)`` of the OpenMP runtime that torch has loaded."""
-    try:
-        parallel = ctypes.CDLL(torch._C.__file__).GOMP_parallel
-    except (AttributeError, OSError):  # another runtime, without GNU's entry points: one thread
-        return None
-    parallel.argtypes = (_POINTER, _POINTER, ctypes.c_uint, ctypes.c_uint)
-    parallel.restype = None
-    return parallel
-
-
-@functools.cache
-def _native() -> NativeLibrary:
-    native = native_library(torch.backends.cpu.get_cpu_capability())
-    if native.library is None:
-        return NativeLibrary(None, f"torch: {native.origin}")
-    for function in (
-        native.library.evalkit_wkv7,
-        native.library.evalkit_wkv7_backward,
-        native.library.evalkit_time_mix,
-        native.library.evalkit_token_shift,
-        native.library.evalkit_squared_relu,
-    ):
-        function.restype = None
-    threads = ", one thread" if _openmp_parallel() is None else ""
-    return NativeLibrary(native.library, f"native ({native.origin}{threads})")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evalkit_kernels import wkv7, wkv7_cpu
+from evalkit_kernels import native_calls, wkv7
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -153,8 +153,8 @@ def test_the_backward_pass_does_not_pass_through_the_loop() -> None:
 @pytest.mark.parametrize("backend", ["torch", "cpu"])
 def test_several_networks_at_a_time_get_what_each_gets_alone(backend: str) -> None:
     """Within `torch.func.vmap`, gradients too; one input and the state are the same for all."""
-    if backend == "cpu" and not wkv7_cpu.available():
-        pytest.skip(wkv7_cpu.status())
+    if backend == "cpu" and not native_calls.available():
+        pytest.skip(native_calls.status())
     networks = [random_inputs(head_size=16, num_tokens=20, seed=seed) for seed in range(3)]
     inputs = [torch.stack(parts).float() for parts in zip(*networks, strict=True)]
     inputs[0] = inputs[0][0].movedim(0, 1)  # of all networks, and later not the first dimension
@@ -181,8 +181,8 @@ def test_packed_sequences_are_sequences_of_their_own(backend: str) -> None:
     inputs = random_inputs(num_batch=1, num_tokens=sum(lengths))
     state = torch.randn(len(lengths), 3, 32, 32, dtype=torch.float64)
     dtype = torch.float32 if backend == "cpu" else torch.float64
-    if backend == "cpu" and not wkv7_cpu.available():
-        pytest.skip(f"the native loop is not available: {wkv7_cpu.status()}")
+    if backend == "cpu" and not native_calls.available():
+        pytest.skip(f"the native loop is not available: {native_calls.status()}")
     cu_seqlens = torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()])
     y, after = wkv7(*(x.to(dtype) for x in inputs), state.to(dtype), cu_seqlens=cu_seqlens, backend=backend)
     assert y.shape == inputs[0].shape

@@ -282,12 +282,12 @@ def run_python(code: str, **environment: str) -> str:
 STATUS = """
 import torch
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape
-from evalkit_kernels import wkv7, wkv7_cpu
+from evalkit_kernels import native_calls, wkv7
 x = torch.full((1, 40, 2, 16), 0.1)
 y, state = wkv7(x, -x, x, x, -x, x)
 exact, _ = wkv7(*(part.double() for part in (x, -x, x, x, -x, x)), backend="reference")
 assert ((y - exact).norm() / exact.norm()).item() < 1e-6
-print(wkv7_cpu.status())
+print(native_calls.status())
 """
 
 

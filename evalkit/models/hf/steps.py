@@ -2,9 +2,10 @@
 
 A text that is read at once gives every query the same numbers as one that is read token by token, but not the
 same bits: torch sums the scores of a matrix of queries in another order than those of one or two, and
-over another number of keys. So every query goes with three others at least, a decoder's only one with
-copies of itself, and over keys in whole blocks, with a mask over those that it does not see. The sums then go
-one way, which is tried on every shape that is relied upon.
+over another number of keys. `evalkit_kernels.attention_cpu` sums them in one. Where it does not serve (no C
+compiler, another dtype, attention of a model's own), every query goes with three others at least, a
+decoder's only one with copies of itself, and over keys in whole blocks, with a mask over those that it
+does not see. The sums then go one way, which is tried on every shape that is relied upon.
 
 Shape legend: R = rows, H = heads, T = tokens of a piece, K = keys, N = channels of a head.
 """
@@ -18,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from evalkit_kernels import attention_cpu
+
 if TYPE_CHECKING:
     import transformers
 
-KEY_BLOCK = 64
+KEY_BLOCK = attention_cpu.KEY_BLOCK
 """Keys are read in so many at a time; a cache of such steps has room for whole blocks."""
 _FEWEST_QUERIES = 4
 _STEPS = "evalkit_steps_"
@@ -83,9 +86,13 @@ def _attend_with(
         value: Tensor,
         _: object,
         *args: object,
-        **settings: object,
+        **settings: Any,
     ) -> tuple[Tensor, object]:
         attend_once: Callable[..., tuple[Tensor, object]] = _sdpa
+        if kind == "sdpa" and attention_cpu.serves(query, key, value):
+            _check_settings(settings)
+            scale = settings.get("scaling") or query.shape[3] ** -0.5
+            return attention_cpu.causal_attention(query, key, value, num_before, scale), None
         if kind == "eager":
             attend_once = sys.modules[type(module).__module__].eager_attention_forward
 
@@ -143,11 +150,16 @@ def _sdpa(
     **settings: Any,
 ) -> tuple[Tensor, None]:
     """Attention of torch, ``[R, T, H, N]``; heads that share keys are queries of one; none is copied."""
-    if any(settings.get(name) is not None for name in ("position_bias", "softcap")):
-        raise NotImplementedError("attention that adds to its scores")
+    _check_settings(settings)
     num_rows, num_heads, num_queries = query.shape[:3]
     num_key_heads = key.shape[1]
     rows = query.reshape(num_rows, num_key_heads, num_heads // num_key_heads * num_queries, -1)
     masks = mask.repeat(1, 1, num_heads // num_key_heads, 1)
     attended = torch.nn.functional.scaled_dot_product_attention(rows, key, value, masks, scale=scaling)
     return attended.reshape(num_rows, num_heads, num_queries, -1).transpose(1, 2), None
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Refuse what torch's attention does not do."""
+    if any(settings.get(name) is not None for name in ("position_bias", "softcap")):
+        raise NotImplementedError("attention that adds to its scores")

@@ -10,7 +10,7 @@ import torch
 
 from evalkit.bench.choices import NUM_TOKENS, choices_path, measure_choices
 from evalkit.bench.kernels import inputs_like_rwkv7
-from evalkit_kernels import wkv7_cpu
+from evalkit_kernels import native_calls
 from evalkit_kernels.wkv7 import BACKENDS, choose_backend
 
 
@@ -62,7 +62,7 @@ def test_the_table_is_followed() -> None:
         for row in rows:
             inputs = inputs_like_rwkv7((1, row["from_tokens"], 2, 64), torch.device("cpu"), torch.float32)
             inputs = [x.requires_grad_(gradient) for x in inputs]
-            able = [name for name in row["order"] if name != "cpu" or wkv7_cpu.available()]
+            able = [name for name in row["order"] if name != "cpu" or native_calls.available()]
             assert choose_backend(*inputs) == able[0]
 
 
@@ -72,5 +72,5 @@ def test_measuring_gives_rows_for_every_size(monkeypatch: pytest.MonkeyPatch) ->
     assert {choice.gradient for choice in choices} == {False, True}
     assert all(choice.from_tokens in (1, 64) for choice in choices)
     for choice in choices:
-        expected = {"reference", "torch"} | ({"cpu"} if wkv7_cpu.available() else set())
+        expected = {"reference", "torch"} | ({"cpu"} if native_calls.available() else set())
         assert set(choice.order) == expected
