@@ -61,7 +61,7 @@ class NativeLoopHook(BuildHookInterface[Any]):
         for capability, architecture in native.ARCHITECTURES[machine].items():
             name = native.prebuilt_path(machine, capability).name
             product = Path(self._folder.name, name)
-            native.compile_library(compiler, ("-O3", f"-march={architecture}", "-shared", "-fPIC"), product)
+            native.compile_library(compiler, ("-O3", f"-march={architecture}", *native.COMMON_FLAGS), product)
             build_data["force_include"][str(product)] = f"evalkit_kernels/prebuilt/{name}"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{re.sub(r'[-.]', '_', sysconfig.get_platform())}"
