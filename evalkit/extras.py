@@ -9,6 +9,7 @@ DISTRIBUTION = "evalkit-bpb"
 """What pip calls evalkit: in the package index `evalkit` is another program, since 2021."""
 
 EXTRAS = {
+    "accelerate": ("accelerate",),
     "crawl": ("charset_normalizer", "feedparser", "hishel", "htmldate", "lxml", "protego", "trafilatura"),
     "datasets": ("datasets",),
     "gguf": ("gguf",),

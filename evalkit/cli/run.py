@@ -15,7 +15,6 @@ from evalkit.cli.parsing import (
     AuditOption,
     CommaLists,
     CorporaOption,
-    DeviceOption,
     DryRunOption,
     DtypeOption,
     IgnoreTensorsOption,
@@ -74,8 +73,24 @@ _TryPrefixes = Annotated[
     bool, typer.Option("--try-prefixes", help="Print what each prefix costs on a sample, and score nothing.")
 ]
 _Workers = Annotated[
-    int | None,
-    typer.Option("--workers", help="At most N processes compute a model on a CPU; a core each if not said."),
+    str,
+    typer.Option(
+        "--workers",
+        metavar="auto | N",
+        help="At most N processes compute a model on a CPU; auto: one a core, or threads, as a trial shows.",
+    ),
+]
+_Devices = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto | cpu | cuda | cuda:N | cuda:N,M | mps",
+        help="Where models are computed; of several each has a process.",
+    ),
+]
+_DeviceMap = Annotated[
+    str | None,
+    typer.Option("--device-map", help="auto: hf models larger than one GPU are spread over all of them."),
 ]
 _Processes = Annotated[
     int | None,
@@ -122,15 +137,16 @@ def run_command(
     policy: PolicyOption = DEFAULT_POLICY,
     limit: LimitOption = None,
     output: OutputUrlOption = str(DEFAULT_OUTPUT),
-    device: DeviceOption = "auto",
+    device: _Devices = "auto",
     dtype: DtypeOption = "auto",
+    device_map: _DeviceMap = None,
     token_bits: TokenBitsOption = False,
     max_context: MaxContextOption = None,
     prefix: PrefixOption = None,
     trust_remote_code: TrustOption = False,
     accept_versions: AcceptVersionsOption = False,
     ignore_tensors: IgnoreTensorsOption = None,
-    workers: _Workers = None,
+    workers: _Workers = "auto",
     processes: _Processes = None,
     engine: _Engine = "local",
     address: _Address = None,
@@ -161,7 +177,7 @@ def run_command(
     scoring = (corpora, policy, limit, token_bits, prove, gain)
     _check_requests(tasks, scoring, about_tasks, try_prefixes, dry_run)
     options = run_options(
-        Loading(device, dtype, max_context, joined(prefix), trust_remote_code, joined(ignore_tensors)),
+        Loading(device, dtype, device_map, max_context, prefix, trust_remote_code, ignore_tensors),
         Course(output, engine, address, processes_of(context, processes, engine), workers, shard),
         Manner(accept_versions, audit, unaudited, dry_run, is_debug(context)),
         _reporter(quiet, verbose, is_plan=dry_run and not as_json),

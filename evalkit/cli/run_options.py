@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from evalkit.cli.parsing import comma_list, may_fork
+from evalkit.cli.parsing import CommaLists, comma_list, joined, may_fork
 from evalkit.errors import UsageError
+from evalkit.files import whole_number
 
 if TYPE_CHECKING:
     from evalkit.runner.options import RunOptions
@@ -18,10 +19,11 @@ class Loading(NamedTuple):
 
     device: str
     dtype: str
+    device_map: str | None
     max_context: int | None
-    prefix: str | None
+    prefix: CommaLists
     trust_remote_code: bool
-    ignore_tensors: str | None
+    ignore_tensors: CommaLists
 
 
 class Course(NamedTuple):
@@ -31,7 +33,7 @@ class Course(NamedTuple):
     engine: str
     address: str | None
     processes: int | None
-    workers: int | None
+    workers: str
     shard: str | None
 
 
@@ -49,7 +51,7 @@ def run_options(loading: Loading, course: Course, manner: Manner, reporter: "Rep
     """The options of a run.
 
     Raises:
-        UsageError: the shard is none.
+        UsageError: the shard is none, or the number of workers.
     """
     from evalkit.runner.options import RunOptions
     from evalkit.runner.shards import parse_shard
@@ -58,14 +60,15 @@ def run_options(loading: Loading, course: Course, manner: Manner, reporter: "Rep
         output=course.output,
         device=loading.device,
         dtype=loading.dtype,
+        device_map=loading.device_map,
         max_context=loading.max_context,
-        prefix=loading.prefix,
+        prefix=joined(loading.prefix),
         trust_remote_code=loading.trust_remote_code,
-        ignore_tensors=tuple(comma_list(loading.ignore_tensors)),
+        ignore_tensors=tuple(comma_list(joined(loading.ignore_tensors))),
         engine=course.engine,
         address=course.address,
         processes=course.processes,
-        workers=course.workers,
+        workers=_workers(course.workers),
         shard=None if course.shard is None else parse_shard(course.shard),
         accept_versions=manner.accept_versions,
         audit=manner.audit,
@@ -74,6 +77,15 @@ def run_options(loading: Loading, course: Course, manner: Manner, reporter: "Rep
         debug=manner.debug,
         reporter=reporter,
     )
+
+
+def _workers(text: str) -> int | None:
+    if text == "auto":
+        return None
+    number = whole_number(text)
+    if number is None:
+        raise UsageError(f"--workers {text} is neither auto nor a number")
+    return number
 
 
 def processes_of(context: typer.Context, processes: int | None, engine: str) -> int | None:

@@ -10,6 +10,7 @@ import importlib
 from evalkit.errors import ModelError
 from evalkit.files import parse_json
 from evalkit.models.catalog import CatalogEntry
+from evalkit.models.device_maps import check_spreads
 from evalkit.models.hub import download, hub_files
 from evalkit.models.protocol import LoadOptions, Model, ModelIdentity
 
@@ -21,6 +22,7 @@ def identify(entry: CatalogEntry, options: LoadOptions) -> ModelIdentity:
         ModelError: there is no such repository, or its loader refuses it.
     """
     resolved = _resolve(entry)
+    check_spreads(options, resolved.loader, entry.name)
     identity: ModelIdentity = importlib.import_module(_MODULES[resolved.loader]).identify(resolved, options)
     return identity
 

@@ -30,6 +30,8 @@ def resolve_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if "," in device:
+        raise UsageError(f"device {device!r} names several, and one is needed here; use {_DEVICES}")
     try:
         resolved = torch.device(device)
     except RuntimeError:

@@ -37,6 +37,7 @@ from evalkit.models.catalog import (
     resolve_spec,
 )
 from evalkit.models.checkpoints import checkpoint_facts
+from evalkit.models.device_maps import check_spreads
 from evalkit.models.hub import safetensors_tensors
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.model_files import ModelFile
@@ -141,7 +142,8 @@ def locate_models(
         config_path: the user's catalog, see `evalkit.models.catalog.load_catalog`.
 
     Raises:
-        UsageError: an unknown name, an object that is no model, or the same model twice.
+        UsageError: an unknown name, an object that is no model, the same model twice, or a device map for one
+            that is on one device.
         ModelError: there is nothing at a path, or none of the models can be identified.
     """
     specs = [model for spec in specs for model in (expand_spec(spec) if isinstance(spec, str) else [spec])]
@@ -152,6 +154,7 @@ def locate_models(
     for entry, name in zip(entries, names_of_paths, strict=True):
         if isinstance(entry, CatalogEntry):
             entry = dataclasses.replace(entry, name=name or entry.name)
+            check_spreads(options, entry.loader, entry.name)
             located_models.append(_locate(entry, options))
         elif isinstance(entry, LocatedModel):
             located_models.append(entry)

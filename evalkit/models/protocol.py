@@ -146,3 +146,5 @@ class LoadOptions(NamedTuple):
     """Patterns of names of tensors that a checkpoint's files may hold beyond what the model has."""
     prefix: str | None = None
     """What to read before a document, see `evalkit.models.prefixes.parse_rule`; None: the model's own."""
+    device_map: str | None = None
+    """``auto``: layers of ``hf`` models are spread over all GPUs; None: a model is on one device."""

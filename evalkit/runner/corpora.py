@@ -5,51 +5,40 @@ import dataclasses
 import functools
 import gc
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from evalkit.analysis.cutoff import DatedDocuments
 from evalkit.analysis.document_dates import documents_of_corpus
-from evalkit.audit.records import kept_fault
-from evalkit.cells.corpus_cell import CellSpec, find_cell, write_cell
-from evalkit.cells.environment_schema import Environment
+from evalkit.cells.corpus_cell import CellSpec
 from evalkit.cells.known import is_known_cell
-from evalkit.cells.partial import PartialCell
-from evalkit.cells.proofs import add_proof, has_proof, proof_of
-from evalkit.cells.provenance import cell_environment
 from evalkit.cells.schema import CorpusCell
-from evalkit.coding.proof import check_decodable, check_no_contexts, check_shows_distributions
-from evalkit.corpora.document import Document, check_limit
-from evalkit.corpora.incomplete import incomplete_text, mark_corpus_scored
+from evalkit.coding.proof import check_decodable, check_no_contexts
+from evalkit.corpora.document import check_limit
+from evalkit.corpora.incomplete import incomplete_text
 from evalkit.corpora.lazy_documents import may_have_conditions
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
 from evalkit.errors import UsageError
 from evalkit.lazy import LazyMapping
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
-from evalkit.models.loading import LocatedModel, locate_models, with_loaded_details
-from evalkit.models.prefixes import CHEAPEST, Prefix, prefix_under
-from evalkit.models.protocol import Codec, Model, TokenModel
+from evalkit.models.loading import LocatedModel, locate_models
+from evalkit.models.prefixes import CHEAPEST
+from evalkit.models.protocol import Codec, Model
 from evalkit.runner import parts
+from evalkit.runner.corpus_scoring import find_corpus_cell, score_corpus_cell, score_corpus_part
 from evalkit.runner.loop import score_missing
 from evalkit.runner.options import RunOptions, listed
-from evalkit.runner.plan import PartScored, PlannedCell, places_of_run, planned_cell, work_of
+from evalkit.runner.plan import PlannedCell, places_of_run, planned_cell, work_of
 from evalkit.runner.ranking import RunResult
-from evalkit.runner.reporter import Reporter, Silent
+from evalkit.runner.reporter import Reporter
 from evalkit.runner.unaudited import unaudited_models
-from evalkit.scoring.choices import choice_costs, with_choices
-from evalkit.scoring.documents import score_documents, score_part
-from evalkit.scoring.mode_finder import PrefixCost, cheapest, prefix_costs, read_prefix_texts
-from evalkit.scoring.parts import Part, places_of_part
+from evalkit.scoring.choices import with_choices
+from evalkit.scoring.mode_finder import read_prefix_texts
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits, check_reads_contexts
-from evalkit.scoring.tokens import TokenSpool
 
 DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
 DEFAULT_CORPORA = ("python-stdlib",)
-_LEAST_S = 1e-9
-"""What a clock that stands still makes of any time: speeds are divided by it."""
 
 
 def run(
@@ -232,8 +221,8 @@ def _planned(
         num_parts,
         f"{len(corpus.documents)} documents, {corpus.num_bytes:,} bytes, policy {spec.policy}",
         Path(f"{folder}/{key}.json"),
-        functools.partial(_find, spec, key, num_proven),
-        functools.partial(_score, spec, num_proven),
+        functools.partial(find_corpus_cell, spec, key, num_proven),
+        functools.partial(score_corpus_cell, spec, num_proven),
         options,
         work_of(located, corpus.num_bytes),
         functools.partial(is_known_cell, spec, folder, key) if num_proven == 0 else None,
@@ -244,132 +233,5 @@ def _planned(
     return dataclasses.replace(
         planned,
         num_most_parts=num_most_parts,
-        score_part=functools.partial(_score_part, spec, num_proven),
+        score_part=functools.partial(score_corpus_part, spec, num_proven),
     )
-
-
-def _find(spec: CellSpec, key: str, num_proven: int, options: RunOptions) -> CorpusCell | None:
-    cell = find_cell(
-        spec,
-        options.folder,
-        warn=options.reporter.message,
-        dry_run=options.dry_run,
-        accept_versions=options.accept_versions,
-        key=key,
-    )
-    return cell if cell is not None and has_proof(cell, num_proven) else None
-
-
-def _score(spec: CellSpec, num_proven: int, model: Model, options: RunOptions) -> CorpusCell:
-    if num_proven:
-        check_shows_distributions(model)
-        if (finished := _find(spec, spec.key(), 0, options)) is not None:  # it lacks nothing but this
-            return add_proof(finished, proof_of(model, spec, num_proven, finished.policy.prefix_ids))
-    begun = _begin(spec, model, options)
-    started_s = time.perf_counter()
-    try:
-        scores = score_documents(
-            model,
-            begun.documents,
-            spec.policy,
-            spool=begun.spool,
-            progress=options.reporter.advance,
-            prefix=begun.prefix,
-            log=begun.log,
-            num_workers=options.workers,
-        )
-    except BaseException:
-        begun.log.write()
-        raise
-    seconds = max(begun.log.seconds + time.perf_counter() - started_s, _LEAST_S)
-    failed_audit = kept_fault(options.folder, spec.identity)
-    identity = with_loaded_details(spec.identity, model)
-    spec = spec._replace(identity=identity, failed_audit=failed_audit)
-    mark_corpus_scored(spec.corpus)
-    prefix = begun.prefix
-    proof = proof_of(model, spec, num_proven, prefix.ids if prefix else None) if num_proven else None
-    return write_cell(
-        spec,
-        scores[: len(spec.corpus.documents)],
-        options.folder,
-        seconds=seconds,
-        prefix=prefix,
-        environment=begun.environment,
-        tried=begun.tried,
-        proof=proof,
-        choices=choice_costs(spec.corpus.documents, scores),
-    )
-
-
-def _score_part(spec: CellSpec, num_proven: int, part: Part, model: Model, options: RunOptions) -> PartScored:
-    """Score a part of a cell, and write the cell where all others are finished."""
-    begun = _begin(spec, model, options, part)
-    try:
-        score_part(
-            model,
-            begun.documents,
-            spec.policy,
-            part,
-            spool=begun.spool,
-            progress=options.reporter.advance,
-            prefix=begun.prefix,
-            log=begun.log,
-            num_workers=options.workers,
-        )
-    finally:
-        begun.log.write()
-    # Of those that end at one time, each has written before it looks: one sees all.
-    silent = dataclasses.replace(options, reporter=Silent())
-    path = spec.path(options.folder)
-    if options.is_elsewhere and options.remote is not None:
-        options.remote.fetch(path, again=True)
-    if not path.exists() and len(_begin(spec, model, silent).log.scores) == len(begun.documents):
-        _score(spec, num_proven, model, silent)
-    return PartScored()
-
-
-def _nobody(_path: Path) -> None:
-    """Is told, and does nothing."""
-
-
-class _Begun(NamedTuple):
-    """What the scoring of a cell goes by."""
-
-    environment: Environment
-    prefix: Prefix | None
-    tried: Sequence[PrefixCost]
-    spool: TokenSpool | None
-    documents: Sequence[Document]
-    """Of the corpus, and what else is scored for their choices."""
-    log: PartialCell
-
-
-def _begin(spec: CellSpec, model: Model, options: RunOptions, part: Part | None = None) -> _Begun:
-    environment = cell_environment(options.device if isinstance(model, TokenModel) else None)
-    prefix, tried = _prefix(model, spec) if isinstance(model, TokenModel) else (None, ())
-    spool = TokenSpool(options.folder) if spec.token_bits else None
-    documents = with_choices(spec.corpus.documents)
-    path, warn = spec.path(options.folder), options.reporter.message
-    exchange = options.remote if options.is_elsewhere else None
-    if exchange is not None:
-        exchange.documents.fetch(path, warn=warn)
-    log = PartialCell(
-        path,
-        documents,
-        environment=environment,
-        prefix=prefix,
-        spool=spool,
-        warn=warn,
-        interval_s=options.checkpoint_s,
-        places=None if part is None else places_of_part(documents, part),
-        written=_nobody if exchange is None else functools.partial(exchange.documents.store, warn=warn),
-    )
-    return _Begun(environment, prefix, tried, spool, documents, log)
-
-
-def _prefix(model: TokenModel, spec: CellSpec) -> tuple[Prefix, Sequence[PrefixCost]]:
-    """What is read before a document, and where that is the cheapest of several what each costs."""
-    if not spec.candidates:
-        return prefix_under(model, spec.policy), ()
-    costs = prefix_costs(model, spec.candidates, spec.prefix_texts or read_prefix_texts())
-    return cheapest(costs), costs

@@ -13,6 +13,8 @@ from evalkit.cells.object_store import check_is_local, is_url
 from evalkit.cells.partial import PARTIAL_INTERVAL_S
 from evalkit.errors import UsageError
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT
+from evalkit.models.device_lists import device_list
+from evalkit.models.device_maps import check_device_map
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import LoadOptions
 from evalkit.runner.journal import Journal
@@ -56,9 +58,12 @@ class RunOptions:
     output: str | os.PathLike[str] = DEFAULT_OUTPUT
     """Folder of the result cells: of this machine, or of an object store (``s3://…``)."""
     device: str = "auto"
-    """``auto`` (a GPU where torch sees one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
+    """``auto`` (a GPU where torch sees one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; or several by commas
+    (``cuda:0,1``), each with a process of its own, see `evalkit.models.device_lists.device_list`."""
     dtype: str = "auto"
     """``auto`` (float32 on CPU, bfloat16 on GPU), ``float32``, ``bfloat16`` or ``float16``."""
+    device_map: str | None = None
+    """``auto``: ``hf`` models larger than one GPU are spread over all; None: each is on one device."""
     max_context: int | None = None
     """A cap on the context of every model that is loaded by name, in token positions."""
     prefix: str | None = None
@@ -71,7 +76,8 @@ class RunOptions:
     ignore_tensors: tuple[str, ...] = ()
     """Patterns of names of tensors that a checkpoint may hold beyond what its model has."""
     workers: int | None = None
-    """At most so many processes compute a model's batches on a CPU; None: as many as there are cores for."""
+    """At most so many processes compute a model's batches on a CPU; None: one for each core, or this process
+    with all threads, whichever a short trial on the model shows to be faster."""
     audit: bool = False
     """Audit every model that has no kept audit, shortly, before its first cell; see `evalkit.audit`."""
     unaudited: bool = False
@@ -113,15 +119,21 @@ class RunOptions:
         return remote_folder(os.fspath(self.output)) if is_url(self.output) else None
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """Those that `device` names, all of one kind."""
+        return device_list(self.device)
+
+    @property
     def load_options(self) -> LoadOptions:
-        """The part that a model's loader needs."""
+        """The part that a model's loader needs; of several devices with the first."""
         return LoadOptions(
-            self.device,
+            self.devices[0],
             self.dtype,
             self.trust_remote_code,
             self.max_context,
             self.ignore_tensors,
             None if self.prefix is None else parse_rule(self.prefix, "--prefix"),
+            self.device_map,
         )
 
     def check(self) -> None:
@@ -134,6 +146,7 @@ class RunOptions:
         if self.processes is not None and self.processes < 0:
             raise UsageError(f"--processes {self.processes} is less than none; give 0 or more")
         self._check_engine()
+        check_device_map(self.load_options._replace(device=self.device))
         if self.prefix is not None:
             parse_rule(self.prefix, "--prefix")
         if self.max_context is not None and self.max_context < MIN_CONTEXT_LIMIT:
@@ -145,8 +158,19 @@ class RunOptions:
         if (self.device, self.dtype) != ("auto", "auto"):
             from evalkit.models.devices import resolve_device, resolve_dtype
 
-            resolve_device(self.device)
+            for device in self.devices:
+                resolve_device(device)
             resolve_dtype(self.load_options)
+            self._check_devices()
+
+    def _check_devices(self) -> None:
+        if len(self.devices) == 1:
+            return
+        if sys.platform != "linux":
+            raise UsageError(f"--device {self.device} takes forked processes, as on Linux; name one device")
+        if self.processes is not None or self.debug:
+            reason = "--debug works in this one" if self.debug else "leave --processes out (None, not 0)"
+            raise UsageError(f"--device {self.device} takes a process for each device; {reason}")
 
     def _check_engine(self) -> None:
         if self.engine not in ENGINES:
@@ -154,8 +178,11 @@ class RunOptions:
         if self.engine != "ray":
             if self.address is not None:
                 raise UsageError("--address is that of a Ray cluster; give --engine ray too")
-        elif self.device.startswith("cuda:"):
-            raise UsageError(f"--device {self.device} is a GPU of one machine; give cuda with --engine ray")
+        elif self.device_map is not None:
+            raise UsageError("--device-map is about the GPUs of one machine; leave --engine ray out")
+        elif self.device.startswith("cuda:") or "," in self.device:
+            kind = self.device.partition(":")[0].partition(",")[0]
+            raise UsageError(f"--device {self.device} is of one machine; give {kind} with --engine ray")
 
 
 @functools.lru_cache(maxsize=16)

@@ -84,6 +84,8 @@ def try_prefixes(
     if not corpora or num_documents < 1:
         raise UsageError("nothing to try prefixes on: name at least one corpus, and a --limit of 1 or more")
     options.check()
+    if len(options.devices) > 1:
+        raise UsageError(f"--try-prefixes computes on one device; --device {options.device} names several")
     for corpus in corpora:
         if isinstance(corpus, str):
             check_corpus_name(corpus)

@@ -5,6 +5,7 @@ The processes are forks of this one, with all that it has imported and read.
 
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import os
 import signal
@@ -14,13 +15,15 @@ import warnings
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from evalkit.environment import environment
 from evalkit.runner.claims import HEARTBEAT_S
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PlannedCell
 from evalkit.runner.pool import STOP_PATIENCE_S, Message, Stopped, serve
+
+CellT = TypeVar("CellT", covariant=True)
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 _PR_SET_PDEATHSIG = 1
@@ -38,14 +41,14 @@ class Forks:
     def __init__(self, options: RunOptions) -> None:
         """Take the options of a run."""
         _import_for_forks()
-        self._options, self._gpus = options, _gpus(options)
+        self._options, self._places = options, _places(options)
         self._connections: dict[int, Connection] = {}
 
     def num_slots(self) -> int:
         """See `evalkit.runner.pool.Engine`."""
         if self._options.processes is not None:
             return max(1, self._options.processes)
-        return max(1, len(self._gpus))
+        return len(self._places)
 
     def start(self, cells: Sequence[PlannedCell[Any]], slot: int) -> int:
         """See `evalkit.runner.pool.Engine`; the number is the process's id."""
@@ -64,9 +67,8 @@ class Forks:
                 ours.close()
                 for connection in self._connections.values():
                     connection.close()
-                if self._gpus:
-                    os.environ["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
-                code = _serve_parent(theirs, cells, self._options, parent)
+                place = self._places[slot % len(self._places)]
+                code = _serve_parent(theirs, *_moved(cells, self._options, place), parent)
             except BaseException as error:
                 theirs.send(Stopped(None, f"ended with {type(error).__name__}: {error}"))
             finally:
@@ -146,9 +148,32 @@ def _death(code: int) -> str:
     return f"ended (exit code {code})"
 
 
-def _gpus(options: RunOptions) -> list[str]:
-    """What ``CUDA_VISIBLE_DEVICES`` calls the GPUs that models are shared out to; none where one is named."""
-    if options.device not in ("auto", "cuda") or "torch" not in sys.modules:
+class _Place(NamedTuple):
+    """Where a process computes."""
+
+    device: str
+    gpu: str | None = None
+    """What ``CUDA_VISIBLE_DEVICES`` calls the only GPU that it sees; None: it sees what there is."""
+    num_sharing: int = 1
+    """Processes that share torch's threads."""
+
+
+def _places(options: RunOptions) -> list[_Place]:
+    """Where models and parts of corpora are shared out to, one at least."""
+    devices = options.devices
+    if len(devices) == 1:
+        has_one_each = devices[0] in ("auto", "cuda") and options.device_map is None
+        gpus = _gpus() if has_one_each else []
+        return [_Place(devices[0], gpu) for gpu in gpus] or [_Place(devices[0])]
+    if devices[0] == "cpu":
+        return [_Place("cpu", num_sharing=len(devices))] * len(devices)
+    gpus = _gpus()
+    return [_Place("cuda", gpus[int(device.partition(":")[2])]) for device in devices]
+
+
+def _gpus() -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` calls the GPUs that there are."""
+    if "torch" not in sys.modules:
         return []
     import torch
 
@@ -160,6 +185,24 @@ def _gpus(options: RunOptions) -> list[str]:
 
 
 # --- in the process of a model ----------------------------------------------------------------------------
+
+
+def _moved(
+    cells: Sequence[PlannedCell[CellT]], options: RunOptions, place: _Place
+) -> tuple[list[PlannedCell[CellT]], RunOptions]:
+    """A model's cells and the run's options, as they are for this process at its place."""
+    if place.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = place.gpu
+    if place.num_sharing > 1:
+        import torch
+
+        torch.set_num_threads(max(1, torch.get_num_threads() // place.num_sharing))
+    if place.device == options.device:
+        return list(cells), options
+    located = cells[0].located
+    located = located._replace(options=located.options._replace(device=place.device))
+    moved = [dataclasses.replace(cell, located=located) for cell in cells]
+    return moved, dataclasses.replace(options, device=place.device)
 
 
 def _serve_parent(

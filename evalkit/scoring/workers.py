@@ -24,7 +24,7 @@ from evalkit.corpora.document import Document
 from evalkit.errors import ScoringError
 from evalkit.models.protocol import TokenModel
 
-_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 """Of text, about."""
 
 
@@ -55,6 +55,9 @@ class CountingModel(Protocol):
 
 class WorkerEndedError(ScoringError):
     """A process that computed has ended, and its batch with it."""
+
+    was_killed = False
+    """By SIGKILL, as the system does where memory runs out."""
 
 
 class Job(NamedTuple):
@@ -110,12 +113,13 @@ def num_suited_workers(model: TokenModel, documents: Sequence[Document], num_all
 
     As many as torch has threads (a core each; ``OMP_NUM_THREADS`` says fewer), but no more than there are
     batches, and than there are windows as long as the longest: one process must not read alone while the
-    others have nothing left.
+    others have nothing left. Where that leaves half of the threads or more without a process, this process
+    uses them all.
 
     Args:
         model: a model; of one that does not run on the CPU there is one.
         documents: what is scored.
-        num_allowed: at most so many; None: any number.
+        num_allowed: at most so many, however many threads that leaves; None: any number.
     """
     is_forkable = isinstance(model, ForkableModel) and model.is_forkable
     if sys.platform != "linux" or not is_forkable or num_allowed == 1:
@@ -125,9 +129,12 @@ def num_suited_workers(model: TokenModel, documents: Sequence[Document], num_all
     lengths = [document.num_read_bytes for document in documents]
     num_bytes, longest = sum(lengths), max(lengths, default=0)
     if model.context_limit is not None:
-        longest = min(longest, model.context_limit * _BYTES_PER_TOKEN)
-    bytes_per_job = max(1, longest, model.tokens_per_batch * _BYTES_PER_TOKEN)
-    return max(1, min(num_allowed or torch.get_num_threads(), num_bytes // bytes_per_job))
+        longest = min(longest, model.context_limit * BYTES_PER_TOKEN)
+    bytes_per_job = max(1, longest, model.tokens_per_batch * BYTES_PER_TOKEN)
+    num_threads, num_jobs = torch.get_num_threads(), num_bytes // bytes_per_job
+    if num_allowed is None and 2 * num_jobs <= num_threads:
+        return 1
+    return max(1, min(num_allowed or num_threads, num_jobs))
 
 
 class Workers:
@@ -138,12 +145,10 @@ class Workers:
 
         Args:
             model: what they compute with.
-            num_workers: each has an equal share of torch's threads, one at least.
+            num_workers: each has one thread. Of more, GNU's OpenMP library would wait in vain: a fork has
+                not the threads that it remembers of the process before.
         """
-        import torch
-
         self._name = model.identity.name
-        num_threads = max(1, torch.get_num_threads() // num_workers)
         context = multiprocessing.get_context("fork")
         self._processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
         for _ in range(num_workers):
@@ -151,9 +156,7 @@ class Workers:
             # A fork has copies of all that is open here: as long as one lived that had another's pipe, that
             # one would wait for jobs also when nobody is left to send any.
             not_its_own = [*self._processes, ours]
-            process = context.Process(
-                target=_serve, args=(model, theirs, not_its_own, num_threads), daemon=True
-            )
+            process = context.Process(target=_serve, args=(model, theirs, not_its_own), daemon=True)
             with warnings.catch_warnings():
                 # Of threads that hold locks: those of torch wait for work, and the progress bar's write.
                 warnings.filterwarnings("ignore", "This process", DeprecationWarning)
@@ -219,15 +222,15 @@ class Workers:
             with contextlib.suppress(ValueError):
                 end = signal.Signals(-code).name
         memory = ", as the system does where memory runs out" if end == "SIGKILL" else ""
-        return WorkerEndedError(
+        error = WorkerEndedError(
             f"{self._name}: a process that computed with it has ended ({end}{memory}); run again with "
             "--workers 1"
         )
+        error.was_killed = end == "SIGKILL"
+        return error
 
 
-def _serve(
-    model: TokenModel, connection: Connection, not_its_own: Sequence[Connection], num_threads: int
-) -> None:
+def _serve(model: TokenModel, connection: Connection, not_its_own: Sequence[Connection]) -> None:
     """Answer jobs until nobody is left to send any."""
     import torch
 
@@ -236,7 +239,7 @@ def _serve(
         signal.signal(number, signal.SIG_IGN)
     for copy in not_its_own:
         copy.close()
-    torch.set_num_threads(num_threads)
+    torch.set_num_threads(1)
     gc.freeze()  # what is collected would be written to, and no longer be shared
     while True:
         try:

@@ -20,14 +20,15 @@ def tokens_per_batch(
 
     Args:
         model: a `transformers` causal LM.
-        device: where its weights are.
+        device: where its head is.
         has_bounded_attention: whether attention needs no memory that is quadratic in the text.
     """
     if device.type != "cuda":
         return _CPU_TOKENS_PER_BATCH
     config = model.config.get_text_config(decoder=True)
     fewest, most = _GPU_TOKENS_PER_BATCH
-    free_bytes, _ = torch.cuda.mem_get_info(device)
+    devices = {part.device for part in model.parameters()} | {device}
+    free_bytes = min(torch.cuda.mem_get_info(device)[0] for device in devices)
     width = int(getattr(config, "hidden_size", 0) or 4096)
     # A layer's activations at their widest: about four times the MLP's, which is three to five times the
     # width. Half of the memory stays free for attention and the head.

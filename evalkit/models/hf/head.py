@@ -60,11 +60,14 @@ def hidden_at_head(model: "transformers.PreTrainedModel", input_ids: Tensor, **s
     """
     captured: list[Tensor] = []
 
+    head = model.get_output_embeddings()
+
     def stop(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        captured.append(inputs[0])
+        # The last layer may be on another device than the head.
+        captured.append(inputs[0].to(head.weight.device))
         raise _HeadReached
 
-    hook = model.get_output_embeddings().register_forward_pre_hook(stop)
+    hook = head.register_forward_pre_hook(stop)
     try:
         with contextlib.suppress(_HeadReached):
             model(input_ids=input_ids, **({"use_cache": False} | settings))
@@ -103,7 +106,7 @@ def understand_head(model: "transformers.PreTrainedModel", token_ids: Sequence[i
     seen: list[Tensor] = []
 
     def replace(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        seen.extend((inputs[0], output))
+        seen.extend((inputs[0].to(output.device), output))
         return probe.to(output.dtype).expand_as(output).clone()
 
     ids = torch.tensor([list(token_ids)], device=weight.device)

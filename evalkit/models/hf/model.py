@@ -27,6 +27,7 @@ from evalkit.models.hf.long_texts import hidden_pieces, most_at_once, piece_of, 
 from evalkit.models.hf.position_tables import position_tables, reset_tables
 from evalkit.models.hf.quiet import quiet
 from evalkit.models.hf.routing import chooses_tokens
+from evalkit.models.hf.spread import device_map_of, is_spread
 from evalkit.models.hf.token_bytes import TokenBytes
 from evalkit.models.hf.torch_path import torch_path, torch_replacements
 from evalkit.models.hf.weights import load_weights
@@ -69,8 +70,9 @@ def load(entry: CatalogEntry, options: LoadOptions) -> "HfModel":
     device = resolve_device(options.device)
     token_bytes = TokenBytes(checkpoint.tokenizer, checkpoint.identity.name)
     patterns = [*options.ignore_tensors, *(entry.ignore_tensors or "").split()]
-    loaded = load_weights(checkpoint, resolve_dtype(options), patterns)
-    model = loaded.model.to(device)
+    device_map = device_map_of(options.device_map, device)
+    loaded = load_weights(checkpoint, resolve_dtype(options), patterns, device_map)
+    model = loaded.model.to(device) if device_map is None else loaded.model
     _detach_from_files(model)
     details = dict(checkpoint.identity.details)
     if loaded.ignored:
@@ -103,7 +105,8 @@ def wrap(
     """
     model.eval()
     _check_positions(model, identity)
-    use_in(model)
+    if not is_spread(model):
+        use_in(model)
     return HfModel(model, token_bytes, identity=identity, prefix=prefix, policy_prefixes=policy_prefixes)
 
 
@@ -157,7 +160,7 @@ class HfModel:
             may_cut = not (is_bounded or self._tables.switches or self._reads_alone)
             self._reads_in_pieces = may_cut and hf_reading.reads_in_pieces(model, ids)
         self._device = self._head.weight.device
-        self.is_forkable = self._device.type == "cpu"
+        self.is_forkable = all(part.device.type == "cpu" for part in model.parameters())
         if self.is_forkable:
             keep_freed_memory()
         self.num_computed = 0

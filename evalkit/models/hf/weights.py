@@ -19,6 +19,7 @@ from evalkit.models.hf.composites import encoders, without_encoders
 from evalkit.models.hf.extra_tensors import ignorable
 from evalkit.models.hf.files import ADAPTER_CONFIG, adapter_weights
 from evalkit.models.hf.quiet import quiet
+from evalkit.models.hf.spread import DeviceMap, check_fits
 
 Report: TypeAlias = dict[str, set[str]]
 """Names of tensors by problem, as transformers reports them."""
@@ -34,20 +35,26 @@ class LoadedWeights(NamedTuple):
     """Modules of a composite that read no text, whose weights were not loaded."""
 
 
-def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, ignore_tensors: Sequence[str]) -> LoadedWeights:
+def load_weights(
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    ignore_tensors: Sequence[str],
+    device_map: DeviceMap | None = None,
+) -> LoadedWeights:
     """The model with its weights, as the first of the classes for its config that they fit.
 
     Args:
         checkpoint: what is loaded.
         dtype: of the weights.
         ignore_tensors: patterns of names of tensors that the model does not need.
+        device_map: where its modules go; None: to the CPU.
 
     Raises:
-        ModelError: the weights are damaged, or fit none of the classes.
+        ModelError: the weights are damaged, fit none of the classes, or do not fit into the GPUs' memory.
     """
     problem = None
     for auto_class in model_classes(checkpoint.config, checkpoint.trust_remote_code):
-        model, report = _read_weights(checkpoint, auto_class, dtype)
+        model, report = _read_weights(checkpoint, auto_class, dtype, device_map)
         not_loaded = tuple(f"{name}." for name in encoders(model))
         unexpected = {
             name
@@ -58,6 +65,7 @@ def load_weights(checkpoint: Checkpoint, dtype: torch.dtype, ignore_tensors: Seq
         report["unexpected_keys"] = unexpected - set(ignored)
         misfit = _misfit(report)
         if misfit is None:
+            check_fits(model, checkpoint.identity.name)
             _apply_adapters(model, checkpoint)
             return LoadedWeights(model, ignored, tuple(encoders(model)))
         problem = problem or f"the weights in {checkpoint.folder} do not fit {type(model).__name__}: {misfit}"
@@ -77,7 +85,10 @@ def _apply_adapters(model: PreTrainedModel, checkpoint: Checkpoint) -> None:
 
 
 def _read_weights(
-    checkpoint: Checkpoint, auto_class: type[_BaseAutoModelClass], dtype: torch.dtype
+    checkpoint: Checkpoint,
+    auto_class: type[_BaseAutoModelClass],
+    dtype: torch.dtype,
+    device_map: DeviceMap | None,
 ) -> tuple[PreTrainedModel, Report]:
     name = checkpoint.identity.name
     try:
@@ -98,6 +109,7 @@ def _read_weights(
                 folder,
                 config=checkpoint.config,
                 dtype=dtype,
+                device_map=device_map,
                 trust_remote_code=checkpoint.trust_remote_code,
                 local_files_only=True,
                 weights_only=True,

@@ -79,6 +79,7 @@ RUN_OPTIONS = {
     "--corpora": None,
     "--date": None,
     "--device": "auto",
+    "--device-map": None,
     "--dry-run": False,
     "--dtype": "auto",
     "--engine": "local",
@@ -105,7 +106,7 @@ RUN_OPTIONS = {
     "--try-prefixes": False,
     "--unaudited": False,
     "--verbose": False,
-    "--workers": None,
+    "--workers": "auto",
     "--until": None,
     "--watch": None,
 }

@@ -14,6 +14,7 @@ from evalkit.runner import parts
 from evalkit.runner.corpora import planned_cells, planned_specs, run
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PartScored, PlannedCell
+from evalkit.runner.processes import Forks
 from evalkit.scoring.parts import Part, places_of_part
 from tests.evalkit.runner.test_processes import Lines, Struck, by
 from tests.support.toys import BigramModel, corpus_of, numbers
@@ -61,6 +62,16 @@ def test_a_cell_in_parts_is_that_of_one_process(tmp_path: Path) -> None:
     reporter = score(model, tmp_path / "parts", processes=3)
     assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
     assert reporter.lines == []
+
+
+def test_documents_are_split_over_the_devices_of_a_list(tmp_path: Path) -> None:
+    model = BigramModel(lossy="text 7:", context_limit=40)
+    score(model, tmp_path / "whole")
+    lines = score(model, tmp_path / "devices", device="cpu,cpu,cpu", processes=None).lines
+    assert numbers(tmp_path / "devices") == numbers(tmp_path / "whole")
+    assert lines == []
+    options = RunOptions(output=tmp_path, device="cpu,cpu,cpu", processes=None)
+    assert Forks(options).num_slots() == 3
 
 
 def test_a_compressor_is_cut_as_well(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
     for fields, problem in (
         ({"engine": "dask"}, "--engine dask is none; give local or ray"),
         ({"address": "auto"}, "--address is that of a Ray cluster; give --engine ray too"),
-        ({"engine": "ray", "device": "cuda:1"}, "--device cuda:1 is a GPU of one machine"),
+        ({"engine": "ray", "device": "cuda:1"}, "--device cuda:1 is of one machine; give cuda"),
     ):
         with pytest.raises(UsageError, match=problem):
             run(["xz"], [CORPUS], options=RunOptions(output=tmp_path, **fields))  # type: ignore[arg-type]
