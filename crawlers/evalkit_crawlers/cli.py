@@ -43,6 +43,8 @@ class _Sources(TyperGroup):
         if args and args[0] not in names:
             near = difflib.get_close_matches(args[0], names, n=3, cutoff=0.5)
             ctx.fail(f"No such source {args[0]!r}.{did_you_mean(near)}")
+        if args and self.get_command(ctx, args[0]) is None:
+            raise typer.Exit(2)  # there is such a source, and why it cannot be had was told
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

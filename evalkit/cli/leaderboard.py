@@ -222,9 +222,10 @@ def months_command(
     """Chain the months by the anchors: how the texts drifted, and levels without the drift."""
     from evalkit.analysis.months import months_json, months_lines, read_months
     from evalkit.refresh.config import read_config
+    from evalkit.refresh.results import scored_cells
 
     settings = read_config(config)
-    months = read_months(settings.cells_folder, settings.anchors, policy=policy, warn=_tell)
+    months = read_months(scored_cells(settings), settings.anchors, policy=policy, warn=_tell)
     if as_json:
         show_json(months_json(months))
     else:
@@ -247,10 +248,12 @@ def refresh_command(
     Exits with 1 if anything failed or another refresh is running; `notify` of the file is told of it.
     """
     from evalkit.errors import EvalkitError, UsageError
+    from evalkit.refresh.results import check_hardware
     from evalkit.refresh.unattended import StepFailure, notify, only_refresh, run_steps
 
     if push and not commit:
         raise UsageError("--push pushes a commit: add --commit")
+    check_hardware(hardware)
     date = date or dt.datetime.now(dt.UTC).date().isoformat()  # one window, also past midnight
     settings, window = _read(config, date)
     steps: dict[str, Callable[[], None]] = {}

@@ -113,10 +113,11 @@ def _draw(axes: Axes, cutoff: EffectiveCutoff, model_color: str) -> None:
         points = month_points(cutoff, place)
         days += [point.day for point in points]
         xs = [place_of(point.day) for point in points]
+        name = cutoff.label if len(cutoff.curves) == 1 else f"{cutoff.label}, {curve.source}"
         percent = [100 * (point.ratio.value - 1) for point in points]
         for x, y, point in zip(xs, percent, points, strict=True):
             bounds = (end and 100 * (end - 1) for end in (point.ratio.low, point.ratio.high))
-            record(axes, Mark(curve.source, point.month, x, y, Estimate(y, *bounds), style["color"]))
+            record(axes, Mark(name, point.month, x, y, Estimate(y, *bounds), style["color"]))
         axes.plot(xs, percent, color=style["color"], marker=style["marker"], linestyle="")
         for x, point in zip(xs, points, strict=True):
             if point.ratio.low is not None and point.ratio.high is not None:

@@ -32,6 +32,7 @@ _KEYS = {
     "sources": list,
     "gates": dict,
 }
+_TYPE_WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 _MODEL_KEYS = {"always": list, "gpu": list, "anchors": list}
 _SOURCE_KEYS = {"source": str, "options": list, "corpora": list}
 
@@ -208,7 +209,7 @@ def _check_table(table: Mapping[str, Any], types: Mapping[str, type], place: str
             hint = f"Known: {', '.join(types)}."
             raise UsageError(f"{place}: {unknown_name('key', key, types, hint)}")
         if type(value) is not types[key]:
-            raise UsageError(f"{place}: {key} must be a {types[key].__name__}, not {value!r}")
+            raise UsageError(f"{place}: {key} must be {_TYPE_WORDS[types[key]]}, not {value!r}")
 
 
 def _strings(table: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
         UsageError: one of the models is unknown: scoring would find that out hours later.
         CrawlError: a source could not be crawled, or its corpus is incomplete.
     """
-    _check_models((*config.models, *config.gpu_models), tell)
+    check_models((*config.models, *config.gpu_models), tell)
     failed = []
     environment = dict(os.environ)
     if config.contact and not environment.get("EVALKIT_CONTACT"):  # GitHub makes an unset variable empty
@@ -80,8 +80,16 @@ def crawl(config: LeaderboardConfig, window: PublicationWindow, *, tell: Callabl
         raise CrawlError(f"not crawled: {', '.join(failed)}; what they said stands above; run the same again")
 
 
-def _check_models(models: Sequence[str], tell: Callable[[str], None]) -> None:
-    """Raise `UsageError` where a model is unknown; what cannot be reached today fails when it is scored."""
+def check_models(models: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Refuse unknown models before slow work begins.
+
+    Args:
+        models: names or ``LOADER:TARGET``.
+        tell: told of those that cannot be reached today: they fail when they are to be scored.
+
+    Raises:
+        UsageError: a model is unknown.
+    """
     catalog = load_catalog()
     for model in models:
         try:

@@ -19,7 +19,7 @@ from evalkit.errors import (
 from evalkit.files import TEMPORARY_SUFFIX, sweep
 from evalkit.locks import LOCK_NAME
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow
-from evalkit.refresh.corpora import published_names
+from evalkit.refresh.corpora import check_models, published_names
 from evalkit.refresh.dataset import all_published, fetch, published
 from evalkit.refresh.token_bits import without_token_bits
 from evalkit.runner.claims import CLAIM_SUFFIX
@@ -99,7 +99,13 @@ def backfill(
         CorpusError: nothing was published, or no published corpus is in the store.
         ScoringError: a cell failed; the others are kept.
     """
+    check_models(models, tell)
     names, fetch_problems = all_published(config), []
+    if not names:
+        raise CorpusError(
+            f"no corpus was ever published in {config.corpora_folder}; `evalkit leaderboard publish` "
+            "publishes those that pass the gates"
+        )
     try:
         fetch(config, tell=tell)
     except EvalkitError as error:  # of what is here the model is scored all the same
@@ -190,14 +196,33 @@ def _score(
     return sum(len(result.cells) for result in results), sum(result.num_scored for result in results)
 
 
-def _on_gpu(hardware: str) -> bool:
+def check_hardware(hardware: str) -> None:
+    """Raise `UsageError` for what is not in `HARDWARE`."""
     if hardware not in HARDWARE:
         raise unknown_name("hardware", hardware, HARDWARE, f"Known: {', '.join(HARDWARE)}.")
+
+
+def _on_gpu(hardware: str) -> bool:
+    check_hardware(hardware)
     if hardware != "auto":
         return hardware == "gpu"
     import torch
 
     return torch.cuda.is_available()
+
+
+def scored_cells(config: LeaderboardConfig) -> Path:
+    """The folder of the cells.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not config.cells_folder.is_dir():
+        raise UsageError(
+            f"{config.cells_folder}: no such folder, for nothing was scored yet; that is what "
+            "`evalkit leaderboard score` does"
+        )
+    return config.cells_folder
 
 
 def site(
@@ -219,7 +244,7 @@ def site(
     from evalkit.plots import draw_all
     from evalkit.report import SiteOptions, build_site, check_output, docs_files
 
-    cells = config.cells_folder
+    cells = scored_cells(config)
     check_output(output, cells)
     docs_files(docs)
     results = with_current_records(read_results(cells, warn=tell), (), warn=tell)

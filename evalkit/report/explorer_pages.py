@@ -77,6 +77,9 @@ def write_explorer(
         num_opened = len(exploration[0].opened)
         explored.append(ExploredCorpus(pages.column(index), labels[:MAX_LABELS], len(labels), num_opened))
     shown = {corpus.head.index for corpus in explored}
+    explored.sort(
+        key=lambda corpus: pages.results.corpora[corpus.head.index].facts.date_to or "", reverse=True
+    )
     pruned = [
         pages.column(index)
         for index, corpus in enumerate(pages.results.corpora)

@@ -265,5 +265,8 @@ def _facts(model: CellModel) -> list[Fact]:
         text = str(values[name])
         if name == "num_parameters":
             text = f"{model.num_parameters:,} ({parameters(model.num_parameters)})"
+        if name == "tokenizer_sha256" and text.startswith("by vocabulary size"):
+            # What keys of RWKV-7 say; the digest of such a file is in that of the configuration.
+            text = f"tokenizer.json beside the weights, where there is one; else {text}"
         facts.append(Fact(_FACT_NAMES.get(name, name.replace("_", " ")), text, web_link(text)))
     return facts

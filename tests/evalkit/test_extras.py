@@ -37,6 +37,9 @@ class Installed:
         self.finder = finder
     def find_spec(self, name, path=None, target=None):
         return None if name.partition(".")[0] in {ABSENT} else self.finder.find_spec(name, path, target)
+    def find_distributions(self, context):
+        find = getattr(self.finder, "find_distributions", None)
+        return iter(()) if find is None or context.name in {ABSENT} else find(context)
     def __getattr__(self, name):
         return getattr(self.finder, name)
 
@@ -83,6 +86,8 @@ def test_texts_compressors_and_reports_need_neither_torch_nor_an_extra(tmp_path:
         "run --tasks state-tracking --models xz": ("torch", None),
         "probe list": ("automata", "probes"),
         "crawl news --since 2026-01-01 --until 2026-01-02": ("charset_normalizer", "crawl"),
+        "crawl wikipedia --since 2026-01-01 --until 2026-01-02": ("charset_normalizer", "crawl"),
+        "crawl law --since 2026-01-01 --until 2026-01-02": ("charset_normalizer", "crawl"),
         f"corpora rebuild hub:a/b@{COMMIT}": ("charset_normalizer", "crawl"),
         "lm-eval run": ("lm_eval", "lm-eval"),
     }

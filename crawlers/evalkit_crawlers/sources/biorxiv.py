@@ -73,7 +73,9 @@ class BiorxivSource:
 
     name: str = "biorxiv"
     """The server's: ``biorxiv`` or ``medrxiv``."""
-    extractor: str = f"evalkit jats {jats.VERSION}, lxml {version('lxml')}"
+    extractor: str = dataclasses.field(
+        default_factory=lambda: f"evalkit jats {jats.VERSION}, lxml {version('lxml')}"
+    )
     not_found_reason: str = "no XML of the full text"
     host_policies: tuple[HostPolicy, ...] = (
         # No pace is published for the API; that of robots.txt counts where it is slower.

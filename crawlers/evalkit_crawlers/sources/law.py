@@ -45,8 +45,10 @@ class LawSource:
 
     jurisdictions: tuple[str, ...] = tuple(JURISDICTIONS)
     name: str = "law"
-    extractor: str = (
-        f"evalkit law {federal_register.VERSION}.{legislation_uk.VERSION}, lxml {version('lxml')}"
+    extractor: str = dataclasses.field(
+        default_factory=lambda: (
+            f"evalkit law {federal_register.VERSION}.{legislation_uk.VERSION}, lxml {version('lxml')}"
+        )
     )
     host_policies: tuple[HostPolicy, ...] = (
         # Both publish no pace that is slower; robots.txt's counts where it is.

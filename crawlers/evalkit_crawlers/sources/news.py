@@ -67,7 +67,9 @@ class NewsSource:
     """Keep the pages' links to their translations, so that one story in several languages can be compared."""
     name: str = "news"
     obeys_reservations: ClassVar[bool] = True
-    extractor: str = f"{pages.EXTRACTOR}, evalkit news 3"
+    extractor: str = dataclasses.field(
+        default_factory=lambda: f"{pages.extractor_versions()}, evalkit news 3"
+    )
 
     @property
     def query(self) -> dict[str, str]:

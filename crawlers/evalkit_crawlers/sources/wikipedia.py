@@ -63,7 +63,9 @@ class WikipediaSource:
     languages: tuple[str, ...]
     """Editions, e.g. ``en``, ``zh-min-nan``."""
     name: str = "wikipedia"
-    extractor: str = f"{pages.EXTRACTOR}, evalkit wikipedia 2"
+    extractor: str = dataclasses.field(
+        default_factory=lambda: f"{pages.extractor_versions()}, evalkit wikipedia 2"
+    )
 
     @property
     def query(self) -> dict[str, str]:

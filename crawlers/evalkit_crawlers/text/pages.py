@@ -30,7 +30,11 @@ MAX_PAGE_BYTES = 8 << 20
 MAX_ELEMENTS = 20_000
 """Of a page; an article's has a few thousand. trafilatura's time grows with the square."""
 
-EXTRACTOR = f"trafilatura {version('trafilatura')}, htmldate {version('htmldate')}"
+
+def extractor_versions() -> str:
+    """The libraries that find the text, with their versions; an import alone must not need them."""
+    return f"trafilatura {version('trafilatura')}, htmldate {version('htmldate')}"
+
 
 # What is written for a service that counts readers is another date than the article's often enough.
 _MEASURED = "//meta[starts-with(translate(@name, 'DCSEXT', 'dcsext'), 'dcsext.')]"

@@ -165,19 +165,23 @@ function writeHash(values, isStep = false) {
   else history.replaceState(null, "", address);
 }
 
-// The form of a corpus's page on which two models are chosen, and no second one: drawn with the page's data,
-// then with every change.
+// The form of a corpus's page on which two models are chosen, or one: drawn with the page's data, whether this is
+// a step to which Back leads, then with every change.
 function chooseTwo(form, path, draw) {
   load(path).then((data) => {
-    const hash = readHash();
-    for (const name of ["a", "b"]) {
-      if (data.configurations.some((configuration) => configuration.key === hash[name])) form.elements[name].value = hash[name];
-    }
-    if (hash.a && !hash.b) form.elements.b.value = "";
+    const recall = () => {
+      const hash = readHash();
+      for (const name of ["a", "b"]) {
+        if (data.configurations.some((configuration) => configuration.key === hash[name])) form.elements[name].value = hash[name];
+      }
+      if (hash.a && !hash.b) form.elements.b.value = "";
+      draw(data, false);
+    };
     form.hidden = false;
-    form.addEventListener("change", () => draw(data));
+    form.addEventListener("change", () => draw(data, true));
     form.addEventListener("submit", (event) => event.preventDefault());
-    draw(data);
+    addEventListener("popstate", recall);
+    recall();
   }).catch(complain);
 }
 

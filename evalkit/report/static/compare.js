@@ -5,16 +5,21 @@
   const corpusSelect = document.getElementById("corpus");
   const NUM_DOCUMENTS = 10;
   let data;
+  let chosenCorpus;  // the key of one of the corpora; none: the first that both have
+
+  function corpusOf(key) {
+    return data.corpora.find((corpus) => corpus.key === key);
+  }
 
   function comparable(a, b) {
     const [first, second] = [data.configurations[a].policy, data.configurations[b].policy];
     return first === second || first === null || second === null;
   }
 
-  function draw() {
+  function draw({ isStep }) {
     const a = Number(form.elements.a.value), b = Number(form.elements.b.value);
     const [first, second] = [data.configurations[a], data.configurations[b]];
-    writeHash({ a: first.key, b: second.key });
+    const writeState = (corpus) => writeHash({ a: first.key, b: second.key, corpus }, isStep);
     document.title = document.title.replace(/^.* · /, `${first.label} against ${second.label} · `);
     const target = document.getElementById("differences");
     const documents = document.getElementById("documents");
@@ -22,10 +27,14 @@
     target.replaceChildren();
     documents.hidden = true;
     losses.hidden = true;
-    if (a === b) { status.textContent = "Choose two different models."; return; }
-    if (!comparable(a, b)) { status.textContent = "Numbers of different policies are not compared."; return; }
     const shared = data.corpora.filter((_, index) => a in data.levels[index] && b in data.levels[index]);
-    if (!shared.length) { status.textContent = "The two have no corpus in common."; return; }
+    const problem = a === b ? "Choose two different models." : !comparable(a, b) ? "Numbers of different policies are not compared."
+      : shared.length ? "" : "The two have no corpus in common.";
+    if (problem) {
+      status.textContent = problem;
+      writeState(null);
+      return;
+    }
     let better = 0, worse = 0, unknown = 0;
     const rows = shared.map((corpus) => {
       const gap = difference(data.pairs[corpus.index], a, b, data.num_neighbors ? data.levels[corpus.index] : null);
@@ -51,10 +60,11 @@
     status.textContent = `${first.label} is better on ${better}, ${second.label} on ${worse} of ${shared.length} ${shared.length === 1 ? "corpus" : "corpora"}`
       + (unknown ? `; on ${unknown} it cannot be said; ties: ${ties}.` : ties ? "; the others are ties." : ".");
     drawLosses(losses, shared.filter((corpus) => [a, b].every((model) => (data.losses[corpus.index] || []).includes(model))), first, second);
-    const before = corpusSelect.value;
+    const before = corpusOf(chosenCorpus);
     corpusSelect.replaceChildren(...shared.map((corpus) => element("option", { value: corpus.index }, corpus.label)));
-    if (shared.some((corpus) => String(corpus.index) === before)) corpusSelect.value = before;
+    if (shared.includes(before)) corpusSelect.value = before.index;
     documents.hidden = false;
+    writeState(corpusSelect.selectedIndex ? data.corpora[Number(corpusSelect.value)].key : null);
     drawDocuments();
   }
 
@@ -127,24 +137,33 @@
         element("td", {}, signed(row.gap, 3)), element("td", {}, commas(row.bytes)))))));
   }
 
-  load("data/leaderboard.js").then((value) => {
-    data = value;
-    if (!data.configurations.length) return;  // only probes
-    form.hidden = false;
+  function recall() {
     const hash = readHash();
     for (const name of ["a", "b"]) {
       const place = data.configurations.findIndex((configuration) => configuration.key === hash[name]);
       if (place >= 0) form.elements[name].value = place;
     }
-    form.addEventListener("change", draw);
+    chosenCorpus = hash.corpus;
+    draw({ isStep: false });
+  }
+
+  load("data/leaderboard.js").then((value) => {
+    data = value;
+    if (!data.configurations.length) return;  // only probes
+    form.hidden = false;
+    form.addEventListener("change", () => draw({ isStep: true }));
     form.addEventListener("submit", (event) => event.preventDefault());
-    corpusSelect.addEventListener("change", drawDocuments);
+    corpusSelect.addEventListener("change", () => {
+      chosenCorpus = data.corpora[Number(corpusSelect.value)].key;
+      draw({ isStep: true });
+    });
+    addEventListener("popstate", recall);
     document.getElementById("swap").addEventListener("click", () => {
       const before = form.elements.a.value;
       form.elements.a.value = form.elements.b.value;
       form.elements.b.value = before;
-      draw();
+      draw({ isStep: true });
     });
-    draw();
+    recall();
   }).catch(complain);
 })();

@@ -27,7 +27,7 @@
     form.elements.b.value = has(place.b) ? place.b : "";
     form.hidden = false;
     heading(facts, place);
-    await draw(facts, place, Number(place.at ?? -1));
+    await draw(facts, place, { at: Number(place.at ?? -1) });
   }
 
   function heading(facts, place) {
@@ -42,7 +42,7 @@
     meta.append(element("br"), element("code", { class: "digest" }, `sha256 ${facts.sha256}`));
   }
 
-  async function draw(facts, place, at) {
+  async function draw(facts, place, { at = -1, isStep = false }) {
     const a = form.elements.a.value;
     let b = form.elements.b.value;
     const model = (key) => facts.configurations.find((configuration) => configuration.key === key);
@@ -54,7 +54,7 @@
     if (mixed) b = "";
     const files = await Promise.all([a, b].filter(Boolean).map((key) => load(`data/explorer/${place.corpus}/${place.index}.${key}.js`)));
     if (form.elements.a.value !== a || (form.elements.b.value !== b && b)) return;
-    writeHash({ d: `${place.corpus}/${place.index}`, a, b });
+    writeHash({ d: `${place.corpus}/${place.index}`, a, b, at: place.at }, isStep);
     const names = [a, b].filter(Boolean).map((key) => model(key).label);
     const bytes = facts.text === null ? null : new TextEncoder().encode(facts.text);
     view.show(files, bytes, facts.num_bytes, names, at);
@@ -63,7 +63,7 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", () => {
     const place = placeInHash();
-    load(`data/explorer/${place.corpus}/${place.index}.js`).then((facts) => draw(facts, place, -1)).catch(complain);
+    load(`data/explorer/${place.corpus}/${place.index}.js`).then((facts) => draw(facts, place, { isStep: true })).catch(complain);
   });
   addEventListener("hashchange", () => open().catch(complain));
   open().catch(complain);

@@ -36,7 +36,7 @@
     return data.configurations.find((configuration) => configuration.key === key).policy;
   }
 
-  function draw() {
+  function draw(isStep) {
     const a = form.elements.a.value;
     let b = form.elements.b.value;
     status.textContent = "";
@@ -53,7 +53,7 @@
     for (const link of document.querySelectorAll("[data-document]")) {
       link.href = documentLink(link.dataset.document, a, b);
     }
-    writeHash({ a, b });
+    writeHash({ a, b }, isStep);
   }
 
   function documentLink(index, a, b, at) {
@@ -83,8 +83,8 @@
       passage.text === null ? element("p", { class: "withheld" }, "Its licence does not allow the text to be shown.") : element("blockquote", {}, passage.text));
   }
 
-  chooseTwo(form, `data/explorer/${corpus}.js`, (value) => {
+  chooseTwo(form, `data/explorer/${corpus}.js`, (value, isStep) => {
     data = value;
-    draw();
+    draw(isStep);
   });
 })();

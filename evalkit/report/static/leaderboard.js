@@ -242,7 +242,7 @@
       : "No corpus fits these filters.";
     const active = ["aggregate", "policy", "source", "language", "size", "license", "columns", "compressors"].filter((name) => name in changed).length;
     document.getElementById("num-filters").textContent = active ? `(${active})` : "";
-    shownCsv = () => csvOf(rows, columns, ranks, aggregate, chosen);
+    shownCsv = () => csvOf({ rows, columns, ranks, aggregate, chosen, minus, gapOf });
   }
 
   // The index of the model that differences are to; the best where none was chosen, or it is not ranked.
@@ -266,8 +266,7 @@
     const heat = !hasWhole(data, corpus, row) ? HEAT_LIMITS.length : best.value > 0 ? HEAT_LIMITS.filter((limit) => level[0] / best.value - 1 > limit).length : 0;
     const node = element("td", { class: `cell h${heat}${best.tied.has(row) ? " best" : ""}`, "data-corpus": corpus });
     if (minus !== null) {
-      const gap = row === minus ? null : difference(data.pairs[corpus], row, minus, unpaired(data.levels[corpus]));
-      const shown = row === minus ? ["reference"] : gapNodes(gap);
+      const shown = row === minus ? ["reference"] : gapNodes(gapOn(corpus, row, minus));
       node.append(element("a", { href, title }, shown[0]), ...shown.slice(1));
       node.className = "cell";
     } else {
@@ -276,6 +275,10 @@
       if (level[1] !== null) node.append(" ", element("small", {}, `± ${fixed(factor * halfWidth(level), digits)}`));
     }
     return node;
+  }
+
+  function gapOn(corpus, row, reference) {
+    return difference(data.pairs[corpus], row, reference, unpaired(data.levels[corpus]));
   }
 
   // What differs from how the page opens, for links.
@@ -321,25 +324,31 @@
     order = isKnown ? { column, descending: state.sort.startsWith("-") } : BY_SCORE;
   }
 
-  // What is shown, with all digits; a text that begins like a formula has an apostrophe before it, for the
-  // reasons in evalkit/spreadsheets.py.
-  function csvOf(rows, columns, ranks, aggregate, chosen) {
+  // What is shown, with all digits: levels in bits per byte, and where differences are shown these beside them. A
+  // text that begins like a formula has an apostrophe before it, for the reasons in evalkit/spreadsheets.py.
+  function csvOf({ rows, columns, ranks, aggregate, chosen, minus, gapOf }) {
     const text = (value) => {
       const plain = value === null || value === undefined ? "" : String(value);
       const safe = typeof value === "string" && /^(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])/.test(plain) ? `'${plain}` : plain;
       return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
     };
     const three = (name) => [name, `${name} low`, `${name} high`];
+    const unknown = [null, null, null];
+    const against = minus === null ? null : data.configurations[minus].label;
+    const both = (name) => against === null ? three(name) : [...three(name), ...three(`${name} minus ${against}`)];
+    const withGap = (level, gap) => against === null ? level ?? unknown : [...level ?? unknown, ...gap ?? unknown];
+    const facts = optional(chosen).map(({ name }) => name);
     const labels = columns.map((corpus) => data.corpora[corpus].label);
-    const table = [["model", "policy", "rank from", "rank to", ...data.optional_columns.map(({ name }) => name),
-      ...three(chosen.aggregate), `${chosen.aggregate} corpora`, "corpora", ...labels.flatMap(three)]];
+    const table = [["model", "policy", "rank from", "rank to", ...facts,
+      ...both(chosen.aggregate), `${chosen.aggregate} corpora`, "corpora", ...labels.flatMap(both)]];
     for (const row of rows) {
       const configuration = data.configurations[row];
+      const gap = (of) => minus === null || row === minus ? null : of();
       table.push([configuration.label, configuration.policy, ...(ranks.get(row) || [null, null]),
-        ...data.optional_columns.map(({ name }) => name === "size" ? configuration.num_parameters : configuration[name]),
-        ...(aggregate.levels[row] || aggregate.partial[row] || [null, null, null]),
+        ...facts.map((name) => name === "size" ? configuration.num_parameters : configuration[name]),
+        ...withGap(aggregate.levels[row] ?? aggregate.partial[row], gap(() => row in aggregate.levels ? gapOf(row, minus) : null)),
         columns.filter((corpus) => hasWhole(data, corpus, row)).length, columns.length,
-        ...columns.flatMap((corpus) => data.levels[corpus][row] || [null, null, null])]);
+        ...columns.flatMap((corpus) => withGap(data.levels[corpus][row], gap(() => gapOn(corpus, row, minus))))]);
     }
     return table.map((line) => line.map(text).join(",") + "\r\n").join("");
   }

@@ -10,7 +10,7 @@
     return data.parts.find((part) => key in part.classes[0].levels);
   }
 
-  function draw() {
+  function draw(isStep) {
     const a = form.elements.a.value;
     let b = form.elements.b.value;
     status.textContent = "";
@@ -21,7 +21,7 @@
       b = "";
     }
     drawClasses(part, a, b);
-    writeHash({ a, b });
+    writeHash({ a, b }, isStep);
   }
 
   // Difference, ratio, whether it is clear, and share of the whole difference; null where there is none.
@@ -71,8 +71,8 @@
     ];
   }
 
-  chooseTwo(form, `data/losses/${corpus}.js`, (value) => {
+  chooseTwo(form, `data/losses/${corpus}.js`, (value, isStep) => {
     data = value;
-    draw();
+    draw(isStep);
   });
 })();

@@ -138,6 +138,7 @@ def test_a_panel_of_cutoffs_has_its_models_colour_and_days_as_far_apart_as_they_
     styles = model_styles(results)
     by_panel = {axes: mark.color for axes, mark in figure.marks}
     assert sorted(by_panel.values()) == sorted(styles[name]["color"].lower() for name in NAMES[:4])
+    assert {mark.series for _, mark in figure.marks} == set(NAMES[:4])  # what a page's legend picks out
     days = np.diff([mark.x for axes, mark in figure.marks if axes is figure.axes[0]])
     assert days.max() > 85 and days.min() > 20 and np.sort(days)[-2] < 40  # two months are missing
 

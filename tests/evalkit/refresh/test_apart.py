@@ -10,7 +10,7 @@ from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import CorpusError, ScoringError, UsageError
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow, last_window, read_config
 from evalkit.refresh.corpora import gate, gate_lines, publish, published_names
-from evalkit.refresh.results import backfill, score
+from evalkit.refresh.results import backfill, score, scored_cells
 from tests.support.leaderboard import CONFIG as SMALL_BOARD
 from tests.support.toy_source import prose
 from tests.support.toys import run_cli
@@ -92,3 +92,12 @@ def test_a_new_model_is_scored_on_every_published_window_that_is_at_hand(config:
     shutil.rmtree("corpora")
     with pytest.raises(CorpusError, match=r"of the 4 corpora published .* none is in"):
         backfill(config, ["zstd"], tell=lambda _: None)
+    with pytest.raises(UsageError, match="unknown model 'zsdt'"):  # before anything is fetched
+        backfill(config, ["zsdt"], tell=lambda _: None)
+    shutil.rmtree(config.results)
+    with pytest.raises(CorpusError, match="no corpus was ever published in"):
+        backfill(config, ["zstd"], tell=lambda _: None)
+    with pytest.raises(UsageError, match="nothing was scored yet"):
+        scored_cells(config)
+    outcome = run_cli("leaderboard", "refresh", "--hardware", "tpu")
+    assert outcome.exit_code == 2 and "unknown hardware 'tpu'" in outcome.stderr and not outcome.stdout

@@ -60,7 +60,7 @@ def test_the_projects_own_leaderboard_names_models_that_exist() -> None:
         (('window = "half-month"', 'window = "week"'), "unknown window 'week'"),
         (('always = ["xz", "zstd"]', ""), "at least one model"),
         (('source = "down"', 'source = "toy"'), "two sources are called toy"),
-        (("delay_days = 2", "delay_days = true"), "delay_days must be a int"),
+        (("delay_days = 2", "delay_days = true"), "delay_days must be a whole number, not True"),
         (("delay_days = 2", "delay_days = 99999999"), "delay_days must be from 0 to 366"),
         (("delay_days = 2", 'policies = ["documnt"]'), "unknown policy 'documnt'. Did you mean document"),
         (("[models]", "[gates]\nmax_overlap = 1\n[models]"), "Did you mean max_overlap_rate"),

@@ -322,6 +322,16 @@ def test_the_newest_window_comes_first_and_links_say_the_rest(page: Page, small:
         level = data["levels"][0].get(str(labels.index(line["model"])))
         written = [line[f"closed-2026-11{end}"] for end in ("", " low", " high")]
         assert [float(number) for number in written if number] == (level or [])
+        # What is shown are differences, so that the file has them too.
+        model, zstd = labels.index(line["model"]), labels.index("zstd")
+        pairs = data["pairs"][0]
+        gap = pairs.get(str(model), {}).get(str(zstd))
+        back = pairs.get(str(zstd), {}).get(str(model))
+        gap = [-back[0], -back[2], -back[1]] if back else gap or []
+        written = [line[f"closed-2026-11 minus zstd{end}"] for end in ("", " low", " high")]
+        assert [float(number) for number in written if number] == gap
+        assert bool(line["macro minus zstd"]) == (model != zstd and level is not None)
+    assert "cutoff" in lines[0] and "licence" not in lines[0] and "license" not in lines[0]
 
 
 def test_any_sources_together_have_the_numbers_of_their_corpora(page: Page, small: Small) -> None:
@@ -445,6 +455,15 @@ def test_compare_two_models(page: Page, small: Small) -> None:
     page.get_by_label("Corpus").select_option("free-2026-10")
     expect(page.locator("#documents-summary")).to_contain_text("of 15 documents")
     expect(page.locator("#won td").first).to_be_visible()
+    assert page.url.endswith("#a=zstd&b=xz&corpus=free-2026-10")
+    page.go_back()
+    expect(page.get_by_label("Corpus")).to_have_value("0")
+    page.go_back()
+    assert float(row.locator(".gap").inner_text().replace("−", "-")) == printed
+    page.go_forward()
+    page.go_forward()
+    page.reload()
+    expect(page.locator("#documents-summary")).to_contain_text("of 15 documents")
     page.get_by_label("Model A").select_option("pairs (uncheatable)")
     page.get_by_label("Model B").select_option("bytes (document)")
     expect(page.locator("#status")).to_have_text("Numbers of different policies are not compared.")
@@ -465,6 +484,9 @@ def test_losses_of_two_models(page: Page, small: Small) -> None:
     expect(shown.locator("svg")).to_be_visible()
     page.get_by_label("against").select_option("pairs-uncheatable")
     expect(page.locator("#status")).to_have_text("Numbers of different policies are not compared.")
+    page.go_back()
+    expect(page.get_by_label("against")).to_have_value("pairs")
+    expect(shown.locator("svg")).to_be_visible()
     page.goto(url(small.site, "compare.html") + "#a=bytes&b=pairs")
     page.locator("#losses").get_by_role("link", name="free-2026-10").click()
     expect(page.get_by_label("against")).to_have_value("pairs")
@@ -500,6 +522,9 @@ def test_explore_a_document(page: Page, small: Small) -> None:
     page.get_by_label("against").select_option("nothing: its own cost")
     expect(page.locator("#scale")).to_contain_text("bits per byte from")
     assert page.locator("#text s").first.get_attribute("class") in {f"b{step}" for step in range(9)}
+    page.go_back()
+    expect(page.get_by_label("against")).to_have_value("pairs")
+    expect(page.locator("#scale")).not_to_contain_text("bits per byte from")
 
 
 def test_explore_more_models_than_have_passages_of_their_own(
