@@ -140,20 +140,20 @@ def subjects(results: Results, runs: Sequence[TrainingRun], names: Sequence[str]
     Args:
         results: the cells.
         runs: of these.
-        names: of the corpora; empty: all.
+        names: of the corpora, or their labels; empty: all.
 
     Raises:
         UsageError: a name is unknown.
     """
     labels = [corpus.label for corpus in results.corpora]
     for name in names:
-        if name not in labels:
+        if name not in labels and all(name != corpus.name for corpus in results.corpora):
             raise unknown_name("corpus", name, labels, f"There are: {', '.join(labels)}.")
     configurations = {index for run in runs for index in run.configurations}
     chosen = [
         corpus
         for corpus in results.corpora
-        if (not names or corpus.label in names) and configurations & corpus.cells.keys()
+        if (not names or {corpus.label, corpus.name} & {*names}) and configurations & corpus.cells.keys()
     ]
     for corpus in chosen:
         yield Subject(corpus.label, [resampled_sums(corpus, stream=ALONE)], [corpus])

@@ -157,7 +157,9 @@ class Results:
         return (*in_order, *sorted(names - set(in_order))) or (DEFAULT_POLICY,)
 
 
-def read_results(results: str | os.PathLike[str], *, warn: Callable[[str], None]) -> Results:
+def read_results(
+    results: str | os.PathLike[str], *, warn: Callable[[str], None], with_limited: bool = False
+) -> Results:
     """Every cell under a folder.
 
     What cannot be believed or must not be compared (a damaged file, a cell whose numbers are not those of its
@@ -166,6 +168,8 @@ def read_results(results: str | os.PathLike[str], *, warn: Callable[[str], None]
     Args:
         results: what ``evalkit run --output`` wrote: a folder, or the address of one in an object store.
         warn: told of every file that is left out, and of what is fetched.
+        with_limited: take cells of ``--limit`` too, each number of documents as a corpus of its own: for what
+            is said of somebody's own runs, and not for a board.
 
     Raises:
         UsageError: there is no such folder, or nothing in it that can be shown; or the store cannot be read.
@@ -187,7 +191,7 @@ def read_results(results: str | os.PathLike[str], *, warn: Callable[[str], None]
             continue
         if not isinstance(cell, CorpusCell):
             probes.append(cell)
-        elif cell.corpus.limit is not None:
+        elif cell.corpus.limit is not None and not with_limited:
             reason = f"holds only the first {cell.corpus.limit} documents of {cell.corpus.name} (--limit)"
             left_out.append(LeftOut(relative, reason))
         elif columns is not None:
@@ -251,7 +255,9 @@ def _corpora(
                 for configuration, cell in _chosen(groups[part.key], configuration_of).items()
                 if configuration not in chosen
             }
+        limit = members[0].corpus.limit
         label = name if names[name] == 1 else f"{name} @ {sha256[:8]}"
+        label = label if limit is None else f"{label} (first {limit})"
         corpora.append(
             ScoredCorpus(
                 key=unique(slug(label), keys),

@@ -65,7 +65,7 @@ def curve_command(
         fit=fit,
         fit_from=fit_from,
     )
-    read = read_results(results, warn=complain)
+    read = read_results(results, warn=complain, with_limited=True)
     drawn = curves(read, options, warn=complain)
     if output:
         from evalkit.plots.curve import draw_curves

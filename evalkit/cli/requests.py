@@ -89,7 +89,7 @@ def accuracy(
     from evalkit.analysis.results import read_results
     from evalkit.errors import UsageError
 
-    cells = read_results(results, warn=lambda text: show(text, err=True)).cells
+    cells = read_results(results, warn=lambda text: show(text, err=True), with_limited=True).cells
     choices = [of_cell for of_cell in map(cell_choices, cells) if of_cell is not None]
     if not choices:
         raise UsageError(

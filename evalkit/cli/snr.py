@@ -39,7 +39,7 @@ def snr_command(
     from evalkit.analysis.signal_to_noise import SignalOptions, signals
 
     options = SignalOptions(policy, comma_list(joined(corpora)), comma_list(joined(runs)), last)
-    rows = signals(read_results(results, warn=complain), options, warn=complain)
+    rows = signals(read_results(results, warn=complain, with_limited=True), options, warn=complain)
     if as_json:
         show_json({"policy": policy, "last": last, "corpora": [row.to_json() for row in rows]})
         return

@@ -45,7 +45,9 @@ def table_command(
 
     # Without results, what is published is still there to be read.
     is_there = is_url(results) or Path(results).is_dir()
-    scored = read_results(results, warn=complain) if is_there or not published else None
+    scored = None
+    if is_there or not published:
+        scored = read_results(results, warn=complain, with_limited=by is not None)
     if by is not None and scored is not None:
         _print_steps(scored, policy, as_json=as_json)
     elif published:

@@ -56,7 +56,7 @@ def curve(
         UsageError: a name is unknown, or no cell is of a checkpoint of a run.
     """
     options = CurveOptions(policy, corpora, runs, axis, tokens_per_step, fit, fit_from)
-    read = results_of(results, warn)
+    read = results_of(results, warn, with_limited=True)
     return draw_curves(read, curves(read, options, warn=warn), options, warn=warn)
 
 

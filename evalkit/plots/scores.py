@@ -29,17 +29,20 @@ def silent(_: str) -> None:
     """For who does not want to be warned."""
 
 
-def results_of(source: Source, warn: Warn = silent) -> Results:
+def results_of(source: Source, warn: Warn = silent, *, with_limited: bool = False) -> Results:
     """The results of a source, read if they are not yet.
 
     Args:
         source: results, or their folder.
         warn: told of every file that is left out, if it is read now.
+        with_limited: as of `read_results`.
 
     Raises:
         UsageError: there is no such folder, or no whole cell in it.
     """
-    return source if isinstance(source, Results) else read_results(source, warn=warn)
+    if isinstance(source, Results):
+        return source
+    return read_results(source, warn=warn, with_limited=with_limited)
 
 
 def name_of(source: Source) -> str:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import evalkit
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.pair_table import PairTable
+from evalkit.analysis.results import read_results
 from evalkit.cli.main import app
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import UsageError
@@ -93,6 +94,8 @@ def test_limited_cells_are_refused_by_name(small: Small, tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"holds no whole cell .*--limit.*score without --limit"):
         build_site_of(tmp_path / "runs", tmp_path / "site")
     assert not (tmp_path / "site").exists()
+    limited = read_results(tmp_path / "runs", warn=pytest.fail, with_limited=True)
+    assert [corpus.label for corpus in limited.corpora] == ["tiny (first 2)"]
 
 
 def test_damaged_cells_are_left_out_by_name(tmp_path: Path) -> None:
