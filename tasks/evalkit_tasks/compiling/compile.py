@@ -215,9 +215,10 @@ def choose_bytes(automaton: Automaton) -> NDArray[np.int64]:
         return np.array([ord(letter) for letter in automaton.alphabet])
     free = _BYTES + _SPARE_BYTES
     if automaton.num_letters > len(free):
+        advice = "" if automaton.group is None else "; a group needs few of its elements: --generators"
         raise UsageError(
             f"{automaton.name} has {automaton.num_letters} letters; "
-            f"a byte-level network has room for {len(free)}"
+            f"a byte-level network has room for {len(free)}{advice}"
         )
     return np.array([ord(byte) for byte in free[: automaton.num_letters]])
 

@@ -23,6 +23,8 @@ from evalkit_tasks.formal.automaton import MAX_REVERSE_STATES, Automaton
 
 MAX_MONOID = 5000
 """Elements of a syntactic monoid, which can have n^n for n states."""
+_SMALLEST_NOT_SOLVABLE = 60
+"""Elements of the smallest group that is not solvable, A5."""
 _Map = tuple[int, ...]
 """Where each state goes."""
 
@@ -88,23 +90,38 @@ def analyse(automaton: Automaton) -> Theory:
         num_reverse = automaton.reverse().num_states
     except UsageError:
         num_reverse = None
-    minimal = automaton.reduced()
+    is_word_problem = _is_word_problem(automaton)
+    minimal = automaton if is_word_problem else automaton.reduced()
     letters = [tuple(column) for column in minimal.transitions.T.tolist()]
-    is_group = all(len(set(letter)) == minimal.num_states for letter in letters)
-    monoid = transition_monoid(minimal)
-    is_aperiodic = is_solvable = None
-    if monoid is not None:
+    is_group = is_word_problem or all(len(set(letter)) == minimal.num_states for letter in letters)
+    points = _permutations_of_points(automaton)
+    monoid_size = is_aperiodic = is_solvable = None
+    if is_word_problem:  # the states are the group's elements, which a word's map sends to their products
+        monoid_size = minimal.num_states
+        is_aperiodic = monoid_size == 1
+        is_solvable = monoid_size < _SMALLEST_NOT_SOLVABLE or _is_solvable(points)
+    elif (monoid := transition_monoid(minimal)) is not None:
         groups = _subgroups(monoid)
+        monoid_size = len(monoid)
         is_aperiodic = all(len(group) == 1 for group in groups)
-        is_solvable = is_aperiodic or all(_is_solvable(group) for group in groups)
+        is_solvable = is_aperiodic or all(
+            len(group) < _SMALLEST_NOT_SOLVABLE or _is_solvable(group) for group in groups
+        )
     return Theory(
         minimal.num_states,
         num_reverse,
-        None if monoid is None else len(monoid),
+        monoid_size,
         is_group,
         is_aperiodic,
         is_solvable,
-        has_only_swaps=is_group and any(map(_are_swaps, (letters, _permutations_of_points(automaton)))),
+        has_only_swaps=is_group and any(map(_are_swaps, (letters, points))),
+    )
+
+
+def _is_word_problem(automaton: Automaton) -> bool:
+    """Whether the states are the elements of the group that the letters generate, and all told apart."""
+    return automaton.group is not None and len(automaton.reachable_states()) == automaton.num_states == len(
+        np.unique(automaton.labels)
     )
 
 
@@ -160,9 +177,8 @@ def _subgroups(monoid: NDArray[np.int64]) -> list[list[_Map]]:
     return list(groups.values())
 
 
-def _is_solvable(group: list[_Map]) -> bool:
-    if len(group) < 60:  # the smallest group that is not solvable is A5
-        return True
+def _is_solvable(generators: list[_Map]) -> bool:
+    """Whether the group that permutations generate is solvable."""
     from sympy.combinatorics import Permutation, PermutationGroup
 
-    return bool(PermutationGroup([Permutation(list(element)) for element in group]).is_solvable)
+    return bool(PermutationGroup([Permutation(list(element)) for element in set(generators)]).is_solvable)

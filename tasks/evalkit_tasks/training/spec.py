@@ -232,7 +232,10 @@ def check_spec(spec: TrainSpec) -> ProbeTask:
         raise UsageError(f"--min-train-length {shortest} must lie between 1 and {spec.train_length}")
     if spec.test_range is not None and not 1 <= spec.test_range[0] <= spec.test_range[1]:
         raise UsageError(f"--test-range {spec.test_range[0]}-{spec.test_range[1]} must rise, from at least 1")
-    _check_strings(task, spec, shortest)
+    blank = dataclasses.replace(
+        spec, model="", num_layers=1, seed=0, negative_eigenvalues="", min_train_length=shortest
+    )
+    _check_strings(blank)
     if is_users(spec.model):  # made and tried before anything is trained
         build_network(spec.model, network_options(spec, task, max_tokens=most_tokens(task, spec)))
     return task
@@ -257,8 +260,15 @@ def _check_stopping(spec: TrainSpec) -> None:
             raise UsageError(f"--learning-rate must be more than 0 and finite, not {rate}")
 
 
-def _check_strings(task: ProbeTask, spec: TrainSpec, shortest: int) -> None:
-    """Refuse lengths of which there is no string to train on or to test with, or nothing to ask."""
+@functools.lru_cache(maxsize=64)
+def _check_strings(spec: TrainSpec) -> None:
+    """Refuse lengths of which there is no string to train on or to test with, or nothing to ask.
+
+    Args:
+        spec: without its network, of which strings know nothing, so that a suite's are drawn once a task.
+    """
+    task, shortest = get_task(spec.task), spec.min_train_length
+    assert shortest is not None
     generator = np.random.default_rng(0)
     if task.mixture is not None:
         _check_mixture(task, spec, shortest)

@@ -30,6 +30,8 @@ from evalkit_tasks.formal.theory import analyse
         ("a5", "non-solvable", True, 60),
         ("s5", "non-solvable", True, 120),
         ("s5-swaps", "non-solvable", True, 120),
+        ("generators:(1 2 3 4 5 6),(1 2)", "non-solvable", True, 720),
+        ("generators:(1 2)(3 4)", "solvable", True, 2),
     ],
 )
 def test_class_of_a_language(name: str, language_class: str, is_group: bool, monoid_size: int | None) -> None:
