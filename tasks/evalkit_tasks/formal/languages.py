@@ -67,8 +67,12 @@ def get_language(name: str) -> Automaton:
     if group := groups.parse_group(name):
         return Automaton.from_group(group)
     if _looks_like_a_name(name):
-        hint = f"Names have small letters. Known: {', '.join(_NAMED)}. A regular expression: regex:PATTERN."
-        raise UnknownLanguageError(str(unknown_name("language", name, _NAMED, hint)))
+        hint = (
+            f"Names have small letters. Known: {', '.join(_NAMED)}. "
+            "Any group of permutations: generators:CYCLES. A regular expression: regex:PATTERN."
+        )
+        names = [name.lower()] if groups.parse_group(name.lower()) else _NAMED
+        raise UnknownLanguageError(str(unknown_name("language", name, names, hint)))
     return Automaton.from_regex(name)
 
 
