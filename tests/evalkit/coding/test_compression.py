@@ -18,6 +18,7 @@ from evalkit.errors import CorpusError, ModelError, ScoringError
 from evalkit.models.lanes import DecodingModel, LaneReader, lane_reader
 from evalkit.models.loading import load_model
 from evalkit.scoring.documents import score_documents
+from evalkit_kernels import attention_cpu
 from tests.faults.coded_files import ByteBigram
 from tests.support import tiny_models
 from tests.support.nasty_texts import nasty_texts
@@ -154,6 +155,15 @@ def test_reading_ahead_is_tried_on_ordinary_text(tiny_llama: Any) -> None:
         assert lane_reader(tiny_llama).may_read_ahead
     finally:
         embeddings[0] = unknown
+
+
+def test_where_no_native_loop_serves_attention_of_torch_does(
+    tiny_llama: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_loop = round_trip(TEXT.encode()[:150], tiny_llama, num_lanes=2)
+    monkeypatch.setattr(attention_cpu, "serves", lambda *_: False)
+    by_torch = round_trip(TEXT.encode()[:150], tiny_llama, num_lanes=2)
+    assert by_torch.ideal_bits == pytest.approx(by_loop.ideal_bits, rel=1e-5)
 
 
 def test_any_flipped_bit_and_any_cut_is_refused(tiny_rwkv7: Any) -> None:
