@@ -94,7 +94,8 @@ def _speed(amounts: list[int | None], seconds: float, *, unit: int) -> str:
     known_amounts = [amount for amount in amounts if amount is not None]
     if not seconds or len(known_amounts) < len(amounts):
         return "–"
-    return f"{sum(known_amounts) / unit / seconds:,.0f}"
+    speed = sum(known_amounts) / unit / seconds
+    return f"{speed:,.{1 if speed < 10 else 0}f}"
 
 
 def _policy(cell: CorpusCell) -> str:

@@ -47,7 +47,7 @@
     for (const axis of new Set(classes.map((row) => row.axis))) {
       const rows = classes.filter((row) => row.axis === axis);
       bodies.push(element("tbody", {},
-        element("tr", { class: "way" }, element("th", { scope: "rowgroup", colspan: heads.length, class: "text" }, `${axis}: ${rows[0].help}`)),
+        element("tr", { class: "way" }, element("th", { scope: "rowgroup", colspan: heads.length, class: "text" }, element("span", {}, `${axis}: ${rows[0].help}`))),
         ...rows.map(rowOf)));
     }
     document.getElementById("classes").replaceChildren(
