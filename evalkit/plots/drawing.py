@@ -12,6 +12,7 @@ from evalkit.analysis.figures import SiteFigure
 from evalkit.analysis.results import Results
 from evalkit.errors import ScoringError, UsageError
 from evalkit.fonts import warning
+from evalkit.garbage import only_what_is_new
 from evalkit.plots.frame import NotebookFigure, figure_bytes
 from evalkit.plots.lines import LOWEST, model_order
 from evalkit.plots.marks import csv_of, placed_marks
@@ -29,6 +30,7 @@ def draw(name: str, results: Source, **options: object) -> Figure:
     return find_plot(name).draw(results, **options)
 
 
+@only_what_is_new()
 def draw_all(
     results: Source,
     *,

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from evalkit.audit.records import audit_path, check_audit, kept_audit, write_audit
 from evalkit.errors import EvalkitError, ScoringError, disk_error, one_line
+from evalkit.garbage import only_what_is_new
 from evalkit.models.allocator import return_freed_memory
 from evalkit.models.protocol import Model, ModelIdentity, TokenModel
 from evalkit.runner.claims import claimed
@@ -37,6 +38,13 @@ def score_model(
         DiskError: the output folder cannot be written anymore.
         BrokenProcessError: where the process is there for the model alone: it is of no use anymore.
     """
+    with only_what_is_new():
+        yield from _score_model(cells, options, is_alone)
+
+
+def _score_model(
+    cells: Sequence[PlannedCell[CellT]], options: RunOptions, is_alone: bool
+) -> Iterator[tuple[CellT | Failure | Busy | PartScored, bool]]:
     located = cells[0].located
     # Whatever a model does, it is named as failed and the other cells go on: also what is no Exception, as
     # the panics of libraries in Rust or a model's own `sys.exit`.
