@@ -1,12 +1,19 @@
 """What other packages bring under a group of entry points, each name at most once."""
 
 import functools
+import importlib.metadata
 import os
 import sys
 from collections.abc import Collection
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
+from typing import Any
 
 from evalkit.errors import UsageError
+
+
+def entry_points(group: str) -> tuple[EntryPoint, ...]:
+    """What all packages that are installed bring under a group of entry points."""
+    return _of_group(group, _import_folders())
 
 
 def plugin(group: str, name: str, builtin_names: Collection[str] = ()) -> EntryPoint | None:
@@ -21,7 +28,7 @@ def plugin(group: str, name: str, builtin_names: Collection[str] = ()) -> EntryP
         UsageError: two packages bring something under this name, or one something in place of evalkit's own.
     """
     first = None
-    for point in _points(group, _import_folders()):
+    for point in entry_points(group):
         if point.name != name:
             continue
         if name in builtin_names:
@@ -52,9 +59,17 @@ def _changed_ns(folder: str) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def _points(group: str, _: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
-    """All of a group, kept while nothing is installed: each look reads what every package says of itself."""
-    return tuple(entry_points(group=group))
+def _of_group(group: str, folders: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    return tuple(_all_groups(folders).select(group=group))
+
+
+@functools.lru_cache(maxsize=1)
+def _all_groups(_: tuple[tuple[str, int], ...]) -> Any:
+    """All there are, kept while nothing is installed: each look reads what every package says of itself.
+
+    Before Python 3.12 that is another class, which has the method ``select`` as well.
+    """
+    return importlib.metadata.entry_points()
 
 
 def _package(point: EntryPoint) -> str:

@@ -15,7 +15,6 @@ is the task's own business.
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from evalkit.dates import parse_day
@@ -23,7 +22,7 @@ from evalkit.errors import UsageError, unknown_name
 from evalkit.extras import import_problem
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.protocol import TokenModel
-from evalkit.plugins import plugin
+from evalkit.plugins import entry_points, plugin
 
 TASK_GROUP = "evalkit.tasks"
 """Entry-point group of the suites."""
@@ -186,7 +185,7 @@ def find_suites() -> dict[str, TaskSuite]:
     Raises:
         UsageError: one cannot be used.
     """
-    names = sorted({point.name for point in entry_points(group=TASK_GROUP)})
+    names = sorted({point.name for point in entry_points(TASK_GROUP)})
     points = [plugin(TASK_GROUP, name) for name in names]
     suites: dict[str, TaskSuite] = {}
     for point in filter(None, points):

@@ -8,7 +8,7 @@ module is imported when its command is used or listed, and not before.
 import difflib
 import functools
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import typer
@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from evalkit.errors import did_you_mean
 from evalkit.extras import import_problem
-from evalkit.plugins import plugin
+from evalkit.plugins import entry_points, plugin
 from evalkit.terminal import complain
 
 SOURCE_GROUP = "evalkit.crawlers"
@@ -33,9 +33,7 @@ class _Sources(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all sources that are registered, sorted; none is imported for it."""
-        return sorted(
-            {*super().list_commands(ctx), *(point.name for point in entry_points(group=SOURCE_GROUP))}
-        )
+        return sorted({*super().list_commands(ctx), *(point.name for point in entry_points(SOURCE_GROUP))})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The source that the arguments begin with; a misspelled one is answered with the nearest."""

@@ -12,10 +12,10 @@ The site shows it above the task's numbers.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.schema import TaskCell
+from evalkit.plugins import entry_points
 
 NOTES_GROUP = "evalkit.task_notes"
 """Entry-point group of the functions that know tasks."""
@@ -87,5 +87,5 @@ def task_notes(
 @functools.cache
 def _providers() -> list[tuple[str, Callable[[], NotesOfTask]]]:
     """The entry points by name, and what loads each."""
-    points = {point.name: point for point in entry_points(group=NOTES_GROUP)}
+    points = {point.name: point for point in entry_points(NOTES_GROUP)}
     return [(name, points[name].load) for name in sorted(points)]

@@ -15,11 +15,13 @@ import time
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evalkit.models.rwkv7.network import LayerShape, NetworkShape
 from evalkit_kernels import linear, linear_nll, wkv7
 
 Run = Callable[[], object]
@@ -46,6 +48,39 @@ class Row:
     """Peers that could not be timed, and why."""
 
 
+class Shapes(NamedTuple):
+    """Of what is timed."""
+
+    wkv7: tuple[int, int, int, int]
+    """B, T, H, N."""
+    head: tuple[int, int, int]
+    """T, C, V."""
+    network: NetworkShape
+    """Of all layers between embedding and head."""
+    ids: tuple[int, int]
+    """B, T of what that network reads."""
+
+
+def _network(num_channels: int, layer: LayerShape, num_layers: int) -> NetworkShape:
+    return NetworkShape(1024, num_channels, 64, (layer,) * num_layers)
+
+
+SHAPES = {
+    "cpu": Shapes(
+        (1, 512, 12, 64),
+        (1024, 768, 65_536),
+        _network(768, LayerShape(64, 128, 32, 64, 3072), 12),  # 0.1B
+        (1, 512),
+    ),
+    "cuda": Shapes(
+        (8, 4096, 40, 64),
+        (8192, 2048, 151_936),
+        _network(2560, LayerShape(96, 320, 64, 96, 10240), 32),  # 2.9B
+        (32, 1024),
+    ),
+}
+
+
 def bench_kernels(*, device: str = "auto", num_rounds: int = 5) -> list[Row]:
     """Rows for WKV-7 (forward; forward and backward) and for the scoring head.
 
@@ -57,15 +92,14 @@ def bench_kernels(*, device: str = "auto", num_rounds: int = 5) -> list[Row]:
 
     resolved = resolve_device(device)
     on_gpu = resolved.type == "cuda"
-    wkv_shape = (8, 4096, 40, 64) if on_gpu else (1, 512, 12, 64)
-    head_shape = (8192, 2048, 151_936) if on_gpu else (1024, 768, 65_536)
+    shapes = SHAPES["cuda" if on_gpu else "cpu"]
     dtype = torch.bfloat16 if on_gpu else torch.float32
     rates = _machine_rates(resolved, dtype)
     return [
-        _wkv7_forward(wkv_shape, resolved, dtype, rates, num_rounds),
-        _wkv7_backward(wkv_shape, resolved, dtype, rates, num_rounds),
-        _head(head_shape, resolved, dtype, rates, num_rounds),
-        _layers(resolved, dtype, rates, num_rounds),
+        _wkv7_forward(shapes.wkv7, resolved, dtype, rates, num_rounds),
+        _wkv7_backward(shapes.wkv7, resolved, dtype, rates, num_rounds),
+        _head(shapes.head, resolved, dtype, rates, num_rounds),
+        _layers(shapes, resolved, dtype, rates, num_rounds),
     ]
 
 
@@ -302,40 +336,24 @@ def _head(
         return _row("linear_nll", text, contenders, missing, floor_s, device, num_rounds)
 
 
-def _layers(device: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int) -> Row:
-    """All layers of RWKV-7 between embedding and head: 2.9B shape on a GPU, 0.1B on a CPU."""
-    from evalkit.models.rwkv7.network import LayerShape, NetworkShape
+def _layers(shapes: Shapes, device: torch.device, dtype: torch.dtype, rates: _Rates, num_rounds: int) -> Row:
+    """All layers of RWKV-7 between embedding and head."""
     from evalkit.models.rwkv7.skeleton import network_skeleton
 
-    if device.type == "cuda":
-        num_layers, num_channels, ranks, num_batch, num_tokens = (
-            32,
-            2560,
-            LayerShape(96, 320, 64, 96, 10240),
-            32,
-            1024,
-        )
-    else:
-        num_layers, num_channels, ranks, num_batch, num_tokens = (
-            12,
-            768,
-            LayerShape(64, 128, 32, 64, 3072),
-            1,
-            512,
-        )
-    network = network_skeleton(NetworkShape(1024, num_channels, 64, (ranks,) * num_layers)).to(dtype)
+    network = network_skeleton(shapes.network).to(dtype)
     network = network.to_empty(device=device)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(std=parameter.shape[-1] ** -0.5)
-    ids = torch.randint(0, 1024, (num_batch, num_tokens), device=device)
+    ids = torch.randint(0, shapes.network.vocab_size, shapes.ids, device=device)
     products = sum(
         parameter.numel()
         for name, parameter in network.blocks.named_parameters()
         if parameter.dim() == 2 and not name.endswith("r_k")
     )
     floor_s = 2 * products * ids.numel() / rates.flops_per_s
-    text = f"L={num_layers} C={num_channels} B={num_batch} T={num_tokens}"
+    num_batch, num_tokens = shapes.ids
+    text = f"L={len(shapes.network.layers)} C={shapes.network.num_channels} B={num_batch} T={num_tokens}"
     with torch.inference_mode():
         return _row(
             "RWKV-7 layers",

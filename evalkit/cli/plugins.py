@@ -1,10 +1,9 @@
 """Commands of other packages, under the entry-point group ``evalkit.commands``."""
 
-from importlib.metadata import entry_points
-
 import typer
 
 from evalkit.extras import import_problem
+from evalkit.plugins import entry_points
 from evalkit.terminal import complain
 
 COMMAND_GROUP = "evalkit.commands"
@@ -18,7 +17,7 @@ def add_commands(app: typer.Typer, built_in: set[str | None]) -> None:
         app: the program.
         built_in: names of its own commands, which no package may replace.
     """
-    for point in entry_points(group=COMMAND_GROUP):
+    for point in entry_points(COMMAND_GROUP):
         try:
             command = point.load()
         except Exception as error:  # a broken plug-in must not take the others down, but must be seen

@@ -8,12 +8,12 @@ is decided before anything is downloaded or loaded.
 
 import dataclasses
 import datetime
+import functools
 import importlib.resources
 import os
 import tomllib
 import unicodedata
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from evalkit.models.openai.address import parse_address
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.targets import GGUF_LOADERS, find_path, is_repository, is_there, locate, split_adapter
 from evalkit.near_paths import near_paths
+from evalkit.plugins import entry_points
 
 CONFIG_NAME = "evalkit.toml"
 BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "hub", "openai", "codec")
@@ -140,7 +141,7 @@ _KINDS = {str: "text", int: "a whole number", bool: "true or false"}
 
 def known_loaders() -> list[str]:
     """The loaders of evalkit and those that installed packages register."""
-    return [*BUILTIN_LOADERS, *sorted(point.name for point in entry_points(group=LOADER_GROUP))]
+    return [*BUILTIN_LOADERS, *sorted(point.name for point in entry_points(LOADER_GROUP))]
 
 
 def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
@@ -154,9 +155,7 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
         UsageError: the file is missing or no plain file, not TOML, says something that is not understood, or
             gives a built-in model's name to another.
     """
-    builtin = importlib.resources.files("evalkit.models").joinpath("models.toml").read_text(encoding="utf-8")
-    models = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parents[1])
-    catalog = models | {name: _codec_entry(name) for name in CODECS}
+    catalog = dict(_builtin_entries())
     if config_path is None and os.environ.get("EVALKIT_CONFIG"):
         config_path = Path(os.path.expanduser(os.environ["EVALKIT_CONFIG"]))  # noqa: PTH111  of any user
     if config_path is None and Path(CONFIG_NAME).exists():
@@ -178,6 +177,14 @@ def load_catalog(config_path: Path | None = None) -> dict[str, CatalogEntry]:
                 "results; give yours another name"
             )
     return catalog | named
+
+
+@functools.cache
+def _builtin_entries() -> Mapping[str, CatalogEntry]:
+    """Those of the package and the compressors; a command asks for them several times."""
+    builtin = importlib.resources.files("evalkit.models").joinpath("models.toml").read_text(encoding="utf-8")
+    models = _entries(tomllib.loads(builtin), "models.toml", Path(__file__).parents[1])
+    return models | {name: _codec_entry(name) for name in CODECS}
 
 
 def _same_name(name: str, catalog: Mapping[str, CatalogEntry]) -> str | None:

@@ -11,7 +11,6 @@ no other plot down.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 
 from matplotlib.figure import Figure
 
@@ -29,6 +28,7 @@ from evalkit.plots.parameters import parameters
 from evalkit.plots.positions import positions
 from evalkit.plots.ranks import ranks
 from evalkit.plots.speed import speed
+from evalkit.plugins import entry_points
 
 MAX_ROWS = 60
 """As many names as stand below or beside one another."""
@@ -94,7 +94,7 @@ def find_plots() -> PlotTable:
     """Our plots in the order of `BUILT_IN`, then those of installed packages by name."""
     plots = {plot.name: plot for plot in BUILT_IN}
     broken: dict[str, str] = {}
-    for point in sorted(entry_points(group=PLOT_GROUP), key=lambda point: (point.name, point.value)):
+    for point in sorted(entry_points(PLOT_GROUP), key=lambda point: (point.name, point.value)):
         try:
             plot = point.load()
         except Exception as error:  # another package's code: whatever it raises, say whose it is

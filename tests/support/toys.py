@@ -14,6 +14,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 
 from evalkit.cli import main as cli
@@ -266,6 +267,18 @@ def corpus_of(
     return make_corpus(name, documents)
 
 
+_COMMANDS: dict[int, tuple[Any, Any]] = {}
+"""What Typer makes of a command that is registered, with what was registered, which stays alive so."""
+_make_command = typer.main.get_command_from_info
+
+
+def _command_made_once(*, command_info: Any, **options: Any) -> Any:
+    """`typer.main.get_command_from_info`, which takes a third of a short command's time."""
+    if id(command_info) not in _COMMANDS:
+        _COMMANDS[id(command_info)] = (command_info, _make_command(command_info=command_info, **options))
+    return _COMMANDS[id(command_info)][1]
+
+
 class Outcome(NamedTuple):
     exit_code: int
     stdout: str
@@ -280,6 +293,7 @@ def run_cli(*arguments: str | Path) -> Outcome:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         mock.patch.object(sys, "argv", argv),
+        mock.patch.object(typer.main, "get_command_from_info", _command_made_once),
     ):
         try:
             cli.main(forks=False)

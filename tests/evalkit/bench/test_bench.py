@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from evalkit.bench.choices import NUM_TOKENS, choices_path, measure_choices
-from evalkit.bench.kernels import inputs_like_rwkv7
+from evalkit.bench.kernels import SHAPES, Shapes, inputs_like_rwkv7
+from evalkit.models.rwkv7.network import LayerShape, NetworkShape
 from evalkit_kernels import native_calls
 from evalkit_kernels.wkv7 import BACKENDS, choose_backend
+from tests.support.toys import run_cli
 
 
 def bench(*arguments: str) -> Any:
@@ -30,10 +32,14 @@ def test_a_network_of_real_size_costs_what_the_rwkv_package_says() -> None:
     assert ratio == pytest.approx(result["evalkit_tokens_per_s"] / result["rwkv_tokens_per_s"])
 
 
-@pytest.mark.slow
-def test_operators_beside_their_peers() -> None:
-    result = bench("kernels", "--rounds", "1", "--device", "cpu")
-    rows = {row["operator"]: row for row in result["rows"]}
+def test_operators_beside_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = NetworkShape(64, 128, 64, (LayerShape(8, 8, 8, 8, 256),) * 2)
+    monkeypatch.setitem(SHAPES, "cpu", Shapes((1, 64, 2, 64), (32, 64, 1024), network, (1, 64)))
+    outcome = run_cli("bench", "kernels", "--rounds", "1", "--device", "cpu", "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    rows = {row["operator"]: row for row in json.loads(outcome.stdout)["rows"]}
+    assert rows["linear_nll"]["shape"] == "T=32 C=64 V=1024"
+    assert rows["RWKV-7 layers"]["shape"] == "L=2 C=128 B=1 T=64"
     assert set(rows) == {"wkv7 forward", "wkv7 forward + backward", "linear_nll", "RWKV-7 layers"}
     for row in rows.values():
         assert row["ours_s"] > 0
