@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
@@ -59,7 +60,9 @@ def settle(figure: Figure) -> None:
     if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         arrange(figure)
         # Its solver goes through constraints in the order of their addresses: last digits differ by call.
-        figure.set_layout_engine("none")
+        # By "none" it would leave an engine that does nothing, for which every file is drawn twice.
+        with rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)
         for axes in figure.axes:
             x0, y0, width, height = (round(float(part), 6) for part in axes.get_position().bounds)
             axes.set_position((x0, y0, width, height))
