@@ -33,7 +33,7 @@ FOLDERS = {
 FLOORS = {
     "evalkit": (
         {"locks"},
-        {"dates", "errors", "fields", "files", "lazy", "spreadsheets", "stats", "version"},
+        {"dates", "errors", "fields", "files", "garbage", "lazy", "spreadsheets", "stats", "version"},
         {
             "contact",
             "displayed",
