@@ -24,6 +24,7 @@ from evalkit.live.untouched import bare_module, untouched, without_autocast
 from evalkit.models.catalog import MIN_CONTEXT_LIMIT, CatalogEntry
 from evalkit.models.prefixes import CHEAPEST, parse_rule, prefix_under
 from evalkit.models.protocol import LoadOptions, ModelIdentity, TokenModel
+from evalkit.runner.options import listed
 from evalkit.scoring.documents import DocumentScore, score_documents
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy
 
@@ -50,7 +51,7 @@ class Evaluator:
 
     def __init__(
         self,
-        corpora: Sequence[str | Corpus],
+        corpora: str | Corpus | Sequence[str | Corpus],
         *,
         policy: str = DEFAULT_POLICY,
         limit: int | None = None,
@@ -58,12 +59,12 @@ class Evaluator:
         max_context: int | None = None,
         run: str = "run",
         output: str | Path | None = None,
-        logs: Sequence[str | Log] = (),
+        logs: str | Log | Sequence[str | Log] = (),
     ) -> None:
         """Read the corpora and open the logs.
 
         Args:
-            corpora: names, also of sets, paths, or `Corpus` objects.
+            corpora: one or several: names, also of sets, paths, or `Corpus` objects.
             policy: one of `evalkit.scoring.policy.POLICIES` that does not try several prefixes.
             limit: how many documents of each corpus to score; None: all.
             prefix: what is read before a document: ``bos``, ``eos``, ``none`` or ``token:ID,ID``; None: what
@@ -73,8 +74,8 @@ class Evaluator:
             run: the run's name, in logs and cells.
             output: a folder for cells, which `evalkit curve` and `evalkit snr` read; None: none are
                 written.
-            logs: ``stdout``, the path of a ``.csv`` file, ``tensorboard:FOLDER``, ``wandb``, or what takes an
-                `evalkit.live.evaluation.Evaluation`.
+            logs: one or several: ``stdout``, the path of a ``.csv`` file, ``tensorboard:FOLDER``, ``wandb``,
+                or what takes an `evalkit.live.evaluation.Evaluation`.
 
         Raises:
             UsageError: an argument is wrong, two corpora have one name, or a logger is not installed.
@@ -92,7 +93,7 @@ class Evaluator:
         self._policy, self._run, self._max_context = policy, run, max_context
         self._prefix = None if prefix is None else parse_rule(prefix, "prefix")
         self._output = None if output is None else Path(output)
-        whole = load_corpora(corpora)
+        whole = load_corpora(listed(corpora))
         names = [corpus.name for corpus in whole]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise UsageError(f"several corpora are called {', '.join(repeated)}, and scores go by the names")
@@ -102,7 +103,7 @@ class Evaluator:
             for corpus, part in zip(whole, self._corpora, strict=True)
         ]
         self._before: dict[str, Sequence[DocumentScore]] = {}
-        self._logs = open_logs(logs)
+        self._logs = open_logs(listed(logs))
 
     def score(
         self,

@@ -74,7 +74,7 @@ def test_a_model_in_training_is_left_as_it_was(corpus: Any, tokenizer: Any) -> N
     config = model.config.to_dict()
     attention = model.config._attn_implementation
     state = torch.get_rng_state()
-    evaluation = evalkit.Evaluator([corpus], limit=3).score(model, tokenizer)
+    evaluation = evalkit.Evaluator(corpus, limit=3).score(model, tokenizer)
     assert evaluation.bits_per_byte > 0
     assert torch.equal(torch.get_rng_state(), state)
     assert (model.config.to_dict(), model.config._attn_implementation) == (config, attention)
