@@ -272,7 +272,7 @@ _COMMANDS: dict[int, tuple[Any, Any]] = {}
 _make_command = typer.main.get_command_from_info
 
 
-def _command_made_once(*, command_info: Any, **options: Any) -> Any:
+def _command_made_once(command_info: Any, **options: Any) -> Any:
     """`typer.main.get_command_from_info`, which takes a third of a short command's time."""
     if id(command_info) not in _COMMANDS:
         _COMMANDS[id(command_info)] = (command_info, _make_command(command_info=command_info, **options))
