@@ -1,12 +1,12 @@
 """The networks that the recipe trains, behind one interface: build, loss, optimisers, save.
 
-The two have the same width, depth, vocabulary and, to 1 %, number of parameters.
+All have the same width, depth, vocabulary and, to 1 %, number of parameters.
 """
 
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from evalkit.embedded.optimiser import Muon
 from evalkit.embedded.vocabulary import VOCAB_SIZE, of_transformers
 from evalkit.errors import unknown_name
 from evalkit.files import atomic_write
+from evalkit.models.hf.torch_path import torch_path, torch_replacements
 from evalkit.models.rwkv7.init import initialise, parameter_groups
 from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape, State
 from evalkit_kernels import linear
@@ -24,11 +25,13 @@ from evalkit_kernels.linear import use_in
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from transformers import PretrainedConfig
 
 NUM_CHANNELS, NUM_LAYERS, HEAD_SIZE = 192, 5, 64
 ROW_TOKENS = 2048
 """Length of the longest training row, and the context of the Transformer."""
 _WEIGHT_DECAY = 0.1
+_ENDS_OF_BRANCHES = ("o_proj.weight", "out_proj.weight", "down_proj.weight")
 
 
 class Trained(Protocol):
@@ -122,44 +125,42 @@ class Rwkv7Nano:
         of_transformers(tokenizer, ROW_TOKENS).save_pretrained(folder)
 
 
-class LlamaNano:
-    """A Llama (RoPE, SwiGLU, RMSNorm) of transformers, initialised as GPT-2's authors scale residuals."""
+class OfTransformers:
+    """A network of transformers, whose residual branches are scaled as GPT-2's authors do.
 
-    def __init__(self, seed: int, vocab_size: int = VOCAB_SIZE) -> None:
+    Every row is read alone: attention sees no further than its row.
+    """
+
+    def __init__(self, seed: int, architecture: str, config: "PretrainedConfig") -> None:
         import transformers
 
         torch.manual_seed(seed)
-        self.config = transformers.LlamaConfig(
-            vocab_size=vocab_size,
-            hidden_size=NUM_CHANNELS,
-            intermediate_size=464,
-            num_hidden_layers=NUM_LAYERS,
-            num_attention_heads=NUM_CHANNELS // HEAD_SIZE,
-            max_position_embeddings=ROW_TOKENS,
-            bos_token_id=vocab_size - 1,
-            eos_token_id=vocab_size - 1,
-            tie_word_embeddings=False,
-            rms_norm_eps=1e-5,
-        )
-        self.network = transformers.LlamaForCausalLM(self.config)
+        self._config, self._architecture = config, architecture
+        self.network = getattr(transformers, architecture)(config)
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
-                if name.endswith(("o_proj.weight", "down_proj.weight")):
+                if name.endswith(_ENDS_OF_BRANCHES):
                     parameter.mul_((2 * NUM_LAYERS) ** -0.5)
+        self._replacements = torch_replacements(self.network)
         use_in(self.network)  # the product that RWKV-7 has
 
     def losses(self, ids: Tensor, fresh: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Nats of every id but the first of each row, ``[B, T]``; attention sees its row alone."""
-        return _nats(self.network(input_ids=ids[:, :-1], use_cache=False).logits, ids)
+        """Nats of every id but the first of each row, ``[B, T]``."""
+        with torch_path(self._replacements):
+            return _nats(self.network(input_ids=ids[:, :-1], use_cache=False).logits, ids)
 
     def optimisers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
-        """Muon, and AdamW, in which embedding and head decay and norms do not."""
+        """Muon, and AdamW, in which vectors do not decay and all else does."""
         matrices = _matrices(self.network.model.layers.parameters(), smallest_side=NUM_CHANNELS)
-        outside = [self.network.model.embed_tokens.weight, self.network.lm_head.weight]
-        norms = [x for x in self.network.parameters() if x.dim() == 1]
+        taken = {id(matrix) for matrix in matrices}
+        others = [x for x in self.network.parameters() if id(x) not in taken]
         groups = [
-            {"params": outside, "lr": learning_rate, "weight_decay": _WEIGHT_DECAY},
-            {"params": norms, "lr": learning_rate, "weight_decay": 0.0},
+            {
+                "params": [x for x in others if x.dim() > 1],
+                "lr": learning_rate,
+                "weight_decay": _WEIGHT_DECAY,
+            },
+            {"params": [x for x in others if x.dim() == 1], "lr": learning_rate, "weight_decay": 0.0},
         ]
         return [
             Muon(matrices, learning_rate, _WEIGHT_DECAY),
@@ -167,7 +168,7 @@ class LlamaNano:
         ]
 
     def carried(self) -> tuple[Tensor, ...] | None:
-        """Nothing: a Transformer starts anew with every row."""
+        """Nothing: the network starts anew with every row."""
         return None
 
     def carry(self, carried: tuple[Tensor, ...] | None) -> None:
@@ -176,17 +177,67 @@ class LlamaNano:
     def save(self, folder: Path, tokenizer: "Tokenizer") -> None:
         """Write an ordinary folder of transformers, weights in float16, with the tokenizer."""
         _save_weights(self.network, folder)
-        config = json.loads(self.config.to_json_string()) | {"dtype": "float16"}
-        config["architectures"] = ["LlamaForCausalLM"]
+        config = json.loads(self._config.to_json_string()) | {"dtype": "float16"}
+        config["architectures"] = [self._architecture]
         config.pop("transformers_version", None)
         with atomic_write(folder / "config.json") as temporary:
             temporary.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         of_transformers(tokenizer, ROW_TOKENS).save_pretrained(folder)
 
 
-NETWORKS: dict[str, Callable[[int, int], "Rwkv7Nano | LlamaNano"]] = {
+def llama_nano(seed: int, vocab_size: int = VOCAB_SIZE) -> OfTransformers:
+    """A Llama: RoPE, SwiGLU, RMSNorm."""
+    import transformers
+
+    config = transformers.LlamaConfig(
+        intermediate_size=464,
+        num_attention_heads=NUM_CHANNELS // HEAD_SIZE,
+        rms_norm_eps=1e-5,
+        **_common(vocab_size),
+    )
+    return OfTransformers(seed, "LlamaForCausalLM", config)
+
+
+def hybrid_nano(seed: int, vocab_size: int = VOCAB_SIZE) -> OfTransformers:
+    """Qwen3.5's hybrid: Gated DeltaNet in every layer but the fourth, which has gated attention.
+
+    Source: Yang et al. 2025, "Gated Delta Networks", arXiv 2412.06464; the pattern of layers, the gate and
+    the partial RoPE are those of transformers' ``qwen3_5_text``.
+    """
+    import transformers
+
+    num_heads = NUM_CHANNELS // HEAD_SIZE
+    config = transformers.Qwen3_5TextConfig(
+        intermediate_size=392,
+        num_attention_heads=num_heads,
+        num_key_value_heads=num_heads,
+        head_dim=HEAD_SIZE,
+        linear_num_key_heads=num_heads,
+        linear_num_value_heads=num_heads,
+        linear_key_head_dim=HEAD_SIZE,
+        linear_value_head_dim=HEAD_SIZE,
+        **_common(vocab_size),
+    )
+    return OfTransformers(seed, "Qwen3_5ForCausalLM", config)
+
+
+def _common(vocab_size: int) -> dict[str, Any]:
+    """What every configuration of transformers is given."""
+    return {
+        "vocab_size": vocab_size,
+        "hidden_size": NUM_CHANNELS,
+        "num_hidden_layers": NUM_LAYERS,
+        "max_position_embeddings": ROW_TOKENS,
+        "bos_token_id": vocab_size - 1,
+        "eos_token_id": vocab_size - 1,
+        "tie_word_embeddings": False,
+    }
+
+
+NETWORKS: dict[str, Callable[[int, int], "Rwkv7Nano | OfTransformers"]] = {
     "rwkv7-nano": Rwkv7Nano,
-    "llama-nano": LlamaNano,
+    "hybrid-nano": hybrid_nano,
+    "llama-nano": llama_nano,
 }
 
 
