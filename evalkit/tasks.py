@@ -20,14 +20,14 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from evalkit.dates import parse_day
 from evalkit.errors import UsageError, unknown_name
 from evalkit.extras import import_problem
-from evalkit.models.catalog import EMBEDDED_MODELS
+from evalkit.models.catalog import DUEL_MODELS
 from evalkit.models.protocol import TokenModel
 from evalkit.plugins import entry_points, plugin
 
 TASK_GROUP = "evalkit.tasks"
 """Entry-point group of the suites."""
 
-DEFAULT_TASK_MODELS = EMBEDDED_MODELS
+DEFAULT_TASK_MODELS = DUEL_MODELS
 """The language models among `evalkit.runner.corpora.DEFAULT_MODELS`."""
 
 DEFAULT_LENGTHS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

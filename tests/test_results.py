@@ -50,7 +50,7 @@ def cells() -> dict[tuple[str, str], CorpusCell]:
 def test_cells_are_whole_and_of_this_version(cells: dict[tuple[str, str], CorpusCell]) -> None:
     corpora, models = ({key[place] for key in cells} for place in (0, 1))
     assert set(cells) == {(corpus, model) for corpus in corpora for model in models}
-    assert {"rwkv7-nano", "llama-nano", "xz", "zstd", "brotli", "ppmd"} == models
+    assert {"rwkv7-nano", "hybrid-nano", "llama-nano", "xz", "zstd", "brotli", "ppmd"} == models
     assert {cell.scorer_version for cell in cells.values()} == {SCORER_VERSION}
     probes = read_probe_cells(RESULTS / "cells")
     assert {probe.trainer_version for probe in probes} == {TRAINER_VERSION}
@@ -58,7 +58,7 @@ def test_cells_are_whole_and_of_this_version(cells: dict[tuple[str, str], Corpus
         assert cell.environment.git is not None and not cell.environment.git.dirty
 
 
-@pytest.mark.parametrize("name", ["rwkv7-nano", "llama-nano"])
+@pytest.mark.parametrize("name", ["rwkv7-nano", "hybrid-nano", "llama-nano"])
 def test_model_cards_say_what_the_cells_say(name: str, cells: dict[tuple[str, str], CorpusCell]) -> None:
     card = json.loads((ROOT / "evalkit" / "embedded" / name / "card.json").read_text(encoding="utf-8"))
     assert {row["corpus"] for row in card["scores"]} == {corpus for corpus, model in cells if model == name}

@@ -59,7 +59,7 @@ def run_corpora(
         until: see `evalkit.runner.watch.parse_until`.
         options: of the run.
     """
-    from evalkit.models.catalog import EMBEDDED_MODELS
+    from evalkit.models.catalog import DUEL_MODELS
     from evalkit.runner.corpora import run
     from evalkit.runner.watch import Scoring, Watch, parse_until, watch_run
 
@@ -69,7 +69,7 @@ def run_corpora(
         raise UsageError("--watch goes without --context-gain")
     if lengths:
         cut = _cut_corpora(_names(corpora), lengths, limit)
-        names = [*EMBEDDED_MODELS] if models is None else _names(models)  # no compressor reads a context
+        names = [*DUEL_MODELS] if models is None else _names(models)  # no compressor reads a context
         return run(names, cut, policy=policy, token_bits=token_bits, prove=prove, options=options)
     request = Scoring(_names(corpora), policy, limit, token_bits, prove)
     if watch_s is not None:

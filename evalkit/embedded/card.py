@@ -12,6 +12,7 @@ store, as ``held-out-NAME``; beside their cells lies their manifest.
 """
 
 import argparse
+import dataclasses
 import re
 import shutil
 import sys
@@ -288,7 +289,12 @@ def main() -> None:
         shutil.copytree(folder / "model", FOLDER / name, dirs_exist_ok=True)
         for file in ("curve.csv", "curve.png"):
             shutil.copyfile(folder / file, FOLDER / name / file)
-    sets = load_sets(arguments.data, arguments.data_license)
+    # The packages' set is dated by the day on which it is read: that of the training, not of the card.
+    dates = {data.name: data.date for training in facts.values() for data in training.data}
+    sets = [
+        dataclasses.replace(data, date=dates.get(data.name, data.date))
+        for data in load_sets(arguments.data, arguments.data_license)
+    ]
     stdlib = [document.text for document in load_corpus(STDLIB).documents]
     unread = unread_documents(sets, {STDLIB: stdlib})
     if len(unread[STDLIB]) < len(stdlib):

@@ -31,8 +31,10 @@ from evalkit.plugins import entry_points
 
 CONFIG_NAME = "evalkit.toml"
 BUILTIN_LOADERS = ("rwkv7", "hf", "gguf", "llamacpp", "hub", "openai", "codec")
-EMBEDDED_MODELS = ("rwkv7-nano", "llama-nano")
+EMBEDDED_MODELS = ("rwkv7-nano", "hybrid-nano", "llama-nano")
 """The language models in the package: small, and there without a network."""
+DUEL_MODELS = ("rwkv7-nano", "llama-nano")
+"""Those of them that a command takes where nobody names models: a minute's work of two cores."""
 LOADER_GROUP = "evalkit.loaders"
 """Entry-point group under which other packages register loaders."""
 

@@ -20,7 +20,7 @@ from evalkit.corpora.lazy_documents import may_have_conditions
 from evalkit.corpora.store import BUILTIN_NAMES, Corpus, check_corpus_name, load_corpora
 from evalkit.errors import UsageError
 from evalkit.lazy import LazyMapping
-from evalkit.models.catalog import EMBEDDED_MODELS
+from evalkit.models.catalog import DUEL_MODELS
 from evalkit.models.codecs import CODECS
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.prefixes import CHEAPEST
@@ -37,7 +37,7 @@ from evalkit.scoring.choices import with_choices
 from evalkit.scoring.mode_finder import read_prefix_texts
 from evalkit.scoring.policy import DEFAULT_POLICY, check_policy, check_prefix_fits, check_reads_contexts
 
-DEFAULT_MODELS = (*EMBEDDED_MODELS, *CODECS)
+DEFAULT_MODELS = (*DUEL_MODELS, *CODECS)
 DEFAULT_CORPORA = ("python-stdlib",)
 
 

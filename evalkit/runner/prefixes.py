@@ -10,7 +10,7 @@ from rich.table import Table
 from evalkit.corpora.document import Document, make_document
 from evalkit.corpora.store import Corpus, check_corpus_name, load_corpora
 from evalkit.errors import EvalkitError, LossyTextError, ScoringError, UsageError, one_line
-from evalkit.models.catalog import EMBEDDED_MODELS
+from evalkit.models.catalog import DUEL_MODELS
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.prefixes import Prefix, prefix_in_words, prefix_under, rule_of, token_text
 from evalkit.models.protocol import Model, TokenModel
@@ -89,7 +89,7 @@ def try_prefixes(
     for corpus in corpora:
         if isinstance(corpus, str):
             check_corpus_name(corpus)
-    located_models = locate_models(EMBEDDED_MODELS if models is None else models, options.load_options)
+    located_models = locate_models(DUEL_MODELS if models is None else models, options.load_options)
     for located in located_models:
         if located.identity.loader == "codec":
             raise UsageError(f"{located.identity.name} is a compressor and reads no prefix; leave it out")
