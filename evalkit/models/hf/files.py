@@ -42,6 +42,9 @@ _OPENED_SUFFIXES = (".json", ".model")
 """Of these the hub's files are all fetched before anything is planned."""
 _OPENED_LOCAL_SUFFIXES = (*_OPENED_SUFFIXES, ".tiktoken", ".jinja")
 _OF_TRAINERS = ("trainer_state.json", "all_results.json", "train_results.json", "eval_results.json")
+_FOR_PEOPLE = ("card.json",)
+"""The embedded models' cards, which say what the models have scored: were they part of a model's identity,
+writing them would make it another one than the one that was scored."""
 ADAPTER_CONFIG = "adapter_config.json"
 _ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -74,7 +77,7 @@ class CheckpointFolder(NamedTuple):
         opened += adapter_weights(names)
         if trust_remote_code:
             opened += [name for name in names if name.endswith(".py")]
-        excluded = {*TOKENIZER_FILES, *_OF_TRAINERS}
+        excluded = {*TOKENIZER_FILES, *_OF_TRAINERS, *_FOR_PEOPLE}
         files = [self.file(name) for name in opened if name not in excluded]
         return files + (list(_code_of_other_repositories(self.folder)) if trust_remote_code else [])
 
