@@ -17,6 +17,8 @@ from evalkit.bench.score_lines import machine_line, score_lines
 from evalkit.bench.whole_model import ModelBench, bench_lines
 from evalkit.cells.reading import read_cell_of
 from evalkit.cells.schema import CorpusCell
+from evalkit.models.loading import locate_models
+from evalkit.models.protocol import LoadOptions
 from evalkit.refresh.config import read_config
 from evalkit.refresh.results import site
 from evalkit.scoring.documents import SCORER_VERSION
@@ -61,10 +63,13 @@ def test_cells_are_whole_and_of_this_version(cells: dict[tuple[str, str], Corpus
 @pytest.mark.parametrize("name", ["rwkv7-nano", "hybrid-nano", "llama-nano"])
 def test_model_cards_say_what_the_cells_say(name: str, cells: dict[tuple[str, str], CorpusCell]) -> None:
     card = json.loads((ROOT / "evalkit" / "embedded" / name / "card.json").read_text(encoding="utf-8"))
+    [located] = locate_models([name], LoadOptions(device="cpu"))
     assert {row["corpus"] for row in card["scores"]} == {corpus for corpus, model in cells if model == name}
     for row in card["scores"]:
         cell = cells[row["corpus"], name]
         assert row["corpus_sha256"] == cell.corpus.sha256
+        for part in ("weights", "tokenizer", "config"):
+            assert getattr(cell.model, f"{part}_sha256") == getattr(located.identity, f"{part}_sha256")
         for bound in ("", "_low", "_high"):
             assert row[f"bits_per_byte{bound}"] == getattr(cell.metrics, f"bits_per_byte{bound}")
         for rival, beside in row["beside"].items():
