@@ -153,14 +153,14 @@ class OfTransformers:
         """Muon, and AdamW, in which vectors do not decay and all else does."""
         matrices = _matrices(self.network.model.layers.parameters(), smallest_side=NUM_CHANNELS)
         taken = {id(matrix) for matrix in matrices}
-        others = [x for x in self.network.parameters() if id(x) not in taken]
+        by_adam = [x for x in self.network.parameters() if id(x) not in taken]
         groups = [
             {
-                "params": [x for x in others if x.dim() > 1],
+                "params": [x for x in by_adam if x.dim() > 1],
                 "lr": learning_rate,
                 "weight_decay": _WEIGHT_DECAY,
             },
-            {"params": [x for x in others if x.dim() == 1], "lr": learning_rate, "weight_decay": 0.0},
+            {"params": [x for x in by_adam if x.dim() == 1], "lr": learning_rate, "weight_decay": 0.0},
         ]
         return [
             Muon(matrices, learning_rate, _WEIGHT_DECAY),
