@@ -193,7 +193,7 @@ def test_another_machine_is_kept_from_what_is_being_scored(
     assert folder.claim(cell)  # it is ours
     assert not elsewhere.claim(cell)
     assert elsewhere.is_refused(cell)
-    key = elsewhere._key(remote.claim_path(cell))
+    key = elsewhere.key(remote.claim_path(cell))
     files = fsspec.filesystem("memory")
     gone = {**process_of(1), "started": "0", "token": "x"}
     files.pipe_file(key, json.dumps(gone).encode())
