@@ -8,7 +8,6 @@ what each field means, so that no Python is needed to use it.
 import base64
 import dataclasses
 import hashlib
-import importlib.resources
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from evalkit.audit.result import FAULTS, ModelAudit, now
+from evalkit.audit.shipped import shipped_file, shipped_names
 from evalkit.audit.signatures import signatures
 from evalkit.audit.subject import Nats
 from evalkit.audit.texts import sections, text_sha256
@@ -279,12 +279,6 @@ def write_fingerprint(fingerprint: Fingerprint, path: Path) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def shipped_names() -> tuple[str, ...]:
-    """The fingerprints in the package."""
-    folder = importlib.resources.files("evalkit.audit").joinpath("fingerprints")
-    return tuple(sorted(file.name.removesuffix(".json") for file in folder.iterdir()))
-
-
 def read_fingerprint(name: str) -> Fingerprint:
     """A fingerprint by its file, or one in the package by its name.
 
@@ -292,8 +286,7 @@ def read_fingerprint(name: str) -> Fingerprint:
         UsageError: there is none, it cannot be read, or it is of other texts than this version's.
     """
     if name in shipped_names():
-        file = importlib.resources.files("evalkit.audit").joinpath("fingerprints", f"{name}.json")
-        text = file.read_text(encoding="utf-8")
+        text = shipped_file(name).read_text(encoding="utf-8")
     else:
         try:
             text = plain_file_text(Path(name).expanduser())

@@ -73,7 +73,7 @@ class PartialCell:
         interval_s: float = PARTIAL_INTERVAL_S,
         clock: Callable[[], float] = time.perf_counter,
         places: Container[int] | None = None,
-        written: Callable[[Path], None] = lambda _: None,
+        written: Callable[[Path], None] | None = None,
     ) -> None:
         """Take up what an earlier run has finished.
 
@@ -87,7 +87,7 @@ class PartialCell:
             interval_s: between two writings.
             clock: tells seconds.
             places: of the documents that are taken up; None: of all.
-            written: is told of each file that was written.
+            written: is told of each file that was written; None: nobody is.
 
         Raises:
             OSError: the folder cannot be looked at.
@@ -166,7 +166,8 @@ class PartialCell:
         path = self._folder / f"{self._origin}-{digest}{_PART_SUFFIX}"
         with atomic_write(path) as temporary:
             temporary.write_bytes(sink.getbuffer())
-        self._written(path)
+        if self._written is not None:
+            self._written(path)
 
     def _read_all(self) -> None:
         if not self._folder.is_dir():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NUM_CHANNELS, NUM_LAYERS, HEAD_SIZE = 192, 5, 64
 ROW_TOKENS = 2048
-"""Length of the longest training row, and the context of the Transformer."""
+"""Length of the longest training row, and the context of the networks with attention."""
 _WEIGHT_DECAY = 0.1
 _ENDS_OF_BRANCHES = ("o_proj.weight", "out_proj.weight", "down_proj.weight")
 

@@ -93,6 +93,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, help="peak (default: half of the sweep's best)")
     parser.add_argument("--passes", type=int, default=1, help="over the data (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="end after so many (default: when all passes are read)")
+    parser.add_argument("--stop-after", type=int, help="stop at this step of them, to go on later")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--products",
@@ -108,6 +109,8 @@ def _checked(arguments: argparse.Namespace) -> None:
     build(arguments.model, 0)  # a wrong name must not wait for the data
     if arguments.learning_rate is not None and arguments.learning_rate <= 0:
         raise UsageError(f"--learning-rate {arguments.learning_rate:g}: give a number above 0")
+    if arguments.stop_after is not None and arguments.stop_after < 1:
+        raise UsageError(f"--stop-after {arguments.stop_after}: give 1 or more")
     if arguments.passes < 1:
         raise UsageError(f"--passes {arguments.passes}: give 1 or more")
 
@@ -144,7 +147,14 @@ def main() -> None:
         data,
         checkpoint=folder / "checkpoint.pt",
         snapshots=folder / "snapshots" / recipe.model,
+        stop_after=arguments.stop_after,
     )
+    if progress.step < recipe.num_steps:
+        write_csv(folder / "curve.csv", progress.points)
+        show(
+            f"{recipe.model}: stopped at step {progress.step}; the same command without --stop-after goes on"
+        )
+        return
     trained.save(folder / "model", tokenizer)
     write_csv(folder / "curve.csv", progress.points)
     plot_curve(folder / "curve.png", recipe.model, progress.points, list(data.held_out))

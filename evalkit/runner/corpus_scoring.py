@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.audit.records import kept_fault
@@ -72,9 +71,8 @@ def score_corpus_cell(spec: CellSpec, num_proven: int, model: Model, options: Ru
     """
     if num_proven:
         check_shows_distributions(model)
-        if (
-            finished := find_corpus_cell(spec, spec.key(), 0, options)
-        ) is not None:  # it lacks nothing but this
+        finished = find_corpus_cell(spec, spec.key(), 0, options)
+        if finished is not None:  # it lacks nothing but this
             return add_proof(finished, proof_of(model, spec, num_proven, finished.policy.prefix_ids))
     scored = with_workers(functools.partial(_scored, spec, model, options), model, _documents(spec), options)
     failed_audit = kept_fault(options.folder, spec.identity)
@@ -170,10 +168,6 @@ def _documents(spec: CellSpec) -> Sequence[Document]:
     return with_choices(spec.corpus.documents)
 
 
-def _nobody(_path: Path) -> None:
-    """Is told, and does nothing."""
-
-
 class _Begun(NamedTuple):
     """What the scoring of a cell goes by."""
 
@@ -204,7 +198,7 @@ def _begin(spec: CellSpec, model: Model, options: RunOptions, part: Part | None 
         warn=warn,
         interval_s=options.checkpoint_s,
         places=None if part is None else places_of_part(documents, part),
-        written=_nobody if exchange is None else functools.partial(exchange.documents.store, warn=warn),
+        written=None if exchange is None else functools.partial(exchange.documents.store, warn=warn),
     )
     return _Begun(environment, prefix, tried, spool, documents, log)
 

@@ -6,7 +6,6 @@ The processes are forks of this one, with all that it has imported and read.
 import contextlib
 import ctypes
 import dataclasses
-import gc
 import os
 import signal
 import sys
@@ -59,7 +58,6 @@ class Forks:
         with warnings.catch_warnings():
             # Python 3.12 warns of threads; those that imports start (OpenBLAS) are made for it.
             warnings.simplefilter("ignore", DeprecationWarning)
-            gc.freeze()  # what both have is not looked through for garbage in the fork, nor copied for that
             pid = os.fork()
         if pid == 0:
             code = 1
@@ -75,7 +73,6 @@ class Forks:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)
-        gc.unfreeze()
         theirs.close()
         self._connections[pid] = ours
         return pid

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from evalkit.audit.records import kept_audit
+from evalkit.audit.shipped import shipped_names
 from evalkit.cells.schema import CorpusCell, TaskCell
 from evalkit.errors import ModelError
 from evalkit.models.catalog import EMBEDDED_MODELS
@@ -14,17 +15,20 @@ from evalkit.runner.options import RunOptions
 def unaudited_models(
     first_cells: Iterable[tuple[LocatedModel, Callable[[], CorpusCell | TaskCell]]], options: RunOptions
 ) -> tuple[str, ...]:
-    """The language models, by name, that have cells and no kept audit; those of the package are left out.
+    """The language models, by name, that have cells and no kept audit.
+
+    Those of the package that have a fingerprint there are left out: it is made of models that pass.
 
     Args:
         first_cells: the models of a run that have cells, and what gives the first that each has.
         options: of the run.
     """
+    passed = {*EMBEDDED_MODELS} & {*shipped_names()}
     named = {located.identity.name: (located.identity, give) for located, give in first_cells}
     return tuple(
         name
         for name, (identity, give) in named.items()
-        if name not in EMBEDDED_MODELS and not _has_audit(identity, options) and _has_tokens(give())
+        if name not in passed and not _has_audit(identity, options) and _has_tokens(give())
     )
 
 

@@ -134,6 +134,14 @@ def test_rank_intervals_hold_the_true_rank_in_95_of_100_cases(
     assert 0.93 <= coverage(population, num_runs, spread, num_corpora=30) <= 0.97
 
 
+@pytest.mark.parametrize(("population", "num_runs", "spread"), [("normal", 16, 2.0), ("two groups", 8, 4.0)])
+def test_rank_intervals_are_not_too_narrow_where_levels_differ_much(
+    population: str, num_runs: int, spread: float
+) -> None:
+    """There they hold the true rank in 97.1 and 97.2 of 100 cases, as docs/training-runs.md has it."""
+    assert coverage(population, num_runs, spread, num_corpora=30) >= 0.93
+
+
 def test_ranks_of_what_is_certain_and_of_what_is_not() -> None:
     rng = np.random.default_rng(0)
     errors = 0.01 * rng.standard_normal((3, 500))
