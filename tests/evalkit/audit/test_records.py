@@ -2,6 +2,8 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,10 +12,13 @@ from evalkit.audit.auditing import audit_model
 from evalkit.audit.records import audit_path, audits_in, kept_fault, write_audit
 from evalkit.corpora.store import make_corpus, make_document
 from evalkit.errors import ModelError
+from evalkit.models.loading import locate_models
+from evalkit.models.protocol import LoadOptions
 from evalkit.report.site import build_site
 from evalkit.runner.corpora import run
 from evalkit.runner.corpora_table import notes
 from evalkit.runner.options import RunOptions
+from evalkit.runner.unaudited import unaudited_models
 from tests.planted.ports import Port, counted_logits
 from tests.support.toys import TEXTS
 
@@ -99,3 +104,10 @@ def test_an_audit_that_cannot_be_read_is_told_and_not_believed(tmp_path: Path) -
     warnings: list[str] = []
     assert list(audits_in(tmp_path, warn=warnings.append)) == []
     assert len(warnings) == 1 and "perfect" in warnings[0]
+
+
+def test_of_the_package_those_without_a_fingerprint_are_told_too(tmp_path: Path) -> None:
+    located = locate_models(["rwkv7-nano", "hybrid-nano", "llama-nano"], LoadOptions(device="cpu"))
+    cell: Any = SimpleNamespace(is_of_a_compressor=False)
+    first_cells = [(model, lambda: cell) for model in located]
+    assert unaudited_models(first_cells, RunOptions(output=tmp_path)) == ("hybrid-nano",)
