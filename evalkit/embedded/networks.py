@@ -5,6 +5,7 @@ All have the same width, depth, vocabulary and, to 1 %, number of parameters.
 
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +20,7 @@ from evalkit.errors import unknown_name
 from evalkit.files import atomic_write
 from evalkit.models.hf.torch_path import torch_path, torch_replacements
 from evalkit.models.rwkv7.init import initialise, parameter_groups
-from evalkit.models.rwkv7.network import RWKV7, LayerShape, NetworkShape, State
+from evalkit.models.rwkv7.network import REMOVAL_STRENGTHS, RWKV7, LayerShape, NetworkShape, State
 from evalkit_kernels import linear
 from evalkit_kernels.linear import use_in
 
@@ -77,13 +78,20 @@ class Rwkv7Nano:
 
     That is backpropagation through time cut at the row's start: as cheap as starting from nothing, and
     the network meets states that have read more than one row.
+
+    Args:
+        seed: of the initial values, which are the authors' with any eigenvalues.
+        vocab_size: number of ids.
+        eigenvalues: a key of `evalkit.models.rwkv7.network.REMOVAL_STRENGTHS`.
     """
 
-    def __init__(self, seed: int, vocab_size: int = VOCAB_SIZE) -> None:
+    def __init__(self, seed: int, vocab_size: int = VOCAB_SIZE, eigenvalues: str = "off") -> None:
         layer = LayerShape(
             decay_rank=32, gate_rank=32, value_rank=16, learning_rate_rank=32, ffn_width=3 * NUM_CHANNELS
         )
-        self.network = RWKV7(NetworkShape(vocab_size, NUM_CHANNELS, HEAD_SIZE, (layer,) * NUM_LAYERS))
+        shape = NetworkShape(vocab_size, NUM_CHANNELS, HEAD_SIZE, (layer,) * NUM_LAYERS)
+        self._eigenvalues = eigenvalues
+        self.network = RWKV7(shape, REMOVAL_STRENGTHS[eigenvalues])
         initialise(self.network, seed)
         self._state: State | None = None
 
@@ -120,8 +128,12 @@ class Rwkv7Nano:
         self._state = None if carried is None else State(*carried)
 
     def save(self, folder: Path, tokenizer: "Tokenizer") -> None:
-        """Write ``model.safetensors`` in float16 with the official tensor names, and ``tokenizer.json``."""
-        _save_weights(self.network, folder)
+        """Write ``model.safetensors`` in float16 with the official tensor names, and ``tokenizer.json``.
+
+        The loader reads from the file's metadata which eigenvalues its weights were trained with.
+        """
+        variant = {} if self._eigenvalues == "off" else {"negative_eigenvalues": self._eigenvalues}
+        _save_weights(self.network, folder, variant)
         of_transformers(tokenizer, ROW_TOKENS).save_pretrained(folder)
 
 
@@ -176,7 +188,7 @@ class OfTransformers:
 
     def save(self, folder: Path, tokenizer: "Tokenizer") -> None:
         """Write an ordinary folder of transformers, weights in float16, with the tokenizer."""
-        _save_weights(self.network, folder)
+        _save_weights(self.network, folder, {})
         config = json.loads(self._config.to_json_string()) | {"dtype": "float16"}
         config["architectures"] = [self._architecture]
         config.pop("transformers_version", None)
@@ -238,7 +250,9 @@ NETWORKS: dict[str, Callable[[int, int], "Rwkv7Nano | OfTransformers"]] = {
     "rwkv7-nano": Rwkv7Nano,
     "hybrid-nano": hybrid_nano,
     "llama-nano": llama_nano,
+    "rwkv7-nano-c2": partial(Rwkv7Nano, eigenvalues="full"),
 }
+"""By name. The last is an ablation of the first, c = 2 for c = 1, and no model of the package."""
 
 
 def build(name: str, seed: int, vocab_size: int = VOCAB_SIZE) -> Trained:
@@ -262,10 +276,10 @@ def _matrices(parameters: Iterable[Tensor], smallest_side: int) -> list[Tensor]:
     return [x for x in parameters if x.dim() == 2 and min(x.shape) >= smallest_side]
 
 
-def _save_weights(network: nn.Module, folder: Path) -> None:
+def _save_weights(network: nn.Module, folder: Path, variant: dict[str, str]) -> None:
     weights = {name: _half(weight) for name, weight in network.state_dict().items()}
     with atomic_write(folder / "model.safetensors") as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+        save_file(weights, temporary, metadata={"format": "pt", **variant})
 
 
 def _half(weight: Tensor) -> Tensor:

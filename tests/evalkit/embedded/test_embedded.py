@@ -14,10 +14,11 @@ import torch
 from tokenizers import Tokenizer
 
 from evalkit.embedded.card import card_lines, read_card
-from evalkit.embedded.networks import NETWORKS, build
+from evalkit.embedded.networks import build
 from evalkit.embedded.vocabulary import VOCAB_SIZE, document_ids
 from evalkit.errors import ModelError
 from evalkit.fields import to_json
+from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.codecs import CODECS
 from evalkit.models.loading import load_model
 from evalkit.models.rwkv7.init import initialise, parameter_groups
@@ -26,7 +27,7 @@ from evalkit.scoring.documents import score_documents
 from tests.support.rwkv7_files import save_official
 from tests.support.toys import corpus_of
 
-NAMES = list(NETWORKS)
+NAMES = list(EMBEDDED_MODELS)
 FOLDER = Path(str(importlib.resources.files("evalkit.embedded")))
 
 

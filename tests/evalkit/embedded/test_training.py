@@ -1,6 +1,7 @@
 """The training loop: rows, learning rates, that it repeats itself and goes on after a break."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,12 @@ from evalkit.embedded.train import sweep
 from evalkit.embedded.training import Recipe, TokenData, checked_steps, learning_rate_factor, rows, train
 from evalkit.embedded.vocabulary import byte_vocabulary, document_ids
 from evalkit.errors import ModelError, UsageError
+from evalkit.models.catalog import EMBEDDED_MODELS
+from evalkit.models.loading import load_model
+from evalkit.scoring.documents import score_documents
+from tests.support.toys import corpus_of
 
-NAMES = list(NETWORKS)
+NAMES = list(EMBEDDED_MODELS)
 VOCABULARY = byte_vocabulary()
 STREAM = np.concatenate(document_ids(VOCABULARY, ["abcab" * 30, "the cat sat on the mat. " * 20]))
 DATA = TokenData(VOCABULARY, STREAM, {"held_out_prose": ["the cat sat."]})
@@ -129,3 +134,27 @@ def test_the_state_carried_is_the_state_of_the_whole() -> None:
         alone = trained.losses(ids[:, 32:], None)
         torch.testing.assert_close(fresh, alone, rtol=1e-5, atol=1e-5)
         assert not torch.allclose(alone, whole[:, 32:], atol=1e-3)
+
+
+def test_an_ablation_is_scored_with_its_own_eigenvalues(tmp_path: Path) -> None:
+    """c = 2 is kept with the weights: the loader's bits are the training's, and not those of c = 1."""
+    text = "In the beginning the Universe was created. " * 4
+    [ids] = document_ids(VOCABULARY, [text])
+    row = torch.from_numpy(ids.astype(np.int64))[None]
+    generator = torch.Generator().manual_seed(0)
+    ablation, plain = build("rwkv7-nano-c2", 0, 257), build("rwkv7-nano", 0, 257)
+    with torch.no_grad():
+        for parameter in ablation.network.parameters():
+            parameter.copy_((parameter + 0.1 * torch.randn(parameter.shape, generator=generator)).half())
+        plain.network.load_state_dict(ablation.network.state_dict())
+        nats, nats_of_plain = (float(x.losses(row, None).double().sum()) for x in (ablation, plain))
+    assert abs(nats / nats_of_plain - 1) > 1e-4  # ten times what is granted below
+    for trained, expected in ((ablation, nats), (plain, nats_of_plain)):
+        trained.save(tmp_path, VOCABULARY)
+        model = load_model(f"rwkv7:{tmp_path / 'model.safetensors'}", device="cpu", dtype="float32")
+        [score] = score_documents(model, corpus_of([text]).documents, "document")
+        assert score.total_bits == pytest.approx(expected / math.log(2), rel=1e-5)
+
+
+def test_what_is_trained_is_what_is_shipped_and_one_ablation() -> None:
+    assert list(NETWORKS) == [*EMBEDDED_MODELS, "rwkv7-nano-c2"]
