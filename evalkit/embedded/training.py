@@ -180,7 +180,7 @@ def train(
         _set_learning_rates(optimisers, peaks, factor)
         ids = rows(data.stream, progress.step, recipe.num_steps)
         num_bytes = int(lengths[ids[:, 1:]].sum())
-        bits.append(_step(recipe, ids, progress.step, trained, optimisers) / num_bytes)
+        bits.append(train_step(recipe, ids, progress.step, trained, optimisers) / num_bytes)
         progress.step += 1
         progress.num_bytes += num_bytes
         progress.seconds = time.monotonic() - started
@@ -209,14 +209,28 @@ def _set_learning_rates(
             group["lr"] = peak * factor
 
 
-def _step(
+def train_step(
     recipe: Recipe,
     ids: torch.Tensor,
     step: int,
     trained: Trained,
     optimisers: Sequence[torch.optim.Optimizer],
 ) -> float:
-    """One update of the weights; returns the bits that the step's tokens cost."""
+    """One update of the weights.
+
+    Args:
+        recipe: what is trained.
+        ids: the step's rows, ``[B, T + 1]``.
+        step: its number, from 0.
+        trained: the network.
+        optimisers: of its parameters, at the step's learning rates.
+
+    Returns:
+        The bits that the step's tokens cost.
+
+    Raises:
+        ModelError: the loss is no number any more.
+    """
     if step == num_short_steps(recipe.num_steps):
         trained.carry(None)  # the rows are other ones now
     # Drawn by seed and step alone, so that a training that was interrupted draws the same.

@@ -142,7 +142,7 @@ def _check(
     all_short = compiled_check.check_all_strings(
         network, compiled, reader, exhaustive_length, backend=backend
     )
-    _report("all ", automaton.name, all_short)
+    _report("all " if all_short.num_strings > 1 else "", automaton.name, all_short)
     drawn = compiled_check.check_strings(network, compiled, reader, long, backend=backend)
     _report("", automaton.name, drawn)
     del network  # before there is a second one
