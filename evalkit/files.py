@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
 
-from evalkit.locks import HAS_HANDLE_LOCKS, lock_handle, path_lock
+from evalkit.locks import HAS_HANDLE_LOCKS, folder_lock, lock_handle
 
 TEMPORARY_SUFFIX = ".evalkit.tmp"
 """How the names of unfinished files and folders end: no result, and nothing to be committed."""
@@ -252,12 +252,11 @@ _sweep_first_time = functools.cache(sweep)
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The only one to change a folder; the lock goes with the process, whatever ends it.
+    """The only one to change a folder, which is made; the lock goes with the process, whatever ends it.
 
     What killed writers left there is removed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with path_lock(folder):
+    with folder_lock(folder):
         sweep(folder)
         yield
 

@@ -46,12 +46,15 @@ def path_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
 
     Raises:
         BlockingIOError: somebody has locked it, and ``wait`` is False.
-        OSError: it is not there, or the file system has no locks.
+        FileNotFoundError: it is not there, or whoever had locked it has removed it.
+        OSError: the file system has no locks.
     """
     if HAS_HANDLE_LOCKS:
         handle = os.open(path, os.O_RDONLY)
         try:
             lock_handle(handle, wait=wait)
+            if not os.path.samestat(os.fstat(handle), path.stat()):  # another was put in its place meanwhile
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
             yield
         finally:
             os.close(handle)
@@ -67,3 +70,22 @@ def path_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Make a folder unless it is there, and lock it; who has it may remove it.
+
+    Args:
+        folder: whatever it holds.
+
+    Raises:
+        OSError: it cannot be made, or the file system has no locks.
+    """
+    with contextlib.ExitStack() as lock:
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # removed by who had it before us
+                lock.enter_context(path_lock(folder))
+                break
+        yield

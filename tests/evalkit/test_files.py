@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit import locks
 from evalkit.errors import UsageError
 from evalkit.exports.writing import writing
 from evalkit.files import (
@@ -28,6 +29,7 @@ from evalkit.files import (
     sweep,
     temporary_folder,
 )
+from evalkit.locks import lock_handle, path_lock
 
 PATIENCE_S = 60
 
@@ -186,6 +188,32 @@ def test_leftovers_of_killed_writers_are_swept_and_those_of_others_stay(tmp_path
         running.write_bytes(b"whole")
     assert names(tmp_path) == sorted([*foreign, "file.json"])
     assert (tmp_path / "file.json").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_folder_that_was_removed_by_who_had_it_is_made_and_locked(
+    is_replaced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if its holder had removed it while we waited: our lock is on the folder that is there."""
+    folder, handles = tmp_path / "checkpoint", []
+
+    def lock_late(handle: int, *, wait: bool = True) -> None:
+        handles.append(handle)
+        if len(handles) == 1:
+            folder.rmdir()
+            if is_replaced:
+                (tmp_path / "other").mkdir()
+                (tmp_path / "other").rename(folder)
+        lock_handle(handle, wait=wait)
+
+    monkeypatch.setattr(locks, "lock_handle", lock_late)
+    with locked(folder):
+        assert len(handles) == 2
+        (folder / "half").touch()
+        with pytest.raises(BlockingIOError), path_lock(folder, wait=False):
+            pass
+    with path_lock(folder, wait=False):
+        pass
 
 
 def test_the_next_process_that_writes_in_a_folder_sweeps_it(tmp_path: Path) -> None:
