@@ -30,6 +30,7 @@ from evalkit.analysis.training_runs import (
     training_runs,
 )
 from evalkit.errors import UsageError, unknown_name
+from evalkit.patterns import matching_names
 
 NO_FIT = "none"
 """Of `CurveOptions.fit`: no law is fitted."""
@@ -146,6 +147,7 @@ def subjects(results: Results, runs: Sequence[TrainingRun], names: Sequence[str]
         UsageError: a name is unknown.
     """
     labels = [corpus.label for corpus in results.corpora]
+    names = matching_names(names, [*labels, *(corpus.name for corpus in results.corpora)])
     for name in names:
         if name not in labels and all(name != corpus.name for corpus in results.corpora):
             raise unknown_name("corpus", name, labels, f"There are: {', '.join(labels)}.")

@@ -28,6 +28,7 @@ from evalkit.analysis.sources import sources_of
 from evalkit.cells.schema import CellCorpus
 from evalkit.dates import first_day, last_day
 from evalkit.errors import UsageError, unknown_name
+from evalkit.patterns import matching_names
 
 UNDATED = "undated"
 
@@ -160,6 +161,7 @@ def _anchors(results: Results, members: Sequence[int], names: Sequence[str]) -> 
         index: {results.configurations[index].model, results.configurations[index].label} for index in members
     }
     known_names = set().union(*names_of.values())
+    names = matching_names(names, sorted(known_names))
     for name in names:
         if name not in known_names:
             raise unknown_name("anchor", name, known_names, f"Models here: {', '.join(sorted(known_names))}.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.analysis.scored_rows import RowSpool
 from evalkit.errors import UsageError, unknown_name
+from evalkit.patterns import matching_names
 
 
 def narrowed(
@@ -15,7 +16,7 @@ def narrowed(
 
     Args:
         results: all of them.
-        corpora: names or labels; empty: all.
+        corpora: names, labels or patterns of them; empty: all.
         models: likewise.
         policy: of the language models; compressors know none and stay.
         place: what the results are called in messages.
@@ -28,6 +29,8 @@ def narrowed(
         raise unknown_name("policy", policy, results.policies, hint)
     corpus_names = {name for corpus in results.corpora for name in (corpus.name, corpus.label)}
     model_names = {name for row in results.configurations for name in (row.model, row.label)}
+    corpora = matching_names(corpora, sorted(corpus_names))
+    models = matching_names(models, sorted(model_names))
     for kind, names, known_names in (("corpus", corpora, corpus_names), ("model", models, model_names)):
         for name in names:
             if name not in known_names:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from evalkit.analysis.results import Results
 from evalkit.errors import UsageError, unknown_name
+from evalkit.patterns import matching_names
 
 _MAX_NAMES = 8
 
@@ -37,13 +38,14 @@ def find_corpora(results: Results, names: Sequence[str], model: int) -> list[int
 
     Args:
         results: the cells.
-        names: of corpora, or their labels.
+        names: of corpora, or their labels, or patterns of them.
         model: the row.
 
     Raises:
         UsageError: a name is unknown, or the model was not scored on any of them.
     """
     known_names = {name for corpus in results.corpora for name in (corpus.name, corpus.label)}
+    names = matching_names(names, sorted(known_names))
     for name in names:
         if name not in known_names:
             raise unknown_name(
@@ -66,7 +68,7 @@ def candidates(results: Results, model: int, names: Sequence[str], policy: str) 
     Args:
         results: the cells.
         model: the row that is compared with the panel.
-        names: of models, or their rows' labels; a name means all rows of its model.
+        names: of models, or their rows' labels, or patterns; a name means all rows of its model.
         policy: of the language models.
 
     Raises:
@@ -77,6 +79,7 @@ def candidates(results: Results, model: int, names: Sequence[str], policy: str) 
     if not rows:
         raise UsageError(f"{label} is alone here: a panel needs other models scored on the same corpora")
     known_names = {name for row in rows for name in _names(results, row)}
+    names = matching_names(names, sorted(known_names))
     for name in names:
         if name not in known_names:
             if name in _names(results, model):

@@ -8,6 +8,7 @@ from evalkit.analysis.results import Results
 from evalkit.cells.schema import CellModel
 from evalkit.errors import UsageError, unknown_name
 from evalkit.models.checkpoints import count_of, read_name
+from evalkit.patterns import matching_names
 
 AXES = {"step": "step", "tokens": "tokens read", "flops": "FLOPs of training"}
 """Along what a run may be shown, and how the axis is called."""
@@ -52,7 +53,7 @@ def training_runs(
     Args:
         results: the cells.
         policy: of the cells.
-        names: of the runs to take; empty: all.
+        names: of the runs to take, or patterns of them; empty: all.
         warn: told where several cells are of one step of one run.
 
     Raises:
@@ -65,6 +66,7 @@ def training_runs(
             "score some by names such as step-1000 or checkpoint-500"
         )
     labels = [run.name for run in runs]
+    names = matching_names(names, labels)
     for wish in names:
         if wish not in labels:
             raise unknown_name("run", wish, labels, f"There are: {', '.join(labels)}.")

@@ -12,10 +12,11 @@ from typing import Any
 
 from evalkit.bench.whole_model import write_random_checkpoint
 from evalkit.errors import UsageError
+from evalkit.models.catalog import load_catalog
 from evalkit.models.devices import resolve_dtype
 from evalkit.models.loading import locate_models
+from evalkit.models.name_patterns import specs_of
 from evalkit.models.protocol import LoadOptions
-from evalkit.models.targets import expand_spec
 
 _NUM_TRAINED = 8192
 """Entries of a vocabulary that are trained; the others are pairs of them, which no text is cut into."""
@@ -80,7 +81,8 @@ def checked_specs(names: Sequence[str], options: LoadOptions, *, compressors: bo
     if not names:
         raise UsageError("nothing to time: name at least one model")
     resolve_dtype(options)
-    specs = [spec for name in names for spec in ([name] if name in SHAPE_NAMES else expand_spec(name))]
+    catalog = load_catalog()
+    specs = [spec for name in names for spec in ([name] if name in SHAPE_NAMES else specs_of(name, catalog))]
     for located in locate_models([spec for spec in specs if spec not in SHAPE_NAMES], options):
         if located.problem is not None:
             raise located.problem

@@ -20,6 +20,8 @@ from evalkit.cli.parsing import (
 from evalkit.terminal import show, show_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evalkit.audit.fingerprint import Fingerprint
     from evalkit.audit.result import CheckResult, ModelAudit
     from evalkit.coding.tokenization_bound import TokenizationBound
@@ -38,7 +40,9 @@ _WIDTH = 38
 
 
 def audit_command(
-    model: Annotated[str, typer.Argument(help="A name from `evalkit models list`, or LOADER:TARGET.")],
+    model: Annotated[
+        str, typer.Argument(help="A name from `evalkit models list`, LOADER:TARGET, or a pattern: 'rwkv7-*'.")
+    ],
     long: Annotated[
         bool, typer.Option("--long", help="Also long texts: states to 131,072 tokens, whole vocabularies.")
     ] = False,
@@ -67,6 +71,8 @@ def audit_command(
     another model.
     """
     from evalkit.audit.records import audit_path, write_audit
+    from evalkit.models.catalog import load_catalog
+    from evalkit.models.name_patterns import only_spec, specs_of
     from evalkit.models.protocol import LoadOptions
     from evalkit.runner.options import check_writable
 
@@ -75,11 +81,17 @@ def audit_command(
     if tokenization_bound is not None:
         _bound_tokenization(model, options, tokenization_bound, as_json=as_json)
         return
+    is_of_one = as_json or expected is not None or write_fingerprint is not None or export is not None
+    catalog = load_catalog()
+    specs = [only_spec(model, catalog)] if is_of_one else specs_of(model, catalog)
     if expected is None:
         check_writable(output)
-    loaded = _token_model(model, options)
+    if len(specs) > 1:
+        _audit_each(specs, options, output, extent="long" if long else "standard")
+        return
+    loaded = _token_model(specs[0], options)
     extent = "short" if expected else "long" if long else "standard"
-    audit = _audited(loaded, model, options, extent=extent, prints=not as_json)
+    audit = _audited(loaded, specs[0], options, extent=extent, prints=not as_json)
     if expected is not None:
         _compare(loaded, audit, expected, as_json=as_json)
         return
@@ -92,6 +104,35 @@ def audit_command(
         for line in closing_lines(audit):
             show(line)
     if not audit.passed:
+        raise typer.Exit(1)
+
+
+def _audit_each(specs: "Sequence[str]", options: "LoadOptions", output: Path, *, extent: str) -> None:
+    """Audit models one after another; the program exits with 1 where one failed or could not be had."""
+    from evalkit.audit.records import audit_path, write_audit
+    from evalkit.errors import ModelError, UsageError
+
+    num_passed, failed = 0, []
+    for spec in specs:
+        try:
+            loaded = _token_model(spec, options)
+            show(f"{loaded.identity.name}:")
+            audit = _audited(loaded, spec, options, extent=extent, prints=True)
+        except UsageError as error:  # of a pattern's matches a compressor
+            show(f"not audited: {error}", err=True)
+            continue
+        except ModelError as error:
+            show(f"not audited: {error}", err=True)
+            failed.append(spec)
+            continue
+        write_audit(audit, audit_path(output, loaded.identity))
+        for line in closing_lines(audit):
+            show(line)
+        num_passed += audit.passed
+        failed += [] if audit.passed else [spec]
+    listed = f"; failed or not to be had: {', '.join(failed)}" if failed else ""
+    show(f"{num_passed} of {len(specs)} models passed{listed}")
+    if failed:
         raise typer.Exit(1)
 
 

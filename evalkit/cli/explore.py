@@ -72,12 +72,15 @@ def _loaded(names: list[str], options: "LoadOptions") -> "list[TokenModel]":
         ModelError: one cannot be found or read.
     """
     from evalkit.errors import UsageError
+    from evalkit.models.catalog import load_catalog
     from evalkit.models.loading import locate_models
+    from evalkit.models.name_patterns import find_entries
     from evalkit.models.protocol import TokenModel
 
+    num_models = len(find_entries(names, load_catalog()))
+    if not 1 <= num_models <= 2:  # a pattern may stand for many, and each is looked for
+        raise UsageError(f"--models names {num_models}; the page shows one or two side by side")
     located_models = locate_models(names, options)
-    if not 1 <= len(located_models) <= 2:  # a pattern of paths may stand for many
-        raise UsageError(f"--models names {len(located_models)}; the page shows one or two side by side")
     for located in located_models:
         if located.identity.loader == "codec":
             raise UsageError(

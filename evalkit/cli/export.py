@@ -14,6 +14,14 @@ from evalkit.terminal import show
 class ExportCommand(ListingCommand):
     """``evalkit export``."""
 
+    choice = "format_name"
+
+    def choices(self) -> list[str]:
+        """Names of the formats."""
+        from evalkit.exports.formats import FORMATS
+
+        return list(FORMATS)
+
     def listed(self) -> list[str]:
         """The formats."""
         from evalkit.exports.formats import FORMATS

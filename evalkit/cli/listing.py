@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 
@@ -14,9 +15,25 @@ class ListingCommand(TyperCommand):
     may have added to it.
     """
 
+    choice: str
+    """The parameter that says which."""
+
+    def choices(self) -> Sequence[str]:
+        """Their names."""
+        raise NotImplementedError
+
     def listed(self) -> Sequence[str]:
         """A line for each choice."""
         raise NotImplementedError
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words that nothing took; where the choice is missing, what there is to choose from is said."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if error.param is not None and error.param.name == self.choice and not error.message:
+                error.message = f"Give one of: {', '.join(self.choices())}"
+            raise
 
     def get_help(self, ctx: Any) -> str:
         """The help with these lines; see `TyperCommand`."""

@@ -39,6 +39,7 @@ from evalkit.cli import (
 from evalkit.cli.parsing import CommandState
 from evalkit.cli.plugins import add_commands
 from evalkit.cli.process import end_output, exit_code_of_interruption, prepare
+from evalkit.cli.program import Program
 from evalkit.errors import EvalkitError, disk_error, system_line
 from evalkit.extras import clash, missing_package
 from evalkit.terminal import complain, show
@@ -56,6 +57,7 @@ ENVIRONMENT = (
 """What the program's help says of environment variables."""
 
 app = typer.Typer(
+    cls=Program,
     help="Bits per byte of language models on text that did not exist when they were trained.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

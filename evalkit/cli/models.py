@@ -11,6 +11,7 @@ from evalkit.cli.parsing import JsonOption
 from evalkit.models.catalog import CatalogEntry, load_catalog, resolve_spec
 from evalkit.models.codecs import CODECS
 from evalkit.models.installed_architectures import architecture_problem
+from evalkit.models.name_patterns import only_spec
 from evalkit.terminal import print_table, show, show_json
 
 app = typer.Typer(help="The models that have names.", no_args_is_help=True)
@@ -85,7 +86,8 @@ def show_model(
     """Show everything that is known of one model, and where a local copy of it lies."""
     from evalkit.embedded.card import card_lines, read_card
 
-    entry = resolve_spec(model, load_catalog())
+    catalog = load_catalog()
+    entry = resolve_spec(only_spec(model, catalog), catalog)
     card = read_card(entry.local_path) if entry.local_path else None
     facts: dict[str, object] = {**dataclasses.asdict(entry), "local_copy": _local_copy(entry)}
     if as_json:

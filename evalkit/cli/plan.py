@@ -54,6 +54,9 @@ def plan_command(
         )
         return
     _print(estimates, on)
+    for of in estimates:
+        if of.problem is not None:
+            show(f"not estimated: {of.model}: {of.problem}", err=True)
     show(f"tokens: estimated, {BYTES_PER_TOKEN:g} bytes each; windows that are read again are not counted")
     for source in dict.fromkeys(of.speed.source for of in estimates if of.speed):
         show(f"speed: {source}")

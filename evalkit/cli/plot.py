@@ -21,6 +21,14 @@ from evalkit.terminal import show
 class PlotCommand(ListingCommand):
     """``evalkit plot``."""
 
+    choice = "name"
+
+    def choices(self) -> list[str]:
+        """Names of the plots."""
+        from evalkit.plots import find_plots
+
+        return list(find_plots().plots)
+
     def listed(self) -> list[str]:
         """The plots, what is wrong with those of other packages, and the aggregates."""
         from evalkit.analysis.aggregates import AGGREGATES

@@ -3,10 +3,12 @@
 import glob
 import os
 import re
+from collections.abc import Callable, Iterable
 
 from evalkit.corpora.readers import FILE_SUFFIXES, HUB_PREFIX
 from evalkit.errors import UsageError, did_you_mean
 from evalkit.near_paths import near_paths
+from evalkit.patterns import is_pattern, matching_names
 
 PARTIAL_ENDING = "-partial"
 """Ends the name of a corpus of those documents of another one whose texts could be had."""
@@ -14,8 +16,12 @@ _HUB_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/d
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-def expand_name(name: str) -> list[str]:
-    """What a name stands for: with ``~`` or a pattern (``news/*.jsonl``) paths, as a shell has them.
+def expand_name(name: str, stored_names: Callable[[], Iterable[str]]) -> list[str]:
+    """What a name stands for: of a pattern (``wikipedia-*``) the corpora, else, as of ``~``, paths.
+
+    Args:
+        name: as a user gives it.
+        stored_names: the corpora that have names; asked only about a pattern.
 
     Raises:
         UsageError: nothing matches a pattern.
@@ -23,11 +29,16 @@ def expand_name(name: str) -> list[str]:
     from evalkit.corpora.sets import SET_PREFIX
 
     expanded = os.path.expanduser(name)  # noqa: PTH111  that of a user who is not here stays
-    if name.startswith((HUB_PREFIX, SET_PREFIX)) or not glob.has_magic(name) or os.path.exists(expanded):  # noqa: PTH110
+    if name.startswith((HUB_PREFIX, SET_PREFIX)) or not is_pattern(name) or os.path.exists(expanded):  # noqa: PTH110
         return [expanded]
-    matches = sorted(glob.glob(expanded))  # noqa: PTH207  of an absolute pattern, too
+    matches = matching_names([name], stored_names())
+    if matches == [name]:
+        matches = sorted(glob.glob(expanded))  # noqa: PTH207  of an absolute pattern, too
     if not matches:
-        raise UsageError(f"corpus {name}: no file or folder here matches this pattern")
+        raise UsageError(
+            f"corpus {name}: no stored corpus and no file or folder here matches this pattern; "
+            "`evalkit corpora list` shows the corpora"
+        )
     return matches
 
 

@@ -11,6 +11,7 @@ from evalkit.corpora.store import BUILTIN_NAMES, list_corpora, read_manifest, st
 from evalkit.errors import CorpusError, UsageError, unknown_name
 from evalkit.files import TEMPORARY_SUFFIX, slug, temporary_folder
 from evalkit.locks import LOCK_NAME, path_lock
+from evalkit.patterns import matching_names
 
 _PATTERNS = (
     MANIFEST_FILE,
@@ -42,7 +43,7 @@ def removable(
     """What is to be removed, each corpus once; nothing is changed.
 
     Args:
-        names: of corpora in the store.
+        names: of corpora in the store, or patterns of them.
         cells_folders: folders of result cells, in which those that name a corpus are counted.
         store: see `evalkit.corpora.store.store_folder`.
 
@@ -50,7 +51,9 @@ def removable(
         UsageError: a name is a built-in corpus's, or no corpus's of the store.
         CorpusError: a corpus's folder is a link, or holds something else than a corpus.
     """
-    return [_removable(name, cells_folders, store) for name in dict.fromkeys(names)]
+    stored_names = [name for name in list_corpora(store) if name not in BUILTIN_NAMES]
+    names = dict.fromkeys(matching_names(names, stored_names))
+    return [_removable(name, cells_folders, store) for name in names]
 
 
 def _removable(name: str, cells_folders: Sequence[Path], store: Path | None) -> RemovableCorpus:

@@ -236,7 +236,7 @@ def check_corpus_name(name_or_path: str, store: Path | None = None) -> None:
     if name_or_path.startswith(HUB_PREFIX):
         parse_hub_id(name_or_path)
         return
-    for name in expand_name(name_or_path):
+    for name in _names_meant(name_or_path, store):
         is_stored = name in BUILTIN_NAMES or _is_stored(name, store)
         if is_stored or _set_selection(name, store) or Path(name).exists():
             continue
@@ -268,7 +268,7 @@ def load_corpus(name_or_path: str | os.PathLike[str], *, store: Path | None = No
 
     name = os.fspath(name_or_path)
     check_corpus_name(name, store)
-    if len(names := expand_name(name)) > 1:
+    if len(names := _names_meant(name, store)) > 1:
         raise UsageError(f"corpus {name}: it is {len(names)} corpora, give one: {', '.join(names)}")
     [name] = names
     if name in BUILTIN_NAMES:
@@ -304,8 +304,9 @@ def load_corpora(
 
     Args:
         corpora: names as `load_corpus` takes them, also of sets (``uncheatable-2026-07``) and patterns of
-            their categories (``uncheatable-2026-07/github_*``), and patterns of paths; a `Corpus` stands
-            for itself. A set is read once, and of its corpora none comes twice.
+            their categories (``uncheatable-2026-07/github_*``), and patterns of stored corpora's names or of
+            paths, whose matches come once; a `Corpus` stands for itself. A set is read once, and of its
+            corpora none comes twice.
         store: see `store_folder`.
 
     Raises:
@@ -316,13 +317,7 @@ def load_corpora(
 
     loaded: list[Corpus] = []
     sets: dict[tuple[str, str | None], dict[str, Corpus]] = {}
-    expanded: list[str | Corpus] = []
-    for corpus_or_name in corpora:
-        if isinstance(corpus_or_name, Corpus):
-            expanded.append(corpus_or_name)
-        else:
-            expanded += expand_name(os.fspath(corpus_or_name))
-    for named in expanded:
+    for named in _expanded(corpora, store):
         selection = None if isinstance(named, Corpus) else _set_selection(named, store)
         if selection is None:
             loaded.append(named if isinstance(named, Corpus) else load_corpus(named, store=store))
@@ -333,6 +328,25 @@ def load_corpora(
         chosen = [sets[key][category] for category in selection.matching(sets[key])]
         loaded += [corpus for corpus in chosen if not any(corpus is earlier for earlier in loaded)]
     return loaded
+
+
+def _expanded(corpora: Iterable[str | os.PathLike[str] | Corpus], store: Path | None) -> list[str | Corpus]:
+    """Corpora, with what a pattern matches in its place, where nothing else names that."""
+    given = [of if isinstance(of, Corpus) else os.fspath(of) for of in corpora]
+    taken = {name for name in given if isinstance(name, str)}
+    expanded: list[str | Corpus] = []
+    for of in given:
+        if isinstance(of, Corpus):
+            expanded.append(of)
+            continue
+        names = _names_meant(of, store)
+        expanded += [name for name in names if name == of or name not in taken]
+        taken.update(names)
+    return expanded
+
+
+def _names_meant(name: str, store: Path | None) -> list[str]:
+    return expand_name(name, lambda: list_corpora(store))
 
 
 def verify_corpus(name: str, store: Path | None = None) -> list[str]:

@@ -34,18 +34,18 @@ from evalkit.models.catalog import (
     LOADER_GROUP,
     CatalogEntry,
     load_catalog,
-    resolve_spec,
 )
 from evalkit.models.checkpoints import checkpoint_facts
 from evalkit.models.device_maps import check_spreads
 from evalkit.models.hub import safetensors_tensors
 from evalkit.models.identity import check_same, check_untouched
 from evalkit.models.model_files import ModelFile
+from evalkit.models.name_patterns import find_entries, only_spec
 from evalkit.models.openai.address import short_specs
 from evalkit.models.prefixes import parse_rule
 from evalkit.models.protocol import Codec, Encoding, LoadOptions, Model, ModelIdentity, TokenModel
 from evalkit.models.remembered_identities import Remembered, origin_of, recall, remember
-from evalkit.models.targets import GGUF_LOADERS, expand_spec, missing_folder, short_names
+from evalkit.models.targets import GGUF_LOADERS, missing_folder, short_names
 from evalkit.models.weight_headers import WEIGHT_SUFFIXES, WeightSummary, summarise_tensors, summarise_weights
 from evalkit.plugins import plugin
 
@@ -136,8 +136,8 @@ def locate_models(
     A model that cannot be reached or read has a `LocatedModel.problem`, unless all have one.
 
     Args:
-        specs: catalog names, ``LOADER:TARGET``, also with a pattern of paths, objects with the members of
-            a protocol, or what was located before.
+        specs: catalog names, ``LOADER:TARGET``, patterns of names or paths (`find_entries`), objects with the
+            members of a protocol, or what was located before.
         options: device, precision, trust.
         config_path: the user's catalog, see `evalkit.models.catalog.load_catalog`.
 
@@ -146,9 +146,9 @@ def locate_models(
             that is on one device.
         ModelError: there is nothing at a path, or none of the models can be identified.
     """
-    specs = [model for spec in specs for model in (expand_spec(spec) if isinstance(spec, str) else [spec])]
+    specs = list(specs)
     catalog = load_catalog(config_path) if any(isinstance(spec, str) for spec in specs) else {}
-    entries = [resolve_spec(spec, catalog) if isinstance(spec, str) else spec for spec in specs]
+    entries = find_entries(specs, catalog)
     names_of_paths = _names_of_paths(entries)
     located_models = []
     for entry, name in zip(entries, names_of_paths, strict=True):
@@ -187,10 +187,7 @@ def locate_model(spec: str, options: LoadOptions) -> LocatedModel:
         UsageError: the name is unknown, or a pattern that several match.
         ModelError: there is nothing at a path, or it cannot be identified.
     """
-    located_models = locate_models([spec], options)
-    if len(located_models) > 1:
-        raise UsageError(f"{spec} matches {len(located_models)} models, and one is needed; name it")
-    return located_models[0]
+    return locate_models([only_spec(spec, load_catalog())], options)[0]
 
 
 def import_loaders(models: Iterable[LocatedModel]) -> None:

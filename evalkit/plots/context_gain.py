@@ -8,6 +8,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from evalkit.analysis.context_gain import GainCurve, gain_curves
 from evalkit.errors import UsageError, unknown_name
+from evalkit.patterns import matching_names
 from evalkit.plots import edges
 from evalkit.plots.frame import FAINT, LineStyle, Mark, frame, record, styled
 from evalkit.plots.labels import EndLabel, label_ends
@@ -45,8 +46,8 @@ def context_gain(
         raise UsageError(
             f"{name_of(results)}: no cells of contexts of several lengths; run with --context-gain 1k,4k"
         )
-    _check_names("model", models, [curve.model for curve in curves])
-    _check_names("corpus", corpora, [curve.corpus for curve in curves])
+    models = _checked_names("model", models, [curve.model for curve in curves])
+    corpora = _checked_names("corpus", corpora, [curve.corpus for curve in curves])
     chosen = [curve for curve in curves if not models or curve.model in models]
     names = [curve.corpus for curve in chosen if not corpora or curve.corpus in corpora]
     if not names:
@@ -63,10 +64,13 @@ def context_gain(
     return _figure(drawn, model_styles(read), compressors, shown, f"policy {policy}{lines.note}")
 
 
-def _check_names(kind: str, names: Sequence[str], scored_names: Sequence[str]) -> None:
+def _checked_names(kind: str, names: Sequence[str], scored_names: Sequence[str]) -> list[str]:
+    """The names, and for patterns what they match."""
+    names = matching_names(names, scored_names)
     for name in names:
         if name not in scored_names:
             raise unknown_name(kind, name, scored_names, "It has no cells of --context-gain.")
+    return names
 
 
 def _figure(

@@ -11,6 +11,7 @@ from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.months import Chain, chain_months
 from evalkit.analysis.results import Results
 from evalkit.errors import unknown_name
+from evalkit.patterns import matching_names
 from evalkit.plots import edges
 from evalkit.plots.frame import BITS_AXIS, FAINT, LineStyle, Mark, frame, record, source_style, styled
 from evalkit.plots.labels import EndLabel, label_ends
@@ -51,6 +52,7 @@ def months(
     for source, reason in left_out.items():
         warn(f"{source} is left out: {reason}")
     labels = sorted({label for chain in chains for month in chain.months for label in month.chained})
+    models = matching_names(models, labels)
     for name in models:
         if not any(_is_called(label, name) for label in labels):
             raise unknown_name("model", name, labels, f"In the chains there are: {', '.join(labels)}.")

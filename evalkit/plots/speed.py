@@ -13,6 +13,7 @@ from evalkit.analysis.results import Results, read_results
 from evalkit.analysis.speeds import Benchmarks, Ratio, Throughput, read_benchmarks, throughputs
 from evalkit.cells.object_store import copied_folder, is_url
 from evalkit.errors import UsageError, unknown_name
+from evalkit.patterns import matching_names
 from evalkit.plots import edges
 from evalkit.plots.frame import BLUE, FAINT, GREY, LABEL_SIZE, RED, TEXT, Mark, frame, record, styled
 from evalkit.plots.lines import model_styles
@@ -44,6 +45,7 @@ def speed(
     """
     measured, speeds, scored = _read(results, benchmarks, warn)
     known_names = sorted({speed.model for speed in speeds})
+    models = matching_names(models, known_names)
     for name in models:
         if name not in known_names:
             hint = f"In {name_of(results)} there are: {', '.join(known_names) or 'none'}."

@@ -26,8 +26,8 @@ from evalkit.corpora.names import PARTIAL_ENDING
 from evalkit.corpora.store import Corpus, Document, list_corpora, load_corpus, store_folder
 from evalkit.errors import CorpusError, CrawlError, EvalkitError, ModelError
 from evalkit.files import atomic_write
-from evalkit.models.catalog import load_catalog, resolve_spec
-from evalkit.models.targets import expand_spec
+from evalkit.models.catalog import load_catalog
+from evalkit.models.name_patterns import find_entries
 from evalkit.refresh.config import LeaderboardConfig, PublicationWindow, SourceConfig
 from evalkit.spreadsheets import spreadsheet_rows
 
@@ -84,7 +84,7 @@ def check_models(models: Sequence[str], tell: Callable[[str], None]) -> None:
     """Refuse unknown models before slow work begins.
 
     Args:
-        models: names or ``LOADER:TARGET``.
+        models: as `evalkit.models.name_patterns.find_entries` takes them.
         tell: told of those that cannot be reached today: they fail when they are to be scored.
 
     Raises:
@@ -93,12 +93,9 @@ def check_models(models: Sequence[str], tell: Callable[[str], None]) -> None:
     catalog = load_catalog()
     for model in models:
         try:
-            specs = expand_spec(model)
+            find_entries([model], catalog)
         except ModelError as error:
             tell(str(error))
-            continue
-        for spec in specs:
-            resolve_spec(spec, catalog)
 
 
 class GatedCorpus(NamedTuple):

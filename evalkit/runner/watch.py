@@ -9,9 +9,11 @@ from typing import NamedTuple
 from evalkit.corpora.store import Corpus, load_corpora
 from evalkit.errors import DiskError, ModelError, UsageError
 from evalkit.files import whole_number
+from evalkit.models.catalog import load_catalog
 from evalkit.models.checkpoints import CheckpointFacts, checkpoint_facts
 from evalkit.models.completeness import Look, look_at
-from evalkit.models.targets import expand_spec, local_places, means_several, revision_of
+from evalkit.models.name_patterns import specs_of
+from evalkit.models.targets import local_places, means_several, revision_of
 from evalkit.runner.corpora import DEFAULT_CORPORA, run
 from evalkit.runner.options import RunOptions
 from evalkit.runner.ranking import RunResult
@@ -147,10 +149,10 @@ class _Watcher:
             self._options.reporter.message(f"{error}; waiting")
 
     def _specs(self) -> list[str]:
-        specs = []
+        specs, catalog = [], load_catalog()
         for model in self._models:
             try:
-                self._specs_of[model] = expand_spec(model)
+                self._specs_of[model] = specs_of(model, catalog)
                 specs += self._specs_of[model]
             except ModelError as error:  # nothing yet, or the hub cannot be reached now
                 if not means_several(model):

@@ -10,6 +10,7 @@ from evalkit.analysis.results import Results
 from evalkit.cells.probe_schema import ProbeCell
 from evalkit.cells.schema import TaskCell
 from evalkit.errors import UsageError, unknown_name
+from evalkit.patterns import matching_names
 from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, line_style
 from evalkit.plots.lines import choose_lines
 from evalkit.plots.scores import Source, Warn, name_of, results_of
@@ -53,6 +54,7 @@ def chosen_cells(
     """
     all_tasks = sorted({cell.task.name for cell in cells})
     all_models = sorted({cell.model.name or "" for cell in cells})
+    tasks, models = matching_names(tasks, all_tasks), matching_names(models, all_models)
     for kind, names, all_names in (("task", tasks, all_tasks), ("model", models, all_models)):
         for name in names:
             if name not in all_names:

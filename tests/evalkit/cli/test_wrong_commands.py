@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from evalkit.corpora.store import load_corpora
 from evalkit.models.devices import resolve_dtype
 from evalkit.models.protocol import LoadOptions
 from tests.support.toys import run_cli
@@ -32,7 +33,7 @@ WRONG = {
     "run --models ,": "name at least one model",
     "run --models xz --corpora data/note.json": "Did you mean data/notes.json?",
     "run --models xz --corpora dta/notes.json": "Did you mean data/notes.json?",
-    "run --models xz --corpora data/*.jsonl": "no file or folder here matches this pattern",
+    "run --models xz --corpora data/*.jsonl": "no file or folder here matches this pattern;",
     "run --models xz --corpora Salesforce/wikitext": "is written hub:Salesforce/wikitext@COMMIT",
     "run --models xz --corpora https://huggingface.co/datasets/a/b": "is written hub:a/b@COMMIT",
     "run --models xz --corpora https://host/text.txt": "download it and give the file",
@@ -44,6 +45,16 @@ WRONG = {
     "run --models xz --limit 0": "give 1 or more",
     "run --models xz -q -v": "are opposites",
     "run --model xz": "--models",
+    "run --models zz*": "no model's name matches 'zz*'.",
+    "run --models checkpoints tiny.gguf": "a pattern in quotes",
+    "run --models --limit 3": "--models was given no value: --limit is an option",
+    "run --models xz --output -q": "--output was given no value: -q is an option",
+    "run --models xz --corpora --corpra python-stdlib": "--corpora was given no value",
+    "explore --models rwkv7-g1*": "--models names 18; the page shows one or two",
+    "audit rwkv7-g1* --json": "rwkv7-g1* matches 18 models, and one is needed",
+    "crawl wikipedia --since --until 2026-01-02": "--since was given no value: --until is an option",
+    "export data": "Give one of: csv, parquet,",
+    "plot": "Give one of: parameters,",
     "rn --models xz": "Did you mean 'run'?",
     "report nothing": "give the folder that `evalkit run --output` wrote",
     "corpora import data/note.json --name a": "Did you mean data/notes.json?",
@@ -77,6 +88,29 @@ def test_what_a_shell_would_expand_is_expanded(folder: Path, monkeypatch: pytest
     Path("data", "more.json").write_text('["a second text"]')
     outcome = run_cli("run", "--models", "xz", "--corpora", "~/data/*.json", "--dry-run")
     assert [line.split()[2] for line in outcome.stdout.splitlines()[1:]] == ["more:", "notes:"]
+
+
+def test_a_pattern_means_stored_corpora_before_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVALKIT_CORPORA", str(folder / "store"))
+    common = (
+        "--source",
+        "test",
+        "--license",
+        "CC0-1.0",
+        "--date-from",
+        "2026-01-01",
+        "--date-to",
+        "2026-01-02",
+    )
+    for name in ("notes-1", "notes-2"):
+        assert run_cli("corpora", "import", "data/notes.json", "--name", name, *common).exit_code == 0
+    Path("notes-3.txt").write_text("a file")
+    for wish, names in (
+        ("notes-*", ["notes-1", "notes-2"]),
+        ("*,notes-1", ["python-stdlib", "notes-2", "notes-1"]),
+        ("notes-*.txt", ["notes-3"]),
+    ):
+        assert [corpus.name for corpus in load_corpora(wish.split(","))] == names
 
 
 def test_a_precision_has_the_names_that_people_give_it(folder: Path) -> None:
