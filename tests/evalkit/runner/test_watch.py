@@ -118,12 +118,12 @@ def test_checkpoints_on_a_hub_that_is_gone_are_not_forgotten(monkeypatch: pytest
         ModelError("out of reach"),
     ]
 
-    def expand(_: str) -> list[str]:
+    def expand(*_: object) -> list[str]:
         if isinstance(answer := answers.pop(0), ModelError):
             raise answer
         return answer
 
-    monkeypatch.setattr(watch, "expand_spec", expand)
+    monkeypatch.setattr(watch, "specs_of", expand)
     watcher = watch._Watcher(["hub:o/run@step-*"], Scoring(), Watch(1.0), RunOptions())
     assert watcher._specs() == ["hub:o/run@step-1", "rwkv7:/nowhere/rwkv-1.pth"]
     assert watcher._specs() == ["hub:o/run@step-1"]  # a file that is gone here is gone
