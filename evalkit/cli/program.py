@@ -34,7 +34,7 @@ class Program(TyperGroup):
         except typer.TyperException as error:
             message = getattr(error, "message", "")
             if message.startswith(_EXTRA_WORDS):
-                error.message = (  # type: ignore[attr-defined]
+                error.message = (
                     f"{message}. Lists go by commas (a,b), and a pattern in quotes ('*.jsonl'): without them "
                     "the shell writes out the files that match."
                 )

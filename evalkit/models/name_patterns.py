@@ -2,19 +2,27 @@
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, overload
 
 from evalkit.errors import UsageError, did_you_mean
 from evalkit.models.catalog import CatalogEntry, resolve_spec
 from evalkit.models.targets import expand_spec
 from evalkit.patterns import is_pattern
 
-Loaded = TypeVar("Loaded")
+if TYPE_CHECKING:
+    from evalkit.models.loading import LocatedModel
+    from evalkit.models.protocol import Model
 
 
+@overload
+def find_entries(specs: Iterable[str], catalog: Mapping[str, CatalogEntry]) -> list[CatalogEntry]: ...
+@overload
 def find_entries(
-    specs: Iterable[str | Loaded], catalog: Mapping[str, CatalogEntry]
-) -> list[CatalogEntry | Loaded]:
+    specs: "Iterable[str | Model | LocatedModel]", catalog: Mapping[str, CatalogEntry]
+) -> "list[CatalogEntry | Model | LocatedModel]": ...
+def find_entries(
+    specs: "Iterable[str | Model | LocatedModel]", catalog: Mapping[str, CatalogEntry]
+) -> "list[CatalogEntry | Model | LocatedModel] | list[CatalogEntry]":
     """The models that are meant, in the order of the specs, and of a pattern in that of the catalog.
 
     What a pattern matches and a spec or an earlier pattern names as well is there once. It is not looked at:
@@ -30,7 +38,7 @@ def find_entries(
     """
     specs = list(specs)
     taken = {spec for spec in specs if isinstance(spec, str)}
-    entries: list[CatalogEntry | Loaded] = []
+    entries: list[CatalogEntry | Model | LocatedModel] = []
     for spec in specs:
         if not isinstance(spec, str):
             entries.append(spec)
