@@ -42,6 +42,7 @@ FLOORS = {
             "hub_errors",
             "isolation",
             "near_paths",
+            "patterns",
             "plugins",
             "remembered",
             "terminal",

@@ -71,8 +71,6 @@ def audit_command(
     another model.
     """
     from evalkit.audit.records import audit_path, write_audit
-    from evalkit.models.catalog import load_catalog
-    from evalkit.models.name_patterns import only_spec, specs_of
     from evalkit.models.protocol import LoadOptions
     from evalkit.runner.options import check_writable
 
@@ -82,8 +80,7 @@ def audit_command(
         _bound_tokenization(model, options, tokenization_bound, as_json=as_json)
         return
     is_of_one = as_json or expected is not None or write_fingerprint is not None or export is not None
-    catalog = load_catalog()
-    specs = [only_spec(model, catalog)] if is_of_one else specs_of(model, catalog)
+    specs = _specs(model, is_of_one=is_of_one)
     if expected is None:
         check_writable(output)
     if len(specs) > 1:
@@ -98,6 +95,24 @@ def audit_command(
     write_audit(audit, audit_path(output, loaded.identity))
     if write_fingerprint is not None or export is not None:
         _write(loaded, audit, write_fingerprint, export)
+    _conclude(audit, as_json=as_json)
+
+
+def _specs(model: str, *, is_of_one: bool) -> list[str]:
+    """The models that are meant.
+
+    Raises:
+        UsageError: no name matches a pattern, or several do and what is asked for is of one.
+    """
+    from evalkit.models.catalog import load_catalog
+    from evalkit.models.name_patterns import only_spec, specs_of
+
+    catalog = load_catalog()
+    return [only_spec(model, catalog)] if is_of_one else specs_of(model, catalog)
+
+
+def _conclude(audit: "ModelAudit", *, as_json: bool) -> None:
+    """Print what an audit came to; the program exits with 1 where a check failed."""
     if as_json:
         show_json(audit.to_json())
     else:

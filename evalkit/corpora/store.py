@@ -332,16 +332,16 @@ def load_corpora(
 
 def _expanded(corpora: Iterable[str | os.PathLike[str] | Corpus], store: Path | None) -> list[str | Corpus]:
     """Corpora, with what a pattern matches in its place, where nothing else names that."""
-    given = [of if isinstance(of, Corpus) else os.fspath(of) for of in corpora]
-    taken = {name for name in given if isinstance(name, str)}
+    wishes = [wish if isinstance(wish, Corpus) else os.fspath(wish) for wish in corpora]
+    named = {wish for wish in wishes if isinstance(wish, str)}
     expanded: list[str | Corpus] = []
-    for of in given:
-        if isinstance(of, Corpus):
-            expanded.append(of)
+    for wish in wishes:
+        if isinstance(wish, Corpus):
+            expanded.append(wish)
             continue
-        names = _names_meant(of, store)
-        expanded += [name for name in names if name == of or name not in taken]
-        taken.update(names)
+        names = _names_meant(wish, store)
+        expanded += [name for name in names if name == wish or name not in named]
+        named.update(names)
     return expanded
 
 
