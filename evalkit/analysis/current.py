@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.analysis.scored_rows import RowSpool
+from evalkit.analysis.texts import texts_at_hand
 from evalkit.cells.columns import DocumentColumns
 from evalkit.cells.renewal import cluster_of, corpus_facts, renewed_cell, said_columns, says_the_same
 from evalkit.corpora.document import Corpus
-from evalkit.corpora.store import load_corpus
 from evalkit.errors import EvalkitError
 
 
@@ -22,10 +22,9 @@ def with_current_records(
         corpora: corpora at hand; others are looked for in the store, by name and digest of their texts.
         warn: told of each corpus that says something else than its cells, or cannot be read.
     """
-    by_digest = {corpus.sha256: corpus for corpus in corpora}
     current, spool = [], RowSpool()
     for number, scored in enumerate(results.corpora):
-        corpus = by_digest.get(scored.sha256) or _stored(results, number, warn)
+        corpus = texts_at_hand(results, number, corpora, load=False) or _stored(results, number, warn)
         if corpus is None or _is_current(scored, corpus):
             current.append(scored)
             continue
@@ -50,7 +49,7 @@ def _stored(results: Results, number: int, warn: Callable[[str], None]) -> Corpu
     if dates and manifest.records_sha256 == scored.facts.records_sha256:
         return None
     try:
-        return load_corpus(scored.name)
+        return texts_at_hand(results, number)
     except EvalkitError as error:
         warn(str(error))
         return None
@@ -77,7 +76,7 @@ def _renewed(scored: ScoredCorpus, corpus: Corpus, spool: RowSpool) -> ScoredCor
         )
         cells[configuration] = renewed_cell(cell, corpus, columns)
     documents, said = corpus.documents, said_columns(corpus.documents)
-    renewed = dataclasses.replace(scored, facts=corpus_facts(corpus, None), cells=cells)
+    renewed = dataclasses.replace(scored, facts=corpus_facts(corpus, scored.facts.limit), cells=cells)
     return renewed.with_rows(
         spool,
         titles=tuple(document.title for document in documents),

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from evalkit.analysis.results import Results
+from evalkit.analysis.texts import texts_at_hand
 from evalkit.corpora.duplicates import find_repeated
-from evalkit.corpora.store import Corpus, load_corpus
+from evalkit.corpora.store import Corpus
 from evalkit.errors import UsageError
 
 
@@ -53,12 +54,13 @@ def find_repetitions(results: Results, corpora: Sequence[int], older: Sequence[C
     texts: list[str] = []
     for number in corpora:
         scored = results.corpora[number]
-        if not results.manifests.stored[number]:
+        texts_of_corpus = texts_at_hand(results, number)
+        if texts_of_corpus is None:
             notes.append(
                 f"{scored.label}: its texts are not in the store, so nothing is known of repetitions"
             )
             continue
-        for place, document in enumerate(load_corpus(scored.name).documents):
+        for place, document in enumerate(texts_of_corpus.documents):
             documents.append((number, place))
             texts.append(document.text)
     older_documents = [(corpus.name, document) for corpus in older for document in corpus.documents]

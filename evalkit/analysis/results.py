@@ -41,6 +41,8 @@ class LeftOut:
     path: str
     """Relative to the results."""
     reason: str
+    is_limited: bool = False
+    """It is whole, but of ``--limit``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +149,7 @@ class Results:
     @functools.cached_property
     def manifests(self) -> Manifests:
         """Of the corpora, as far as they are at hand; looked for once."""
-        return find_manifests([(corpus.name, corpus.sha256) for corpus in self.corpora], self.folder)
+        return find_manifests([corpus.facts for corpus in self.corpora], self.folder)
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -158,7 +160,11 @@ class Results:
 
 
 def read_results(
-    results: str | os.PathLike[str], *, warn: Callable[[str], None], with_limited: bool = False
+    results: str | os.PathLike[str],
+    *,
+    warn: Callable[[str], None],
+    with_limited: bool = False,
+    instead: str = "score without --limit",
 ) -> Results:
     """Every cell under a folder.
 
@@ -170,6 +176,7 @@ def read_results(
         warn: told of every file that is left out, and of what is fetched.
         with_limited: take cells of ``--limit`` too, each number of documents as a corpus of its own: for what
             is said of somebody's own runs, and not for a board.
+        instead: what messages about cells of ``--limit`` that are left out say to do.
 
     Raises:
         UsageError: there is no such folder, or nothing in it that can be shown; or the store cannot be read.
@@ -192,8 +199,8 @@ def read_results(
         if not isinstance(cell, CorpusCell):
             probes.append(cell)
         elif cell.corpus.limit is not None and not with_limited:
-            reason = f"holds only the first {cell.corpus.limit} documents of {cell.corpus.name} (--limit)"
-            left_out.append(LeftOut(relative, reason))
+            reason = f"holds only the first {cell.corpus.limit:,} documents of {cell.corpus.name} (--limit)"
+            left_out.append(LeftOut(relative, reason, is_limited=True))
         elif columns is not None:
             rows.add(cell, columns)
             cells.append(cell)
@@ -202,19 +209,25 @@ def read_results(
         reason = "gives a document another num_bytes than most cells of its corpus do"
         left_out.append(LeftOut(path.relative_to(folder).as_posix(), reason))
     cells = newest_of_each(cell for cell in cells if cell.path not in disagreeing)
-    for skipped in left_out:
-        warn(f"left out: {skipped.path} {skipped.reason}")
+    _tell_of(left_out, instead, warn)
     if not cells and not probes:
         reason = f": {left_out[0].path} {left_out[0].reason}" if left_out else ""
-        raise UsageError(
-            f"{place} holds no whole cell that a report could show{reason}; score without --limit"
-        )
-    shown = [
-        cell for cell in cells if cell.corpus.cut is None
-    ]  # one text behind several contexts is no board's
+        raise UsageError(f"{place} holds no whole cell that could be shown{reason}; {instead}")
+    # One text behind several contexts is no board's.
+    shown = [cell for cell in cells if cell.corpus.cut is None]
     configurations, configuration_of = configurations_of(shown)
     corpora = _corpora(shown, rows, configuration_of, len(configurations))
     return Results(configurations, corpora, tuple(probes), tuple(left_out), folder, tuple(cells))
+
+
+def _tell_of(left_out: Sequence[LeftOut], instead: str, warn: Callable[[str], None]) -> None:
+    """A line for each file, and one for all cells of the same first documents of a corpus."""
+    for skipped in left_out:
+        if not skipped.is_limited:
+            warn(f"left out: {skipped.path} {skipped.reason}")
+    counted = Counter(skipped.reason for skipped in left_out if skipped.is_limited)
+    for reason, num_files in counted.items():
+        warn(f"left out ({num_files:,} of the files): {reason}; {instead}")
 
 
 def json_files(results: Path) -> list[Path]:

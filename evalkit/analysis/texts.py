@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from evalkit.analysis.manifests import as_scored
 from evalkit.analysis.part_cells import places_in
 from evalkit.analysis.results import Results
 from evalkit.corpora.document import Corpus, Document
@@ -38,9 +39,10 @@ def texts_at_hand(
         CorpusError: a stored corpus cannot be read.
     """
     scored = results.corpora[number]
-    loaded = next((corpus for corpus in corpora if corpus.sha256 == scored.sha256), None)
+    given = (as_scored(corpus, scored.facts) for corpus in corpora)
+    loaded = next((corpus for corpus in given if corpus is not None), None)
     if loaded is None and load and results.manifests.stored[number]:
-        return load_corpus(scored.name)
+        return as_scored(load_corpus(scored.name), scored.facts)
     return loaded
 
 

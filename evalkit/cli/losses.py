@@ -58,7 +58,7 @@ def losses_command(
     for axis in chosen_axes:
         if axis not in AXES:
             raise unknown_name("axis", axis, AXES, f"Known: {', '.join(AXES)}.")
-    scored = read_results(results, warn=complain)
+    scored = read_results(results, warn=complain, with_limited=True)
     names, texts = _chosen(scored, comma_list(joined(corpora)))
     scored = narrowed(scored, names, comma_list(joined(models)), policy, str(results))
     parts = losses_of_results(scored, policy, texts, warn=complain)
@@ -72,6 +72,7 @@ def losses_command(
 
 def _chosen(results: "Results", names: list[str]) -> "tuple[list[str], list[Corpus]]":
     """The labels of the corpora that were named, and the texts of those that were named by a file."""
+    from evalkit.analysis.manifests import as_scored
     from evalkit.corpora.store import load_corpora
     from evalkit.errors import UsageError
 
@@ -82,8 +83,11 @@ def _chosen(results: "Results", names: list[str]) -> "tuple[list[str], list[Corp
         if not matches:
             loaded = load_corpora([name])
             texts += loaded
-            digests = {corpus.sha256 for corpus in loaded}
-            matches = [corpus.label for corpus in results.corpora if corpus.sha256 in digests]
+            matches = [
+                scored.label
+                for scored in results.corpora
+                if any(as_scored(corpus, scored.facts) is not None for corpus in loaded)
+            ]
         if not matches:
             raise UsageError(f"--corpora {name}: no cell under {results.folder} is of this text")
         labels += matches

@@ -13,6 +13,10 @@ DocsOption = Annotated[
     typer.Option("--docs", help="Documentation to link: an address, or a folder of pages to copy."),
 ]
 
+LimitedOption = Annotated[
+    bool, typer.Option("--limited", help="Show cells of --limit too, as a corpus of its own: NAME (first N).")
+]
+
 
 def report_command(
     results: ResultsArgument = str(DEFAULT_OUTPUT),
@@ -39,10 +43,11 @@ def report_command(
     with_plots: Annotated[
         bool, typer.Option("--plots/--no-plots", help="Draw the plots that the cells allow.")
     ] = True,
+    with_limited: LimitedOption = False,
 ) -> None:
     """Build a static site of all cells: leaderboard, models, corpora, comparisons, probes, explorer, plots.
 
-    It needs no server and no network: open site/index.html. Cells of --limit runs are refused.
+    It needs no server and no network: open site/index.html. Without --limited, cells of --limit are left out.
     """
     from evalkit.analysis.current import with_current_records
     from evalkit.analysis.results import read_results
@@ -58,7 +63,9 @@ def report_command(
     check_output(output, None if is_url(results) else Path(results))
     docs_files(docs)
     loaded = load_corpora(comma_list(joined(corpora)))  # told before anything is drawn
-    scored = with_current_records(read_results(results, warn=warn), loaded, warn=warn)
+    instead = "score without --limit, or give report --limited"
+    read = read_results(results, warn=warn, with_limited=with_limited, instead=instead)
+    scored = with_current_records(read, loaded, warn=warn)
     figures = []
     if with_plots:
         from evalkit.plots import draw_all

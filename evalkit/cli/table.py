@@ -47,7 +47,7 @@ def table_command(
     is_there = is_url(results) or Path(results).is_dir()
     scored = None
     if is_there or not published:
-        scored = read_results(results, warn=complain, with_limited=by is not None)
+        scored = read_results(results, warn=complain, with_limited=not published)
     if by is not None and scored is not None:
         _print_steps(scored, policy, as_json=as_json)
     elif published:

@@ -106,6 +106,8 @@ def gold_place(place: str, column: str, value: object, choices: Choices, first_n
     Raises:
         CorpusError: it names no choice.
     """
+    if isinstance(value, list | tuple) and len(value) == 1:  # as some say of which several may be right
+        value = value[0]
     if value is None or value == "" or value != value:
         return choices.marked
     name, labels = _name(value), choices.labels
@@ -115,6 +117,9 @@ def gold_place(place: str, column: str, value: object, choices: Choices, first_n
         return labels.index(name)
     if isinstance(value, str) and choices.texts.count(value) == 1:
         return choices.texts.index(value)
+    names_alike = [place for place, label in enumerate(labels) if label.lower() == name.lower()]
+    if len(names_alike) == 1:  # True, as tables of CSV have it, is true
+        return names_alike[0]
     if name == "-1":  # as test sets have it whose answers are not told
         return choices.marked
     number = None if isinstance(value, bool) else _number(name, first_number)
@@ -131,4 +136,4 @@ def _number(name: str, first_number: int) -> int | None:
     name = name.strip()
     if _NUMBER.fullmatch(name):
         return int(name)
-    return ord(name) - ord("A") + first_number if re.fullmatch("[A-Z]", name) else None
+    return ord(name.upper()) - ord("A") + first_number if re.fullmatch("[A-Za-z]", name) else None

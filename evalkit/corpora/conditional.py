@@ -93,7 +93,8 @@ def _context_column(
         return "context"
     if named.text or column not in _CONTINUATION_COLUMNS:
         return None
-    return next((name for name in _CONTEXT_COLUMNS if name in fields), None)
+    own = _CONTEXT_COLUMNS[_CONTINUATION_COLUMNS.index(column)]  # a completion's is its prompt
+    return next((name for name in (own, *_CONTEXT_COLUMNS) if name in fields), None)
 
 
 def _chosen(place: str, fields: Mapping[str, object], named: NamedColumns) -> RowText:

@@ -36,6 +36,16 @@ _GENERIC_FOLDERS = re.compile(
     re.IGNORECASE,
 )
 """Names of folders that say nothing of the run."""
+_GENERIC_REMAINDER = re.compile(
+    rf"(?:{_GENERIC_FOLDERS.pattern}|(?:un)?sharded|distcp|ranks?[-_]?\d+|state)", re.IGNORECASE
+)
+"""What beside a step says nothing of the run either: ``step1000-unsharded`` of any."""
+_MEASURED = re.compile(
+    r"(?:(?:val|valid|validation|train|eval|test|reduced)[-_/]?)*"
+    r"(?:loss|ppl|perplexity|acc(?:uracy)?|consumed_samples)=-?\d+(?:\.\d+)?",
+    re.IGNORECASE,
+)
+"""What was measured at a step, as Lightning writes it beside it: other at each, and so no name of the run."""
 _SEED = re.compile(r"(?:seed|s)[-_=]?\d+", re.IGNORECASE)
 _MOST_STATE_BYTES = 64 << 20
 _GREATEST_COUNT = 1e100
@@ -94,7 +104,8 @@ def read_name(name: str) -> CheckpointName:
     step = _number(matches[0]) if matches else None
     for pattern in _STEPS:
         bare = pattern.sub("", bare)
-    return CheckpointName(step, num_tokens, re.sub(r"[-_.=]{2,}", "-", bare).strip("-_.= "))
+    remainder = re.sub(r"[-_.=]{2,}", "-", _MEASURED.sub("", bare)).strip("-_.= ")
+    return CheckpointName(step, num_tokens, "" if _GENERIC_REMAINDER.fullmatch(remainder) else remainder)
 
 
 def _number(match: re.Match[str]) -> int:

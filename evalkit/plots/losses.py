@@ -79,7 +79,7 @@ def losses(
     Raises:
         UsageError: a name is unknown, or there are no two models with token bits on texts at hand.
     """
-    read, some = results_of(results, warn), with_reference(models, reference)
+    read, some = results_of(results, warn, with_limited=True), with_reference(models, reference)
     scores = load_scores(read, corpora=corpora, models=some, policy=policy, warn=warn)
     chosen = _chosen(scores, read, policy, warn)
     able = chosen.configurations

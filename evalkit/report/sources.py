@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from evalkit.analysis.manifests import as_scored
 from evalkit.analysis.results import Results, ScoredCorpus
 from evalkit.analysis.texts import SomeTexts, some_texts_at_hand, texts_at_hand
 from evalkit.corpora.audit import AUDIT_FILE, Audit, read_audit
@@ -77,10 +78,10 @@ def find_backgrounds(
                 "name the corpus or its file with --corpora"
             )
         backgrounds.append(Background(manifest, corpus, _audit(scored, results.folder, warn), part))
-    digests = {scored.sha256 for scored in results.corpora}
-    digests |= {background.part.sha256 for background in backgrounds if background.part}
+    parts = {background.part.sha256 for background in backgrounds if background.part}
     for corpus in corpora:
-        if corpus.sha256 not in digests:
+        is_scored = any(as_scored(corpus, scored.facts) is not None for scored in results.corpora)
+        if not is_scored and corpus.sha256 not in parts:
             warn(f"--corpora {corpus.name}: no cell is of this text (sha256 {corpus.sha256[:12]})")
     return backgrounds
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evalkit.corpora.document import UNKNOWN, Corpus, Document, make_corpus, make_document
 from evalkit.corpora.readers import read_rows
 from evalkit.errors import CorpusError, UsageError, unknown_name
-from evalkit.requests.kinds import KINDS, Kind, Part
+from evalkit.requests.kinds import KINDS, NO_ANSWER, Kind, Part, RowLeftOut
 from evalkit.requests.task_file import LoadedTask, TaskFile
 from evalkit.requests.templates import filled, template_names
 from evalkit.version import __version__
@@ -51,9 +51,13 @@ def build_requests(task: LoadedTask) -> Corpus:
     before = file.description + _solved(file, kind, template, first)
     documents: dict[str, Document] = {}
     for number, (place, row) in enumerate(itertools.islice(rows, file.limit)):
-        requests = [_request(place, part, template) for part in kind.parts(place, row, file)]
+        try:
+            requests = [_request(place, part, template) for part in kind.parts(place, row, file)]
+        except RowLeftOut as left_out:
+            num_dropped[left_out.reason] += 1
+            continue
         if not requests:
-            num_dropped["no answer in the row"] += 1
+            num_dropped[NO_ANSWER] += 1
         for request in requests:
             document = _document(file, before, request, f"row-{number}" if len(requests) > 1 else None)
             reason = _reason_to_drop(document, documents)
@@ -63,7 +67,10 @@ def build_requests(task: LoadedTask) -> Corpus:
                 documents[document.sha256] = document
     if not documents:
         reasons = ", ".join(f"{count} {reason}" for reason, count in num_dropped.items())
-        raise CorpusError(f"{file.data.path}: no request is left of it ({reasons or 'it has no rows'})")
+        hint = ""
+        if NO_ANSWER in num_dropped and "gold" in kind.optional_columns and "gold" not in file.columns:
+            hint = "; [columns] gold = … in the task file names the column of the right answer"
+        raise CorpusError(f"{file.data.path}: no request is left of it ({reasons or 'it has no rows'}){hint}")
     return make_corpus(
         file.name,
         documents.values(),
@@ -141,8 +148,15 @@ def _rows(
                 )
             if not missing:
                 values = [fields[source] for source in sources]
-                row[name] = values[0] if len(values) == 1 else values
+                row[name] = values[0] if len(values) == 1 else _without_unused(values)
         yield place, row
+
+
+def _without_unused(values: list[object]) -> list[object]:
+    """Without what is null or empty at the end: questions with fewer choices leave the last columns empty."""
+    while values and (values[-1] is None or values[-1] == "" or values[-1] != values[-1]):
+        values = values[:-1]
+    return values
 
 
 def _shot_rows(task: LoadedTask, kind: Kind) -> list[tuple[str, dict[str, object]]]:

@@ -13,6 +13,7 @@ from evalkit.corpora.readers import type_name
 from evalkit.errors import CorpusError
 from evalkit.requests.task_file import TaskFile
 
+_ASSISTANTS = ("assistant", "gpt", "model")
 _LAST_WORD = re.compile(r"^(.*\S)(\s+\S+)\s*$", re.DOTALL)
 
 
@@ -28,6 +29,17 @@ class Part(NamedTuple):
 
 
 Row = Mapping[str, object]
+
+
+class RowLeftOut(CorpusError):
+    """A row of which no request can be made though nothing is wrong with it; such rows are counted."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.reason = reason
+
+
+NO_ANSWER = "no answer in the row"
 
 
 class Kind(NamedTuple):
@@ -52,19 +64,38 @@ def _text(place: str, row: Row, name: str) -> str:
 
 
 def _choices(place: str, row: Row, task: TaskFile) -> list[Part]:
-    choices = read_choices(place, row.get("choices"), may_be_empty=True)
-    if "gold" not in row and choices.marked is None:
-        among = ", ".join(sorted(row.keys() - task.values.keys()))
-        raise CorpusError(
-            f"{place}: no 'gold' among {among}; [columns] gold = … in the task file names it, or a choice is "
-            "marked as the right one"
-        )
-    gold = gold_place(place, "gold", row.get("gold"), choices, task.gold_from)
-    return [] if gold is None else [Part(row, tuple({**row, "choice": text} for text in choices.texts), gold)]
+    texts, gold = _told_apart(place, "gold", row, row.get("choices"), task)
+    return [Part(row, tuple({**row, "choice": text} for text in texts), gold)]
+
+
+def _told_apart(
+    place: str, gold_column: str, row: Row, value: object, task: TaskFile
+) -> tuple[tuple[str, ...], int]:
+    """The choices of a row and the place of the right one."""
+    if isinstance(value, list) and len(value) == 1:
+        raise RowLeftOut(place, "a single choice")
+    choices = read_choices(place, value, may_be_empty=True)
+    gold = gold_place(place, gold_column, row.get(gold_column), choices, task.gold_from)
+    if gold is None:
+        raise RowLeftOut(place, NO_ANSWER)
+    if choices.texts.count(choices.texts[gold]) > 1 and all(choices.texts):
+        raise RowLeftOut(place, "the right answer twice among the choices")
+    return choices.texts, gold
+
+
+def _answer(place: str, row: Row, name: str) -> str:
+    """What is asked for; a null says nothing."""
+    if row.get(name, "") is None:
+        raise RowLeftOut(place, NO_ANSWER)
+    return _text(place, row, name)
 
 
 def _cloze(place: str, row: Row, task: TaskFile) -> list[Part]:
     text = _text(place, row, "text")
+    if task.blank is None and row.get("options") is not None:
+        raise CorpusError(
+            f"{place}: options for no blank; blank = … in the task file says what stands for it"
+        )
     if task.blank is None:
         match = _LAST_WORD.match(text)
         if match is None:
@@ -73,16 +104,16 @@ def _cloze(place: str, row: Row, task: TaskFile) -> list[Part]:
     before, blank, after = text.partition(task.blank)
     if not blank:
         raise CorpusError(f"{place}: 'text' has no blank {task.blank!r}")
+    if task.blank in after:
+        raise CorpusError(f"{place}: 'text' has several blanks {task.blank!r}, and one can be asked for")
     stem = before.rstrip()  # the white space is the answer's, as tokenizers have it
     texts: tuple[str, ...]
-    gold: int | None
     if row.get("options") is None:
-        texts, gold = (_text(place, row, "answer"),), 0
+        texts, gold = (_answer(place, row, "answer"),), 0
     else:
-        choices = read_choices(place, row["options"], may_be_empty=True)
-        texts, gold = choices.texts, gold_place(place, "answer", row.get("answer"), choices, task.gold_from)
+        texts, gold = _told_apart(place, "answer", row, row["options"], task)
     answers = tuple({**row, "answer": before[len(stem) :] + text, "after": after} for text in texts)
-    return [] if gold is None else [Part({**row, "before": stem}, answers, gold)]
+    return [Part({**row, "before": stem}, answers, gold)]
 
 
 def _code(place: str, row: Row, _: TaskFile) -> list[Part]:
@@ -90,7 +121,7 @@ def _code(place: str, row: Row, _: TaskFile) -> list[Part]:
     if isinstance(tests, list):
         tests = "\n".join(str(test) for test in tests)
     values = {**row, "prompt": _text(place, row, "prompt"), "tests": tests}
-    return [Part(values, ({**values, "solution": _text(place, row, "solution")},))]
+    return [Part(values, ({**values, "solution": _answer(place, row, "solution")},))]
 
 
 def _translation(place: str, row: Row, task: TaskFile) -> list[Part]:
@@ -98,7 +129,7 @@ def _translation(place: str, row: Row, task: TaskFile) -> list[Part]:
     if isinstance(pair, Mapping):
         languages = {side: task.values.get(f"{side}_language") for side in ("source", "target")}
         row = {**row, **{side: pair.get(language) for side, language in languages.items()}}
-    values = {**row, "source": _text(place, row, "source"), "target": _text(place, row, "target")}
+    values = {**row, "source": _text(place, row, "source"), "target": _answer(place, row, "target")}
     return [Part(values, (values,))]
 
 
@@ -121,7 +152,7 @@ def _chat(place: str, row: Row, _: TaskFile) -> list[Part]:
                 f"{place}: message {number} does not say whose it is: 'role' is {type_name(role)}"
             )
         said = _said(f"{place}: message {number}", message)
-        if role in ("assistant", "gpt") and said and history:
+        if role in _ASSISTANTS and said and history:
             values = {**row, "history": history, "role": role}
             parts.append(Part(values, ({**values, "reply": said},)))
         history += f"{role}: {said}\n\n"
@@ -145,7 +176,7 @@ def _said(place: str, message: Row) -> str:
             raise CorpusError(f"{place}: a tool call has no name")
         arguments = function.get("arguments")
         if isinstance(arguments, str):  # as OpenAI's interface has them
-            arguments = _parsed(place, "arguments", arguments)
+            arguments = _parsed(place, "arguments", arguments or "{}")
         lines.append(_as_json(place, "tool_calls", {"name": function["name"], "arguments": arguments}))
     return "\n".join(lines)
 

@@ -100,7 +100,9 @@ def load_task(path: Path) -> LoadedTask:
         content = parse_toml(text) if path.suffix.lower() == ".toml" else _parse_yaml(text)
         file = from_json(TaskFile, _dates_as_text(content))
     except FieldError as error:
-        raise UsageError(f"{path}: {error}") from error
+        is_yaml = path.suffix.lower() != ".toml" and str(error).endswith(("True", "False"))
+        hint = "; YAML reads yes, no, on and off so: put quotes around them" if is_yaml else ""
+        raise UsageError(f"{path}: {error}{hint}") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else first_line(error)
         raise UsageError(f"{path}: it cannot be read as a task file: {reason}") from error

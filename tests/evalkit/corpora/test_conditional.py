@@ -29,6 +29,7 @@ def write(folder: Path, *rows: object) -> Path:
     [
         ({"context": "a", "continuation": " b"}, {}, ("a", " b", None)),
         ({"prompt": "a", "completion": " b"}, {}, ("a", " b", None)),
+        ({"prompt": "a", "completion": " b", "context": "z"}, {}, ("a", " b", None)),
         ({"context": "", "continuation": " b"}, {}, (None, " b", None)),
         ({"context": None, "continuation": " b"}, {}, (None, " b", None)),
         ({"context": "a", "text": "b"}, {}, (None, "b", None)),  # it may be anything

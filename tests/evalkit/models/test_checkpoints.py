@@ -30,6 +30,10 @@ from tests.support.rwkv7_files import save_official
         ("run-a_step-20", (20, None, "run-a")),
         ("TinyLlama-1.1B-step-1195k-token-2.5T", (1_195_000, 25 * 10**11, "TinyLlama-1.1B")),
         ("ep1-ba5000", (5000, None, "")),  # LLM Foundry
+        ("step1000-unsharded", (1000, None, "")),  # OLMo; no run is called unsharded
+        ("model-step=0500", (500, None, "")),
+        ("epoch=1-step=500-val_loss=2.10", (500, None, "")),  # Lightning; another loss at each step
+        ("lr=0.001-step=500", (500, None, "lr=0.001")),
         ("rwkv-7", (7, None, "")),
         ("rwkv-init", (0, None, "")),
         ("1000", (1000, None, "")),

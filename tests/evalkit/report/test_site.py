@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 import evalkit
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.pair_table import PairTable
-from evalkit.analysis.results import read_results
 from evalkit.cli.main import app
 from evalkit.corpora.store import make_corpus, make_document, save_corpus
 from evalkit.errors import UsageError
@@ -30,6 +29,7 @@ from tests.evalkit.report.conftest import Large, Small
 from tests.support.cells import probe_content, task_content, write_cell_files
 from tests.support.sites import build_site_of
 from tests.support.stores import Counted, _documents, _write_cell, write_synthetic_store
+from tests.support.toys import run_cli
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -91,11 +91,16 @@ def test_limited_cells_are_refused_by_name(small: Small, tmp_path: Path) -> None
     )
     assert "the first 4 documents" in (small.site / "index.html").read_text(encoding="utf-8")
     tiny_run(tmp_path / "runs", limit=2)
-    with pytest.raises(UsageError, match=r"holds no whole cell .*--limit.*score without --limit"):
-        build_site_of(tmp_path / "runs", tmp_path / "site")
-    assert not (tmp_path / "site").exists()
-    limited = read_results(tmp_path / "runs", warn=pytest.fail, with_limited=True)
-    assert [corpus.label for corpus in limited.corpora] == ["tiny (first 2)"]
+    words = ("report", str(tmp_path / "runs"), "--output", str(tmp_path / "site"), "--no-plots")
+    refused = run_cli(*words)
+    assert refused.exit_code == 2 and not (tmp_path / "site").exists()
+    assert refused.stderr.splitlines()[0] == (
+        "left out (2 of the files): holds only the first 2 documents of tiny (--limit); "
+        "score without --limit, or give report --limited"
+    )
+    shown = run_cli(*words, "--limited")
+    assert shown.exit_code == 0 and "left out" not in shown.stderr, shown.stderr
+    assert "tiny (first 2)" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
 def test_damaged_cells_are_left_out_by_name(tmp_path: Path) -> None:

@@ -155,11 +155,39 @@ def test_solved_examples_stand_before_questions_and_what_has_no_answer_is_counte
     assert read_documents(written).corpus("set", "read from").sha256 == corpus.sha256
 
 
+def test_rows_that_nothing_can_be_made_of_are_counted_and_the_others_are_read(tmp_path: Path) -> None:
+    rows: list[object] = [
+        {"question": "p", "a": "x", "b": "y", "c": None},  # no right answer
+        {"question": "q", "a": "x", "b": "y", "c": "z", "gold": "c"},
+        {"question": "r", "a": "x", "b": "y", "c": "", "gold": ["B"]},
+        {"question": "s", "a": "x", "b": None, "c": None, "gold": 0},
+        {"question": "t", "a": "x", "b": "y", "c": "x", "gold": "a"},
+    ]
+    corpus = build(tmp_path, rows, kind="choices", columns={"choices": "a,b,c"}, context="{question}")
+    assert [(document.text, document.choices) for document in corpus.documents] == [
+        (" z", (" x", " y", " z")),
+        (" y", (" x", " y")),
+    ]
+    assert corpus.manifest.num_dropped == {
+        "no answer in the row": 1,
+        "a single choice": 1,
+        "the right answer twice among the choices": 1,
+    }
+    rows = [{"source": "a", "target": None}, {"source": "a", "target": "b"}]
+    assert build(tmp_path, rows, kind="translation").manifest.num_dropped == {"no answer in the row": 1}
+
+
+def test_a_right_answer_is_told_by_a_label_in_other_capitals(tmp_path: Path) -> None:
+    task = {"kind": "choices", "choices": {"false": "no", "true": "yes"}}
+    corpus = build(tmp_path, [{"question": "q", "gold": "True"}, {"question": "r", "gold": False}], **task)
+    assert [document.text for document in corpus.documents] == [" yes", " no"]
+
+
 @pytest.mark.parametrize(
     ("row", "fields", "error", "message"),
     [
         (ARC, {"kind": "chois"}, UsageError, "unknown kind 'chois'. Did you mean choices"),
-        (ARC, {"kind": "choices"}, CorpusError, "line 1: no 'gold' among answerKey, choices, question"),
+        (ARC, {"kind": "choices"}, CorpusError, "(1 no answer in the row); [columns] gold = … in the task"),
         (ARC, {"kind": "choices", "choices": {"A": "a"}}, UsageError, "choices has 1 for the kind choices"),
         (ARC, {"kind": "cloze", "choices": {"A": "a", "B": "b"}}, UsageError, "and the kind choices"),
         (
@@ -173,6 +201,13 @@ def test_solved_examples_stand_before_questions_and_what_has_no_answer_is_counte
         (ARC, {"kind": "choices", "context": "{"}, UsageError, "a brace that is text is written twice"),
         ({"text": "word"}, {"kind": "cloze"}, CorpusError, "fewer than two words"),
         ({"text": "a b"}, {"kind": "cloze", "blank": "_"}, CorpusError, "has no blank '_'"),
+        (
+            {"text": "a __ b", "answer": "c"},
+            {"kind": "cloze", "blank": "_"},
+            CorpusError,
+            "several blanks '_'",
+        ),
+        ({"text": "a _ b", "options": ["c", "d"]}, {"kind": "cloze"}, CorpusError, "options for no blank"),
         ({"messages": "x"}, {"kind": "chat"}, CorpusError, "'messages' is no JSON"),
         (
             {"messages": [{"content": "a"}, {"role": "assistant", "content": "b"}]},
@@ -202,7 +237,7 @@ def test_solved_examples_stand_before_questions_and_what_has_no_answer_is_counte
             {"question": 1, "choices": ["a", "a"], "gold": 0},
             {"kind": "choices"},
             CorpusError,
-            "line 1: the right answer ' a' stands twice",
+            "no request is left of it (1 the right answer twice among the choices)",
         ),
         (
             {"question": "\ud800", "choices": ["a", "b"], "gold": 0},
@@ -230,6 +265,9 @@ def test_a_task_file_says_each_thing_once_and_dates_with_quotes_or_without(tmp_p
     path.write_text(TASK + "date_from: 2026-11-01\ndate_to: '2026-11-02'\n", encoding="utf-8")
     task = load_task(path).file
     assert (task.date_from, task.date_to) == ("2026-11-01", "2026-11-02")
+    path.write_text(TASK + "values: {target_language: no}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="target_language must be a string, not False; YAML reads yes, no"):
+        load_task(path)
     for text, line in ((TASK + "name: other\n", 5), (TASK + "  path: other.jsonl\n", 5)):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(UsageError, match=f"stands twice, again in line {line}"):

@@ -170,6 +170,11 @@ def test_the_command_prints_and_says_what_is_missing(folder: Path, tmp_path: Pat
     assert unknown.exit_code == 2 and "unknown policy 'documnt'. Did you mean document" in unknown.stderr
     content = json.loads(run_cli("losses", str(folder), "--corpora", str(texts), "--json").stdout)
     assert content[0]["models"] == ["bytes", "threes"]
+    limited = tmp_path / "limited"
+    run([Counted("bytes", "x", 1)], [corpus()], options=RunOptions(output=limited), token_bits=True, limit=3)
+    [part] = json.loads(run_cli("losses", str(limited), "--corpora", str(texts), "--json").stdout)
+    assert part["corpus"] == f"{corpus().name} (first 3)"
+    assert part["classes"][0]["num_bytes"] == corpus().limited(3).num_bytes
     without = tmp_path / "runs"
     run([Counted("bytes", "x", 1)], [corpus()], options=RunOptions(output=without))
     refused = run_cli("losses", str(without))
