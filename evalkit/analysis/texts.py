@@ -39,8 +39,8 @@ def texts_at_hand(
         CorpusError: a stored corpus cannot be read.
     """
     scored = results.corpora[number]
-    given = (as_scored(corpus, scored.facts) for corpus in corpora)
-    loaded = next((corpus for corpus in given if corpus is not None), None)
+    candidates = (as_scored(corpus, scored.facts) for corpus in corpora)
+    loaded = next((corpus for corpus in candidates if corpus is not None), None)
     if loaded is None and load and results.manifests.stored[number]:
         return as_scored(load_corpus(scored.name), scored.facts)
     return loaded

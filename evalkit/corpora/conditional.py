@@ -93,8 +93,8 @@ def _context_column(
         return "context"
     if named.text or column not in _CONTINUATION_COLUMNS:
         return None
-    own = _CONTEXT_COLUMNS[_CONTINUATION_COLUMNS.index(column)]  # a completion's is its prompt
-    return next((name for name in (own, *_CONTEXT_COLUMNS) if name in fields), None)
+    usual_name = _CONTEXT_COLUMNS[_CONTINUATION_COLUMNS.index(column)]  # a completion's is its prompt
+    return next((name for name in (usual_name, *_CONTEXT_COLUMNS) if name in fields), None)
 
 
 def _chosen(place: str, fields: Mapping[str, object], named: NamedColumns) -> RowText:
