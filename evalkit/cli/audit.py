@@ -191,13 +191,10 @@ def _bound_tokenization(spec: str, options: "LoadOptions", name: str, *, as_json
         ScoringError: see `evalkit.coding.tokenization_bound.tokenization_bound`.
     """
     from evalkit.coding.tokenization_bound import tokenization_bound
-    from evalkit.corpora.store import load_corpora
-    from evalkit.errors import UsageError
+    from evalkit.corpora.store import load_corpus
 
-    corpora = load_corpora([name])
-    if len(corpora) > 1:
-        raise UsageError(f"--tokenization-bound {name} is {len(corpora)} corpora, and one is needed; name it")
-    bound = tokenization_bound(_token_model(spec, options), corpora[0])
+    corpus = load_corpus(name)
+    bound = tokenization_bound(_token_model(spec, options), corpus)
     if as_json:
         show_json(bound.to_json())
     else:

@@ -130,17 +130,29 @@ def _score(
     *,
     kl: bool,
 ) -> "tuple[list[CorpusCell], Divergence | None]":
-    """The cells of two models, and how far their distributions lie apart where that was asked for."""
+    """The cells of two models, and how far their distributions lie apart where that was asked for.
+
+    Raises:
+        UsageError: a name is unknown, or a pattern that several match.
+        ScoringError: a model could not be scored.
+    """
+    from evalkit.corpora.store import check_corpus_name, load_corpus
     from evalkit.errors import ScoringError, UsageError
+    from evalkit.models.catalog import load_catalog
+    from evalkit.models.name_patterns import only_spec
     from evalkit.runner.corpora import run
     from evalkit.runner.divergence import run_divergence
 
     if corpus is None:
         raise UsageError("give --corpus NAME, or two cells' .json files")
+    check_corpus_name(corpus)
+    catalog = load_catalog()
+    a, b = (only_spec(model, catalog) for model in models)
+    loaded = load_corpus(corpus)
     if kl:
-        compared = run_divergence(models[0], models[1], corpus, policy=policy, limit=limit, options=options)
+        compared = run_divergence(a, b, loaded, policy=policy, limit=limit, options=options)
         return list(compared.cells), compared.divergence
-    result = run(models, [corpus], policy=policy, limit=limit, options=options)
+    result = run([a, b], [loaded], policy=policy, limit=limit, options=options)
     for failure in result.failures:
         raise ScoringError(f"{failure.model} could not be scored: {failure.reason}")
     return list(result.cells), None

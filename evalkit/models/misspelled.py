@@ -28,6 +28,8 @@ def advice(spec: str) -> str | None:
     path = find_path(spec, Path.cwd())
     if path is not None and is_there(path):
         return f"A model in a file or folder is written {_loader_of(path)}:{spec}."
+    if len(names := re.findall(r"[^\s;]+", spec)) > 1:
+        return f"Names go by commas: {','.join(names)}."
     if near := near_paths(spec):
         if path is None and "/" not in spec:
             return None

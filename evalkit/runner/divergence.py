@@ -5,7 +5,7 @@ import dataclasses
 from evalkit.analysis.divergence import Divergence, summarise_divergence
 from evalkit.cells.schema import CorpusCell
 from evalkit.corpora.document import check_limit
-from evalkit.corpora.store import Corpus, check_corpus_name, load_corpora
+from evalkit.corpora.store import Corpus, load_corpus
 from evalkit.errors import ScoringError, UsageError
 from evalkit.models.distributions import DistributionModel
 from evalkit.models.loading import LocatedModel, locate_models
@@ -57,7 +57,7 @@ def run_divergence(
     options = options or RunOptions()
     _check_request(policy, limit, options)
     first, second = _located(model, reference, options)
-    loaded = _one_corpus(corpus)
+    loaded = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
     documents = loaded.documents if limit is None else loaded.limited(limit).documents
     names = first.identity.name, second.identity.name
     encoders = first.encoder(), second.encoder()
@@ -111,15 +111,6 @@ def _located(model: str | Model, reference: str | Model, options: RunOptions) ->
     if len(located_models) != 2:
         raise UsageError(f"{model} and {reference} are {len(located_models)} models; --kl compares two")
     return located_models
-
-
-def _one_corpus(corpus: str | Corpus) -> Corpus:
-    if isinstance(corpus, str):
-        check_corpus_name(corpus)
-    loaded = load_corpora([corpus])
-    if len(loaded) != 1:
-        raise UsageError(f"{corpus} is {len(loaded)} corpora; give one of them")
-    return loaded[0]
 
 
 def _loaded(located: LocatedModel) -> DistributionModel:
