@@ -62,7 +62,7 @@ def compare(
     for failure in result.failures:
         raise ScoringError(f"{failure.model} on {failure.subject}: {failure.reason}")
     if len(result.cells) != 2:
-        raise UsageError("the two models are one and the same")
+        raise UsageError(f"{len(result.models)} models on {len(result.corpora)} corpora; give two and one")
     return compare_cells(*result.cells, common_documents=common_documents)
 
 

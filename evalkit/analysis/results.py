@@ -24,6 +24,7 @@ from evalkit.cells.reading import read_checked_cell
 from evalkit.cells.renewal import newest_of_each
 from evalkit.cells.schema import CellCorpus, CorpusCell, TaskCell
 from evalkit.corpora.audit import AUDIT_FILE
+from evalkit.displayed import Displayed, Record, counted
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.files import slug
 from evalkit.scoring.policy import DEFAULT_POLICY, POLICIES
@@ -131,8 +132,8 @@ class ScoredCorpus:
         return first[: len("YYYY-MM")] if first else UNDATED
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Results:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Results(Displayed):
     """All cells under a folder; `read_results` reads them. Equal only to itself, and so a key of caches."""
 
     configurations: tuple[ModelConfiguration, ...]
@@ -145,6 +146,17 @@ class Results:
     cells: tuple[CorpusCell, ...] = ()
     """All whole cells of corpora, in the order of their paths, but those that were made anew since; also
     those that `corpora` leave out because another has the same numbers and those of the tokens besides."""
+
+    def headline(self) -> str:
+        """The folder and how much is in it."""
+        models = counted(len({row.model for row in self.configurations}), "model")
+        left_out = f", {counted(len(self.left_out), 'file')} left out" if self.left_out else ""
+        cells = f"{counted(len(self.cells), 'cell')} of corpora, {len(self.probes):,} of tasks"
+        return f"{self.folder}: {models}, {cells}{left_out}"
+
+    def records(self) -> list[Record]:
+        """A row per cell of a corpus."""
+        return [cell.as_record() for cell in self.cells]
 
     @functools.cached_property
     def manifests(self) -> Manifests:

@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from evalkit.displayed import Displayed, Record
 from evalkit.fields import FieldError, from_json, to_json
 
 SCHEMA_VERSION = 1
@@ -163,8 +164,8 @@ class LayerNorms:
     """For each of them, the root mean square of each layer's state."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelAudit:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class ModelAudit(Displayed):
     """All that an audit found."""
 
     schema_version: int
@@ -179,6 +180,16 @@ class ModelAudit:
     checks: tuple[CheckResult, ...]
     states: LayerNorms | None
     num_tokens_read: int
+
+    def headline(self) -> str:
+        """The model and how many checks came out how."""
+        outcomes = [check.outcome for check in self.checks]
+        counts = [f"{outcomes.count(of)} {of}" for of in (PASSED, FAILED, NOT_APPLICABLE) if of in outcomes]
+        return f"{self.model.name} in {self.model.dtype}: {', '.join(counts)}"
+
+    def records(self) -> list[Record]:
+        """A row per check."""
+        return [dataclasses.asdict(check) for check in self.checks]
 
     @property
     def passed(self) -> bool:

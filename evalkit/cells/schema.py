@@ -231,6 +231,18 @@ class CorpusCell(Displayed, Cell):
         """A row per document, as `rows` has them."""
         return [row._asdict() for row in self.rows()]
 
+    def as_record(self, **marks: object) -> Record:
+        """The cell as a row among others: what it is of, marks, metric with interval, totals and speeds."""
+        return {
+            "model": self.model.name,
+            "corpus": self.corpus.name,
+            "policy": None if self.is_of_a_compressor else self.policy.name,
+            **marks,
+            **dataclasses.asdict(self.metrics),
+            **dataclasses.asdict(self.totals),
+            "path": str(self.path),
+        }
+
     @property
     def bits_per_byte(self) -> float:
         """The metric."""

@@ -308,12 +308,7 @@ def check_lines(result: "CheckResult") -> list[str]:
 
 def closing_lines(audit: "ModelAudit") -> list[str]:
     """What an audit came to."""
-    counts = {
-        outcome: sum(check.outcome == outcome for check in audit.checks)
-        for outcome in ("passed", "failed", "not applicable")
-    }
-    listed = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    lines = [f"{audit.model.name} in {audit.model.dtype}: {listed}; {audit.num_tokens_read:,} tokens read"]
+    lines = [f"{audit.headline()}; {audit.num_tokens_read:,} tokens read"]
     if audit.likely_fault:
         after = f" (and of that perhaps: {', '.join(audit.faults[1:])})" if audit.faults[1:] else ""
         lines.append(f"likely fault: {audit.likely_fault}{after}")

@@ -97,15 +97,7 @@ class RunResult(Displayed):
         """A row per cell, models by rank: the metric with its interval, totals and speeds."""
         marks = {id(cell): reading.exposure.mark for cell, reading in self.readings()}
         return [
-            {
-                "model": ranked.model,
-                "corpus": cell.corpus.name,
-                "policy": None if cell.is_of_a_compressor else cell.policy.name,
-                "mark": marks[id(cell)],
-                **dataclasses.asdict(cell.metrics),
-                **dataclasses.asdict(cell.totals),
-                "path": str(cell.path),
-            }
+            cell.as_record(mark=marks[id(cell)])
             for ranked in self.ranking()
             for cell in ranked.cells.values()
         ]

@@ -1,6 +1,6 @@
 import pytest
 
-from evalkit.api import build_report, compare
+from evalkit.api import build_report, compare, read_results
 from evalkit.errors import ScoringError, UsageError
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions, listed
@@ -22,6 +22,9 @@ def test_results_are_a_line_a_table_and_a_frame(tmp_path) -> None:
     assert frame["total_bits"].item() == cell.totals.total_bits
     assert repr(cell) == f"<CorpusCell: bigram on texts, policy document: {cell.bits_per_byte:.4f} bits/byte>"
     assert cell.to_pandas()["total_bits"].sum() == pytest.approx(cell.totals.total_bits)
+    results = read_results(tmp_path)
+    assert repr(results) == f"<Results: {tmp_path}: 1 model, 1 cell of corpora, 0 of tasks>"
+    assert results.to_pandas().to_dict() == frame.drop(columns="mark").to_dict()
     assert len(repr(corpus)) < 100 and len(repr(corpus.documents[1])) < 90
     page = corpus._repr_html_()
     assert "&lt;b&gt;bold" in page and "<b>" not in page and "…" in page
