@@ -24,7 +24,8 @@ class Program(TyperGroup):
             UsageError: an option was given no value, and would take the next option for it.
         """
         name, command, words = super().resolve_command(ctx, args)
-        _check_values(ctx, command, words)
+        if not ctx.resilient_parsing:  # of a shell that completes words
+            _check_values(ctx, command, words)
         return name, command, words
 
     def invoke(self, ctx: Any) -> Any:
