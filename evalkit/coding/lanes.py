@@ -24,6 +24,8 @@ from evalkit.models.lanes import LaneReader
 _PIECE_POSITIONS = 512
 _LARGEST_PIECE = 64
 """Tokens of a row: the trial reads as many one by one."""
+_TRIED_SHARE = 8
+"""A piece is so many times shorter than a row, for its trial takes a decoder's time for each token."""
 _LEAST_FILLED = 0.25
 """Of a last piece; what is less is read one by one."""
 _LOGITS_AT_ONCE = 2**25
@@ -192,17 +194,18 @@ def _weights(reader: LaneReader, predictors: Tensor) -> Iterator[Weights]:
 
 def _piece_lengths(reader: LaneReader, planned: Sequence[Round]) -> list[int]:
     """How many tokens of each row of each round can be read at once with the bits of one by one."""
-    lengths, tried = [], dict[int, bool]()
+    num_targets: dict[int, list[int]] = {}
     for windows in planned:
-        num_rows = len(windows)
-        piece_tokens = min(_LARGEST_PIECE, _PIECE_POSITIONS // num_rows)
-        if piece_tokens < 2 or windows[0].num_targets < 2 * piece_tokens or not reader.may_read_ahead:
-            lengths.append(1)
-            continue
-        if num_rows not in tried:
-            tried[num_rows] = _gives_same_bits(reader, num_rows, piece_tokens)
-        lengths.append(piece_tokens if tried[num_rows] else 1)
-    return lengths
+        num_targets.setdefault(len(windows), []).append(windows[0].num_targets)
+    of_rows = {}
+    for num_rows, of_rounds in num_targets.items():
+        most_tried = min(sum(of_rounds) // _TRIED_SHARE, max(of_rounds) // 2)
+        piece_tokens = min(_LARGEST_PIECE, _PIECE_POSITIONS // num_rows, most_tried)
+        is_same = (
+            piece_tokens > 1 and reader.may_read_ahead and _gives_same_bits(reader, num_rows, piece_tokens)
+        )
+        of_rows[num_rows] = piece_tokens if is_same else 1
+    return [of_rows[len(windows)] for windows in planned]
 
 
 def _gives_same_bits(reader: LaneReader, num_rows: int, piece_tokens: int) -> bool:
