@@ -10,20 +10,22 @@ from evalkit.audit.result import CheckResult, not_applicable, result_of
 from evalkit.audit.subject import Nats, Subject
 from evalkit.audit.texts import sections
 from evalkit.errors import LossyTextError
+from evalkit.stats import ratio_interval
 
 _MAX_SAVING = 0.02
 """Of the costs of texts' beginnings: what another prefix may save before something is wrong."""
 
 
-class _Costs(NamedTuple):
-    """What the texts cost after one prefix."""
+class _Alternative(NamedTuple):
+    """What the texts cost after another prefix than the model's."""
 
     label: str
-    costs: list[Nats]
-
-    def later(self) -> float:
-        """Of all tokens but each text's first, in nats."""
-        return math.fsum(float(cost[1:].sum()) for cost in self.costs)
+    saving: float
+    """Share of what they cost after the model's."""
+    least_saving: float
+    """The lower end of the interval over the texts: a prefix says that a document begins, and whether a text
+    begins as those that a model was trained on differs more from text to text than what is tolerated. The
+    saving itself where the texts are too few for an interval."""
 
 
 def check_prefix_is_read(subject: Subject) -> CheckResult:
@@ -45,7 +47,7 @@ def check_prefix_is_read(subject: Subject) -> CheckResult:
 
 
 def check_prefix_is_right(subject: Subject) -> CheckResult:
-    """Beginnings of texts with, without, and after twice the prefix; of several, the cheapest."""
+    """Beginnings of texts with, without, and after twice the prefix: which of them the model wants."""
     name, model = "the prefix is the cheapest", subject.model
     num_tokens = subject.extent.num_prefix_tokens
     prefix = tuple(model.prefix)
@@ -54,20 +56,36 @@ def check_prefix_is_right(subject: Subject) -> CheckResult:
     starts = _beginnings(subject, num_tokens)
     if not starts:
         return not_applicable(name, "the model can represent none of the texts")
-    actual = _Costs("as it is", subject.nats(starts, [prefix] * len(starts)))
-    alternatives = [_Costs("without it", subject.nats(starts, [()] * len(starts)))] if prefix else []
-    tried = [prefix * 2] if prefix else [(token,) for token in sorted(model.identity.token_names)]
-    for ids in tried:
-        if all(0 <= token < model.vocab_size for token in ids):
-            label = "with it twice" if prefix else f"after token {ids[0]}"
-            alternatives.append(_Costs(label, subject.nats(starts, [ids] * len(starts))))
+    prefixes = {"without it": (), "with it twice": prefix * 2}
+    if not prefix:
+        prefixes = {f"after token {token}": (token,) for token in sorted(model.identity.token_names)}
+    actual = _later_costs(subject, starts, prefix)
+    alternatives = [
+        _alternative(label, actual, _later_costs(subject, starts, ids))
+        for label, ids in prefixes.items()
+        if all(0 <= token < model.vocab_size for token in ids)
+    ]
     if not alternatives:
         return not_applicable(name, "the model names no token that could be read")
-    best = min(alternatives, key=_Costs.later)
-    saving = 1 - best.later() / actual.later() if actual.later() else 0.0
-    listed = ", ".join(f"{costs.label} {costs.later() / actual.later() - 1:+.2%}" for costs in alternatives)
+    best = max(alternatives, key=lambda alternative: alternative.least_saving)
+    listed = ", ".join(f"{alternative.label} {-alternative.saving:+.2%}" for alternative in alternatives)
+    text = f"{len(starts)} beginnings cost {listed}; {best.label} they save {best.least_saving:.2%} or more"
     fault = "prefix missing" if best.label != "without it" else "prefix doubled"
-    return result_of(name, max(saving, 0.0), _MAX_SAVING, f"{len(starts)} beginnings cost {listed}", fault)
+    return result_of(name, max(best.least_saving, 0.0), _MAX_SAVING, text, fault)
+
+
+def _later_costs(subject: Subject, starts: Sequence[Sequence[int]], prefix: Sequence[int]) -> Nats:
+    """Of all tokens but the first of each text, ``[len(starts)]``."""
+    return np.array([costs[1:].sum() for costs in subject.nats(starts, [prefix] * len(starts))])
+
+
+def _alternative(label: str, actual: Nats, costs: Nats) -> _Alternative:
+    saved, total = actual - costs, float(actual.sum())
+    if not total:
+        return _Alternative(label, 0.0, 0.0)
+    saving = float(saved.sum()) / total
+    interval = ratio_interval(saved, actual, [str(number) for number in range(len(saved))])
+    return _Alternative(label, saving, saving if interval is None else interval.low)
 
 
 def _beginnings(subject: Subject, num_tokens: int) -> list[Sequence[int]]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -175,6 +176,26 @@ def test_a_prefix_that_the_model_does_not_want_is_told() -> None:
     assert right.outcome == "passed"
     wrong = check_prefix_is_right(Subject(WantsNothing(counted_logits(), "port"), STANDARD))
     assert (wrong.outcome, wrong.fault) == ("failed", "prefix doubled")
+
+
+class DislikesSome(WantsNothing):
+    """It is as much worse after its start, in sum, but in three of the eleven texts alone."""
+
+    def nats(
+        self, sequences: Sequence[Sequence[int]], *, contexts: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        contexts = contexts or [self.prefix] * len(sequences)
+        costs = Port.nats(self, sequences, contexts=contexts)
+        sizes = [11 / 3 * len(context) * (place % 4 == 0) for place, context in enumerate(contexts)]
+        return [cost + np.float32(size) for cost, size in zip(costs, sizes, strict=True)]
+
+
+def test_texts_that_begin_unlike_what_a_model_knows_are_no_fault() -> None:
+    """What another prefix saves has to be more than what texts differ by."""
+    result = check_prefix_is_right(Subject(DislikesSome(counted_logits(), "port"), STANDARD))
+    match = re.search(r"without it -(\d+\.\d+)%", result.text)
+    assert match is not None and float(match[1]) > 5
+    assert result.outcome == "passed"
 
 
 def test_precision_is_measured_beside_float32() -> None:

@@ -23,6 +23,7 @@ from evalkit.audit.result import FAULTS
 from evalkit.audit.rwkv7_faults import DEPARTURES, hidden_with
 from evalkit.audit.subject import Nats
 from evalkit.errors import ModelError, UsageError
+from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.loading import load_model
 from evalkit.models.protocol import TokenModel
 from evalkit.models.rwkv7.model import RWKV7Model
@@ -46,7 +47,7 @@ def probe_nats(model: TokenModel, fingerprint: Fingerprint) -> Nats:
 
 @pytest.mark.parametrize(
     ("name", "spec"),
-    [("rwkv7-nano", "rwkv7-nano"), ("llama-nano", "llama-nano"), ("rwkv7-tiny", f"rwkv7:{TINY}")],
+    [*((name, name) for name in EMBEDDED_MODELS), ("rwkv7-tiny", f"rwkv7:{TINY}")],
 )
 def test_shipped_fingerprints_are_those_of_the_models(name: str, spec: str) -> None:
     fingerprint, model = read_fingerprint(name), load_model(spec)

@@ -15,6 +15,7 @@ from evalkit.errors import ModelError
 from evalkit.models.loading import locate_models
 from evalkit.models.protocol import LoadOptions
 from evalkit.report.site import build_site
+from evalkit.runner import unaudited
 from evalkit.runner.corpora import run
 from evalkit.runner.corpora_table import notes
 from evalkit.runner.options import RunOptions
@@ -106,8 +107,12 @@ def test_an_audit_that_cannot_be_read_is_told_and_not_believed(tmp_path: Path) -
     assert len(warnings) == 1 and "perfect" in warnings[0]
 
 
-def test_of_the_package_those_without_a_fingerprint_are_told_too(tmp_path: Path) -> None:
+def test_of_the_package_those_without_a_fingerprint_are_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     located = locate_models(["rwkv7-nano", "hybrid-nano", "llama-nano"], LoadOptions(device="cpu"))
     cell: Any = SimpleNamespace(is_of_a_compressor=False)
     first_cells = [(model, lambda: cell) for model in located]
+    assert unaudited_models(first_cells, RunOptions(output=tmp_path)) == ()
+    monkeypatch.setattr(unaudited, "shipped_names", lambda: ("rwkv7-nano", "llama-nano"))
     assert unaudited_models(first_cells, RunOptions(output=tmp_path)) == ("hybrid-nano",)
