@@ -1,23 +1,22 @@
 """Documents that a model finds too easy beside a panel of other models: it may have read them in training.
 
-Two things are looked at, each beside the panel and with its probability by chance (`residuals`):
+Up to three things are looked at, each beside the panel and with its probability by chance (`residuals`):
 
 * the bits of the document;
 * Min-K %: the mean bits of the hardest fifth of its tokens (W. Shi et al., "Detecting Pretraining Data from
   Large Language Models", ICLR 2024). A text that was read has no hard words left. It needs the bits of tokens
-  in the cells of the model and the panel (``--token-bits``). Min-K%++ (J. Zhang et al., "Min-K%++: Improved
-  Baseline for Detecting Pre-Training Data from Large Language Models", ICLR 2025) compares each token with
-  all that the model might have said in its place, which no cell holds; the panel stands for that here: a
-  document whose hard tokens are easy for everybody is no sign.
+  in the cells of the model and the panel (``--token-bits``);
+* Min-K%++: how these tokens stand among all that the model might have said in their place. It needs whole
+  distributions, which no cell holds: `evalkit.scoring.min_k` reads the documents again.
 
-The smaller of the two probabilities counts twice (Bonferroni). Of all documents together those are flagged
-whose rate of false discoveries is at most what was asked for. That they are too easy is what the numbers say,
-and not why: a document may be a copy of an older one, which its text shows where it is at hand.
+The smallest of the probabilities counts as often as there are (Bonferroni). Of all documents together those
+are flagged whose rate of false discoveries is at most what was asked for. That they are too easy is what the
+numbers say, and not why: a document may be a copy of an older one, which its text shows where it is at hand.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +38,10 @@ from evalkit.errors import UsageError
 RATE = 0.05
 """Of false discoveries among the flagged documents."""
 HARDEST = 0.2
-"""Of the tokens: the K of Min-K %."""
+"""Of the tokens: the K of Min-K % and Min-K%++."""
+MinKPlusPlus = Callable[[int, Sequence[int]], Array | None]
+"""Min-K%++ of the documents of a corpus by the models of some rows, ``[D, R]``; None where one shows no
+distributions."""
 
 
 class TestedDocument(NamedTuple):
@@ -56,6 +58,8 @@ class TestedDocument(NamedTuple):
     """That chance alone makes a document so cheap beside the panel."""
     min_k_probability: float | None
     """The same of its hardest tokens; None where not all cells hold the bits of tokens."""
+    min_k_plus_plus_probability: float | None
+    """The same of Min-K%++; None where it was not asked for, or not all models show their distributions."""
     rate: float
     """The least rate of false discoveries at which it is flagged."""
 
@@ -72,6 +76,8 @@ class Leaks(NamedTuple):
     """That were tested."""
     with_tokens: tuple[int, ...]
     """Of these those whose tokens were."""
+    with_distributions: tuple[int, ...]
+    """And those whose Min-K%++ was."""
     documents: tuple[TestedDocument, ...]
     """Every document that was tested, the least likely first."""
     notes: tuple[str, ...]
@@ -91,6 +97,7 @@ def find_leaks(
     panel: Sequence[str] = (),
     policy: str = "document",
     rate: float = RATE,
+    min_k_plus_plus: MinKPlusPlus | None = None,
 ) -> Leaks:
     """The documents that a model finds too easy.
 
@@ -102,6 +109,7 @@ def find_leaks(
             corpus, where there are none the compressors.
         policy: of the language models.
         rate: of false discoveries, between 0 and 1.
+        min_k_plus_plus: see `evalkit.runner.rereading.Rereading`; None: it is not tested.
 
     Raises:
         UsageError: a name is unknown, there is no other model, or no corpus can be tested.
@@ -119,7 +127,7 @@ def find_leaks(
     remarks: list[tuple[str, str]] = []
     for number in numbers:
         try:
-            corpus_tested, of_corpus = _test(results, number, row, members)
+            corpus_tested, of_corpus = _test(results, number, row, members, min_k_plus_plus)
         except UsageError as error:
             remarks.append((results.corpora[number].label, f"left out: {error}"))
             continue
@@ -134,6 +142,7 @@ def find_leaks(
         labels_of(results, {member for corpus in tested for member in corpus.panel}),
         tuple(corpus.number for corpus in tested),
         tuple(corpus.number for corpus in tested if corpus.of_tokens is not None),
+        tuple(corpus.number for corpus in tested if corpus.of_distributions is not None),
         _judged(results, row, tested),
         grouped(remarks),
     )
@@ -160,9 +169,17 @@ class _Tested(NamedTuple):
     of_bits: Measure
     of_tokens: Measure | None
     """None where a cell does not hold the bits of tokens."""
+    of_distributions: Measure | None
+    """None where there is no Min-K%++ of a document."""
 
 
-def _test(results: Results, number: int, row: int, members: Sequence[int]) -> tuple[_Tested, list[str]]:
+def _test(
+    results: Results,
+    number: int,
+    row: int,
+    members: Sequence[int],
+    min_k_plus_plus: MinKPlusPlus | None,
+) -> tuple[_Tested, list[str]]:
     corpus = results.corpora[number]
     panel = tuple(member for member in members if member in corpus.cells)
     if not panel:
@@ -184,14 +201,22 @@ def _test(results: Results, number: int, row: int, members: Sequence[int]) -> tu
     if all(corpus.cells[index].documents.token_bits for index in rows):
         hardest = np.stack([_hardest(corpus, corpus.cells[index])[places] for index in rows], axis=1)
         of_tokens = measure(np.log(np.maximum(hardest, 1e-6)), num_bytes)
-    return _Tested(number, panel, places, of_bits, of_tokens), remarks
+    of_distributions = None
+    if min_k_plus_plus is not None:
+        scores = min_k_plus_plus(number, rows)
+        if scores is None or not np.isfinite(scores[places]).all():
+            remarks.append("Min-K%++ is not tested: not every model shows its distribution for all documents")
+        else:
+            of_distributions = measure(-scores[places], num_bytes)
+    return _Tested(number, panel, places, of_bits, of_tokens, of_distributions), remarks
 
 
 def measure(logs: Array, num_bytes: NDArray[np.int64]) -> Measure:
     """The model's remainders, and those of each of the panel beside the others.
 
     Args:
-        logs: ``[D, 1 + K]``: logarithms of what the model and each of the panel pay per byte.
+        logs: ``[D, 1 + K]``: logarithms of what the model and each of the panel pay per byte, or any other
+            number that is smaller for what is easy.
         num_bytes: ``[D]``.
     """
     subject = remainders(logs[:, 0], logs[:, 1:], num_bytes)
@@ -224,32 +249,46 @@ def _hardest(corpus: ScoredCorpus, cell: CorpusCell) -> Array:
 
 def _judged(results: Results, row: int, tested: Sequence[_Tested]) -> tuple[TestedDocument, ...]:
     """All documents with their probabilities and rates, the least likely first."""
-    chance = probabilities_of([corpus.of_bits for corpus in tested])
-    measures = [corpus.of_tokens for corpus in tested if corpus.of_tokens is not None]
-    chance_of_tokens = iter(probabilities_of(measures))
-    combined: list[Array] = []
-    of_tokens: list[Array | None] = []
-    for corpus, by_bits in zip(tested, chance, strict=True):
-        by_tokens = next(chance_of_tokens) if corpus.of_tokens is not None else None
-        of_tokens.append(by_tokens)
-        combined.append(by_bits if by_tokens is None else np.minimum(1.0, 2 * np.minimum(by_bits, by_tokens)))
-    rates = iter(adjusted(np.concatenate(combined)).tolist())
+    kinds = [
+        _probabilities([corpus.of_bits for corpus in tested]),
+        _probabilities([corpus.of_tokens for corpus in tested]),
+        _probabilities([corpus.of_distributions for corpus in tested]),
+    ]
+    by_corpus = list(zip(*kinds, strict=True))
+    rates = iter(adjusted(np.concatenate([smallest_of(of_corpus) for of_corpus in by_corpus])).tolist())
     documents = []
-    for corpus, by_bits, by_tokens in zip(tested, chance, of_tokens, strict=True):
+    for corpus, of_corpus in zip(tested, by_corpus, strict=True):
         scored = results.corpora[corpus.number]
         for index, place in enumerate(corpus.places.tolist()):
+            by_bits, by_tokens, by_distributions = (
+                None if kind is None else float(kind[index]) for kind in of_corpus
+            )
+            assert by_bits is not None
             documents.append(
                 TestedDocument(
                     corpus.number,
                     place,
                     float(scored.bits[place, row] / scored.num_bytes[place]),
                     math.exp(corpus.of_bits.expected[index]),
-                    float(by_bits[index]),
-                    None if by_tokens is None else float(by_tokens[index]),
+                    by_bits,
+                    by_tokens,
+                    by_distributions,
                     next(rates),
                 )
             )
     return tuple(sorted(documents, key=lambda document: (document.rate, document.probability)))
+
+
+def _probabilities(measures: Sequence[Measure | None]) -> list[Array | None]:
+    """`probabilities_of` those that there are."""
+    of_those = iter(probabilities_of([measure for measure in measures if measure is not None]))
+    return [None if measure is None else next(of_those) for measure in measures]
+
+
+def smallest_of(probabilities: Sequence[Array | None]) -> Array:
+    """Of several tests of the same documents: the smallest times their number, ``[D]``, at most 1."""
+    tests = [of_test for of_test in probabilities if of_test is not None]
+    return np.asarray(np.minimum(1.0, len(tests) * np.min(tests, axis=0)))
 
 
 def probabilities_of(measures: Sequence[Measure]) -> list[Array]:

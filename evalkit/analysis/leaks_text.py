@@ -19,7 +19,7 @@ def leak_lines(results: Results, leaks: Leaks, repetitions: Repetitions | None) 
     )
     yield (
         f"in the mean at most {100 * leaks.rate:g} % of what is flagged is so by chance "
-        f"(Benjamini-Hochberg); {_tokens_text(leaks)}"
+        f"(Benjamini-Hochberg); {_tests_text(leaks)}"
     )
     older = {(row.corpus, row.place): row for row in repetitions.repetitions} if repetitions else {}
     for document in flagged[:_NUM_SHOWN]:
@@ -37,13 +37,16 @@ def leak_lines(results: Results, leaks: Leaks, repetitions: Repetitions | None) 
         yield f"note: {note}"
 
 
-def _tokens_text(leaks: Leaks) -> str:
-    """Of how many corpora the tokens were tested."""
-    if len(leaks.with_tokens) == len(leaks.corpora):
-        return "tested: bits and hardest tokens"
-    if not leaks.with_tokens:
-        return "tested: bits alone, as not all cells hold those of the tokens (--token-bits)"
-    return f"tested: bits, and of {len(leaks.with_tokens)} of {len(leaks.corpora)} corpora the hardest tokens"
+def _tests_text(leaks: Leaks) -> str:
+    """What was tested, and of how many corpora."""
+    tests = ["bits"]
+    for words, numbers in (("hardest tokens", leaks.with_tokens), ("Min-K%++", leaks.with_distributions)):
+        if numbers:
+            of_some = len(numbers) < len(leaks.corpora)
+            tests.append(f"{words} of {len(numbers)} of {len(leaks.corpora)} corpora" if of_some else words)
+    if leaks.with_tokens:
+        return f"tested: {', '.join(tests)}"
+    return f"tested: {', '.join(tests)}; not all cells hold the bits of tokens (--token-bits)"
 
 
 def _document_line(results: Results, document: TestedDocument, repetition: Repetition | None) -> str:
@@ -51,6 +54,8 @@ def _document_line(results: Results, document: TestedDocument, repetition: Repet
     chance = f"by chance {document.probability:.1g}"
     if document.min_k_probability is not None:
         chance += f", its hardest tokens {document.min_k_probability:.1g}"
+    if document.min_k_plus_plus_probability is not None:
+        chance += f", Min-K%++ {document.min_k_plus_plus_probability:.1g}"
     repeats = "" if repetition is None else f"; repeats {_repeats(repetition)}"
     return (
         f"  {_name(results, document.corpus, document.place)}: {document.bits_per_byte:.3f} bits per byte, "
@@ -89,6 +94,7 @@ def leaks_json(results: Results, leaks: Leaks, repetitions: Repetitions | None) 
         "rate": leaks.rate,
         "corpora": [results.corpora[number].label for number in leaks.corpora],
         "corpora_with_tokens": [results.corpora[number].label for number in leaks.with_tokens],
+        "corpora_with_distributions": [results.corpora[number].label for number in leaks.with_distributions],
         "num_documents": len(leaks.documents),
         "flagged": [
             {**document._asdict(), **facts(document.corpus, document.place)} for document in leaks.flagged

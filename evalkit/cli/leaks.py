@@ -7,6 +7,7 @@ import typer
 from evalkit.cli.parsing import (
     DEFAULT_OUTPUT,
     CommaLists,
+    DeviceOption,
     JsonOption,
     PanelOption,
     PolicyOption,
@@ -33,6 +34,14 @@ def leaks_command(
         CommaLists,
         typer.Option("--older", help="Older corpora that documents may repeat, by commas; names or paths."),
     ] = None,
+    min_k_plus_plus: Annotated[
+        bool,
+        typer.Option(
+            "--min-k-plus-plus",
+            help="Test Min-K%++ as well: the model and the panel are loaded and read all texts again.",
+        ),
+    ] = False,
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Find documents that a model pays less for than a panel of other models lets expect.
@@ -47,6 +56,11 @@ def leaks_command(
 
     older_corpora = load_corpora(comma_list(joined(older)))
     scored = read_results(results, warn=complain)
+    rereading = None
+    if min_k_plus_plus:
+        from evalkit.runner.rereading import Rereading
+
+        rereading = Rereading(scored, policy, device=device)
     leaks = find_leaks(
         scored,
         model,
@@ -54,6 +68,7 @@ def leaks_command(
         panel=comma_list(joined(panel)),
         policy=policy,
         rate=rate,
+        min_k_plus_plus=rereading,
     )
     repetitions = find_repetitions(scored, leaks.corpora, older_corpora) if older_corpora else None
     if as_json:

@@ -18,11 +18,12 @@ from torch import Tensor
 from evalkit.corpora.document import Document
 from evalkit.errors import LossyTextError, ScoringError, UsageError
 from evalkit.models.distributions import DistributionModel, recut
-from evalkit.models.prefixes import WITH_CONTEXT, prefix_under
+from evalkit.models.prefixes import prefix_under
 from evalkit.models.protocol import Encoding, TokenModel
+from evalkit.scoring.document_windows import document_windows, encoded_if_possible
 from evalkit.scoring.documents import BITS_PER_NAT, Progress
-from evalkit.scoring.encoding import Encode, EncodedDocument, encode_document
-from evalkit.scoring.policy import HARNESS_POLICY, Window, windows
+from evalkit.scoring.encoding import Encode
+from evalkit.scoring.policy import Window
 
 POSITION_EDGES = (0, *(64 << doubling for doubling in range(24)))
 """Numbers of tokens before a token, between which positions are taken together; the last has no end."""
@@ -124,8 +125,8 @@ def check_same_distributions(
     limits = models[0].context_limit, models[1].context_limit
     if limits[0] != limits[1]:
         for document in documents:
-            encoding = _encoded(document, models[0], policy)
-            first, second = (_windows(model, encoding, policy) for model in models)
+            encoding = encoded_if_possible(document, models[0], policy)
+            first, second = (document_windows(model, encoding, policy) for model in models)
             if [(len(x.context), len(x.targets)) for x in first] != [
                 (len(x.context), len(x.targets)) for x in second
             ]:
@@ -163,9 +164,11 @@ def score_divergence(
     num_bytes, total_bits = 0, 0.0
     scores: list[DocumentDivergence] = []
     for number, document in enumerate(documents, 1):
-        first, second = (_encoded(document, of_model, policy) for of_model in (model, reference))
+        first, second = (encoded_if_possible(document, of_model, policy) for of_model in (model, reference))
         if first is not None and second is not None:
-            score, bits = _score_document(model, reference, document, _windows(reference, second, policy))
+            score, bits = _score_document(
+                model, reference, document, document_windows(reference, second, policy)
+            )
             scores.append(score)
             total_bits += bits
         num_bytes += document.num_bytes
@@ -231,28 +234,6 @@ def _lockstep(
         raise ScoringError(
             f"{model.identity.name}: head_inputs() gives {done} rows for {len(targets)} targets"
         )
-
-
-def _windows(model: TokenModel, encoding: EncodedDocument | None, policy: str) -> list[Window]:
-    if encoding is None:
-        return []
-    has_context = policy == HARNESS_POLICY and len(encoding.context) > 0
-    prefix = prefix_under(model, WITH_CONTEXT if has_context else policy)
-    return windows(
-        policy,
-        encoding.ids,
-        prefix=prefix.ids,
-        context_limit=model.context_limit,
-        chunk_prefix=prefix.chunk_ids,
-        context=encoding.context,
-    )
-
-
-def _encoded(document: Document, model: TokenModel, policy: str) -> EncodedDocument | None:
-    try:
-        return encode_document(model.encode, document, policy, model.identity.name)
-    except LossyTextError:
-        return None
 
 
 def _encoded_whole(document: Document, encode: Encode) -> Encoding | None:

@@ -1,6 +1,7 @@
 """Cutoffs and leaks that are known: ``python -m tests.cutoffs`` looks for them, some minutes of one core.
 
-Simulated months and documents, small models trained until a known day, and leaks planted among documents.
+Simulated months and documents, small models trained until a known day, and leaks planted among documents and
+in distributions.
 Exits with 1 where what docs/cutoffs.md promises does not hold; of the trained models, where something broke.
 ``--write`` puts the tables there.
 """
@@ -15,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from evalkit.analysis.effective_cutoff import EffectiveCutoff, effective_cutoff
 from evalkit.analysis.results import read_results
+from tests.cutoffs.leaked import LeakOutcome, plant_in_distributions
 from tests.cutoffs.planted import PLANTED, RATE, PlantedOutcome, plant
 from tests.cutoffs.simulated import WORLDS, Outcome, simulate
 from tests.cutoffs.trained import NUM_MONTHS, NUM_TRAINED, Wire, score, scored_corpora, train
@@ -30,6 +32,10 @@ COVERAGE = (0.90, 0.97)
 """What 95 % intervals were to hold of 200 draws, as set before any was drawn."""
 
 
+NUM_LEAK_DRAWS = 20
+MAX_FALSE_SHARE = 0.002
+"""Of the documents that were not read, those that a test may flag."""
+PARTS = ("simulated", "trained", "planted", "leaked")
 T = TypeVar("T")
 
 
@@ -59,11 +65,11 @@ class Trained(NamedTuple):
 def main() -> int:
     """Run all, or what is named; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.cutoffs", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=("simulated", "trained", "planted", []), default=[])
+    parser.add_argument("parts", nargs="*", choices=(*PARTS, []), default=[])
     parser.add_argument("--write", action="store_true", help="put the tables into docs/cutoffs.md")
     parser.add_argument("--draws", type=int, default=200, help="of each simulated world")
     options = parser.parse_args()
-    parts = options.parts or ["simulated", "trained", "planted"]
+    parts = options.parts or PARTS
     is_right = True
     if "simulated" in parts:
         outcomes = [_said(simulate(name, options.draws)) for name in WORLDS]
@@ -82,6 +88,11 @@ def main() -> int:
         is_right &= all(row.false_share - 2 * row.false_share_error <= RATE for row in planted)
         if options.write:
             write("planted leaks", planted_table(planted), PAGE, by="tests.cutoffs")
+    if "leaked" in parts:
+        leaked = [_said(row) for row in plant_in_distributions(NUM_LEAK_DRAWS)]
+        is_right &= all(row.num_false <= MAX_FALSE_SHARE * row.num_documents for row in leaked)
+        if options.write:
+            write("leaks in distributions", leaked_table(leaked), PAGE, by="tests.cutoffs")
     return 0 if is_right else 1
 
 
@@ -156,6 +167,22 @@ def planted_table(rows: Sequence[PlantedOutcome]) -> str:
         false_share = f"{100 * row.false_share:.1f} %"
         draws = f"{100 * row.flagged_draws:.0f} %"
         lines.append(f"| {row.name} | {row.num_leaked} | {power} | {false_share} | {draws} |")
+    return "\n".join(lines) + "\n"
+
+
+def leaked_table(rows: Sequence[LeakOutcome]) -> str:
+    """The tests by row, as Markdown."""
+    lines = [
+        "| added to the logits of what was read | tested | leaked | found of them | flagged of the others |",
+        "|--:|---|--:|--:|--:|",
+    ]
+    for row in rows:
+        num_others = row.num_documents - row.num_leaked
+        found = row.num_found if row.num_leaked else "–"
+        lines.append(
+            f"| {row.strength:g} | {row.test} | {row.num_leaked} | {found} | "
+            f"{row.num_false} of {num_others:,} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,7 @@ from evalkit.corpora.document import Corpus, Document, make_corpus, make_documen
 from evalkit.corpora.store import save_corpus
 from evalkit.errors import UsageError
 from evalkit.runner.options import RunOptions
+from evalkit.runner.rereading import Rereading
 from tests.support.stores import Counted
 from tests.support.toys import run_cli
 
@@ -139,3 +140,52 @@ def test_repetitions_are_of_the_corpus_and_the_place_that_they_are_in(
     assert outcome.num_documents == 7 and outcome.notes[0].startswith("b: its texts are not in the store")
     with pytest.raises(UsageError, match="--older c: it is c itself"):
         find_repetitions(read, [0, 1, 2], [*older, corpora[2]])
+
+
+def test_min_k_plus_plus_is_a_test_beside_the_others(results: Results) -> None:
+    """Given numbers of the panel that are all alike, two documents of the model's stand out."""
+    rng = np.random.default_rng(3)
+    hard = rng.normal(1.5, 0.2, 120)
+
+    def scores(number: int, rows: Any) -> Any:
+        assert number == 0 and len(rows) == 4
+        given = -hard[:, None] + 0.02 * rng.standard_normal((120, 4))
+        given[[30, 40], 0] += 0.8  # likelier, beside all that could stand there, than for anybody else
+        return given
+
+    leaks = find_leaks(results, "leaky", min_k_plus_plus=scores)
+    assert flagged(leaks) == sorted((*LEAKED, 30, 40)) and leaks.with_distributions == (0,)
+    by_place = {document.place: document for document in leaks.documents}
+    for place in (30, 40):
+        assert (by_place[place].min_k_plus_plus_probability or 1) < 1e-4
+        assert by_place[place].probability > 0.01
+    without = find_leaks(results, "leaky", min_k_plus_plus=lambda number, rows: None)
+    assert flagged(without) == sorted(LEAKED) and without.with_distributions == ()
+    assert any("Min-K%++ is not tested" in note for note in without.notes)
+
+
+def test_documents_are_read_again_by_the_models_of_the_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALKIT_CORPORA", str(tmp_path / "store"))
+    texts = [document.text[:40] for document in corpus().documents[:30]]
+    short = make_corpus("short", [_document(text, f"s{place}") for place, text in enumerate(texts)])
+    save_corpus(short, tmp_path / "store")
+    names = ["rwkv7-nano", "llama-nano"]
+    evalkit.run([*names, "xz"], [short], options=RunOptions(output=tmp_path / "runs"))
+    read = read_results(tmp_path / "runs", warn=pytest.fail)
+    rows = [next(n for n, row in enumerate(read.configurations) if row.model == name) for name in names]
+    rereading = Rereading(read, "document", device="cpu")
+    scores = rereading(0, rows)
+    assert scores is not None and scores.shape == (30, 2) and np.isfinite(scores).all()
+    [compressor] = {0, 1, 2} - {*rows}
+    assert rereading(0, [rows[0], compressor]) is None
+    content = json.loads(
+        run_cli("leaks", "rwkv7-nano", tmp_path / "runs", "--min-k-plus-plus", "--json").stdout
+    )
+    assert content["corpora_with_distributions"] == ["short"]
+
+
+def test_a_model_that_no_name_finds_cannot_read_again(results: Results) -> None:
+    with pytest.raises(UsageError, match="honest-1"):
+        Rereading(results, "document")(0, [0])
