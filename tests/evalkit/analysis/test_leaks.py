@@ -154,7 +154,9 @@ def test_min_k_plus_plus_is_a_test_beside_the_others(results: Results) -> None:
         return given
 
     leaks = find_leaks(results, "leaky", min_k_plus_plus=scores)
-    assert flagged(leaks) == sorted((*LEAKED, 30, 40)) and leaks.with_distributions == (0,)
+    by_chance = {*flagged(leaks)} - {*LEAKED, 30, 40}
+    assert len(flagged(leaks)) == 4 + len(by_chance) and len(by_chance) <= 1  # the rate is one in twenty
+    assert leaks.with_distributions == (0,)
     by_place = {document.place: document for document in leaks.documents}
     for place in (30, 40):
         assert (by_place[place].min_k_plus_plus_probability or 1) < 1e-4
