@@ -40,8 +40,8 @@ def standard_scores(logits: Tensor, targets: Tensor) -> Tensor:
     terms = torch.where(shares > 0, log_shares, 0.0)
     means = (shares * terms).sum(-1, keepdim=True)
     variances = (shares * (terms - means) ** 2).sum(-1)
-    own = log_shares.gather(-1, targets[:, None])
-    return (own - means)[:, 0] / variances.clamp_min(_LEAST_VARIANCE).sqrt()
+    of_targets = log_shares.gather(-1, targets[:, None])
+    return (of_targets - means)[:, 0] / variances.clamp_min(_LEAST_VARIANCE).sqrt()
 
 
 def min_k_plus_plus(
