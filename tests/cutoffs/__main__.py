@@ -32,7 +32,7 @@ COVERAGE = (0.90, 0.97)
 """What 95 % intervals were to hold of 200 draws, as set before any was drawn."""
 
 
-NUM_LEAK_DRAWS = 20
+NUM_LEAK_DRAWS = 5
 MAX_FALSE_SHARE = 0.002
 """Of the documents that were not read, those that a test may flag."""
 PARTS = ("simulated", "trained", "planted", "leaked")
