@@ -8,7 +8,7 @@ import datetime as dt
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.analysis.cutoff import (
     Cutoff,
@@ -21,12 +21,14 @@ from evalkit.analysis.cutoff import (
     reading_of,
     reading_of_a_compressor,
 )
-from evalkit.analysis.results import Results
 from evalkit.cells.schema import CellCorpus, CellModel, CorpusCell, DocumentRow
 from evalkit.corpora.document import Corpus
 from evalkit.corpora.store import list_corpora, load_corpus, read_manifest, store_folder
 from evalkit.errors import EvalkitError
 from evalkit.models.catalog import CatalogEntry
+
+if TYPE_CHECKING:
+    from evalkit.analysis.results import Results
 
 Catalog = Mapping[str, CatalogEntry]
 """See `evalkit.models.catalog.load_catalog`."""
@@ -50,7 +52,7 @@ def reading_of_model(
 
 
 def readings(
-    results: Results, number: int, catalog: Catalog, texts: Corpus | None = None
+    results: "Results", number: int, catalog: Catalog, texts: Corpus | None = None
 ) -> dict[int, Reading]:
     """What dates say of a corpus and each model that was scored on it, by configuration.
 
@@ -81,7 +83,7 @@ class Dates(NamedTuple):
     """Of each configuration; None of a compressor, and where it is not known."""
 
 
-def dates_of(results: Results, catalog: Catalog, texts: Sequence[Corpus | None] | None = None) -> Dates:
+def dates_of(results: "Results", catalog: Catalog, texts: Sequence[Corpus | None] | None = None) -> Dates:
     """The dates of corpora and models.
 
     Args:

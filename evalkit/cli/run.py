@@ -318,22 +318,31 @@ def _print_results(
     result: "RunResult | None", task_result: "TaskRunResult | None", *, as_json: bool, dry_run: bool
 ) -> None:
     """Print what a run came to; the program exits with 1 where a cell failed."""
-    from evalkit.analysis.context_gain import gain_curves, gain_json, gain_lines
+    if as_json:
+        _print_json(result, task_result)
+    elif not dry_run:
+        _print_tables(result, task_result)
+    if (result and result.failures) or (task_result and task_result.failures):
+        raise typer.Exit(1)
+
+
+def _print_json(result: "RunResult | None", task_result: "TaskRunResult | None") -> None:
+    from evalkit.analysis.context_gain import gain_curves, gain_json
+
+    content = result.to_json() if result else {}
+    if curves := gain_curves(result.cells) if result else []:
+        content |= {"context_gain": [gain_json(curve) for curve in curves]}
+    show_json(content | ({"tasks": task_result.to_json()} if task_result else {}))
+
+
+def _print_tables(result: "RunResult | None", task_result: "TaskRunResult | None") -> None:
+    from evalkit.analysis.context_gain import gain_curves, gain_lines
     from evalkit.runner.corpora_table import print_result
     from evalkit.runner.tasks_table import print_task_result
 
-    curves = gain_curves(result.cells) if result and (as_json or not dry_run) else []
-    if as_json:
-        content = result.to_json() if result else {}
-        if curves:
-            content |= {"context_gain": [gain_json(curve) for curve in curves]}
-        show_json(content | ({"tasks": task_result.to_json()} if task_result else {}))
-    elif not dry_run:
-        if result:
-            print_result(result, sys.stdout)
-        for line in (line for curve in curves for line in gain_lines(curve)):
+    if result:
+        print_result(result, sys.stdout)
+        for line in (line for curve in gain_curves(result.cells) for line in gain_lines(curve)):
             show(line)
-        if task_result:
-            print_task_result(task_result, sys.stdout)
-    if (result and result.failures) or (task_result and task_result.failures):
-        raise typer.Exit(1)
+    if task_result:
+        print_task_result(task_result, sys.stdout)

@@ -61,7 +61,6 @@ def run_corpora(
     """
     from evalkit.models.catalog import DUEL_MODELS
     from evalkit.runner.corpora import run
-    from evalkit.runner.watch import Scoring, Watch, parse_until, watch_run
 
     corpora, policy, limit, token_bits, prove, length_lists = scoring
     lengths = context_lengths(length_lists)
@@ -71,10 +70,20 @@ def run_corpora(
         cut = _cut_corpora(_names(corpora), lengths, limit)
         names = [*DUEL_MODELS] if models is None else _names(models)  # no compressor reads a context
         return run(names, cut, policy=policy, token_bits=token_bits, prove=prove, options=options)
-    request = Scoring(_names(corpora), policy, limit, token_bits, prove)
     if watch_s is not None:
+        from evalkit.runner.watch import Scoring, Watch, parse_until, watch_run
+
+        request = Scoring(_names(corpora), policy, limit, token_bits, prove)
         return watch_run(_names(models) or [], request, Watch(watch_s, parse_until(until)), options)
-    return run(_names(models), **request._asdict(), options=options)
+    return run(
+        _names(models),
+        _names(corpora),
+        policy=policy,
+        limit=limit,
+        token_bits=token_bits,
+        prove=prove,
+        options=options,
+    )
 
 
 def context_lengths(lists: CommaLists) -> tuple[int, ...]:

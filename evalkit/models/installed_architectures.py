@@ -1,21 +1,22 @@
 """Which architectures the installed transformers has, without importing it."""
 
 import functools
-from importlib.metadata import PackageNotFoundError, distribution
+import importlib.util
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 
 @functools.cache
 def _folders() -> tuple[frozenset[str], str]:
     """Folders of transformers' models, each called as its architecture, and transformers' version."""
+    package = importlib.util.find_spec("transformers")
     try:
-        transformers = distribution("transformers")
+        installed_version = version("transformers")
     except PackageNotFoundError:
         return frozenset(), "(not installed)"
-    files = transformers.files or ()
-    names = {
-        file.parts[2] for file in files if file.parts[:2] == ("transformers", "models") and file.parts[3:]
-    }
-    return frozenset(names), transformers.version
+    places = (package and package.submodule_search_locations) or ()
+    names = (path.name for place in places for path in Path(place, "models").iterdir())
+    return frozenset(names), installed_version
 
 
 def architecture_problem(model_type: str | None) -> str | None:

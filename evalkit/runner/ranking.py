@@ -17,7 +17,6 @@ from evalkit.analysis.cutoff import (
     latest_day,
 )
 from evalkit.analysis.document_dates import cutoff_of_model, reading_of_model
-from evalkit.analysis.macro_averages import macro_intervals
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CorpusCell, content_of
 from evalkit.displayed import Displayed, Record, counted
 from evalkit.models.catalog import load_catalog
@@ -190,6 +189,8 @@ def _averages(
         cells: by model and corpus.
         corpora: their names.
     """
+    from evalkit.analysis.macro_averages import macro_intervals  # a plan does without
+
     members = {
         model: [of_model[corpus] for corpus in corpora]
         for model, of_model in cells.items()
