@@ -25,6 +25,7 @@ from evalkit.models.hub import hub_files
 from evalkit.models.model_files import ModelFile
 from evalkit.models.prefixes import Prefix
 from evalkit.models.protocol import LoadOptions, ModelIdentity
+from evalkit.models.weight_headers import WEIGHT_SUFFIXES
 from evalkit.version import __version__
 
 Facts = Mapping[str, str | int]
@@ -163,19 +164,22 @@ def _state_of_places(entry: CatalogEntry) -> list[object]:
 def _state_of_place(path: Path, revision: str) -> object:
     """Of a file or folder on this machine where the path is absolute, else of a repository's (file)."""
     if path.is_absolute():
-        # Also what is not read: one more file may be.
-        return [str(path), list(_listing(path if path.is_dir() else path.parent))]
+        return [str(path), list(_listing(path))]
     snapshot = hub_files("/".join(path.parts[:2]), revision)
     folder = snapshot.local_folder
     files = dict(sorted(snapshot.files.items()))
     return [snapshot.commit, files, [name for name in files if folder and (folder / name).exists()]]
 
 
-def _listing(folder: Path) -> Iterator[tuple[str, FileStamp | None]]:
+def _listing(path: Path) -> Iterator[tuple[str, FileStamp | None]]:
+    """The files of a folder, also those that are not read: one more may be. No weights beside a file."""
+    folder = path if path.is_dir() else path.parent
     try:
-        names = sorted(path.name for path in folder.iterdir())
+        names = sorted(os.listdir(folder))  # noqa: PTH208  a folder may hold hundreds of checkpoints
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error.strerror}") from error
+    if folder != path:
+        names = [name for name in names if name == path.name or not name.endswith(WEIGHT_SUFFIXES)]
     for name in names:
         try:
             yield name, file_stamp(folder / name)

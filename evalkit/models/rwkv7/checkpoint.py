@@ -5,10 +5,12 @@ what a ``config.json`` beside them says (`evalkit.models.rwkv7.settings`). Nothi
 ``.pth`` is read with ``weights_only`` and mapped, not copied.
 """
 
+import hashlib
 import pickle
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -211,13 +213,56 @@ def network_shape(tensors: Mapping[str, Tensor], path: Path) -> NetworkShape:
     )
 
 
+class _KnownTable(NamedTuple):
+    """Of a ``.pth`` that was read, and of every other with the same table."""
+
+    tensors: dict[str, Tensor]
+    """Under the names of the file; the numbers are that file's."""
+    shape: NetworkShape
+
+
+_KNOWN_TABLES: dict[bytes, _KnownTable] = {}
+"""Of the last file: torch takes milliseconds to read a table, and checkpoints of a training have the same."""
+
+
 def checked_shape(path: Path) -> NetworkShape:
     """Sizes and ranks of a checkpoint, whose ``config.json`` was found to say nothing else.
 
     Raises:
         ModelError: see `read_tensors`, `network_shape` and `evalkit.models.rwkv7.settings`.
     """
-    return _read_checked(path).shape
+    table = _table_sha256(path)
+    if table is None:
+        return _read_checked(path).shape
+    if (known := _KNOWN_TABLES.get(table)) is not None:
+        note_tensors(path, known.tensors)
+        return known.shape
+    from_file = _read_files(path)
+    shape = network_shape(official_layout(from_file, path), path)
+    _KNOWN_TABLES.clear()
+    _KNOWN_TABLES[table] = _KnownTable(from_file, shape)
+    return shape
+
+
+def _table_sha256(path: Path) -> bytes | None:
+    """A digest of what a ``.pth`` says of its tensors and of where their numbers lie, and not of the numbers.
+
+    Returns:
+        None for other files, and for one that is damaged or of the format of before 2020.
+    """
+    if path.suffix != ".pth" or not path.is_file():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # In a folder called as the file; the id of the writing is another in each.
+            records = {record.filename.partition("/")[2]: record for record in archive.infolist()}
+            records.pop(".data/serialization_id", None)
+            is_whole = sum(record.file_size for record in records.values()) <= path.stat().st_size
+            sizes = [(name, record.file_size, record.compress_type) for name, record in records.items()]
+            said = [archive.read(record) for name, record in records.items() if not name.startswith("data/")]
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error):
+        return None
+    return hashlib.sha256(repr((sizes, said)).encode()).digest() if is_whole else None
 
 
 class _Checked(NamedTuple):

@@ -14,6 +14,7 @@ from evalkit.models.catalog import load_catalog
 from evalkit.models.loading import LocatedModel, locate_models
 from evalkit.models.protocol import LoadOptions
 from tests.support.commands import PATIENCE_S
+from tests.support.rwkv7_files import TINY
 
 NANO = ("rwkv7-nano", "llama-nano")
 
@@ -85,6 +86,19 @@ def test_what_changes_in_the_folder_is_asked_again(
     is_same = request.node.callspec.id == "same"
     assert len(identified) == (1 if is_same else 2)
     assert (before == after) is is_same
+
+
+def test_the_next_checkpoint_of_a_training_leaves_what_is_remembered_of_the_others(
+    tmp_path: Path, identified: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered_identities, "is_settled", lambda _: True)
+    for step in (1, 2):
+        shutil.copy(TINY, tmp_path / f"rwkv-{step}.pth")
+        locate(f"rwkv7:{tmp_path}/rwkv-*.pth")
+    assert len(identified) == 2
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    locate(f"rwkv7:{tmp_path}/rwkv-*.pth")
+    assert len(identified) == 4
 
 
 def test_options_software_and_damage_are_no_memory(

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 
 from evalkit import ModelError, load_model
 from evalkit.models.protocol import TokenModel
-from evalkit.models.rwkv7.checkpoint import load_network, network_shape, read_tensors
+from evalkit.models.rwkv7 import checkpoint
+from evalkit.models.rwkv7.checkpoint import checked_shape, load_network, network_shape, read_tensors
 from evalkit.models.rwkv7.model import RWKV7Model
 from evalkit.models.rwkv7.tokenizer import encode_bytes, encode_world
 from tests.support.rwkv7_files import TINY, fla_layout, random_tensors, save_fla_folder, save_official
@@ -302,6 +303,28 @@ def test_quantised_weights_are_refused_and_not_taken_for_numbers(tmp_path: Path)
     refused(tmp_path / "model.pth", rf"tensor '{name}' is int8; evalkit reads no quantised weights")
     save_file(tensors, tmp_path / "model.safetensors")
     refused(tmp_path / "model.safetensors", rf"tensor '{name}' is int8; evalkit reads no quantised weights")
+
+
+def test_checkpoints_of_a_training_are_read_once_for_their_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_training, other = (
+        [random_tensors(vocab_size=size, num_channels=64, num_layers=1, seed=seed) for seed in (0, 1)]
+        for size in (256, 257)
+    )
+    contents = {"step-1": of_training[0], "step-20": of_training[1], "step-3": other[0], "last": other[1]}
+    paths = [tmp_path / f"{name}.pth" for name in contents]
+    for path, tensors in zip(paths, contents.values(), strict=True):
+        torch.save(tensors, path)
+    read: list[str] = []
+    read_pth = checkpoint._read_pth
+    monkeypatch.setattr(checkpoint, "_read_pth", lambda path: (read.append(path.stem), read_pth(path))[1])
+    checkpoint._KNOWN_TABLES.clear()
+    assert [checked_shape(path).vocab_size for path in paths] == [256, 256, 257, 257]
+    assert read == ["step-1", "step-3"]
+    assert all(checked_shape(path) == network_shape(read_tensors(path), path) for path in paths)
+    paths[-1].write_bytes(paths[-1].read_bytes()[:-1000])  # whose table is known
+    refused(paths[-1], "truncated")
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
