@@ -164,8 +164,8 @@ def find_cell(
         ScoringError: a file cannot be read, or not be moved.
     """
     check_identity(spec.identity)  # what is wrong with it is told before anything is scored
-    folder = spec.folder(output)
-    names = names_in(folder)
+    names = names_in(spec.folder_name(output))
+    folder = spec.folder(output) if names or accept_versions else Path()
     is_swept = not any(name.endswith(TEMPORARY_SUFFIX) for name in names)
     for token_bits in ((True,) if spec.token_bits else (False, True)) if names else ():
         is_of_spec = key is not None and token_bits == spec.token_bits
