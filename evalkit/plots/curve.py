@@ -12,7 +12,7 @@ from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.results import Results
 from evalkit.analysis.training_runs import AXES
 from evalkit.plots.frame import BITS_AXIS, LineStyle, Mark, record, styled
-from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.labels import EndLabel, label_ends_of_panels
 from evalkit.plots.lines import choose_lines, run_styles
 from evalkit.plots.names import short
 from evalkit.plots.panels import panels
@@ -83,18 +83,18 @@ def draw_curves(
         num_panels=len(subjects),
         most_lines=len(names),
     )
+    ends = []
     for panel, subject in zip(axes, subjects, strict=True):
-        ends = []
-        for each in drawn:
-            if each.subject == subject:
-                ends.append(_draw(panel, each, styles[each.run.name], options.fit_from or 0.0))
-        xs = [point.x for each in drawn if each.subject == subject for point in each.points]
+        of_panel = [each for each in drawn if each.subject == subject]
+        start = options.fit_from or 0.0
+        ends.append((panel, [_draw(panel, each, styles[each.run.name], start) for each in of_panel]))
+        xs = [point.x for each in of_panel for point in each.points]
         if min(xs) > 0 and max(xs) / min(xs) >= 8:
             _spread_by_logarithm(panel, max(xs) / min(xs))
         panel.set_title(short(subject), loc="left", fontweight="bold")
         panel.set_xlabel(AXES[options.axis])
         panel.set_ylabel(BITS_AXIS)
-        label_ends(panel, ends)
+    label_ends_of_panels(ends)
     return figure
 
 

@@ -100,12 +100,26 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel], *, size: float = LABEL_SI
     They stay beside the axes, above the names of ticks; where there are more than have room, those in front
     are written. Returns the texts and the lines that lead to them.
     """
-    artists: list[Artist] = []
     if not labels:
-        return artists
-    figure = axes.figure
-    figure.draw_without_rendering()  # type: ignore[union-attr]
-    height = axes.get_window_extent().height / figure.dpi * POINTS_PER_INCH
+        return []
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    return _write_ends(axes, labels, size)
+
+
+def label_ends_of_panels(
+    panels: Sequence[tuple[Axes, Sequence[EndLabel]]], *, size: float = LABEL_SIZE
+) -> None:
+    """`label_ends` for all panels of a figure, which is laid out once and not for every panel again."""
+    if panels:
+        panels[0][0].figure.draw_without_rendering()  # type: ignore[union-attr]
+    for axes, labels in panels:
+        _write_ends(axes, labels, size)
+
+
+def _write_ends(axes: Axes, labels: Sequence[EndLabel], size: float) -> list[Artist]:
+    """Names at the right of axes that are laid out."""
+    artists: list[Artist] = []
+    height = axes.get_window_extent().height / axes.figure.dpi * POINTS_PER_INCH
     gap = size * _LINE_HEIGHT / height
     written = labels[: int(1 / gap) + 1]
     to_axes = axes.transData + axes.transAxes.inverted()

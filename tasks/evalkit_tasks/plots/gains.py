@@ -11,7 +11,7 @@ from evalkit.analysis.task_gains import Gain, gain_of
 from evalkit.cells.schema import TaskCell
 from evalkit.errors import UsageError
 from evalkit.plots.frame import LABEL_SIZE, TEXT, LineStyle, Mark, record, styled
-from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.labels import EndLabel, label_ends_of_panels
 from evalkit.plots.lines import choose_lines, model_styles
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
@@ -53,6 +53,7 @@ def heuristic_gain(
         num_panels=len(by_panel),
         most_lines=max(map(len, by_panel.values())),
     )
+    labels = []
     for panel, (title, of_panel) in zip(axes, by_panel.items(), strict=True):
         buckets = list(dict.fromkeys(bucket for cell in of_panel for bucket in _gains(cell)))
         panel.axhline(0, color=TEXT, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1.5)
@@ -68,7 +69,8 @@ def heuristic_gain(
         panel.set_ylabel("points gained")
         panel.set_xlabel("operations")
         panel.set_title(title, loc="left", fontweight="bold")
-        label_ends(panel, ends, size=LABEL_SIZE - 1)
+        labels.append((panel, ends))
+    label_ends_of_panels(labels, size=LABEL_SIZE - 1)
     return figure
 
 

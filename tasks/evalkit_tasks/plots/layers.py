@@ -10,7 +10,7 @@ from evalkit.analysis.estimates import Estimate
 from evalkit.displayed import counted
 from evalkit.errors import UsageError
 from evalkit.plots.frame import LABEL_SIZE, LineStyle, Mark, record, styled
-from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.labels import EndLabel, label_ends_of_panels
 from evalkit.plots.lines import choose_lines
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
@@ -67,6 +67,7 @@ def min_layers(
         num_panels=len(by_task),
         most_lines=max(map(len, by_task.values())),
     )
+    labels = []
     for panel, (task, of_task) in zip(axes, by_task.items(), strict=True):
         gap = _GAP * _span(of_task)
         points = [point for curve in of_task for point in curve.points]
@@ -83,7 +84,8 @@ def min_layers(
         panel.set_ylabel("layers, lower is better")
         title_panel(panel, task)
         _set_lengths(panel, of_task)
-        label_ends(panel, ends, size=LABEL_SIZE - 1)
+        labels.append((panel, ends))
+    label_ends_of_panels(labels, size=LABEL_SIZE - 1)
     return figure
 
 

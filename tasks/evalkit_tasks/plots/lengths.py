@@ -12,7 +12,7 @@ from evalkit.analysis.estimates import Estimate
 from evalkit.displayed import counted
 from evalkit.errors import UsageError
 from evalkit.plots.frame import FAINT, LABEL_SIZE, LineStyle, Mark, record, styled
-from evalkit.plots.labels import EndLabel, label_ends
+from evalkit.plots.labels import EndLabel, label_ends_of_panels
 from evalkit.plots.panels import panels
 from evalkit.plots.registry import Plot
 from evalkit.plots.scores import Source, Warn, results_of, silent
@@ -66,6 +66,7 @@ def probe_lengths(
         most_lines=max(map(len, drawn.values())) + 2,
     )
     styles = network_styles(read)
+    labels = []
     for panel, (task, of_task) in zip(axes, drawn.items(), strict=True):
         ends = [_draw_accuracies(panel, line, styles[line.model]) for line in of_task]
         panel.axvline(of_task[0].spec.train_length, color=FAINT, linewidth=0.8, alpha=0.6)
@@ -75,7 +76,8 @@ def probe_lengths(
         panel.set_ylabel("strings right, higher is better")
         title_panel(panel, task)
         _set_lengths(panel, of_task)
-        label_ends(panel, ends, size=LABEL_SIZE - 1)
+        labels.append((panel, ends))
+    label_ends_of_panels(labels, size=LABEL_SIZE - 1)
     return figure
 
 
