@@ -37,8 +37,9 @@ def folder_status(output: str | os.PathLike[str]) -> FolderStatus:
 def num_cell_files(folder: Path) -> int:
     """How many cells lie in a folder, by their files' names."""
     num_cells = 0
-    for path, folders, names in os.walk(folder, followlinks=True):
-        place = Path(path).relative_to(folder).as_posix()
+    top = os.fspath(folder)
+    for path, folders, names in os.walk(top, followlinks=True):
+        place = path[len(top) :].replace(os.sep, "/").lstrip("/")
         if place.count("/") + 2 >= _DEPTHS[-1]:
             folders.clear()  # also where links go round
         num_cells += sum(_is_of_cell(f"{place}/{name}") for name in names)
@@ -59,6 +60,5 @@ def _store_status(url: str) -> FolderStatus:
 
 def _is_of_cell(name: str) -> bool:
     """Whether a path below the folder is that of a cell's JSON file."""
-    parts = name.split("/")
-    is_hidden = any(part.startswith(".") for part in parts)
-    return len(parts) in _DEPTHS and name.endswith(".json") and not is_hidden
+    is_hidden = name.startswith(".") or "/." in name
+    return name.endswith(".json") and not is_hidden and name.count("/") + 1 in _DEPTHS

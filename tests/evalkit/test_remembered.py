@@ -1,15 +1,17 @@
+import io
 import json
 from pathlib import Path
 
 import pytest
 
 from evalkit import remembered
-from evalkit.cells import reading
+from evalkit.cells import known, reading
 from evalkit.corpora import folder
 from evalkit.corpora.store import load_corpus, save_corpus
 from evalkit.errors import CorpusError
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
+from evalkit.runner.progress import LineReporter
 from tests.support.toys import BigramModel, corpus_of
 
 
@@ -34,6 +36,31 @@ def test_rows_are_checked_once_and_again_where_anything_has_changed(
     parquet = cell.path.with_suffix(".parquet")
     parquet.write_bytes(parquet.read_bytes() + b" ")
     assert run([BigramModel()], [corpus_of(["a text", "another"])], options=options).num_scored == 1
+
+
+def test_a_cell_is_known_by_the_stamps_of_its_files_and_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "cache"))
+    read = []
+    real_read = known.small_content
+    monkeypatch.setattr(known, "small_content", lambda path: (read.append(path), real_read(path))[1])
+
+    def is_read() -> bool:
+        read.clear()
+        reporter = LineReporter(said := io.StringIO())
+        plan = RunOptions(output=tmp_path / "runs", dry_run=True, reporter=reporter)
+        run([BigramModel()], [corpus_of(["a text", "another"])], options=plan)
+        assert said.getvalue().startswith("1 of 1 cells done")
+        return bool(read)
+
+    output = RunOptions(output=tmp_path / "runs")
+    [cell] = run([BigramModel()], [corpus_of(["a text", "another"])], options=output).cells
+    assert is_read() and is_read()  # it is young: another write might leave its stamps as they are
+    monkeypatch.setattr(known, "is_settled", lambda _: True)
+    assert is_read() and not is_read()
+    (cell.path.parent / "notes.txt").touch()
+    assert is_read() and not is_read()
 
 
 def test_a_stored_corpus_is_checked_once_and_again_where_anything_has_changed(
