@@ -234,9 +234,9 @@ def checked_shape(path: Path) -> NetworkShape:
     table = _table_sha256(path)
     if table is None:
         return _read_checked(path).shape
-    if (known := _KNOWN_TABLES.get(table)) is not None:
-        note_tensors(path, known.tensors)
-        return known.shape
+    if (of_table := _KNOWN_TABLES.get(table)) is not None:
+        note_tensors(path, of_table.tensors)
+        return of_table.shape
     from_file = _read_files(path)
     shape = network_shape(official_layout(from_file, path), path)
     _KNOWN_TABLES.clear()
@@ -259,10 +259,10 @@ def _table_sha256(path: Path) -> bytes | None:
             records.pop(".data/serialization_id", None)
             is_whole = sum(record.file_size for record in records.values()) <= path.stat().st_size
             sizes = [(name, record.file_size, record.compress_type) for name, record in records.items()]
-            said = [archive.read(record) for name, record in records.items() if not name.startswith("data/")]
+            texts = [archive.read(record) for name, record in records.items() if not name.startswith("data/")]
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error):
         return None
-    return hashlib.sha256(repr((sizes, said)).encode()).digest() if is_whole else None
+    return hashlib.sha256(repr((sizes, texts)).encode()).digest() if is_whole else None
 
 
 class _Checked(NamedTuple):
