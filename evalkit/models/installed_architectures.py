@@ -15,8 +15,8 @@ def _folders() -> tuple[frozenset[str], str]:
     except PackageNotFoundError:
         return frozenset(), "(not installed)"
     places = (package and package.submodule_search_locations) or ()
-    names = (path.name for place in places for path in Path(place, "models").iterdir())
-    return frozenset(names), installed_version
+    folders = [folder for place in places if (folder := Path(place, "models")).is_dir()]
+    return frozenset(path.name for folder in folders for path in folder.iterdir()), installed_version
 
 
 def architecture_problem(model_type: str | None) -> str | None:
