@@ -22,6 +22,7 @@ from evalkit.errors import UsageError, unknown_name
 from evalkit.extras import import_problem
 from evalkit.models.catalog import DUEL_MODELS
 from evalkit.models.protocol import TokenModel
+from evalkit.patterns import matching_names
 from evalkit.plugins import entry_points, plugin
 
 TASK_GROUP = "evalkit.tasks"
@@ -156,7 +157,7 @@ def default_date() -> str:
 
 
 def make_tasks(names: Iterable[str | EvalTask], options: TaskOptions) -> list[EvalTask]:
-    """The tasks of some names, each a suite's or a member's, or the objects given.
+    """The tasks of some names, each a suite's or a member's or a pattern of these, or the objects given.
 
     Raises:
         UsageError: an unknown name, nothing asked for, or options that make no sense to a suite.
@@ -164,14 +165,15 @@ def make_tasks(names: Iterable[str | EvalTask], options: TaskOptions) -> list[Ev
     names = list(names)
     suites = find_suites() if any(isinstance(name, str) for name in names) else {}
     all_names = [*suites, *(member for suite in suites.values() for member in suite.members)]
-    for name in names:
-        if isinstance(name, str) and name not in all_names:
+    wishes = matching_names([name for name in names if isinstance(name, str)], all_names)
+    for name in wishes:
+        if name not in all_names:
             hint = f"Known: {', '.join(all_names)}." if all_names else "No installed package brings any."
             raise unknown_name("task", name, all_names, hint)
     tasks: list[EvalTask] = [name for name in names if isinstance(name, EvalTask)]
     for suite_name, suite in suites.items():
-        whole = suite_name in names
-        members = [member for member in suite.members if whole or member in names]
+        whole = suite_name in wishes
+        members = [member for member in suite.members if whole or member in wishes]
         if members:
             tasks += suite.make(members, options)
     if not tasks:

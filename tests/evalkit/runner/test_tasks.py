@@ -146,6 +146,7 @@ def test_bad_requests_are_one_line(plugin: Path, arguments: tuple[str, ...], mes
 def test_options_reach_the_suite(plugin: Path) -> None:
     options = TaskOptions("2026-10-31", 4, (2, 8), (0,), 5, True)
     [task] = make_tasks(["goats"], options)
+    assert [of.name for of in make_tasks(["go?t*", "goats"], options)] == ["goats"]
     assert task.options is options
     options_of_command = ("--date", "2026-10-31", "--seed", "4", "--lengths", "8, 2,2", "--shots", "0")
     done = ask("--tasks", "goats", *options_of_command, "--limit", "5", "--hidden-state-probe", "--json")
