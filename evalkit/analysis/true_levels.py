@@ -22,15 +22,16 @@ _NUM_UNUSED_SWEEPS = 20
 _NUM_SWEEPS = 20
 """Of each chain, whose draws are taken."""
 _MOST_GROUPS = 4
-_CONCENTRATION = 1.0
-"""Of the groups' shares, in all."""
+_CONCENTRATION = 0.5
+"""Of the groups' shares, in all: less than 1, so that one group is expected and several have to show."""
 _NUM_SPREADS = 48
 _LEAST_SPREAD = 0.05
 """Of those of a group that are tried, in units of a level's error."""
 _WIDEST_SPREAD = 3.0
 """In units of that of the measured levels."""
-_SPREAD_POWERS = (1.0, 0.4)
-"""A spread to this power has a flat prior: that of one group of all, and that of several, which are tight."""
+_SPREAD_POWER = 0.4
+"""A group's spread to this power has a flat prior: small ones are likelier than one that is flat would have
+them, so that intervals hold where levels hardly differ."""
 _LEAST_SHARE = 1e-12
 """Of the variance of levels that is taken for error at least."""
 
@@ -106,8 +107,7 @@ class _Chains:
         self._precisions = 1 / total
         edges[0] = 0.0  # the first stands for all that are less
         edges /= edges[-1]
-        self._log_priors = np.log([np.diff(edges**power) for power in _SPREAD_POWERS])
-        self._log_factors = -0.5 * np.log(total).sum(axis=0)
+        self._log_weights = np.log(np.diff(edges**_SPREAD_POWER)) - 0.5 * np.log(total).sum(axis=0)
         centered = values - values.mean()
         self._groups = self._beginnings(centered)
         self._log_shares = np.zeros((_NUM_CHAINS, _MOST_GROUPS))
@@ -123,16 +123,15 @@ class _Chains:
         expected = np.take_along_axis(self._means, self._groups, axis=1)
         # The spread within groups is drawn whatever the true levels are, which then are drawn with it.
         residuals = measured.coordinates - expected @ measured.axes[:, :-1]
-        log_likelihood = self._log_factors - 0.5 * residuals**2 @ self._precisions
-        places = _drawn(self._log_priors[_are_several(self._groups)] + log_likelihood, rng)
-        spread = self._spreads[places][:, None]
+        log_weights = self._log_weights - 0.5 * residuals**2 @ self._precisions
+        spread = self._spreads[_drawn(log_weights, rng)][:, None]
         share = spread**2 / (spread**2 + measured.variances)
         noise = np.hstack((np.sqrt(measured.variances * share), spread))
         noise *= rng.standard_normal(noise.shape)
         pulled = np.hstack((share * residuals, np.zeros_like(spread)))
         levels = np.asarray(expected + (pulled + noise) @ measured.axes.T)
         distances = (levels[:, :, None] - self._means[:, None, :]) / spread[:, :, None]
-        self._regroup(_drawn(self._log_shares[:, None, :] - 0.5 * distances**2, rng), places)
+        self._groups = _drawn(self._log_shares[:, None, :] - 0.5 * distances**2, rng)
         members = self._members()
         counts = members.sum(axis=1)
         shares = rng.standard_gamma(_CONCENTRATION / _MOST_GROUPS + counts)
@@ -142,18 +141,6 @@ class _Chains:
         self._means = sums / spread**2 / precision
         self._means += rng.standard_normal(precision.shape) / np.sqrt(precision)
         return levels
-
-    def _regroup(self, proposed: NDArray[np.int64], places: NDArray[np.int64]) -> None:
-        """Take groups, or not, that were drawn as if the spread's prior did not depend on them (Metropolis).
-
-        Args:
-            proposed: ``[C, K]``.
-            places: ``[C]``, of the spreads.
-        """
-        before, after = _are_several(self._groups), _are_several(proposed)
-        log_ratio = self._log_priors[after, places] - self._log_priors[before, places]
-        is_taken = np.log(self._rng.random(len(places))) < log_ratio
-        self._groups = np.where(is_taken[:, None], proposed, self._groups)
 
     def _members(self) -> Array:
         """``[C, K, G]``: 1 where a level is in a group."""
@@ -167,11 +154,6 @@ class _Chains:
             cuts = np.sort(self._rng.integers(0, len(centered) + 1, chain % _MOST_GROUPS))
             groups[chain] = np.searchsorted(cuts, ranks, side="right")
         return groups
-
-
-def _are_several(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``[C]``: 1 where the levels are in more than one group."""
-    return np.asarray((groups != groups[:, :1]).any(axis=1), np.int64)
 
 
 def _drawn(log_weights: Array, rng: np.random.Generator) -> NDArray[np.int64]:

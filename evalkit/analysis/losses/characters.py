@@ -28,7 +28,7 @@ class CharacterType(enum.IntEnum):
     """A letter without a capital form counts as one as well."""
     UPPER = 1
     MARK = 2
-    """Combining marks and joiners, which belong to the letter before them."""
+    """Combining marks and joiners, which belong to the letter before them; none is on a symbol."""
     DIGIT = 3
     UNDERSCORE = 4
     """And what else connects words (Unicode's category Pc)."""
@@ -84,7 +84,7 @@ def characters_of(text: str) -> Characters:
     return Characters(
         text,
         codes,
-        np.array([fact.type for fact in facts], np.uint8)[places],
+        _with_marked_symbols(np.array([fact.type for fact in facts], np.uint8)[places]),
         _as_before(scripts, follows, number_of[_COMMON]),
         script_codes,
         1 + (codes > 0x7F).astype(np.int64) + (codes > 0x7FF) + (codes > 0xFFFF),
@@ -158,6 +158,14 @@ def _type(character: str, category: str) -> CharacterType:
     if category[0] == "P":
         return CharacterType.PUNCTUATION
     return CharacterType.SYMBOL if category[0] == "S" else CharacterType.CONTROL
+
+
+def _with_marked_symbols(types: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Marks on symbols and punctuation are as these: selectors and joiners of emoji are no words."""
+    places = np.maximum.accumulate(np.where(types == CharacterType.MARK, 0, np.arange(len(types))))
+    bases = types[places]
+    is_symbol = np.isin(bases, (CharacterType.SYMBOL, CharacterType.PUNCTUATION))
+    return np.asarray(np.where(is_symbol, bases, types))
 
 
 def _as_before(scripts: NDArray[np.int16], follows: NDArray[np.bool_], common: int) -> NDArray[np.int16]:

@@ -53,7 +53,8 @@ _WORDS_BY_ORDER = {
     WordKind.IDENTIFIER: "identifiers",
 }
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'`]+")
-_NUMBER_SEPARATORS = [ord(mark) for mark in ".,"]
+_NUMBER_SEPARATORS = [ord(mark) for mark in ".,\u066b\u066c"]
+"""The last two are those of Arabic."""
 
 
 def kind_codes(characters: Characters, language: str | None, is_code: NDArray[np.bool_]) -> NDArray[np.int16]:
@@ -113,7 +114,7 @@ def _is_before_text(characters: Characters, is_space: NDArray[np.bool_]) -> NDAr
 
 
 def _join_numbers(characters: Characters, codes: NDArray[np.int16]) -> None:
-    """Make the points and commas between digits parts of the numbers."""
+    """Make what separates digits parts of the numbers."""
     is_digit = characters.is_any(CharacterType.DIGIT) & (codes == _NUMBER_OF["numbers"])
     candidates = 1 + np.flatnonzero(is_digit[:-2] & is_digit[2:])
     codes[candidates[np.isin(characters.codes[candidates], _NUMBER_SEPARATORS)]] = _NUMBER_OF["numbers"]

@@ -87,6 +87,15 @@ def test_kinds_of_words() -> None:
     }
 
 
+def test_marks_on_symbols_are_parts_of_them_and_arabic_separators_of_numbers() -> None:
+    text = "\u2764\ufe0f \U0001f469\u200d\U0001f467 e\u0301t \u0661\u066c\u0662\u066b\u0663"
+    assert pieces(text, "kind", language="en") == {
+        "symbols": ["\u2764\ufe0f \U0001f469\u200d\U0001f467"],
+        "content words, first in the document": [" e\u0301t"],
+        "numbers": [" \u0661\u066c\u0662\u066b\u0663"],
+    }
+
+
 def test_names_of_a_language_that_writes_nouns_with_capitals_are_not_told() -> None:
     kinds = pieces("Er traf den Hund und das Haus", "kind", language="de")
     assert kinds["function words"] == ["Er", " den", " und das"]
