@@ -4,8 +4,12 @@
 of two models on two corpora, in processes of their own, and kills -9 a process that scores, or the run
 itself, before a random one of its batches; what is finished of a cell is written after every batch. The same
 run is given again until all is finished.
+
+``--ray N`` kills -9 so many times a process of Ray, of two that score two models on these corpora, when it is
+told of progress for a random time; there the run itself goes on until all is finished.
 """
 
+import argparse
 import contextlib
 import faulthandler
 import multiprocessing
@@ -22,10 +26,12 @@ from numpy.typing import NDArray
 
 from evalkit.cells.partial import PARTIAL_SUFFIX
 from evalkit.files import TEMPORARY_SUFFIX
+from evalkit.models.catalog import DUEL_MODELS
 from evalkit.runner.claims import CLAIM_SUFFIX
 from evalkit.runner.corpora import run
 from evalkit.runner.journal import RUN_SUFFIX
 from evalkit.runner.options import RunOptions
+from tests.support.ray_killers import Killer
 from tests.support.toys import BigramModel, corpus_of, numbers
 
 CORPORA = [
@@ -71,8 +77,13 @@ class Row(NamedTuple):
     """Cells that differ from those of a run that was not disturbed, or are not there."""
     num_left_over: int
     """Files that are none of a cell's, when all is finished."""
-    most_again: int
-    """Batches of a try beyond those of a run that was not disturbed."""
+    most_again: int | None
+    """Batches of a try beyond those of a run that was not disturbed; None: they were not counted."""
+
+    @property
+    def line(self) -> str:
+        """Of the table."""
+        return f"| {' | '.join('–' if value is None else str(value) for value in self)} |"
 
 
 def attempt(folder: Path, at: int, victim: str, processes: int) -> tuple[int, bool]:
@@ -116,12 +127,53 @@ def tries(victim: str, num_tries: int, seed: int = 0) -> Row:
     return Row(victim, num_tries, num_struck, num_wrong, num_left_over, most_again)
 
 
+def ray_tries(num_tries: int, seed: int = 0) -> Row:
+    """Kill a process of Ray so many times, each time in a folder of its own, on one cluster."""
+    from ray.cluster_utils import Cluster
+
+    dice = random.Random(f"{seed} Ray")
+    cluster = Cluster()
+    try:
+        cluster.add_node(num_cpus=2, include_dashboard=False)
+        with tempfile.TemporaryDirectory(prefix="evalkit-kills-") as name:
+
+            def score(folder: Path, killer: Killer) -> dict[str, object]:
+                options = RunOptions(
+                    output=folder,
+                    engine="ray",
+                    address=cluster.address,
+                    processes=2,
+                    reporter=killer,
+                    checkpoint_s=0,
+                )
+                assert run(DUEL_MODELS, CORPORA, options=options).failures == ()
+                return numbers(folder)
+
+            undisturbed = Killer(at=0)
+            expected = score(Path(name, "whole"), undisturbed)
+            num_struck = num_wrong = num_left_over = 0
+            for number in range(num_tries):
+                folder = Path(name, str(number))
+                killer = Killer(at=dice.randint(1, undisturbed.num_told), seed=str(number))
+                cells = score(folder, killer)
+                num_struck += killer.num_killed
+                num_wrong += sum(cells.get(path) != expected.get(path) for path in cells.keys() | expected)
+                num_left_over += sum(path.name.endswith(_LEFT_OVER) for path in folder.rglob(".*"))
+    finally:
+        cluster.shutdown()
+    return Row("process of Ray", num_tries, num_struck, num_wrong, num_left_over, None)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.kills", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--ray", type=int, metavar="N", help="kill processes of Ray instead, N times")
+    arguments = parser.parse_args()
     print("| killed | tries | felt | cells lost or other | files left over | batches done again, at most |")
     print("|---|---|---|---|---|---|")
-    rows = [tries("process", 50), tries("run", 50)]
+    rows = [ray_tries(arguments.ray)] if arguments.ray else [tries("process", 50), tries("run", 50)]
     for row in rows:
-        print(f"| {' | '.join(map(str, row))} |")
+        print(row.line)
     raise SystemExit(any(row.num_wrong or row.num_left_over for row in rows))
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from evalkit.runner import parts
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
-from evalkit.runner.reporter import Silent
 from tests.support.object_stores import s3_server, stored
+from tests.support.ray_killers import Killer, processes_of_ray
 from tests.support.toys import corpus_of, numbers
 
 pytestmark = [
@@ -25,25 +24,6 @@ MODELS = ("rwkv7-nano", "llama-nano")
 MACHINES = ("first", "second")
 
 
-class Killer(Silent):
-    """Kills the process of a cell when its first documents are finished."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.num_killed = 0
-
-    def message(self, text: str) -> None:
-        self.lines.append(text)
-
-    def advance(self, progress: object) -> None:
-        if not self.num_killed:
-            self.kill()
-            self.num_killed += 1
-
-    def kill(self) -> None:
-        os.kill(min(processes_of_ray()), signal.SIGKILL)
-
-
 class MachineKiller(Killer):
     """Kills one of a cluster's machines, with all that runs there."""
 
@@ -53,12 +33,6 @@ class MachineKiller(Killer):
 
     def kill(self) -> None:
         self.cluster.remove_node(self.machine, allow_graceful=False)
-
-
-def processes_of_ray() -> list[int]:
-    """Those that score, by what Ray lets them call themselves."""
-    names = {path.parent.name: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
-    return [int(pid) for pid, name in names.items() if name.startswith(b"ray::stream")]
 
 
 def test_two_workers_of_which_one_is_killed_write_the_cells_of_one_machine(
