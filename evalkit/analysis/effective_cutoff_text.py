@@ -69,7 +69,10 @@ def _shape(rise: Rise) -> str:
     """How it rises, where it rises most."""
     step = 100 * math.expm1(max(size.step for size in rise.sizes))
     per_month = 100 * math.expm1(max(size.per_month for size in rise.sizes))
-    parts = [f"{step:.2g} % at once"] * (step > 0) + [f"{per_month:.2g} % a month"] * (per_month > 0)
+    ramp = f"{per_month:.2g} % a month"
+    if math.isfinite(rise.half_life_months):
+        ramp += f" at first (half of the rise within {rise.half_life_months:g} months)"
+    parts = [f"{step:.2g} % at once"] * (step > 0) + [ramp] * (per_month > 0)
     return f"then the model costs {' and '.join(parts)} more"
 
 
@@ -108,6 +111,8 @@ def cutoff_json(cutoff: EffectiveCutoff) -> dict[str, object]:
         "confidence": CONFIDENCE,
         "falls_rather": rise and rise.is_outdone,
         "probability_by_chance": rise and rise.probability,
+        "half_life_months": rise
+        and (rise.half_life_months if math.isfinite(rise.half_life_months) else None),
         "days_tried": rise and list(_tried(rise)),
         "sources": [
             {
