@@ -237,8 +237,8 @@ def _tell_of(left_out: Sequence[LeftOut], instead: str, warn: Callable[[str], No
     for skipped in left_out:
         if not skipped.is_limited:
             warn(f"left out: {skipped.path} {skipped.reason}")
-    counted = Counter(skipped.reason for skipped in left_out if skipped.is_limited)
-    for reason, num_files in counted.items():
+    num_files_by_reason = Counter(skipped.reason for skipped in left_out if skipped.is_limited)
+    for reason, num_files in num_files_by_reason.items():
         warn(f"left out ({num_files:,} of the files): {reason}; {instead}")
 
 

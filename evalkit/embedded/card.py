@@ -36,11 +36,12 @@ from evalkit.embedded.card_schema import (
     training_of,
 )
 from evalkit.embedded.data import DataSet
+from evalkit.embedded.script import run_script
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.fields import to_json
 from evalkit.files import atomic_write, file_sha256, slug, strict_json
 from evalkit.models.codecs import CODECS
-from evalkit.terminal import complain, show
+from evalkit.terminal import show
 
 CARD_NAME = "card.json"
 POSITION_EDGES = (0, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -316,8 +317,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EvalkitError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
+    run_script(main)

@@ -24,12 +24,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from evalkit.embedded.script import run_script
 from evalkit.embedded.training import learning_rate_factor
 from evalkit.embedded.vocabulary import byte_vocabulary, document_ids, of_transformers, start_id
-from evalkit.errors import EvalkitError
 from evalkit.files import atomic_write
 from evalkit.models.hf.quiet import quiet
-from evalkit.terminal import complain, show
+from evalkit.terminal import show
 
 if TYPE_CHECKING:
     import transformers
@@ -206,8 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EvalkitError as error:
-        complain(str(error))
-        raise SystemExit(error.exit_code) from None
+    run_script(main)

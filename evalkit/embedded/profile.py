@@ -12,7 +12,6 @@ nothing that they say.
 
 import argparse
 import dataclasses
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -20,11 +19,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from evalkit.embedded.networks import NETWORKS, ROW_TOKENS, build
+from evalkit.embedded.script import run_script
 from evalkit.embedded.training import SHORT_ROW_TOKENS, TOKENS_PER_STEP, Recipe, train_step
 from evalkit.embedded.vocabulary import VOCAB_SIZE
-from evalkit.errors import EvalkitError, UsageError
+from evalkit.errors import UsageError
 from evalkit.models.catalog import EMBEDDED_MODELS
-from evalkit.terminal import complain, show
+from evalkit.terminal import show
 from evalkit_kernels import native_calls
 
 if TYPE_CHECKING:
@@ -138,8 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EvalkitError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
+    run_script(main)

@@ -16,7 +16,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import torch
 from evalkit.embedded.curve import plot_curve, write_csv
 from evalkit.embedded.data import DataSet, code, prose, token_stream
 from evalkit.embedded.networks import NETWORKS, ROW_TOKENS, Trained, build
+from evalkit.embedded.script import run_script
 from evalkit.embedded.training import (
     NUM_HELD_OUT,
     SHORT_ROW_TOKENS,
@@ -39,9 +39,9 @@ from evalkit.embedded.training import (
 )
 from evalkit.embedded.vocabulary import VOCAB_SIZE, train_vocabulary
 from evalkit.environment import environment, torch_environment
-from evalkit.errors import EvalkitError, UsageError
+from evalkit.errors import UsageError
 from evalkit.files import atomic_write, strict_json
-from evalkit.terminal import complain, show
+from evalkit.terminal import show
 
 LEARNING_RATES = (4e-3, 8e-3, 1.6e-2)
 SWEEP_STEPS = 100
@@ -206,8 +206,4 @@ def _write_facts(
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EvalkitError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
+    run_script(main)

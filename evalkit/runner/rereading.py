@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from evalkit.analysis.leaks import HARDEST
 from evalkit.analysis.results import Results
-from evalkit.corpora.store import Corpus, load_corpus
+from evalkit.analysis.texts import texts_at_hand
+from evalkit.corpora.document import Corpus
 from evalkit.errors import UsageError
 from evalkit.models.distributions import DistributionModel
 from evalkit.models.loading import locate_model
@@ -54,13 +55,13 @@ class Rereading:
         return np.stack(columns, axis=1)
 
     def _corpus(self, number: int) -> Corpus:
-        scored = self._results.corpora[number]
-        if not self._results.manifests.stored[number]:
+        corpus = texts_at_hand(self._results, number)
+        if corpus is None:
             raise UsageError(
-                f"{scored.label}: its texts are not in the store, and Min-K%++ reads them; leave out "
-                "--min-k-plus-plus or add the corpus"
+                f"{self._results.corpora[number].label}: its texts are not in the store, and Min-K%++ reads "
+                "them; leave out --min-k-plus-plus or add the corpus"
             )
-        return load_corpus(scored.name)
+        return corpus
 
     def _model(self, row: int) -> Model:
         if row not in self._models:
