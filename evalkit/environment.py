@@ -1,7 +1,9 @@
 """What a result ran on: versions, processor, accelerator, and evalkit's own commit."""
 
 import functools
+import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
@@ -20,6 +22,8 @@ _PACKAGES = (
     "pyrwkv-tokenizer",
 )
 _GIT_S = 120
+_COMPUTING_PACKAGES = ("evalkit", "evalkit_kernels")
+_SOURCE_SUFFIXES = {".py", ".c", ".h", ".toml"}
 
 
 def environment() -> dict[str, object]:
@@ -64,6 +68,25 @@ def torch_environment(device: str) -> dict[str, object]:
         "cpu_float32_gemm": "oneDNN" if onednn_is_faster() else "MKL",
         "wkv7_cpu": native_calls.status(),
     }
+
+
+@functools.cache
+def sources_sha256() -> str:
+    """Digest of the sources of what computes: the same in every checkout and state of one that has these.
+
+    A commit says less, for it is another one where a page of the docs was changed, and "dirty" says nothing
+    of what is. Asked once: what is imported is the state at the start.
+    """
+    digest = hashlib.sha256()
+    for package in _COMPUTING_PACKAGES:
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.submodule_search_locations is not None
+        folder = Path(next(iter(spec.submodule_search_locations)))
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in _SOURCE_SUFFIXES):
+            content = path.read_bytes()
+            digest.update(f"{package}/{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+            digest.update(content)
+    return digest.hexdigest()
 
 
 @functools.cache

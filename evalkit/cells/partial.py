@@ -2,14 +2,15 @@
 
 ``.<key>.evalkit.partial/`` lies where the cell will lie and goes with the cell's writing. Each file in it is
 whole or absent and holds documents that were finished since the one before it, in the columns of a cell's
-rows. Its name has a digest of its content, and one of what else the numbers come of: machine, software, what
-is read before a document. What does not fit is not taken up, and is told. Nothing in it is a cell, and
-`evalkit leaderboard commit` does not look at it.
+rows. Its name has a digest of its content, and one of what else the numbers come of: machine, software (its
+sources, and not the commit of a checkout), what is read before a document. What does not fit is not taken up,
+and is told. Nothing in it is a cell, and `evalkit leaderboard commit` does not look at it.
 
 Batches are made of all documents as ever, and those of finished documents passed over
 (`evalkit.scoring.documents`): a cell that was interrupted is the one that it would have been, bit for bit.
 """
 
+import dataclasses
 import hashlib
 import io
 import math
@@ -25,6 +26,7 @@ from evalkit.cells.environment_schema import Environment
 from evalkit.cells.rows import write_rows
 from evalkit.corpora.document import Document
 from evalkit.corpora.parquet import read_table
+from evalkit.environment import sources_sha256
 from evalkit.errors import disk_error, first_line
 from evalkit.fields import to_json
 from evalkit.files import atomic_write, strict_json
@@ -96,8 +98,7 @@ class PartialCell:
         self._warn, self._interval_s, self._clock = warn, interval_s, clock
         self._places: Container[int] = range(len(documents)) if places is None else places
         self._written = written
-        of_run = strict_json({"environment": to_json(environment), "prefix": prefix and list(prefix)})
-        self._origin = hashlib.sha256(of_run.encode()).hexdigest()[:16]
+        self._origin = _origin(environment, prefix)
         self._scores: dict[int, DocumentScore] = {}
         self._seconds = 0.0
         self._waiting: dict[int, DocumentScore] = {}
@@ -206,6 +207,16 @@ class PartialCell:
         }
         self._scores.update(scores)
         self._seconds += sum(row["seconds"] for row in rows if row["place"] in self._places)
+
+
+def _origin(environment: Environment, prefix: Prefix | None) -> str:
+    """Digest of what the numbers come of beside the cell's key.
+
+    The sources stand for the checkout's state: a commit in the middle of a long run costs nothing.
+    """
+    computed_by = to_json(dataclasses.replace(environment, git=None))
+    of_run = {"environment": computed_by, "sources": sources_sha256(), "prefix": prefix and list(prefix)}
+    return hashlib.sha256(strict_json(of_run).encode()).hexdigest()[:16]
 
 
 def _score(row: Mapping[str, Any], documents: Sequence[Document], spool: TokenSpool | None) -> DocumentScore:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
-from evalkit.environment import environment
+from evalkit.environment import environment, sources_sha256
 from evalkit.runner.claims import HEARTBEAT_S
 from evalkit.runner.options import RunOptions
 from evalkit.runner.plan import PlannedCell
@@ -123,6 +123,7 @@ def _import_for_forks() -> None:
 
     pa.array([""])  # the first one imports pandas, where that is installed
     environment()
+    sources_sha256()
 
 
 def _has_ended(connection: Connection) -> bool:

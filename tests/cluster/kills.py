@@ -6,17 +6,20 @@ itself, before a random one of its batches; what is finished of a cell is writte
 run is given again until all is finished.
 
 ``--ray N`` kills -9 so many times a process of Ray, of two that score two models on these corpora, when it is
-told of progress for a random time; there the run itself goes on until all is finished.
+told of progress for a random time; there the run itself goes on until all is finished. After ``--minutes``
+no other try begins: the table says how many there were.
 """
 
 import argparse
 import contextlib
 import faulthandler
+import math
 import multiprocessing
 import os
 import random
 import signal
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,10 +130,14 @@ def tries(victim: str, num_tries: int, seed: int = 0) -> Row:
     return Row(victim, num_tries, num_struck, num_wrong, num_left_over, most_again)
 
 
-def ray_tries(num_tries: int, seed: int = 0) -> Row:
-    """Kill a process of Ray so many times, each time in a folder of its own, on one cluster."""
+def ray_tries(most_tries: int, minutes: float, seed: int = 0) -> Row:
+    """Kill a process of Ray so many times, each time in a folder of its own, on one cluster.
+
+    After so many minutes no other try begins.
+    """
     from ray.cluster_utils import Cluster
 
+    end_s = time.monotonic() + 60 * minutes
     dice = random.Random(f"{seed} Ray")
     cluster = Cluster()
     try:
@@ -151,10 +158,11 @@ def ray_tries(num_tries: int, seed: int = 0) -> Row:
 
             undisturbed = Killer(at=0)
             expected = score(Path(name, "whole"), undisturbed)
-            num_struck = num_wrong = num_left_over = 0
-            for number in range(num_tries):
-                folder = Path(name, str(number))
-                killer = Killer(at=dice.randint(1, undisturbed.num_told), seed=str(number))
+            num_tries = num_struck = num_wrong = num_left_over = 0
+            while num_tries < most_tries and time.monotonic() < end_s:
+                folder = Path(name, str(num_tries))
+                killer = Killer(at=dice.randint(1, undisturbed.num_told), seed=str(num_tries))
+                num_tries += 1
                 cells = score(folder, killer)
                 num_struck += killer.num_killed
                 num_wrong += sum(cells.get(path) != expected.get(path) for path in cells.keys() | expected)
@@ -168,10 +176,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.kills", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--ray", type=int, metavar="N", help="kill processes of Ray instead, N times")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="of Ray's: begin no try after so many"
+    )
     arguments = parser.parse_args()
     print("| killed | tries | felt | cells lost or other | files left over | batches done again, at most |")
     print("|---|---|---|---|---|---|")
-    rows = [ray_tries(arguments.ray)] if arguments.ray else [tries("process", 50), tries("run", 50)]
+    rows = (
+        [ray_tries(arguments.ray, arguments.minutes)]
+        if arguments.ray
+        else [tries("process", 50), tries("run", 50)]
+    )
     for row in rows:
         print(row.line)
     raise SystemExit(any(row.num_wrong or row.num_left_over for row in rows))

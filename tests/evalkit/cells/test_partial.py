@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -8,7 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evalkit.cells import partial
+from evalkit.cells.environment_schema import GitState
 from evalkit.cells.partial import PARTIAL_SUFFIX
+from evalkit.cells.provenance import cell_environment
+from evalkit.environment import sources_sha256
+from evalkit.runner import corpus_scoring
 from evalkit.runner.corpora import run
 from evalkit.runner.options import RunOptions
 from evalkit.runner.reporter import Silent
@@ -118,6 +124,26 @@ def test_a_compressor_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
     assert calls[:7] + calls[8:] == [text.encode() for text in TEXTS]
     score(SlowCodec("slow"), tmp_path / "whole")
     assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+def test_a_commit_between_two_runs_loses_nothing_and_other_sources_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, state, sources in (
+        ("commit", GitState(commit="c0ffee", dirty=True), sources_sha256()),
+        ("sources", None, "other"),
+    ):
+        interrupted(tmp_path / name)
+        lines, model = Lines(), BatchSensitive()
+        with monkeypatch.context() as patched:
+            of_process = cell_environment("cpu")
+            changed_environment = dataclasses.replace(of_process, git=state)
+            patched.setattr(corpus_scoring, "cell_environment", lambda _, of=changed_environment: of)
+            patched.setattr(partial, "sources_sha256", lambda digest=sources: digest)
+            score(model, tmp_path / name, lines)
+        is_refused = any("other software" in line for line in lines.lines)
+        assert is_refused == (name == "sources")
+        assert any("finished before" in line for line in lines.lines) == (name == "commit")
 
 
 def cut(path: Path) -> None:
