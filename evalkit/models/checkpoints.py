@@ -2,7 +2,7 @@
 
 A step comes from ``trainer_state.json``, where the Trainer of transformers wrote one, else from the name:
 ``step-1000``, ``checkpoint-500``, ``iter_0001000``, ``ep1-ba5000``, ``rwkv-7.pth``,
-``stage1-step1000-tokens4B``, ``1000``.
+``stage1-step1000-tokens4B``, ``model_021400.pt``, ``1000``. Sizes, versions and dates are no steps.
 """
 
 import re
@@ -13,7 +13,13 @@ from typing import NamedTuple
 from evalkit.files import parse_json
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
-_NUMBER = r"[-_=]?0*(\d{1,18}(?:\.\d{1,9}(?=[kmbt]))?)([kmbt]?)(?![a-z0-9])"
+_MONTH_AND_DAY = "(?:0[1-9]|1[0-2]){0}(?:0[1-9]|[12][0-9]|3[01])"
+_DATE = (
+    rf"(?:19|20)\d\d(?:{'|'.join(f'{mark}{_MONTH_AND_DAY.format(mark)}' for mark in ('', '-', '_'))})(?!\d)"
+)
+_COUNT = r"0*(\d{1,18}(?:\.\d{1,9}(?=[kmbt]))?)"
+_NUMBER_OF_STEPS = rf"[-_=]?(?!{_DATE}){_COUNT}([km]?)(?![a-z0-9])"
+"""``7b`` is a size."""
 _STEP_WORDS = (
     "(?:global[-_]?)?steps?",
     "checkpoint",
@@ -22,10 +28,19 @@ _STEP_WORDS = (
     "ba(?:tch)?",
     "ep(?:och)?s?",
 )
-_STEPS = [re.compile(rf"(?<![a-z]){word}{_NUMBER}", re.IGNORECASE) for word in _STEP_WORDS]
+_STEPS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?<![a-z])checkpoint_\d{1,18}_(\d{1,18})()(?![a-z0-9])",  # fairseq: epoch and update
+        *(rf"(?<![a-z]){word}{_NUMBER_OF_STEPS}" for word in _STEP_WORDS),
+        # nanochat: in six places; fewer without a zero may be a size, and what is "of" so many a shard
+        rf"(?<![a-z])(?:model|weights|params|state)[-_](?!{_DATE})(0\d{{3,17}}|\d{{6,18}})()(?![a-z0-9]|[-_]of)",
+        rf"(?<![a-z0-9.])(?!{_DATE}){_COUNT}([km]?)[-_]?(?:steps|iter(?:ation)?s)(?![a-z0-9])",
+    )
+]
 """The surest first: ``epoch=3-step=1000`` is at step 1000."""
-_TOKENS = re.compile(rf"(?<![a-z])tokens?{_NUMBER}", re.IGNORECASE)
-_BARE = re.compile(r"\d{1,18}")
+_TOKENS = re.compile(rf"(?<![a-z])tokens?[-_=]?{_COUNT}([kmbt]?)(?![a-z0-9])", re.IGNORECASE)
+_BARE = re.compile(rf"(?!{_DATE})\d{{1,18}}")
 _RWKV = re.compile(r"rwkv-(\d{1,18}|init|final)", re.IGNORECASE)
 """What the trainer of RWKV-LM calls its checkpoints."""
 _BEFORE_TRAINING = {"init", "initial"}
@@ -40,6 +55,11 @@ _GENERIC_REMAINDER = re.compile(
     rf"(?:{_GENERIC_FOLDERS.pattern}|(?:un)?sharded|distcp|ranks?[-_]?\d+|state)", re.IGNORECASE
 )
 """What beside a step says nothing of the run either: ``step1000-unsharded`` of any."""
+_GENERIC_FILE = re.compile(
+    r"(?:(?:pytorch|lit)_)?model|consolidated(?:\.\d+)?|mp_rank_\d+(?:_model_states)?|weights|checkpoint|ckpt|hf",
+    re.IGNORECASE,
+)
+"""What trainers call the file, or the folder, within that of a step."""
 _MEASURED = re.compile(
     r"(?:(?:val|valid|validation|train|eval|test|reduced)[-_/]?)*"
     r"(?:loss|ppl|perplexity|acc(?:uracy)?|consumed_samples)=-?\d+(?:\.\d+)?",
@@ -125,6 +145,8 @@ def checkpoint_facts(path: Path | None, target: str, revision: str | None) -> Ch
         run = f"{target}@{name.remainder}" if name.remainder else target
         return None if name.step is None else CheckpointFacts(run, name.step, name.num_tokens, None)
     stem = path.name.removesuffix(path.suffix) if path.suffix in _SUFFIXES else path.name
+    if _GENERIC_FILE.fullmatch(stem) and not _BARE.fullmatch(path.parent.name):
+        return checkpoint_facts(path.parent, target, revision)
     name, parents = read_name(stem), path.parents
     state = _trainer_state(path)
     step = count_of(state.get("global_step"))

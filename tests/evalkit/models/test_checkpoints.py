@@ -37,7 +37,23 @@ from tests.support.rwkv7_files import save_official
         ("rwkv-7", (7, None, "")),
         ("rwkv-init", (0, None, "")),
         ("1000", (1000, None, "")),
-        # No steps: sizes and versions are not.
+        ("model_021400", (21_400, None, "")),  # nanochat
+        ("model_100000", (100_000, None, "")),
+        ("state_step005100", (5100, None, "")),  # modded-nanogpt
+        ("checkpoint_3_10000", (10_000, None, "")),  # fairseq: epoch and update
+        ("ep0-ba1000-rank0", (1000, None, "")),
+        ("iter-000500-ckpt", (500, None, "")),  # LitGPT
+        ("step1250-seed-default", (1250, None, "seed-default")),  # DataDecide
+        ("run-20250101-step-5", (5, None, "run-20250101")),
+        ("10k-steps", (10_000, None, "")),
+        # No steps: sizes, versions, dates and shards are not.
+        ("model-512", (None, None, "model-512")),
+        ("model-00001-of-00003", (None, None, "model-00001-of-00003")),
+        ("ckpt-7b", (None, None, "ckpt-7b")),
+        ("v2", (None, None, "v2")),
+        ("20250101", (None, None, "20250101")),
+        ("checkpoint-2025-01-01", (None, None, "checkpoint-2025-01-01")),
+        ("model_20250101", (None, None, "model_20250101")),
         ("rwkv-final", (None, None, "")),
         ("final", (None, None, "final")),
         ("qwen2.5-0.5b", (None, None, "qwen2.5-0.5b")),
@@ -74,6 +90,11 @@ def test_what_lies_around_a_checkpoint(tmp_path: Path) -> None:
     assert checkpoint_facts(rwkv, "", None) == CheckpointFacts("L2-D32", 5, None, None)
     snapshot = Path("/runs/nano/snapshots/step-5")
     assert checkpoint_facts(snapshot, "", None) == CheckpointFacts("nano", 5, None, None)
+    for inner in ("step-00000500/lit_model.pth", "global_step500/mp_rank_00_model_states.pt", "step-500/hf"):
+        assert checkpoint_facts(Path("/runs/nano") / inner, "", None) == CheckpointFacts(
+            "nano", 500, None, None
+        )
+    assert checkpoint_facts(Path("/runs/500/model.pth"), "", None) is None  # an experiment's number
     olmo = checkpoint_facts(None, "owner/olmo", "stage1-step1000-tokens4B")
     assert olmo == CheckpointFacts("owner/olmo@stage1", 1000, 4 * 10**9, None)
     assert checkpoint_facts(None, "owner/olmo", "main") is None
