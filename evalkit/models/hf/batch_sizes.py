@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from evalkit.models.free_memory import free_memory_bytes
+
 if TYPE_CHECKING:
     import transformers
 
-_CPU_TOKENS_PER_BATCH = 1024
+_CPU_TOKENS_PER_BATCH = (64, 1024)
+"""Fewest and most: matrix products of more rows are no faster."""
 _GPU_TOKENS_PER_BATCH = (2048, 32768)
 """Fewest and most: beyond the latter a GPU is busy anyway."""
 
@@ -23,12 +26,35 @@ def tokens_per_batch(
         device: where its head is.
         has_bounded_attention: whether attention needs no memory that is quadratic in the text.
     """
-    if device.type != "cuda":
-        return _CPU_TOKENS_PER_BATCH
+    if device.type == "cuda":
+        devices = {part.device for part in model.parameters()} | {device}
+        free_bytes = min(torch.cuda.mem_get_info(device)[0] for device in devices)
+        num_tokens = num_tokens_fitting(model, free_bytes, has_bounded_attention=has_bounded_attention)
+        fewest, most = _GPU_TOKENS_PER_BATCH
+        return max(fewest, min(most, num_tokens))
+    fewest, most = _CPU_TOKENS_PER_BATCH
+    free = free_memory_bytes() if device.type == "cpu" else None
+    if free is None:
+        return most
+    # A process for each thread may compute a batch of its own.
+    free_bytes = free // torch.get_num_threads()
+    num_tokens = num_tokens_fitting(model, free_bytes, has_bounded_attention=has_bounded_attention)
+    num_tokens = max(fewest, min(most, num_tokens))
+    # A power of two: a little more or less free memory does not change the batches of a run.
+    return 1 << (num_tokens.bit_length() - 1)
+
+
+def num_tokens_fitting(
+    model: "transformers.PreTrainedModel", free_bytes: int, *, has_bounded_attention: bool
+) -> int:
+    """How many token positions of a batch memory holds.
+
+    Args:
+        model: as in `tokens_per_batch`.
+        free_bytes: of a device.
+        has_bounded_attention: as in `tokens_per_batch`.
+    """
     config = model.config.get_text_config(decoder=True)
-    fewest, most = _GPU_TOKENS_PER_BATCH
-    devices = {part.device for part in model.parameters()} | {device}
-    free_bytes = min(torch.cuda.mem_get_info(device)[0] for device in devices)
     width = int(getattr(config, "hidden_size", 0) or 4096)
     # A layer's activations at their widest: about four times the MLP's, which is three to five times the
     # width. Half of the memory stays free for attention and the head.
@@ -38,4 +64,4 @@ def tokens_per_batch(
         # Scores of every position by every position and head, thrice, in a quarter of the memory.
         num_heads = int(getattr(config, "num_attention_heads", 0) or 32)
         num_tokens = min(num_tokens, math.isqrt(free_bytes // 4 // (3 * 4 * num_heads)))
-    return max(fewest, min(most, num_tokens))
+    return num_tokens
