@@ -15,25 +15,25 @@ def free_memory_bytes(root: Path = Path("/")) -> int | None:
     available_kb = _number_after("MemAvailable:", root / "proc/meminfo")
     if available_kb is None:
         return None
-    return min([available_kb * 1024, *_left_by_groups(root)])
+    return min([available_kb * 1024, *_free_in_groups(root)])
 
 
-def _left_by_groups(root: Path) -> list[int]:
+def _free_in_groups(root: Path) -> list[int]:
     """Bytes up to the limit of each control group (version 2) that the process is in and that has one."""
     lines = _text(root / "proc/self/cgroup").splitlines()
     path = next((line[3:] for line in lines if line.startswith("0::")), None)
     if path is None:
         return []
-    left = []
+    free_bytes = []
     group = PurePosixPath("/", path.lstrip("/"))
     for ancestor in (group, *group.parents):
         folder = root / "sys/fs/cgroup" / str(ancestor).lstrip("/")
-        limit, used = (_text(folder / name).strip() for name in ("memory.max", "memory.current"))
-        if limit.isdecimal() and used.isdecimal():
+        limit, usage = (_text(folder / name).strip() for name in ("memory.max", "memory.current"))
+        if limit.isdecimal() and usage.isdecimal():
             # Pages of files that were read count as used, and are given up first.
             cached = _number_after("inactive_file", folder / "memory.stat") or 0
-            left.append(max(0, int(limit) - int(used) + cached))
-    return left
+            free_bytes.append(max(0, int(limit) - int(usage) + cached))
+    return free_bytes
 
 
 def _number_after(name: str, path: Path) -> int | None:
