@@ -62,3 +62,13 @@ def counted(count: int, noun: str) -> str:
     '2 cells'
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def first_of(names: Sequence[str], most: int = 4) -> str:
+    """Names by commas, and of more than ``most`` how many more there are: a training has hundreds.
+
+    >>> first_of(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -171,6 +171,18 @@ class Results(Displayed):
         return (*in_order, *sorted(names - set(in_order))) or (DEFAULT_POLICY,)
 
 
+def _why_none(left_out: Sequence[LeftOut], instead: str) -> str:
+    """Why no cell of a folder can be shown, and what to do, in words that follow that there is none."""
+    if not left_out:
+        return "; give the folder that `evalkit run --output` wrote"
+    do = (
+        f"; {instead}"
+        if any(file.is_limited for file in left_out)
+        else "; score again, or give another folder"
+    )
+    return f" that could be shown: {left_out[0].path} {left_out[0].reason}{do}"
+
+
 def read_results(
     results: str | os.PathLike[str],
     *,
@@ -223,8 +235,7 @@ def read_results(
     cells = newest_of_each(cell for cell in cells if cell.path not in disagreeing)
     _tell_of(left_out, instead, warn)
     if not cells and not probes:
-        reason = f": {left_out[0].path} {left_out[0].reason}" if left_out else ""
-        raise UsageError(f"{place} holds no whole cell that could be shown{reason}; {instead}")
+        raise UsageError(f"{place} holds no whole cell{_why_none(left_out, instead)}")
     # One text behind several contexts is no board's.
     shown = [cell for cell in cells if cell.corpus.cut is None]
     configurations, configuration_of = configurations_of(shown)

@@ -16,6 +16,7 @@ from evalkit.cli.parsing import (
     comma_list,
     joined,
 )
+from evalkit.displayed import counted
 from evalkit.scoring.policy import DEFAULT_POLICY
 from evalkit.terminal import complain, show, show_json
 
@@ -87,8 +88,8 @@ def curve_command(
 def _lines(curve: "Curve", axis: str) -> list[str]:
     first, last = curve.points[0], curve.points[-1]
     lines = [
-        f"{curve.run.name} on {curve.subject}: {len(curve.points)} checkpoints, {axis} {first.x:g} to "
-        f"{last.x:g}",
+        f"{curve.run.name} on {curve.subject}: {counted(len(curve.points), 'checkpoint')}, {axis} "
+        + (f"{first.x:g} to {last.x:g}" if len(curve.points) > 1 else f"{first.x:g}"),
         f"  last       {_estimate(last.level)} bits/byte",
     ]
     if last.change is not None:

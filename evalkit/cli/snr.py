@@ -22,6 +22,9 @@ from evalkit.terminal import complain, print_table, show, show_json
 if TYPE_CHECKING:
     from evalkit.analysis.signal_to_noise import CorpusSignal, RecipePair
 
+_FEWEST_RANKS = 8
+"""With fewer recipes `make simulations` found that intervals of ranks hold more than they say."""
+
 
 def snr_command(
     results: ResultsArgument = str(DEFAULT_OUTPUT),
@@ -46,6 +49,11 @@ def snr_command(
     _print_corpora(rows)
     for row in rows:
         _print_recipes(row)
+    if any(1 < len(row.recipes) < _FEWEST_RANKS for row in rows):
+        show(
+            f"ranks of fewer than {_FEWEST_RANKS} recipes: few whole numbers make intervals wide; they hold "
+            "the true rank in up to 99 of 100 cases"
+        )
 
 
 def _print_corpora(rows: "list[CorpusSignal]") -> None:

@@ -6,6 +6,7 @@ from typing import TextIO
 from rich.table import Table
 
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CellCorpus, CorpusCell
+from evalkit.displayed import first_of
 from evalkit.runner.ranking import RankedModel, RunResult
 from evalkit.runner.unaudited import unaudited_notes
 from evalkit.stats import Interval
@@ -146,9 +147,13 @@ def notes(result: RunResult) -> Iterator[str]:
     yield from unaudited_notes(result.unaudited)
     if any(cell.policy.name == "uncheatable" for cell in result.cells):
         yield "policy uncheatable: the first token of each chunk is not paid for; its bytes count"
+    alike: dict[tuple[str, str, str], list[str]] = {}  # as of all checkpoints of a training
     for cell, reading in result.readings():
         if reading.exposure.mark:
-            yield f"{reading.exposure.mark} {cell.model.name} on {cell.corpus.name}: {reading.text}"
+            same = (reading.exposure.mark, cell.corpus.name, reading.text)
+            alike.setdefault(same, []).append(cell.model.name)
+    for (mark, corpus_name, text), models in alike.items():
+        yield f"{mark} {first_of(models)} on {corpus_name}: {text}"
 
 
 def _dates(corpus: CellCorpus) -> str:

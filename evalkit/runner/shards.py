@@ -1,5 +1,6 @@
 """A part of a plan for each of several machines that share nothing: the same cells wherever it is made."""
 
+import heapq
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
@@ -43,32 +44,37 @@ def places_of_shard(works: Sequence[Work], shard: Shard) -> list[int]:
     share is cut, into runs of cells of about a share.
     """
     pieces = _pieces(works, sum(work.amount for work in works) / shard.num_shards)
-    loads = [0.0] * shard.num_shards
+    loads = [(0.0, number) for number in range(1, 1 + min(shard.num_shards, len(pieces)))]  # a heap
     places: list[int] = []
-    for piece in sorted(pieces, key=lambda piece: (-_amount(works, piece), piece)):
-        taker = loads.index(min(loads))
-        loads[taker] += _amount(works, piece)
-        if taker == shard.number - 1:
-            places += piece
+    for piece in sorted(pieces, key=lambda piece: (-piece.amount, piece.places)):
+        load, taker = loads[0]
+        heapq.heapreplace(loads, (load + piece.amount, taker))
+        if taker == shard.number:
+            places += piece.places
     return sorted(places)
 
 
-def _pieces(works: Sequence[Work], share: float) -> list[list[int]]:
+class _Piece(NamedTuple):
+    """Cells of one model that stay together."""
+
+    places: list[int]
+    amount: float
+
+
+def _pieces(works: Sequence[Work], share: float) -> list[_Piece]:
     by_model: dict[Hashable, list[int]] = {}
     for place, work in enumerate(works):
         by_model.setdefault(work.model, []).append(place)
     pieces = []
     for places in by_model.values():
-        piece: list[int] = []
+        piece = _Piece([], 0.0)
         for place in places:
+            amount = piece.amount + works[place].amount
             # Rounding must not cut a model that is an equal share.
-            if piece and _amount(works, [*piece, place]) > share * (1 + 1e-9):
+            if piece.places and amount > share * (1 + 1e-9):
                 pieces.append(piece)
-                piece = []
-            piece.append(place)
+                piece, amount = _Piece([], 0.0), works[place].amount
+            piece.places.append(place)
+            piece = piece._replace(amount=amount)
         pieces.append(piece)
     return pieces
-
-
-def _amount(works: Sequence[Work], places: Sequence[int]) -> float:
-    return sum(works[place].amount for place in places)

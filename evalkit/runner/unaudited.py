@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from evalkit.audit.records import kept_audit
 from evalkit.audit.shipped import shipped_names
 from evalkit.cells.schema import CorpusCell, TaskCell
+from evalkit.displayed import first_of
 from evalkit.errors import ModelError
 from evalkit.models.catalog import EMBEDDED_MODELS
 from evalkit.models.loading import LocatedModel
@@ -48,6 +49,6 @@ def unaudited_notes(names: Sequence[str]) -> Iterator[str]:
     """What a run's reader is told of them; nothing where there are none."""
     if names:
         yield (
-            f"not audited: {', '.join(names)}; `evalkit audit MODEL` tells in a minute whether a "
+            f"not audited: {first_of(names)}; `evalkit audit MODEL` tells in a minute whether a "
             "load is right, and `run --audit` does so first"
         )

@@ -215,8 +215,13 @@ def test_a_report_leaves_out_what_is_no_cell_and_names_it(tmp_path: Path) -> Non
     forged = corpus_content()
     forged["metrics"]["bits_per_byte"] = 0.1
     write_cell_files(runs / "forged" / "cell.json", forged)
-    with pytest.raises(UsageError, match="holds no whole cell"):
-        read_results(runs, warn=lambda _: None)
+    (tmp_path / "empty").mkdir()
+    for folder, problem in (
+        (runs, r"holds no whole cell that could be shown: .*; score again, or give another folder$"),
+        (tmp_path / "empty", r"holds no whole cell; give the folder that `evalkit run --output` wrote$"),
+    ):
+        with pytest.raises(UsageError, match=problem):
+            read_results(folder, warn=lambda _: None)
     write_cell_files(runs / "whole" / "cell.json", corpus_content())
     results = read_results(runs, warn=lambda _: None)
     assert [cell.path.parent.name for cell in results.cells] == ["whole"]

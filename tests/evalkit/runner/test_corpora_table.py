@@ -166,6 +166,15 @@ def test_what_dates_say_of_a_model_and_a_corpus_is_noted(
         assert note.startswith(begins) and note.endswith(ends)
 
 
+def test_what_is_the_same_of_many_checkpoints_is_noted_once(tmp_path: Path) -> None:
+    models = [BigramModel(f"step-{step}", step) for step in range(6)]
+    told = list(notes(run(models, [CORPUS], options=RunOptions(output=tmp_path))))
+    names = "step-0, step-1, step-2, step-3 and 2 more"
+    audit, reading = [note for note in told if "step-" in note]
+    assert audit.startswith(f"not audited: {names}; ")
+    assert reading.startswith(f"? {names} on first: not known whether it was read in training: ")
+
+
 def test_without_a_terminal_no_number_is_cut_however_many_corpora(tmp_path: Path) -> None:
     corpora: list[str | Corpus] = [
         corpus_of(TEXTS[:5], f"a-rather-long-name-{number}") for number in range(14)

@@ -30,6 +30,12 @@ def test_models_stay_whole_where_that_is_fair() -> None:
     assert places_of_shard(works, Shard(3, 4)) == list(range(10, 15))
 
 
+def test_there_may_be_far_more_shards_than_cells() -> None:
+    works = [Work("a", 1.0), Work("b", 2.0)]
+    count = 10**12
+    assert [places_of_shard(works, Shard(number, count)) for number in (1, 2, 3, count)] == [[1], [0], [], []]
+
+
 def test_one_model_is_cut_for_several_machines() -> None:
     works = [Work("only", 1.0) for _ in range(6)]
     assert [places_of_shard(works, Shard(number, 3)) for number in (1, 2, 3)] == [[0, 1], [2, 3], [4, 5]]
