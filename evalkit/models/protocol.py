@@ -91,7 +91,10 @@ class TokenModel(Protocol):
     policy_prefixes: Mapping[str, tuple[int, ...]]
     """Ids that a published protocol puts before a document in place of `prefix`, by policy name."""
     tokens_per_batch: int
-    """How many token positions (padding included) one call of `nats` should hold at most."""
+    """How many token positions (padding included) one call of `nats` should hold at most.
+
+    A model may also have ``max_padding``: positions of padding that cost as much as another call does.
+    """
 
     def encode(self, text: str) -> Encoding:
         """Tokens of a text, parsed without special tokens.

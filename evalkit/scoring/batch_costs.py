@@ -46,7 +46,7 @@ def scored_batches(
         ScoringError: a cost is no finite number; a single window does not fit in memory; or a process that
             computed has ended.
     """
-    plan = BatchPlan(pieces, model.tokens_per_batch)
+    plan = BatchPlan(pieces, model.tokens_per_batch, getattr(model, "max_padding", None))
     for batch, answer in _answers(model, plan, finished, num_workers):
         if answer.ran_out_of_memory:
             if len(batch) == 1:

@@ -44,6 +44,19 @@ def tokens_per_batch(
     return 1 << (num_tokens.bit_length() - 1)
 
 
+def max_padding(num_tokens: int, device: torch.device) -> int | None:
+    """Positions of padding that cost as much as another batch; None: not bounded.
+
+    A batch of SmolLM2-135M takes, besides what its rows do, as long as some 14 of them (products of MKL, one
+    thread of a Zen 3); small models spend as much again between operators.
+
+    Args:
+        num_tokens: of a batch, see `tokens_per_batch`.
+        device: where the model is.
+    """
+    return num_tokens // 32 if device.type == "cpu" else None
+
+
 def num_tokens_fitting(
     model: "transformers.PreTrainedModel", free_bytes: int, *, has_bounded_attention: bool
 ) -> int:

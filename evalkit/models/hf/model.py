@@ -18,7 +18,7 @@ from evalkit.models.continuations import distinct_inputs
 from evalkit.models.devices import resolve_device, resolve_dtype
 from evalkit.models.hf import cache as hf_reading
 from evalkit.models.hf.attention import bound_attention
-from evalkit.models.hf.batch_sizes import tokens_per_batch
+from evalkit.models.hf.batch_sizes import max_padding, tokens_per_batch
 from evalkit.models.hf.cache import HfReading
 from evalkit.models.hf.checkpoint import open_checkpoint, stated_length
 from evalkit.models.hf.extra_tensors import summary
@@ -167,6 +167,7 @@ class HfModel:
         self.tokens_per_batch = tokens_per_batch(
             model, self._device, has_bounded_attention=is_bounded or self._reads_in_pieces
         )
+        self.max_padding = max_padding(self.tokens_per_batch, self._device)
         self._check_company(ids)
 
     @contextlib.contextmanager

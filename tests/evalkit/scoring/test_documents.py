@@ -109,6 +109,19 @@ def test_batches_hold_every_window_once_and_keep_the_budget(lengths: list[int], 
     assert flat == sorted(flat, reverse=True)
 
 
+def test_batches_are_padded_no_further_than_another_batch_costs() -> None:
+    lengths = [290, 250, 180, 120, 98, 97]
+    pieces = [Piece(i, Window(np.zeros(1, int), np.zeros(n, int), 0)) for i, n in enumerate(lengths)]
+
+    def cut(max_padding: int | None) -> list[list[int]]:
+        return [[piece.document for piece in batch] for batch in batches(pieces, 1024, max_padding)]
+
+    assert cut(None) == [[0, 1, 2], [3, 4, 5]]
+    assert cut(64) == [[0, 1], [2, 3], [4, 5]]
+    assert cut(23) == [[0], [1], [2], [3, 4], [5]]
+    assert cut(0) == [[n] for n in range(6)]
+
+
 def test_progress_ends_with_everything_done() -> None:
     seen: list[Progress] = []
     texts = ["some text"] * 5 + ["a longer text that is alone"]
