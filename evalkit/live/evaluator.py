@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import operator
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +92,9 @@ class Evaluator:
             raise UsageError(f"max_context {max_context} is too small; give {MIN_CONTEXT_LIMIT} or more")
         if not corpora:
             raise UsageError("nothing to do: name at least one corpus")
+        for corpus in listed(corpora):
+            if not isinstance(corpus, str | os.PathLike | Corpus):
+                raise UsageError(f"{type(corpus).__name__} is no corpus; give a name, a path or a Corpus")
         self._policy, self._run, self._max_context = policy, run, max_context
         self._prefix = None if prefix is None else parse_rule(prefix, "prefix")
         self._output = None if output is None else Path(output)
@@ -124,13 +129,14 @@ class Evaluator:
             num_tokens: that the training has read by now, for the cells.
 
         Raises:
-            UsageError: the model's weights are spread over processes, the tokenizer is none, or there is no
-                step and cells are written.
+            UsageError: the model is no module or its weights are spread over processes, the tokenizer is
+                none, a count is no whole number, or there is no step and cells are written.
             ModelError: the model is no causal language model, or its tokenizer does not fit.
             ScoringError: no document of a corpus can be represented.
         """
         if self._output is not None and step is None:
             raise UsageError("cells of a run are told apart by their step: give step=…")
+        step, num_tokens = _count("step", step), _count("num_tokens", num_tokens)
         started_s = time.perf_counter()
         module = bare_module(model)
         name = f"{LOADER}:{self._run}" + ("" if step is None else f"/step-{step}")
@@ -203,6 +209,21 @@ class Evaluator:
             environment=cell_environment("auto"),
         )
         return dataclasses.replace(score, cell=cell)
+
+
+def _count(name: str, value: object) -> int | None:
+    """A count that a training says, also as NumPy's or torch's.
+
+    Raises:
+        UsageError: it is no whole number from 0 on.
+    """
+    try:
+        count = None if value is None else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        count = -1
+    if count is not None and count < 0:
+        raise UsageError(f"{name} {value!r} is no whole number from 0 on")
+    return count
 
 
 def _hf_model(

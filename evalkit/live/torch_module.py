@@ -41,8 +41,19 @@ class TorchModel:
         check_start(tokenizer.start, self.vocab_size, identity.name)
 
     def encode(self, text: str) -> Encoding:
-        """See `TokenModel.encode`."""
-        return self._encode(text)
+        """See `TokenModel.encode`.
+
+        Raises:
+            ModelError: the module has no logits for one of the ids.
+        """
+        encoding = self._encode(text)
+        most = int(encoding.ids.max(initial=0))
+        if most >= self.vocab_size:
+            raise ModelError(
+                f"{self.identity.name}: {type(self._module).__name__} has logits for {self.vocab_size:,} "
+                f"ids, and the tokenizer gives {most:,}; give the tokenizer that it is trained with"
+            )
+        return encoding
 
     @torch.inference_mode()
     def nats(

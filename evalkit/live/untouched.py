@@ -51,8 +51,14 @@ def bare_module(model: nn.Module) -> nn.Module:
     """The module inside of what torch and others wrap around one: compilation, data parallelism, adapters.
 
     Raises:
-        UsageError: its weights are spread over processes, so that no process can compute it alone.
+        UsageError: it is no module, or its weights are spread over processes, so that no process can compute
+            it alone.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"{type(model).__name__} is no torch module, as a model in training is; models by name are "
+            "scored by evalkit.run"
+        )
     while True:
         inner = getattr(model, "_orig_mod", None)  # torch.compile
         if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

@@ -220,6 +220,28 @@ def test_changes_are_paired_and_logged(
             evalkit.Evaluator([corpus], logs=[log])
 
 
+def test_what_is_no_training_is_refused_in_a_line() -> None:
+    class Fixed(nn.Module):
+        """Logits of every id, and of no other."""
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(*ids.shape, 100)
+
+    with pytest.raises(UsageError, match=r"^int is no corpus; give a name"):
+        evalkit.Evaluator([5])  # type: ignore[list-item]
+    evaluator = evalkit.Evaluator([corpus_of(TEXTS)])
+    for model in (None, "rwkv7-nano"):
+        with pytest.raises(UsageError, match="is no torch module"):
+            evaluator.score(model)  # type: ignore[arg-type]
+    for step in (-1, "5", float("nan")):
+        with pytest.raises(UsageError, match=r"^step .* is no whole number from 0 on"):
+            evaluator.score(Fixed(), step=step)  # type: ignore[arg-type]
+    with pytest.raises(
+        ModelError, match=r"Fixed has logits for 100 ids, and the tokenizer gives 1[0-9][0-9];"
+    ):
+        evaluator.score(Fixed(), step=torch.tensor(5))  # type: ignore[arg-type]
+
+
 def test_a_trainer_scores_as_it_trains(corpus: Any, tokenizer: Any, tmp_path: Path) -> None:
     model = random_model("llama", len(tokenizer))
     rows = [{"input_ids": list(range(n, n + 8)), "labels": list(range(n, n + 8))} for n in range(8)]
