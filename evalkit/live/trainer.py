@@ -1,11 +1,12 @@
 """A callback for the Trainer of transformers."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import transformers
 from torch import nn
 
-from evalkit.errors import UsageError
+from evalkit.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.live.evaluation import Evaluation
@@ -18,6 +19,9 @@ class EvaluatorCallback(transformers.TrainerCallback):  # type: ignore[misc]  # 
     ::
 
         trainer = Trainer(model, args, callbacks=[evaluator.callback(every_steps=500)], …)
+
+    What fails at the first evaluation ends the training with its error; what fails later is a warning, and
+    the training goes on.
     """
 
     def __init__(self, evaluator: "Evaluator", every_steps: int | None = None) -> None:
@@ -68,7 +72,13 @@ class EvaluatorCallback(transformers.TrainerCallback):  # type: ignore[misc]  # 
         model, tokenizer = kwargs["model"], kwargs.get("processing_class") or kwargs.get("tokenizer")
         assert isinstance(model, nn.Module)
         num_tokens = getattr(state, "num_input_tokens_seen", 0) or None
-        evaluation = self._evaluator.score(model, tokenizer, step=step, num_tokens=num_tokens)
+        try:
+            evaluation = self._evaluator.score(model, tokenizer, step=step, num_tokens=num_tokens)
+        except EvalkitError as error:  # as of a model whose logits are no numbers for a while
+            if not self.evaluations:
+                raise  # what was wrong from the beginning
+            warnings.warn(f"step {step} is not scored, and the training goes on: {error}", stacklevel=2)
+            return
         self._last_step = step
         self.evaluations.append(evaluation)
         state.log_history.append({**evaluation.metrics(), "step": step})

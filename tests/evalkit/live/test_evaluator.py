@@ -1,5 +1,6 @@
 """`evalkit.Evaluator`: the numbers of the file path, and a model that is left as it was."""
 
+import contextlib
 import csv
 import importlib
 import itertools
@@ -270,3 +271,21 @@ def test_a_trainer_scores_as_it_trains(corpus: Any, tokenizer: Any, tmp_path: Pa
     name = f"bits_per_byte/{corpus.name}"
     logged = [entry["step"] for entry in trainer.state.log_history if name in entry]
     assert logged == [2, 3]
+
+
+def test_a_model_that_breaks_in_the_middle_of_a_training_does_not_end_it() -> None:
+    model = nn.Embedding(257, 257)
+    callback = evalkit.Evaluator([corpus_of(TEXTS[:2])]).callback(every_steps=1)
+    state = transformers.TrainerState(global_step=1)
+    with torch.no_grad():
+        broken, whole = torch.full((257, 257), math.nan), model.weight.clone()
+        model.weight.copy_(broken)
+        with pytest.raises(ModelError, match="its logits are not finite"):  # it was never right
+            callback.on_step_end(None, state, None, model=model)
+        for step, weight in enumerate((whole, broken, whole), 1):
+            state.global_step = step
+            model.weight.copy_(weight)
+            expected = pytest.warns(UserWarning, match="step 2 is not scored.*its logits are not finite")
+            with expected if weight is broken else contextlib.nullcontext():
+                callback.on_step_end(None, state, None, model=model)
+    assert [evaluation.step for evaluation in callback.evaluations] == [1, 3]
