@@ -295,3 +295,5 @@ _READERS: dict[str, Callable[[str], _Records]] = {
     ".csv": _read_csv,
     ".json": _read_json,
 }
+FILE_SUFFIXES = tuple(_READERS)
+"""Of the files that `read_automaton` reads."""

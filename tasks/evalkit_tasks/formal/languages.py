@@ -12,6 +12,7 @@ from evalkit.errors import UsageError, unknown_name
 from evalkit.files import whole_number
 from evalkit_tasks.formal import groups
 from evalkit_tasks.formal.automaton import Automaton
+from evalkit_tasks.formal.automaton_files import FILE_SUFFIXES
 
 _TOMITA = {
     1: "1*",
@@ -73,6 +74,8 @@ def get_language(name: str) -> Automaton:
         )
         names = [name.lower()] if groups.parse_group(name.lower()) else _NAMED
         raise UnknownLanguageError(str(unknown_name("language", name, names, hint)))
+    if _looks_like_a_file(name):
+        raise UsageError(f"{name!r}: an automaton's file is file:{name}, the expression regex:{name}")
     return Automaton.from_regex(name)
 
 
@@ -80,6 +83,11 @@ def _looks_like_a_name(text: str) -> bool:
     """Whether a text is rather a name with a mistake than an expression: a word, or a group in capitals."""
     is_word = re.fullmatch(r"[A-Za-z0-9:-]{3,}", text) and re.search(r"[A-Za-z]", text)
     return bool(is_word or groups.parse_group(text.lower()))
+
+
+def _looks_like_a_file(text: str) -> bool:
+    """Whether a text is rather a path than an expression, whether or not a file is there."""
+    return re.fullmatch(r"[\w./~-]+", text) is not None and Path(text).suffix.lower() in FILE_SUFFIXES
 
 
 def language_names() -> list[str]:

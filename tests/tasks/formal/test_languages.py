@@ -209,6 +209,10 @@ def test_only_tables_that_lead_to_every_state_are_minimised(monkeypatch: pytest.
         ("generators:(\u0661 \u0662)", "write generators as cycles"),
         ("generators:( )", "write generators as cycles"),
         ("S5", "unknown language 'S5'. Did you mean s5? Names have small letters."),
+        (
+            "lexers/ends.att",
+            "'lexers/ends.att': an automaton's file is file:lexers/ends.att, the expression regex:",
+        ),
         ("D4", "unknown language 'D4'. Did you mean d4?"),
         ("Parity", "unknown language 'Parity'. Did you mean parity"),
         ("flip-flop:0", "unknown language 'flip-flop:0'. Did you mean flip-flop"),
