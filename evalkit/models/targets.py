@@ -85,7 +85,8 @@ def locate(loader: str, target: str, folder: Path) -> tuple[str, str | None] | N
             return place, file_name
         if _PACKAGE.fullmatch(target):
             return target, None
-    if repo_file and not (path and is_there(path)):
+    # A folder here of the repository's name is meant rather than the hub, as it is without a file's name.
+    if repo_file and not (path and is_there(path)) and not is_there(folder / repo_file[1]):
         return repo_file[1], repo_file[2]
     if path is not None:
         return str(path), None

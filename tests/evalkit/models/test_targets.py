@@ -62,6 +62,13 @@ def test_a_pattern_that_nothing_matches_is_refused(runs: Path) -> None:
         locate_models(["hf:runs/a/stepp-*", "xz"], LoadOptions())
 
 
+@pytest.mark.parametrize("spec", ["rwkv7:runs/a/rwkv-final.pth", "rwkv7:runs/a/deeper/rwkv-final.pth"])
+def test_a_file_that_a_folder_here_lacks_is_not_looked_for_on_the_hub(spec: str, runs: Path) -> None:
+    missing = re.escape(str(runs / spec.removeprefix("rwkv7:")))
+    with pytest.raises(ModelError, match=rf"there is no file or folder {missing}"):
+        locate_models([resolve_spec(spec, {})], LoadOptions())
+
+
 def test_a_folder_whose_name_looks_like_a_pattern_is_itself(runs: Path) -> None:
     (runs / "step-[20]").mkdir()
     assert expand_spec("hf:step-[20]") == ["hf:step-[20]"]
