@@ -1,6 +1,6 @@
 """How fast things were: operators beside their peers, of benchmarks' JSON files, and models, of cells."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +63,7 @@ def read_benchmarks(place: Path, read: Iterable[Path] = (), *, warn: Callable[[s
         raise UsageError(
             f"{place}: no such file or folder; give results, or what `evalkit bench --json` printed"
         )
-    ratios: list[Ratio] = []
+    ratios: list[tuple[str, Ratio]] = []  # with the processor
     machines: list[str] = []
     files = set()
     paths = json_files(place) if place.is_dir() else [place]
@@ -83,9 +83,22 @@ def read_benchmarks(place: Path, read: Iterable[Path] = (), *, warn: Callable[[s
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             warn(f"left out: {path} is not what `evalkit bench --json` prints ({type(error).__name__})")
             continue
-        ratios += measured
+        ratios += [(str(content.get("processor") or machine), ratio) for ratio in measured]
         machines += [machine] if measured and machine else []
-    return Benchmarks(tuple(ratios), "; ".join(dict.fromkeys(machines)), frozenset(files))
+    return Benchmarks(_told_apart(ratios), "; ".join(dict.fromkeys(machines)), frozenset(files))
+
+
+def _told_apart(ratios: Sequence[tuple[str, Ratio]]) -> tuple[Ratio, ...]:
+    """The ratios; an operator that was measured on several processors has their names in its own."""
+    processors: dict[str, set[str]] = {}
+    for processor, ratio in ratios:
+        processors.setdefault(ratio.operator, set()).add(processor)
+    return tuple(
+        ratio._replace(operator=f"{ratio.operator}, {processor}")
+        if len(processors[ratio.operator]) > 1
+        else ratio
+        for processor, ratio in ratios
+    )
 
 
 def _ratios(content: Mapping[str, Any]) -> list[Ratio]:

@@ -14,6 +14,8 @@ from evalkit.errors import UsageError
 from evalkit.isolation import process_peak_bytes
 
 _AMD_CORES = (
+    (25, range(0x10), "Zen 3"),
+    (25, range(0x20, 0x60), "Zen 3"),
     (25, range(0x10, 0x20), "Zen 4"),
     (25, range(0x60, 0x80), "Zen 4"),
     (25, range(0xA0, 0xB0), "Zen 4"),

@@ -67,7 +67,15 @@ def test_a_pattern_is_every_model_that_it_means(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("family", "model", "core"),
-    [(25, 0x11, " (Zen 4)"), (25, 0x21, ""), (26, 2, " (Zen 5)"), (26, 0x50, " (Zen 6)"), (26, 0x30, "")],
+    [
+        (25, 0x11, " (Zen 4)"),
+        (25, 1, " (Zen 3)"),
+        (25, 0x21, " (Zen 3)"),
+        (25, 0x80, ""),
+        (26, 2, " (Zen 5)"),
+        (26, 0x50, " (Zen 6)"),
+        (26, 0x30, ""),
+    ],
 )
 def test_a_processor_is_named_by_family_and_model(tmp_path: Path, family: int, model: int, core: str) -> None:
     cpuinfo = tmp_path / "cpuinfo"

@@ -428,6 +428,16 @@ def test_speed_reads_what_the_benchmarks_print(tmp_path: Path) -> None:
     for shown in ("10.00 ×", "0.40 ×", "3.66 ×", "2.25 ×", "0.75 ×", "a processor", "wkv7 forward, T=512"):
         assert shown in text
     assert "3.66" not in texts_of(plots.speed(path))
+    again = {**where, "processor": "a second", "rows": [{**score[0], "gemm_share": 0.625}]}
+    (tmp_path / "score-second.json").write_text(json.dumps(again))
+    on_two = texts_of(plots.speed(tmp_path))
+    for shown in (
+        "m as a whole, float32, a processor",
+        "m as a whole, float32, a second",
+        "0.62 ×",
+        "0.75 ×",
+    ):
+        assert shown in on_two
     (tmp_path / "other.json").write_text(json.dumps({**where, "rows": [{"operator": "wkv7"}]}))
     warnings: list[str] = []
     assert "10.00 ×" in texts_of(plots.speed(tmp_path, warn=warnings.append))
