@@ -81,9 +81,9 @@ ray: $(VENV)/.installed-dev  ## start a Ray cluster here, kill one of its worker
 kills: $(VENV)/.installed-dev  ## kill -9 runs and their processes at 100 random moments; prints docs/cluster.md's table
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.cluster.kills
 
-ray-kills: $(VENV)/.installed-dev  ## the same of a few processes of Ray, for minutes
+ray-kills: $(VENV)/.installed-dev  ## the same of processes of Ray, for a quarter of an hour
 	$(BIN)/python -m pip install --quiet --editable '.[ray]'
-	$(BIN)/python -m tests.cluster.kills --ray 6
+	$(BIN)/python -m tests.cluster.kills --ray 100 --minutes 14
 
 year: $(VENV)/.installed-dev  ## refresh a made-up leaderboard for a year in which much goes wrong, minutes of a core, and on from where it was cut short; its site is in build/year/site
 	[ ! -e build/year/finished ] || rm -rf build/year
