@@ -98,7 +98,7 @@ planning: $(VENV)/.installed-dev  ## plan and watch 10,000 cells of 100,000 docu
 planted: $(VENV)/.installed-dev  ## audit ports with planted faults and good loads, for minutes; writes docs/audit.md
 	$(BIN)/python -m tests.planted --write
 
-cutoffs: $(VENV)/.installed-dev  ## look for cutoffs and leaks that are known, half an hour of a core; writes docs/cutoffs.md
+cutoffs: $(VENV)/.installed-dev  ## look for cutoffs and leaks that are known, minutes of a core; writes docs/cutoffs.md
 	$(BIN)/python -m tests.cutoffs --write
 
 format: $(VENV)/.installed-dev  ## fix what can be fixed

@@ -89,16 +89,18 @@ def read_benchmarks(place: Path, read: Iterable[Path] = (), *, warn: Callable[[s
 
 
 def _told_apart(ratios: Sequence[tuple[str, Ratio]]) -> tuple[Ratio, ...]:
-    """The ratios; an operator that was measured on several processors has their names in its own."""
-    processors: dict[str, set[str]] = {}
+    """The ratios by operator; one that was measured on several processors has their names in its own."""
+    by_operator: dict[str, list[tuple[str, Ratio]]] = {}
     for processor, ratio in ratios:
-        processors.setdefault(ratio.operator, set()).add(processor)
-    return tuple(
-        ratio._replace(operator=f"{ratio.operator}, {processor}")
-        if len(processors[ratio.operator]) > 1
-        else ratio
-        for processor, ratio in ratios
-    )
+        by_operator.setdefault(ratio.operator, []).append((processor, ratio))
+    distinct: list[Ratio] = []
+    for operator, measured in by_operator.items():
+        is_one = len({processor for processor, _ in measured}) == 1
+        distinct += [
+            ratio if is_one else ratio._replace(operator=f"{operator}, {processor}")
+            for processor, ratio in measured
+        ]
+    return tuple(distinct)
 
 
 def _ratios(content: Mapping[str, Any]) -> list[Ratio]:

@@ -10,6 +10,7 @@ from evalkit.analysis.cutoff import combined
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.months import Chain, chain_months
 from evalkit.analysis.results import Results
+from evalkit.displayed import first_of
 from evalkit.errors import unknown_name
 from evalkit.patterns import matching_names
 from evalkit.plots import edges
@@ -137,8 +138,7 @@ def _marks(results: Results, chain: Chain) -> dict[str, str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(map(short, names[:_MOST_NAMED]))}{more}"
+    return first_of([short(name) for name in names], _MOST_NAMED)
 
 
 def _is_called(label: str, name: str) -> bool:

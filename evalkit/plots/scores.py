@@ -12,6 +12,7 @@ from evalkit.analysis.narrowing import narrowed
 from evalkit.analysis.rankings import Choice, Counted, Leaderboard, View, compute
 from evalkit.analysis.results import Results, ScoredCorpus, read_results
 from evalkit.analysis.sources import sources_of
+from evalkit.displayed import first_of
 from evalkit.errors import UsageError, unknown_name
 from evalkit.models.catalog import load_catalog
 from evalkit.plots.frame import LineStyle
@@ -164,9 +165,8 @@ class Scores:
         if len(corpora) == 1:
             subject = f"{corpora[0].label}, {len(corpora[0].ids):,} documents"
         else:
-            names = ", ".join(corpus.label for corpus in corpora[:4])
-            more = f" and {len(corpora) - 4} more" if len(corpora) > 4 else ""
-            subject = f"{AGGREGATES[aggregate].words} {len(corpora)} corpora ({names}{more})"
+            names = first_of([corpus.label for corpus in corpora])
+            subject = f"{AGGREGATES[aggregate].words} {len(corpora)} corpora ({names})"
         counted = self._counted
         part = ""
         if counted and len(corpora) < counted.num_corpora:

@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import blended_transform_factory
 
 from evalkit.analysis.estimates import Estimate
 from evalkit.analysis.results import Results, read_results
@@ -20,8 +21,8 @@ from evalkit.plots.lines import model_styles
 from evalkit.plots.names import short
 from evalkit.plots.scores import Source, Warn, name_of, silent
 
-_MOST_LETTERS = 46
-"""Of an operator's name above its bars: more would leave the figure."""
+_MOST_LETTERS = 92
+"""Of an operator's name above its bars, from the figure's edge on: more would leave the figure."""
 
 
 @styled
@@ -140,18 +141,22 @@ def _num_bars(ratios: Sequence[Ratio]) -> int:
 
 def _draw_ratios(axes: Axes, ratios: Sequence[Ratio]) -> None:
     row, ticks, names = 0, [], []
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    # From the figure's edge on, since a name may end with the processor, which tells it from another's.
+    from_edge = blended_transform_factory(figure.transFigure, axes.transData)
     for operator in dict.fromkeys(ratio.operator for ratio in ratios):
         axes.text(
-            0,
+            0.12 / figure.get_figwidth(),
             row,
             operator if len(operator) <= _MOST_LETTERS else f"{operator[: _MOST_LETTERS - 1]}…",
-            transform=axes.get_yaxis_transform(),
+            transform=from_edge,
             fontsize=LABEL_SIZE,
             fontweight="bold",
             color=TEXT,
             va="center",
             backgroundcolor="white",
-        )
+        ).set_in_layout(False)
         row += 1
         members = [ratio for ratio in ratios if ratio.operator == operator]
         for ratio in sorted(members, key=lambda ratio: ratio.ratio):

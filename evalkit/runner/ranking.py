@@ -18,7 +18,7 @@ from evalkit.analysis.cutoff import (
 )
 from evalkit.analysis.document_dates import cutoff_of_model, reading_of_model
 from evalkit.cells.schema import COMPRESSION_RATE_PERCENT_PER_BPB, CorpusCell, content_of
-from evalkit.displayed import Displayed, Record, counted
+from evalkit.displayed import Displayed, Record, counted, first_of
 from evalkit.models.catalog import load_catalog
 from evalkit.runner.plan import Failure
 from evalkit.stats import Interval
@@ -86,8 +86,7 @@ class RunResult(Displayed):
 
     def headline(self) -> str:
         """What was scored, how much of it now, and what failed."""
-        sizes = f"{counted(len(self.models), 'model')} on {', '.join(self.corpora[:3])}"
-        sizes += f" and {len(self.corpora) - 3} more" if len(self.corpora) > 3 else ""
+        sizes = f"{counted(len(self.models), 'model')} on {first_of(self.corpora, 3)}"
         cells = counted(len(self.cells), "cell")
         failures = f"{self.num_scored} scored now, {len(self.failures)} failed"
         return f"{sizes}, policy {self.policy}: {cells}, {failures}"

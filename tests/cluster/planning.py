@@ -97,7 +97,7 @@ def write_cells(output: Path, located_models: Sequence[LocatedModel], corpora: S
 def cost_of(arguments: Sequence[str | Path]) -> Cost:
     """Run evalkit in a process of its own, from compiled modules as Python keeps them.
 
-    Where ``PYTHONDONTWRITEBYTECODE`` is set each command compiles all that it imports, 0.3 s and more.
+    Where ``PYTHONDONTWRITEBYTECODE`` is set each command compiles all that it imports.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""Cutoffs and leaks that are known: ``python -m tests.cutoffs`` looks for them, half an hour of one core.
+"""Cutoffs and leaks that are known: ``python -m tests.cutoffs`` looks for them, some minutes of one core.
 
 Simulated months and documents, small models trained until a known day, and leaks planted among documents and
 in distributions. Exits with 1 where what docs/cutoffs.md promises does not hold.
@@ -27,13 +27,11 @@ WIRES = (1, 2, 3, 4)
 """Seeds of the made-up worlds; a model is trained on each until each of the days."""
 AIM_DAYS = 31
 """Of the trained models: how far off the day was to be, as set before any was trained."""
-NUM_DRAWS, NUM_PLANTED_DRAWS = 1000, 200
-"""Of each simulated world (a thousand tell coverage to 0.7 points, two hundred to 1.5), and planting."""
 NUM_LEAK_DRAWS = 5
 MAX_FALSE_SHARE = 0.002
 """Of the documents that were not read, those that a test may flag."""
 COVERAGE = (0.90, 0.97)
-"""What 95 % intervals were to hold, as set before any was drawn."""
+"""What 95 % intervals were to hold of 200 draws, as set before any was drawn."""
 
 
 PARTS = ("simulated", "trained", "planted", "leaked")
@@ -70,14 +68,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cutoffs", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=(*PARTS, []), default=[])
     parser.add_argument("--write", action="store_true", help="put the tables into docs/cutoffs.md")
-    parser.add_argument(
-        "--draws", type=int, help=f"of each world ({NUM_DRAWS}) and planting ({NUM_PLANTED_DRAWS})"
-    )
+    parser.add_argument("--draws", type=int, default=200, help="of each simulated world")
     options = parser.parse_args()
     parts = options.parts or PARTS
     is_right = True
     if "simulated" in parts:
-        outcomes = [_said(simulate(name, options.draws or NUM_DRAWS)) for name in WORLDS]
+        outcomes = [_said(simulate(name, options.draws)) for name in WORLDS]
         is_right &= all(map(_is_covered, outcomes))
         if options.write:
             write("simulated cutoffs", simulated_table(outcomes), PAGE, by="tests.cutoffs")
@@ -87,7 +83,7 @@ def main() -> int:
         if options.write:
             write("trained models", trained_table(trained), PAGE, by="tests.cutoffs")
     if "planted" in parts:
-        planted = [_said(plant(name, options.draws or NUM_PLANTED_DRAWS)) for name in PLANTED]
+        planted = [_said(plant(name, options.draws)) for name in PLANTED]
         is_right &= all(row.false_share - 2 * row.false_share_error <= RATE for row in planted)
         if options.write:
             write("planted leaks", planted_table(planted), PAGE, by="tests.cutoffs")

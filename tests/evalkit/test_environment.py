@@ -56,3 +56,20 @@ def test_the_checkout_is_only_read(tmp_path: Path) -> None:
     assert index.read_bytes() == before
     subprocess.run(["git", "status"], cwd=tmp_path, check=True, capture_output=True)
     assert index.read_bytes() != before
+
+
+def test_sources_are_what_computes_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "some_package_of_sources"
+    (package / "inner").mkdir(parents=True)
+    for name in ("__init__.py", "inner/loop.c", "notes.md"):
+        (package / name).write_text("one")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(module, "_COMPUTING_PACKAGES", (package.name,))
+    digest = module.sources_sha256.__wrapped__
+    before = digest()
+    (package / "notes.md").write_text("two")
+    assert digest() == before
+    (package / "inner" / "loop.c").write_text("two")
+    changed = digest()
+    (package / "inner" / "loop.c").rename(package / "loop.c")
+    assert len({before, changed, digest()}) == 3

@@ -10,6 +10,7 @@ import numpy as np
 
 from evalkit.errors import UsageError, unknown_name
 from evalkit.files import whole_number
+from evalkit.models.targets import is_there
 from evalkit_tasks.formal import groups
 from evalkit_tasks.formal.automaton import Automaton
 from evalkit_tasks.formal.automaton_files import FILE_SUFFIXES
@@ -86,8 +87,10 @@ def _looks_like_a_name(text: str) -> bool:
 
 
 def _looks_like_a_file(text: str) -> bool:
-    """Whether a text is rather a path than an expression, whether or not a file is there."""
-    return re.fullmatch(r"[\w./~-]+", text) is not None and Path(text).suffix.lower() in FILE_SUFFIXES
+    """Whether a text is rather a path than an expression: by its ending, or because a file is there."""
+    suffix = Path(text).suffix
+    is_path = re.fullmatch(r"[\w ./~:\\-]+", text) is not None
+    return is_path and (suffix.lower() in FILE_SUFFIXES or (bool(suffix) and is_there(Path(text))))
 
 
 def language_names() -> list[str]:

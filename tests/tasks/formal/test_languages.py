@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,6 +214,7 @@ def test_only_tables_that_lead_to_every_state_are_minimised(monkeypatch: pytest.
             "lexers/ends.att",
             "'lexers/ends.att': an automaton's file is file:lexers/ends.att, the expression regex:",
         ),
+        ("my lexer.JSON", "an automaton's file is file:my lexer.JSON"),
         ("D4", "unknown language 'D4'. Did you mean d4?"),
         ("Parity", "unknown language 'Parity'. Did you mean parity"),
         ("flip-flop:0", "unknown language 'flip-flop:0'. Did you mean flip-flop"),
@@ -289,3 +291,11 @@ def test_a_name_wins_over_a_word_unless_the_word_is_asked_for() -> None:
 def test_every_name_is_listed_and_found() -> None:
     for name in language_names():
         assert get_language(name).name == name
+
+
+def test_a_file_that_is_there_is_no_expression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert get_language("lexer.txt").alphabet  # a letter, whatever it is, and letters
+    Path("lexer.txt").touch()
+    with pytest.raises(UsageError, match=r"an automaton's file is file:lexer\.txt"):
+        get_language("lexer.txt")
